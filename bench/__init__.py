@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m bench --help` from a checkout, or `pytest bench`."""

@@ -1,0 +1,27 @@
+"""`python -m bench [what ...] [--quick]`: measure, print tables, write bench/results."""
+
+import argparse
+import importlib
+
+BENCHES = ("machine", "kernels", "gemm", "dense", "latency", "start", "mnist")
+
+
+def main():
+    """Run the benchmarks named on the command line, in the order of `BENCHES`."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("what", nargs="*", choices=[*BENCHES, "all"], default="all")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter epochs: seconds, not minutes")
+    parser.add_argument("--only", nargs="+", metavar="CONTENDER", help="dense: these contenders, e.g. fastnet@1 torch@2")
+    parser.add_argument("--works", nargs="+", metavar="NAME", help="dense: these workloads")
+    parser.add_argument("--rounds", type=int, help="dense: rounds to measure")
+    options = parser.parse_args()
+    for name in BENCHES:
+        if name not in options.what and "all" not in options.what:
+            continue
+        module = importlib.import_module("bench.machine" if name == "machine" else f"bench.bench_{name}")
+        extra = {"only": options.only, "works": options.works, "rounds": options.rounds} if name == "dense" else {}
+        module.run(quick=options.quick, **extra)
+
+
+if __name__ == "__main__":
+    main()

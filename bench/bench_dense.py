@@ -1,0 +1,101 @@
+"""Training steps of dense networks: fastnet's `fit` against PyTorch, JAX, Keras and scikit-learn.
+
+Every contender first trains some steps from the same weights and must arrive at the loss of a float64 oracle; then whole shuffled
+epochs are timed, the contenders taking turns.
+"""
+
+import contextlib
+import os
+import statistics
+
+import pytest
+
+from . import machine, peers, report
+from .workloads import WORKLOADS, oracle
+
+CHECK_STEPS = 3  # after more steps a flipped ReLU of the wide net alone moves the loss by 2e-4
+TOLERANCE = 1e-4  # JAX and Keras take 1 - β₂ᵗ in float32 (6e-5 off at t = 1); the rest differ by 1e-7
+
+
+def contenders():
+    """Installed contenders; PyTorch once on one thread and once on all, since small work is faster on one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    names = []
+    for name in filter(peers.installed, peers.CONTENDERS):
+        names += [f"torch@{n}" for n in sorted({1, cores})] if name == "torch" else [name]
+    return names
+
+
+def check(losses):
+    """Raise unless all contenders report the same loss: {name: loss}."""
+    low, high = min(losses.values()), max(losses.values())
+    if not high - low <= TOLERANCE * high:
+        raise AssertionError(f"the contenders do not compute the same thing; losses after {CHECK_STEPS} steps: {losses}")
+
+
+def measure(workload, workers, rounds, epoch_steps=None):
+    """Seconds per step of every worker, one list of `rounds` values each, taken in turns."""
+    arguments = {"workload": workload.name, "check_steps": CHECK_STEPS, "epoch_steps": epoch_steps}
+    answers = {worker.name: worker.ask("prepare", **arguments) for worker in workers}
+    losses = {name: answer["loss"] for name, answer in answers.items()}
+    check({**losses, "float64 oracle": oracle(workload, CHECK_STEPS)})
+    times = {worker.name: [] for worker in workers}
+    for _ in range(rounds):
+        for worker in workers:
+            times[worker.name].append(worker.ask("epoch")["seconds"])
+    return times, {name: answer["version"] for name, answer in answers.items()}
+
+
+def rows_of(workload, times):
+    """Table rows of one workload: times, GF/s, ratios to fastnet, and the floor with its verdict."""
+    ours = times.get("fastnet")
+    for name, seconds in times.items():
+        best, median = min(seconds), statistics.median(seconds)
+        row = {
+            "work": workload.name,
+            "batch": workload.batch,
+            "contender": name,
+            "best µs": round(best * 1e6, 1),
+            "median µs": round(median * 1e6, 1),
+            "GF/s": round(workload.flops / best / 1e9, 1),
+        }
+        if ours and name != "fastnet":
+            row["ratio best"] = round(best / min(ours), 2)
+            row["ratio median"] = round(median / statistics.median(ours), 2)
+            row["floor"] = workload.floors.get(name.partition("@")[0])
+            row["verdict"] = report.verdict(row["ratio best"], row["floor"], at_least=True)
+        yield row
+
+
+def run(quick=False, only=None, works=None, rounds=None):
+    """Measure and report all workloads; `only` and `works` restrict contenders and workloads by name."""
+    rounds = rounds or (2 if quick else 7)
+    names = only or contenders()
+    rows = []
+    with contextlib.ExitStack() as stack:
+        workers = [stack.enter_context(peers.Worker(name)) for name in names]
+        for workload in [WORKLOADS[name] for name in works or WORKLOADS]:
+            times, versions = measure(workload, workers, rounds, max(CHECK_STEPS, workload.steps // 20) if quick else None)
+            rows += rows_of(workload, times)
+    report.show("dense", rows, machine.describe(versions), notes=f"{rounds} rounds, interleaved; time of one step")
+    report.bars("dense", rows)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def worker(request):
+    """One process for each contender, shared by its workloads."""
+    with peers.Worker(request.param) as worker:
+        yield worker
+
+
+@pytest.mark.parametrize("workload", WORKLOADS.values(), ids=lambda workload: workload.name)
+@pytest.mark.parametrize("worker", contenders(), indirect=True)
+def test_step(benchmark, worker, workload):
+    """One epoch; the loss after some steps must have been the one of a float64 oracle."""
+    steps = 50 if benchmark.disabled else workload.steps
+    arguments = {"workload": workload.name, "check_steps": CHECK_STEPS, "epoch_steps": min(steps, workload.steps)}
+    answer = worker.ask("prepare", **arguments)
+    check({worker.name: answer["loss"], "float64 oracle": oracle(workload, CHECK_STEPS)})
+    benchmark.extra_info["steps"] = arguments["epoch_steps"]
+    benchmark.pedantic(worker.ask, ("epoch",), rounds=5)

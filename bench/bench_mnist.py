@@ -1,0 +1,138 @@
+"""A whole training, end to end: MNIST with 784-512-10, dropout and validation, against Keras on JAX and scikit-learn.
+
+Run as `python -m bench.bench_mnist NAME SEED` it trains one contender once, in a process of its own.
+"""
+
+import gzip
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from . import machine, peers, report
+
+EPOCHS, BATCH = 5, 128
+SPEEDUPS = {"keras": 1.8, "sklearn": 3.0}  # floors of Keras's and scikit-learn's time / fastnet's
+ACCURACY = 0.978
+
+
+def data_folder():
+    """The folder with mnist/*.gz: FASTNET_DATA, else ../shared/data beside the checkout; None where there is none."""
+    folder = Path(os.environ.get("FASTNET_DATA") or Path(__file__).parents[2] / "shared" / "data") / "mnist"
+    return folder if (folder / "train-images-idx3-ubyte.gz").exists() else None
+
+
+def load():
+    """(x, y), (x_test, y_test): uint8 images (n, 28, 28) and labels (n,); read here, so that no contender reads it."""
+    def read(name, offset):
+        with gzip.open(data_folder() / name) as file:
+            return np.frombuffer(file.read(), np.uint8, offset=offset)
+
+    return [
+        (read(f"{part}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28), read(f"{part}-labels-idx1-ubyte.gz", 8))
+        for part in ("train", "t10k")
+    ]
+
+
+def train_sequential(library, seed):
+    """Keras's and fastnet's run, the same lines for both: seconds of `fit` and test accuracy."""
+    layers = library.layers
+    (x, y), (x_test, y_test) = load()
+    library.utils.set_random_seed(seed)
+    model = library.Sequential([
+        layers.Input((28, 28)), layers.Rescaling(1 / 255), layers.Flatten(),
+        layers.Dense(512, activation="relu"), layers.Dropout(0.2),
+        layers.Dense(10),
+    ])  # fmt: skip
+    model.compile(
+        optimizer=library.optimizers.Adam(1e-3),
+        loss=library.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    start = time.perf_counter()
+    model.fit(x, y, epochs=EPOCHS, batch_size=BATCH, validation_split=0.1, verbose=0)
+    return time.perf_counter() - start, model.evaluate(x_test, y_test, verbose=0)[1]
+
+
+def train_fastnet(seed):
+    import fastnet
+
+    return train_sequential(fastnet, seed)
+
+
+def train_keras(seed):
+    os.environ["KERAS_BACKEND"] = "jax"
+    import keras
+
+    return train_sequential(keras, seed)
+
+
+def train_sklearn(seed):
+    """The nearest scikit-learn has: no dropout, and its validation split would switch early stopping on."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+
+    warnings.simplefilter("ignore", ConvergenceWarning)  # five epochs are what is measured
+    (x, y), (x_test, y_test) = load()
+    x, x_test = [a.reshape(len(a), -1).astype(np.float32) / 255 for a in (x[:54_000], x_test)]
+    net = MLPClassifier((512,), batch_size=BATCH, max_iter=EPOCHS, alpha=0.0, random_state=seed)
+    start = time.perf_counter()
+    net.fit(x, y[:54_000])
+    return time.perf_counter() - start, net.score(x_test, y_test)
+
+
+TRAINERS = {"fastnet": train_fastnet, "keras": train_keras, "sklearn": train_sklearn}
+
+
+def in_process(name, seed):
+    """One training in a fresh process: (seconds of fit, test accuracy)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.bench_mnist", name, str(seed)], cwd=Path(__file__).parents[1],
+        check=True, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def run(quick=False, only=None):
+    """Three seeds of every installed contender, interleaved, and the floors on fastnet's accuracy and speed."""
+    if data_folder() is None:
+        print("mnist: skipped, no data (set FASTNET_DATA to a folder with mnist/*.gz)")
+        return []
+    names = only or [name for name in TRAINERS if peers.installed(name)]
+    seeds = range(1 if quick else 3)
+    results = {name: [] for name in names}
+    for seed in seeds:
+        for name in names:
+            results[name].append(in_process(name, seed))
+    best = {name: min(seconds for seconds, _ in runs) for name, runs in results.items()}
+    rows = []
+    for name, runs in results.items():
+        rows.append(report.figure(f"{name}: fit, best", best[name], "s"))
+        accuracy = statistics.mean(accuracy for _, accuracy in runs)
+        floor = ACCURACY if name == "fastnet" else None
+        rows.append(report.figure(f"{name}: test accuracy, mean", accuracy, "", floor, at_least=True))
+    for name, floor in SPEEDUPS.items():
+        if name in best and "fastnet" in best:
+            rows.append(report.figure(f"{name} / fastnet", best[name] / best["fastnet"], "x", floor, at_least=True))
+    notes = f"784-512-10, dropout 0.2, batch {BATCH}, {EPOCHS} epochs, {len(seeds)} seeds, 10 % for validation"
+    report.show("mnist", rows, machine.describe(), notes=notes)
+    return rows
+
+
+@pytest.mark.skipif(data_folder() is None, reason="no MNIST: set FASTNET_DATA")
+def test_mnist(benchmark):
+    pytest.importorskip("fastnet")
+    _, accuracy = benchmark.pedantic(in_process, ("fastnet", 0), rounds=1)
+    assert accuracy > 0.97
+
+
+if __name__ == "__main__":
+    print(json.dumps(TRAINERS[sys.argv[1]](int(sys.argv[2]))))

@@ -1,0 +1,271 @@
+"""The contenders of the dense benchmarks, each in a process of its own.
+
+Two libraries in one process share caches, allocators and cores through their thread pools, so every contender is a
+worker (`python -m bench.peers NAME`) that trains one epoch on command and sleeps on its pipe between commands: only one
+of them works at a time.
+
+A contender is `Class(workload, x, y, weights)` with
+
+    fit(rows, shuffle)   one pass over the first rows samples: permutation, gather, forward, backward, update
+    loss(rows)           mean loss over the first rows samples, nothing changed
+"""
+
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from .workloads import WORKLOADS
+
+LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-7
+
+
+class Fastnet:
+    """fastnet through its public `fit`."""
+
+    module = "fastnet"
+
+    def __init__(self, workload, x, y, weights):
+        import fastnet
+        from fastnet import layers
+
+        *hidden, classes = workload.sizes[1:]
+        self.x, self.y, self.batch = x, y, workload.batch
+        self.model = fastnet.Sequential(
+            [layers.Input((workload.sizes[0],))]
+            + [layers.Dense(units, activation="relu") for units in hidden]
+            + [layers.Dense(classes)]
+        )
+        self.model.compile(
+            optimizer=fastnet.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON),
+            loss=fastnet.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+        self.model.set_weights(weights)
+
+    def fit(self, rows, shuffle):
+        self.model.fit(self.x[:rows], self.y[:rows], batch_size=self.batch, shuffle=shuffle, verbose=0)
+
+    def loss(self, rows):
+        return self.model.evaluate(self.x[:rows], self.y[:rows], batch_size=self.batch, verbose=0)
+
+
+class Keras(Fastnet):
+    """Keras 3 through its public `fit`, on the JAX backend."""
+
+    module = "keras"
+
+    def __init__(self, workload, x, y, weights):
+        os.environ["KERAS_BACKEND"] = "jax"
+        import keras
+
+        *hidden, classes = workload.sizes[1:]
+        self.x, self.y, self.batch = x, y, workload.batch
+        self.model = keras.Sequential(
+            [keras.layers.Input((workload.sizes[0],))]
+            + [keras.layers.Dense(units, activation="relu") for units in hidden]
+            + [keras.layers.Dense(classes)]
+        )
+        self.model.compile(
+            optimizer=keras.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+        self.model.set_weights(weights)
+
+
+class Jax:
+    """JAX, a whole epoch in one compiled `lax.scan` whose state is donated."""
+
+    module = "jax"
+
+    def __init__(self, workload, x, y, weights):
+        import jax
+        import jax.numpy as jnp
+
+        def loss(weights, x, y):
+            *hidden, last = zip(weights[::2], weights[1::2])
+            for kernel, bias in hidden:
+                x = jax.nn.relu(x @ kernel + bias)
+            logits = x @ last[0] + last[1]
+            picked = jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=1)
+            return -picked.mean()
+
+        def step(state, rows, x, y):
+            weights, m, v, t = state
+            gradient = jax.grad(loss)(weights, x[rows], y[rows])
+            t = t + 1
+            rate = LEARNING_RATE * jnp.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
+            m = [BETA_1 * a + (1 - BETA_1) * g for a, g in zip(m, gradient)]
+            v = [BETA_2 * a + (1 - BETA_2) * g * g for a, g in zip(v, gradient)]
+            weights = [w - rate * a / (jnp.sqrt(b) + EPSILON) for w, a, b in zip(weights, m, v)]
+            return (weights, m, v, t), None
+
+        def epoch(state, order, x, y):
+            return jax.lax.scan(lambda state, rows: step(state, rows, x, y), state, order)[0]
+
+        self.batch = workload.batch
+        self.x, self.y = jnp.asarray(x), jnp.asarray(y)
+        self.epoch, self.mean_loss = jax.jit(epoch, donate_argnums=0), jax.jit(loss)
+        self.rng = np.random.default_rng(2)
+        zeros = [[jnp.zeros(w.shape, w.dtype) for w in weights] for _ in range(2)]
+        self.state = ([jnp.asarray(w) for w in weights], *zeros, jnp.float32(0))
+
+    def fit(self, rows, shuffle):
+        order = self.rng.permutation(rows) if shuffle else np.arange(rows)
+        self.state = self.epoch(self.state, order.astype(np.int32).reshape(-1, self.batch), self.x, self.y)
+        self.state[3].block_until_ready()
+
+    def loss(self, rows):
+        return float(self.mean_loss(self.state[0], self.x[:rows], self.y[:rows]))
+
+
+class Torch:
+    """PyTorch eager with its fused Adam."""
+
+    module = "torch"
+
+    def __init__(self, workload, x, y, weights):
+        import torch
+
+        stack = []
+        for rows, columns in zip(workload.sizes, workload.sizes[1:]):
+            stack += [torch.nn.Linear(rows, columns), torch.nn.ReLU()]
+        self.torch, self.batch = torch, workload.batch
+        self.x, self.y = torch.from_numpy(x), torch.from_numpy(y.astype(np.int64))
+        self.model = torch.nn.Sequential(*stack[:-1])
+        with torch.no_grad():
+            for parameter, w in zip(self.model.parameters(), weights):
+                parameter.copy_(torch.from_numpy(w.T))
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), LEARNING_RATE, (BETA_1, BETA_2), EPSILON, fused=True
+        )
+        self.criterion = torch.nn.CrossEntropyLoss()
+        self.t = 0
+
+    def fit(self, rows, shuffle):
+        order = self.torch.randperm(rows) if shuffle else self.torch.arange(rows)
+        for rows in order.split(self.batch):
+            # torch adds epsilon to the bias-corrected root of v, the others to the plain one
+            self.t += 1
+            self.optimizer.param_groups[0]["eps"] = EPSILON / math.sqrt(1 - BETA_2**self.t)
+            self.optimizer.zero_grad(set_to_none=True)
+            self.criterion(self.model(self.x[rows]), self.y[rows]).backward()
+            self.optimizer.step()
+
+    def loss(self, rows):
+        with self.torch.no_grad():
+            return self.criterion(self.model(self.x[:rows]), self.y[:rows]).item()
+
+
+class Sklearn:
+    """scikit-learn's MLPClassifier, one epoch per `partial_fit`."""
+
+    module = "sklearn"
+
+    def __init__(self, workload, x, y, weights):
+        from sklearn.neural_network import MLPClassifier
+
+        self.x, self.y, self.classes = x, y, np.arange(workload.sizes[-1])
+        self.net = MLPClassifier(
+            workload.sizes[1:-1], alpha=0.0, batch_size=workload.batch, learning_rate_init=LEARNING_RATE,
+            beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON,
+        )  # fmt: skip
+        self.net.partial_fit(x[: workload.batch], y[: workload.batch], classes=self.classes)
+        for ours, w in zip(self.net.coefs_ + self.net.intercepts_, weights[::2] + weights[1::2]):
+            ours[...] = w
+        del self.net._optimizer  # partial_fit makes a new one, with zero moments
+
+    def fit(self, rows, shuffle):
+        self.net.shuffle = shuffle
+        self.net.partial_fit(self.x[:rows], self.y[:rows], classes=self.classes)
+
+    def loss(self, rows):
+        probability = self.net.predict_proba(self.x[:rows])
+        return float(-np.log(probability[np.arange(rows), self.y[:rows]]).mean())
+
+
+CONTENDERS = {"fastnet": Fastnet, "jax": Jax, "torch": Torch, "keras": Keras, "sklearn": Sklearn}
+
+
+def installed(name):
+    """Whether the library behind a contender can be imported here; nothing is imported to find out."""
+    return importlib.util.find_spec(CONTENDERS[name].module) is not None
+
+
+class Worker:
+    """A contender in its own process: `name` or `name@threads`.
+
+    >>> with Worker("torch@1") as worker:
+    ...     worker.ask("prepare", workload="tiny", check_steps=8)
+    ...     worker.ask("epoch")["seconds"]
+    """
+
+    def __init__(self, name):
+        self.name = name
+        library, _, threads = name.partition("@")
+        environment = dict(os.environ)
+        if threads:
+            environment.update(OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads, FASTNET_NUM_THREADS=threads)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bench.peers", library], cwd=Path(__file__).parents[1], env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def ask(self, command, **arguments):
+        """Send one command, wait for its answer (a dict); a worker that died is an error."""
+        self.process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self.name}: the worker ended at {command!r} with code {self.process.wait()}")
+        return json.loads(answer)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def _prepare(cls, workload, steps):
+    """A fresh contender and its loss after `steps` unshuffled steps, with one full epoch run to warm it up."""
+    x, y = workload.data()
+    contender = cls(workload, x, y, workload.weights())
+    rows = steps * workload.batch
+    contender.fit(rows, shuffle=False)
+    loss = contender.loss(rows)
+    contender.fit(len(x), shuffle=True)
+    return contender, loss
+
+
+def main(name):
+    """Serve commands from standard input, one JSON object a line, until it closes."""
+    from dataclasses import replace
+
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints must not get between the answers
+    cls = CONTENDERS[name]
+    contender = workload = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["command"] == "prepare":
+            workload = WORKLOADS[request["workload"]]
+            workload = replace(workload, steps=request.get("epoch_steps") or workload.steps)
+            contender, loss = _prepare(cls, workload, request["check_steps"])
+            answer = {"loss": loss, "version": sys.modules[cls.module].__version__}
+        else:
+            start = time.perf_counter()
+            contender.fit(workload.samples, shuffle=True)
+            answer = {"seconds": (time.perf_counter() - start) / workload.steps}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,84 @@
+"""Tables, CSV files and pictures of what was measured; rows are dicts, and nothing is left out of them."""
+
+import csv
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def verdict(value, floor, at_least):
+    """'met' or 'missed' where there is a floor, else ''. `at_least`: larger is better."""
+    if floor is None:
+        return ""
+    return "met" if (value >= floor if at_least else value <= floor) else "missed"
+
+
+def figure(what, value, unit, floor=None, at_least=False):
+    """One row of a benchmark that is a list of single figures."""
+    value = float(f"{value:.4g}")
+    sign = "≥" if at_least else "≤"
+    return {
+        "what": what,
+        "value": value,
+        "unit": unit,
+        "floor": "" if floor is None else f"{sign} {floor:g}",
+        "verdict": verdict(value, floor, at_least),
+    }
+
+
+def table(rows):
+    """Rows as aligned text; the columns are the union of their keys, in order of appearance."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [columns] + [["" if row.get(c) is None else str(row.get(c, "")) for c in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]
+    return "\n".join([lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:]])
+
+
+def show(name, rows, machine, notes=""):
+    """Print a table under the machine's description and write results/NAME.csv (and NAME.txt, the same table)."""
+    RESULTS.mkdir(exist_ok=True)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with open(RESULTS / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    text = "\n".join(part for part in (f"== {name} ==", machine, notes, table(rows)) if part)
+    (RESULTS / f"{name}.txt").write_text(text + "\n", encoding="utf-8")
+    print(text, end="\n\n", flush=True)
+
+
+def bars(name, rows):
+    """results/NAME.png: for each workload one bar per peer, peer time / fastnet time, and its floor as a tick."""
+    rows = [row for row in rows if row.get("ratio best")]
+    if not rows:
+        return
+    try:
+        import matplotlib
+    except ImportError:
+        print("no picture: matplotlib is not installed")
+        return
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    works = list(dict.fromkeys(row["work"] for row in rows))
+    peers = list(dict.fromkeys(row["contender"] for row in rows))
+    width = 0.8 / len(peers)
+    fig, ax = plt.subplots(figsize=(2 + 2 * len(works), 4))
+    for k, peer in enumerate(peers):
+        chosen = [row for row in rows if row["contender"] == peer]
+        at = [works.index(row["work"]) + (k - (len(peers) - 1) / 2) * width for row in chosen]
+        drawn = ax.bar(at, [row["ratio best"] for row in chosen], width * 0.95, label=peer)
+        ax.bar_label(drawn, fmt="%.3g", fontsize=7)
+        floors = [(x, row["floor"]) for x, row in zip(at, chosen) if row["floor"]]
+        for x, floor in floors:
+            ax.hlines(floor, x - width / 2, x + width / 2, color="black", linewidth=1)
+    ax.axhline(1, color="grey", linewidth=0.8)
+    ax.set_yscale("log")
+    ax.set_xticks(range(len(works)), works)
+    ax.set_ylabel("time of the peer / time of fastnet")
+    ax.set_title("one training step; black lines are floors", fontsize=10)
+    ax.legend(fontsize=8, ncols=3)
+    fig.tight_layout()
+    fig.savefig(RESULTS / f"{name}.png", dpi=150)
+    plt.close(fig)

@@ -1,0 +1,26 @@
+"""fastnet: trains small and medium neural networks, compiled; with Keras's names."""
+
+from fastnet import activations as activations
+from fastnet import callbacks as callbacks
+from fastnet import config as config
+from fastnet import datasets as datasets
+from fastnet import initializers as initializers
+from fastnet import layers as layers
+from fastnet import losses as losses
+from fastnet import metrics as metrics
+from fastnet import optimizers as optimizers
+from fastnet import random as random
+from fastnet import saving as saving
+from fastnet import utils as utils
+from fastnet._kernels.compile import KernelError as KernelError
+from fastnet._kernels.generate import RuleError as RuleError
+from fastnet._kernels.registry import register_activation as register_activation
+from fastnet._kernels.registry import register_loss as register_loss
+from fastnet._kernels.registry import register_optimizer as register_optimizer
+from fastnet.engine.nonfinite import NonFiniteError as NonFiniteError
+from fastnet.engine.threads import get_num_threads as get_num_threads
+from fastnet.engine.threads import set_num_threads as set_num_threads
+from fastnet.layers import Input as Input
+from fastnet.sequential import Sequential as Sequential
+
+__version__ = "0.1.0"

@@ -1,0 +1,165 @@
+"""The matrix product of the CPU, seen from a plan: its argument block, its parallel axis, what it needs and costs.
+
+    C[M, N] = op(A)[M, K] @ op(B)[K, N] (+ C) (+ bias[N])      then ReLU, then an epilogue, tile by tile
+
+One kernel for each dtype serves every transposition and shape:
+
+    forward          y (rows, units) = x (rows, inputs) @ w (inputs, units)       M = ROWS
+    input gradient   dx (rows, inputs) = dy (rows, units) @ w^T                   M = ROWS, trans_b
+    weight gradient  dw (inputs, units) = x^T @ dy                                K = ROWS, trans_a
+
+Every element is summed in one fixed order: k is cut into blocks of 256 (the last holds 129 to 384), each is summed
+from zero in order of k, and the sums are added in order; to C's old value where it accumulates; then the bias. Neither
+blocks nor threads nor vector width show in the bits.
+
+The parallel axis counts blocks of C, MB x NB each, column of blocks by column of blocks.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from fastnet._kernels.compile import Source
+
+ROWS = -1  # as M or K: the rows of the call
+# Places in the argument block.
+A, B, C, LDA, LDB, LDC, M, N, K, BIAS, FLAGS, EPILOGUE, EPILOGUE_ARGS, MB, NB = range(15)
+TRANS_A, TRANS_B, ACCUMULATE, RELU, KEEP, PACK_A, PACK_B = (1 << i for i in range(7))  # FLAGS
+
+K_BLOCK = 256  # decides the bits: the same on every processor
+CHUNK = 384  # bytes of a column of A that stays in the second-level cache beside a panel of B
+COLUMNS = 1024  # bytes of a row of C in one block, at most
+GROUP = 256  # bytes of a row of C between two calls of the epilogue, in blocks too large for the first-level cache
+SMALL = 16384  # bytes of C the epilogue gets at once
+TALL = 128  # rows of a block that is kept in scratch, at most
+
+_DEPTH = K_BLOCK * 3 // 2
+SCRATCH_C = TALL * COLUMNS
+_PADS = 64 * 64
+SCRATCH_A = 1024 * _DEPTH + _PADS  # 16 panels of at most 64 bytes, or 7 of 128
+SCRATCH_B = COLUMNS * _DEPTH + _PADS
+_SIZES = {"float32": 4, "float64": 8}
+_FILES = tuple(str(Path(__file__).with_name(name)) for name in ("gemm_kernel.py", "gemm.py", "tile.py"))
+
+
+@lru_cache(maxsize=2)
+def source(dtype: str) -> Source:
+    """The kernel of a dtype, "float32" or "float64"."""
+    text = f'DTYPE = "{dtype}"\n' + Path(_FILES[0]).read_text(encoding="utf-8")
+    return Source(f"gemm_{dtype}", text, depends=_FILES)
+
+
+def scratch_bytes() -> int:
+    """Bytes of thread-private scratch a call needs, for any shape and dtype."""
+    return 64 + SCRATCH_C + SCRATCH_A + SCRATCH_B
+
+
+def blocks(m: int, n: int, k: int, dtype: str, trans_a: bool = False, keep: bool = False) -> tuple[int, int]:
+    """Rows and columns of a block of C: about a million operations each, up to 64 blocks.
+
+    Columns are divided first, because a column of blocks shares a packed panel of B; but where A is packed too, rows
+    are, so that a panel of A meets as many columns as fit.
+    """
+    size = _SIZES[dtype]
+    m, n = max(1, m), max(1, n)
+    wanted = max(1, min(64, 2 * m * n * k * size // 4_000_000))
+    columns = COLUMNS // size
+    while not trans_a and columns * size > GROUP and -(-n // columns) < min(wanted, 8):
+        columns //= 2
+    down = min(-(-wanted // -(-n // columns)), -(-m // 24))
+    rows = -(-m // down)
+    return min(rows, TALL) if keep else rows, min(columns, n)
+
+
+def arguments(
+    a: int,
+    b: int,
+    c: int,
+    *,
+    m: int,
+    n: int,
+    k: int,
+    dtype: str,
+    lda: int | None = None,
+    ldb: int | None = None,
+    ldc: int | None = None,
+    trans_a: bool = False,
+    trans_b: bool = False,
+    bias: int | None = None,
+    accumulate: bool = False,
+    relu: bool = False,
+    keep: bool = False,
+    epilogue: int = 0,
+    epilogue_args: int = 0,
+    rows: int = 32,
+    block: tuple[int, int] | None = None,
+    pack: tuple[bool, bool] | None = None,
+) -> list[int]:
+    """The argument block of a product.
+
+    Args:
+        a, b, c: references to the first elements; c is not read where ``keep``.
+        m, n, k: sizes; one of m and k may be `ROWS`.
+        lda, ldb, ldc: elements from one stored row to the next; by default rows lie back to back.
+        trans_a: A is stored as (K, M).
+        trans_b: B is stored as (N, K).
+        bias: reference to N elements, added to every row.
+        accumulate: add to what C holds.
+        relu: ``0 if c < 0 else c`` last, so NaN stays.
+        keep: C is not written to memory: its tile lies in scratch, and only the epilogue sees it.
+        epilogue: address of a function with the signature of an epilogue (`fastnet._kernels.abi`), called on finished
+            parts of C; its ``ld`` is ldc, or where ``keep`` that of the scratch tile.
+        epilogue_args: address of the epilogue's own argument block.
+        rows: the batch size expected where m or k is `ROWS`; for choosing blocks only.
+        block: rows and columns of a block, instead of `blocks`.
+        pack: whether A (stored transposed) and B (stored plain) are copied into packed panels, instead of measured
+            rules. Transposed B always is.
+
+    Raises:
+        ValueError: m and k both `ROWS`, or an unknown lda or ldb; keep without epilogue or with accumulate; block columns beyond the scratch.
+    """
+    if m == ROWS and k == ROWS:
+        raise ValueError("gemm: m and k are both ROWS; one of them must be a size")
+    if keep and (accumulate or not epilogue):
+        raise ValueError("gemm: keep=True needs an epilogue and accumulate=False: C exists in scratch only")
+    mm, kk = (rows if size == ROWS else size for size in (m, k))
+    mb, nb = block or blocks(mm, n, kk, dtype, trans_a, keep)
+    if nb * _SIZES[dtype] > COLUMNS or (keep and mb > TALL):
+        raise ValueError(f"gemm: a block of {mb} x {nb} {dtype} does not fit the scratch")
+    pack_a, pack_b = pack or packs(mm, n, kk, dtype, trans_a)
+    flags = (
+        TRANS_A * trans_a
+        | TRANS_B * trans_b
+        | ACCUMULATE * accumulate
+        | RELU * relu
+        | KEEP * keep
+        | PACK_A * (pack_a and trans_a)
+        | PACK_B * (pack_b and not trans_b)
+    )
+    lda = lda or (m if trans_a else k)
+    ldb = ldb or (k if trans_b else n)
+    ldc = ldc or n
+    if ROWS in (lda, ldb):
+        raise ValueError("gemm: the rows of an operand are ROWS long; give lda or ldb")
+    return [a, b, c, lda, ldb, ldc, m, n, k, -1 if bias is None else bias, flags, epilogue, epilogue_args, mb, nb]
+
+
+def packs(m: int, n: int, k: int, dtype: str, trans_a: bool) -> tuple[bool, bool]:
+    """Whether packing A^T and B pays."""
+    return trans_a and n >= 256, m >= 48
+
+
+def extent(args: list[int]) -> tuple[int, int, int, int]:
+    """``(per_row, unit, times, fixed)`` of the launch: blocks = times * ceil(rows * per_row / unit) + fixed."""
+    across = -(-args[N] // args[NB])
+    if args[M] == ROWS:
+        return 1, args[MB], across, 0
+    return 0, 1, 0, across * -(-args[M] // args[MB])
+
+
+def cost(args: list[int], dtype: str, rows: int) -> int:
+    """Estimated picoseconds of one block, its epilogue not counted: 80 GF/s in float32, and 30 ns to get going."""
+    k = rows if args[K] == ROWS else args[K]
+    m = min(rows if args[M] == ROWS else args[M], args[MB])
+    return 30_000 + 2 * m * min(args[N], args[NB]) * k * (12 if dtype == "float32" else 24)

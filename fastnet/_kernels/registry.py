@@ -1,0 +1,236 @@
+"""The tables of what fastnet knows: one row declares a thing, and everything else follows from it.
+
+A row holds the formula's rules, the parameters with their defaults, and what the backward pass keeps.  From it follow
+the string name, the kernels of every dtype and target, the tests and the benchmark.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """An elementwise activation y = f(x, *parameters).
+
+    Args:
+        name: the string a user gives.
+        f: the rule.
+        df: its derivative dy/dx, a function of ``x`` or ``y`` (see ``keeps``) and the parameters; by default
+            differentiated from ``f``.
+        keeps: "x" or "y": the argument of ``df``, the buffer that must live until the backward pass.
+        parameters: names and defaults of the further arguments.
+    """
+
+    name: str
+    f: Callable
+    df: Callable
+    keeps: str = "x"
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run over the elements of a row: acc = start; acc = accumulate(acc, x, t, *earlier); acc = finish(acc, *earlier)."""
+
+    start: float
+    accumulate: Callable
+    finish: Callable
+
+
+@dataclass(frozen=True, eq=False)
+class RowRule:
+    """A function of a whole row: passes that fold it into numbers, then ``value`` of these, or ``element`` of each x.
+
+    ``value(*folded)`` is the row's result (a loss), ``element(x, t, *folded)`` the result for each element (softmax,
+    the gradient of a loss).  ``t`` is the target's element, or 0.
+    """
+
+    passes: tuple[Pass, ...]
+    element: Callable
+    value: Callable | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """A loss: elementwise and averaged over the last axis, or a row rule.
+
+    Args:
+        name: the string a user gives.
+        f: rule ``f(y_true, y_pred, *parameters)`` of one element.
+        df: its derivative by ``y_pred``; by default differentiated from ``f``.
+        row: instead of ``f``, a rule over the last axis.
+        targets: "dense" (the shape of the prediction) or "sparse" (a class index for each row).
+        parameters: names and defaults of the further arguments of ``f``.
+    """
+
+    name: str
+    f: Callable | None = None
+    df: Callable | None = None
+    row: RowRule | None = None
+    targets: str = "dense"
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """An optimizer's update of one weight.
+
+    Args:
+        name: the string a user gives.
+        f: rule ``f(w, g, *states, *scalars) -> w, *states``.
+        scalars: float64 rule ``scalars(rate, t, *parameters)``, computed once a step; ``t`` counts from 1.
+        scalar_count: how many numbers it returns; one is returned bare.
+        states: names of what is kept for each weight, starting at 0.
+        starts: their start values, 0 where not named.
+        parameters: names and defaults of the further arguments of ``scalars``.
+    """
+
+    name: str
+    f: Callable
+    scalars: Callable
+    scalar_count: int
+    states: tuple[str, ...] = ()
+    starts: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+
+class Table(dict):
+    """Rows by name; an unknown name is an error that offers the nearest known ones."""
+
+    def __init__(self, kind: str):
+        super().__init__()
+        self.kind = kind
+
+    def add(self, row, *names: str):
+        """Register a row under its name, and under further names."""
+        for name in (row.name, *names):
+            if not isinstance(name, str) or not name.isidentifier():
+                raise ValueError(f"The name of {self.kind} must be an identifier, received {name!r}.")
+            self[name] = row
+        return row
+
+    def find(self, name: str):
+        """The row of a name."""
+        try:
+            return self[name]
+        except KeyError:
+            raise ValueError(unknown(self.kind, name, self)) from None
+
+    def unique(self) -> list:
+        """The rows, each once, in order of registration."""
+        return list(dict.fromkeys(self.values()))
+
+
+def unknown(kind: str, name: object, known) -> str:
+    """The sentence for an unknown name."""
+    near = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(sorted(known))}."
+
+
+activations = Table("activation")
+losses = Table("loss")
+updates = Table("optimizer")
+
+
+def parameter_names(rule: Callable, leading: int) -> list[str]:
+    """The names of a rule's parameters behind the first ``leading`` ones."""
+    return list(inspect.signature(rule).parameters)[leading:]
+
+
+def _check_parameters(kind: str, name: str, rule: Callable, leading: int, parameters: Mapping[str, float]) -> None:
+    names = parameter_names(rule, leading)
+    if names != list(parameters):
+        raise ValueError(
+            f"The {kind} {name!r}: its rule's parameters behind the first {leading} are {names}, but defaults are "
+            f"given for {list(parameters)}. Give each one a default, in the same order."
+        )
+
+
+def _defaults(rule: Callable, leading: int) -> dict[str, float]:
+    """Defaults written in a rule's own signature."""
+    parameters = list(inspect.signature(rule).parameters.values())[leading:]
+    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+
+
+def register_activation(name: str, f: Callable, df: Callable | None = None, keeps: str = "x") -> Activation:
+    """Make ``activation=name`` known, with kernels for every dtype and target.
+
+    Args:
+        name: the string users give.
+        f: a plain function of a scalar ``f(x)``; further arguments with defaults become parameters.
+        df: its derivative, a function of ``x``, or of ``y`` where ``keeps="y"``; by default found by differentiation.
+        keeps: "x" or "y", what ``df`` is a function of.
+
+    Raises:
+        ValueError: a bad name, or arguments that do not fit.
+
+    Example:
+        >>> import math, fastnet
+        >>> def bent(x):
+        ...     return (math.sqrt(x * x + 1) - 1) / 2 + x
+        >>> fastnet.register_activation("bent_identity", bent)  # doctest: +SKIP
+    """
+    if keeps not in ("x", "y"):
+        raise ValueError(f"The activation {name!r}: keeps must be 'x' or 'y', received {keeps!r}.")
+    parameters = _defaults(f, 1)
+    _check_parameters("activation", name, f, 1, parameters)
+    if df is None:
+        from fastnet._kernels import differentiate  # needed by this alone, and it takes time to import
+
+        df, keeps = differentiate.derivative_rule(f, next(iter(inspect.signature(f).parameters))), "x"
+    return activations.add(Activation(name, f, df, keeps, parameters))
+
+
+def register_loss(name: str, f: Callable, df: Callable | None = None) -> Loss:
+    """Make ``loss=name`` known: the mean over the last axis of ``f(y_true, y_pred)``.
+
+    Args:
+        name: the string users give.
+        f: a plain function of two scalars, the target and the prediction.
+        df: its derivative by the prediction; by default found by differentiation.
+
+    Raises:
+        ValueError: a bad name, or arguments that do not fit.
+    """
+    parameters = _defaults(f, 2)
+    _check_parameters("loss", name, f, 2, parameters)
+    if df is None:
+        from fastnet._kernels import differentiate
+
+        df = differentiate.derivative_rule(f, list(inspect.signature(f).parameters)[1])
+    return losses.add(Loss(name, f, df, parameters=parameters))
+
+
+def register_optimizer(name: str, f: Callable, states: tuple[str, ...] = (), **parameters: float) -> Update:
+    """Make ``optimizer=name`` known: ``f(w, g, *states, rate, *parameters) -> w, *states`` for one weight.
+
+    Args:
+        name: the string users give.
+        f: the update rule: weight, gradient, states, learning rate, parameters → new weight and states.
+        states: names of what is kept for each weight; they start at 0.
+        parameters: names and defaults of the rule's further arguments (``learning_rate=`` sets the rate's default).
+
+    Raises:
+        ValueError: a bad name, or arguments that do not fit.
+    """
+    rate = parameters.pop("learning_rate", 0.01)
+    names = parameter_names(f, 2)
+    if names[: len(states)] != list(states) or names[len(states) + 1 :] != list(parameters):
+        raise ValueError(
+            f"The optimizer {name!r}: the rule must take (w, g, {', '.join([*states, 'rate', *parameters])}), "
+            f"it takes ({', '.join(parameter_names(f, 0))})."
+        )
+    shared = ", ".join(["rate", *parameters])
+    from fastnet._kernels import differentiate
+
+    scalars = differentiate.rule_from_source(
+        f"def {name}_scalars({', '.join(['rate', 't', *parameters])}):\n    return {shared}\n"
+    )
+    row = Update(name, f, scalars, 1 + len(parameters), tuple(states), parameters={"learning_rate": rate, **parameters})
+    return updates.add(row)

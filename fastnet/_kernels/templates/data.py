@@ -1,0 +1,67 @@
+"""Loops that fetch rows of a data set, in the order of the epoch's permutation, and that make permutations."""
+
+from fastnet._kernels.rules.random import philox
+from fastnet._kernels.templates.kinds import count, hi, integer, lo, read, read_float32, read_float64, write, write_int64
+
+
+def gather(address: count, stride: count, order: count, first: count, y: write, width: integer, lo: lo, hi: hi):
+    # source (n, width), rows `stride` bytes apart  y (rows, width)
+    for r in range(lo, hi):
+        row = first + r
+        if order != 0:
+            row = address_pointer_int64(order)[row]
+        x = address_source(address + row * stride)
+        for j in range(width):
+            y[r * width + j] = convert(x[j])
+
+
+def gather_strided(
+    address: count, stride: count, layout: count, order: count, first: count, y: write, width: integer, lo: lo, hi: hi
+):
+    # layout: rank of a row, then its shape, then its strides in bytes
+    shape = address_pointer_int64(layout)
+    rank = shape[0]
+    last = shape[rank]
+    for r in range(lo, hi):
+        row = first + r
+        if order != 0:
+            row = address_pointer_int64(order)[row]
+        for outer in range(width // last):
+            rest = outer
+            place = address + row * stride
+            for axis in range(rank - 1, 0, -1):
+                place += (rest % shape[axis]) * shape[rank + axis]
+                rest //= shape[axis]
+            for j in range(last):
+                y[r * width + outer * last + j] = convert(address_source(place + j * shape[2 * rank])[0])
+
+
+def scatter(y: read, address: count, first: count, width: integer, lo: lo, hi: hi):
+    # y (rows, width)  target (n, width)
+    target = address_target(address)
+    for r in range(lo, hi):
+        for j in range(width):
+            target[(first + r) * width + j] = y[r * width + j]
+
+
+def cast_float32(x: read_float32, y: write, lo: lo, hi: hi):
+    # x (n,)  y (n,)
+    for i in range(lo, hi):
+        y[i] = x[i]
+
+
+def cast_float64(x: read_float64, y: write, lo: lo, hi: hi):
+    # x (n,)  y (n,)
+    for i in range(lo, hi):
+        y[i] = x[i]
+
+
+def permutation(order: write_int64, seed: integer, epoch: integer, n: integer):
+    # order (n,): Fisher and Yates's shuffle; the draw for place i depends on (seed, epoch, i) alone
+    for i in range(n):
+        order[i] = i
+    for i in range(n - 1, 0, -1):
+        a, b, c, d = philox(uint32(i), uint32(i >> 32), uint32(epoch), uint32(epoch >> 32), uint32(seed), uint32(seed >> 32))
+        word = (uint64(a) << uint64(32)) | uint64(b)
+        j = int64(word % uint64(i + 1))
+        order[i], order[j] = order[j], order[i]

@@ -1,0 +1,24 @@
+"""Dropout: the mask follows from (seed, step, layer, element) alone and is drawn again for the backward pass."""
+
+from fastnet._kernels.rules.random import philox
+from fastnet._kernels.templates.kinds import count, hi, integer, lo, read, real, write
+
+
+def dropout(
+    x: read, y: write, seed: count, iteration: count, layer: integer, threshold: integer, scale: real, lo: lo, hi: hi
+):
+    # x (n,)  y (n,): x * scale where the element's random 32-bit word is at least `threshold`, else 0
+    low, high = uint32(seed), uint32(seed >> 32)
+    step, lay, limit = uint32(iteration), uint32(layer), uint32(threshold)
+    for g in range(lo // 4, hi // 4):
+        a, b, c, d = philox(uint32(g), uint32(g >> 32), step, lay, low, high)
+        i = 4 * g
+        y[i] = 0.0 if a < limit else x[i] * scale
+        y[i + 1] = 0.0 if b < limit else x[i + 1] * scale
+        y[i + 2] = 0.0 if c < limit else x[i + 2] * scale
+        y[i + 3] = 0.0 if d < limit else x[i + 3] * scale
+    g = hi // 4
+    a, b, c, d = philox(uint32(g), uint32(g >> 32), step, lay, low, high)
+    for i in range(4 * g, hi):
+        word = a if i % 4 == 0 else (b if i % 4 == 1 else c)
+        y[i] = 0.0 if word < limit else x[i] * scale

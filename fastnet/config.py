@@ -1,0 +1,40 @@
+"""Process-wide settings: the dtype that layers take when none is given."""
+
+from __future__ import annotations
+
+FLOATS = ("float32", "float64")
+_floatx = "float32"
+
+
+def floatx() -> str:
+    """The dtype of layers and losses that name none: "float32", or what `set_floatx` was given."""
+    return _floatx
+
+
+def set_floatx(value: str) -> None:
+    """Set the dtype of layers made from now on.
+
+    Raises:
+        ValueError: not "float32" or "float64".
+
+    Example:
+        >>> import fastnet
+        >>> fastnet.config.set_floatx("float32")
+        >>> fastnet.config.floatx()
+        'float32'
+    """
+    global _floatx
+    _floatx = check_dtype(value, "floatx")
+
+
+def check_dtype(value: object, owner: str) -> str:
+    """``value`` as the name of a float dtype fastnet computes in."""
+    name = getattr(value, "name", None) or getattr(value, "__name__", None) or value
+    if name not in FLOATS:
+        raise ValueError(f"{owner}: the dtype must be 'float32' or 'float64', received {value!r}.")
+    return str(name)
+
+
+def epsilon() -> float:
+    """The smallest probability that losses see: 1e-7, Keras's value."""
+    return 1e-7

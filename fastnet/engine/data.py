@@ -1,0 +1,160 @@
+"""Data sets as the gather kernels see them: an address, strides and a dtype. Nothing is copied that need not be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnet._kernels import abi
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import data
+from fastnet.engine.cpu import call
+from fastnet.engine.plan import Buffer, Plan, Slot
+from fastnet.engine.variable import aligned
+
+_DTYPES = {
+    "float32": "float32",
+    "float64": "float64",
+    "float16": "float16",
+    "bool": "uint8",
+    **{name: name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
+}
+_GATHER_COST = 250  # picoseconds an element
+
+
+class Source:
+    """Rows of an array, of any supported dtype and any strides.
+
+    Args:
+        array: (n, ...); kept alive and not copied.
+    """
+
+    def __init__(self, array: np.ndarray):
+        self.array = array
+        self.rows = len(array)
+        self.dtype = _DTYPES[array.dtype.name]
+        inner = array[:1]
+        self.contiguous = inner.flags.c_contiguous or inner.size == 0
+        self.address = array.__array_interface__["data"][0]
+        self.stride = array.strides[0]
+        self.layout = None if self.contiguous else np.array([inner.ndim - 1, *inner.shape[1:], *inner.strides[1:]], np.int64)
+
+    @property
+    def signature(self) -> tuple:
+        """What decides the kernel that reads it."""
+        return self.array.shape[1:], self.dtype, self.contiguous
+
+
+class Inlet:
+    """The place in a plan where the rows of a source enter.
+
+    Args:
+        plan: gets the launch.
+        signature: of the sources it takes.
+        target: the buffer to fill.
+    """
+
+    def __init__(self, plan: Plan, signature: tuple, target: Buffer):
+        _, dtype, self.contiguous = signature
+        self.slots = plan.slot(3)
+        address, stride, layout = (Slot(self.slots.index + i) for i in range(3))
+        convert = "half" if dtype == "float16" else "T"
+        names = (("address_source", f"address_pointer_{'uint16' if dtype == 'float16' else dtype}"), ("convert", convert))
+        arguments = {"address": address, "stride": stride, "order": Slot(abi.ORDER), "first": Slot(abi.FIRST)}
+        arguments |= {"y": target, "width": target.width}
+        template = data.gather if self.contiguous else data.gather_strided
+        if not self.contiguous:
+            arguments["layout"] = layout
+        plan.rows(Kernel(template, dtype=target.dtype, names=names), 1, _GATHER_COST * target.width, **arguments)
+
+    def connect(self, step: np.ndarray, source: Source) -> None:
+        """Let the plan read from ``source`` from now on."""
+        start = self.slots.index
+        step[start], step[start + 1] = source.address, source.stride
+        if source.layout is not None:
+            step[start + 2] = source.layout.ctypes.data
+
+
+def outlet(plan: Plan, y: Buffer) -> Slot:
+    """Add the launch that copies a batch's result to its place in an array; the slot of that array's address."""
+    address = plan.slot()
+    names = (("address_target", f"address_pointer_{y.dtype}"),)
+    arguments = {"y": y, "address": address, "first": Slot(abi.FIRST), "width": y.width}
+    plan.rows(Kernel(data.scatter, dtype=y.dtype, names=names), 1, _GATHER_COST * y.width, **arguments)
+    return address
+
+
+def permutation(rows: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of an epoch's rows: depends on (seed, epoch) alone."""
+    order = aligned((rows,), "int64")
+    call(Kernel(data.permutation), [order.ctypes.data << 3, seed, epoch, rows])
+    return order
+
+
+def as_array(value: Any, argument: str) -> np.ndarray:
+    """``value`` as an array of real numbers in a dtype the kernels read; a view wherever that is possible.
+
+    Raises:
+        ValueError: no numbers, complex numbers, objects, ragged lists.
+    """
+    if type(value) is np.ndarray and value.dtype.name in _DTYPES and value.dtype.isnative:
+        return value
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{argument} cannot become an array: {error}. Give rows of equal length.") from None
+    if array.dtype.kind not in "fiub":
+        what = {"c": "complex numbers", "O": "objects", "U": "strings", "S": "bytes"}.get(array.dtype.kind, "other things")
+        raise ValueError(f"{argument} must hold real numbers; received {what} (dtype {array.dtype}).")
+    if array.dtype.name not in _DTYPES or not array.dtype.isnative:
+        array = array.astype(np.float64 if array.dtype.kind == "f" else array.dtype.newbyteorder("="))
+    return array
+
+
+def match_targets(y: np.ndarray, shape: tuple[int, ...], rows: int, sparse: bool, loss: str) -> np.ndarray:
+    """Targets in the shape a loss reads for predictions of ``shape`` a sample; a view.
+
+    Raises:
+        ValueError: another number of rows, a shape that does not fit, labels that are no classes.
+    """
+    if len(y) != rows:
+        raise ValueError(f"x and y must have the same number of samples; received {rows} and {len(y)}.")
+    wanted = shape[:-1] if sparse else shape
+    given = y.shape[1:]
+    if given != wanted:
+        if given == (*wanted, 1):
+            y = y[..., 0]
+        elif (*given, 1) == wanted:
+            y = y[..., None]
+        else:
+            remedy = ""
+            if sparse and given == shape:
+                remedy = " For one-hot rows use categorical_crossentropy."
+            elif not sparse and given in (shape[:-1], (*shape[:-1], 1)):
+                remedy = " For class indices use sparse_categorical_crossentropy, or fastnet.utils.to_categorical."
+            raise ValueError(
+                f"The loss {loss!r} needs targets of shape {('n', *wanted)} for predictions of shape {('n', *shape)}; "
+                f"received targets of shape {('n', *given)}.{remedy}".replace("'n'", "n")
+            )
+    if sparse and y.size:
+        check_labels(y, shape[-1], loss)
+    return y
+
+
+def check_labels(y: np.ndarray, classes: int, loss: str) -> None:
+    """Labels are whole numbers from 0 to classes - 1.
+
+    Raises:
+        ValueError: one is not.
+    """
+    low, high = y.min(), y.max()
+    if not (low >= 0 and high < classes):
+        bad = low if not low >= 0 else high
+        place = np.argwhere(~((y >= 0) & (y < classes)))[0]
+        raise ValueError(
+            f"The loss {loss!r} needs labels from 0 to {classes - 1}, since the last layer has {classes} units; received "
+            f"{bad} (first bad label in row {place[0]})."
+        )
+    if y.dtype.kind == "f" and not (y == np.floor(y)).all():
+        raise ValueError(f"The loss {loss!r} needs whole numbers as labels; received fractions.")

@@ -1,0 +1,133 @@
+"""What happens when a number is not finite: the weights go back to the last good ones, and the error says where it began."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnet._kernels import abi
+
+_SHARE = 100  # a snapshot is taken when this many times its own cost has passed since the last one
+
+
+class NonFiniteError(ArithmeticError):
+    """NaN or infinity in the data, in a layer's result or in a weight; the model has the last good weights."""
+
+
+class Snapshot:
+    """A copy of all that training changes, renewed so seldom that it costs no more than 1 % of the time."""
+
+    def __init__(self):
+        self.variables: Sequence[Any] = ()
+        self.copies: list[np.ndarray] = []
+        self.iteration = self.first = None
+        self.due = 0.0
+
+    def consider(self, variables: Sequence[Any], iteration: int, first: int | None) -> None:
+        """Take a copy if one is due and every weight is finite."""
+        now = time.perf_counter()
+        same = len(variables) == len(self.variables) and all(
+            a is b for a, b in zip(variables, self.variables, strict=True)
+        )
+        if same and now < self.due:
+            return
+        if not all(finite(v.array) for v in variables):
+            return
+        if not same:
+            self.copies = [np.empty_like(v.array) for v in variables]
+            self.variables = list(variables)
+        for copy, variable in zip(self.copies, variables, strict=True):
+            np.copyto(copy, variable.array)
+        self.iteration, self.first = iteration, first
+        end = time.perf_counter()
+        self.due = end + _SHARE * (end - now)
+
+    def restore(self) -> None:
+        """Give the variables the values they had."""
+        for copy, variable in zip(self.copies, self.variables, strict=True):
+            np.copyto(variable.array, copy)
+
+
+def finite(array: np.ndarray) -> bool:
+    """Whether every element is finite. The sum says so at memory speed; only where it overflows a closer look is needed."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
+
+
+def report(trainer: Any, ready: Any, first: int, total: int, batch: int, order: np.ndarray | None) -> NonFiniteError:
+    """The error for a step whose loss is not finite, with the last good weights put back."""
+    optimizer = trainer.network.optimizer
+    at = optimizer.iterations
+    if not all(finite(v.array) for v in trainer.variables()):
+        return _overflow(trainer, ready, first, total, batch, order, at)
+    rows = min(batch, total - first)
+    where = _first_bad(trainer, ready, first, rows, order)
+    return NonFiniteError(
+        f"Step {at + 1}: the loss is {ready.numbers[abi.LOSS]}. {where} The weights are those before this step."
+    )
+
+
+def _overflow(trainer, ready, first, total, batch, order, at) -> NonFiniteError:
+    """A weight is not finite: go back to the snapshot, and from there to the last good step."""
+    snapshot, optimizer = trainer.snapshot, trainer.network.optimizer
+    names = {id(v): f"{layer.name}/{v.name}" for layer in trainer.network.layers_to_run for v in layer.variables}
+    bad = next((names[id(v)] for v in snapshot.variables if id(v) in names and not finite(v.array)), "the optimizer's state")
+    if not snapshot.copies:
+        return NonFiniteError(f"Step {at + 1}: {bad} is not finite, and no earlier weights are known. Set them anew.")
+    snapshot.restore()
+    optimizer.iterations = snapshot.iteration
+    start = snapshot.first
+    if start is not None and start <= first:
+        good = 0
+        while start + good * batch < first and all(finite(v.array) for v in trainer.variables()):
+            trainer._run(ready, start + good * batch, total, batch, 1)
+            good += 1
+        snapshot.restore()
+        optimizer.iterations = snapshot.iteration
+        for step in range(good - 1):
+            trainer._run(ready, start + step * batch, total, batch, 1)
+    return NonFiniteError(
+        f"Step {optimizer.iterations + 1}: a gradient overflowed, and {bad} became infinite or NaN (seen at step "
+        f"{at + 1}). The weights are those before step {optimizer.iterations + 1}. Try a smaller learning rate, or "
+        "scale the data."
+    )
+
+
+def overflow_at_end(trainer: Any) -> NonFiniteError:
+    """The error for weights that the last steps of training broke."""
+    snapshot, optimizer = trainer.snapshot, trainer.network.optimizer
+    at = optimizer.iterations
+    snapshot.restore()
+    optimizer.iterations = snapshot.iteration
+    return NonFiniteError(
+        f"A gradient overflowed in one of the steps {snapshot.iteration + 1} to {at}; the weights are those before step "
+        f"{snapshot.iteration + 1}. Try a smaller learning rate, or scale the data."
+    )
+
+
+def _first_bad(trainer, ready, first: int, rows: int, order: np.ndarray | None) -> str:
+    """The first place of the forward pass that is not finite, found by running it again with every buffer kept."""
+    x, y = trainer.sources
+    probe = trainer.make("train", rows, x, y, reuse=False)
+    probe.connect(x, y)
+    trainer._prepare(probe, order)
+    probe.step[abi.ITERATION] = trainer.network.optimizer.iterations
+    probe.bound.execution.run(first, first + rows, rows, 1, 0.0)
+    low = probe.low
+    inputs = probe.bound.read(low.input, rows)
+    if not finite(inputs):
+        row = int(np.argwhere(~np.isfinite(inputs.reshape(rows, -1)).all(1))[0, 0])
+        number = int(order[first + row]) if order is not None else first + row
+        return f"The data is not finite: row {number} of x holds NaN or infinity."
+    for layer, output in low.outputs:
+        if not finite(probe.bound.read(output, rows)):
+            return f"The first layer whose result is not finite is {layer.name!r} ({type(layer).__name__})."
+    targets = probe.bound.read(low.target, rows)
+    if targets.dtype.kind == "f" and not finite(targets):
+        row = int(np.argwhere(~np.isfinite(targets.reshape(rows, -1)).all(1))[0, 0])
+        number = int(order[first + row]) if order is not None else first + row
+        return f"The targets are not finite: row {number} of y holds NaN or infinity."
+    return "Every layer's result is finite: the loss itself overflowed."

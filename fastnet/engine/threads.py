@@ -1,0 +1,125 @@
+"""How many threads fastnet works with."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from pathlib import Path
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads fastnet works with, the calling one included.
+
+    Results have the same bits for every number. Threads are started when a run first needs them; small work stays
+    on one. The default is ``FASTNET_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the cores this process may use
+    (its affinity and its control group's quota).
+
+    Args:
+        n: an integer of at least 1.
+
+    Raises:
+        ValueError: ``n`` is not such an integer.
+
+    Example:
+        >>> fastnet.set_num_threads(1)
+    """
+    try:
+        number = 0 if isinstance(n, bool) else operator.index(n)
+    except TypeError:
+        number = 0
+    if not 1 <= number < 2**31:
+        raise ValueError(f"The number of threads must be an integer of at least 1, got {n!r}.")
+    from fastnet.engine import _runner
+
+    _runner.set_num_threads(number)
+
+
+def get_num_threads() -> int:
+    """The number of threads fastnet works with, the calling one included.
+
+    Raises:
+        ValueError: it was not set, and an environment variable that should give it holds something else.
+
+    Example:
+        >>> fastnet.set_num_threads(2)
+        >>> fastnet.get_num_threads()
+        2
+    """
+    from fastnet.engine import _runner
+
+    return _runner.get_num_threads()
+
+
+def default_num_threads() -> int:
+    """The number of threads before anyone sets it: from the environment, else the cores this process may use."""
+    for variable, text in (
+        ("FASTNET_NUM_THREADS", os.environ.get("FASTNET_NUM_THREADS", "")),
+        # OpenMP's is a list with a number for each nesting level.
+        ("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "").split(",")[0]),
+    ):
+        if text.strip():
+            return _number(variable, text.strip())
+    return usable_cores()
+
+
+def _number(variable: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) < 2**31):
+        raise ValueError(
+            f"The environment variable {variable} must be an integer of at least 1, got {os.environ[variable]!r}. "
+            "Correct it or unset it."
+        )
+    return int(text)
+
+
+def usable_cores() -> int:
+    """Cores this process may keep busy: its affinity, and at most its control group's quota, rounded up."""
+    if hasattr(os, "process_cpu_count"):
+        cores = os.process_cpu_count()
+    elif hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count()
+    return max(1, min(cores or 1, math.ceil(cgroup_quota())))
+
+
+def cgroup_quota(root: str | Path = "/") -> float:
+    """Cores' worth of time that Linux control groups (version 1 and 2) grant this process; infinite without one.
+
+    A group's limit holds for all groups below it, so the smallest on the way up counts. A container often sees its
+    own group as the root while ``/proc`` names the host's path: groups that are not there are passed over.
+    """
+    root = Path(root)
+    quota = 10.0**9
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not controllers:
+            mounts = ["sys/fs/cgroup", "sys/fs/cgroup/unified"]
+        elif "cpu" in controllers.split(","):
+            mounts = ["sys/fs/cgroup/cpu", f"sys/fs/cgroup/{controllers}"]
+        else:
+            continue
+        parts = [part for part in path.split("/") if part]
+        for mount in mounts:
+            for depth in range(len(parts) + 1):
+                quota = min(quota, _group_quota(root.joinpath(mount, *parts[:depth])))
+    return quota
+
+
+def _group_quota(group: Path) -> float:
+    fields = _text(group / "cpu.max").split() or [
+        *_text(group / "cpu.cfs_quota_us").split(),
+        *_text(group / "cpu.cfs_period_us").split(),
+    ]
+    # No quota is "max" in version 2 and -1 in version 1.
+    if len(fields) == 2 and fields[0].isdigit() and fields[1].isdigit() and int(fields[1]):
+        return max(int(fields[0]), 1) / int(fields[1])
+    return 10.0**9
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # not Linux, or not visible from inside a container
+        return ""

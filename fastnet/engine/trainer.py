@@ -1,0 +1,214 @@
+"""Runs plans over data: epochs, batches, evaluation and prediction, and what happens when a number is not finite."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from fastnet._kernels import abi
+from fastnet.engine.cpu import Bound
+from fastnet.engine.data import Source, permutation
+from fastnet.engine.lower import Lowered, lower
+from fastnet.engine.nonfinite import Snapshot, finite, overflow_at_end, report
+
+CHUNK_SECONDS = 0.1  # how long the runner may work before Python looks in: progress, Ctrl-C
+KEPT = 8  # bound plans a model keeps
+OK, CHECKED, NONFINITE_STEP = 0, 1, 2
+
+
+class Ready:
+    """A plan bound to memory, with its handles."""
+
+    def __init__(self, low: Lowered, rows: int, reuse: bool = True):
+        pinned = [low.target] if low.target is not None else []
+        self.low, self.bound = low, Bound(low.plan, rows, pinned, reuse)
+        self.step, self.numbers = self.bound.step, self.bound.numbers
+
+    def connect(self, x: Source, y: Source | None) -> None:
+        """Read from these arrays from now on."""
+        self.low.x.connect(self.step, x)
+        if self.low.y is not None and y is not None:
+            self.low.y.connect(self.step, y)
+        self.step[abi.ORDER] = 0
+
+    def reset(self) -> None:
+        """Start the totals of the loss and the metrics anew."""
+        for _, slot in self.low.totals:
+            self.numbers[slot.index : slot.index + 2] = 0.0
+
+    def logs(self) -> dict[str, float]:
+        """The means so far."""
+        out = {}
+        for name, slot in self.low.totals:
+            total, count = self.numbers[slot.index : slot.index + 2]
+            out[name] = float(total / count) if count else 0.0
+        return out
+
+
+class Trainer:
+    """The plans of one network and what runs them.
+
+    Args:
+        network: gives ``layers_to_run``, ``loss``, ``metrics_for(...)`` and ``optimizer`` (a `Sequential`).
+        draw_seed: gives the seed of its permutations and masks.
+    """
+
+    def __init__(self, network: Any, draw_seed: Callable[[], int]):
+        self.network = network
+        self.ready: dict[tuple, list[Ready]] = {}
+        self.seed = draw_seed()
+        self.epochs_done = 0
+        self.snapshot = Snapshot()
+        self.sources: tuple[Source, Source] | None = None
+        self._alone = threading.Lock()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Train in one thread at a time.
+
+        Raises:
+            RuntimeError: another thread trains this model.
+        """
+        if not self._alone.acquire(blocking=False):
+            raise RuntimeError("This model is being trained by another thread. Train it in one thread at a time.")
+        try:
+            yield
+        finally:
+            self._alone.release()
+
+    def start(self, x: Source, y: Source) -> None:
+        """Begin to train on these arrays."""
+        self.sources = x, y
+        self.snapshot.due = 0.0
+
+    def finish(self) -> None:
+        """End training; what the last step did to the weights is looked at too."""
+        if not all(finite(v.array) for v in self.variables()):
+            raise overflow_at_end(self)
+
+    def forget(self) -> None:
+        """The network has changed: its plans are void."""
+        self.ready.clear()
+
+    def weights_changed(self) -> None:
+        """The weights were set from outside: an older snapshot must not come back."""
+        self.snapshot.due = 0.0
+
+    @contextmanager
+    def lease(self, mode: str, rows: int, x: Source, y: Source | None = None) -> Iterator[Ready]:
+        """A plan for batches of ``rows`` that no other thread uses meanwhile."""
+        layers = self.network.layers_to_run
+        key = (mode, rows, x.signature, y and y.signature, tuple(layer.trainable for layer in layers))
+        free = self.ready.setdefault(key, [])
+        try:
+            ready = free.pop()
+        except IndexError:
+            ready = self.make(mode, rows, x, y)
+        ready.connect(x, y)
+        try:
+            yield ready
+        finally:
+            free.append(ready)
+            while len(self.ready) > KEPT:
+                del self.ready[next(iter(self.ready))]
+
+    def make(self, mode: str, rows: int, x: Source, y: Source | None, reuse: bool = True) -> Ready:
+        """A new plan with its memory and kernels."""
+        network = self.network
+        layers = network.layers_to_run
+        loss, optimizer, metrics = None, None, ()
+        if mode != "predict":
+            loss = network.loss
+            metrics = network.metrics_for(layers[-1].output_shape)
+        if mode == "train":
+            optimizer = network.optimizer
+            optimizer.build([v for layer in layers for v in layer.trainable_weights])
+        low = lower(layers, mode, rows, x.signature, y and y.signature, loss, metrics, optimizer)
+        return Ready(low, rows, reuse)
+
+    def train_epoch(self, ready: Ready, total: int, batch: int, order: np.ndarray | None, each: Callable, one_step: bool):
+        """One pass over the data; ``each(steps, logs)`` is called between chunks, after each step where ``one_step``."""
+        ready.reset()
+        self._prepare(ready, order)
+        first = steps = 0
+        while first < total:
+            self.snapshot.consider(self.variables(), self.network.optimizer.iterations, first)
+            most = 1 if one_step else -(-(total - first) // batch)
+            done, status = self._run(ready, first, total, batch, most)
+            first, steps = first + done * batch, steps + done
+            if status == CHECKED:
+                raise report(self, ready, first, total, batch, order)
+            each(steps, ready.logs)
+        return ready.logs()
+
+    def _prepare(self, ready: Ready, order: np.ndarray | None) -> None:
+        ready.step[abi.SEED] = self.seed
+        ready.step[abi.ORDER] = 0 if order is None else order.ctypes.data
+
+    def _run(self, ready: Ready, first: int, total: int, batch: int, most: int) -> tuple[int, int]:
+        """Train for a chunk of at most ``most`` steps."""
+        optimizer = self.network.optimizer
+        ready.step[abi.ITERATION] = optimizer.iterations
+        constant = not callable(optimizer.learning_rate)
+        rates = optimizer.rates(1 if constant else min(most, 10_000))
+        ready.numbers[abi.RATE] = rates[0]
+        ready.step[abi.RATES] = 0 if constant else rates.ctypes.data
+        ready.step[abi.RATES_COUNT] = len(rates)
+        most = most if constant else len(rates)
+        done, status = ready.bound.execution.run(first, total, batch, most, CHUNK_SECONDS)
+        optimizer.iterations += done
+        return done, status
+
+    def train_batch(self, ready: Ready, rows: int) -> dict[str, float]:
+        """One step on the rows that are connected."""
+        ready.reset()
+        self._prepare(ready, None)
+        self.snapshot.consider(self.variables(), self.network.optimizer.iterations, None)
+        _, status = self._run(ready, 0, rows, rows, 1)
+        if status == CHECKED:
+            raise report(self, ready, 0, rows, rows, None)
+        return ready.logs()
+
+    def run_all(self, ready: Ready, total: int, batch: int, each: Callable | None = None, one_step: bool = False) -> None:
+        """Evaluate or predict every row."""
+        first = steps = 0
+        while first < total:
+            most = 1 if one_step else -(-(total - first) // batch)
+            done, _ = ready.bound.execution.run(first, total, batch, most, CHUNK_SECONDS)
+            first, steps = first + done * batch, steps + done
+            if each is not None:
+                each(steps, ready.logs)
+
+    def order(self, rows: int) -> np.ndarray:
+        """A fresh permutation."""
+        return permutation(rows, self.seed, self.epochs_done)
+
+    def variables(self) -> Sequence[Any]:
+        """All that training changes: weights and optimizer state."""
+        states = self.network.optimizer.states
+        out = []
+        for layer in self.network.layers_to_run:
+            out += layer.variables
+            for variable in layer.variables:
+                out += states.get(variable, ())
+        return out
+
+    def profile(self, ready: Ready, total: int, batch: int, seconds: float) -> tuple[np.ndarray, int]:
+        """Train for some time; (seconds of each launch, steps)."""
+        times, steps, end = np.zeros(len(ready.low.plan.launches)), 0, time.perf_counter() + seconds
+        optimizer = self.network.optimizer
+        self._prepare(ready, None)
+        while steps == 0 or time.perf_counter() < end:
+            ready.step[abi.ITERATION] = optimizer.iterations
+            ready.numbers[abi.RATE] = optimizer.rates(1)[0]
+            done, status = ready.bound.execution.run(0, total, batch, -(-total // batch), seconds, times)
+            if status == CHECKED:
+                raise report(self, ready, done * batch, total, batch, None)
+            optimizer.iterations += done
+            steps += done
+        return times, steps

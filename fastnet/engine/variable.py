@@ -1,0 +1,71 @@
+"""Weights and optimizer state: arrays with an address that stays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Zeros on a cache line's boundary, in memory of their own."""
+    count = int(np.prod(shape, dtype=np.int64))
+    size = count * np.dtype(dtype).itemsize
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+class Variable:
+    """A weight.
+
+    Args:
+        value: its first value; copied.
+        name: as shown in errors and files, "kernel" or "moving_mean".
+        trainable: False for what an optimizer must not touch.
+    """
+
+    __slots__ = ("_array", "name", "trainable")
+
+    def __init__(self, value: np.ndarray, name: str, trainable: bool = True):
+        self._array = aligned(value.shape, value.dtype.name)
+        self._array[...] = value
+        self.name = name
+        self.trainable = trainable
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._array.shape
+
+    @property
+    def dtype(self) -> str:
+        return self._array.dtype.name
+
+    @property
+    def size(self) -> int:
+        return self._array.size
+
+    @property
+    def address(self) -> int:
+        return self._array.ctypes.data
+
+    @property
+    def array(self) -> np.ndarray:
+        """The memory itself: what the kernels see."""
+        return self._array
+
+    def numpy(self) -> np.ndarray:
+        """A copy of the value."""
+        return self._array.copy()
+
+    def assign(self, value) -> None:
+        """Set the value; its shape must be the same.
+
+        Raises:
+            ValueError: another shape.
+        """
+        value = np.asarray(value)
+        if value.shape != self.shape:
+            raise ValueError(f"The weight {self.name!r} has shape {self.shape}; received a value of shape {value.shape}.")
+        self._array[...] = value
+
+    def __repr__(self) -> str:
+        return f"<Variable {self.name} {self.shape} {self.dtype}{'' if self.trainable else ', not trainable'}>"

@@ -1,0 +1,157 @@
+"""Batch normalization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnet import initializers
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import normalization
+from fastnet.engine.plan import Buffer, Plan
+from fastnet.layers.base import Layer
+
+
+class BatchNormalization(Layer):
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, over every axis but the last.
+
+    In training mean and variance are the batch's; they also move the averages that are used otherwise:
+    moving = moving · momentum + batch · (1 - momentum).  Ioffe and Szegedy 2015, arXiv:1502.03167.
+
+    Args:
+        axis: the axis of the channels: the last one (-1).
+        momentum: of the moving averages.
+        epsilon: added to the variance.
+        center: whether beta is added.
+        scale: whether gamma multiplies.
+        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: start values.
+        **more: ``name``, ``dtype``, ``trainable``, ``input_shape``. Where ``trainable`` is False the layer behaves as
+            in inference, also while training, as in Keras.
+
+    Weights: ``gamma``, ``beta``, ``moving_mean``, ``moving_variance``, each (channels,).
+
+    Raises:
+        ValueError: a momentum outside [0, 1], an epsilon that is not positive, an axis that is not the last.
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
+        **more: Any,
+    ):
+        super().__init__(**more)
+        owner = f"Layer {self.name!r} (BatchNormalization)"
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"{owner}: momentum must lie in [0, 1], received {momentum!r}.")
+        if not epsilon > 0:
+            raise ValueError(f"{owner}: epsilon must be positive, received {epsilon!r}.")
+        self.axis, self.momentum, self.epsilon, self.center, self.scale = axis, momentum, epsilon, center, scale
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+        self.gamma = self.beta = None
+
+    def compute_output_shape(self, input_shape):
+        if not input_shape or self.axis not in (-1, len(input_shape)):
+            raise ValueError(
+                f"Layer {self.name!r} (BatchNormalization) works on the last axis (-1); received axis={self.axis} for "
+                f"samples of shape {input_shape}."
+            )
+        if self.built and input_shape[-1] != self.moving_mean.shape[0]:
+            raise ValueError(
+                f"Layer {self.name!r} (BatchNormalization) was built for {self.moving_mean.shape[0]} channels; received "
+                f"samples of shape {input_shape}."
+            )
+        return input_shape
+
+    def build(self, input_shape):
+        shape = (input_shape[-1],)
+        if self.scale:
+            self.gamma = self.add_weight("gamma", shape, self.gamma_initializer)
+        if self.center:
+            self.beta = self.add_weight("beta", shape, self.beta_initializer)
+        self.moving_mean = self.add_weight("moving_mean", shape, self.moving_mean_initializer, trainable=False)
+        self.moving_variance = self.add_weight(
+            "moving_variance", shape, self.moving_variance_initializer, trainable=False
+        )
+
+    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+        width, inner = x.shape[-1], x.width // x.shape[-1]
+        deviation = self._columns(plan, width)
+        if plan.training and self.trainable:
+            mean, variance = self._columns(plan, width), self._columns(plan, width)
+            plan.columns(
+                self._kernel(normalization.statistics), width, 400 * inner * plan.typical_rows, x=x, mean=mean,
+                variance=variance, scale=deviation, epsilon=self.epsilon, width=width, inner=inner,
+            )  # fmt: skip
+            plan.keep(self, variance=variance)
+        else:
+            mean = self.moving_mean
+            plan.columns(
+                self._kernel(normalization.inverse_deviation), width, 2000, variance=self.moving_variance,
+                scale=deviation, epsilon=self.epsilon,
+            )  # fmt: skip
+        y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient or self.trainable)
+        gamma, beta = self._constant(plan, self.gamma, width, 1.0), self._constant(plan, self.beta, width, 0.0)
+        plan.rows(
+            self._kernel(normalization.normalize), inner, 300 * width, x=x, mean=mean, scale=deviation, gamma=gamma,
+            beta=beta, y=y, width=width,
+        )  # fmt: skip
+        plan.keep(self, mean=mean, deviation=deviation, gamma=gamma)
+        return y
+
+    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
+        width, inner = x.shape[-1], x.width // x.shape[-1]
+        mean, deviation, gamma = (plan.recall(self, name) for name in ("mean", "deviation", "gamma"))
+        if not self.trainable:
+            return self._inference_gradient(plan, dy, x, deviation, gamma) if x.needs_gradient else None
+        # Here and not in forward: a batch whose loss is not finite must leave the averages as they are.
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, plan.recall(self, "variance"))):
+            kernel = self._kernel(normalization.move_average)
+            plan.columns(kernel, width, 300, moving=moving, value=value, momentum=self.momentum)
+        dgamma = plan.gradient(self.gamma) if self.scale else self._columns(plan, width)
+        dbeta = plan.gradient(self.beta) if self.center else self._columns(plan, width)
+        plan.columns(
+            self._kernel(normalization.gradient_sums), width, 400 * inner * plan.typical_rows, x=x, dy=dy, mean=mean,
+            scale=deviation, dgamma=dgamma, dbeta=dbeta, width=width, inner=inner,
+        )  # fmt: skip
+        if not x.needs_gradient:
+            return None
+        dx = plan.buffer(x.shape, self.dtype)
+        plan.rows(
+            self._kernel(normalization.gradient), inner, 500 * width, x=x, dy=dy, mean=mean, scale=deviation,
+            gamma=gamma, dgamma=dgamma, dbeta=dbeta, dx=dx, width=width, inner=inner,
+        )  # fmt: skip
+        return dx
+
+    def _inference_gradient(self, plan: Plan, dy: Buffer, x: Buffer, deviation: Buffer, gamma) -> Buffer:
+        """dx = dy gamma / sqrt(moving variance + epsilon): mean and variance do not depend on x."""
+        zero = self._constant(plan, None, x.shape[-1], 0.0)
+        dx = plan.buffer(x.shape, self.dtype)
+        plan.rows(
+            self._kernel(normalization.normalize), x.width // x.shape[-1], 300 * x.shape[-1], x=dy, mean=zero,
+            scale=deviation, gamma=gamma, beta=zero, y=dx, width=x.shape[-1],
+        )  # fmt: skip
+        return dx
+
+    def _kernel(self, template) -> Kernel:
+        return Kernel(template, dtype=self.dtype)
+
+    def _columns(self, plan: Plan, width: int) -> Buffer:
+        return plan.buffer((width,), self.dtype, per_row=False)
+
+    def _constant(self, plan: Plan, variable, width: int, value: float):
+        """``variable``, or where the layer has none a buffer filled with its neutral value."""
+        if variable is not None:
+            return variable
+        buffer = self._columns(plan, width)
+        plan.columns(self._kernel(normalization.fill), width, 100, y=buffer, number=value)
+        return buffer

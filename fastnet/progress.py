@@ -1,0 +1,325 @@
+"""Progress of training on a terminal, in a notebook, or as lines in a log."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol, TextIO
+
+_INTERVAL = 0.1  # seconds between two redraws, at least
+_BAR_WIDTH = 24
+_NOTEBOOK_WIDTH = 120
+
+
+class Progress:
+    """Shows how far training is: epoch, steps, steps per second, time left, loss and metrics.
+
+    Args:
+        epochs: number of epochs.
+        steps: steps in an epoch; ``None`` when unknown.
+        verbose: ``"auto"``: a bar on a terminal and in a notebook, else nothing.  0: nothing.  1: a bar on a terminal
+            and in a notebook, else one line an epoch.  2: one line an epoch.
+        stream: where to write; default `sys.stdout`.
+        label: what is counted; anything but ``"Epoch"`` stands alone when ``epochs`` is 1.
+
+    Raises:
+        ValueError: ``verbose`` is something else.
+
+    A bar is drawn at most ten times a second; epochs that end in between are listed with the next drawing.  When the
+    stream is closed or breaks, progress goes silent and training goes on.
+
+    Example:
+        >>> with Progress(epochs=2, steps=100, verbose=2) as progress:
+        ...     for epoch in range(2):
+        ...         progress.epoch_begin(epoch)
+        ...         progress.update(100, {"loss": 0.5})
+        ...         progress.epoch_end({"loss": 0.5})
+    """
+
+    def __init__(
+        self,
+        epochs: int,
+        steps: int | None,
+        verbose: int | str = "auto",
+        stream: TextIO | None = None,
+        label: str = "Epoch",
+    ) -> None:
+        self._epochs = epochs
+        self._steps = steps
+        self._label = label
+        self._view = _choose_view(verbose, stream)
+        self._pending: list[str] = []
+        self._next_draw = 0.0
+        self._epoch: int | None = None
+        self._step = 0
+        self._logs: dict[str, Any] = {}
+        self._started = 0.0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def epoch_begin(self, epoch: int) -> None:
+        """Start epoch number ``epoch``, counted from 0."""
+        self._epoch, self._step, self._logs = epoch, 0, {}
+        self._started = time.perf_counter()
+        self._draw()
+
+    def update(self, step: int, logs: dict[str, Any] | None = None) -> None:
+        """Tell that ``step`` steps of this epoch are done, and the means so far."""
+        self._step, self._logs = step, logs or {}
+        self._draw()
+
+    def epoch_end(self, logs: dict[str, Any] | None = None) -> None:
+        """End the epoch with its results."""
+        if self._epoch is None or self._view is None:
+            return
+        if self._steps is not None:
+            self._step = self._steps
+        self._pending.append(self._summary(logs or {}))
+        self._epoch = None
+        if not self._view.is_live:
+            self._show(None)
+
+    def close(self) -> None:
+        """Show what is still to be shown, an epoch cut short too, and give the terminal back.  May be called twice."""
+        if self._view is None:
+            return
+        if self._epoch is not None and self._step:
+            self._pending.append(self._summary(self._logs))
+        self._show(None)
+        view, self._view = self._view, None
+        if view is not None:
+            with contextlib.suppress(OSError, ValueError):  # see _show
+                view.close()
+
+    def _draw(self) -> None:
+        if self._view is None or not self._view.is_live:
+            return
+        now = time.perf_counter()
+        if now >= self._next_draw:
+            self._next_draw = now + _INTERVAL
+            self._show(self._frame(now - self._started))
+
+    def _show(self, frame: _Frame | None) -> None:
+        view = self._view
+        if view is None or not (self._pending or frame):
+            return
+        lines, self._pending = self._pending, []
+        try:
+            view.show(lines, frame)
+        except (OSError, ValueError):
+            # The terminal or the pipe is gone (ValueError: the stream is closed). No reason to lose a training.
+            self._view = None
+            with contextlib.suppress(OSError, ValueError):
+                view.close()
+
+    def _title(self) -> str:
+        alone = self._epochs == 1 and self._label != "Epoch"
+        return self._label if alone or self._epoch is None else f"{self._label} {self._epoch + 1}/{self._epochs}"
+
+    def _frame(self, seconds: float) -> _Frame:
+        parts = [_rate(self._step, seconds)]
+        if self._steps is None:
+            count = f"{self._step} steps"
+        else:
+            count = f"{self._step}/{self._steps}"
+            if self._step:
+                parts.append(f"ETA {_duration((self._steps - self._step) * seconds / self._step)}")
+        parts += _values(self._logs)
+        done = None if not self._steps else self._step / self._steps
+        return _Frame(self._title(), done, count, "  ".join(part for part in parts if part))
+
+    def _summary(self, logs: dict[str, Any]) -> str:
+        seconds = time.perf_counter() - self._started
+        count = ""
+        if self._steps is None:
+            count = f"{self._step} steps"
+        elif self._step < self._steps:
+            count = f"{self._step}/{self._steps} steps"
+        parts = [self._title(), count, _duration(seconds), _rate(self._step, seconds), *_values(logs)]
+        return "  ".join(part for part in parts if part)
+
+
+class _Frame:
+    """One state of the bar."""
+
+    def __init__(self, title: str, done: float | None, count: str, text: str) -> None:
+        self.title, self.done, self.count, self.text = title, done, count, text
+
+    def render(self, width: int, encoding: str) -> Any:
+        """As something rich can print on one line of ``width`` columns; what does not fit is cut at the right."""
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        text = Text(_encodable(self.text, encoding))
+        row: list[Any] = [Text(self.title), Text(self.count), text]
+        used = sum(part.cell_len + 2 for part in row[:2]) + 1
+        bar = min(_BAR_WIDTH, width - used - text.cell_len - 2)
+        if self.done is not None and bar >= _BAR_WIDTH // 4:
+            row.insert(1, ProgressBar(total=1.0, completed=self.done, width=bar))
+            used += bar + 2
+        text.truncate(max(0, width - used))
+        grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+        for _ in row:
+            grid.add_column(no_wrap=True)
+        grid.add_row(*row)
+        return grid
+
+
+class _View(Protocol):
+    is_live: bool
+
+    def show(self, lines: Sequence[str], frame: _Frame | None) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Lines:
+    """A log: lines of text, nothing else."""
+
+    is_live = False
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def show(self, lines: Sequence[str], frame: _Frame | None) -> None:
+        encoding = getattr(self._stream, "encoding", None) or "ascii"
+        self._stream.write("".join(_encodable(line, encoding) + "\n" for line in lines))
+        self._stream.flush()
+
+    def close(self) -> None:
+        pass
+
+
+class _Terminal:
+    """A bar that is redrawn in place, finished epochs listed above it."""
+
+    is_live = True
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(file=stream)
+        self._encoding = self._console.encoding
+        # What callbacks print goes above the bar, where the bar is on the stream they print to.
+        redirect = stream is sys.stdout
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=redirect,
+            redirect_stderr=redirect,
+        )
+
+    def show(self, lines: Sequence[str], frame: _Frame | None) -> None:
+        from rich.text import Text
+
+        if not self._live.is_started and frame is not None:
+            self._live.start()
+        self._live.update(frame.render(self._console.width, self._encoding) if frame else "")
+        with self._console:  # one write
+            if self._live.is_started:
+                self._live.refresh()
+            if lines:
+                self._console.print(Text(_encodable("\n".join(lines), self._encoding)), soft_wrap=True)
+
+    def close(self) -> None:
+        self._live.stop()
+
+
+class _Notebook:
+    """A cell's output: the bar until the epochs it stood for are done, then their lines."""
+
+    is_live = True
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def show(self, lines: Sequence[str], frame: _Frame | None) -> None:
+        if lines:
+            self._put("\n".join(lines))
+            self._handle = None
+        if frame:
+            from rich.console import Console
+
+            text = io.StringIO()
+            Console(file=text, width=_NOTEBOOK_WIDTH, color_system=None, force_jupyter=False).print(
+                frame.render(_NOTEBOOK_WIDTH, "utf-8")
+            )
+            self._put(text.getvalue().rstrip())
+
+    def _put(self, text: str) -> None:
+        data = {"text/plain": text}
+        if self._handle is None:
+            from IPython.display import display
+
+            self._handle = display(data, raw=True, display_id=True)
+        else:
+            self._handle.update(data, raw=True)
+
+    def close(self) -> None:
+        pass
+
+
+def _choose_view(verbose: int | str, stream: TextIO | None) -> _View | None:
+    if (isinstance(verbose, str) and verbose != "auto") or verbose not in ("auto", 0, 1, 2):
+        raise ValueError(f'verbose must be "auto", 0, 1 or 2, but {verbose!r} was received.')
+    if verbose == 0:
+        return None
+    if verbose != 2 and stream is None and _in_notebook():
+        return _Notebook()
+    if stream is None:
+        stream = sys.stdout
+    # None: a program without a console on Windows. What stands in for sys.stdout may lack all but write and flush.
+    if stream is None or getattr(stream, "closed", False):
+        return None
+    is_terminal = hasattr(stream, "isatty") and stream.isatty()
+    if verbose != 2 and is_terminal and os.environ.get("TERM") != "dumb":
+        return _Terminal(stream)
+    return _Lines(stream) if verbose != "auto" or is_terminal else None
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return any(base.__name__ == "ZMQInteractiveShell" for base in type(shell).__mro__)
+
+
+def _encodable(text: str, encoding: str) -> str:
+    return text.encode(encoding, errors="replace").decode(encoding)
+
+
+def _rate(step: int, seconds: float) -> str:
+    if not step or seconds <= 0:
+        return ""
+    rate = step / seconds
+    return f"{rate:,.0f} steps/s" if rate >= 10 else f"{rate:.2f} steps/s" if rate >= 1 else f"{1 / rate:.2f} s/step"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02} min"
+
+
+def _values(logs: dict[str, Any]) -> list[str]:
+    return [f"{name} {_number(value)}" for name, value in logs.items()]
+
+
+def _number(value: Any) -> str:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return str(value)
+    return f"{number:.4f}" if number == 0 or 1e-3 <= abs(number) < 1e5 else f"{number:.4e}"

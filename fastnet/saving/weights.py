@@ -1,0 +1,88 @@
+"""Weights in one safe file: a zip of plain arrays (numpy's .npz, read without pickle) and a description in JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnet.layers.base import assign_all
+
+_FORMAT = "fastnet weights 1"
+
+
+class WeightsFileError(ValueError):
+    """A file that holds no weights, or other ones than the model's."""
+
+
+def save_weights(model: Any, filepath: Any, overwrite: bool = True) -> None:
+    """Write a model's weights to a file, whole or not at all.
+
+    Args:
+        model: a built `Sequential`.
+        filepath: where to; the name is taken as it is.
+        overwrite: whether a file that is there may be replaced.
+
+    Raises:
+        ValueError: the model has no weights yet.
+        FileExistsError: the file is there and ``overwrite`` is False.
+    """
+    path = Path(filepath)
+    if not model.built:
+        raise ValueError(f"The model {model.name!r} has no weights yet: build it, or give it an Input layer, first.")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already; give another name, or overwrite=True.")
+    names = [f"{layer.name}/{v.name}" for layer in model.layers for v in layer.weights]
+    arrays = {f"{i:04d}": v.array for i, v in enumerate(v for layer in model.layers for v in layer.weights)}
+    about = np.frombuffer(json.dumps({"format": _FORMAT, "names": names}).encode(), np.uint8)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, about=about, **arrays)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def load_weights(model: Any, filepath: Any) -> None:
+    """Set a model's weights from a file of `save_weights`; the layers are matched in order.
+
+    Raises:
+        WeightsFileError: the file is damaged, is no such file, or fits another model; nothing has changed then.
+        FileNotFoundError: there is no such file.
+    """
+    path = Path(filepath)
+    names, arrays = _read(path)
+    if not model.built:
+        raise WeightsFileError(f"The model {model.name!r} is not built yet, so {path} cannot be matched; build it first.")
+    variables = [v for layer in model.layers for v in layer.weights]
+    shapes = [v.shape for v in variables]
+    if [a.shape for a in arrays] != shapes:
+        held = ", ".join(f"{n} {a.shape}" for n, a in zip(names, arrays, strict=True))
+        wanted = ", ".join(f"{v.name} {v.shape}" for v in variables)
+        raise WeightsFileError(f"{path} holds the weights of another model: {held}. This model has: {wanted}.")
+    assign_all(variables, arrays, f"model {model.name!r}")
+
+
+def _read(path: Path) -> tuple[list[str], list[np.ndarray]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            about = json.loads(bytes(file["about"]).decode())
+            if about.get("format") != _FORMAT:
+                raise WeightsFileError(f"{path} has the format {about.get('format')!r}; this version reads {_FORMAT!r}.")
+            arrays = [file[f"{i:04d}"] for i in range(len(about["names"]))]
+            if any(a.dtype.kind != "f" for a in arrays):
+                raise WeightsFileError(f"{path} holds arrays that are no weights.")
+            return about["names"], arrays
+    except WeightsFileError:
+        raise
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile, TypeError) as error:
+        raise WeightsFileError(f"{path} is no file of fastnet weights, or it is damaged: {error}.") from error

@@ -1,0 +1,37 @@
+"""The table that `Sequential.summary` prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def summary_text(model: Any, line_length: int | None = None) -> str:
+    """Layers with the shape of their results and the number of their weights."""
+    width = max(line_length or 72, 48)
+    first, second = width // 2 - 2, width - width // 2 - 14
+    rule = "─" * width
+    lines = [f"Model: {model.name!r}", rule, f"{'Layer (type)':<{first}}  {'Output shape':<{second}}  {'Param #':>10}", rule]
+    for layer in model.layers:
+        name = f"{layer.name} ({type(layer).__name__})"
+        shape = str((None, *layer.output_shape)) if layer.built else "?"
+        count = f"{layer.count_params():,}" if layer.built else "?"
+        lines.append(f"{name:<{first}.{first}}  {shape:<{second}.{second}}  {count:>10}")
+    lines.append(rule)
+    if model.built:
+        total = sum(layer.count_params() for layer in model.layers)
+        trainable = sum(v.size for v in model.trainable_weights)
+        size = sum(v.array.nbytes for v in model.weights)
+        lines.append(f"Total params: {total:,} ({_size(size)})")
+        lines.append(f"Trainable params: {trainable:,}")
+        lines.append(f"Non-trainable params: {total - trainable:,}")
+    else:
+        lines.append("Not built: the input's shape is unknown yet.")
+    return "\n".join(lines)
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KB", "MB"):
+        if count < 1024:
+            return f"{count:.2f} {unit}"
+        count /= 1024
+    return f"{count:.2f} GB"
