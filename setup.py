@@ -9,8 +9,8 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import PlatformError
 
 REMEDY = {
-    "linux": "Install one: `apt install g++ python3-dev` (Debian, Ubuntu), `dnf install gcc-c++ python3-devel` (Fedora), "
-    "`apk add g++ musl-dev python3-dev` (Alpine).",
+    "linux": "Install one: `apt install g++ python3-dev` (Debian, Ubuntu), "
+    "`dnf install gcc-c++ python3-devel` (Fedora), `apk add g++ musl-dev python3-dev` (Alpine).",
     "darwin": "Install Apple's command line tools: `xcode-select --install`.",
     "win32": "Install the Visual Studio Build Tools with the workload 'Desktop development with C++': "
     "https://visualstudio.microsoft.com/visual-cpp-build-tools/",
@@ -27,9 +27,9 @@ class BuildRunner(build_ext):
             except PlatformError:
                 missing("Visual C++")
         else:
-            command = self.compiler.compiler_so_cxx[0] if self.compiler.compiler_so_cxx else self.compiler.compiler_so[0]
-            if shutil.which(command) is None:
-                missing(f"`{command}`")
+            command = self.compiler.compiler_so_cxx or self.compiler.compiler_so
+            if shutil.which(command[0]) is None:
+                missing(f"`{command[0]}`")
             for extension in self.extensions:  # Apple's clang still begins at C++98
                 extension.extra_compile_args.append("-std=c++11")
         super().build_extensions()

@@ -11,7 +11,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("what", nargs="*", choices=[*BENCHES, "all"], default="all")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter epochs: seconds, not minutes")
-    parser.add_argument("--only", nargs="+", metavar="CONTENDER", help="dense: these contenders, e.g. fastnet@1 torch@2")
+    parser.add_argument("--only", nargs="+", metavar="CONTENDER", help="dense: these, e.g. fastnet@1 torch@2")
     parser.add_argument("--works", nargs="+", metavar="NAME", help="dense: these workloads")
     parser.add_argument("--rounds", type=int, help="dense: rounds to measure")
     options = parser.parse_args()

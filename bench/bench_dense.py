@@ -1,7 +1,7 @@
 """Training steps of dense networks: fastnet's `fit` against PyTorch, JAX, Keras and scikit-learn.
 
-Every contender first trains some steps from the same weights and must arrive at the loss of a float64 oracle; then whole shuffled
-epochs are timed, the contenders taking turns.
+Every contender first trains some steps from the same weights and must arrive at the loss of a float64 oracle;
+then whole shuffled epochs are timed, the contenders taking turns.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ def check(losses):
     """Raise unless all contenders report the same loss: {name: loss}."""
     low, high = min(losses.values()), max(losses.values())
     if not high - low <= TOLERANCE * high:
-        raise AssertionError(f"the contenders do not compute the same thing; losses after {CHECK_STEPS} steps: {losses}")
+        raise AssertionError(f"the contenders compute different things; losses after {CHECK_STEPS} steps: {losses}")
 
 
-def measure(workload, workers, rounds, epoch_steps=None):
+def measure(workload, workers, rounds, epoch_steps):
     """Seconds per step of every worker, one list of `rounds` values each, taken in turns."""
     arguments = {"workload": workload.name, "check_steps": CHECK_STEPS, "epoch_steps": epoch_steps}
     answers = {worker.name: worker.ask("prepare", **arguments) for worker in workers}
@@ -75,7 +75,8 @@ def run(quick=False, only=None, works=None, rounds=None):
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(peers.Worker(name)) for name in names]
         for workload in [WORKLOADS[name] for name in works or WORKLOADS]:
-            times, versions = measure(workload, workers, rounds, max(CHECK_STEPS, workload.steps // 20) if quick else None)
+            steps = max(CHECK_STEPS, workload.steps // 20) if quick else workload.steps
+            times, versions = measure(workload, workers, rounds, steps)
             rows += rows_of(workload, times)
     report.show("dense", rows, machine.describe(versions), notes=f"{rounds} rounds, interleaved; time of one step")
     report.bars("dense", rows)

@@ -45,7 +45,9 @@ def cases() -> list[tuple]:
 class Product:
     """One product, ready to run here and in OpenBLAS: ``ours(count)`` and ``theirs(count)`` repeat it."""
 
-    def __init__(self, dtype: str, m: int, n: int, k: int, trans_a: bool, trans_b: bool, shift: bool = False, **options):
+    def __init__(
+        self, dtype: str, m: int, n: int, k: int, trans_a: bool, trans_b: bool, shift: bool = False, **options
+    ):
         random = np.random.default_rng(0)
         self.operations = 2 * m * n * k
         self.dtype = np.dtype(dtype)
@@ -64,7 +66,9 @@ class Product:
         self.bases = np.array([0, 0, 0, scratch.ctypes.data])
         a, b, c, bias = (x.ctypes.data << 3 for x in (self.a, self.b, self.c, self.bias))
         extra = {"bias": bias, "relu": True} if shift else {}
-        block = gemm.arguments(a, b, c, m=m, n=n, k=k, dtype=dtype, trans_a=trans_a, trans_b=trans_b, **extra, **options)
+        block = gemm.arguments(
+            a, b, c, m=m, n=n, k=k, dtype=dtype, trans_a=trans_a, trans_b=trans_b, **extra, **options
+        )
         self.args = np.array(block)
         self.extent = gemm.extent(block)[3]
         self.keep = scratch
@@ -137,7 +141,9 @@ def openblas() -> ctypes.CDLL:
     if llvm.get_host_cpu_features().get("avx512f"):
         os.environ["OPENBLAS_CORETYPE"] = "SkylakeX"
     folder = Path(scipy_openblas32.get_lib_dir())
-    library = ctypes.CDLL(str(next(p for p in folder.iterdir() if scipy_openblas32.get_library() in p.stem and p.suffix != ".a")))
+    library = ctypes.CDLL(
+        str(next(p for p in folder.iterdir() if scipy_openblas32.get_library() in p.stem and p.suffix != ".a"))
+    )
     library.scipy_openblas_set_num_threads(1)
     library.scipy_openblas_get_corename.restype = ctypes.c_char_p
     return library
@@ -218,7 +224,9 @@ def main(dtype: str = "float32", pattern: str = "") -> None:
     """Print the table."""
     operations, spin = peak(dtype)
     most = operations / best({"peak": spin})["peak"]
-    print(f"{dtype}; multiply-adds on registers {most / 1e9:.0f} GF/s; OpenBLAS {openblas().scipy_openblas_get_corename().decode()}")
+    print(
+        f"{dtype}; multiply-adds on registers {most / 1e9:.0f} GF/s; OpenBLAS {openblas().scipy_openblas_get_corename().decode()}"
+    )
     print(f"{'':32}{'GF/s':>7}{'OpenBLAS':>10}{'ratio':>8}{'of peak':>9}{'+bias,relu':>12}")
     for name, *shape in cases():
         if pattern not in name:

@@ -100,11 +100,13 @@ def run(quick=False):
     model, (x, y) = small_model(), batch()
     best_seconds(lambda: model.train_on_batch(x, y), 20)
     best_seconds(lambda: model.predict(x[:1], verbose=0), 20)
+    step = best_seconds(lambda: model.train_on_batch(x, y), repeats)
+    predict = best_seconds(lambda: model.predict(x[:1], verbose=0), repeats)
     rows = [
-        report.figure("train_on_batch, tiny, 32 rows", 1e6 * best_seconds(lambda: model.train_on_batch(x, y), repeats), "µs", 40),
-        report.figure("predict, tiny, 1 row", 1e6 * best_seconds(lambda: model.predict(x[:1], verbose=0), repeats), "µs", 25),
-        report.figure("new architecture, cached kernels", 1e3 * new_architectures(), "ms", 30),
-    ]  # fmt: skip
+        report.figure("train_on_batch, tiny, 32 rows", step * 1e6, "µs", 40),
+        report.figure("predict, tiny, 1 row", predict * 1e6, "µs", 25),
+        report.figure("new architecture, cached kernels", new_architectures() * 1e3, "ms", 30),
+    ]
     count = 100 if quick else 1000
     if Path("/proc/self/statm").exists():
         growth, seconds = thousand_models(count)

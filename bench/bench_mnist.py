@@ -30,6 +30,7 @@ def data_folder():
 
 def load():
     """(x, y), (x_test, y_test): uint8 images (n, 28, 28) and labels (n,); read here, so that no contender reads it."""
+
     def read(name, offset):
         with gzip.open(data_folder() / name) as file:
             return np.frombuffer(file.read(), np.uint8, offset=offset)

@@ -141,9 +141,7 @@ class Torch:
         with torch.no_grad():
             for parameter, w in zip(self.model.parameters(), weights):
                 parameter.copy_(torch.from_numpy(w.T))
-        self.optimizer = torch.optim.Adam(
-            self.model.parameters(), LEARNING_RATE, (BETA_1, BETA_2), EPSILON, fused=True
-        )
+        self.optimizer = torch.optim.Adam(self.model.parameters(), LEARNING_RATE, (BETA_1, BETA_2), EPSILON, fused=True)
         self.criterion = torch.nn.CrossEntropyLoss()
         self.t = 0
 

@@ -9,7 +9,7 @@ def summary_text(model: Any, line_length: int | None = None) -> str:
     """Layers with the shape of their results and the number of their weights."""
     width = max(line_length or 72, 48)
     first, second = width // 2 - 2, width - width // 2 - 14
-    rule = "─" * width
+    rule = "-" * width  # plain ASCII: a pipe on Windows may know nothing else
     lines = [f"Model: {model.name!r}", rule, f"{'Layer (type)':<{first}}  {'Output shape':<{second}}  {'Param #':>10}", rule]
     for layer in model.layers:
         name = f"{layer.name} ({type(layer).__name__})"

@@ -138,7 +138,7 @@ def zeros(n=1):
     return np.zeros(n, np.int64)
 
 
-# --- schedules ---------------------------------------------------------------------------------------------------------
+# --- schedules ---
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 5])
@@ -151,7 +151,7 @@ def test_every_unit_of_an_extent_is_worked_on_once(threads, rows, grain):
         extent = times * -(-rows * per_row // unit) + fixed
         counts = zeros(extent + 64)
         cases.append((extent, counts))
-        numbers = dict(per_row=per_row, unit=unit, times=times, fixed=fixed, grain=grain)
+        numbers = {"per_row": per_row, "unit": unit, "times": times, "fixed": fixed, "grain": grain}
         launches.append(launch(count, counts, grain, errors, extent, **numbers, flags=abi.BARRIER))
     assert Bound(*launches).run(total=rows * 3, batch=rows) == (3, _runner.OK)
     for extent, counts in cases:
@@ -174,7 +174,10 @@ def test_schedule_tells_the_parts(threads, rows):
 
 
 def test_small_work_stays_on_one_thread():
-    bound = Bound(launch(work, zeros(1000), 1, fixed=1000, cost=100), launch(work, zeros(1000), 1, fixed=1000, cost=10**5))
+    bound = Bound(
+        launch(work, zeros(1000), 1, fixed=1000, cost=100),
+        launch(work, zeros(1000), 1, fixed=1000, cost=10**5),
+    )
     widths = [width for _, _, _, width, _ in bound.execution.schedule(1, 8)]
     assert widths[0] == 1
     assert widths[1] == 8
@@ -202,11 +205,12 @@ def test_barriers_order_what_the_flags_ask_for():
         entries = Bound(*launches).execution.schedule(1, 3)
         for b, (later, *_, later_width, _) in enumerate(entries):
             for a, (earlier, *_, earlier_width, _) in enumerate(entries[:b]):
-                if any(launches[k][2][6] for k in range(earlier + 1, later + 1)) and max(later_width, earlier_width) > 1:
+                asked = any(launches[k][2][6] for k in range(earlier + 1, later + 1))
+                if asked and max(later_width, earlier_width) > 1:
                     assert any(barrier for *_, barrier in entries[a + 1 : b + 1])
 
 
-# --- steps -------------------------------------------------------------------------------------------------------------
+# --- steps ---
 
 
 def recorder(calls, **numbers):
@@ -223,7 +227,7 @@ def test_steps_go_through_the_rows_with_a_short_last_batch():
     assert bound.step[abi.ITERATION] == 43
 
 
-@pytest.mark.parametrize("first, total, max_steps", [(0, 0, 5), (7, 7, 5), (9, 7, 5), (0, 7, 0)])
+@pytest.mark.parametrize(("first", "total", "max_steps"), [(0, 0, 5), (7, 7, 5), (9, 7, 5), (0, 7, 0)])
 def test_nothing_to_do(first, total, max_steps):
     recording, _, length = recorder(1)
     bound = Bound(recording)
@@ -254,7 +258,7 @@ def test_time_ends_a_run_after_one_step(seconds):
 
 
 def test_seconds_end_an_endless_run():
-    steps, status = Bound(launch(work, zeros(2), 1000, fixed=2)).run(total=2**60, seconds=0.05)
+    steps, status = Bound(launch(work, zeros(2), 1000, fixed=2)).run(total=2**60, seconds=0.5)
     assert steps > 1
     assert status == _runner.OK
 
@@ -263,14 +267,17 @@ def test_seconds_end_an_endless_run():
 def test_period(threads):
     set_num_threads(threads)
     often, seldom = zeros(6), zeros(6)
+    recording, log, length = recorder(10, period=3)
     bound = Bound(
         launch(count, often, 1, zeros(), 6, fixed=6),
         launch(count, seldom, 1, zeros(), 6, fixed=6, period=3, flags=abi.BARRIER),
+        recording,
     )
     bound.step[abi.ITERATION] = 1
-    bound.run(total=10)  # steps 2 to 11: it runs in 3, 6 and 9
+    bound.run(total=10)
     np.testing.assert_array_equal(often, 10)
     np.testing.assert_array_equal(seldom, 3)
+    assert log[: length[0], 2].tolist() == [2, 5, 8]  # the steps behind 3k - 1 others
 
 
 def test_rates_are_read_from_the_table_of_this_call():
@@ -329,24 +336,24 @@ def test_times_of_each_launch(threads):
     times = np.zeros(4)
     bound = Bound(
         launch(work, zeros(8), 20, fixed=8),
-        launch(work, zeros(8), 20000, fixed=8, flags=abi.BARRIER),
+        launch(work, zeros(8), 200_000, fixed=8, flags=abi.BARRIER),
         launch(work, zeros(8), 20, fixed=0),
         launch(work, zeros(8), 20, fixed=8, flags=abi.BARRIER),
     )
     start = time.perf_counter()
-    assert bound.run(total=50, times=times) == (50, _runner.OK)
+    assert bound.run(total=5, times=times) == (5, _runner.OK)
     elapsed = time.perf_counter() - start
-    assert times[1] > times[0] > 0
-    assert times[1] > times[3] > 0
     assert times[2] == 0
-    assert 0 < times.sum() <= elapsed
+    assert (times[[0, 1, 3]] > 0).all()
+    assert times.sum() <= elapsed
+    if threads == 1:  # several may have to wait for a core in a short launch, too
+        assert times[1] > 10 * (times[0] + times[3])
     once = times.copy()
-    bound.run(total=50, times=times)
-    assert (times >= once).all()
-    assert times[1] > once[1]
+    bound.run(total=5, times=times)
+    assert (times[[0, 1, 3]] > once[[0, 1, 3]]).all()
 
 
-# --- threads -----------------------------------------------------------------------------------------------------------
+# --- threads ---
 
 
 def ordered(extent):
@@ -363,12 +370,24 @@ def ordered(extent):
     return Bound(*launches), errors
 
 
-@pytest.mark.parametrize("threads, steps", [(1, 100), (2, 5000), (3, 1000), (5, 500)])
+@pytest.mark.parametrize(("threads", "steps"), [(1, 100), (2, 5000), (3, 1000), (5, 500)])
 def test_barriers_order_producer_and_consumer(threads, steps):
     set_num_threads(threads)
     bound, errors = ordered(40)
     assert bound.run(total=steps) == (steps, _runner.OK)
     assert errors.sum() == 0
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_short_runs_one_after_another(threads):
+    # A thread that was off its core finds the next run begun where it waited for the end of the last.
+    set_num_threads(threads)
+    counts = [zeros(15), zeros(15)]
+    bounds = [Bound(launch(count, c, 1, zeros(), 15, fixed=15), launch(spoil, -1, fixed=1)) for c in counts]
+    for number in range(1, 1001):
+        for bound, c in zip(bounds, counts, strict=True):
+            assert bound.run() == (1, _runner.OK)
+            np.testing.assert_array_equal(c, number)
 
 
 def test_two_python_threads_at_once():
@@ -392,32 +411,40 @@ def test_two_python_threads_at_once():
     assert all(errors.sum() == 0 for _, errors in bounds)
 
 
-def running(bound, seconds, **kwargs):
-    """A thread in which ``bound`` runs, and has begun to."""
-    thread = threading.Thread(target=bound.run, kwargs=dict(total=2**60, seconds=seconds), **kwargs)
+def running(bound, **options):
+    """A thread in which ``bound`` runs until :func:`stop`, and has begun to."""
+    thread = threading.Thread(target=bound.run, kwargs={"total": 2**60}, **options)
     thread.start()
     while not bound.step[abi.ITERATION]:
         time.sleep(0.001)
     return thread
 
 
+def stop(bound, thread):
+    assert thread.is_alive()
+    deadline = time.monotonic() + TIMEOUT
+    while thread.is_alive() and time.monotonic() < deadline:
+        bound.step[abi.NONFINITE] = 1  # the next step clears it, unless this one sees it
+        thread.join(0.0001)
+    assert not thread.is_alive()
+
+
 def test_one_execution_runs_once_at_a_time():
     bound, _ = ordered(40)
-    thread = running(bound, 0.3)
+    thread = running(bound)
     with pytest.raises(RuntimeError, match="one execution for each thread"):
         bound.run()
-    thread.join(TIMEOUT)
+    stop(bound, thread)
     assert bound.run() == (1, _runner.OK)
 
 
 def test_the_gil_is_free_during_a_run():
     bound, _ = ordered(40)
-    thread = running(bound, 0.3)
+    thread = running(bound)
     seen = bound.step[abi.ITERATION]
-    time.sleep(0.05)
-    assert thread.is_alive()
-    assert bound.step[abi.ITERATION] > seen
-    thread.join(TIMEOUT)
+    while bound.step[abi.ITERATION] == seen:
+        time.sleep(0.001)
+    stop(bound, thread)
 
 
 def team():
@@ -471,15 +498,17 @@ def test_memory_lives_as_long_as_its_execution():
     assert sys.getrefcount(kept) == before
 
 
-# --- processes ---------------------------------------------------------------------------------------------------------
+# --- processes ---
 
 
 def in_process(function, **environment):
-    code = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r}); import test_runner as t; t.{function.__name__}()"
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    folder = os.path.dirname(os.path.abspath(__file__))
+    code = f"import sys; sys.path.insert(0, {folder!r}); import test_runner; test_runner.{function.__name__}()"
+    root = os.path.dirname(folder)
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, **environment}
-    return subprocess.run([sys.executable, "-c", code], timeout=TIMEOUT, capture_output=True, text=True, env=environment)
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, timeout=TIMEOUT, capture_output=True, text=True, env=environment)
 
 
 def succeed(function, **environment):
@@ -510,11 +539,10 @@ def child_fork_idle():
 def child_fork_while_running():
     set_num_threads(3)
     busy, fresh = ordered(40), ordered(40)
-    thread = running(busy[0], 1.0)
+    thread = running(busy[0])
     for _ in range(5):
         fork_and_run([fresh, busy])
-    assert thread.is_alive()
-    thread.join()
+    stop(busy[0], thread)
     assert busy[1].sum() == 0
 
 
@@ -531,7 +559,7 @@ def child_exit_spinning():
 
 def child_exit_while_running():
     set_num_threads(3)
-    running(ordered(40)[0], FOREVER, daemon=True)
+    running(ordered(40)[0], daemon=True)
 
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
@@ -548,7 +576,7 @@ def test_exit(function):
     succeed(function)
 
 
-# --- contracts and the number of threads -------------------------------------------------------------------------------
+# --- contracts and the number of threads ---
 
 
 def test_broken_tables_are_refused():
@@ -626,7 +654,7 @@ def test_a_process_takes_its_number_from_the_environment():
 
 
 @pytest.mark.parametrize(
-    "files, quota",
+    ("files", "quota"),
     [
         ({}, 10.0**9),
         ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max": "max 100000\n"}, 10.0**9),

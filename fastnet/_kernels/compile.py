@@ -12,13 +12,17 @@ import os
 import re
 import sys
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from fastnet._kernels import cache
 
-FLAGS = {"error_model": "numpy", "fastmath": {"contract"}}
+# No fastmath at all: with "contract" LLVM fuses a product and a sum in a vector loop and not always in its tail, so
+# that bits would depend on how a loop is shared out. Where fusing pays, rules say fma(a, b, c).
+FLAGS = {"error_model": "numpy"}
 SIGNATURES = {  # name: (numba argument types, LLVM argument types)
     "kernel": ("int64*, int64*, int64, int64, int64", "ptr, ptr, i64, i64, i64"),
     "epilogue": ("int64*, int64*" + ", int64" * 6, "ptr, ptr" + ", i64" * 6),
@@ -27,19 +31,39 @@ _lock = threading.RLock()
 _loaded: dict[Source, int] = {}
 
 
+def _after_fork() -> None:
+    """The lock may have been held by a thread that the child does not have."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class KernelError(RuntimeError):
     """A kernel could not be compiled; says which, and what numba said."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A complete module: ``entry`` in ``text`` is the kernel; ``depends`` are files whose contents decide its code."""
+    """A kernel's module, written when it must be compiled.
+
+    Args:
+        name: for files and errors.
+        identity: what the text follows from, besides the contents of ``files``; the text itself where unsure.
+        text: writes the module.
+        files: of this package, whose contents decide the code; those every kernel follows from are added.
+        entry: the kernel in the module.
+        signature: "kernel" or "epilogue".
+    """
 
     name: str
-    text: str
+    identity: str
+    text: Callable[[], str] = field(compare=False)
+    files: tuple[str, ...] = ()
     entry: str = "kernel"
     signature: str = "kernel"
-    depends: tuple[str, ...] = ()
 
 
 def load(source: Source) -> int:
@@ -60,7 +84,8 @@ def load(source: Source) -> int:
 def key(source: Source) -> str:
     """The name of a kernel's machine code: a hash of all that it follows from."""
     digest = hashlib.sha256()
-    for part in (source.text, source.entry, source.signature, _environment(), *map(_contents, source.depends)):
+    parts = (source.identity, source.entry, source.signature, _environment(), _shared(), *map(_contents, source.files))
+    for part in parts:
         digest.update(part.encode())
         digest.update(b"\0")
     return f"{re.sub(r'[^A-Za-z0-9_]', '_', source.name)}-{digest.hexdigest()[:32]}"
@@ -121,13 +146,14 @@ def _numba_ir(source: Source, name: str) -> tuple[str, str]:
     import numba
     from numba.core.errors import NumbaError
 
-    path = cache.write_source(name, source.text)
+    text = source.text()
+    path = cache.write_source(name, text)
     namespace = {"__name__": f"fastnet_kernel_{name.replace('-', '_')}", "rule": _rule, "body": _body}
     types = tuple(getattr(numba.types, t.strip("* ")) for t in SIGNATURES[source.signature][0].split(","))
     stars = [t.count("*") for t in SIGNATURES[source.signature][0].split(",")]
     types = tuple(numba.types.CPointer(t) if s else t for t, s in zip(types, stars, strict=True))
     try:
-        exec(compile(source.text, str(path), "exec"), namespace)
+        exec(compile(text, str(path), "exec"), namespace)
         entry = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **FLAGS)(namespace[source.entry])
         entry.compile(types)
     except (NumbaError, SyntaxError, TypeError, NameError) as error:
@@ -184,9 +210,19 @@ def cpu() -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> str:
-    from importlib.metadata import version
+    """Versions, processor and flags. The versions are read from numba's file: importing it would cost 0.3 s."""
+    import llvmlite
 
-    return " ".join(["1", version("numba"), version("llvmlite"), sys.version.split()[0], cpu(), _features(), str(FLAGS)])
+    numba = Path(find_spec("numba").origin).with_name("_version.py").read_text(encoding="utf-8")
+    return " ".join(["1", numba, llvmlite.__version__, sys.version.split()[0], cpu(), _features(), str(FLAGS)])
+
+
+@lru_cache(maxsize=1)
+def _shared() -> str:
+    """The contents of the files that every kernel follows from."""
+    folder = Path(__file__).parent
+    files = [folder / name for name in ("compile.py", "generate.py", "intrinsics.py", "templates/kinds.py")]
+    return "".join(_contents(str(path)) for path in [*files, *sorted((folder / "rules").glob("*.py"))])
 
 
 @lru_cache(maxsize=64)

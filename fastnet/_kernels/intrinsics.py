@@ -1,10 +1,9 @@
-"""Primitives and memory access of generated kernels, as LLVM instructions (the only file that writes IR by hand,
-beside the GEMM tile).
+"""Primitives and memory access of generated kernels, as LLVM instructions.
 
-Everything a rule may call has its plain definition in ``rules/primitives.py``.  Nothing here carries fastmath flags:
-a product made here is never contracted with an addition outside, so a value keeps its bits whether or not LLVM
-vectorises the loop around it.  ``sqrt``, ``floor``, ``rint``, ``fabs`` and ``copysign`` are LLVM intrinsics and not numba's functions: numba's
-``np.sqrt`` calls libm for negative inputs, which stops vectorisation.
+Everything a rule may call has its plain definition in ``rules/primitives.py``.  Nothing here carries fastmath flags: a
+product made here is never contracted with an addition outside, so a value keeps its bits whether or not LLVM vectorises
+the loop around it.  ``sqrt``, ``floor``, ``rint``, ``fabs`` and ``copysign`` are LLVM intrinsics and not numba's
+functions: numba's ``np.sqrt`` calls libm for negative inputs, which stops vectorisation.
 """
 
 from llvmlite import ir
@@ -81,8 +80,6 @@ def _emit_product(context, builder, sig, args):
     return builder.fmul(*args)
 
 
-
-
 def _emit_bound(relation):
     def codegen(context, builder, sig, args):
         x, limit = args
@@ -101,6 +98,18 @@ def fma(typingctx, a, b, c):
     """``a * b + c``: fused where the host has the instruction (``llvm.fma`` would be a library call elsewhere)."""
     sig = _float_signature([a, b, c])
     return sig and (sig, _emit_llvm("fmuladd"))
+
+
+@intrinsic
+def select(typingctx, condition, a, b):
+    """``a if condition else b`` with both sides computed, so that no branch stands in the way of vectorisation."""
+    if condition != types.boolean or not a == b:
+        return None
+
+    def codegen(context, builder, sig, args):
+        return builder.select(*args)
+
+    return a(condition, a, b), codegen
 
 
 # ---- bits of floats ------------------------------------------------------------------------------------------------
@@ -324,3 +333,30 @@ def stack(typingctx, dtype, count):
         return builder.bitcast(memory, context.get_value_type(result))
 
     return result(dtype, count), codegen
+
+
+def _emit_half(context, builder, sig, args):
+    word = builder.zext(args[0], _I32)
+    magnitude = builder.shl(builder.and_(word, _integer(_I32, 0x7FFF)), _integer(_I32, 13))
+    sign = builder.shl(builder.and_(word, _integer(_I32, 0x8000)), _integer(_I32, 16))
+    exponent = builder.and_(magnitude, _integer(_I32, 31 << 23))
+    normal = builder.add(magnitude, _integer(_I32, (127 - 15) << 23))
+    special = builder.add(magnitude, _integer(_I32, (255 - 31) << 23))
+    # 2**-14 (1 + m) - 2**-14, exact: a float32 subnormal on the way would be lost where the thread flushes them to 0.
+    smallest = _integer(_I32, (127 - 14) << 23)
+    float_type = ir.FloatType()
+    subnormal = builder.fsub(
+        builder.bitcast(builder.add(magnitude, smallest), float_type), builder.bitcast(smallest, float_type)
+    )
+    bits = builder.select(builder.icmp_unsigned("==", exponent, _integer(_I32, 31 << 23)), special, normal)
+    is_small = builder.icmp_unsigned("==", exponent, _integer(_I32, 0))
+    bits = builder.select(is_small, builder.bitcast(subnormal, _I32), bits)
+    return builder.bitcast(builder.or_(bits, sign), float_type)
+
+
+@intrinsic
+def half(typingctx, bits):
+    """float32 of the float16 whose bits are the uint16 ``bits``: exact, and without F16C, which not every CPU has."""
+    if bits != types.uint16:
+        return None
+    return types.float32(types.uint16), _emit_half

@@ -35,11 +35,20 @@ class Activation:
 
 @dataclass(frozen=True)
 class Pass:
-    """One run over the elements of a row: acc = start; acc = accumulate(acc, x, t, *earlier); acc = finish(acc, *earlier)."""
+    """One run over the elements of a row that folds them into numbers.
 
-    start: float
+    Args:
+        start: the numbers' first values.
+        accumulate: rule ``(*numbers, x, t, *earlier) -> numbers``, for each element x and target t; ``earlier`` are the
+            numbers of the passes before.
+        finish: rule ``(*numbers, *earlier) -> numbers``, after the last element; None where nothing remains to be done.
+
+    Where a pass has one number, its rules return it bare.
+    """
+
+    start: tuple[float, ...]
     accumulate: Callable
-    finish: Callable
+    finish: Callable | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +56,7 @@ class RowRule:
     """A function of a whole row: passes that fold it into numbers, then ``value`` of these, or ``element`` of each x.
 
     ``value(*folded)`` is the row's result (a loss), ``element(x, t, *folded)`` the result for each element (softmax,
-    the gradient of a loss).  ``t`` is the target's element, or 0.
+    the gradient of a loss); ``folded`` are the numbers of all passes.  ``t`` is the target's element, or 0.
     """
 
     passes: tuple[Pass, ...]

@@ -50,25 +50,40 @@ class Bound:
             grain, scratch = 1, gemm.scratch_bytes()
         else:
             code, arguments = compiler.load(launch.kernel.source()), [self._encode(a) for a in launch.arguments]
-            extent, grain, cost, scratch = launch.extent, launch.grain, launch.cost, launch.scratch
+            extent, grain, cost, scratch = launch.extent, launch.grain, launch.cost, 0
+        block = self._block(arguments)
+        row[:] = (code, block, extent.per_row, extent.unit, extent.times, extent.fixed, grain, cost, launch.flags, 1)
+        return scratch
+
+    def _block(self, arguments: Sequence[int]) -> int:
+        """The address of a new argument block."""
         block = np.array([*arguments, 0], np.int64)
         self.blocks.append(block)
-        row[:] = (
-            *(code, block.ctypes.data, extent.per_row, extent.unit, extent.times, extent.fixed),
-            *(grain, cost, launch.flags, 1),
-        )
-        return scratch
+        return block.ctypes.data
 
     def _product(self, launch: Launch) -> tuple[int, list[int], Extent, int]:
         """Machine code, arguments, extent and cost of a matrix product."""
-        product, rows = launch.kernel, self.rows * launch.kernel.inner
+        product, rows = launch.kernel, self.rows
+        m, k = (-product.inner if size == ROWS else size for size in (product.m, product.k))
         a, b, c, bias = (None if operand is None else self._encode(operand) for operand in launch.arguments)
+        epilogue = {}
+        if launch.epilogue is not None:
+            c = 0
+            block = self._block([*(self._encode(a) for a in launch.epilogue.arguments), product.n])
+            epilogue = {
+                "keep": True,
+                "epilogue": compiler.load(launch.epilogue.kernel.source()),
+                "epilogue_args": block,
+            }
         arguments = gemm.arguments(
-            a, b, c, m=product.m, n=product.n, k=product.k, dtype=product.dtype, trans_a=product.transpose_a,
+            a, b, c, m=m, n=product.n, k=k, dtype=product.dtype, trans_a=product.transpose_a,
             trans_b=product.transpose_b, bias=bias, relu=product.relu, rows=rows, lda=product.lda, ldb=product.ldb,
+            **epilogue,
         )  # fmt: skip
-        code = compiler.load(gemm.source(product.dtype))
-        return code, arguments, Extent(*gemm.extent(arguments)), gemm.cost(arguments, product.dtype, rows)
+        cost = gemm.cost(arguments, product.dtype, rows)
+        if launch.epilogue is not None:
+            cost += launch.epilogue.cost * arguments[gemm.MB] * arguments[gemm.NB]
+        return compiler.load(gemm.source(product.dtype)), arguments, Extent(*gemm.extent(arguments)), cost
 
     def _encode(self, argument: Any) -> int:
         if isinstance(argument, Buffer):

@@ -10,6 +10,7 @@ from fastnet._kernels import abi
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import data, reduce
 from fastnet.engine.data import Inlet, outlet
+from fastnet.engine.fuse import fuse
 from fastnet.engine.plan import Buffer, Plan, Slot
 
 
@@ -67,6 +68,7 @@ def lower(
     if mode == "predict":
         plan.label = "output"
         low.result = outlet(plan, prediction)
+        fuse(plan)
         return low
     dy = _losses(low, prediction, y, loss, metrics)
     if mode == "train":
@@ -77,6 +79,7 @@ def lower(
             plan.label = layer.name
             for variable in layer.trainable_weights:
                 optimizer.update(plan, variable, plan.gradients[variable], scalars)
+    fuse(plan)
     return low
 
 

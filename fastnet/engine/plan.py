@@ -83,9 +83,9 @@ class Launch:
     cost: int  # picoseconds for a unit of extent
     label: str
     phase: str
-    flops: int = 0  # for a row of the batch
+    flops: int = 0  # of a product, for a row of the batch
     flags: int = 0
-    scratch: int = 0  # bytes private to a thread
+    epilogue: Launch | None = None  # what a product does to its result while a tile of it is in cache
 
 
 @dataclass(eq=False)
@@ -170,7 +170,9 @@ class Plan:
         """Append a kernel that runs over ``width`` columns."""
         self.launch(kernel, arguments, Extent(fixed=width), 16, cost)
 
-    def product(self, product: Product, a, b, c, bias=None) -> None:
+    def product(
+        self, product: Product, a: Buffer | Variable, b: Buffer | Variable, c: Buffer, bias: Variable | None = None
+    ) -> None:
         """Append a matrix product."""
         access = [(a, "r"), (b, "r"), (c, "w")] + ([(bias, "r")] if bias is not None else [])
         sizes = [product.inner if size == ROWS else size for size in (product.m, product.n, product.k)]

@@ -53,13 +53,25 @@ class Profile:
         return cls(lines, steps, total * 1e6)
 
     def __str__(self) -> str:
-        head = f"{'layer':<24} {'phase':<9} {'µs/step':>10} {'share':>7} {'GF/s':>8} {'GB/s':>8}"
-        lines = [
-            f"{r.layer:<24.24} {r.phase:<9} {r.microseconds:>10.1f} {r.share:>6.1%} {r.gflops:>8.1f} {r.gigabytes:>8.1f}"
-            for r in self.rows
-        ]
-        foot = f"{'all':<24} {'':<9} {self.microseconds:>10.1f}   ({self.steps} steps)"
-        return "\n".join([head, "-" * len(head), *lines, "-" * len(head), foot])
+        layers = list(dict.fromkeys(row.layer for row in self.rows))
+        phases = list(dict.fromkeys(row.phase for row in self.rows))
+        width = min(32, max([len("layer"), *map(len, layers)]))
+        head = f"{'layer':<{width}}" + "".join(f" {phase:>9}" for phase in phases)
+        head += f" {'µs/step':>9} {'share':>7} {'GF/s':>7} {'GB/s':>7}"
+        lines = [head, "-" * len(head)]
+        for layer in layers:
+            of_layer = [row for row in self.rows if row.layer == layer]
+            times = {row.phase: f"{row.microseconds:.1f}" for row in of_layer}
+            total = max(sum(row.microseconds for row in of_layer), 1e-12)
+            gflops = sum(row.gflops * row.microseconds for row in of_layer) / total
+            gigabytes = sum(row.gigabytes * row.microseconds for row in of_layer) / total
+            line = f"{layer:<{width}.{width}}" + "".join(f" {times.get(phase, ''):>9}" for phase in phases)
+            line += f" {total:>9.1f} {total / self.microseconds:>6.1%} {gflops:>7.1f} {gigabytes:>7.1f}"
+            lines.append(line)
+        foot = f"{'all':<{width}}" + "".join(
+            f" {sum(row.microseconds for row in self.rows if row.phase == phase):>9.1f}" for phase in phases
+        )
+        return "\n".join([*lines, lines[1], f"{foot} {self.microseconds:>9.1f}   ({self.steps:,} steps)"])
 
 
 def _operations(launch: Launch, rows: float) -> float:

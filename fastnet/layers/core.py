@@ -111,6 +111,11 @@ class Dense(Layer):
         inner, inputs = x.width // x.shape[-1], x.shape[-1]
         z = y if self.activation.name == "relu" else plan.recall(self, "z")
         dz = self.activation.backward(plan, dy, z, y)
+        # dx before dw: the update of the kernel can then follow its gradient tile by tile.
+        dx = None
+        if x.needs_gradient:
+            dx = plan.buffer(x.shape, self.dtype)
+            plan.product(Product(self.dtype, ROWS, inputs, self.units, inner, transpose_b=True), dz, self.kernel, dx)
         if self.trainable:
             if self.use_bias:
                 sums = Kernel(reduce.sum_rows, dtype=self.dtype)
@@ -118,10 +123,6 @@ class Dense(Layer):
                 plan.columns(sums, self.units, cost, x=dz, y=plan.gradient(self.bias), width=self.units, inner=inner)
             product = Product(self.dtype, inputs, self.units, ROWS, inner, transpose_a=True)
             plan.product(product, x, dz, plan.gradient(self.kernel))
-        if not x.needs_gradient:
-            return None
-        dx = plan.buffer(x.shape, self.dtype)
-        plan.product(Product(self.dtype, ROWS, inputs, self.units, inner, transpose_b=True), dz, self.kernel, dx)
         return dx
 
 

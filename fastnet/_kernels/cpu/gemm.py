@@ -22,7 +22,7 @@ from pathlib import Path
 
 from fastnet._kernels.compile import Source
 
-ROWS = -1  # as M or K: the rows of the call
+ROWS = -1  # as M or K: the rows of the call; -2 is twice as many, and so on
 # Places in the argument block.
 A, B, C, LDA, LDB, LDC, M, N, K, BIAS, FLAGS, EPILOGUE, EPILOGUE_ARGS, MB, NB = range(15)
 TRANS_A, TRANS_B, ACCUMULATE, RELU, KEEP, PACK_A, PACK_B = (1 << i for i in range(7))  # FLAGS
@@ -46,8 +46,11 @@ _FILES = tuple(str(Path(__file__).with_name(name)) for name in ("gemm_kernel.py"
 @lru_cache(maxsize=2)
 def source(dtype: str) -> Source:
     """The kernel of a dtype, "float32" or "float64"."""
-    text = f'DTYPE = "{dtype}"\n' + Path(_FILES[0]).read_text(encoding="utf-8")
-    return Source(f"gemm_{dtype}", text, depends=_FILES)
+
+    def text() -> str:
+        return f'DTYPE = "{dtype}"\n' + Path(_FILES[0]).read_text(encoding="utf-8")
+
+    return Source(f"gemm_{dtype}", dtype, text, _FILES)
 
 
 def scratch_bytes() -> int:
@@ -65,7 +68,7 @@ def blocks(m: int, n: int, k: int, dtype: str, trans_a: bool = False, keep: bool
     m, n = max(1, m), max(1, n)
     wanted = max(1, min(64, 2 * m * n * k * size // 4_000_000))
     columns = COLUMNS // size
-    while not trans_a and columns * size > GROUP and -(-n // columns) < min(wanted, 8):
+    while not trans_a and columns * size > GROUP and -(-n // columns) * -(-m // 48) < min(wanted, 16):
         columns //= 2
     down = min(-(-wanted // -(-n // columns)), -(-m // 24))
     rows = -(-m // down)
@@ -100,7 +103,7 @@ def arguments(
 
     Args:
         a, b, c: references to the first elements; c is not read where ``keep``.
-        m, n, k: sizes; one of m and k may be `ROWS`.
+        m, n, k: sizes; one of m and k may be `ROWS`, or a multiple of it.
         lda, ldb, ldc: elements from one stored row to the next; by default rows lie back to back.
         trans_a: A is stored as (K, M).
         trans_b: B is stored as (N, K).
@@ -119,11 +122,11 @@ def arguments(
     Raises:
         ValueError: m and k both `ROWS`, or an unknown lda or ldb; keep without epilogue or with accumulate; block columns beyond the scratch.
     """
-    if m == ROWS and k == ROWS:
+    if m < 0 and k < 0:
         raise ValueError("gemm: m and k are both ROWS; one of them must be a size")
     if keep and (accumulate or not epilogue):
         raise ValueError("gemm: keep=True needs an epilogue and accumulate=False: C exists in scratch only")
-    mm, kk = (rows if size == ROWS else size for size in (m, k))
+    mm, kk = (rows * -size if size < 0 else size for size in (m, k))
     mb, nb = block or blocks(mm, n, kk, dtype, trans_a, keep)
     if nb * _SIZES[dtype] > COLUMNS or (keep and mb > TALL):
         raise ValueError(f"gemm: a block of {mb} x {nb} {dtype} does not fit the scratch")
@@ -140,7 +143,7 @@ def arguments(
     lda = lda or (m if trans_a else k)
     ldb = ldb or (k if trans_b else n)
     ldc = ldc or n
-    if ROWS in (lda, ldb):
+    if min(lda, ldb) < 0:
         raise ValueError("gemm: the rows of an operand are ROWS long; give lda or ldb")
     return [a, b, c, lda, ldb, ldc, m, n, k, -1 if bias is None else bias, flags, epilogue, epilogue_args, mb, nb]
 
@@ -153,13 +156,13 @@ def packs(m: int, n: int, k: int, dtype: str, trans_a: bool) -> tuple[bool, bool
 def extent(args: list[int]) -> tuple[int, int, int, int]:
     """``(per_row, unit, times, fixed)`` of the launch: blocks = times * ceil(rows * per_row / unit) + fixed."""
     across = -(-args[N] // args[NB])
-    if args[M] == ROWS:
-        return 1, args[MB], across, 0
+    if args[M] < 0:
+        return -args[M], args[MB], across, 0
     return 0, 1, 0, across * -(-args[M] // args[MB])
 
 
 def cost(args: list[int], dtype: str, rows: int) -> int:
     """Estimated picoseconds of one block, its epilogue not counted: 80 GF/s in float32, and 30 ns to get going."""
-    k = rows if args[K] == ROWS else args[K]
-    m = min(rows if args[M] == ROWS else args[M], args[MB])
+    k = rows * -args[K] if args[K] < 0 else args[K]
+    m = min(rows * -args[M] if args[M] < 0 else args[M], args[MB])
     return 30_000 + 2 * m * min(args[N], args[NB]) * k * (12 if dtype == "float32" else 24)

@@ -101,10 +101,11 @@ def column(bases, args, m, n, k, i0, i1, j0, j1):
             rows = min(chunk, i1 - i)
             a = place(bases, args[G.A]) + i * a_row + k0 * a_step
             count = (rows + most - 1) // most
-            step, a_panel = a_step, 0
+            row, step, a_panel = a_row, a_step, 0
             if flags & G.PACK_A and most == ROWS:
-                copy_a(a, a_step, depth, rows, packed_a, A_PANEL, A_PANEL * depth + LINE)
-                a, step, a_panel = packed_a, A_PANEL, A_PANEL * depth + LINE
+                row, step, a_panel = SIZE, A_PANEL, A_PANEL * depth + LINE
+                copy_a(a, a_step, depth, rows, packed_a, step, a_panel)
+                a = packed_a
             for j in range(j0, j1, group):
                 width = min(group, j1 - j)
                 if flags & G.KEEP:
@@ -114,7 +115,7 @@ def column(bases, args, m, n, k, i0, i1, j0, j1):
                     ld = args[G.LDC]
                     c = place(bases, args[G.C]) + (i * ld + j) * SIZE
                 shift = bias + j * SIZE if bias != 0 and last else 0
-                tiles(a, a_row, step, a_panel, b + (j - j0) // PANEL * panel, b_step, panel, depth, c, ld * SIZE,
+                tiles(a, row, step, a_panel, b + (j - j0) // PANEL * panel, b_step, panel, depth, c, ld * SIZE,
                       rows, width, count, shift, todo)  # fmt: skip
                 if last and args[G.EPILOGUE] != 0:
                     T.call_epilogue(args[G.EPILOGUE], bases, args[G.EPILOGUE_ARGS], c, ld, i, i + rows, j, j + width)
@@ -122,9 +123,9 @@ def column(bases, args, m, n, k, i0, i1, j0, j1):
 
 def kernel(bases, args, rows, lo, hi):
     define()
-    m = rows if args[G.M] < 0 else args[G.M]
+    m = rows * -args[G.M] if args[G.M] < 0 else args[G.M]
     n = args[G.N]
-    k = rows if args[G.K] < 0 else args[G.K]
+    k = rows * -args[G.K] if args[G.K] < 0 else args[G.K]
     mb, nb = args[G.MB], args[G.NB]
     down = (m + mb - 1) // mb
     alone = args[G.FLAGS] & G.KEEP and k > G.K_BLOCK

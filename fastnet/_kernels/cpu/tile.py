@@ -27,6 +27,7 @@ ADD, RELU = 1, 2  # flags of a tile
 SIZES = {"float32": 4, "float64": 8}
 TILE = "piipiipiipi"  # arguments of a tile: p an address, i an integer
 TILE_TYPES = [PTR if kind == "p" else I64 for kind in TILE]
+AHEAD = 6  # rows that copying a panel asks for in advance
 PREFETCH = 0  # rows of B ahead
 
 
@@ -38,6 +39,7 @@ class Target:
     width: int
     rows: int
     masks: bool
+    stores: bool  # whether a masked store is fast
     rows_narrow: int = 12  # where one vector spans C: more rows, to keep as many sums in flight
 
     def lanes(self, dtype: str) -> int:
@@ -59,12 +61,12 @@ def target() -> Target:
     machine = compiler.target_machine()
     text = machine.emit_assembly(module)
     if "zmm" in text:
-        return Target(64, 14, True, 14)
+        return Target(64, 14, True, True, 14)
     if "ymm" in text:
-        return Target(32, 6, True)
+        return Target(32, 6, True, False)
     if machine.triple.startswith(("aarch64", "arm64")):
-        return Target(16, 12, False)
-    return Target(16, 6, False)
+        return Target(16, 12, False, False)
+    return Target(16, 6, False, False)
 
 
 class Emitter:
@@ -216,9 +218,34 @@ class Emitter:
         sums = self.when(b, b.icmp_unsigned("!=", b.ptrtoint(bias, I64), I64(0)), sums, shift)
         sums = self.when(b, b.icmp_signed("!=", b.and_(flags, I64(RELU)), I64(0)), sums, relu)
         for i, (place, value) in enumerate(zip(places, sums, strict=True)):
-            self.store(b, value, place, masks[i % vectors])
+            if not masked or i % vectors < vectors - 1:
+                self.store(b, value, place)
+            elif self.target.stores:
+                self.store(b, value, place, mask)
+        if masked and not self.target.stores:
+            self._store_parts(b, sums[vectors - 1 :: vectors], places[vectors - 1 :: vectors], valid)
         b.ret_void()
         return function
+
+    def _store_parts(self, b, values, places, valid) -> None:
+        """The first ``valid`` lanes of each vector, in halves: whole, then 4, 2 and 1 of 8 lanes. A masked store of
+        AVX2 takes 12 cycles on AMD's processors (uops.info), and elsewhere becomes a branch for each lane."""
+        lanes = self.lanes
+        offset, left = I64(0), valid
+        while lanes:
+            part = ir.Constant(ir.VectorType(I32, lanes), list(range(lanes)))
+            rest = [min(lanes + i, self.lanes - 1) for i in range(self.lanes)]
+            rest = ir.Constant(ir.VectorType(I32, self.lanes), rest)
+
+            def piece(state, part=part, rest=rest, lanes=lanes):
+                offset, *values = state
+                for value, place in zip(values, places, strict=True):
+                    self.store(b, b.shuffle_vector(value, value, part), self.at(b, place, offset))
+                return [b.add(offset, I64(lanes * self.size)), *(b.shuffle_vector(v, v, rest) for v in values)]
+
+            wanted = b.icmp_signed("!=", b.and_(left, I64(lanes)), I64(0))
+            offset, *values = self.when(b, wanted, [offset, *values], piece)
+            lanes //= 2
 
     def any_tile(self, whole: bool) -> ir.Function:
         """The tile for any number of rows and vectors: void (rows, vectors, masked, arguments of `tile`).
@@ -259,17 +286,19 @@ class Emitter:
 
     def _sums(self, b, rows, vectors, masks, a, b_rows, k, sums):
         """The loop over k. Pointers to every third row of A, the two behind each reached as base + stride and
-        base + 2 * stride, which are addressing modes of x86: a pointer for each row would not fit the registers."""
+        base + 2 * stride, which are addressing modes of x86: a pointer for each row would not fit the registers.
+        Hidden from LLVM, which would otherwise walk from row to row, a chain of additions as long as the multiply-adds
+        take."""
         (a, a_row, a_step), (b_row, b_step) = a, b_rows
         fma = self.declare(f"llvm.fmuladd.{self.suffix}", self.vector, [self.vector] * 3)
-        twice = b.shl(a_row, I64(1))
         bases = [a]
-        for _ in range(3, rows, 3):
-            bases.append(self.at(b, self.at(b, bases[-1], twice), a_row))
-        offsets = (I64(0), a_row, twice)
+        for row in range(3, rows, 3):
+            bases.append(self.at(b, a, b.mul(a_row, I64(row))))
+        offsets = I64(0), a_row, self._hidden(b, b.shl(a_row, I64(1)))
 
         def step(values):
             bases, row, sums = values[: len(bases_at)], values[len(bases_at)], values[len(bases_at) + 1 :]
+            bases = [self._hidden(b, base) for base in bases]
             right = [self.load(b, self.at(b, row, v * self.target.width), masks[v]) for v in range(vectors)]
             if PREFETCH:
                 pf = self.declare("llvm.prefetch.p0", ir.VoidType(), [PTR, I32, I32, I32])
@@ -291,6 +320,10 @@ class Emitter:
         values = self.loop(b, b.srem(k, I64(UNROLL)), values, step)
         return values[len(bases) + 1 :]
 
+    def _hidden(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
+        """The value, from where LLVM does not look."""
+        return b.asm(ir.FunctionType(value.type, [value.type]), "", "=r,0", [value], False)
+
     def copy(self, width: int) -> ir.Function:
         """Rows into panels of ``width`` columns: row i of panel j gets what stands from column j * width on, filled
         up to whole vectors; zeros behind the end.
@@ -309,11 +342,18 @@ class Emitter:
         whole = b.sdiv(b.add(columns, I64(width - vectors * self.lanes)), I64(width))
         whole = b.select(b.icmp_signed("<", whole, I64(0)), I64(0), whole)
 
+        ahead = b.mul(source_row, I64(AHEAD))
+        prefetch = self.declare("llvm.prefetch.p0", ir.VoidType(), [PTR, I32, I32, I32])
+
         def move(read, write, masks):
             for v in range(vectors):
                 at = v * self.target.width
                 self.store(b, self.load(b, self.at(b, read, at), masks[v]), self.at(b, write, at))
             return [self.at(b, read, width * self.size), self.at(b, write, panel_step)]
+
+        def whole_panel(values):
+            b.call(prefetch, [self.at(b, values[0], ahead), I32(0), I32(3), I32(1)])
+            return move(*values, [None] * vectors)
 
         def edge(values):
             read, write, left = values
@@ -321,7 +361,7 @@ class Emitter:
             return [*move(read, write, masks), b.sub(left, I64(width))]
 
         def row(values):
-            read, write = self.loop(b, whole, values, lambda at: move(*at, [None] * vectors))
+            read, write = self.loop(b, whole, values, whole_panel)
             left = b.sub(columns, b.mul(whole, I64(width)))
             self.loop(b, b.sub(panels, whole), [read, write, left], edge)
             return [self.at(b, values[0], source_row), self.at(b, values[1], row_step)]

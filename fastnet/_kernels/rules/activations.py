@@ -104,37 +104,29 @@ activations.add(Activation("gelu", gelu, gelu_gradient))
 activations.add(Activation("approximate_gelu", approximate_gelu, approximate_gelu_gradient))
 
 
-def larger(acc, x, t):
-    return acc if x < acc else x
+def larger(largest, x, t):
+    return largest if x < largest else x
 
 
-def same(acc):
-    return acc
-
-
-def add_exponential(acc, x, t, largest):
-    return acc + math.exp(x - largest)
-
-
-def same_after_one(acc, largest):
-    return acc
+def add_exponential(total, x, t, largest):
+    return total + math.exp(x - largest)
 
 
 def softmax_element(x, t, largest, total):
     return math.exp(x - largest) / total
 
 
-def add_product(acc, dy, y):
-    return acc + dy * y
+def add_product(inner, dy, y):
+    return inner + dy * y
 
 
 def softmax_gradient_element(dy, y, inner):
     return (dy - inner) * y
 
 
-softmax = RowRule((Pass(-math.inf, larger, same), Pass(0.0, add_exponential, same_after_one)), softmax_element)
+softmax = RowRule((Pass((-math.inf,), larger), Pass((0.0,), add_exponential)), softmax_element)
 # The gradient reads dy as the row and y as its target: dx = (dy - <dy, y>) y.
-softmax_gradient = RowRule((Pass(0.0, add_product, same),), softmax_gradient_element)
+softmax_gradient = RowRule((Pass((0.0,), add_product),), softmax_gradient_element)
 
 
 def affine(x, scale, offset):

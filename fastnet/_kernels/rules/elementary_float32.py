@@ -15,6 +15,7 @@ from fastnet._kernels.rules.primitives import (
     product,
     rint,
     scale,
+    select,
 )
 
 LOG2_E = 1.4426950216293335
@@ -32,12 +33,17 @@ def exp_tail_float32(r):
     return fma(p, r, 0.5)
 
 
-def exp_float32(x):
+def exp_of_sum_float32(x, rest):
+    """e^(x + rest) with a rest of a few units in x's last place."""
     x = at_least(at_most(x, LARGE), SMALL)
     n = rint(x * LOG2_E)
-    r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x))
+    r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x)) + rest
     p = fma(r * r, exp_tail_float32(r), r) + 1
     return scale(p, n)
+
+
+def exp_float32(x):
+    return exp_of_sum_float32(x, -0.0)  # adding -0 is no operation
 
 
 def expm1_float32(x):
@@ -45,21 +51,31 @@ def expm1_float32(x):
     n = rint(z * LOG2_E)
     r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, z))
     p = fma(r * r, exp_tail_float32(r), r)
-    half = pow2(n - 1)  # half the scale, since 2^128 is out of range
+    half = pow2(n - 1)  # half the scale, since twice the largest power is out of range
     y = fma(half, p, half - 0.5)
     return x if fabs(x) < 1e-10 else y + y
 
 
+def log1p_cubic_float32(f):
+    """(log(1 + f) - f + f²/2) / f³ for sqrt(1/2) <= 1 + f <= sqrt(2)."""
+    f2 = f * f
+    even = fma(0.12885861098766327, f2, 0.14180698990821838)
+    even = fma(even, f2, 0.20002302527427673)
+    even = fma(even, f2, 0.33333316445350647)
+    odd = fma(-0.07859960198402405, f2, -0.13130444288253784)
+    odd = fma(odd, f2, -0.1662435084581375)
+    odd = fma(odd, f2, -0.25000816583633423)
+    return fma(odd, f, even)
+
+
 def log1p_reduced_float32(f):
-    """log(1 + f) for sqrt(1/2) <= 1 + f <= sqrt(2)."""
-    p = fma(-0.07859960198402405, f, 0.12885861098766327)
-    p = fma(p, f, -0.13130444288253784)
-    p = fma(p, f, 0.14180698990821838)
-    p = fma(p, f, -0.1662435084581375)
-    p = fma(p, f, 0.20002302527427673)
-    p = fma(p, f, -0.25000816583633423)
-    p = fma(p, f, 0.33333316445350647)
-    return fma(f * f, fma(p, f, -0.5), f)
+    """log(1 + f)."""
+    return fma(f * f, fma(log1p_cubic_float32(f), f, -0.5), f)
+
+
+def log1p_rest_float32(f):
+    """log(1 + f) - f + f²/2."""
+    return f * f * f * log1p_cubic_float32(f)
 
 
 def log_float32(x):
@@ -85,44 +101,52 @@ def log1p_float32(x):
 
 
 def tanh_float32(x):
-    """-t / (t + 2) with t = e^(-2|x|) - 1, which keeps its relative precision near 0."""
-    a = at_least(-2 * fabs(x), -18.5)
+    """A polynomial below 0.55, then 1 - 2 / (e^2|x| + 1)."""
+    u = x * x
+    q = fma(-0.006278722546994686, u, 0.021075274795293808)
+    q = fma(q, u, -0.05385329946875572)
+    q = fma(q, u, 0.1333259642124176)
+    q = fma(q, u, -0.33333316445350647)
+    near = fma(x * u, q, x)
+    a = at_most(2 * fabs(x), 19)
     n = rint(a * LOG2_E)
     r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, a))
     p = fma(r * r, exp_tail_float32(r), r)
     s = pow2(n)
-    t = fma(s, p, s - 1)
-    return copysign(t / (t + 2), x)
+    far = 1 - 2 / fma(s, p, s + 1)
+    return copysign(select(fabs(x) < 0.55, near, far), x)
 
 
 def erf_float32(x):
     """A polynomial below 1, then 1 - e^L with L a polynomial for log(erfc)."""
     u = x * x
-    p = fma(7.889119297033176e-5, u, -8.020845707505941e-4)
-    p = fma(p, u, 5.189536605030298e-3)
-    p = fma(p, u, -2.6854446157813072e-2)
-    p = fma(p, u, 1.1283600330352783e-1)
-    p = fma(p, u, -3.761262595653534e-1)
-    p = fma(p, u, 1.2837916612625122e-1)
+    u2 = u * u
+    even = fma(7.889119297033176e-5, u2, 5.189536605030298e-3)
+    even = fma(even, u2, 1.1283600330352783e-1)
+    even = fma(even, u2, 1.2837916612625122e-1)
+    odd = fma(-8.020845707505941e-4, u2, -2.6854446157813072e-2)
+    odd = fma(odd, u2, -3.761262595653534e-1)
+    p = fma(odd, u, even)
     near = fma(x, p, x)
     a = fabs(x)
     b = at_most(a, 4)
-    q = fma(-2.1686100808437914e-5, b, 4.413271672092378e-4)
-    q = fma(q, b, -4.2045144364237785e-3)
-    q = fma(q, b, 2.520812302827835e-2)
-    q = fma(q, b, -1.0841836035251617e-1)
-    q = fma(q, b, -6.332200765609741e-1)
-    q = fma(q, b, -1.1295783519744873)
-    q = fma(q, b, 1.8801548867486417e-4)
+    b2 = b * b
+    even = fma(4.413271672092378e-4, b2, 2.520812302827835e-2)
+    even = fma(even, b2, -6.332200765609741e-1)
+    even = fma(even, b2, 1.8801548867486417e-4)
+    odd = fma(-2.1686100808437914e-5, b2, -4.2045144364237785e-3)
+    odd = fma(odd, b2, -1.0841836035251617e-1)
+    odd = fma(odd, b2, -1.1295783519744873)
+    q = fma(odd, b, even)
     n = rint(q * LOG2_E)
     r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, q))
     e = fma(r * r, exp_tail_float32(r), r) + 1
     far = copysign(fma(-pow2(n), e, 1), x)
-    return near if a < 1 else far
+    return select(a < 1, near, far)
 
 
 def quarter_turn_float32(x):
-    """Remainder of x by pi / 2, within ± pi / 4, and the quotient.  NaN beyond 1e5, where the quotient grows inexact."""
+    """Remainder of x by pi / 2, within ± pi / 4, and the quotient; NaN beyond 1e5, where they grow inexact."""
     n = rint(x * 0.6366197466850281)
     r = fma(n, -1.5703125, x)
     r = fma(n, -4.837512969970703e-4, r)
@@ -142,7 +166,7 @@ def sine_of_quarter_float32(r, n):
     c = fma(u * u, c, fma(-0.5, u, 1))
     odd = n - product(2, floor(0.5 * n))
     upper = 0.5 * n - floor(0.25 * n) * 2
-    y = s if odd == 0 else c
+    y = select(odd == 0, s, c)
     return -y if upper >= 1 else y
 
 
@@ -155,3 +179,43 @@ def sin_float32(x):
 def cos_float32(x):
     r, n = quarter_turn_float32(x)
     return sine_of_quarter_float32(r, n + 1)
+
+
+def log_pair_float32(x):
+    """log(x) for x > 0 as a sum of two numbers: the terms before the cubic one are summed without rounding."""
+    subnormal = x < 1.1754943508222875e-38
+    v = x * 33554432 if subnormal else x
+    e = exponent(v) - (25 if subnormal else 0)
+    f = mantissa(v) - 1
+    square = product(0.5 * f, f)
+    square_rest = fma(0.5 * f, f, -square)
+    linear = product(e, LN2_HIGH)
+    first = linear + f
+    lost = f - (first - linear)
+    second = first - square
+    lost = lost + ((first - second) - square) - square_rest
+    rest = lost + fma(e, LN2_LOW, log1p_rest_float32(f))
+    high = second + rest
+    return high, rest - (high - second)
+
+
+def pow_float32(x, y):
+    """x^y = e^(y log|x|) with C's signs and special cases: NaN for a negative x where y is not integral."""
+    a = fabs(x)
+    high, low = log_pair_float32(a)
+    special = -math.inf if a == 0 else a
+    inside = special - special == 0
+    high = high if inside else special
+    p = product(y, high)
+    rest = fma(y, high, -p) + product(y, low)
+    rest = rest if fabs(p) < 200 else 0
+    size = exp_of_sum_float32(p, rest)
+    size = 1 if a == 1 else size
+    half = product(0.5, y)
+    sign = copysign(1, x) if floor(half) != half else 1
+    integral = floor(y) == y
+    valid = size if integral else (math.nan if x < 0 else size)
+    valid = valid if a < math.inf else size
+    value = copysign(valid, sign) if integral else valid
+    value = 1 if x == 1 else value
+    return 1 if y == 0 else value

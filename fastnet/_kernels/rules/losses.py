@@ -3,7 +3,6 @@
 import math
 
 from fastnet._kernels.registry import Loss, Pass, RowRule, losses
-from fastnet._kernels.rules.activations import larger, same, same_after_one
 
 EPSILON = 1e-7  # Keras's backend.epsilon(): probabilities are clipped to [EPSILON, 1 - EPSILON]
 
@@ -55,47 +54,35 @@ def binary_crossentropy_from_logits_gradient(y_true, y_pred, label_smoothing):
     return 1 / (1 + math.exp(-y_pred)) - t
 
 
-# Cross-entropy from logits: -sum t (x - logsumexp).  Its gradient is softmax(x) sum(t) - t.
+# Cross-entropy from logits: -sum t (x - logsumexp x).  Its gradient is softmax(x) sum(t) - t.  The largest x is taken
+# away first, so that nothing overflows and nothing is lost between two large numbers.
 
 
-def add_exponential(acc, x, t, largest):
-    return acc + math.exp(x - largest)
+def larger_and_targets(largest, targets, x, t):
+    return largest if x < largest else x, targets + t
 
 
-def log_of_sum(acc, largest):
-    return largest + math.log(acc)
+def add_exponential_and_product(total, inner, x, t, largest, targets):
+    shifted = x - largest
+    return total + math.exp(shifted), inner if t == 0 else inner + t * shifted
 
 
-def add_log_probability(acc, x, t, largest, lse):
-    return acc if t == 0 else acc + t * (x - lse)
+def log_of_total(total, inner, largest, targets):
+    return math.log(total), inner
 
 
-def same_after_two(acc, a, b):
-    return acc
+def crossentropy_value(largest, targets, log_total, inner):
+    return log_total * targets - inner if log_total == log_total else log_total
 
 
-def add_target(acc, x, t, largest, lse, inner):
-    return acc + t
-
-
-def same_after_three(acc, a, b, c):
-    return acc
-
-
-def crossentropy_value(largest, lse, inner, targets):
-    return -inner if lse == lse else lse
-
-
-def crossentropy_gradient(x, t, largest, lse, inner, targets):
-    return math.exp(x - lse) * targets - t
+def crossentropy_gradient(x, t, largest, targets, log_total, inner):
+    return math.exp(x - largest - log_total) * targets - t
 
 
 crossentropy_from_logits = RowRule(
     (
-        Pass(-math.inf, larger, same),
-        Pass(0.0, add_exponential, log_of_sum),
-        Pass(0.0, add_log_probability, same_after_two),
-        Pass(0.0, add_target, same_after_three),
+        Pass((-math.inf, 0.0), larger_and_targets),
+        Pass((0.0, 0.0), add_exponential_and_product, log_of_total),
     ),
     crossentropy_gradient,
     crossentropy_value,
@@ -105,35 +92,28 @@ crossentropy_from_logits = RowRule(
 # where q is inside the clip, else 0.
 
 
-def add_probability(acc, x, t):
-    return acc + x
+def add_probability(total, x, t):
+    return total + x
 
 
-def add_clipped_log(acc, x, t, total):
-    return acc if t == 0 else acc + t * math.log(clip(x / total))
-
-
-def add_unclipped_target(acc, x, t, total, inner):
+def add_log_and_inside(logs, inside, x, t, total):
     q = x / total
-    return acc + (t if clip(q) == q else 0)
+    p = clip(q)
+    return logs if t == 0 else logs + t * math.log(p), inside + (t if p == q else 0)
 
 
-def probabilities_value(total, inner, targets):
-    return -inner if total == total else total
+def probabilities_value(total, logs, inside):
+    return -logs if total == total else total
 
 
-def probabilities_gradient(x, t, total, inner, targets):
+def probabilities_gradient(x, t, total, logs, inside):
     q = x / total
     own = -t / q if clip(q) == q else 0
-    return (own + targets) / total
+    return (own + inside) / total
 
 
 crossentropy = RowRule(
-    (
-        Pass(0.0, add_probability, same),
-        Pass(0.0, add_clipped_log, same_after_one),
-        Pass(0.0, add_unclipped_target, same_after_two),
-    ),
+    (Pass((0.0,), add_probability), Pass((0.0, 0.0), add_log_and_inside)),
     probabilities_gradient,
     probabilities_value,
 )

@@ -23,6 +23,7 @@ NAMES = [
     "rint",
     "fabs",
     "copysign",
+    "select",
     "at_most",
     "at_least",
     "pow2",
@@ -91,8 +92,13 @@ def copysign(x, sign):
     return np.copysign(x, sign)
 
 
+def select(condition, a, b):
+    """``a if condition else b`` with both sides computed, so that no branch stands in the way of vectorisation."""
+    return a if condition else b
+
+
 def at_most(x, limit):
-    """``limit if x > limit else x``: NaN stays.  One instruction, which LLVM does not find in two nested conditionals."""
+    """``limit if x > limit else x``: NaN stays.  One instruction, where LLVM makes three of two nested conditionals."""
     return limit if x > limit else x
 
 

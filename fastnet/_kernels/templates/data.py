@@ -1,5 +1,7 @@
 """Loops that fetch rows of a data set, in the order of the epoch's permutation, and that make permutations."""
 
+from __future__ import annotations
+
 from fastnet._kernels.rules.random import philox
 from fastnet._kernels.templates.kinds import count, hi, integer, lo, read, read_float32, read_float64, write, write_int64
 

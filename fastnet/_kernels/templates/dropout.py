@@ -1,5 +1,7 @@
 """Dropout: the mask follows from (seed, step, layer, element) alone and is drawn again for the backward pass."""
 
+from __future__ import annotations
+
 from fastnet._kernels.rules.random import philox
 from fastnet._kernels.templates.kinds import count, hi, integer, lo, read, real, write
 

@@ -1,5 +1,7 @@
 """Loops over elements and over weights."""
 
+from __future__ import annotations
+
 from fastnet._kernels.templates.kinds import hi, lo, read, reals, update, updates, values, write
 
 

@@ -1,5 +1,7 @@
 """Batch normalization; Ioffe and Szegedy 2015, arXiv:1502.03167.  Columns are channels."""
 
+from __future__ import annotations
+
 from fastnet._kernels.templates.kinds import hi, integer, lo, read, real, rows, update, write
 
 

@@ -1,5 +1,7 @@
 """Loops that fold rows: sums over columns, totals of a loss or a metric, the numbers shared by a step."""
 
+from __future__ import annotations
+
 from fastnet._kernels.templates.kinds import (
     count,
     hi,

@@ -1,7 +1,9 @@
 """Loops over rows.
 
-Sixteen rows are worked on as lanes: every row is folded in order of its columns by one lane, so the bits depend
-neither on the vector width nor on how rows are shared out, and ten columns vectorise as well as a thousand.
+Up to 64 rows are worked on as lanes: every row is folded in order of its columns by one lane, so the bits depend
+neither on the vector width nor on how rows are shared out, and ten columns vectorise as well as a thousand.  (Sixteen
+lanes are too few: LLVM unrolls a loop of a known 16 before it vectorises, and one of an unknown number only enters
+its vector form from 32 on.)
 """
 
 from __future__ import annotations
@@ -40,13 +42,17 @@ class RowTemplate:
 
     @property
     def __globals__(self) -> dict:
-        return {}
+        return globals()
+
+    def parameters(self) -> dict[str, str]:
+        """Its parameters and their kinds."""
+        return dict(parameter.split(": ") for parameter in _parameters(self))
 
     def rules(self) -> tuple:
         """(name in the text, rule) pairs."""
         passes = self.rule.passes
         named = [(f"accumulate_{i}", p.accumulate) for i, p in enumerate(passes)]
-        named += [(f"finish_{i}", p.finish) for i, p in enumerate(passes)]
+        named += [(f"finish_{i}", p.finish) for i, p in enumerate(passes) if p.finish]
         if self.value:
             named.append(("value", self.rule.value))
         if self.element:
@@ -58,15 +64,7 @@ class RowTemplate:
         return _text(self)
 
 
-@lru_cache(maxsize=None)
-def _text(template: RowTemplate) -> str:
-    count = len(template.rule.passes)
-    target = {
-        "none": "0.0",
-        "raw": "t[i]",
-        "dense": "t[i] * (1.0 - smoothing) + smoothing / T(width)",
-        "sparse": "1.0 if labels[first + k] == j else 0.0",
-    }[template.targets]
+def _parameters(template: RowTemplate) -> list[str]:
     parameters = ["x: read"]
     parameters += {
         "none": [],
@@ -75,32 +73,59 @@ def _text(template: RowTemplate) -> str:
         "sparse": ["labels: read_int32"],
     }[template.targets]
     parameters += ["loss: write"] * template.value + ["y: write"] * template.element
-    parameters += ["width: integer"] + ["inner: integer", "rows: rows"] * template.mean + ["lo: lo", "hi: hi"]
-    out = [f"def {template.name}({', '.join(parameters)}):"]
-    out += [f"    a{p} = stack(16)" for p in range(count)]
+    return [*parameters, "width: integer", *["inner: integer", "rows: rows"] * template.mean, "lo: lo", "hi: hi"]
+
+
+@lru_cache(maxsize=None)
+def _text(template: RowTemplate) -> str:
+    out = [f"def {template.name}({', '.join(_parameters(template))}):", "    v, u = stack(64), stack(64)"]
+    for p, row_pass in enumerate(template.rule.passes):
+        out += [f"    a{p}_{q} = stack(64)" for q in range(len(row_pass.start))]
     if template.mean:
         out.append("    share = 1.0 / T(rows * inner)")
-    out += [f"    for first in range(lo, hi, 16):", f"        lanes = min(16, hi - first)"]
+    out += ["    for first in range(lo, hi, 64):", "        lanes = min(64, hi - first)", *_block(template)]
+    return "\n".join(out) + "\n"
 
-    def elements(statement: str) -> list[str]:
-        lines = ["for j in range(width):", "    for k in range(lanes):", "        i = (first + k) * width + j"]
-        return ["        " + line for line in [*lines, f"        {statement}"]]
 
-    def lanes(statement: str) -> list[str]:
-        return ["        for k in range(lanes):", f"            {statement}"]
+def _block(template: RowTemplate) -> list[str]:
+    """The statements for rows ``first`` to ``first + lanes``."""
+    out: list[str] = []
 
+    def lanes(*statements: str) -> None:
+        out.extend(["        for k in range(lanes):", *(f"            {statement}" for statement in statements)])
+
+    def elements(statement: str, after: str = "") -> None:
+        # A column is copied to the stack first: LLVM does not vectorise around loads that are `width` apart.
+        out.append("        for j in range(width):")
+        for lines in (_load(template), [statement], [after]):
+            if lines[0]:
+                out.append("            for k in range(lanes):")
+                out.extend(f"                {line}" for line in lines)
+
+    if template.targets == "sparse":
+        lanes("u[k] = labels[first + k]")
+    target = {"none": "0.0", "sparse": "1.0 if u[k] == T(j) else 0.0"}.get(template.targets, "u[k]")
+    earlier = ""
     for p, row_pass in enumerate(template.rule.passes):
-        earlier = "".join(f", a{q}[k]" for q in range(p))
-        out += lanes(f"a{p}[k] = {_start(row_pass.start)}")
-        out += elements(f"a{p}[k] = accumulate_{p}(a{p}[k], x[i], {target}{earlier})")
-        out += lanes(f"a{p}[k] = finish_{p}(a{p}[k]{earlier})")
-    folded = ", ".join(f"a{p}[k]" for p in range(count))
+        names = [f"a{p}_{q}[k]" for q in range(len(row_pass.start))]
+        lanes(*(f"{name} = {_start(start)}" for name, start in zip(names, row_pass.start, strict=True)))
+        own = ", ".join(names)
+        elements(f"{own} = accumulate_{p}({own}, v[k], {target}{earlier})")
+        if row_pass.finish:
+            lanes(f"{own} = finish_{p}({own}{earlier})")
+        earlier += f", {own}"
     if template.value:
-        out += lanes(f"loss[first + k] = value({folded})")
+        lanes(f"loss[first + k] = value({earlier[2:]})")
     if template.element:
         share = " * share" * template.mean
-        out += elements(f"y[i] = element(x[i], {target}, {folded}){share}")
-    return "\n".join(out) + "\n"
+        elements(f"v[k] = element(v[k], {target}{earlier}){share}", "y[(first + k) * width + j] = v[k]")
+    return out
+
+
+def _load(template: RowTemplate) -> list[str]:
+    """The statements that fetch an element of x, and of a dense target."""
+    target = {"raw": "t[i]", "dense": "t[i] * (1.0 - smoothing) + smoothing / T(width)"}.get(template.targets)
+    return ["i = (first + k) * width + j", "v[k] = x[i]", *([f"u[k] = {target}"] if target else [])]
 
 
 def _start(start: float) -> str:
@@ -110,15 +135,17 @@ def _start(start: float) -> str:
 def elements_loss(
     y_true: read, y_pred: read, loss: write, p: reals, width: integer, lo: lo, hi: hi
 ):  # y_true (rows, width)  y_pred (rows, width)  loss (rows,)
-    total = stack(16)
-    for first in range(lo, hi, 16):
-        lanes = min(16, hi - first)
+    total, t, v = stack(64), stack(64), stack(64)
+    for first in range(lo, hi, 64):
+        lanes = min(64, hi - first)
         for k in range(lanes):
             total[k] = 0.0
         for j in range(width):
             for k in range(lanes):
-                i = (first + k) * width + j
-                total[k] = total[k] + f(y_true[i], y_pred[i], *p)
+                t[k] = y_true[(first + k) * width + j]
+                v[k] = y_pred[(first + k) * width + j]
+            for k in range(lanes):
+                total[k] = total[k] + f(t[k], v[k], *p)
         for k in range(lanes):
             loss[first + k] = total[k] / T(width)
 

@@ -1,0 +1,437 @@
+"""Derivatives of rules, written out as source: forward mode, once, when a kernel is generated.
+
+Every value v of a rule gets a tangent dv/dx beside it, by the chain rule; a tangent that is zero is not written at all.
+A conditional becomes an ``if`` whose branches carry their own tangents, so that the branch not taken cannot turn into
+``inf * 0``.  What comes out is again a rule: the generator pastes it, and it can be differentiated once more.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import linecache
+import math
+import textwrap
+from collections.abc import Callable, Mapping
+
+from fastnet._kernels import algebra
+from fastnet._kernels.rules import primitives
+
+Gradients = Mapping[Callable, Mapping[str, Callable]]  # {rule: {parameter: derivative}}
+
+# d f(x) / dx by x and v = f(x); None: zero almost everywhere.
+_DERIVATIVES = {
+    "exp": "v",
+    "expm1": "v + 1",
+    "log": "1 / x",
+    "log1p": "1 / (1 + x)",
+    "sqrt": "0.5 / v",
+    "tanh": "1 - v * v",
+    "erf": "1.1283791670955126 * math.exp(-x * x)",  # 2 / sqrt(pi)
+    "sin": "math.cos(x)",
+    "cos": "-math.sin(x)",
+    "fabs": "-1 if x < 0 else 1 if x > 0 else x",  # 0 at 0, NaN at NaN
+    "floor": None,
+    "rint": None,
+}
+_ALIASES = {"abs": "fabs", "absolute": "fabs", "power": "pow"}
+
+
+class DifferentiationError(ValueError):
+    """A rule cannot be differentiated: says what stands in the way, in which line, and what to do."""
+
+
+def derivative(rule: Callable, wrt: str, gradients: Gradients | None = None) -> str:
+    """Source of the function that computes ``d rule / d wrt`` from the same parameters.
+
+    Args:
+        rule: a plain function of scalars with readable source: assignments, if/else, conditionals, arithmetic, ``**``,
+            calls of math functions and of other rules.
+        wrt: the parameter.
+        gradients: known derivatives of rules that ``rule`` calls, ``{called: {parameter: derivative}}``; others are
+            differentiated in turn.
+
+    Raises:
+        DifferentiationError: the rule uses something else, or its source cannot be read.
+
+    Example:
+        >>> print(derivative(square_distance, "y"))  # def square_distance(x, y): return (x - y) ** 2
+        def square_distance_by_y(x, y):
+            v1 = x - y
+            return -(2 * v1)
+    """
+    return _Differentiator(rule, wrt, gradients or {}).text
+
+
+def derivative_rule(rule: Callable, wrt: str, gradients: Gradients | None = None) -> Callable:
+    """The same as a function that can be called and pasted: ``inspect`` finds its source."""
+    result = _Differentiator(rule, wrt, gradients or {})
+    function = rule_from_source(result.text, result.names)
+    function.__defaults__ = rule.__defaults__
+    function.__module__ = rule.__module__
+    return function
+
+
+def rule_from_source(text: str, names: Mapping[str, object] | None = None) -> Callable:
+    """Make a rule from the text of one ``def``; ``names`` are the globals it sees beside ``math``."""
+    filename = f"<fastnet rule {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    namespace = {"math": math, "__name__": __name__, **(names or {})}
+    exec(compile(text, filename, "exec"), namespace)
+    return namespace[ast.parse(text).body[0].name]
+
+
+class _Differentiator:
+    """Walks a rule statement by statement; ``tangents`` holds d(name)/d(wrt) of every local name with one."""
+
+    def __init__(
+        self, rule: Callable, wrt: str, gradients: Mapping[Callable, Mapping[str, Callable]], outer: tuple = ()
+    ):
+        self.rule, self.gradients, self.outer = rule, gradients, (*outer, rule)
+        node = self._tree()
+        parameters = [a.arg for a in node.args.args]
+        if wrt not in parameters:
+            raise DifferentiationError(
+                f"The rule {rule.__name__!r} has no parameter {wrt!r}; it has {', '.join(map(repr, parameters))}."
+            )
+        closure = inspect.getclosurevars(rule)
+        self.names = {"math": math, **closure.builtins, **closure.globals, **closure.nonlocals}
+        self.taken = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} | set(parameters) | set(self.names)
+        self.local = set(parameters)
+        self.tangents: dict[str, ast.expr | None] = {wrt: ast.Constant(1)}
+        self.out: list[ast.stmt] = []
+        self.tangent_names: dict[str, str] = {}
+        self.count = 0
+        if not self._block(node.body):
+            raise self._error(node, "a way through it ends without `return`")
+        arguments = ast.arguments([], [ast.arg(p) for p in parameters], None, [], [], None, [])
+        body = algebra.without_unused(self.out)
+        definition = ast.FunctionDef(f"{rule.__name__}_by_{wrt}", arguments, body, [], lineno=0)
+        if "type_params" in ast.FunctionDef._fields:  # Python 3.12
+            definition.type_params = []
+        self.text = ast.unparse(ast.fix_missing_locations(definition)) + "\n"
+
+    def _tree(self) -> ast.FunctionDef:
+        name = getattr(self.rule, "__name__", repr(self.rule))
+        try:
+            node = ast.parse(textwrap.dedent(inspect.getsource(self.rule))).body[0]
+        except (OSError, TypeError, SyntaxError) as error:
+            raise DifferentiationError(
+                f"The source of the rule {name!r} cannot be read ({error}): write it as a named function (def) in a "
+                "file or a notebook cell, or write its gradient yourself."
+            ) from error
+        if not isinstance(node, ast.FunctionDef):
+            raise DifferentiationError(
+                f"The rule {name!r} is not a function written with def: write `def name(x): return ...`, or write its "
+                "gradient yourself."
+            )
+        return node
+
+    def _error(self, node: ast.AST, problem: str) -> DifferentiationError:
+        line = self.rule.__code__.co_firstlineno + getattr(node, "lineno", 1) - 1
+        return DifferentiationError(
+            f"The rule {self.rule.__name__!r} cannot be differentiated: {problem} (line {line}). Write its gradient "
+            "yourself (`df=`), or use assignments, if/else, arithmetic and the functions docs/extending.md lists."
+        )
+
+    def _fresh(self, stem: str) -> str:
+        while stem in self.taken:
+            stem += "_"
+        self.taken.add(stem)
+        return stem
+
+    def _atom(self, value: ast.expr) -> ast.expr:
+        """A name or constant for a value that is used more than once."""
+        if isinstance(value, (ast.Name, ast.Constant)):
+            return value
+        return self._copied(value)
+
+    def _copied(self, value: ast.expr | None) -> ast.expr | None:
+        if value is None or isinstance(value, ast.Constant):
+            return value
+        self.count += 1
+        name = self._fresh(f"v{self.count}")
+        self.out.append(algebra.assign(name, value))
+        return algebra.load(name)
+
+    # ---- statements ------------------------------------------------------------------------------------------------
+
+    def _block(self, statements: list[ast.stmt]) -> bool:
+        """Differentiate statements in order; whether they always return."""
+        for statement in statements:
+            if self._statement(statement):
+                return True
+        return False
+
+    def _statement(self, node: ast.stmt) -> bool:
+        if isinstance(node, ast.Return) and node.value is not None:
+            if isinstance(node.value, ast.Tuple):
+                raise self._error(node, "it returns several values")
+            self.out.append(ast.Return(algebra.written(self._visit(node.value)[1])))
+            return True
+        if isinstance(node, ast.If):
+            return self._if(node)
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            self._assignment(node.targets[0], node.value)
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            self._assignment(node.target, node.value)
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            value = ast.copy_location(ast.BinOp(algebra.load(node.target.id), node.op, node.value), node)
+            self._assignment(node.target, value)
+        elif not isinstance(node, ast.Pass) and not self._is_text(node):
+            raise self._error(node, f"it contains {_describe(node)}")
+        return False
+
+    @staticmethod
+    def _is_text(node: ast.stmt) -> bool:
+        return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+    def _assignment(self, target: ast.expr, value: ast.expr):
+        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+            # Copies, for one of the targets may stand in another's value or tangent: a, b = b, a.
+            held = [[self._copied(part) for part in self._visit(element)] for element in value.elts]
+            for name, (v, d) in zip(target.elts, held, strict=True):
+                self._store(name, v, d)
+        else:
+            self._store(target, *self._visit(value))
+
+    def _store(self, target: ast.expr, value: ast.expr, tangent: ast.expr | None):
+        if not isinstance(target, ast.Name):
+            raise self._error(target, f"it assigns to {_describe(target)}")
+        self.local.add(target.id)
+        if tangent is not None and not isinstance(tangent, ast.Constant):
+            name = self._tangent_name(target.id)
+            if not algebra.same(tangent, algebra.load(name)):
+                self.out.append(algebra.assign(name, tangent))  # before the value, which the tangent may still read
+            tangent = algebra.load(name)
+        self.tangents[target.id] = tangent
+        self.out.append(algebra.assign(target.id, value))
+
+    def _tangent_name(self, name: str) -> str:
+        if name not in self.tangent_names:
+            self.tangent_names[name] = self._fresh(f"d_{name}")
+        return self.tangent_names[name]
+
+    def _if(self, node: ast.If) -> bool:
+        self._check_condition(node.test)
+        outer, before = self.out, dict(self.tangents)
+        branches = []
+        for statements in (node.body, node.orelse):
+            self.out, self.tangents = [], dict(before)
+            returns = self._block(statements)
+            branches.append((self.out, self.tangents, returns))
+        self.out = outer
+        going_on = [(out, tangents) for out, tangents, returns in branches if not returns]
+        self.tangents = self._merged(going_on)
+        self.out.append(ast.If(node.test, branches[0][0] or [ast.Pass()], branches[1][0]))
+        return not going_on
+
+    def _merged(self, branches: list) -> dict:
+        if len(branches) < 2:
+            return branches[0][1] if branches else {}
+        (out_a, a), (out_b, b) = branches
+        merged = {}
+        for name in sorted(a.keys() | b.keys()):
+            merged[name] = a.get(name)
+            if not algebra.same(a.get(name), b.get(name)):
+                tangent = self._tangent_name(name)
+                for out, tangents in branches:
+                    value = algebra.written(tangents.get(name))
+                    if not (isinstance(value, ast.Name) and value.id == tangent):
+                        out.append(algebra.assign(tangent, value))
+                merged[name] = algebra.load(tangent)
+        return merged
+
+    # ---- expressions: (value, tangent) -----------------------------------------------------------------------------
+
+    def _visit(self, node: ast.expr) -> tuple[ast.expr, ast.expr | None]:
+        if isinstance(node, ast.Constant):
+            return node, None
+        if isinstance(node, ast.Name):
+            return node, self.tangents.get(node.id)
+        if isinstance(node, (ast.Compare, ast.BoolOp)):
+            self._check_condition(node)
+            return node, None
+        method = getattr(self, f"_visit_{type(node).__name__}", None)
+        if method is None:
+            raise self._error(node, f"it contains {_describe(node)}")
+        return method(node)
+
+    def _check_condition(self, node: ast.expr):
+        for inner in ast.walk(node):
+            if isinstance(inner, (ast.Subscript, ast.Lambda, ast.NamedExpr, ast.ListComp, ast.GeneratorExp)):
+                raise self._error(inner, f"it contains {_describe(inner)}")
+
+    def _visit_Attribute(self, node):
+        if isinstance(node.value, ast.Name) and node.value.id not in self.local:
+            return node, None
+        raise self._error(node, f"it contains {ast.unparse(node)!r}")
+
+    def _visit_UnaryOp(self, node):
+        if isinstance(node.op, ast.Not):
+            self._check_condition(node)
+            return node, None
+        value, tangent = self._visit(node.operand)
+        if isinstance(node.op, ast.USub):
+            return ast.UnaryOp(ast.USub(), value), algebra.negate(tangent)
+        if isinstance(node.op, ast.UAdd):
+            return value, tangent
+        raise self._error(node, f"it contains {ast.unparse(node)!r}")
+
+    def _visit_BinOp(self, node):
+        if isinstance(node.op, ast.Pow):
+            return self._power(node, node.left, node.right)
+        (a, da), (b, db) = self._visit(node.left), self._visit(node.right)
+        if isinstance(node.op, ast.Add):
+            return ast.BinOp(a, ast.Add(), b), algebra.add(da, db)
+        if isinstance(node.op, ast.Sub):
+            return ast.BinOp(a, ast.Sub(), b), algebra.subtract(da, db)
+        if isinstance(node.op, ast.Mult):
+            a, b = self._atom(a) if db else a, self._atom(b) if da else b
+            return ast.BinOp(a, ast.Mult(), b), algebra.add(algebra.multiply(da, b), algebra.multiply(a, db))
+        if isinstance(node.op, ast.Div):
+            return self._quotient(a, da, b, db)
+        raise self._error(node, f"it contains the operator of {ast.unparse(node)!r}")
+
+    def _quotient(self, a, da, b, db):
+        if not (da or db):
+            return ast.BinOp(a, ast.Div(), b), None
+        b = self._atom(b)
+        value = ast.BinOp(a, ast.Div(), b)
+        if db:
+            value = self._atom(value)
+            da = algebra.subtract(da, algebra.multiply(value, db))
+        return value, algebra.divide(da, b)
+
+    def _power(self, node, base, exponent):
+        (a, da), (n, dn) = self._visit(base), self._visit(exponent)
+        a, n = (self._atom(a), self._atom(n)) if da or dn else (a, n)
+        value = ast.BinOp(a, ast.Pow(), n)
+        by_base = None
+        if da and isinstance(n, ast.Constant):
+            less = n.value - 1
+            rest = ast.Constant(1) if less == 0 else a if less == 1 else ast.BinOp(a, ast.Pow(), ast.Constant(less))
+            by_base = None if n.value == 0 else algebra.multiply(n, rest)
+        elif da:
+            by_base = algebra.expression("n * a ** (n - 1)", a=a, n=n)
+        by_exponent = None
+        if dn:
+            value = self._atom(value)
+            by_exponent = algebra.expression("v if v == 0 else v * math.log(a)", v=value, a=a)  # 0 * -inf where a is 0
+        return value, algebra.add(algebra.multiply(by_base, da), algebra.multiply(by_exponent, dn))
+
+    def _visit_IfExp(self, node):
+        self._check_condition(node.test)
+        outer, branches = self.out, []
+        for side in (node.body, node.orelse):
+            self.out = []
+            branches.append((*self._visit(side), self.out))
+        self.out = outer
+        (a, da, out_a), (b, db, out_b) = branches
+        if not (out_a or out_b):
+            tangent = da if algebra.same(da, db) else ast.IfExp(node.test, algebra.written(da), algebra.written(db))
+            return ast.IfExp(node.test, a, b), tangent
+        self.count += 1
+        value, tangent = self._fresh(f"v{self.count}"), self._fresh(f"d{self.count}")
+        out_a += [algebra.assign(value, a), algebra.assign(tangent, algebra.written(da))]
+        out_b += [algebra.assign(value, b), algebra.assign(tangent, algebra.written(db))]
+        self.out.append(ast.If(node.test, out_a, out_b))
+        return algebra.load(value), None if da is None and db is None else algebra.load(tangent)
+
+    # ---- calls -----------------------------------------------------------------------------------------------------
+
+    def _visit_Call(self, node):
+        if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
+            raise self._error(node, f"{ast.unparse(node)!r} passes arguments by name or by *")
+        name, function = self._callee(node)
+        if name == "pow":
+            return self._power(node, *node.args)
+        visited = [self._visit(a) for a in node.args]
+        if not any(d for _, d in visited):
+            return ast.Call(node.func, [v for v, _ in visited], []), None
+        values = [self._atom(v) for v, _ in visited]
+        tangents = [d for _, d in visited]
+        call = ast.Call(node.func, values, [])
+        if name in _DERIVATIVES:
+            return self._elementary(name, call, values[0], tangents[0])
+        if name in ("float", "T"):
+            return call, tangents[0]
+        if name in ("fma", "product"):
+            tangent = algebra.add(algebra.multiply(tangents[0], values[1]), algebra.multiply(values[0], tangents[1]))
+            return call, algebra.add(tangent, tangents[2] if name == "fma" else None)
+        if name in ("at_most", "at_least"):
+            relation = ">" if name == "at_most" else "<"
+            dx, limited = algebra.written(tangents[0]), algebra.written(tangents[1])
+            return call, algebra.expression(
+                f"b if x {relation} limit else a", x=values[0], limit=values[1], a=dx, b=limited
+            )
+        if name == "copysign":
+            sign = algebra.expression("math.copysign(1, a) * math.copysign(1, b)", a=values[0], b=values[1])
+            return call, algebra.multiply(sign, tangents[0])
+        return call, self._rule_tangent(node, function, values, tangents)
+
+    def _callee(self, node: ast.Call) -> tuple[str | None, Callable | None]:
+        """The name of a known scalar function, or the rule that is called."""
+        target, function = node.func, None
+        if isinstance(target, ast.Name) and target.id not in self.local:
+            function = self.names.get(target.id)
+        elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+            function = getattr(self.names.get(target.value.id), target.attr, None)
+        name = getattr(function, "__name__", None)
+        name = _ALIASES.get(name, name)
+        known = {*_DERIVATIVES, "pow", "float", "fma", "product", "at_most", "at_least", "copysign"}
+        module = getattr(function, "__module__", None)
+        if name in known and (module in ("math", "builtins", primitives.__name__) or not inspect.isfunction(function)):
+            return name, None
+        if inspect.isfunction(function) and module != primitives.__name__:
+            return None, function
+        if name in ("min", "max"):
+            raise self._error(node, f"{name}() loses NaN; write a conditional such as `0 if x < 0 else x`")
+        raise self._error(node, f"the derivative of {ast.unparse(target)!r} is not known")
+
+    def _elementary(self, name, call, x, dx):
+        text = _DERIVATIVES[name]
+        if dx is None or text is None:
+            return call, None
+        if text.startswith("1 / "):
+            return call, algebra.divide(dx, algebra.expression(text[4:], x=x))
+        v = self._atom(call) if "v" in text else call
+        return v, algebra.multiply(algebra.expression(text, x=x, v=v), dx)
+
+    def _rule_tangent(self, node, function, values, tangents):
+        if function in self.outer:
+            raise self._error(node, f"it calls itself through {ast.unparse(node.func)!r}")
+        parameters = list(inspect.signature(function).parameters)
+        if len(parameters) != len(values):
+            raise self._error(
+                node, f"{ast.unparse(node.func)!r} takes {len(parameters)} arguments and gets {len(values)}"
+            )
+        total = None
+        for parameter, tangent in zip(parameters, tangents, strict=True):
+            if tangent is None:
+                continue
+            gradient = self.gradients.get(function, {}).get(parameter)
+            if gradient is None:
+                inner = _Differentiator(function, parameter, self.gradients, self.outer)
+                gradient = rule_from_source(inner.text, inner.names)
+                gradient.__module__ = function.__module__
+            name = gradient.__name__
+            while self.names.get(name, gradient) is not gradient or name in self.local:
+                name += "_"
+            self.names[name] = gradient
+            total = algebra.add(total, algebra.multiply(ast.Call(algebra.load(name), values, []), tangent))
+        return total
+
+
+def _describe(node: ast.AST) -> str:
+    words = {
+        ast.For: "a loop",
+        ast.While: "a loop",
+        ast.Subscript: "a subscript",
+        ast.ListComp: "a comprehension",
+        ast.GeneratorExp: "a comprehension",
+        ast.Lambda: "a lambda",
+    }
+    text = ast.unparse(node).splitlines()[0]
+    return f"{words.get(type(node), 'a construct it does not know')}, {text!r}"

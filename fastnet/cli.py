@@ -1,0 +1,120 @@
+"""The command `fastnet`: demo, bench, info."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import fastnet
+
+INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: as on a command line; by default this process's own.
+
+    Returns:
+        The exit code: 0, 1 after an error that was told, 130 after Ctrl-C. A wrong command line exits with 2.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A file or a pipe on Windows may not know µ; whoever reads a pipe wants each line when it is written.
+            stream.reconfigure(errors="replace", line_buffering=True)
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        print(f"\nfastnet {options.command}: stopped.", file=sys.stderr)
+        return INTERRUPTED
+    except (OSError, ValueError, fastnet.NonFiniteError, fastnet.KernelError) as error:
+        print(f"fastnet {options.command}: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fastnet", description="A compiled training engine for neural networks.")
+    parser.add_argument("--version", action="version", version=f"fastnet {fastnet.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    demo = commands.add_parser("demo", help="train a classifier of handwritten digits and look at it")
+    demo.add_argument("--epochs", type=_positive, default=60, metavar="N", help="passes over the data (default 60)")
+    demo.add_argument("--seed", type=_natural, default=0, metavar="N", help="of weights and shuffling (default 0)")
+    demo.add_argument(
+        "--output", type=Path, default=Path("fastnet-demo"), metavar="DIR", help="folder for the results (fastnet-demo)"
+    )
+    demo.set_defaults(run=_demo)
+
+    bench = commands.add_parser("bench", help="measure kernels, training steps and starts, beside other libraries")
+    bench.add_argument("suite", nargs="*", help="what to measure; all by default")
+    bench.add_argument("--quick", action="store_true", help="fewer rounds: seconds, not minutes")
+    bench.set_defaults(run=_bench)
+
+    info = commands.add_parser("info", help="versions, processor, threads and the kernel cache")
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = _natural(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _natural(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"must be an integer that is not negative, received {text!r}")
+    return int(text)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from fastnet import demo
+
+    demo.run(options.epochs, options.seed, options.output)
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    for root in (Path.cwd(), Path(fastnet.__file__).resolve().parents[1]):
+        if (root / "bench" / "__main__.py").is_file() and (root / "fastnet").is_dir():
+            quick = ["--quick"] if options.quick else []
+            return subprocess.call([sys.executable, "-m", "bench", *options.suite, *quick], cwd=root)
+    print(
+        "fastnet bench: the benchmarks are not part of the installed package. Run this command in a checkout of fastnet "
+        '(after pip install -e ".[bench]").',
+        file=sys.stderr,
+    )
+    return 1
+
+
+def _info(options: argparse.Namespace) -> int:
+    from fastnet._kernels import cache, compile
+
+    lines = {"fastnet": fastnet.__version__, "python": f"{platform.python_version()}, {platform.platform()}"}
+    for package in ("numpy", "numba", "llvmlite", "rich", "matplotlib"):
+        lines[package] = _version(package)
+    folder = cache.folder()
+    kernels = [path.stat().st_size for path in folder.glob("*.o")]
+    lines |= {
+        "processor": f"{compile.cpu()}, {platform.machine()}",
+        "threads": str(fastnet.get_num_threads()),
+        "kernel cache": f"{folder} ({len(kernels)} kernels, {sum(kernels) / 1e6:.1f} MB)",
+    }
+    for name, value in lines.items():
+        print(f"{name:<13} {value}")
+    return 0
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,130 @@
+"""Every activation of the table against float64 oracles, in both dtypes, over odd values too; a row brings its tests."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import activations, testing
+from fastnet._kernels import registry
+from fastnet.testing.checks import _activate
+
+_spec = importlib.util.spec_from_file_location("oracles", Path(__file__).with_name("oracles.py"))
+oracles = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(oracles)
+
+NAMES = [row.name for row in registry.activations.unique()]
+PARAMETERS = {"clipped_relu": [(0.0, np.inf, 0.0), (0.1, 6.0, 1.5)], "leaky_relu": [(0.2,), (0.01,)]}
+CASES = [(name, parameters) for name in NAMES for parameters in PARAMETERS.get(name, [()])]
+ODD = [0.0, -0.0, 1e-40, -1e-40, 1e-30, -1e-30, 6.0, 1.5, 20.0, -20.0, 87.0, -87.0, 104.0, -104.0, 1e10, -1e10, 1e30, -1e30]
+
+
+def build(name, parameters):
+    row = registry.activations[name]
+    return activations.Activation(row, **dict(zip(row.parameters, parameters, strict=True)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_value_and_derivative_follow_the_formula(name, parameters, dtype):
+    f, df = oracles.ACTIVATIONS[name]
+    x = np.concatenate([ODD, np.random.default_rng(0).uniform(-12, 12, 1013)]).astype(dtype)
+    wide = x.astype(np.float64)
+    y, dx = _activate(build(name, parameters), x[None], np.full((1, len(x)), 0.5, dtype))
+    with np.errstate(all="ignore"):
+        wanted, slope = f(wide, *parameters), 0.5 * df(wide, *parameters)
+    # A few units in the last place of the largest term: 1 + erf and 1 - y² are differences of numbers near 1.
+    tolerance = 8e-7 if dtype == "float32" else 3e-15
+    np.testing.assert_array_less(np.abs(y[0] - wanted), tolerance * np.maximum(1, np.abs(wanted)))
+    np.testing.assert_array_less(np.abs(dx[0] - slope), tolerance * np.maximum(1, np.abs(slope)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_nan_and_infinity(name, parameters, dtype):
+    x = np.array([np.nan, np.inf, -np.inf], dtype)
+    y, dx = _activate(build(name, parameters), x[None], np.full((1, 3), np.nan, dtype))
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(y[0], oracles.ACTIVATIONS[name][0](x.astype(np.float64), *parameters))
+    assert np.isnan(dx).all()  # a NaN that comes back goes on, also where the slope is 0
+
+
+@pytest.mark.parametrize("name", [*NAMES, "softmax"])
+def test_check_activation_proves_every_row(name):
+    report = str(testing.check_activation(name))
+    assert "the same bits on 1 and 2" in report
+    assert "no double instruction" in report
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 17), (65, 3), (2, 3, 10), (130, 1000)])
+def test_softmax(shape, dtype):
+    x = (np.random.default_rng(1).standard_normal(shape) * 20).astype(dtype)
+    tolerance = 1e-6 if dtype == "float32" else 1e-14
+    np.testing.assert_allclose(activations.softmax(x), oracles.softmax(x.astype(np.float64)), atol=tolerance, rtol=tolerance)
+
+
+def test_softmax_over_another_axis_and_of_huge_numbers():
+    x = np.random.default_rng(2).standard_normal((5, 7, 3))
+    np.testing.assert_allclose(activations.softmax(x, axis=1), oracles.softmax(x.swapaxes(1, 2)).swapaxes(1, 2), atol=1e-15)
+    np.testing.assert_array_equal(activations.softmax([[1e4, -1e4, 1e4]]), [[0.5, 0.0, 0.5]])
+    np.testing.assert_array_equal(activations.softmax([[0.0, -np.inf]]), [[1.0, 0.0]])
+    assert np.isnan(activations.softmax([[0.0, np.nan], [np.inf, 0.0]])).all()
+
+
+def test_of_arrays():
+    assert activations.relu([[-1.0], [2.0]]).tolist() == [[0.0], [2.0]]
+    assert activations.relu([-3.0, 1.0, 9.0], negative_slope=0.5, max_value=6.0).tolist() == [-1.5, 1.0, 6.0]
+    assert activations.sigmoid(np.array(0.0)).shape == ()
+    assert activations.tanh(np.zeros((0, 3))).shape == (0, 3)
+    assert activations.gelu(np.float64(1.0)).dtype == np.float64
+    assert activations.gelu([1], approximate=True).dtype == np.float32
+    np.testing.assert_allclose(activations.leaky_relu([-1.0], negative_slope=0.3), [-0.3], rtol=1e-7)
+
+
+def test_names_are_found_and_unknown_ones_explained():
+    assert activations.get(None) is activations.linear
+    assert activations.get("swish").name == "silu"
+    assert activations.get(activations.relu).name == "relu"
+    with pytest.raises(ValueError, match=r"Unknown activation 'sigmod'. Did you mean 'sigmoid'"):
+        activations.get("sigmod")
+    with pytest.raises(ValueError, match="register_activation"):
+        activations.get(lambda x: x)
+    with pytest.raises(TypeError, match=r"complex"):
+        activations.tanh(np.zeros(2, complex))
+    with pytest.raises(TypeError, match="negative_slop"):
+        activations.leaky_relu([1.0], negative_slop=1)
+
+
+def test_a_wrong_gradient_is_found():
+    def cube(x):
+        return x * x * x
+
+    def wrong(x):
+        return 2 * x * x
+
+    with pytest.raises(AssertionError, match=r"gradient is .* but differences give"):
+        testing.check_activation(registry.Activation("cube", cube, wrong))
+
+
+def test_a_lost_nan_is_found():
+    def positive(x):
+        return x if x > 0 else 0
+
+    def slope(x):
+        return 1 if x > 0 else 0
+
+    with pytest.raises(AssertionError, match="NaN becomes 0"):
+        testing.check_activation(registry.Activation("positive", positive, slope))
+
+
+def test_threads_are_left_as_they_were():
+    before = fastnet.get_num_threads()
+    fastnet.set_num_threads(3)
+    try:
+        testing.check_activation("relu")
+        assert fastnet.get_num_threads() == 3
+    finally:
+        fastnet.set_num_threads(before)

@@ -1,0 +1,78 @@
+"""What the README and the examples show runs, and does what it says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+if not (ROOT / "README.md").exists():
+    pytest.skip("needs a checkout", allow_module_level=True)
+
+SHARED = ROOT.parent / "shared" / "data"
+TEXT = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```python\n(.+?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def run(program, folder, *arguments):
+    """Run a program as a user would; what it printed. Skipped where it needs MNIST and that is not at hand."""
+    data = Path(os.environ.get("FASTNET_DATA") or SHARED)
+    if "mnist" in program.read_text("utf-8") and not (data / "mnist").is_dir():
+        pytest.skip("needs MNIST: set FASTNET_DATA to the folder that holds mnist/")
+    environment = {**os.environ, "FASTNET_DATA": str(data), "PYTHONWARNINGS": "error"}
+    command = [sys.executable, str(program), *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_blocks(block, tmp_path):
+    program = tmp_path / "block.py"  # a file: the source of a registered rule is read
+    evaluation = re.search(r"^model.evaluate\((.+)\) +# about (\d+) %$", block, re.MULTILINE)
+    if evaluation:
+        block = block.replace("epochs=5,", "epochs=2,")  # enough for what is asserted, and half the time
+        block += f"print(model.evaluate({evaluation[1]}, verbose=0)[1])\n"
+    program.write_text(block, "utf-8")
+    output = run(program, tmp_path)
+    if evaluation:
+        assert float(output.split()[-1]) > int(evaluation[2]) / 100 - 0.02
+
+
+def test_there_are_blocks_to_run():
+    assert sum("fit(" in block for block in BLOCKS) == 2
+    assert any("register_" in block for block in BLOCKS)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_examples(example, tmp_path):
+    arguments = ["1"] if example.stem == "mnist" else []
+    output = run(example, tmp_path, *arguments)
+    percent = re.search(r"([\d.]+)% of the test digits", output)
+    accuracy = float(percent[1]) / 100 if percent else float(re.search(r"'accuracy': ([\d.]+)", output)[1])
+    assert accuracy > 0.94
+
+
+def test_every_example_is_listed():
+    assert EXAMPLES
+    listed = re.findall(r"\[(\w+\.py)\]", (ROOT / "examples" / "README.md").read_text("utf-8"))
+    assert listed and sorted(listed) == [path.name for path in EXAMPLES]
+
+
+def test_the_place_of_the_speed_table():
+    begin, end = TEXT.index("<!-- speed:begin -->"), TEXT.index("<!-- speed:end -->")
+    assert TEXT[begin:end].count("\n") > 1
+
+
+def test_limits_name_no_layer_that_is_there():
+    from fastnet import layers
+
+    listed = re.search(r"Layers: (.+?)\.", TEXT, re.DOTALL)[1]
+    names = {name.strip() for name in listed.replace("\n", " ").split(",")}
+    public = {name for name in vars(layers) if name[0].isupper()}
+    assert names == public - {"InputLayer", "Layer"}
