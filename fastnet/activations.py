@@ -120,7 +120,7 @@ def _apply(activation, x: Any) -> np.ndarray:
     x = np.asarray(x)
     if x.dtype.kind not in "fiub":
         raise TypeError(f"The activation {activation.name!r} needs real numbers, received an array of {x.dtype}.")
-    x = np.ascontiguousarray(x, x.dtype if x.dtype == np.float64 else np.float32)
+    x = np.asarray(x, x.dtype if x.dtype == np.float64 else np.float32, order="C")
     if x.size == 0:
         return x.copy()
     plan = Plan(False, x.dtype.name)

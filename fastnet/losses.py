@@ -27,6 +27,9 @@ class Loss:
     """
 
     def __init__(self, row: registry.Loss, name: str | None = None, smoothing: float = 0.0, **parameters: float):
+        unknown = set(parameters) - set(row.parameters)
+        if unknown:
+            raise TypeError(f"The loss {row.name!r} takes {list(row.parameters)}, received {sorted(unknown)}.")
         self.row, self.name, self.smoothing = row, name or row.name, smoothing
         self.parameters = {**row.parameters, **parameters}
 

@@ -37,6 +37,9 @@ class Optimizer:
         name: str | None = None,
         **parameters: float,
     ):
+        unknown = set(parameters) - set(row.parameters)
+        if unknown:
+            raise TypeError(f"The optimizer {row.name!r} takes {list(row.parameters)}, received {sorted(unknown)}.")
         self.row, self.name = row, name or row.name
         self.learning_rate = learning_rate
         self.parameters = {**row.parameters, **parameters}

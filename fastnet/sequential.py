@@ -45,7 +45,6 @@ class Sequential:
     def __init__(self, layers: Iterable[Layer] | None = None, trainable: bool = True, name: str | None = None):
         number = next(_names)
         self.name = name or ("sequential" if number == 0 else f"sequential_{number}")
-        self.trainable = trainable
         self._layers: list[Layer] = []
         self.built = False
         self.optimizer: optimizers.Optimizer | None = None
@@ -56,6 +55,8 @@ class Sequential:
         for layer in layers or []:
             self.add(layer, rebuild=False)
         self._maybe_build()
+        if not trainable:
+            self.trainable = False
 
     # ---- the network
 
@@ -125,9 +126,30 @@ class Sequential:
             self._connect(self._layers[0].given_input_shape)
 
     def _connect(self, shape: tuple[int, ...]) -> None:
+        self.sample_output_shape(shape)  # first: where one layer does not fit, none may be built
         for layer in self._layers:
             shape = layer.connect(shape)
         self.built = True
+
+    def sample_output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of one sample's prediction for samples of this shape; nothing is built.
+
+        Raises:
+            ValueError: the shape does not fit a layer.
+        """
+        for layer in self._layers:
+            shape = layer.compute_output_shape(shape)
+        return shape
+
+    @property
+    def trainable(self) -> bool:
+        """Whether an optimizer changes any weight; setting it sets it for every layer, as in Keras."""
+        return any(layer.trainable for layer in self._layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self._layers:
+            layer.trainable = bool(value)
 
     @property
     def layers(self) -> list[Layer]:
@@ -159,7 +181,7 @@ class Sequential:
     @property
     def trainable_weights(self) -> list[Variable]:
         """What the optimizer changes."""
-        return [v for layer in self._layers for v in layer.trainable_weights] if self.trainable else []
+        return [v for layer in self._layers for v in layer.trainable_weights]
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """A layer by name or by index.
@@ -200,7 +222,6 @@ class Sequential:
             ValueError: another number of arrays, or other shapes; nothing has changed then.
         """
         assign_all(self.weights, list(weights), f"model {self.name!r}")
-        self._trainer.weights_changed()
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Write the weights to a file; see `fastnet.saving.save_weights`."""
@@ -209,7 +230,6 @@ class Sequential:
     def load_weights(self, filepath: Any) -> None:
         """Set the weights from a file; see `fastnet.saving.load_weights`."""
         weights_files.load_weights(self, filepath)
-        self._trainer.weights_changed()
 
     def summary(self, line_length: int | None = None, print_fn: Any = None) -> None:
         """Print a table of the layers: name, shape of the result, number of weights."""

@@ -1,24 +1,38 @@
 """Every activation of the table against float64 oracles, in both dtypes, over odd values too; a row brings its tests."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 import fastnet
 from fastnet import activations, testing
 from fastnet._kernels import registry
-from fastnet.testing.checks import _activate
+from fastnet.testing.plans import activate
 
-_spec = importlib.util.spec_from_file_location("oracles", Path(__file__).with_name("oracles.py"))
-oracles = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(oracles)
+from . import oracles
 
 NAMES = [row.name for row in registry.activations.unique()]
 PARAMETERS = {"clipped_relu": [(0.0, np.inf, 0.0), (0.1, 6.0, 1.5)], "leaky_relu": [(0.2,), (0.01,)]}
 CASES = [(name, parameters) for name in NAMES for parameters in PARAMETERS.get(name, [()])]
-ODD = [0.0, -0.0, 1e-40, -1e-40, 1e-30, -1e-30, 6.0, 1.5, 20.0, -20.0, 87.0, -87.0, 104.0, -104.0, 1e10, -1e10, 1e30, -1e30]
+ODD = [
+    0.0,
+    -0.0,
+    1e-40,
+    -1e-40,
+    1e-30,
+    -1e-30,
+    6.0,
+    1.5,
+    20.0,
+    -20.0,
+    87.0,
+    -87.0,
+    104.0,
+    -104.0,
+    1e10,
+    -1e10,
+    1e30,
+    -1e30,
+]
 
 
 def build(name, parameters):
@@ -32,7 +46,7 @@ def test_value_and_derivative_follow_the_formula(name, parameters, dtype):
     f, df = oracles.ACTIVATIONS[name]
     x = np.concatenate([ODD, np.random.default_rng(0).uniform(-12, 12, 1013)]).astype(dtype)
     wide = x.astype(np.float64)
-    y, dx = _activate(build(name, parameters), x[None], np.full((1, len(x)), 0.5, dtype))
+    y, dx = activate(build(name, parameters), x[None], np.full((1, len(x)), 0.5, dtype))
     with np.errstate(all="ignore"):
         wanted, slope = f(wide, *parameters), 0.5 * df(wide, *parameters)
     # A few units in the last place of the largest term: 1 + erf and 1 - y² are differences of numbers near 1.
@@ -45,7 +59,7 @@ def test_value_and_derivative_follow_the_formula(name, parameters, dtype):
 @pytest.mark.parametrize(("name", "parameters"), CASES)
 def test_nan_and_infinity(name, parameters, dtype):
     x = np.array([np.nan, np.inf, -np.inf], dtype)
-    y, dx = _activate(build(name, parameters), x[None], np.full((1, 3), np.nan, dtype))
+    y, dx = activate(build(name, parameters), x[None], np.full((1, 3), np.nan, dtype))
     with np.errstate(all="ignore"):
         np.testing.assert_array_equal(y[0], oracles.ACTIVATIONS[name][0](x.astype(np.float64), *parameters))
     assert np.isnan(dx).all()  # a NaN that comes back goes on, also where the slope is 0
@@ -63,12 +77,16 @@ def test_check_activation_proves_every_row(name):
 def test_softmax(shape, dtype):
     x = (np.random.default_rng(1).standard_normal(shape) * 20).astype(dtype)
     tolerance = 1e-6 if dtype == "float32" else 1e-14
-    np.testing.assert_allclose(activations.softmax(x), oracles.softmax(x.astype(np.float64)), atol=tolerance, rtol=tolerance)
+    np.testing.assert_allclose(
+        activations.softmax(x), oracles.softmax(x.astype(np.float64)), atol=tolerance, rtol=tolerance
+    )
 
 
 def test_softmax_over_another_axis_and_of_huge_numbers():
     x = np.random.default_rng(2).standard_normal((5, 7, 3))
-    np.testing.assert_allclose(activations.softmax(x, axis=1), oracles.softmax(x.swapaxes(1, 2)).swapaxes(1, 2), atol=1e-15)
+    np.testing.assert_allclose(
+        activations.softmax(x, axis=1), oracles.softmax(x.swapaxes(1, 2)).swapaxes(1, 2), atol=1e-15
+    )
     np.testing.assert_array_equal(activations.softmax([[1e4, -1e4, 1e4]]), [[0.5, 0.0, 0.5]])
     np.testing.assert_array_equal(activations.softmax([[0.0, -np.inf]]), [[1.0, 0.0]])
     assert np.isnan(activations.softmax([[0.0, np.nan], [np.inf, 0.0]])).all()

@@ -402,7 +402,11 @@ class _Differentiator:
     def _rule_tangent(self, node, function, values, tangents):
         if function in self.outer:
             raise self._error(node, f"it calls itself through {ast.unparse(node.func)!r}")
-        parameters = list(inspect.signature(function).parameters)
+        signature = inspect.signature(function).parameters
+        parameters = list(signature)
+        left = [signature[p].default for p in parameters[len(values) :]]
+        if inspect.Parameter.empty not in left:
+            values, tangents = [*values, *map(ast.Constant, left)], [*tangents, *[None] * len(left)]
         if len(parameters) != len(values):
             raise self._error(
                 node, f"{ast.unparse(node.func)!r} takes {len(parameters)} arguments and gets {len(values)}"

@@ -15,6 +15,8 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.rules import elementary, primitives
 from fastnet._kernels.templates import kinds
@@ -169,6 +171,16 @@ def _function(function: Callable) -> ast.FunctionDef:
     return node
 
 
+def check_rule(rule: Callable) -> None:
+    """Look at a rule before anything is made of it.
+
+    Raises:
+        RuleError: it cannot become a kernel.
+    """
+    for dtype in ("float32", "float64"):
+        _paste(rule, dtype, {})
+
+
 def _paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
     """Add a rule, and the rules it calls, to ``pasted``; the name it has there."""
     if not inspect.isfunction(rule):
@@ -178,6 +190,8 @@ def _paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
     own = f"{rule.__module__}.{rule.__qualname__}"
     while name in pasted and pasted[name].split("\n", 1)[0] != f"# {own}":
         name += "_"
+    if pasted.get(name) == f"# {own}\n":
+        raise RuleError(f"The rule {rule.__name__!r} calls itself; write it without recursion.")
     if name not in pasted:
         pasted[name] = f"# {own}\n"  # taken from now on: a rule `tanh` may call math.tanh
         node = _function(rule)
@@ -204,6 +218,7 @@ class _Rule(ast.NodeTransformer):
         self.rule, self.dtype, self.pasted, self.literal = rule, dtype, pasted, literal
         closure = inspect.getclosurevars(rule)
         self.names = {**closure.globals, **closure.nonlocals}
+        self.locals = frozenset(rule.__code__.co_varnames)
 
     def visit_Constant(self, node):
         if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
@@ -230,9 +245,9 @@ class _Rule(ast.NodeTransformer):
     def _power(self, node):
         """A whole power is written out as a product; others go through the rule ``pow``."""
         exponent = node.right
-        if isinstance(exponent, ast.Constant) and exponent.value in (1, 2, 3, 4) and isinstance(node.left, ast.Name):
-            text = "*".join([node.left.id] * int(exponent.value))
-            return ast.parse(f"({text})", mode="eval").body
+        if isinstance(exponent, ast.Constant) and exponent.value in (1, 2, 3, 4):
+            base = f"({ast.unparse(ast.fix_missing_locations(self.visit(node.left)))})"
+            return ast.parse("*".join([base] * int(exponent.value)), mode="eval").body
         arguments = [self.visit(node.left), self.visit(node.right)]
         return ast.Call(ast.Name(self._math("pow", node), ast.Load()), arguments, [])
 
@@ -246,11 +261,21 @@ class _Rule(ast.NodeTransformer):
         raise self._error(node, f"{ast.unparse(node)!r} is not known in a rule")
 
     def visit_Name(self, node):
-        if isinstance(node.ctx, ast.Load) and isinstance(self.names.get(node.id), (int, float)):
-            return self._typed(self.names[node.id])
-        return node
+        if not isinstance(node.ctx, ast.Load) or node.id in self.locals:
+            return node
+        value = self.names.get(node.id)
+        if isinstance(value, np.number):
+            value = value.item()
+        if isinstance(value, (int, float)):
+            return self._typed(value)
+        raise self._error(node, f"the name {node.id!r} stands for no number")
+
+    def visit_AnnAssign(self, node):
+        return ast.Assign([node.target], self.visit(node.value))
 
     def visit_Call(self, node):
+        if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
+            raise self._error(node, f"{ast.unparse(node)!r} passes arguments by name or by *")
         node.args = [self.visit(a) for a in node.args]
         target, name = node.func, None
         if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
@@ -258,11 +283,11 @@ class _Rule(ast.NodeTransformer):
             if owner is not None and getattr(owner, "__name__", "") in ("math", "numpy"):
                 name = self._math(target.attr, node)
             elif inspect.ismodule(owner) and inspect.isfunction(getattr(owner, target.attr, None)):
-                name = self._function(getattr(owner, target.attr))
+                name = self._function(getattr(owner, target.attr), node)
         elif isinstance(target, ast.Name):
             value = self.names.get(target.id)
             if inspect.isfunction(value):
-                name = self._function(value)
+                name = self._function(value, node)
             elif target.id in ("abs", "float", "T"):
                 name = {"abs": "fabs", "float": "T", "T": "T"}[target.id]
             elif getattr(value, "__module__", "") == "math":
@@ -274,9 +299,14 @@ class _Rule(ast.NodeTransformer):
         node.func = ast.Name(name, ast.Load())
         return node
 
-    def _function(self, function):
+    def _function(self, function, node):
         if function.__module__ == primitives.__name__ and function.__name__ in _PRIMITIVES:
             return function.__name__
+        parameters = list(inspect.signature(function).parameters.values())
+        left = parameters[len(node.args) :]
+        if len(node.args) > len(parameters) or any(p.default is inspect.Parameter.empty for p in left):
+            raise self._error(node, f"{function.__name__!r} takes {len(parameters)} arguments and gets {len(node.args)}")
+        node.args += [self._typed(p.default) for p in left]
         return _paste(function, self.dtype, self.pasted)
 
     def _math(self, attribute: str, node) -> str:

@@ -109,18 +109,28 @@ class Update:
 
 
 class Table(dict):
-    """Rows by name; an unknown name is an error that offers the nearest known ones."""
+    """Rows by name; an unknown name is an error that offers the nearest known ones.
 
-    def __init__(self, kind: str):
+    Args:
+        kind: of its rows, for errors.
+        own: names that are fastnet's without a row.
+    """
+
+    def __init__(self, kind: str, *own: str):
         super().__init__()
-        self.kind = kind
+        self.kind, self.own = kind, set(own)
 
     def add(self, row, *names: str):
-        """Register a row under its name, and under further names."""
-        for name in (row.name, *names):
-            if not isinstance(name, str) or not name.isidentifier():
-                raise ValueError(f"The name of {self.kind} must be an identifier, received {name!r}.")
-            self[name] = row
+        """Enter one of fastnet's own rows under its name, and under further names."""
+        self.own.update((row.name, *names))
+        self.update(dict.fromkeys((row.name, *names), row))
+        return row
+
+    def register(self, row):
+        """Enter a user's row; one that had its name makes way, so that a notebook's cell may run again."""
+        if row.name in self.own:
+            raise ValueError(f"The {self.kind} {row.name!r} is fastnet's own; register yours under another name.")
+        self[row.name] = row
         return row
 
     def find(self, name: str):
@@ -142,7 +152,7 @@ def unknown(kind: str, name: object, known) -> str:
     return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(sorted(known))}."
 
 
-activations = Table("activation")
+activations = Table("activation", "softmax")
 losses = Table("loss")
 updates = Table("optimizer")
 
@@ -152,12 +162,24 @@ def parameter_names(rule: Callable, leading: int) -> list[str]:
     return list(inspect.signature(rule).parameters)[leading:]
 
 
+def _check(kind: str, name: object, *rules: Callable | None) -> None:
+    """A name that can be one, and rules that can become kernels: said now, and not in the middle of training."""
+    from fastnet._kernels import generate  # it reads this module's rows
+
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"The name of the {kind} must be an identifier, received {name!r}.")
+    for rule in rules:
+        if rule is not None:
+            generate.check_rule(rule)
+
+
 def _check_parameters(kind: str, name: str, rule: Callable, leading: int, parameters: Mapping[str, float]) -> None:
     names = parameter_names(rule, leading)
     if names != list(parameters):
         raise ValueError(
-            f"The {kind} {name!r}: its rule's parameters behind the first {leading} are {names}, but defaults are "
-            f"given for {list(parameters)}. Give each one a default, in the same order."
+            f"The {kind} {name!r}: the parameters of {rule.__name__!r} behind the first {leading} are {names}, but "
+            f"defaults are given for {list(parameters)}. The rule and its derivative take the same parameters in the same "
+            "order, and the rule gives each one a default."
         )
 
 
@@ -187,13 +209,16 @@ def register_activation(name: str, f: Callable, df: Callable | None = None, keep
     """
     if keeps not in ("x", "y"):
         raise ValueError(f"The activation {name!r}: keeps must be 'x' or 'y', received {keeps!r}.")
+    _check("activation", name, f, df)
     parameters = _defaults(f, 1)
     _check_parameters("activation", name, f, 1, parameters)
+    if df is not None:
+        _check_parameters("activation", name, df, 1, parameters)
     if df is None:
         from fastnet._kernels import differentiate  # needed by this alone, and it takes time to import
 
         df, keeps = differentiate.derivative_rule(f, next(iter(inspect.signature(f).parameters))), "x"
-    return activations.add(Activation(name, f, df, keeps, parameters))
+    return activations.register(Activation(name, f, df, keeps, parameters))
 
 
 def register_loss(name: str, f: Callable, df: Callable | None = None) -> Loss:
@@ -207,13 +232,16 @@ def register_loss(name: str, f: Callable, df: Callable | None = None) -> Loss:
     Raises:
         ValueError: a bad name, or arguments that do not fit.
     """
+    _check("loss", name, f, df)
     parameters = _defaults(f, 2)
     _check_parameters("loss", name, f, 2, parameters)
+    if df is not None:
+        _check_parameters("loss", name, df, 2, parameters)
     if df is None:
         from fastnet._kernels import differentiate
 
         df = differentiate.derivative_rule(f, list(inspect.signature(f).parameters)[1])
-    return losses.add(Loss(name, f, df, parameters=parameters))
+    return losses.register(Loss(name, f, df, parameters=parameters))
 
 
 def register_optimizer(name: str, f: Callable, states: tuple[str, ...] = (), **parameters: float) -> Update:
@@ -228,6 +256,7 @@ def register_optimizer(name: str, f: Callable, states: tuple[str, ...] = (), **p
     Raises:
         ValueError: a bad name, or arguments that do not fit.
     """
+    _check("optimizer", name, f)
     rate = parameters.pop("learning_rate", 0.01)
     names = parameter_names(f, 2)
     if names[: len(states)] != list(states) or names[len(states) + 1 :] != list(parameters):
@@ -239,7 +268,8 @@ def register_optimizer(name: str, f: Callable, states: tuple[str, ...] = (), **p
     from fastnet._kernels import differentiate
 
     scalars = differentiate.rule_from_source(
-        f"def {name}_scalars({', '.join(['rate', 't', *parameters])}):\n    return {shared}\n"
+        f"def scalars({', '.join(['rate', 't', *parameters])}):\n    return {shared}\n"
     )
+    scalars.__module__ = f.__module__  # a user's text, known by itself
     row = Update(name, f, scalars, 1 + len(parameters), tuple(states), parameters={"learning_rate": rate, **parameters})
-    return updates.add(row)
+    return updates.register(row)

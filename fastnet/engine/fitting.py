@@ -11,6 +11,7 @@ from fastnet.callbacks import CallbackList, History
 from fastnet.engine.data import Source, as_array, match_targets
 from fastnet.engine.profiling import Profile
 from fastnet.engine.trainer import Trainer
+from fastnet.layers.base import check_shape
 
 BATCH = 32
 WIDE_BATCH = 256  # rows at a time where nothing depends on the batch and none was given: evaluate, predict
@@ -33,6 +34,8 @@ def fit(
     x, y = _pair(x, y, "fit")
     x, y, validation = _validation(x, y, validation_split, validation_data)
     batch = _batch(batch_size, len(x), BATCH)
+    if validation is not None:
+        _check_targets(model, *validation)
     xs, ys = _sources(model, x, y)
     if validation is not None:
         validation = _sources(model, *validation)
@@ -113,6 +116,7 @@ def _evaluate(model, xs: Source, ys: Source, batch: int, calls: CallbackList) ->
 def predict(model, x, batch_size, verbose, callbacks) -> np.ndarray:
     """See `Sequential.predict`."""
     x = as_array(x, "x")
+    _check_samples(model, x)
     if callbacks is None and (verbose == 0 or len(x) <= WIDE_BATCH):
         return predict_rows(model, x, batch_size)
     batch = _batch(batch_size, len(x), WIDE_BATCH)
@@ -122,10 +126,10 @@ def predict(model, x, batch_size, verbose, callbacks) -> np.ndarray:
     ) as calls:
         calls.on_predict_begin()
 
-        def each(steps, logs):
+        def each(steps, rows):
             calls.on_progress(steps)
             if calls.wants_predict_batches:
-                calls.on_predict_batch_end(steps - 1)
+                calls.on_predict_batch_end(steps - 1, {"outputs": rows})
                 if steps * batch < len(x):
                     calls.on_predict_batch_begin(steps)
 
@@ -139,14 +143,16 @@ def predict(model, x, batch_size, verbose, callbacks) -> np.ndarray:
 def predict_rows(model, x: Any, batch_size: int | None = None, each: Any = None, one_step: bool = False) -> np.ndarray:
     """Predictions without callbacks."""
     x = as_array(x, "x")
-    _check_samples(model, x, "predict")
+    _build(model, _check_samples(model, x))
     batch = _batch(batch_size, len(x), WIDE_BATCH)
     trainer, source = model._trainer, Source(x)
     last = model.layers_to_run[-1]
     with trainer.lease("predict", batch, source) as ready:
         result = np.empty((len(x), *last.output_shape), ready.low.outputs[-1][1].dtype)
         ready.step[ready.low.result.index] = result.ctypes.data
-        trainer.run_all(ready, len(x), batch, each, one_step)
+        # each batch's rows: of use where a chunk is one step
+        told = each and (lambda steps, logs: each(steps, result[(steps - 1) * batch : steps * batch]))
+        trainer.run_all(ready, len(x), batch, told, one_step)
     return result
 
 
@@ -240,36 +246,45 @@ def _validation(x: np.ndarray, y: np.ndarray, split: Any, data: Any):
 
 
 def _sources(model: Any, x: np.ndarray, y: np.ndarray) -> tuple[Source, Source]:
-    _check_samples(model, x, "fit")
-    last = model.layers_to_run[-1]
+    y = _check_targets(model, x, y)
+    _build(model, x.shape[1:])
+    return Source(x), Source(y)
+
+
+def _check_targets(model: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The targets as the loss reads them; builds nothing."""
+    shape = model.sample_output_shape(_check_samples(model, x))
     loss = model.loss
-    shape = last.output_shape or (1,)
-    y = match_targets(y, shape, len(x), loss.sparse, loss.name)
-    for metric in model.metrics_for(last.output_shape):
+    y = match_targets(y, shape or (1,), len(x), loss.sparse, loss.name)
+    for metric in model.metrics_for(shape):
         if metric.sparse is not None and metric.sparse != loss.sparse:
             kinds = {True: "class indices", False: "rows of the predictions' shape"}
             raise ValueError(
                 f"The metric {metric.name!r} reads {kinds[metric.sparse]} as targets, but the loss {loss.name!r} reads "
                 f"{kinds[loss.sparse]}; use a metric of the same kind, or metrics=['accuracy']."
             )
-    return Source(x), Source(y)
+    return y
 
 
-def _check_samples(model: Any, x: np.ndarray, what: str) -> None:
-    """The data have the shape the first layer wants; a model that is not built yet is built for them."""
+def _build(model: Any, shape: tuple[int, ...]) -> None:
+    if not model.built:
+        model.build((None, *shape))
+
+
+def _check_samples(model: Any, x: np.ndarray) -> tuple[int, ...]:
+    """The shape of one sample, which is the one the first layer wants; builds nothing."""
     if x.ndim == 0:
         raise ValueError("x must have one row for each sample, received a number.")
-    if not model.built:
-        given = model._layers[0].given_input_shape if model._layers else None
-        model.build(None if given is not None else x.shape)
+    if not model._layers:
+        raise ValueError(f"The model {model.name!r} has no layers; add some first.")
     first = model._layers[0]
-    if x.shape[1:] != first.input_shape:
+    wanted = first.input_shape if model.built else first.given_input_shape
+    if wanted is None:
+        return check_shape(x.shape[1:], f"data for model {model.name!r}")
+    if x.shape[1:] != wanted:
+        hint = f" For one sample give x[None], of shape {(1, *x.shape)}." if x.shape == wanted else ""
         raise ValueError(
-            f"The model {model.name!r} (first layer {first.name!r}) takes samples of shape {first.input_shape}, that is "
-            f"data of shape {('n', *first.input_shape)}; received data of shape {x.shape}.".replace("'n'", "n")
-            + (
-                f" For one sample give x[None], of shape {(1, *x.shape)}." if x.shape == first.input_shape else ""
-            )
+            f"The model {model.name!r} (first layer {first.name!r}) takes samples of shape {wanted}, that is data of "
+            f"shape {('n', *wanted)}; received data of shape {x.shape}.{hint}".replace("'n'", "n")
         )
-
-
+    return wanted

@@ -22,23 +22,28 @@ class Snapshot:
 
     def __init__(self):
         self.variables: Sequence[Any] = ()
+        self.state: list[tuple[int, int]] = []
         self.copies: list[np.ndarray] = []
         self.iteration = self.first = None
         self.due = 0.0
 
     def consider(self, variables: Sequence[Any], iteration: int, first: int | None) -> None:
-        """Take a copy if one is due and every weight is finite."""
+        """Take a copy if one is due and every weight is finite.
+
+        One is due when this is a hundred times its cost later than the last one, or when a weight was set from outside
+        since: a fit may so begin with a copy from the fit before.
+        """
         now = time.perf_counter()
-        same = len(variables) == len(self.variables) and all(
-            a is b for a, b in zip(variables, self.variables, strict=True)
-        )
-        if same and now < self.due:
+        state = [(id(v), v.assignments) for v in variables]
+        if state == self.state and now < self.due:
             return
         if not all(finite(v.array) for v in variables):
+            if state != self.state:  # somebody set them so: older values are not theirs
+                self.copies.clear()
             return
-        if not same:
+        if len(self.copies) != len(variables) or any(c.shape != v.shape for c, v in zip(self.copies, variables)):
             self.copies = [np.empty_like(v.array) for v in variables]
-            self.variables = list(variables)
+        self.variables, self.state = list(variables), state
         for copy, variable in zip(self.copies, variables, strict=True):
             np.copyto(copy, variable.array)
         self.iteration, self.first = iteration, first
@@ -80,7 +85,8 @@ def _overflow(trainer, ready, first, total, batch, order, at) -> NonFiniteError:
     snapshot.restore()
     optimizer.iterations = snapshot.iteration
     start = snapshot.first
-    if start is not None and start <= first:
+    # Only within one epoch can the steps from the snapshot on be done again.
+    if start is not None and start <= first and snapshot.iteration + (first - start) // batch == at:
         good = 0
         while start + good * batch < first and all(finite(v.array) for v in trainer.variables()):
             trainer._run(ready, start + good * batch, total, batch, 1)

@@ -84,20 +84,16 @@ class Trainer:
     def start(self, x: Source, y: Source) -> None:
         """Begin to train on these arrays."""
         self.sources = x, y
-        self.snapshot.due = 0.0
 
     def finish(self) -> None:
         """End training; what the last step did to the weights is looked at too."""
-        if not all(finite(v.array) for v in self.variables()):
+        weights = (v for layer in self.network.layers_to_run for v in layer.trainable_weights)
+        if not all(finite(v.array) for v in weights):
             raise overflow_at_end(self)
 
     def forget(self) -> None:
         """The network has changed: its plans are void."""
         self.ready.clear()
-
-    def weights_changed(self) -> None:
-        """The weights were set from outside: an older snapshot must not come back."""
-        self.snapshot.due = 0.0
 
     @contextmanager
     def lease(self, mode: str, rows: int, x: Source, y: Source | None = None) -> Iterator[Ready]:

@@ -23,13 +23,14 @@ class Variable:
         trainable: False for what an optimizer must not touch.
     """
 
-    __slots__ = ("_array", "name", "trainable")
+    __slots__ = ("_array", "assignments", "name", "trainable")
 
     def __init__(self, value: np.ndarray, name: str, trainable: bool = True):
         self._array = aligned(value.shape, value.dtype.name)
         self._array[...] = value
         self.name = name
         self.trainable = trainable
+        self.assignments = 0  # how often the value was set from outside
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -66,6 +67,7 @@ class Variable:
         if value.shape != self.shape:
             raise ValueError(f"The weight {self.name!r} has shape {self.shape}; received a value of shape {value.shape}.")
         self._array[...] = value
+        self.assignments += 1
 
     def __repr__(self) -> str:
         return f"<Variable {self.name} {self.shape} {self.dtype}{'' if self.trainable else ', not trainable'}>"

@@ -134,11 +134,11 @@ class BatchNormalization(Layer):
 
     def _inference_gradient(self, plan: Plan, dy: Buffer, x: Buffer, deviation: Buffer, gamma) -> Buffer:
         """dx = dy gamma / sqrt(moving variance + epsilon): mean and variance do not depend on x."""
-        zero = self._constant(plan, None, x.shape[-1], 0.0)
+        mean, beta = (self._constant(plan, None, x.shape[-1], 0.0) for _ in range(2))
         dx = plan.buffer(x.shape, self.dtype)
         plan.rows(
-            self._kernel(normalization.normalize), x.width // x.shape[-1], 300 * x.shape[-1], x=dy, mean=zero,
-            scale=deviation, gamma=gamma, beta=zero, y=dx, width=x.shape[-1],
+            self._kernel(normalization.normalize), x.width // x.shape[-1], 300 * x.shape[-1], x=dy, mean=mean,
+            scale=deviation, gamma=gamma, beta=beta, y=dx, width=x.shape[-1],
         )  # fmt: skip
         return dx
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnet._kernels import abi, compile as compiler
+from fastnet._kernels import abi
+from fastnet._kernels import compile as compiler
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import elementwise
 from fastnet.engine.cpu import Bound
@@ -140,7 +141,9 @@ def threads(n: int) -> Iterator[None]:
         set_num_threads(before)
 
 
-def same_bits(report: Report, make: Callable[[], tuple[Run, Callable[[], Sequence[np.ndarray]]]], must_share: bool = True) -> None:
+def same_bits(
+    report: Report, make: Callable[[], tuple[Run, Callable[[], Sequence[np.ndarray]]]], must_share: bool = True
+) -> None:
     """The results of ``make() -> run, results`` on one thread and on two.
 
     Raises:
@@ -155,7 +158,9 @@ def same_bits(report: Report, make: Callable[[], tuple[Run, Callable[[], Sequenc
             results.append(read())
     for one, two in zip(*results, strict=True):
         if one.tobytes() != two.tobytes():
-            raise AssertionError(f"{report.name}: the results on 1 and on 2 threads differ: a launch writes outside its part.")
+            raise AssertionError(
+                f"{report.name}: the results on 1 and on 2 threads differ: a launch writes outside its part."
+            )
     if must_share and launches and not shared:
         raise AssertionError(f"{report.name}: too little work to be shared by 2 threads; nothing was compared.")
     report.add("threads", f"the same bits on 1 and 2 ({shared} of {launches} launches shared)")
@@ -170,7 +175,9 @@ def float32_kept(report: Report, plan: Plan) -> None:
     machine = platform.machine().lower()
     family = "x86" if machine in ("x86_64", "amd64", "i686") else "arm" if machine in ("aarch64", "arm64") else None
     kernels = dict.fromkeys(
-        launch.kernel for launch in plan.launches if isinstance(launch.kernel, Kernel) and launch.kernel.dtype == "float32"
+        launch.kernel
+        for launch in plan.launches
+        if isinstance(launch.kernel, Kernel) and launch.kernel.dtype == "float32"
     )
     if family is None:
         report.add("float32", f"not looked at: the instructions of {machine!r} are not known here")
@@ -205,9 +212,9 @@ def triad_run(elements: int) -> Run:
     return run
 
 
-def speed(report: Report, run: Run, elements: int) -> list[dict[str, Any]]:
+def speed(report: Report, run: Run, elements: int, rounds: int = 5) -> list[dict[str, Any]]:
     """Time of every launch on one thread, as a share of the machine: reported, never judged."""
-    base, steps, rounds = triad_run(elements), 30, 5
+    base, steps = triad_run(elements), 30
     best = np.full(len(run.plan.launches), np.inf)
     best_base = np.full(1, np.inf)
     with threads(1):
@@ -220,7 +227,13 @@ def speed(report: Report, run: Run, elements: int) -> list[dict[str, Any]]:
     figures = []
     for launch, seconds in zip(run.plan.launches, best, strict=True):
         rate = launch_bytes(launch, run.rows) / seconds / 1e9
-        figure = {"kernel": launch.kernel.label, "ns": seconds * 1e9 / elements, "GB/s": rate, "share": rate / peak, "triad": peak}
+        figure = {
+            "kernel": launch.kernel.label,
+            "ns": seconds * 1e9 / elements,
+            "GB/s": rate,
+            "share": rate / peak,
+            "triad": peak,
+        }
         figures.append(figure)
         report.add(
             "speed",
@@ -242,4 +255,7 @@ def launch_bytes(launch: Any, rows: int) -> int:
 
 def kind(values: Mapping[str, float] | np.ndarray) -> list[str]:
     """What kind of number each one is."""
-    return ["nan" if np.isnan(v) else "inf" if v == np.inf else "-inf" if v == -np.inf else "finite" for v in np.asarray(values)]
+    return [
+        "nan" if np.isnan(v) else "inf" if v == np.inf else "-inf" if v == -np.inf else "finite"
+        for v in np.asarray(values)
+    ]

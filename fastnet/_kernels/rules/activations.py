@@ -3,6 +3,7 @@
 import math
 
 from fastnet._kernels.registry import Activation, Pass, RowRule, activations
+from fastnet._kernels.rules.primitives import at_least, at_most
 
 
 def linear(x):
@@ -81,6 +82,7 @@ def approximate_gelu(x):
 
 
 def approximate_gelu_gradient(x):
+    x = at_least(at_most(x, 16), -16)  # 1 and 0 beyond; x * x overflows where 1 - t * t is 0
     t = math.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))
     return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * 0.7978845608028654 * (1 + 0.134145 * x * x)
 

@@ -1,0 +1,138 @@
+"""Every kernel: ns an element, GB/s, and its share of `a += 3*b`, measured in turns with it over arrays of the same size.
+
+``python -m bench kernels`` prints the table; ``pytest bench/bench_kernels.py`` times the same cases under
+pytest-benchmark. The cases follow the registry: a registered activation, loss or update is measured because its row is
+there. One thread; arrays in the second-level cache, where a kernel shows its own speed and not the memory's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastnet import activations, layers, losses, optimizers
+from fastnet._kernels import abi, registry
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import reduce
+from fastnet.engine.data import Inlet, Source
+from fastnet.engine.plan import Plan
+from fastnet.testing.plans import LayerRun, activation_plan, loss_run, targets_for, update_run
+from fastnet.testing.running import Report, Run, speed, threads
+
+ELEMENTS = 16_384
+WIDTHS = (10, 1000)
+
+
+def activation(row):
+    """Forward and backward of an activation."""
+    plan, x, y, dy, dx = activation_plan(activations.Activation(row), "float32", ELEMENTS, 1)
+    run = Run(plan, 1, [x, y, dy, dx])
+    run.set(x, np.random.default_rng(0).uniform(-4, 4, (1, ELEMENTS)))
+    run.set(dy, 1.0)
+    return run
+
+
+def loss(row, width):
+    """Value and gradient of a loss."""
+    rows, chosen, rng = ELEMENTS // width, losses.Loss(row), np.random.default_rng(0)
+    run, buffers = loss_run(chosen, "float32", rows, width)
+    run.set(buffers[0], rng.uniform(0.05, 0.95, (rows, width)))
+    run.set(buffers[1], targets_for(chosen, rng, rows, width, (0.05, 0.95)))
+    return run
+
+
+def update(row):
+    """The update of one weight."""
+    run, _, gradient = update_run(optimizers.Optimizer(row, 1e-3), "float32", np.ones(ELEMENTS))
+    run.set(gradient, np.random.default_rng(0).standard_normal(ELEMENTS))
+    return run
+
+
+def layer(factory, width):
+    """Forward and backward of a layer."""
+    one = LayerRun(factory, "float32", (width,), ELEMENTS // width)
+    one.run.set(one.x, np.random.default_rng(0).uniform(-2, 2, (ELEMENTS // width, width)))
+    one.run.set(one.dy, 1.0)
+    return one.run
+
+
+def gather(dtype, width, contiguous=True):
+    """Rows of a data set into a batch, in a random order."""
+    rows = ELEMENTS // width
+    array = np.random.default_rng(0).integers(0, 255, (4 * rows, width)).astype(dtype)
+    source = Source(array if contiguous else np.asfortranarray(array))
+    plan = Plan(True, "float32", rows)
+    batch = plan.buffer((width,))
+    inlet = Inlet(plan, source.signature, batch)
+    run = Run(plan, rows, [batch])
+    inlet.connect(run.bound.step, source)
+    run.order = np.random.default_rng(1).integers(0, 4 * rows, 64 * rows)  # enough for the steps of a call of `speed`
+    run.bound.step[abi.ORDER] = run.order.ctypes.data
+    run.source = source
+    return run
+
+
+def column_sum(width):
+    """The sum of every column: a bias's gradient."""
+    rows = ELEMENTS // width
+    plan = Plan(True, "float32", rows)
+    x, y = plan.buffer((width,)), plan.buffer((width,), per_row=False)
+    plan.columns(Kernel(reduce.sum_rows, dtype="float32"), width, 100 * rows, x=x, y=y, width=width, inner=1)
+    run = Run(plan, rows, [x, y])
+    run.set(x, 1.0)
+    return run
+
+
+def cases():
+    """(name, function that makes its run)."""
+    out = [(f"activation {r.name}", lambda r=r: activation(r)) for r in registry.activations.unique() if r.name != "linear"]
+    for width in WIDTHS:
+        out += [(f"loss {r.name} {width}", lambda r=r, w=width: loss(r, w)) for r in registry.losses.unique()]
+        out.append((f"softmax {width}", lambda w=width: layer(layers.Softmax, w)))
+    out += [(f"update {r.name}", lambda r=r: update(r)) for r in registry.updates.unique()]
+    out.append(("dropout", lambda: layer(lambda: layers.Dropout(0.2), 128)))
+    out.append(("batch normalization", lambda: layer(layers.BatchNormalization, 128)))
+    for dtype in ("float32", "float64", "uint8"):
+        out.append((f"gather {dtype} 784", lambda d=dtype: gather(d, 784)))
+    out.append(("gather float32 784, columns apart", lambda: gather("float32", 784, contiguous=False)))
+    out += [(f"column sum {width}", lambda w=width: column_sum(w)) for width in (10, 128)]
+    return out
+
+
+def run(quick=False):
+    """Measure every case and report it."""
+    from . import machine, report
+
+    rows = []
+    for name, make in cases():
+        once = make()
+        for figure in speed(Report(name), once, ELEMENTS, rounds=2 if quick else 9):
+            rows.append(
+                {
+                    "case": name,
+                    "kernel": figure["kernel"],
+                    "ns/element": f"{figure['ns']:.3f}",
+                    "GB/s": f"{figure['GB/s']:.1f}",
+                    "share of a += 3*b": f"{figure['share']:.0%}",
+                }
+            )
+    peak, memory = machine.peak_gflops(), machine.bandwidth(8 * machine.cache_sizes()[3])
+    notes = f"{ELEMENTS} float32 elements, one thread; multiply-adds {peak:.0f} GF/s, a += 3*b from memory {memory:.1f} GB/s"
+    report.show("kernels", rows, machine.describe(), notes)
+    return rows
+
+
+def main():
+    """Measure every case and print the table."""
+    run()
+
+
+@pytest.mark.parametrize(("name", "make"), cases(), ids=[name.replace(" ", "-") for name, _ in cases()])
+def test_kernel(benchmark, name, make):
+    once = make()
+    with threads(1):
+        benchmark(once.steps, 10)
+
+
+if __name__ == "__main__":
+    main()

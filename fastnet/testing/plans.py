@@ -1,0 +1,110 @@
+"""What a check runs: an activation, a loss, an update, a layer, each as a plan of its own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnet import config
+from fastnet.engine.plan import Buffer, Plan
+from fastnet.engine.variable import Variable
+from fastnet.layers.base import Layer
+from fastnet.testing.running import Run
+
+
+def activation_plan(activation: Any, dtype: str, width: int, rows: int) -> tuple[Plan, Buffer, Buffer, Buffer, Buffer]:
+    plan = Plan(True, dtype, rows)
+    x, dy = plan.buffer((width,), needs_gradient=True), plan.buffer((width,))
+    y = activation.forward(plan, x)
+    return plan, x, y, dy, activation.backward(plan, dy, x, y)
+
+
+def activate(activation: Any, x: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(y, dx) for rows of x and dy."""
+    plan, source, y, gradient, dx = activation_plan(activation, x.dtype.name, x.shape[1], len(x))
+    run = Run(plan, len(x), [source, y, gradient, dx])
+    run.set(source, x)
+    run.set(gradient, dy)
+    run.steps()
+    return run.get(y), run.get(dx)
+
+
+def loss_run(loss: Any, dtype: str, rows: int, width: int) -> tuple[Run, tuple[Buffer, ...]]:
+    plan = Plan(True, dtype, rows)
+    prediction = plan.buffer((width,))
+    target = plan.buffer((), "int32") if loss.sparse else plan.buffer((width,))
+    buffers = (prediction, target, *loss.values_and_gradient(plan, prediction, target))
+    return Run(plan, rows, buffers), buffers
+
+
+def loss_values(run: Run, buffers, x: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(loss of each row, gradient of their mean)."""
+    run.set(buffers[0], x)
+    run.set(buffers[1], t)
+    run.steps()
+    return run.get(buffers[2]), run.get(buffers[3])
+
+
+def update_run(optimizer: Any, dtype: str, start: np.ndarray):
+    variable = Variable(start.astype(dtype), "weight")
+    own = copy.copy(optimizer)
+    own.states = {}
+    own.build([variable])
+    plan = Plan(True, dtype, 1)
+    slots = own.start(plan)
+    gradient = plan.buffer(variable.shape, per_row=False)
+    own.update(plan, variable, gradient, slots)
+    run = Run(plan, 1, [gradient], rate=own.rates(1)[0])
+    run.states = own.states[variable]
+    return run, variable, gradient
+
+
+def update(optimizer: Any, dtype: str, start: np.ndarray, gradients: np.ndarray) -> list[np.ndarray]:
+    """The weight and the states after steps with these gradients."""
+    run, variable, buffer = update_run(optimizer, dtype, start)
+    for step, gradient in enumerate(gradients):
+        run.set(buffer, gradient)
+        run.steps(1, first=step)
+    return [variable.numpy(), *(s.numpy() for s in run.states)]
+
+
+class LayerRun:
+    """A layer's training step without a loss: x and dy are given."""
+
+    def __init__(self, factory: Callable[[], Layer], dtype: str, input_shape: tuple[int, ...], rows: int):
+        before = config.floatx()
+        config.set_floatx(dtype)
+        try:
+            self.layer = factory()
+        finally:
+            config.set_floatx(before)
+        self.layer.connect(tuple(input_shape))
+        plan = Plan(True, dtype, rows)
+        self.x = plan.buffer(input_shape, needs_gradient=True)
+        self.y = self.layer.forward(plan, self.x)
+        self.dy = plan.buffer(self.y.shape)
+        self.dx = self.layer.backward(plan, self.dy, self.x, self.y)
+        missing = [v.name for v in self.layer.trainable_weights if v not in plan.gradients]
+        if self.dx is None or missing:
+            what = "x" if self.dx is None else " and ".join(map(repr, missing))
+            raise AssertionError(f"layer {type(self.layer).__name__}: backward gives no gradient of {what}.")
+        self.names = [v.name for v in self.layer.trainable_weights]
+        self.buffers = [self.y, self.dx, *(plan.gradients[v] for v in self.layer.trainable_weights)]
+        self.run = Run(plan, rows, [self.x, self.dy, *self.buffers])
+
+    def __call__(self, x: np.ndarray, dy: np.ndarray) -> list[np.ndarray]:
+        """The result, the gradient of x, the gradients of the weights."""
+        self.run.set(self.x, x)
+        self.run.set(self.dy, dy)
+        self.run.steps()
+        return [self.run.get(b) for b in self.buffers]
+
+
+def targets_for(loss: Any, rng: np.random.Generator, rows: int, width: int, bounds: tuple[float, float]) -> np.ndarray:
+    if loss.sparse:
+        return rng.integers(0, width, rows)
+    t = rng.uniform(*bounds, (rows, width))
+    return t if loss.row.row is None else t / t.sum(axis=1, keepdims=True)

@@ -1,0 +1,189 @@
+"""Layers: forward against float64 oracles, backward against central differences (`testing.check_layer`)."""
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import layers, testing
+from fastnet.testing.plans import LayerRun
+
+from . import oracles
+
+CHECKED = {  # (layer, shape of a sample)
+    "dense": (lambda: layers.Dense(7), (5,)),
+    "dense of one": (lambda: layers.Dense(1), (1,)),
+    "dense relu": (lambda: layers.Dense(17, activation="relu"), (13,)),
+    "dense tanh": (lambda: layers.Dense(3, activation="tanh", use_bias=False), (33,)),
+    "dense softmax": (lambda: layers.Dense(5, activation="softmax"), (4,)),
+    "dense rank 3": (lambda: layers.Dense(5, activation="sigmoid"), (3, 7)),
+    "dense rank 4": (lambda: layers.Dense(2, activation="relu"), (2, 3, 5)),
+    "activation": (lambda: layers.Activation("gelu"), (11,)),
+    "relu": (lambda: layers.ReLU(), (11,)),
+    "relu with arguments": (lambda: layers.ReLU(max_value=1.5, negative_slope=0.1, threshold=0.5), (3, 5)),
+    "softmax": (lambda: layers.Softmax(), (3, 7)),
+    "flatten": (lambda: layers.Flatten(), (2, 3, 5)),
+    "reshape": (lambda: layers.Reshape((5, -1)), (2, 15)),
+    "rescaling": (lambda: layers.Rescaling(1 / 255, offset=-0.5), (3, 3)),
+    "dropout": (lambda: layers.Dropout(0.4), (37,)),
+    "batch normalization": (lambda: layers.BatchNormalization(), (3,)),
+    "batch normalization rank 3": (lambda: layers.BatchNormalization(epsilon=0.1), (4, 17)),
+    "batch normalization bare": (lambda: layers.BatchNormalization(center=False, scale=False), (1,)),
+    "batch normalization frozen": (lambda: layers.BatchNormalization(trainable=False), (5,)),
+}
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_check_layer(name):
+    factory, shape = CHECKED[name]
+    report = str(testing.check_layer(factory, shape))
+    assert "gradient of input" in report
+    assert "the same bits on 1 and 2" in report
+
+
+def predict(layer, x):
+    model = fastnet.Sequential([layers.Input(x.shape[1:], dtype=layer.dtype), layer])
+    return model.predict(x, verbose=0), model
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (17, 5), (33, 3, 7), (2, 2, 3, 5)], ids=str)
+def test_dense(shape, dtype):
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    y, model = predict(layers.Dense(13, activation="tanh", bias_initializer="random_normal", dtype=dtype), x)
+    kernel, bias = (w.astype(float) for w in model.get_weights())
+    tolerance = 2e-6 if dtype == "float32" else 1e-14
+    np.testing.assert_allclose(y, np.tanh(x.astype(float) @ kernel + bias), rtol=tolerance, atol=tolerance)
+
+
+def test_rescaling_reshape_flatten():
+    x = np.arange(24, dtype="uint8").reshape(2, 3, 4)
+    np.testing.assert_allclose(predict(layers.Rescaling(0.5, offset=1), x)[0], x * 0.5 + 1)
+    np.testing.assert_array_equal(predict(layers.Flatten(), x)[0], x.reshape(2, 12))
+    np.testing.assert_array_equal(predict(layers.Reshape((-1, 2)), x)[0], x.reshape(2, 6, 2))
+
+
+def test_relu_with_arguments_and_softmax():
+    x = np.random.default_rng(1).standard_normal((7, 11)) * 3
+    y = predict(layers.ReLU(max_value=2.0, negative_slope=0.1, threshold=0.5, dtype="float64"), x)[0]
+    np.testing.assert_allclose(y, oracles.clipped_relu(x, 0.1, 2.0, 0.5), rtol=1e-15)
+    np.testing.assert_allclose(predict(layers.Softmax(dtype="float64"), x)[0], oracles.softmax(x), rtol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(13, 3), (5, 7, 17)], ids=str)
+def test_batch_normalization_in_training_and_inference(shape):
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal(shape) * 3 + 5
+    one = LayerRun(lambda: layers.BatchNormalization(momentum=0.9, epsilon=1e-2), "float64", shape[1:], shape[0])
+    gamma, beta = rng.standard_normal((2, shape[-1]))
+    one.layer.set_weights([gamma, beta, np.full(shape[-1], 2.0), np.full(shape[-1], 3.0)])
+    y = one(x, np.ones(shape))[0]
+    axes = tuple(range(x.ndim - 1))
+    mean, variance = x.mean(axes), x.var(axes)
+    np.testing.assert_allclose(
+        y, oracles.batch_normalization(x, gamma, beta, mean, variance, 1e-2), rtol=1e-12, atol=1e-12
+    )
+    moving_mean, moving_variance = one.layer.get_weights()[2:]
+    np.testing.assert_allclose(moving_mean, 0.9 * 2 + 0.1 * mean, rtol=1e-13)
+    np.testing.assert_allclose(moving_variance, 0.9 * 3 + 0.1 * variance, rtol=1e-13)
+    y, model = predict(one.layer, x)
+    right = oracles.batch_normalization(x, gamma, beta, moving_mean, moving_variance, 1e-2)
+    np.testing.assert_allclose(y, right, rtol=1e-12, atol=1e-12)
+
+
+def test_a_frozen_batch_normalization_keeps_its_averages_while_training():
+    norm = layers.BatchNormalization(trainable=False)
+    model = fastnet.Sequential([layers.Input((3,)), norm, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    before = norm.get_weights()
+    model.fit(np.random.default_rng(0).standard_normal((16, 3)) + 9, np.zeros(16), epochs=1, verbose=0)
+    for a, b in zip(before, norm.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def dropout(rate, shape, dtype="float64", step=0, **arguments):
+    """(y, dx) of ones."""
+    one = LayerRun(lambda: layers.Dropout(rate, **arguments), dtype, shape[1:], shape[0])
+    one.run.set(one.x, 1.0)
+    one.run.set(one.dy, 1.0)
+    one.run.steps(1, first=step)
+    return one.run.get(one.y), one.run.get(one.dx)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
+def test_dropout_drops_its_share_and_scales_the_rest(rate):
+    y, dx = dropout(rate, (211, 103))
+    np.testing.assert_array_equal(y, dx)  # the same mask on the way back
+    if rate:
+        assert set(np.unique(y)) == {0.0, 1 / (1 - rate)}
+    share = (y == 0).mean()
+    assert abs(share - rate) <= 5 * np.sqrt(rate * (1 - rate) / y.size)
+    neighbours = ((y[:, 1:] == 0) & (y[:, :-1] == 0)).mean()
+    assert abs(neighbours - rate**2) <= 0.02
+
+
+def test_a_mask_follows_from_step_layer_and_element_alone():
+    whole, _ = dropout(0.5, (64, 33))
+    np.testing.assert_array_equal(dropout(0.5, (17, 33))[0], whole[:17])  # rows behind it change nothing
+    np.testing.assert_array_equal(dropout(0.5, (64, 33), "float32")[0], whole)
+    for other in (dropout(0.5, (64, 33), step=1)[0], dropout(0.5, (64, 33), seed=1)[0]):
+        assert 0.4 < (other == whole).mean() < 0.6
+    np.testing.assert_array_equal(dropout(0.5, (64, 33), seed=1)[0], dropout(0.5, (64, 33), seed=1)[0])
+    assert not np.array_equal(dropout(0.5, (64, 33), seed=1)[0], dropout(0.5, (64, 33), seed=2)[0])
+
+
+def test_two_dropouts_have_masks_of_their_own_and_inference_has_none():
+    x = np.ones((50, 40), "f")
+    model = fastnet.Sequential([layers.Input((40,)), layers.Dropout(0.5), layers.Dropout(0.5)])
+    np.testing.assert_array_equal(model.predict(x, verbose=0), x)
+    first, second = dropout(0.5, (50, 40))[0], None
+    from fastnet.engine.plan import Plan
+    from fastnet.testing.running import Run
+
+    plan = Plan(True, "float64", 50)
+    source = plan.buffer((40,))
+    stack = [layers.Dropout(0.5, dtype="float64") for _ in range(2)]
+    a = stack[0].forward(plan, source)
+    b = stack[1].forward(plan, source)
+    run = Run(plan, 50, [source, a, b])
+    run.set(source, 1.0)
+    run.steps()
+    np.testing.assert_array_equal(run.get(a), first)
+    second = run.get(b)
+    assert 0.45 < (second == first).mean() < 0.55
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: layers.Dense(0), "units must be a positive integer"),
+    (lambda: layers.Dense(2.5), "units"),
+    (lambda: layers.Dense(2, activation="rel"), "Unknown activation 'rel'"),
+    (lambda: layers.Dropout(1.0), "rate"),
+    (lambda: layers.Dropout(0.5, noise_shape=(1,)), "noise_shape"),
+    (lambda: layers.Dropout(0.5, seed=-1), "seed"),
+    (lambda: layers.BatchNormalization(momentum=2), "momentum"),
+    (lambda: layers.BatchNormalization(epsilon=0), "epsilon"),
+    (lambda: layers.ReLU(negative_slope=-1), "negative_slope"),
+    (lambda: layers.Reshape((-1, -1)), "at most one size"),
+    (lambda: layers.Rescaling(float("nan")), "scale"),
+    (lambda: layers.Input((0,)), "positive"),
+    (lambda: layers.Dense(2, dtype="int8"), "dtype"),
+    (lambda: layers.Dense(2, name="a/b"), "name"),
+    (lambda: layers.Softmax(axis=1).connect((3, 4)), "last axis"),
+    (lambda: layers.Reshape((4,)).connect((5,)), "5 elements"),
+    (lambda: layers.Dense(2).connect(()), "at least one axis"),
+])  # fmt: skip
+def test_bad_arguments_are_explained(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_wrong_backward_is_found():
+    class Doubled(layers.Layer):
+        def forward(self, plan, x):
+            self.inner = layers.Rescaling(2.0, dtype=self.dtype)
+            return self.inner.forward(plan, x)
+
+        def backward(self, plan, dy, x, y):
+            return layers.Rescaling(3.0, dtype=self.dtype).backward(plan, dy, x, y)
+
+    with pytest.raises(AssertionError, match=r"gradient of input is .* but differences give"):
+        testing.check_layer(Doubled, (4,))
