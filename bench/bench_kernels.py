@@ -1,4 +1,4 @@
-"""Every kernel: ns an element, GB/s, and its share of `a += 3*b`, measured in turns with it over arrays of the same size.
+"""Every kernel: ns an element, GB/s, and its share of `a += 3*b`, measured in turns with it over as much memory.
 
 ``python -m bench kernels`` prints the table; ``pytest bench/bench_kernels.py`` times the same cases under
 pytest-benchmark. The cases follow the registry: a registered activation, loss or update is measured because its row is
@@ -85,7 +85,9 @@ def column_sum(width):
 
 def cases():
     """(name, function that makes its run)."""
-    out = [(f"activation {r.name}", lambda r=r: activation(r)) for r in registry.activations.unique() if r.name != "linear"]
+    out = [
+        (f"activation {r.name}", lambda r=r: activation(r)) for r in registry.activations.unique() if r.name != "linear"
+    ]
     for width in WIDTHS:
         out += [(f"loss {r.name} {width}", lambda r=r, w=width: loss(r, w)) for r in registry.losses.unique()]
         out.append((f"softmax {width}", lambda w=width: layer(layers.Softmax, w)))
@@ -110,14 +112,14 @@ def run(quick=False):
             rows.append(
                 {
                     "case": name,
-                    "kernel": figure["kernel"],
+                    "kernel": figure["kernel"][:60],
                     "ns/element": f"{figure['ns']:.3f}",
                     "GB/s": f"{figure['GB/s']:.1f}",
                     "share of a += 3*b": f"{figure['share']:.0%}",
                 }
             )
     peak, memory = machine.peak_gflops(), machine.bandwidth(8 * machine.cache_sizes()[3])
-    notes = f"{ELEMENTS} float32 elements, one thread; multiply-adds {peak:.0f} GF/s, a += 3*b from memory {memory:.1f} GB/s"
+    notes = f"{ELEMENTS} elements, one thread; multiply-adds {peak:.0f} GF/s, a += 3*b from memory {memory:.1f} GB/s"
     report.show("kernels", rows, machine.describe(), notes)
     return rows
 

@@ -88,7 +88,7 @@ def _bench(options: argparse.Namespace) -> int:
             quick = ["--quick"] if options.quick else []
             return subprocess.call([sys.executable, "-m", "bench", *options.suite, *quick], cwd=root)
     print(
-        "fastnet bench: the benchmarks are not part of the installed package. Run this command in a checkout of fastnet "
+        "fastnet bench: the benchmarks are not part of the installed package. Run it in a checkout of fastnet "
         '(after pip install -e ".[bench]").',
         file=sys.stderr,
     )

@@ -185,7 +185,9 @@ def get(identifier: Any):
         return identifier()
     if callable(identifier):
         return identifier
-    raise ValueError(f"An initializer is a name, an Initializer or a function of (shape, dtype), received {identifier!r}.")
+    raise ValueError(
+        f"An initializer is a name, an Initializer or a function of (shape, dtype), received {identifier!r}."
+    )
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:

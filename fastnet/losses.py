@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 
 from fastnet._kernels import registry
 from fastnet._kernels.generate import Kernel
@@ -219,7 +219,7 @@ class SparseCategoricalCrossentropy(Loss):
         _check_reduction("SparseCategoricalCrossentropy", reduction)
         if ignore_class is not None:
             raise ValueError(
-                f"SparseCategoricalCrossentropy: ignore_class is not supported, received {ignore_class!r}; leave it out."
+                f"SparseCategoricalCrossentropy: ignore_class={ignore_class!r} is not supported; leave it out."
             )
         super().__init__(registry.losses["sparse_categorical_crossentropy" + "_from_logits" * bool(from_logits)], name)
         self.from_logits = bool(from_logits)
@@ -257,9 +257,11 @@ def get(identifier: Any) -> Loss:
     if isinstance(identifier, Loss):
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Loss):
-        return identifier()
-    if callable(identifier) and _FUNCTIONS.get(getattr(identifier, "__name__", "")) is identifier:
-        identifier = identifier.__name__
+        made: Callable[[], Loss] = identifier
+        return made()
+    name = getattr(identifier, "__name__", None)
+    if isinstance(name, str) and _FUNCTIONS.get(name) is identifier:
+        identifier = name
     if isinstance(identifier, str):
         if identifier in _CLASSES:
             return _CLASSES[identifier]()
@@ -267,7 +269,7 @@ def get(identifier: Any) -> Loss:
             return Loss(registry.losses[identifier])
         raise ValueError(registry.unknown("loss", identifier, {**_CLASSES, **registry.losses}))
     raise ValueError(
-        f"A loss is a name or one of fastnet.losses, received {identifier!r}. To use a function of your own, register it: "
+        f"A loss is a name or one of fastnet.losses, received {identifier!r}. To use your own function, register it: "
         "fastnet.register_loss(name, function)."
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastnet import losses
@@ -120,7 +121,8 @@ def get(identifier: Any, y_shape: tuple[int, ...] | None = None, sparse: bool = 
     if isinstance(identifier, Metric):
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Metric):
-        return identifier()
+        made: Callable[[], Metric] = identifier
+        return made()
     if not isinstance(identifier, str):
         return LossMetric(losses.get(identifier))
     if identifier in _NAMES:

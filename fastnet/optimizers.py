@@ -177,7 +177,9 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """m += (1 - beta_1)(g - m); v += (1 - beta_2)(g² - v); w -= lr sqrt(1 - beta_2ᵗ) / (1 - beta_1ᵗ) m / (sqrt(v) + epsilon).
+    """Gradients' averages: m += (1 - beta_1)(g - m); v += (1 - beta_2)(g² - v); w -= alpha m / (sqrt(v) + epsilon).
+
+    With alpha = lr sqrt(1 - beta_2ᵗ) / (1 - beta_1ᵗ), t the number of the step from 1.
 
     Kingma and Ba 2014, arXiv:1412.6980.
 
@@ -226,7 +228,8 @@ def get(identifier: Any) -> Optimizer:
     if isinstance(identifier, Optimizer):
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Optimizer):
-        return identifier()
+        made: Callable[[], Optimizer] = identifier
+        return made()
     if isinstance(identifier, str):
         if identifier.lower() in _CLASSES:
             return _CLASSES[identifier.lower()]()

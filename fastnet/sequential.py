@@ -50,6 +50,7 @@ class Sequential:
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None
         self.history: History | None = None
+        self.stop_training = False
         self._metrics: list[Any] = []
         self._trainer = fitting.new_trainer(self)
         for layer in layers or []:
@@ -72,8 +73,8 @@ class Sequential:
             raise ValueError(f"The layer {layer.name!r} is in this model already; make a second one.")
         if any(layer.name == other.name for other in self._layers):
             raise ValueError(f"Two layers have the name {layer.name!r}; give one of them another (name=...).")
-        if self.built:
-            layer.connect(self._layers[-1].output_shape)
+        if self.built and (shape := self._layers[-1].output_shape) is not None:
+            layer.connect(shape)
         self._layers.append(layer)
         self._trainer.forget()
         if rebuild:
@@ -165,13 +166,13 @@ class Sequential:
     def input_shape(self) -> tuple:
         """Shape of the data, None for the batch."""
         self._must_be_built()
-        return (None, *self._layers[0].input_shape)
+        return (None, *(self._layers[0].input_shape or ()))
 
     @property
     def output_shape(self) -> tuple:
         """Shape of a prediction, None for the batch."""
         self._must_be_built()
-        return (None, *self._layers[-1].output_shape)
+        return (None, *(self._layers[-1].output_shape or ()))
 
     @property
     def weights(self) -> list[Variable]:
@@ -238,8 +239,8 @@ class Sequential:
     def _must_be_built(self) -> None:
         if not self.built:
             raise ValueError(
-                f"The model {self.name!r} is not built yet: its input's shape is unknown. Put fastnet.layers.Input first, "
-                "call build((None, ...)), or fit it to data."
+                f"The model {self.name!r} is not built yet: its input's shape is unknown. Put fastnet.layers.Input "
+                "first, call build((None, ...)), or fit it to data."
             )
 
     # ---- training
@@ -265,7 +266,8 @@ class Sequential:
 
     def metrics_for(self, output_shape: tuple[int, ...]) -> list[metrics_module.Metric]:
         """The metrics as compiled, for predictions of this shape."""
-        return [metrics_module.get(m, output_shape, self.loss.sparse) for m in self._metrics]
+        sparse = self.loss is not None and self.loss.sparse
+        return [metrics_module.get(m, output_shape, sparse) for m in self._metrics]
 
     def fit(
         self,

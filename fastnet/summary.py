@@ -10,7 +10,12 @@ def summary_text(model: Any, line_length: int | None = None) -> str:
     width = max(line_length or 72, 48)
     first, second = width // 2 - 2, width - width // 2 - 14
     rule = "-" * width  # plain ASCII: a pipe on Windows may know nothing else
-    lines = [f"Model: {model.name!r}", rule, f"{'Layer (type)':<{first}}  {'Output shape':<{second}}  {'Param #':>10}", rule]
+    lines = [
+        f"Model: {model.name!r}",
+        rule,
+        f"{'Layer (type)':<{first}}  {'Output shape':<{second}}  {'Param #':>10}",
+        rule,
+    ]
     for layer in model.layers:
         name = f"{layer.name} ({type(layer).__name__})"
         shape = str((None, *layer.output_shape)) if layer.built else "?"

@@ -1,4 +1,4 @@
-"""Every activation of the table against float64 oracles, in both dtypes, over odd values too; a row brings its tests."""
+"""Every activation of the table against float64 oracles, in both dtypes, over odd values too."""
 
 import numpy as np
 import pytest

@@ -105,7 +105,7 @@ def _environment():
 def test_a_function_typed_into_an_interpreter_that_keeps_no_source():
     program = textwrap.dedent("""
         import fastnet
-        exec("def f(x):\\n    return x")
+        exec(compile("def f(x):\\n    return x", "<typed>", "exec"))
         try:
             fastnet.register_activation("f", f)
         except fastnet.RuleError as error:

@@ -103,7 +103,10 @@ def test_repeated_parameters_are_written_out():
     names = [name for name, _ in kernel.parameters()]
     assert names == ["w", "g", "states_0", "states_1", "s_0", "s_1", "s_2", "s_3"]
     text = kernel.source().text()
-    assert "w[i], states_0[i], states_1[i] = adam_float32(w[i], g[i], states_0[i], states_1[i], s_0, s_1, s_2, s_3)" in text
+    assert (
+        "w[i], states_0[i], states_1[i] = adam_float32(w[i], g[i], states_0[i], states_1[i], s_0, s_1, s_2, s_3)"
+        in text
+    )
 
 
 def test_a_module_is_complete():
@@ -115,9 +118,7 @@ def test_a_module_is_complete():
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             known = node.id in namespace or node.id in dir(__builtins__) or node.id in __builtins__
-            local = any(
-                node.id in f.__code__.co_varnames for f in namespace.values() if hasattr(f, "__code__")
-            )
+            local = any(node.id in f.__code__.co_varnames for f in namespace.values() if hasattr(f, "__code__"))
             assert known or local, node.id
 
 

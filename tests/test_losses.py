@@ -151,7 +151,7 @@ def test_bad_arguments_are_explained():
         losses.BinaryCrossentropy(axis=1)
     with pytest.raises(ValueError, match="reduction"):
         losses.MeanSquaredError(reduction="sum")
-    with pytest.raises(ValueError, match="ignore_class is not supported"):
+    with pytest.raises(ValueError, match="ignore_class=0 is not supported"):
         losses.SparseCategoricalCrossentropy(ignore_class=0)
     with pytest.raises(ValueError, match="labels from 0 to 1"):
         losses.sparse_categorical_crossentropy([2], [[0.5, 0.5]])

@@ -10,7 +10,8 @@ address is ``bases[space] + offset``.
 
 An epilogue is a C function called by a matrix product on a finished tile while it lies in the first-level cache:
 
-    void epilogue(int64_t *bases, int64_t *args, int64_t tile, int64_t ld, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
+    void epilogue(int64_t *bases, int64_t *args, int64_t tile, int64_t ld,
+                  int64_t i0, int64_t i1, int64_t j0, int64_t j1)
 
 ``tile`` is the address of element (i0, j0), ``ld`` the distance of two rows in elements.
 """

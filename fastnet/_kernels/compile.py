@@ -213,7 +213,10 @@ def _environment() -> str:
     """Versions, processor and flags. The versions are read from numba's file: importing it would cost 0.3 s."""
     import llvmlite
 
-    numba = Path(find_spec("numba").origin).with_name("_version.py").read_text(encoding="utf-8")
+    spec = find_spec("numba")
+    if spec is None or spec.origin is None:
+        raise KernelError("fastnet compiles its kernels with numba, which is not installed: pip install numba.")
+    numba = Path(spec.origin).with_name("_version.py").read_text(encoding="utf-8")
     return " ".join(["1", numba, llvmlite.__version__, sys.version.split()[0], cpu(), _features(), str(FLAGS)])
 
 
@@ -233,7 +236,7 @@ def _contents(path: str) -> str:
 @lru_cache(maxsize=1)
 def target_machine():
     """What code is made for. The small code model holds because `_engine` keeps an object's parts close together;
-    llvmlite's default for JIT code, the large one, makes MCJIT resolve position-independent calls to wrong addresses."""
+    llvmlite's default for JIT code, the large one, makes MCJIT resolve position-independent calls wrongly."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()

@@ -14,6 +14,7 @@ import linecache
 import math
 import textwrap
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from fastnet._kernels import algebra
 from fastnet._kernels.rules import primitives
@@ -23,7 +24,7 @@ Gradients = Mapping[Callable, Mapping[str, Callable]]  # {rule: {parameter: deri
 # d f(x) / dx by x and v = f(x); None: zero almost everywhere.
 _DERIVATIVES = {
     "exp": "v",
-    "expm1": "v + 1",
+    "expm1": "math.exp(x)",  # v + 1 would lose its digits where it is small
     "log": "1 / x",
     "log1p": "1 / (1 + x)",
     "sqrt": "0.5 / v",
@@ -77,9 +78,11 @@ def rule_from_source(text: str, names: Mapping[str, object] | None = None) -> Ca
     """Make a rule from the text of one ``def``; ``names`` are the globals it sees beside ``math``."""
     filename = f"<fastnet rule {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-    namespace = {"math": math, "__name__": __name__, **(names or {})}
+    namespace: dict[str, Any] = {"math": math, "__name__": __name__, **(names or {})}
     exec(compile(text, filename, "exec"), namespace)
-    return namespace[ast.parse(text).body[0].name]
+    (definition,) = ast.parse(text).body
+    assert isinstance(definition, ast.FunctionDef)
+    return namespace[definition.name]
 
 
 class _Differentiator:
@@ -109,7 +112,7 @@ class _Differentiator:
         body = algebra.without_unused(self.out)
         definition = ast.FunctionDef(f"{rule.__name__}_by_{wrt}", arguments, body, [], lineno=0)
         if "type_params" in ast.FunctionDef._fields:  # Python 3.12
-            definition.type_params = []
+            definition.type_params = []  # type: ignore[attr-defined,unused-ignore]
         self.text = ast.unparse(ast.fix_missing_locations(definition)) + "\n"
 
     def _tree(self) -> ast.FunctionDef:
@@ -147,7 +150,8 @@ class _Differentiator:
             return value
         return self._copied(value)
 
-    def _copied(self, value: ast.expr | None) -> ast.expr | None:
+    def _copied(self, value: Any) -> Any:
+        """A name for an expression; None (no tangent) and constants stay."""
         if value is None or isinstance(value, ast.Constant):
             return value
         self.count += 1
@@ -378,7 +382,7 @@ class _Differentiator:
             function = self.names.get(target.id)
         elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
             function = getattr(self.names.get(target.value.id), target.attr, None)
-        name = getattr(function, "__name__", None)
+        name = str(getattr(function, "__name__", ""))
         name = _ALIASES.get(name, name)
         known = {*_DERIVATIVES, "pow", "float", "fma", "product", "at_most", "at_least", "copysign"}
         module = getattr(function, "__module__", None)

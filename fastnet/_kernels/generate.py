@@ -14,6 +14,7 @@ import math
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class Kernel:
             template a single loop over elements.
     """
 
-    template: Callable
+    template: Any
     rules: tuple[tuple[str, Callable], ...] = ()
     dtype: str = "float32"
     counts: tuple[tuple[str, int], ...] = ()
@@ -69,7 +70,7 @@ class Kernel:
         return "_".join([self.template.__name__, *rules, *["tile"] * bool(self.tile), self.dtype])
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _source(kernel: Kernel) -> compiler.Source:
     """Fastnet's own rules and templates are told apart by their names, and by the contents of their files: on a warm
     start nothing is generated (5 ms a kernel). What a user registered is told apart by the text itself."""
@@ -107,8 +108,8 @@ def _text(kernel: Kernel) -> str:
     )
 
 
-@functools.lru_cache(maxsize=None)
-def _annotations(template: Callable) -> tuple[tuple[str, str], ...]:
+@functools.cache
+def _annotations(template: Any) -> tuple[tuple[str, str], ...]:
     """(parameter, kind) pairs: a template's module has the annotations as text."""
     written = hasattr(template, "parameters")
     return tuple((template.parameters() if written else template.__annotations__).items())
@@ -126,7 +127,7 @@ def _signature(kernel: Kernel) -> list[tuple[str, str]]:
     return [*out, ("width", "integer")] if kernel.tile else out
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _parameters(kernel: Kernel) -> list[tuple[str, str]]:
     return [(name, kind) for name, kind in _signature(kernel) if kind not in ("rows", "lo", "hi")]
 
@@ -209,8 +210,6 @@ def _paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
     return name
 
 
-
-
 class _Rule(ast.NodeTransformer):
     """Types literals, resolves names, and pastes the rules a rule calls."""
 
@@ -227,9 +226,11 @@ class _Rule(ast.NodeTransformer):
 
     def _typed(self, number):
         if isinstance(number, float) and not math.isfinite(number):
-            return ast.parse(f"{self.literal}(np.{'nan' if math.isnan(number) else 'inf'})").body[0].value if (
-                math.isnan(number) or number > 0
-            ) else ast.parse(f"{self.literal}(-np.inf)").body[0].value
+            return (
+                ast.parse(f"{self.literal}(np.{'nan' if math.isnan(number) else 'inf'})").body[0].value
+                if (math.isnan(number) or number > 0)
+                else ast.parse(f"{self.literal}(-np.inf)").body[0].value
+            )
         return ast.parse(f"{self.literal}({number!r})", mode="eval").body
 
     def visit_UnaryOp(self, node):
@@ -305,7 +306,8 @@ class _Rule(ast.NodeTransformer):
         parameters = list(inspect.signature(function).parameters.values())
         left = parameters[len(node.args) :]
         if len(node.args) > len(parameters) or any(p.default is inspect.Parameter.empty for p in left):
-            raise self._error(node, f"{function.__name__!r} takes {len(parameters)} arguments and gets {len(node.args)}")
+            problem = f"{function.__name__!r} takes {len(parameters)} arguments and gets {len(node.args)}"
+            raise self._error(node, problem)
         node.args += [self._typed(p.default) for p in left]
         return _paste(function, self.dtype, self.pasted)
 
@@ -320,8 +322,8 @@ class _Rule(ast.NodeTransformer):
 
     def _error(self, node, problem: str) -> RuleError:
         return RuleError(
-            f"The rule {self.rule.__name__!r} cannot become a kernel: {problem} (line {getattr(node, 'lineno', '?')} of "
-            "its source). docs/extending.md lists what a rule may use."
+            f"The rule {self.rule.__name__!r} cannot become a kernel: {problem} (line {getattr(node, 'lineno', '?')} "
+            "of its source). docs/extending.md lists what a rule may use."
         )
 
 

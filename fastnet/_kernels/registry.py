@@ -10,7 +10,6 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,8 +177,8 @@ def _check_parameters(kind: str, name: str, rule: Callable, leading: int, parame
     if names != list(parameters):
         raise ValueError(
             f"The {kind} {name!r}: the parameters of {rule.__name__!r} behind the first {leading} are {names}, but "
-            f"defaults are given for {list(parameters)}. The rule and its derivative take the same parameters in the same "
-            "order, and the rule gives each one a default."
+            f"defaults are given for {list(parameters)}. The rule and its derivative take the same parameters in the "
+            "same order, and the rule gives each one a default."
         )
 
 
@@ -199,7 +198,8 @@ def register_activation(name: str, f: Callable, df: Callable | None = None, keep
         keeps: "x" or "y", what ``df`` is a function of.
 
     Raises:
-        ValueError: a bad name, or arguments that do not fit.
+        ValueError: a bad name, one of fastnet's own, or arguments that do not fit; `fastnet.RuleError`, a kind of it,
+            for a rule that cannot become a kernel. Nothing is registered then.
 
     Example:
         >>> import math, fastnet
@@ -230,7 +230,8 @@ def register_loss(name: str, f: Callable, df: Callable | None = None) -> Loss:
         df: its derivative by the prediction; by default found by differentiation.
 
     Raises:
-        ValueError: a bad name, or arguments that do not fit.
+        ValueError: a bad name, one of fastnet's own, or arguments that do not fit; `fastnet.RuleError`, a kind of it,
+            for a rule that cannot become a kernel. Nothing is registered then.
     """
     _check("loss", name, f, df)
     parameters = _defaults(f, 2)
@@ -254,7 +255,8 @@ def register_optimizer(name: str, f: Callable, states: tuple[str, ...] = (), **p
         parameters: names and defaults of the rule's further arguments (``learning_rate=`` sets the rate's default).
 
     Raises:
-        ValueError: a bad name, or arguments that do not fit.
+        ValueError: a bad name, one of fastnet's own, or arguments that do not fit; `fastnet.RuleError`, a kind of it,
+            for a rule that cannot become a kernel. Nothing is registered then.
     """
     _check("optimizer", name, f)
     rate = parameters.pop("learning_rate", 0.01)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnet._kernels import abi, compile as compiler
+from fastnet._kernels import abi
+from fastnet._kernels import compile as compiler
 from fastnet._kernels.cpu import gemm
 from fastnet._kernels.generate import Kernel
 from fastnet.engine import memory
@@ -37,7 +38,8 @@ class Bound:
         self.step = aligned((plan.slots,), "int64")
         self.numbers = self.step.view(np.float64)
         table = aligned((max(len(plan.launches), 1), abi.COLUMNS), "int64")[: len(plan.launches)]
-        self.blocks, scratch = [], 0
+        self.blocks: list[np.ndarray] = []
+        scratch = 0
         for row, launch in zip(table, plan.launches, strict=True):
             scratch = max(scratch, self._bind(row, launch))
         _place_barriers(table, plan.launches, self.offsets, rows)
@@ -65,20 +67,17 @@ class Bound:
         """Machine code, arguments, extent and cost of a matrix product."""
         product, rows = launch.kernel, self.rows
         m, k = (-product.inner if size == ROWS else size for size in (product.m, product.k))
-        a, b, c, bias = (None if operand is None else self._encode(operand) for operand in launch.arguments)
-        epilogue = {}
+        a, b, c = (0 if operand is None else self._encode(operand) for operand in launch.arguments[:3])
+        bias = launch.arguments[3]
+        code = block = 0
         if launch.epilogue is not None:
-            c = 0
+            code = compiler.load(launch.epilogue.kernel.source())
             block = self._block([*(self._encode(a) for a in launch.epilogue.arguments), product.n])
-            epilogue = {
-                "keep": True,
-                "epilogue": compiler.load(launch.epilogue.kernel.source()),
-                "epilogue_args": block,
-            }
         arguments = gemm.arguments(
             a, b, c, m=m, n=product.n, k=k, dtype=product.dtype, trans_a=product.transpose_a,
-            trans_b=product.transpose_b, bias=bias, relu=product.relu, rows=rows, lda=product.lda, ldb=product.ldb,
-            **epilogue,
+            trans_b=product.transpose_b, bias=None if bias is None else self._encode(bias), relu=product.relu,
+            rows=rows, lda=product.lda, ldb=product.ldb, keep=launch.epilogue is not None, epilogue=code,
+            epilogue_args=block,
         )  # fmt: skip
         cost = gemm.cost(arguments, product.dtype, rows)
         if launch.epilogue is not None:

@@ -38,7 +38,9 @@ class Source:
         self.contiguous = inner.flags.c_contiguous or inner.size == 0
         self.address = array.__array_interface__["data"][0]
         self.stride = array.strides[0]
-        self.layout = None if self.contiguous else np.array([inner.ndim - 1, *inner.shape[1:], *inner.strides[1:]], np.int64)
+        self.layout = (
+            None if self.contiguous else np.array([inner.ndim - 1, *inner.shape[1:], *inner.strides[1:]], np.int64)
+        )
 
     @property
     def signature(self) -> tuple:
@@ -60,8 +62,16 @@ class Inlet:
         self.slots = plan.slot(3)
         address, stride, layout = (Slot(self.slots.index + i) for i in range(3))
         convert = "half" if dtype == "float16" else "T"
-        names = (("address_source", f"address_pointer_{'uint16' if dtype == 'float16' else dtype}"), ("convert", convert))
-        arguments = {"address": address, "stride": stride, "order": Slot(abi.ORDER), "first": Slot(abi.FIRST)}
+        names = (
+            ("address_source", f"address_pointer_{'uint16' if dtype == 'float16' else dtype}"),
+            ("convert", convert),
+        )
+        arguments: dict[str, Any] = {
+            "address": address,
+            "stride": stride,
+            "order": Slot(abi.ORDER),
+            "first": Slot(abi.FIRST),
+        }
         arguments |= {"y": target, "width": target.width}
         template = data.gather if self.contiguous else data.gather_strided
         if not self.contiguous:
@@ -105,7 +115,9 @@ def as_array(value: Any, argument: str) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"{argument} cannot become an array: {error}. Give rows of equal length.") from None
     if array.dtype.kind not in "fiub":
-        what = {"c": "complex numbers", "O": "objects", "U": "strings", "S": "bytes"}.get(array.dtype.kind, "other things")
+        what = {"c": "complex numbers", "O": "objects", "U": "strings", "S": "bytes"}.get(
+            array.dtype.kind, "other things"
+        )
         raise ValueError(f"{argument} must hold real numbers; received {what} (dtype {array.dtype}).")
     if array.dtype.name not in _DTYPES or not array.dtype.isnative:
         array = array.astype(np.float64 if array.dtype.kind == "f" else array.dtype.newbyteorder("="))
@@ -153,7 +165,7 @@ def check_labels(y: np.ndarray, classes: int, loss: str) -> None:
         bad = low if not low >= 0 else high
         place = np.argwhere(~((y >= 0) & (y < classes)))[0]
         raise ValueError(
-            f"The loss {loss!r} needs labels from 0 to {classes - 1}, since the last layer has {classes} units; received "
+            f"The loss {loss!r} needs labels from 0 to {classes - 1}, as the last layer has {classes} units; received "
             f"{bad} (first bad label in row {place[0]})."
         )
     if y.dtype.kind == "f" and not (y == np.floor(y)).all():

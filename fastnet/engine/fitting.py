@@ -37,13 +37,22 @@ def fit(
     if validation is not None:
         _check_targets(model, *validation)
     xs, ys = _sources(model, x, y)
-    if validation is not None:
-        validation = _sources(model, *validation)
+    held_out = None if validation is None else _sources(model, *validation)
     trainer = model._trainer
     steps = -(-len(x) // batch)
-    with CallbackList(
-        callbacks, add_history=True, add_progbar=verbose != 0, model=model, verbose=verbose, epochs=epochs, steps=steps
-    ) as calls, trainer.alone(), trainer.lease("train", batch, xs, ys) as ready:
+    with (
+        CallbackList(
+            callbacks,
+            add_history=True,
+            add_progbar=verbose != 0,
+            model=model,
+            verbose=verbose,
+            epochs=epochs,
+            steps=steps,
+        ) as calls,
+        trainer.alone(),
+        trainer.lease("train", batch, xs, ys) as ready,
+    ):
         trainer.start(xs, ys)
         model.stop_training = False
         calls.on_train_begin()
@@ -53,22 +62,25 @@ def fit(
             order = trainer.order(len(x)) if shuffle else None
             logs = _epoch(trainer, ready, len(x), batch, order, calls)
             trainer.epochs_done += 1
-            if validation is not None and (epoch + 1) % validation_freq == 0:
-                size = _batch(validation_batch_size or batch_size, validation[0].rows, BATCH)
-                results = _evaluate(model, *validation, size, calls)
+            if held_out is not None and (epoch + 1) % validation_freq == 0:
+                size = _batch(validation_batch_size or batch_size, held_out[0].rows, BATCH)
+                results = _evaluate(model, held_out[0], held_out[1], size, calls)
                 logs |= {f"val_{name}": value for name, value in results.items()}
             calls.on_epoch_end(epoch, logs)
             if model.stop_training:
                 break
         trainer.finish()
         calls.on_train_end(logs)
+    assert calls.history is not None
     model.history = calls.history
     return calls.history
 
 
 def _epoch(trainer: Trainer, ready: Any, total: int, batch: int, order: Any, calls: CallbackList) -> dict[str, float]:
     if not calls.wants_batches:
-        return trainer.train_epoch(ready, total, batch, order, lambda steps, logs: calls.on_progress(steps, logs()), False)
+        return trainer.train_epoch(
+            ready, total, batch, order, lambda steps, logs: calls.on_progress(steps, logs()), False
+        )
 
     def each(steps, logs):
         calls.on_train_batch_end(steps - 1, logs())
@@ -231,7 +243,7 @@ def _validation(x: np.ndarray, y: np.ndarray, split: Any, data: Any):
     if data is not None:
         if not isinstance(data, (tuple, list)) or len(data) != 2:
             raise ValueError("validation_data must be a pair (x, y).")
-        return x, y, _pair(*data, "validation_data")
+        return x, y, _pair(data[0], data[1], "validation_data")
     if not isinstance(split, (int, float)) or not 0 <= split < 1:
         raise ValueError(f"validation_split must be at least 0 and below 1, received {split!r}.")
     if split == 0:

@@ -41,7 +41,8 @@ def fuse(plan: Plan) -> None:
 def _producer(plan: Plan, place: int) -> int | None:
     """The product whose result the launch at ``place`` reads, if no other launch does."""
     consumer = plan.launches[place]
-    tile = _TILE.get(getattr(consumer.kernel, "template", None))
+    template = getattr(consumer.kernel, "template", None)
+    tile = _TILE.get(template) if template is not None else None
     if tile is None:
         return None
     buffer = consumer.arguments[[name for name, _ in consumer.kernel.parameters()].index(tile)]

@@ -70,6 +70,7 @@ def lower(
         low.result = outlet(plan, prediction)
         fuse(plan)
         return low
+    assert y is not None
     dy = _losses(low, prediction, y, loss, metrics)
     if mode == "train":
         plan.phase = "backward"

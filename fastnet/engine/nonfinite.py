@@ -1,4 +1,4 @@
-"""What happens when a number is not finite: the weights go back to the last good ones, and the error says where it began."""
+"""A number that is not finite: the weights go back to the last good ones, and the error says where it began."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Snapshot:
 
 
 def finite(array: np.ndarray) -> bool:
-    """Whether every element is finite. The sum says so at memory speed; only where it overflows a closer look is needed."""
+    """Whether every element is finite. The sum says so at memory speed; where it overflows, a closer look does."""
     with np.errstate(all="ignore"):
         return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
@@ -79,22 +79,25 @@ def _overflow(trainer, ready, first, total, batch, order, at) -> NonFiniteError:
     """A weight is not finite: go back to the snapshot, and from there to the last good step."""
     snapshot, optimizer = trainer.snapshot, trainer.network.optimizer
     names = {id(v): f"{layer.name}/{v.name}" for layer in trainer.network.layers_to_run for v in layer.variables}
-    bad = next((names[id(v)] for v in snapshot.variables if id(v) in names and not finite(v.array)), "the optimizer's state")
+    bad = next(
+        (names[id(v)] for v in trainer.variables() if id(v) in names and not finite(v.array)), "the optimizer's state"
+    )
     if not snapshot.copies:
         return NonFiniteError(f"Step {at + 1}: {bad} is not finite, and no earlier weights are known. Set them anew.")
+    start = snapshot.first
+    if start is None or start > first or snapshot.iteration + (first - start) // batch != at:
+        # Only within one epoch can the steps from the snapshot on be done again.
+        return overflow_at_end(trainer)
     snapshot.restore()
     optimizer.iterations = snapshot.iteration
-    start = snapshot.first
-    # Only within one epoch can the steps from the snapshot on be done again.
-    if start is not None and start <= first and snapshot.iteration + (first - start) // batch == at:
-        good = 0
-        while start + good * batch < first and all(finite(v.array) for v in trainer.variables()):
-            trainer._run(ready, start + good * batch, total, batch, 1)
-            good += 1
-        snapshot.restore()
-        optimizer.iterations = snapshot.iteration
-        for step in range(good - 1):
-            trainer._run(ready, start + step * batch, total, batch, 1)
+    good = 0
+    while start + good * batch < first and all(finite(v.array) for v in trainer.variables()):
+        trainer._run(ready, start + good * batch, total, batch, 1)
+        good += 1
+    snapshot.restore()
+    optimizer.iterations = snapshot.iteration
+    for step in range(good - 1):
+        trainer._run(ready, start + step * batch, total, batch, 1)
     return NonFiniteError(
         f"Step {optimizer.iterations + 1}: a gradient overflowed, and {bad} became infinite or NaN (seen at step "
         f"{at + 1}). The weights are those before step {optimizer.iterations + 1}. Try a smaller learning rate, or "
@@ -109,8 +112,8 @@ def overflow_at_end(trainer: Any) -> NonFiniteError:
     snapshot.restore()
     optimizer.iterations = snapshot.iteration
     return NonFiniteError(
-        f"A gradient overflowed in one of the steps {snapshot.iteration + 1} to {at}; the weights are those before step "
-        f"{snapshot.iteration + 1}. Try a smaller learning rate, or scale the data."
+        f"A gradient overflowed in one of the steps {snapshot.iteration + 1} to {at}. The weights are those before "
+        f"step {snapshot.iteration + 1}. Try a smaller learning rate, or scale the data."
     )
 
 

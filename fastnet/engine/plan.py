@@ -109,7 +109,9 @@ class Plan:
     kept: dict[tuple[object, str], Any] = field(default_factory=dict)
     layer_count: int = 0
 
-    def buffer(self, shape: Sequence[int], dtype: str | None = None, per_row: bool = True, needs_gradient=False) -> Buffer:
+    def buffer(
+        self, shape: Sequence[int], dtype: str | None = None, per_row: bool = True, needs_gradient=False
+    ) -> Buffer:
         """New memory for ``shape`` in each row, or once where ``per_row`` is False."""
         return Buffer(tuple(shape), dtype or self.dtype, per_row, needs_gradient)
 
@@ -132,7 +134,9 @@ class Plan:
         self.gradients[variable] = buffer
         return buffer
 
-    def launch(self, kernel: Kernel, arguments: Mapping[str, Any], extent: Extent, grain: int = 1, cost: int = 1000, **more):
+    def launch(
+        self, kernel: Kernel, arguments: Mapping[str, Any], extent: Extent, grain: int = 1, cost: int = 1000, **more
+    ):
         """Append a call of a generated kernel; ``arguments`` by the names of its template's parameters."""
         ordered, access = [], []
         for name, kind in kernel.parameters():
@@ -181,8 +185,6 @@ class Plan:
     def once(self, kernel: Kernel, /, **arguments: Any) -> None:
         """Append a kernel without a parallel axis."""
         self.launch(kernel, arguments, Extent(fixed=1))
-
-
 
 
 @dataclass(frozen=True)

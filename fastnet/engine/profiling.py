@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnet.engine.plan import Buffer, Launch, Product, Slot
+from fastnet.engine.variable import Variable
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _operations(launch: Launch, rows: float) -> float:
     return launch.extent.per_row * rows + launch.extent.fixed
 
 
-def _bytes(operand: object, rows: float) -> float:
+def _bytes(operand: Buffer | Variable | Slot, rows: float) -> float:
     if isinstance(operand, Buffer):
         return operand.size(1) * (rows if operand.per_row else 1)
     return 8 if isinstance(operand, Slot) else operand.array.nbytes

@@ -99,7 +99,7 @@ class Trainer:
     def lease(self, mode: str, rows: int, x: Source, y: Source | None = None) -> Iterator[Ready]:
         """A plan for batches of ``rows`` that no other thread uses meanwhile."""
         layers = self.network.layers_to_run
-        key = (mode, rows, x.signature, y and y.signature, tuple(layer.trainable for layer in layers))
+        key = (mode, rows, x.signature, None if y is None else y.signature, tuple(layer.trainable for layer in layers))
         free = self.ready.setdefault(key, [])
         try:
             ready = free.pop()
@@ -124,15 +124,17 @@ class Trainer:
         if mode == "train":
             optimizer = network.optimizer
             optimizer.build([v for layer in layers for v in layer.trainable_weights])
-        low = lower(layers, mode, rows, x.signature, y and y.signature, loss, metrics, optimizer)
+        low = lower(layers, mode, rows, x.signature, None if y is None else y.signature, loss, metrics, optimizer)
         return Ready(low, rows, reuse)
 
-    def train_epoch(self, ready: Ready, total: int, batch: int, order: np.ndarray | None, each: Callable, one_step: bool):
-        """One pass over the data; ``each(steps, logs)`` is called between chunks, after each step where ``one_step``."""
+    def train_epoch(
+        self, ready: Ready, total: int, batch: int, order: np.ndarray | None, each: Callable, one_step: bool
+    ):
+        """One pass over the data; ``each(steps, logs)`` is called between chunks, or steps where ``one_step``."""
         ready.reset()
         self._prepare(ready, order)
         first = steps = 0
-        while first < total:
+        while first < total and not self.network.stop_training:
             self.snapshot.consider(self.variables(), self.network.optimizer.iterations, first)
             most = 1 if one_step else -(-(total - first) // batch)
             done, status = self._run(ready, first, total, batch, most)
@@ -170,7 +172,9 @@ class Trainer:
             raise report(self, ready, 0, rows, rows, None)
         return ready.logs()
 
-    def run_all(self, ready: Ready, total: int, batch: int, each: Callable | None = None, one_step: bool = False) -> None:
+    def run_all(
+        self, ready: Ready, total: int, batch: int, each: Callable | None = None, one_step: bool = False
+    ) -> None:
         """Evaluate or predict every row."""
         first = steps = 0
         while first < total:

@@ -65,7 +65,9 @@ class Variable:
         """
         value = np.asarray(value)
         if value.shape != self.shape:
-            raise ValueError(f"The weight {self.name!r} has shape {self.shape}; received a value of shape {value.shape}.")
+            raise ValueError(
+                f"The weight {self.name!r} has shape {self.shape}; received a value of shape {value.shape}."
+            )
         self._array[...] = value
         self.assignments += 1
 

@@ -125,7 +125,8 @@ def assign_all(variables: list[Variable], values: list[Any], owner: str) -> None
     values = [np.asarray(v) for v in values]
     if len(values) != len(variables):
         raise ValueError(
-            f"{owner} has {len(variables)} weights ({', '.join(v.name for v in variables)}); received {len(values)} arrays."
+            f"{owner} has {len(variables)} weights ({', '.join(v.name for v in variables)}); "
+            f"received {len(values)} arrays."
         )
     for place, (variable, value) in enumerate(zip(variables, values, strict=True)):
         if value.shape != variable.shape:

@@ -79,7 +79,8 @@ class Dense(Layer):
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel = self.bias = None
+        self.kernel: Any = None
+        self.bias: Any = None
 
     def compute_output_shape(self, input_shape):
         if not input_shape:
@@ -202,5 +203,3 @@ class Softmax(Layer):
 
     def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
         return self.activation.backward(plan, dy, x, y)
-
-

@@ -57,7 +57,8 @@ class BatchNormalization(Layer):
         self.gamma_initializer = initializers.get(gamma_initializer)
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
-        self.gamma = self.beta = None
+        self.gamma: Any = None
+        self.beta: Any = None
 
     def compute_output_shape(self, input_shape):
         if not input_shape or self.axis not in (-1, len(input_shape)):
@@ -67,7 +68,8 @@ class BatchNormalization(Layer):
             )
         if self.built and input_shape[-1] != self.moving_mean.shape[0]:
             raise ValueError(
-                f"Layer {self.name!r} (BatchNormalization) was built for {self.moving_mean.shape[0]} channels; received "
+                f"Layer {self.name!r} (BatchNormalization) was built for {self.moving_mean.shape[0]} channels; "
+                "received "
                 f"samples of shape {input_shape}."
             )
         return input_shape

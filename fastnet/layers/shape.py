@@ -46,14 +46,17 @@ class Reshape(Layer):
         sizes = (target_shape,) if isinstance(target_shape, int) else tuple(target_shape)
         if sum(size == -1 for size in sizes) > 1:
             raise ValueError(f"{owner}: at most one size may be -1, received {target_shape!r}.")
-        self.target_shape = tuple(s if s == -1 else check_positive(s, "every size of target_shape", owner) for s in sizes)
+        self.target_shape = tuple(
+            s if s == -1 else check_positive(s, "every size of target_shape", owner) for s in sizes
+        )
 
     def compute_output_shape(self, input_shape):
         count, known = math.prod(input_shape), math.prod(s for s in self.target_shape if s != -1)
         fits = count % known == 0 if -1 in self.target_shape else count == known
         if not fits:
             raise ValueError(
-                f"Layer {self.name!r} (Reshape) cannot give samples of shape {input_shape} ({count} elements) the shape "
+                f"Layer {self.name!r} (Reshape) cannot give samples of shape {input_shape} ({count} elements) the "
+                "shape "
                 f"{self.target_shape}."
             )
         return tuple(count // known if s == -1 else s for s in self.target_shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -40,13 +40,14 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True) -> None:
     names = [f"{layer.name}/{v.name}" for layer in model.layers for v in layer.weights]
     arrays = {f"{i:04d}": v.array for i, v in enumerate(v for layer in model.layers for v in layer.weights)}
     about = np.frombuffer(json.dumps({"format": _FORMAT, "names": names}).encode(), np.uint8)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # Not tempfile: its files can be read by their owner alone, and so could the weights.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             np.savez(file, about=about, **arrays)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -60,7 +61,7 @@ def load_weights(model: Any, filepath: Any) -> None:
     path = Path(filepath)
     names, arrays = _read(path)
     if not model.built:
-        raise WeightsFileError(f"The model {model.name!r} is not built yet, so {path} cannot be matched; build it first.")
+        raise WeightsFileError(f"The model {model.name!r} is not built yet: build it, then load {path}.")
     variables = [v for layer in model.layers for v in layer.weights]
     shapes = [v.shape for v in variables]
     if [a.shape for a in arrays] != shapes:
@@ -75,7 +76,7 @@ def _read(path: Path) -> tuple[list[str], list[np.ndarray]]:
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(bytes(file["about"]).decode())
             if about.get("format") != _FORMAT:
-                raise WeightsFileError(f"{path} has the format {about.get('format')!r}; this version reads {_FORMAT!r}.")
+                raise WeightsFileError(f"{path} has the format {about.get('format')!r}, not {_FORMAT!r}.")
             arrays = [file[f"{i:04d}"] for i in range(len(about["names"]))]
             if any(a.dtype.kind != "f" for a in arrays):
                 raise WeightsFileError(f"{path} holds arrays that are no weights.")

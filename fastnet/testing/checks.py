@@ -40,9 +40,9 @@ _MANY = (997, 307)  # for threads: enough work to be shared, and sizes that divi
 def check_activation(activation: Any, domain: tuple[float, float] = (-4.0, 4.0)) -> Report:
     """Prove an activation: its kernels run as in a model, forward and backward.
 
-    The gradient agrees with central differences in float64 away from kinks; the float64 kernel computes what the function says
-    when Python runs it; NaN stays NaN; float32 and float64 treat infinities alike; float32 kernels hold no double
-    instruction; 1 and 2 threads give the same bits. The speed is reported, not judged.
+    The gradient agrees with central differences in float64 away from kinks; the float64 kernel computes what the
+    function says when Python runs it; NaN stays NaN; float32 and float64 treat infinities alike; float32 kernels
+    hold no double instruction; 1 and 2 threads give the same bits. The speed is reported, not judged.
 
     Args:
         activation: a name, or one of `fastnet.activations`, or a row of the registry.
@@ -95,8 +95,8 @@ def _check_special_numbers(report: Report, activation: Any) -> None:
     y, dx = activate(activation, special, np.full_like(special, np.nan))
     if not np.isnan(y[0, 0]) or not np.isnan(dx).all():
         raise AssertionError(
-            f"{report.name}: NaN becomes {y[0, 0] if not np.isnan(y[0, 0]) else dx[0]}. Write a conditional in which NaN "
-            "falls through, such as `0 if x < 0 else x`."
+            f"{report.name}: NaN becomes {y[0, 0] if not np.isnan(y[0, 0]) else dx[0]}. Write a conditional in which "
+            "NaN falls through, such as `0 if x < 0 else x`."
         )
     y32 = activate(activation, special.astype("f"), special.astype("f"))[0]
     if kind(y[0]) != kind(y32[0]):

@@ -18,6 +18,7 @@ from fastnet._kernels.templates import elementwise
 from fastnet.engine.cpu import Bound
 from fastnet.engine.plan import Buffer, Extent, Plan
 from fastnet.engine.threads import get_num_threads, set_num_threads
+from fastnet.engine.variable import Variable
 
 SEED = 12345
 H = 1e-4  # step of differences: their error is 1e-12 (rounding) for values near 1, and H⁴ f⁗′ / 30
@@ -26,7 +27,8 @@ SMOOTH = 3e-6  # differences of second and fourth order are this close, H² f‴
 # Arithmetic, comparisons and widening; narrowing is how a float64 parameter becomes a float32 constant, and a move or
 # a shuffle of 64 bits says nothing about what they hold.
 _DOUBLE = {
-    "x86": r"\bv?(?:(?:add|sub|mul|div|sqrt|max|min|round|rndscale|u?comi|cmp\w*?|fn?m(?:add|sub)\d*)[sp]d|cvt\w+2[sp]d)\b",
+    "x86": r"\bv?(?:(?:add|sub|mul|div|sqrt|max|min|round|rndscale|u?comi|cmp\w*?|fn?m(?:add|sub)\d*)[sp]d"
+    r"|cvt\w+2[sp]d)\b",
     "arm": r"\bf(?:add|sub|mul|div|sqrt|maxn?m?|minn?m?|n?madd|n?msub|ml[as]|cmp\w*|rint\w)\b[^\n]*(?:\bd\d|\.2d)"
     r"|\bfcvtl2?\b|\bfcvt\s+d\d|\b[su]cvtf\s+(?:d\d|v\d+\.2d)",
 }
@@ -37,6 +39,7 @@ class Run:
 
     def __init__(self, plan: Plan, rows: int, buffers: Sequence[Buffer], rate: float = 0.0):
         self.plan, self.rows = plan, rows
+        self.states: list[Variable] = []  # of an optimizer
         self.bound = Bound(plan, rows, buffers, reuse=False)
         self.bound.step[abi.SEED] = SEED
         self.bound.step[abi.TRAINING] = plan.training
@@ -81,7 +84,7 @@ class Report:
         return "\n".join([self.name, *(f"  {what:<{width}}  {result}" for what, result in self.lines)])
 
 
-def slope(stencil: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def slope(stencil: Sequence[np.ndarray] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The derivative from values at x - 2H … x + 2H, and where these show no kink."""
     a, b, c, d, e = stencil
     fourth, second = (a - 8 * b + 8 * d - e) / (12 * H), (d - b) / (2 * H)
@@ -90,7 +93,7 @@ def slope(stencil: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return fourth, (np.abs(left - right) <= 1e-4 * scale) & (np.abs(fourth - second) <= SMOOTH * scale)
 
 
-def compare_gradient(report: Report, what: str, got: np.ndarray, stencil: Sequence[np.ndarray]) -> None:
+def compare_gradient(report: Report, what: str, got: np.ndarray, stencil: Sequence[np.ndarray] | np.ndarray) -> None:
     """A gradient against differences, away from kinks.
 
     Raises:
@@ -186,7 +189,7 @@ def float32_kept(report: Report, plan: Plan) -> None:
         found = double_instructions(compiler.assembly(kernel.source()), family)
         if found:
             raise AssertionError(
-                f"{report.name}: the float32 kernel {kernel.label} computes in double precision ({', '.join(found[:3])})."
+                f"{report.name}: the float32 kernel {kernel.label} computes in double: {', '.join(found[:3])}."
             )
     report.add("float32", f"no double instruction in {len(kernels)} kernel{'s' * (len(kernels) != 1)}")
 

@@ -2,14 +2,15 @@
 from numba import njit
 
 from fastnet._kernels.compile import FLAGS
+from fastnet._kernels.cpu import emit
 from fastnet._kernels.cpu import gemm as G
 from fastnet._kernels.cpu import tile as T
 
 define, tile, copy_a, copy_b, transpose, move = T.make(DTYPE)
-SIZE = T.SIZES[DTYPE]
-LANES = T.target().lanes(DTYPE)
-ROWS, NARROW = T.target().rows, T.target().rows_narrow
-MASKS = T.target().masks
+SIZE = emit.SIZES[DTYPE]
+LANES = emit.target().lanes(DTYPE)
+ROWS, NARROW = emit.target().rows, emit.target().rows_narrow
+MASKS = emit.target().masks
 PANEL = T.VECTORS * LANES
 UNIT = 16 // SIZE
 GROUP = G.GROUP // SIZE

@@ -8,183 +8,24 @@ slower). Every sum runs over k in order, from zero; so the size of the tile neve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastnet._kernels import compile as compiler
+from fastnet._kernels.cpu.emit import I32, I64, PTR, SIZES, Emitter
 
-I64 = ir.IntType(64)
-I32 = ir.IntType(32)
-PTR = ir.PointerType()
 VECTORS = 2  # of a panel of B
-UNROLL = 2  # steps of k
+UNROLL = 2  # steps of k; 4 is no faster, and compiles for longer
+AHEAD = 6  # rows that copying a panel asks for in advance
 ADD, RELU = 1, 2  # flags of a tile
-SIZES = {"float32": 4, "float64": 8}
 TILE = "piipiipiipi"  # arguments of a tile: p an address, i an integer
 TILE_TYPES = [PTR if kind == "p" else I64 for kind in TILE]
-AHEAD = 6  # rows that copying a panel asks for in advance
-PREFETCH = 0  # rows of B ahead
 
 
-@dataclass(frozen=True)
-class Target:
-    """What decides the tile: vector width in bytes, rows that fit the registers, whether masked access is one
-    instruction."""
+class Tiles(Emitter):
+    """The tile and the copies into panels."""
 
-    width: int
-    rows: int
-    masks: bool
-    stores: bool  # whether a masked store is fast
-    rows_narrow: int = 12  # where one vector spans C: more rows, to keep as many sums in flight
-
-    def lanes(self, dtype: str) -> int:
-        return self.width // SIZES[dtype]
-
-
-@lru_cache(maxsize=1)
-def target() -> Target:
-    """The tile of the processor kernels are compiled for, found by compiling 16 multiply-adds and reading the result:
-    a processor's name does not tell its features, and a list of names would be out of date with the next one."""
-    import llvmlite.binding as llvm
-
-    module = llvm.parse_assembly(
-        "declare <16 x float> @llvm.fmuladd.v16f32(<16 x float>, <16 x float>, <16 x float>)\n"
-        "define <16 x float> @f(<16 x float> %a, <16 x float> %b, <16 x float> %c) {\n"
-        "  %r = call <16 x float> @llvm.fmuladd.v16f32(<16 x float> %a, <16 x float> %b, <16 x float> %c)\n"
-        "  ret <16 x float> %r\n}\n"
-    )
-    machine = compiler.target_machine()
-    text = machine.emit_assembly(module)
-    if "zmm" in text:
-        return Target(64, 14, True, True, 14)
-    if "ymm" in text:
-        return Target(32, 6, True, False)
-    if machine.triple.startswith(("aarch64", "arm64")):
-        return Target(16, 12, False, False)
-    return Target(16, 6, False, False)
-
-
-class Emitter:
-    """LLVM functions of one dtype for one target, each made once in the module of a builder."""
-
-    def __init__(self, module: ir.Module, dtype: str):
-        self.module, self.dtype, self.size = module, dtype, SIZES[dtype]
-        self.target = target()
-        self.lanes = self.target.lanes(dtype)
-        self.scalar = ir.FloatType() if dtype == "float32" else ir.DoubleType()
-        self.vector = ir.VectorType(self.scalar, self.lanes)
-        self.suffix = f"v{self.lanes}f{8 * self.size}"
-
-    def declare(self, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
-        return cgutils.get_or_insert_function(self.module, ir.FunctionType(result, arguments), name)
-
-    def define(self, name: str, result: ir.Type, arguments: list[ir.Type]) -> tuple[ir.Function, bool]:
-        """A private function of this module, and whether its body is still to be written."""
-        name = f"gemm_{self.dtype}_{name}"
-        if name in self.module.globals:
-            return self.module.globals[name], False
-        function = ir.Function(self.module, ir.FunctionType(result, arguments), name)
-        function.linkage = "internal"
-        function.attributes.add("noinline")
-        function.attributes.add("nounwind")
-        return function, True
-
-    def at(self, b: ir.IRBuilder, pointer: ir.Value, offset: ir.Value | int) -> ir.Value:
-        """The address ``offset`` bytes behind a pointer."""
-        offset = I64(offset) if isinstance(offset, int) else offset
-        return b.gep(pointer, [offset], source_etype=ir.IntType(8))
-
-    def load(self, b: ir.IRBuilder, pointer: ir.Value, mask: ir.Value | None = None) -> ir.Value:
-        if mask is None:
-            return b.load(pointer, align=self.size, typ=self.vector)
-        return b.call(self._masked("load"), [pointer, mask])
-
-    def store(self, b: ir.IRBuilder, value: ir.Value, pointer: ir.Value, mask: ir.Value | None = None) -> None:
-        if mask is None:
-            b.store(value, pointer, align=self.size)
-        else:
-            b.call(self._masked("store"), [value, pointer, mask])
-
-    def mask(self, b: ir.IRBuilder, valid: ir.Value) -> ir.Value:
-        """The first ``valid`` lanes."""
-        lanes = ir.Constant(ir.VectorType(I32, self.lanes), list(range(self.lanes)))
-        return b.icmp_signed("<", lanes, self.splat(b, b.trunc(valid, I32)))
-
-    def splat(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
-        vector = ir.VectorType(value.type, self.lanes)
-        one = b.insert_element(ir.Constant(vector, ir.Undefined), value, I32(0))
-        return b.shuffle_vector(
-            one, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
-        )
-
-    def _masked(self, what: str) -> ir.Function:
-        """A masked load or store. Its own function: where no instruction does it, LLVM writes a branch for each lane,
-        and that once for each access of each tile."""
-        bits = ir.VectorType(ir.IntType(1), self.lanes)
-        arguments = [PTR, bits] if what == "load" else [self.vector, PTR, bits]
-        result = self.vector if what == "load" else ir.VoidType()
-        function, new = self.define(f"masked_{what}", result, arguments)
-        if not new:
-            return function
-        if self.target.masks:
-            function.attributes.discard("noinline")
-            function.attributes.add("alwaysinline")
-        b = ir.IRBuilder(function.append_basic_block())
-        name = f"llvm.masked.{what}.{self.suffix}.p0"
-        if what == "load":
-            zeros = ir.Constant(self.vector, [0.0] * self.lanes)
-            read = self.declare(name, self.vector, [PTR, I32, bits, self.vector])
-            b.ret(b.call(read, [function.args[0], I32(self.size), function.args[1], zeros]))
-        else:
-            write = self.declare(name, ir.VoidType(), [self.vector, PTR, I32, bits])
-            b.call(write, [function.args[0], function.args[1], I32(self.size), function.args[2]])
-            b.ret_void()
-        return function
-
-    def loop(self, b: ir.IRBuilder, count: ir.Value, values: list[ir.Value], body) -> list[ir.Value]:
-        """``for _ in range(count): values = body(values)``; the values behind it."""
-        before = b.block
-        head, inside, behind = (b.append_basic_block(name) for name in ("head", "body", "behind"))
-        b.branch(head)
-        b.position_at_end(head)
-        left = b.phi(I64)
-        left.add_incoming(count, before)
-        carried = []
-        for value in values:
-            phi = b.phi(value.type)
-            phi.add_incoming(value, before)
-            carried.append(phi)
-        b.cbranch(b.icmp_signed(">", left, I64(0)), inside, behind)
-        b.position_at_end(inside)
-        for phi, value in zip(carried, body(carried), strict=True):
-            phi.add_incoming(value, b.block)
-        left.add_incoming(b.sub(left, I64(1)), b.block)
-        b.branch(head)
-        b.position_at_end(behind)
-        return carried
-
-    def when(self, b: ir.IRBuilder, condition: ir.Value, values: list[ir.Value], body) -> list[ir.Value]:
-        """``if condition: values = body(values)``."""
-        before = b.block
-        inside, behind = b.append_basic_block("then"), b.append_basic_block("behind")
-        b.cbranch(condition, inside, behind)
-        b.position_at_end(inside)
-        changed = body(values)
-        end = b.block
-        b.branch(behind)
-        b.position_at_end(behind)
-        merged = []
-        for old, new in zip(values, changed, strict=True):
-            phi = b.phi(old.type)
-            phi.add_incoming(old, before)
-            phi.add_incoming(new, end)
-            merged.append(phi)
-        return merged
+    prefix = "gemm"
 
     def tile(self, rows: int, vectors: int, masked: bool) -> ir.Function:
         """C[rows, vectors * lanes] (+)= A @ B over one K-block; then bias and ReLU where asked.
@@ -231,7 +72,7 @@ class Emitter:
         """The first ``valid`` lanes of each vector, in halves: whole, then 4, 2 and 1 of 8 lanes. A masked store of
         AVX2 takes 12 cycles on AMD's processors (uops.info), and elsewhere becomes a branch for each lane."""
         lanes = self.lanes
-        offset, left = I64(0), valid
+        offset = I64(0)
         while lanes:
             part = ir.Constant(ir.VectorType(I32, lanes), list(range(lanes)))
             rest = [min(lanes + i, self.lanes - 1) for i in range(self.lanes)]
@@ -243,7 +84,7 @@ class Emitter:
                     self.store(b, b.shuffle_vector(value, value, part), self.at(b, place, offset))
                 return [b.add(offset, I64(lanes * self.size)), *(b.shuffle_vector(v, v, rest) for v in values)]
 
-            wanted = b.icmp_signed("!=", b.and_(left, I64(lanes)), I64(0))
+            wanted = b.icmp_signed("!=", b.and_(valid, I64(lanes)), I64(0))
             offset, *values = self.when(b, wanted, [offset, *values], piece)
             lanes //= 2
 
@@ -294,15 +135,12 @@ class Emitter:
         bases = [a]
         for row in range(3, rows, 3):
             bases.append(self.at(b, a, b.mul(a_row, I64(row))))
-        offsets = I64(0), a_row, self._hidden(b, b.shl(a_row, I64(1)))
+        offsets = I64(0), a_row, self.hidden(b, b.shl(a_row, I64(1)))
 
         def step(values):
             bases, row, sums = values[: len(bases_at)], values[len(bases_at)], values[len(bases_at) + 1 :]
-            bases = [self._hidden(b, base) for base in bases]
+            bases = [self.hidden(b, base) for base in bases]
             right = [self.load(b, self.at(b, row, v * self.target.width), masks[v]) for v in range(vectors)]
-            if PREFETCH:
-                pf = self.declare("llvm.prefetch.p0", ir.VoidType(), [PTR, I32, I32, I32])
-                b.call(pf, [self.at(b, row, b.mul(b_step, I64(PREFETCH))), I32(0), I32(3), I32(1)])
             out = []
             for r in range(rows):
                 place = self.at(b, bases[r // 3], offsets[r % 3]) if r % 3 else bases[r // 3]
@@ -319,10 +157,6 @@ class Emitter:
         values = self.loop(b, b.sdiv(k, I64(UNROLL)), [*bases, b_row, *sums], steps)
         values = self.loop(b, b.srem(k, I64(UNROLL)), values, step)
         return values[len(bases) + 1 :]
-
-    def _hidden(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
-        """The value, from where LLVM does not look."""
-        return b.asm(ir.FunctionType(value.type, [value.type]), "", "=r,0", [value], False)
 
     def copy(self, width: int) -> ir.Function:
         """Rows into panels of ``width`` columns: row i of panel j gets what stands from column j * width on, filled
@@ -427,10 +261,10 @@ def _pointers(b: ir.IRBuilder, arguments, kinds: str):
 
 
 def make(dtype: str):
-    """The intrinsics of a dtype: ``tile, copy, transpose``. Addresses and byte distances are int64."""
+    """The intrinsics of a dtype. Addresses and byte distances are int64."""
 
     def copy_panels(context, b, arguments, panel):
-        emitter = Emitter(b.module, dtype)
+        emitter = Tiles(b.module, dtype)
         width = VECTORS * emitter.lanes if panel == "B" else emitter.target.rows
         b.call(emitter.copy(width), _pointers(b, arguments, "piiipii"))
         return context.get_dummy_value()
@@ -440,7 +274,7 @@ def make(dtype: str):
         """Run the tile of ``rows`` rows and ``vectors`` vectors; see `Emitter.tile`."""
 
         def generate(context, b, _signature, arguments):
-            b.call(Emitter(b.module, dtype).any_tile(whole=False), [*arguments[:3], *_pointers(b, arguments[3:], TILE)])
+            b.call(Tiles(b.module, dtype).any_tile(whole=False), [*arguments[:3], *_pointers(b, arguments[3:], TILE)])
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 14), generate
@@ -450,7 +284,7 @@ def make(dtype: str):
         """Write the tiles into this module; see `Emitter.any_tile`."""
 
         def generate(context, b, _signature, _arguments):
-            Emitter(b.module, dtype).any_tile(whole=True)
+            Tiles(b.module, dtype).any_tile(whole=True)
             return context.get_dummy_value()
 
         return types.void(), generate
@@ -470,7 +304,7 @@ def make(dtype: str):
         """See `Emitter.transpose`."""
 
         def generate(context, b, _signature, arguments):
-            b.call(Emitter(b.module, dtype).transpose(), _pointers(b, arguments, "pipii"))
+            b.call(Tiles(b.module, dtype).transpose(), _pointers(b, arguments, "pipii"))
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 5), generate
@@ -482,18 +316,12 @@ def make(dtype: str):
         def generate(_context, b, _signature, arguments):
             source, destination = _pointers(b, arguments, "pp")
             size = SIZES[dtype]
-            b.store(b.load(source, align=size, typ=Emitter(b.module, dtype).scalar), destination, align=size)
+            b.store(b.load(source, align=size, typ=Tiles(b.module, dtype).scalar), destination, align=size)
             return _context.get_dummy_value()
 
         return types.void(types.int64, types.int64), generate
 
     return define, tile, copy_a, copy_b, transpose, move
-
-
-@intrinsic
-def address(typing, pointer):
-    """The address a pointer holds."""
-    return types.int64(pointer), lambda _context, b, _, args: b.ptrtoint(args[0], I64)
 
 
 @intrinsic

@@ -12,12 +12,24 @@ How they are written:
   that NaN falls through.
 * Constants of ln 2 and pi / 2 are split so that the reduction is exact with a fused multiply-add and good without.
 
-==========  ========================  ========================  =====================================================
-function    float32, units in the     float64                   range
-            last place at most
-==========  ========================  ========================  =====================================================
-exp         see tests/test_elementary.py
-==========  ========================  ========================  =====================================================
+Largest error found, in units of the last place, and time of an element on one core (Zen 3, AVX2, 65,536 elements):
+
+========  =======  ======  =======  ======  ======================================================
+function  float32  ns      float64  ns      range
+========  =======  ======  =======  ======  ======================================================
+exp       1.1      0.40    1.0      1.4
+expm1     1.6      0.46    1.8      1.4
+log       1.0      0.76    1.1      2.2
+log1p     1.5      0.95    1.7      2.8
+tanh      1.4      0.78    1.3      2.5
+erf       1.3      1.0     1.2      4.4
+sin, cos  1.6      0.75    1.9      1.9     abs(x) <= 1e5 (float32), 1e6 (float64); NaN beyond
+pow       2, 13    3       1, 32    9       while abs(y log x) < 10; at the ends of the range
+========  =======  ======  =======  ======  ======================================================
+
+Loops that LLVM interleaves four times are up to a third faster (exp 0.33, tanh 0.58, erf 0.76 in float32): one
+chain of multiply-adds after the other fills the scheduler.  Long polynomials are split in even and odd powers for the
+same reason.
 """
 
 from fastnet._kernels.rules.elementary_float32 import (

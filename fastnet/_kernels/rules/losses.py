@@ -118,9 +118,7 @@ crossentropy = RowRule(
     probabilities_value,
 )
 
-losses.add(
-    Loss("mean_squared_error", mean_squared_error, mean_squared_error_gradient), "mse"
-)
+losses.add(Loss("mean_squared_error", mean_squared_error, mean_squared_error_gradient), "mse")
 losses.add(Loss("mean_absolute_error", mean_absolute_error, mean_absolute_error_gradient), "mae")
 losses.add(
     Loss(

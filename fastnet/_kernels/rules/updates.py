@@ -1,4 +1,4 @@
-"""Updates of one weight: w, g, states → w, states.  The numbers shared by a whole step are computed once, in float64."""
+"""Updates of one weight: w, g, states → w, states.  What a whole step shares is computed once, in float64."""
 
 import math
 
@@ -100,7 +100,9 @@ updates.add(
     )
 )
 updates.add(
-    Update("rmsprop_centered", rmsprop_centered, rmsprop_scalars, 4, ("velocity", "average_gradient"), parameters=_RMSPROP)
+    Update(
+        "rmsprop_centered", rmsprop_centered, rmsprop_scalars, 4, ("velocity", "average_gradient"), parameters=_RMSPROP
+    )
 )
 updates.add(
     Update(

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from fastnet._kernels.rules.random import philox
-from fastnet._kernels.templates.kinds import count, hi, integer, lo, read, read_float32, read_float64, write, write_int64
+from fastnet._kernels.templates.kinds import (
+    count,
+    hi,
+    integer,
+    lo,
+    read,
+    read_float32,
+    read_float64,
+    write,
+    write_int64,
+)
 
 
 def gather(address: count, stride: count, order: count, first: count, y: write, width: integer, lo: lo, hi: hi):
@@ -63,7 +73,9 @@ def permutation(order: write_int64, seed: integer, epoch: integer, n: integer):
     for i in range(n):
         order[i] = i
     for i in range(n - 1, 0, -1):
-        a, b, c, d = philox(uint32(i), uint32(i >> 32), uint32(epoch), uint32(epoch >> 32), uint32(seed), uint32(seed >> 32))
+        a, b, c, d = philox(
+            uint32(i), uint32(i >> 32), uint32(epoch), uint32(epoch >> 32), uint32(seed), uint32(seed >> 32)
+        )
         word = (uint64(a) << uint64(32)) | uint64(b)
         j = int64(word % uint64(i + 1))
         order[i], order[j] = order[j], order[i]

@@ -15,10 +15,11 @@ def dropout(
     for g in range(lo // 4, hi // 4):
         a, b, c, d = philox(uint32(g), uint32(g >> 32), step, lay, low, high)
         i = 4 * g
-        y[i] = 0.0 if a < limit else x[i] * scale
-        y[i + 1] = 0.0 if b < limit else x[i + 1] * scale
-        y[i + 2] = 0.0 if c < limit else x[i + 2] * scale
-        y[i + 3] = 0.0 if d < limit else x[i + 3] * scale
+        x0, x1, x2, x3 = x[i] * scale, x[i + 1] * scale, x[i + 2] * scale, x[i + 3] * scale
+        y[i] = 0.0 if a < limit else x0  # loads stand before the choices: a load in a branch is not vectorised
+        y[i + 1] = 0.0 if b < limit else x1
+        y[i + 2] = 0.0 if c < limit else x2
+        y[i + 3] = 0.0 if d < limit else x3
     g = hi // 4
     a, b, c, d = philox(uint32(g), uint32(g >> 32), step, lay, low, high)
     for i in range(4 * g, hi):

@@ -15,7 +15,9 @@ rows, lo, hi            of the call
 """
 
 read = write = update = reads = writes = updates = "buffer"
-read_int32 = read_float32 = read_float64 = write_int32 = write_int64 = update_int64 = write_float64 = update_float64 = "buffer"
+read_int32 = read_float32 = read_float64 = write_int32 = write_int64 = update_int64 = write_float64 = update_float64 = (
+    "buffer"
+)
 integer = real = reals = value = values = count = "number"  # each an argument of its own
 rows = lo = hi = "range"
 ACCESS = {"read": "r", "write": "w", "update": "rw"}

@@ -9,7 +9,7 @@ its vector form from 32 on.)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from fastnet._kernels.registry import RowRule
 from fastnet._kernels.templates.kinds import hi, integer, lo, read, read_int32, real, reals, rows, write
@@ -76,7 +76,7 @@ def _parameters(template: RowTemplate) -> list[str]:
     return [*parameters, "width: integer", *["inner: integer", "rows: rows"] * template.mean, "lo: lo", "hi: hi"]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _text(template: RowTemplate) -> str:
     out = [f"def {template.name}({', '.join(_parameters(template))}):", "    v, u = stack(64), stack(64)"]
     for p, row_pass in enumerate(template.rule.passes):

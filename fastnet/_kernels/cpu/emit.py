@@ -1,0 +1,177 @@
+"""Writing LLVM code: what every hand-written emitter needs, and the width of vectors on the processor compiled for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from llvmlite import ir
+from numba.core import cgutils
+
+from fastnet._kernels import compile as compiler
+
+I64 = ir.IntType(64)
+I32 = ir.IntType(32)
+PTR = ir.PointerType()
+SIZES = {"float32": 4, "float64": 8}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What decides the tile."""
+
+    width: int  # of a vector, in bytes
+    rows: int  # of A whose sums fit the registers
+    masks: bool  # a masked load is one instruction
+    stores: bool  # so is a masked store
+    rows_narrow: int = 12  # where one vector spans C: more rows, to keep as many sums in flight
+
+    def lanes(self, dtype: str) -> int:
+        return self.width // SIZES[dtype]
+
+
+@lru_cache(maxsize=1)
+def target() -> Target:
+    """The processor kernels are compiled for, found by compiling 16 multiply-adds and reading the result:
+    a processor's name does not tell its features, and a list of names would be out of date with the next one."""
+    import llvmlite.binding as llvm
+
+    module = llvm.parse_assembly(
+        "declare <16 x float> @llvm.fmuladd.v16f32(<16 x float>, <16 x float>, <16 x float>)\n"
+        "define <16 x float> @f(<16 x float> %a, <16 x float> %b, <16 x float> %c) {\n"
+        "  %r = call <16 x float> @llvm.fmuladd.v16f32(<16 x float> %a, <16 x float> %b, <16 x float> %c)\n"
+        "  ret <16 x float> %r\n}\n"
+    )
+    machine = compiler.target_machine()
+    text = machine.emit_assembly(module)
+    if "zmm" in text:
+        return Target(64, 14, True, True, 14)
+    if "ymm" in text:
+        return Target(32, 6, True, False)
+    if machine.triple.startswith(("aarch64", "arm64")):
+        return Target(16, 12, False, False)
+    return Target(16, 6, False, False)
+
+
+class Emitter:
+    """LLVM functions of one dtype for one target, each made once in the module of a builder."""
+
+    prefix = "fastnet"  # of their names
+
+    def __init__(self, module: ir.Module, dtype: str):
+        self.module, self.dtype, self.size = module, dtype, SIZES[dtype]
+        self.target = target()
+        self.lanes = self.target.lanes(dtype)
+        self.scalar = ir.FloatType() if dtype == "float32" else ir.DoubleType()
+        self.vector = ir.VectorType(self.scalar, self.lanes)
+        self.suffix = f"v{self.lanes}f{8 * self.size}"
+
+    def declare(self, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
+        return cgutils.get_or_insert_function(self.module, ir.FunctionType(result, arguments), name)
+
+    def define(self, name: str, result: ir.Type, arguments: list[ir.Type]) -> tuple[ir.Function, bool]:
+        """A private function of this module, and whether its body is still to be written."""
+        name = f"{self.prefix}_{self.dtype}_{name}"
+        if name in self.module.globals:
+            return self.module.globals[name], False
+        function = ir.Function(self.module, ir.FunctionType(result, arguments), name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        function.attributes.add("nounwind")
+        return function, True
+
+    def at(self, b: ir.IRBuilder, pointer: ir.Value, offset: ir.Value | int) -> ir.Value:
+        """The address ``offset`` bytes behind a pointer."""
+        offset = I64(offset) if isinstance(offset, int) else offset
+        return b.gep(pointer, [offset], source_etype=ir.IntType(8))
+
+    def load(self, b: ir.IRBuilder, pointer: ir.Value, mask: ir.Value | None = None) -> ir.Value:
+        if mask is None:
+            return b.load(pointer, align=self.size, typ=self.vector)
+        return b.call(self._masked("load"), [pointer, mask])
+
+    def store(self, b: ir.IRBuilder, value: ir.Value, pointer: ir.Value, mask: ir.Value | None = None) -> None:
+        if mask is None:
+            b.store(value, pointer, align=self.size)
+        else:
+            b.call(self._masked("store"), [value, pointer, mask])
+
+    def mask(self, b: ir.IRBuilder, valid: ir.Value) -> ir.Value:
+        """The first ``valid`` lanes."""
+        lanes = ir.Constant(ir.VectorType(I32, self.lanes), list(range(self.lanes)))
+        return b.icmp_signed("<", lanes, self.splat(b, b.trunc(valid, I32)))
+
+    def splat(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
+        vector = ir.VectorType(value.type, self.lanes)
+        one = b.insert_element(ir.Constant(vector, ir.Undefined), value, I32(0))
+        return b.shuffle_vector(
+            one, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
+        )
+
+    def _masked(self, what: str) -> ir.Function:
+        """A masked load or store. Its own function: where no instruction does it, LLVM writes a branch for each lane,
+        and that once for each access of each tile."""
+        bits = ir.VectorType(ir.IntType(1), self.lanes)
+        arguments = [PTR, bits] if what == "load" else [self.vector, PTR, bits]
+        result = self.vector if what == "load" else ir.VoidType()
+        function, new = self.define(f"masked_{what}", result, arguments)
+        if not new:
+            return function
+        if self.target.masks:
+            function.attributes.discard("noinline")
+            function.attributes.add("alwaysinline")
+        b = ir.IRBuilder(function.append_basic_block())
+        name = f"llvm.masked.{what}.{self.suffix}.p0"
+        if what == "load":
+            zeros = ir.Constant(self.vector, [0.0] * self.lanes)
+            read = self.declare(name, self.vector, [PTR, I32, bits, self.vector])
+            b.ret(b.call(read, [function.args[0], I32(self.size), function.args[1], zeros]))
+        else:
+            write = self.declare(name, ir.VoidType(), [self.vector, PTR, I32, bits])
+            b.call(write, [function.args[0], function.args[1], I32(self.size), function.args[2]])
+            b.ret_void()
+        return function
+
+    def loop(self, b: ir.IRBuilder, count: ir.Value, values: list[ir.Value], body) -> list[ir.Value]:
+        """``for _ in range(count): values = body(values)``; the values behind it."""
+        before = b.block
+        head, inside, behind = (b.append_basic_block(name) for name in ("head", "body", "behind"))
+        b.branch(head)
+        b.position_at_end(head)
+        left = b.phi(I64)
+        left.add_incoming(count, before)
+        carried = []
+        for value in values:
+            phi = b.phi(value.type)
+            phi.add_incoming(value, before)
+            carried.append(phi)
+        b.cbranch(b.icmp_signed(">", left, I64(0)), inside, behind)
+        b.position_at_end(inside)
+        for phi, value in zip(carried, body(carried), strict=True):
+            phi.add_incoming(value, b.block)
+        left.add_incoming(b.sub(left, I64(1)), b.block)
+        b.branch(head)
+        b.position_at_end(behind)
+        return carried
+
+    def when(self, b: ir.IRBuilder, condition: ir.Value, values: list[ir.Value], body) -> list[ir.Value]:
+        """``if condition: values = body(values)``."""
+        before = b.block
+        inside, behind = b.append_basic_block("then"), b.append_basic_block("behind")
+        b.cbranch(condition, inside, behind)
+        b.position_at_end(inside)
+        changed = body(values)
+        end = b.block
+        b.branch(behind)
+        b.position_at_end(behind)
+        merged = []
+        for old, new in zip(values, changed, strict=True):
+            phi = b.phi(old.type)
+            phi.add_incoming(old, before)
+            phi.add_incoming(new, end)
+            merged.append(phi)
+        return merged
+
+    def hidden(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
+        """The value, from where LLVM does not look."""
+        return b.asm(ir.FunctionType(value.type, [value.type]), "", "=r,0", [value], False)

@@ -1,0 +1,177 @@
+"""What arrays may be: every real dtype and any layout, read where they lie."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import layers
+
+DTYPES = ["float16", "float32", "float64", "bool"] + [f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)]
+
+
+def passing(shape):
+    """A model that gives its input back."""
+    return fastnet.Sequential([layers.Input(shape), layers.Activation("linear")])
+
+
+def trained(x, y):
+    """Weights of a small network trained on these data, always from the same start."""
+    fastnet.utils.set_random_seed(0)
+    model = fastnet.Sequential([layers.Input(x.shape[1:]), layers.Flatten(), layers.Dense(7, "tanh"), layers.Dense(1)])
+    model.compile("adam", "mse")
+    model.fit(x, y, epochs=2, batch_size=8, verbose=0)
+    return model.get_weights()
+
+
+def same(a, b):
+    return all(np.array_equal(p, q) for p, q in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("order", [">", "<"])
+def test_every_dtype(dtype, order):
+    rng = np.random.default_rng(1)
+    dtype = np.dtype(dtype)
+    if dtype.kind == "f":
+        x = rng.normal(size=(13, 6)).astype(dtype)
+    elif dtype.kind == "b":
+        x = rng.random((13, 6)) < 0.5
+    else:
+        limits = np.iinfo(dtype)
+        x = rng.integers(limits.min, limits.max, (13, 6), dtype, endpoint=True)
+        x[0, :2] = limits.min, limits.max
+    given = x.astype(dtype.newbyteorder(order))
+    assert np.array_equal(passing((6,)).predict(given), x.astype(np.float32))
+    assert np.array_equal(passing((2,)).predict(given[::-2, ::3]), x[::-2, ::3].astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_half_precision_number(dtype):
+    x = np.arange(2**16, dtype=np.uint16).view(np.float16).reshape(-1, 64)
+    model = fastnet.Sequential([layers.Input((64,), dtype=dtype), layers.Activation("linear", dtype=dtype)])
+    with np.errstate(invalid="ignore"):
+        expected = x.astype(dtype)
+    result = model.predict(x)
+    nan = np.isnan(expected)
+    assert nan.any() and np.array_equal(np.isnan(result), nan)
+    bits = "uint32" if dtype == "float32" else "uint64"
+    assert np.array_equal(result.view(bits)[~nan], expected.view(bits)[~nan])  # -0 too
+    assert np.array_equal(model.predict(np.asfortranarray(x)).view(bits)[~nan], expected.view(bits)[~nan])
+
+
+def layouts():
+    base = np.random.default_rng(2).normal(size=(9, 6, 4, 5)).astype(np.float32)
+    spread = np.zeros((18, 12, 8, 10), np.float32)
+    spread[::2, 1::2, ::2, 1::2] = base
+    return {
+        "C": base,
+        "F": np.asfortranarray(base),
+        "every other": spread[::2, 1::2, ::2, 1::2],
+        "backwards": np.ascontiguousarray(base[::-1, ::-1, ::-1, ::-1])[::-1, ::-1, ::-1, ::-1],
+        "rows backwards": np.ascontiguousarray(base[::-1])[::-1],
+        "transposed": np.ascontiguousarray(base.transpose(3, 1, 0, 2)).transpose(2, 1, 3, 0),
+        "read-only": np.frombuffer(base.tobytes(), np.float32).reshape(base.shape),
+        "unaligned": np.frombuffer(b"." + base.tobytes(), np.uint8)[1:].view(np.float32).reshape(base.shape),
+        "list": base.tolist(),
+    }
+
+
+@pytest.mark.parametrize("layout", layouts())
+def test_any_layout_trains_and_predicts_alike(layout):
+    base, x = layouts()["C"], layouts()[layout]
+    assert np.array_equal(passing((6, 4, 5)).predict(x), base)
+    y = base.sum((1, 2, 3))
+    spread = np.zeros(27, np.float64)
+    spread[::3] = y
+    x = np.asarray(x, np.float32) if layout == "list" else x
+    assert same(trained(x, spread[::3]), trained(base, y.astype(np.float64)))
+
+
+def test_a_broadcast_array():
+    row = np.arange(5, dtype=np.float32)
+    assert np.array_equal(passing((5,)).predict(np.broadcast_to(row, (7, 5))), np.tile(row, (7, 1)))
+    column = np.arange(7, dtype=np.float32)[:, None]
+    assert np.array_equal(passing((5,)).predict(np.broadcast_to(column, (7, 5))), np.tile(column, (1, 5)))
+
+
+def test_targets_of_any_integer_dtype_train_alike():
+    x, y = np.random.default_rng(3).normal(size=(30, 4)), np.arange(30) % 3
+
+    def train(y):
+        fastnet.utils.set_random_seed(0)
+        model = fastnet.Sequential([layers.Input((4,)), layers.Dense(3, "softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        model.fit(x, y, verbose=0)
+        return model.get_weights()
+
+    expected = train(y)
+    for dtype in [*DTYPES[:3], *DTYPES[4:]]:
+        assert same(train(y.astype(dtype)), expected), dtype
+    assert same(train(y[:, None]), expected) and same(train(y.tolist()), expected)
+
+
+MEMORY = """
+import sys
+import numpy as np, fastnet
+from fastnet import layers
+
+def peak():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+
+def model():
+    m = fastnet.Sequential([layers.Input((1000,)), layers.Rescaling(1 / 255), layers.Dense(4)])
+    m.compile("sgd", "mse")
+    return m
+
+{make}
+m = model()
+m.fit(x[:64], y[:64], verbose=0)  # compiles, and wakes every thread
+m.predict(x[:64], verbose=0)
+before = peak()
+{work}
+print(peak() - before)
+"""
+
+
+def grown(make, work):
+    if not os.path.exists("/proc/self/status"):
+        pytest.skip("reads Linux's account of memory")
+    program = MEMORY.format(make=make, work=work)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+def test_a_dataset_of_bytes_stays_bytes():
+    make = "x = np.random.default_rng(0).integers(0, 256, (100_000, 1000), np.uint8); y = np.zeros((100_000, 4))"
+    work = "m.fit(x, y, batch_size=1000, epochs=1, verbose=0); m.fit(x[::2], y[::2], batch_size=1000, verbose=0)"
+    # As float32 it would be 400 MB, a copy as bytes 100 MB.
+    assert grown(make, work) < 30e6
+
+
+def test_a_memory_map_is_not_read_whole(tmp_path):
+    path = tmp_path / "big.bin"
+    with open(path, "wb") as file:
+        file.truncate(2**40)  # sparse: a terabyte of zeros on no disk
+    make = (
+        f"x = np.memmap({str(path)!r}, np.uint8, 'r', shape=(10**9, 1000)); "
+        "y = np.broadcast_to(np.float32(1), (10**9, 4))"
+    )
+    work = (
+        "m.train_on_batch(x[500_000_000:500_000_100], y[:100]); "
+        "assert m.predict(x[::10**6], verbose=0).shape == (1000, 4); "
+        "m.fit(x[-1000:], y[-1000:], verbose=0); m.fit(x[::10**6], y[::10**6], validation_split=0.5, verbose=0)"
+    )
+    assert grown(make, work) < 60e6  # what is read of the map counts too: 4 MB and read-ahead
+
+
+def test_mapped_data_train_like_arrays(tmp_path):
+    base = layouts()["C"]
+    y = base.sum((1, 2, 3))
+    np.save(tmp_path / "x.npy", base)
+    assert same(trained(np.load(tmp_path / "x.npy", mmap_mode="r"), y), trained(base, y))

@@ -1,0 +1,262 @@
+"""NaN and infinity: seen at the step, named, and the last good weights kept."""
+
+import re
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import NonFiniteError, layers
+
+BATCH = 4
+
+
+def data(n=40):
+    rng = np.random.default_rng(5)
+    return rng.normal(size=(n, 3)).astype(np.float32), rng.normal(size=(n, 2)).astype(np.float32)
+
+
+def network(optimizer="adam", normalized=True):
+    fastnet.utils.set_random_seed(11)
+    middle = [layers.BatchNormalization()] if normalized else []
+    model = fastnet.Sequential(
+        [
+            layers.Input((3,)),
+            layers.Dense(6, name="first"),
+            *middle,
+            layers.Activation("relu"),
+            layers.Dense(2, name="last"),
+        ]
+    )
+    model.compile(optimizer, "mse", metrics=["mae"])
+    return model
+
+
+def stopped_after(steps, *arguments, epochs=1, **more):
+    """Weights of the same training on good data, stopped by a callback after so many steps."""
+
+    class Stop(fastnet.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.optimizer.iterations == steps:
+                weights.extend(self.model.get_weights())
+
+    weights = []
+    model = network(**more)
+    if steps == 0:
+        return model.get_weights()
+    model.fit(*arguments, batch_size=BATCH, epochs=epochs, shuffle=False, verbose=0, callbacks=[Stop()])
+    return weights
+
+
+def same(a, b):
+    return len(a) == len(b) > 0 and all(np.array_equal(p, q) for p, q in zip(a, b))
+
+
+def is_usable(model):
+    assert np.isfinite(model.predict(data()[0])).all()
+    model.optimizer.learning_rate = 1e-3
+    history = model.fit(*data(), batch_size=BATCH, epochs=2, verbose=0)
+    return np.isfinite(history.history["loss"]).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("row", [0, 5, 22, 39])
+@pytest.mark.parametrize("hooks", [False, True])
+def test_data(value, row, hooks):
+    x, y = data()
+    bad = x.copy()
+    bad[row, 1] = value
+    callbacks = [fastnet.callbacks.Callback()]
+    if hooks:
+        callbacks[0].on_train_batch_end = lambda batch, logs=None: None
+    model = network()
+    step = row // BATCH
+    with pytest.raises(NonFiniteError, match=rf"(?s)^Step {step + 1}: .*row {row} of x holds NaN or infinity"):
+        model.fit(bad, y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=callbacks)
+    # All weights: BatchNormalization's moving averages are among them.
+    assert same(model.get_weights(), stopped_after(step, x, y))
+    assert model.optimizer.iterations == step
+    assert is_usable(model)
+
+
+def test_data_of_a_shuffled_epoch():
+    x, y = data()
+    x[17] = np.nan
+    model = network()
+    with pytest.raises(NonFiniteError, match="row 17 of x"):
+        model.fit(x, y, batch_size=BATCH, verbose=0)
+    assert is_usable(model)
+
+
+def test_data_in_a_later_epoch_goes_on_exactly_from_there():
+    # The bad row is made good again: training continues as if nothing had happened.
+    class Break(fastnet.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                bad[9, 0] = np.nan
+
+    x, y = data()
+    bad = x.copy()
+    model = network()
+    with pytest.raises(NonFiniteError, match="Step 23: .*row 9 of x"):
+        model.fit(bad, y, batch_size=BATCH, epochs=3, shuffle=False, verbose=0, callbacks=[Break()])
+    assert same(model.get_weights(), stopped_after(22, x, y, epochs=3))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_targets(value):
+    x, y = data()
+    bad = y.copy()
+    bad[13, 1] = value
+    model = network()
+    with pytest.raises(NonFiniteError, match="Step 4: .*row 13 of y holds NaN or infinity"):
+        model.fit(x, bad, batch_size=BATCH, shuffle=False, verbose=0)
+    assert same(model.get_weights(), stopped_after(3, x, y))
+    assert is_usable(model)
+
+
+def test_one_batch():
+    x, y = data()
+    model = network()
+    model.train_on_batch(x[:8], y[:8])
+    before, steps = model.get_weights(), model.optimizer.iterations
+    bad = x[8:16].copy()
+    bad[3, 2] = np.nan
+    with pytest.raises(NonFiniteError, match="Step 2: .*row 3 of x"):
+        model.train_on_batch(bad, y[8:16])
+    assert same(model.get_weights(), before) and model.optimizer.iterations == steps
+    # And goes on as a model that never met the batch.
+    other = network()
+    other.train_on_batch(x[:8], y[:8])
+    for m in (model, other):
+        m.train_on_batch(x[8:16], y[8:16])
+    assert same(model.get_weights(), other.get_weights())
+
+
+@pytest.mark.parametrize("trained_before", [False, True])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_were_set_so(trained_before, value):
+    x, y = data()
+    model = network()
+    if trained_before:
+        model.fit(x, y, batch_size=BATCH, verbose=0)
+    weights = model.get_weights()
+    weights[0][1, 2] = value
+    model.set_weights(weights)
+    steps = model.optimizer.iterations
+    with pytest.raises(NonFiniteError, match=f"Step {steps + 1}: first/kernel .*anew"):
+        model.fit(x, y, batch_size=BATCH, verbose=0)
+    # The user's numbers stay, bad as they are.
+    for now, then in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(now, then)
+    weights[0][1, 2] = 0
+    model.set_weights(weights)
+    assert is_usable(model)
+
+
+def test_a_layers_weight_set_so():
+    model = network()
+    model.fit(*data(), verbose=0)
+    model.get_layer("last").set_weights([np.full((6, 2), np.nan), np.zeros(2)])
+    with pytest.raises(NonFiniteError, match="last/kernel"):
+        model.train_on_batch(*data())
+    assert np.isnan(model.get_layer("last").get_weights()[0]).all()
+
+
+def test_a_result_that_overflows_names_its_layer():
+    model = network(normalized=False)
+    weights = model.get_weights()
+    weights[0][...], weights[1][...] = 3e38, 0
+    model.set_weights(weights)
+    with pytest.raises(NonFiniteError, match=r"Step 1: .*first layer whose result is not finite is 'first' \(Dense\)"):
+        model.fit(np.abs(data()[0]) + 2, data()[1], verbose=0)
+    assert same(model.get_weights(), weights)
+
+
+def test_a_loss_that_overflows():
+    model = network(normalized=False)
+    x, y = data()
+    before = model.get_weights()
+    with pytest.raises(NonFiniteError, match="Step 1: .*the loss itself overflowed"):
+        model.fit(x, y + np.float32(1e30), verbose=0)
+    assert same(model.get_weights(), before)
+
+
+def overflowing():
+    """A model whose weights leave float32's range after a few steps of an epoch."""
+    return network(optimizer=fastnet.optimizers.SGD(1e4), normalized=False)
+
+
+def test_a_gradient_that_overflows_in_fit():
+    x, y = data(400)
+    model = overflowing()
+    with pytest.raises(NonFiniteError, match="smaller learning rate|Step") as caught:
+        model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
+    step = int(re.match(r"Step (\d+):", str(caught.value))[1])
+    assert step == model.optimizer.iterations + 1 > 1
+    arguments = {"optimizer": fastnet.optimizers.SGD(1e4), "normalized": False}
+    good = network(**arguments)
+    for i in range(step - 1):
+        good.train_on_batch(x[i * BATCH : (i + 1) * BATCH], y[i * BATCH : (i + 1) * BATCH])
+    assert same(model.get_weights(), good.get_weights())
+    assert np.isfinite(np.concatenate([w.ravel() for w in model.get_weights()])).all()
+
+
+def test_a_weight_that_overflows_in_fit_is_found_at_its_step():
+    # A finite loss whose gradient is not: the update breaks the weights, and the next step's loss tells.
+    class Jump(fastnet.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            self.model.optimizer.learning_rate = 3e38 if batch == 6 else 0.01
+
+    x, y = data()
+    model = network(optimizer="sgd")
+    with pytest.raises(NonFiniteError, match="overflowed"):
+        model.fit(x, y * 100, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[Jump()])
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+    assert model.optimizer.iterations <= 6
+    model.optimizer.learning_rate = 0.01
+    assert is_usable(model)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_an_overflow_of_the_last_step_is_seen(steps):
+    x, y = data(BATCH * steps)
+    y *= np.float32(1e18)
+    model = network(optimizer=fastnet.optimizers.SGD(1e30), normalized=False)
+    with pytest.raises(NonFiniteError):
+        model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+    assert model.optimizer.iterations < steps
+
+
+def test_an_overflow_after_many_epochs_keeps_finite_weights_and_an_honest_step():
+    class Jump(fastnet.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 30:
+                self.model.optimizer.learning_rate = 1e38
+
+    model = network(optimizer="sgd")
+    x, y = data()
+    with pytest.raises(NonFiniteError) as caught:
+        model.fit(x, y, batch_size=BATCH, epochs=40, shuffle=False, verbose=0, callbacks=[Jump()])
+    told = re.search(r"The weights are those before (?:this )?step ?(\d*)", str(caught.value))
+    assert told
+    kept = model.optimizer.iterations
+    assert kept <= 310 and (not told[1] or int(told[1]) == kept + 1)
+    assert same(model.get_weights(), stopped_after(kept, x, y, epochs=40, optimizer="sgd"))
+
+
+def test_evaluation_tells_nan_and_goes_on():
+    x, y = data()
+    x[3] = np.nan
+    model = network()
+    before = model.get_weights()
+    assert np.isnan(model.evaluate(x, y, verbose=0)).all()
+    assert np.isnan(model.predict(x)[3]).all() and np.isfinite(np.delete(model.predict(x), 3, 0)).all()
+    assert same(model.get_weights(), before)
+
+
+def test_relu_keeps_nan():
+    x = np.array([[np.nan], [-1], [np.inf], [-np.inf], [2]], np.float32)
+    result = fastnet.Sequential([layers.Input((1,)), layers.ReLU()]).predict(x)
+    np.testing.assert_array_equal(result, [[np.nan], [0], [np.inf], [0], [2]])

@@ -1,0 +1,242 @@
+"""Weights in files: whole or not at all, and nothing is believed that a file says."""
+
+import io
+import json
+import os
+import pickle
+import stat
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import layers
+from fastnet.saving.weights import WeightsFileError
+
+
+def network(units=4, dtype=None):
+    return fastnet.Sequential(
+        [
+            layers.Input((3,), dtype=dtype),
+            layers.Dense(units, dtype=dtype),
+            layers.BatchNormalization(dtype=dtype),
+            layers.Dense(2, dtype=dtype),
+        ]
+    )
+
+
+def same(a, b):
+    return len(a) == len(b) and all(p.dtype == q.dtype and np.array_equal(p, q) for p, q in zip(a, b))
+
+
+def refuses(model, path, part):
+    """Loading fails with our error, and the model is as it was."""
+    before = model.get_weights()
+    with pytest.raises(WeightsFileError, match=part) as caught:
+        model.load_weights(path)
+    assert str(path) in str(caught.value)
+    assert same(model.get_weights(), before)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["w.weights.npz", "no-suffix", "a b ü.h5"])
+def test_round_trip(dtype, name, tmp_path):
+    model, other = network(dtype=dtype), network(dtype=dtype)
+    model.compile("adam", "mse")
+    model.fit(np.ones((8, 3)), np.zeros((8, 2)), verbose=0)
+    model.save_weights(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    other.load_weights(str(tmp_path / name))
+    assert same(model.get_weights(), other.get_weights())
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    assert np.array_equal(model.predict(x), other.predict(x))
+
+
+def test_special_values_come_back(tmp_path):
+    model = network()
+    weights = model.get_weights()
+    weights[0].ravel()[:5] = [-0.0, 1e-45, 3.4e38, np.inf, np.nan]
+    model.set_weights(weights)
+    model.save_weights(tmp_path / "w")
+    other = network()
+    other.load_weights(tmp_path / "w")
+    assert other.get_weights()[0].tobytes() == weights[0].tobytes()
+
+
+def test_the_file_is_plain_numpy(tmp_path):
+    model = network()
+    model.save_weights(tmp_path / "w.npz")
+    with np.load(tmp_path / "w.npz", allow_pickle=False) as file:
+        names = json.loads(bytes(file["about"]))["names"]
+        assert [name.split("/")[1] for name in names[:4]] == ["kernel", "bias", "gamma", "beta"]
+        assert np.array_equal(file["0000"], model.get_weights()[0])
+
+
+def test_what_is_there_is_kept_where_asked(tmp_path):
+    path = tmp_path / "w"
+    path.write_text("mine")
+    with pytest.raises(FileExistsError, match="overwrite"):
+        network().save_weights(path, overwrite=False)
+    assert path.read_text() == "mine"
+    network().save_weights(path)
+    network().load_weights(path)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    model, path = network(), tmp_path / "w"
+    model.save_weights(path)
+    old = path.read_bytes()
+
+    def fail(file, **arrays):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", fail)
+    with pytest.raises(OSError, match="No space"):
+        network().save_weights(path)
+    assert path.read_bytes() == old and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such permissions")
+def test_the_file_may_be_read_by_whom_the_user_lets(tmp_path):
+    umask = os.umask(0o022)
+    try:
+        network().save_weights(tmp_path / "w")
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "w").stat().st_mode) == 0o644
+
+
+def test_missing_folder_and_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        network().save_weights(tmp_path / "none" / "w")
+    with pytest.raises(FileNotFoundError):
+        network().load_weights(tmp_path / "none")
+
+
+def test_models_that_are_not_built(tmp_path):
+    deferred = fastnet.Sequential([layers.Dense(2)])
+    with pytest.raises(ValueError, match=r"no weights yet.*Input"):
+        deferred.save_weights(tmp_path / "w")
+    network().save_weights(tmp_path / "w")
+    refuses(deferred, tmp_path / "w", "not built")
+
+
+def test_weights_of_another_model(tmp_path):
+    network(5).save_weights(tmp_path / "w")
+    refuses(network(4), tmp_path / "w", r"another model.*kernel \(3, 5\).*kernel \(3, 4\)")
+    fastnet.Sequential([layers.Input((3,)), layers.Dense(4)]).save_weights(tmp_path / "few")
+    refuses(network(), tmp_path / "few", "another model")
+
+
+def test_every_truncation_is_refused(tmp_path):
+    model, path = network(), tmp_path / "w"
+    model.save_weights(path)
+    whole = path.read_bytes()
+    for length in [0, 1, 3, 4, 30, 100, *range(200, len(whole), 97), len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        refuses(model, path, "damaged")
+
+
+def test_every_flipped_byte_is_refused_or_harmless(tmp_path):
+    model, path = network(), tmp_path / "w"
+    model.save_weights(path)
+    whole, expected = path.read_bytes(), model.get_weights()
+    refused = 0
+    for place in range(0, len(whole), 5):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        path.write_bytes(damaged)
+        try:
+            model.load_weights(path)
+        except WeightsFileError:
+            refused += 1
+        assert same(model.get_weights(), expected), place  # a checksum stands over each array
+    assert refused > 100
+
+
+def archive(path, about, **arrays):
+    """A weights file with any contents."""
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in {"about": about, **arrays}.items():
+            buffer = io.BytesIO()
+            np.save(buffer, content, allow_pickle=True)
+            file.writestr(f"{name}.npy", buffer.getvalue())
+
+
+def described(**about):
+    return np.frombuffer(json.dumps({"format": "fastnet weights 1", **about}).encode(), np.uint8)
+
+
+class Harmful:
+    def __reduce__(self):
+        return os.mkdir, ("harm",)
+
+
+def test_foreign_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model, path = network(), tmp_path / "file"
+    path.write_text("just text")
+    refuses(model, path, "no file of fastnet weights")
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+    refuses(model, path, "no file of fastnet weights")
+    np.save(path.with_suffix(".npy"), np.ones(3))
+    refuses(model, path.with_suffix(".npy"), "no file of fastnet weights")
+    np.savez(path.with_suffix(".npz"), a=np.ones(3))
+    refuses(model, path.with_suffix(".npz"), "no file of fastnet weights")
+    (tmp_path / "folder").mkdir()
+    refuses(model, tmp_path / "folder", "no file of fastnet weights")
+
+
+def test_pickles_are_never_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model, path = network(), tmp_path / "file"
+    path.write_bytes(pickle.dumps(Harmful()))
+    refuses(model, path, "no file of fastnet weights")
+    archive(path, described(names=["a"]), **{"0000": np.array([Harmful()], object)})
+    refuses(model, path, "no file of fastnet weights")
+    archive(path, np.array([Harmful()], object))
+    refuses(model, path, "no file of fastnet weights")
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        np.frombuffer(b"{", np.uint8),
+        np.frombuffer(b"\xff\xfe", np.uint8),
+        np.frombuffer(b"[1, 2]", np.uint8),
+        np.frombuffer(b"null", np.uint8),
+        np.zeros(0, np.uint8),
+        described(format="fastnet weights 2"),
+        described(),
+        described(names=3),
+        described(names=["a", "b"]),
+        described(names=list("abcdefghij")),
+    ],
+    ids=range(10),
+)
+def test_odd_descriptions(about, tmp_path):
+    archive(tmp_path / "w", about, **{"0000": np.ones((3, 4), np.float32)})
+    refuses(network(), tmp_path / "w", "")
+
+
+def test_arrays_that_are_no_weights(tmp_path):
+    model = network()
+    values = [np.full(w.shape, "x") for w in model.get_weights()]
+    names = [f"{i}" for i in range(len(values))]
+    archive(tmp_path / "w", described(names=names), **{f"{i:04d}": v for i, v in enumerate(values)})
+    refuses(model, tmp_path / "w", "no weights")
+
+
+def test_a_size_nobody_has(tmp_path):
+    # 12 bytes of a header that promises 4 TB.
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }"
+    header += b" " * (63 - (10 + len(header)) % 64) + b"\n"
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    archive(tmp_path / "w", described(names=["a"]))
+    with zipfile.ZipFile(tmp_path / "w", "a") as file:
+        file.writestr("0000.npy", content)
+    refuses(network(), tmp_path / "w", "no file of fastnet weights")
