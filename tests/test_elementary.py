@@ -3,6 +3,7 @@
 from __future__ import annotations  # templates are read, and their kinds are names only
 
 import ctypes
+import functools
 import math
 import platform
 import re
@@ -14,7 +15,7 @@ import pytest
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import elementary, primitives
-from fastnet._kernels.rules.primitives import at_least, at_most, exponent, fma, mantissa, pow2, rint, scale
+from fastnet._kernels.rules.primitives import at_least, at_most, exponent, fma, mantissa, pow2, product, rint, scale
 from fastnet._kernels.rules.random import normal_pair, philox, philox_word
 from fastnet._kernels.templates import elementwise
 
@@ -234,9 +235,22 @@ def general_power(x, z):
     return y
 
 
+def lost(x):
+    return fma(x, x, -product(x, x))
+
+
+@functools.cache
+def fused(dtype):
+    """Whether the CPU that kernels are compiled for has a fused multiply-add."""
+    return compiled(lost, np.array([1 / 3], dtype))[0] != 0
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_pow_is_close(dtype):
-    """Three units while |y log x| < 10; the error of the logarithm grows with it, to 40 at the ends of the range."""
+    """Three units while |y log x| < 10; the error of the logarithm grows with it, to 40 at the ends of the range.
+
+    Without a fused multiply-add the low half of y log x is lost, and with it as many units as y log x is large.
+    """
     rng = np.random.default_rng(3)
     x = np.exp(rng.normal(size=1500) * rng.choice([0.01, 1, 5], 1500)).astype(dtype)
     z = (rng.uniform(-80, 80, 1500) * rng.choice([1, 0.1, 0.01], 1500) / np.log(x.astype(float))).astype(dtype)
@@ -244,8 +258,9 @@ def test_pow_is_close(dtype):
     with mpmath.workdps(60):
         off = np.array([units_off(v, (a, b), "power") for v, a, b in zip(y, x, z)])
     size = np.abs(z * np.log(x.astype(np.float64)))
-    assert off[size < 10].max() <= 3
-    assert off.max() <= 40
+    spare = 0 if fused(dtype) else size
+    assert (off - spare)[size < 10].max() <= 3
+    assert (off - spare).max() <= 40
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -255,7 +270,7 @@ def test_pow_follows_c(dtype):
     with np.errstate(all="ignore"):
         expected = np.power(x.astype(np.longdouble), z.astype(np.longdouble)).astype(dtype)
     y = general_power(x, z)
-    np.testing.assert_allclose(y, expected, rtol=60 * np.finfo(dtype).eps, atol=0)
+    np.testing.assert_allclose(y, expected, rtol=(60 if fused(dtype) else 800) * np.finfo(dtype).eps, atol=0)
     known = ~np.isnan(expected)
     np.testing.assert_array_equal(np.signbit(y)[known], np.signbit(expected)[known])
 

@@ -167,7 +167,8 @@ def test_a_memory_map_is_not_read_whole(tmp_path):
         "assert m.predict(x[::10**6], verbose=0).shape == (1000, 4); "
         "m.fit(x[-1000:], y[-1000:], verbose=0); m.fit(x[::10**6], y[::10**6], validation_split=0.5, verbose=0)"
     )
-    assert grown(make, work) < 60e6  # what is read of the map counts too: 4 MB and read-ahead
+    # What is read of the map counts too: 2 MB, and around each of 2000 lone rows the 64 KB the system maps with it.
+    assert grown(make, work) < 300e6
 
 
 def test_mapped_data_train_like_arrays(tmp_path):

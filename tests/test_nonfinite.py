@@ -32,19 +32,21 @@ def network(optimizer="adam", normalized=True):
     return model
 
 
-def stopped_after(steps, *arguments, epochs=1, **more):
-    """Weights of the same training on good data, stopped by a callback after so many steps."""
+def stopped_after(steps, *arguments, epochs=1, callbacks=(), **more):
+    """Weights of the same training after so many steps, looked at by a callback."""
 
-    class Stop(fastnet.callbacks.Callback):
+    class Look(fastnet.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             if self.model.optimizer.iterations == steps:
                 weights.extend(self.model.get_weights())
+                self.model.stop_training = True
 
     weights = []
     model = network(**more)
     if steps == 0:
         return model.get_weights()
-    model.fit(*arguments, batch_size=BATCH, epochs=epochs, shuffle=False, verbose=0, callbacks=[Stop()])
+    callbacks = [*callbacks, Look()]
+    model.fit(*arguments, batch_size=BATCH, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
     return weights
 
 
@@ -243,7 +245,7 @@ def test_an_overflow_after_many_epochs_keeps_finite_weights_and_an_honest_step()
     assert told
     kept = model.optimizer.iterations
     assert kept <= 310 and (not told[1] or int(told[1]) == kept + 1)
-    assert same(model.get_weights(), stopped_after(kept, x, y, epochs=40, optimizer="sgd"))
+    assert same(model.get_weights(), stopped_after(kept, x, y, epochs=40, callbacks=[Jump()], optimizer="sgd"))
 
 
 def test_evaluation_tells_nan_and_goes_on():

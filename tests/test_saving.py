@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import re
 import stat
 import sys
 import zipfile
@@ -34,8 +35,9 @@ def same(a, b):
 def refuses(model, path, part):
     """Loading fails with our error, and the model is as it was."""
     before = model.get_weights()
-    with pytest.raises(WeightsFileError, match=part) as caught:
+    with pytest.raises(WeightsFileError) as caught:
         model.load_weights(path)
+    assert re.search(part, str(caught.value))
     assert str(path) in str(caught.value)
     assert same(model.get_weights(), before)
 
@@ -202,9 +204,7 @@ def test_pickles_are_never_run(tmp_path, monkeypatch):
     assert not (tmp_path / "harm").exists()
 
 
-@pytest.mark.parametrize(
-    "about",
-    [
+ODD = [
         np.frombuffer(b"{", np.uint8),
         np.frombuffer(b"\xff\xfe", np.uint8),
         np.frombuffer(b"[1, 2]", np.uint8),
@@ -215,12 +215,13 @@ def test_pickles_are_never_run(tmp_path, monkeypatch):
         described(names=3),
         described(names=["a", "b"]),
         described(names=list("abcdefghij")),
-    ],
-    ids=range(10),
-)
+]
+
+
+@pytest.mark.parametrize("about", ODD, ids=range(len(ODD)))
 def test_odd_descriptions(about, tmp_path):
     archive(tmp_path / "w", about, **{"0000": np.ones((3, 4), np.float32)})
-    refuses(network(), tmp_path / "w", "")
+    refuses(network(), tmp_path / "w", "damaged|format|another model")
 
 
 def test_arrays_that_are_no_weights(tmp_path):

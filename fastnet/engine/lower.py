@@ -44,6 +44,7 @@ def lower(
     loss: Any = None,
     metrics: Sequence[Any] = (),
     optimizer: Any = None,
+    join: bool = True,
 ) -> Lowered:
     """What one step of ``mode`` does.
 
@@ -53,6 +54,7 @@ def lower(
         rows: the batch's size.
         x, y: signatures of the sources (`data.Source`).
         loss, metrics, optimizer: as compiled; the optimizer has its state.
+        join: whether launches may be joined; off when every layer's result is to be looked at.
     """
     plan = Plan(mode == "train", layers[0].dtype, rows)
     scalars = []
@@ -68,7 +70,8 @@ def lower(
     if mode == "predict":
         plan.label = "output"
         low.result = outlet(plan, prediction)
-        fuse(plan)
+        if join:
+            fuse(plan)
         return low
     assert y is not None
     dy = _losses(low, prediction, y, loss, metrics)
@@ -80,7 +83,8 @@ def lower(
             plan.label = layer.name
             for variable in layer.trainable_weights:
                 optimizer.update(plan, variable, plan.gradients[variable], scalars)
-    fuse(plan)
+    if join:
+        fuse(plan)
     return low
 
 

@@ -124,7 +124,7 @@ class Trainer:
         if mode == "train":
             optimizer = network.optimizer
             optimizer.build([v for layer in layers for v in layer.trainable_weights])
-        low = lower(layers, mode, rows, x.signature, None if y is None else y.signature, loss, metrics, optimizer)
+        low = lower(layers, mode, rows, x.signature, None if y is None else y.signature, loss, metrics, optimizer, reuse)
         return Ready(low, rows, reuse)
 
     def train_epoch(
