@@ -138,6 +138,8 @@ class Sequential:
         Raises:
             ValueError: the shape does not fit a layer.
         """
+        if self.built and shape == self._layers[0].input_shape:
+            return self._layers[-1].output_shape or ()
         for layer in self._layers:
             shape = layer.compute_output_shape(shape)
         return shape
@@ -160,7 +162,8 @@ class Sequential:
     @property
     def layers_to_run(self) -> list[Layer]:
         """The layers a plan is made of: at least one."""
-        return self.layers or self._layers
+        first = self._layers[:1]
+        return self._layers[1:] if len(self._layers) > 1 and isinstance(first[0], InputLayer) else self._layers
 
     @property
     def input_shape(self) -> tuple:

@@ -205,16 +205,16 @@ def test_pickles_are_never_run(tmp_path, monkeypatch):
 
 
 ODD = [
-        np.frombuffer(b"{", np.uint8),
-        np.frombuffer(b"\xff\xfe", np.uint8),
-        np.frombuffer(b"[1, 2]", np.uint8),
-        np.frombuffer(b"null", np.uint8),
-        np.zeros(0, np.uint8),
-        described(format="fastnet weights 2"),
-        described(),
-        described(names=3),
-        described(names=["a", "b"]),
-        described(names=list("abcdefghij")),
+    np.frombuffer(b"{", np.uint8),
+    np.frombuffer(b"\xff\xfe", np.uint8),
+    np.frombuffer(b"[1, 2]", np.uint8),
+    np.frombuffer(b"null", np.uint8),
+    np.zeros(0, np.uint8),
+    described(format="fastnet weights 2"),
+    described(),
+    described(names=3),
+    described(names=["a", "b"]),
+    described(names=list("abcdefghij")),
 ]
 
 

@@ -22,7 +22,7 @@ class Snapshot:
 
     def __init__(self):
         self.variables: Sequence[Any] = ()
-        self.state: list[tuple[int, int]] = []
+        self.state = 0  # assignments from outside that the copies include
         self.copies: list[np.ndarray] = []
         self.iteration = self.first = None
         self.due = 0.0
@@ -34,16 +34,18 @@ class Snapshot:
         since: a fit may so begin with a copy from the fit before.
         """
         now = time.perf_counter()
-        state = [(id(v), v.assignments) for v in variables]
-        if state == self.state and now < self.due:
+        state = sum([v.assignments for v in variables])
+        if variables is self.variables and state == self.state and now < self.due:
             return
         if not all(finite(v.array) for v in variables):
-            if state != self.state:  # somebody set them so: older values are not theirs
+            if (
+                variables is not self.variables or state != self.state
+            ):  # somebody set them so: older values are not theirs
                 self.copies.clear()
             return
         if len(self.copies) != len(variables) or any(c.shape != v.shape for c, v in zip(self.copies, variables)):
             self.copies = [np.empty_like(v.array) for v in variables]
-        self.variables, self.state = list(variables), state
+        self.variables, self.state = variables, state
         for copy, variable in zip(self.copies, variables, strict=True):
             np.copyto(copy, variable.array)
         self.iteration, self.first = iteration, first

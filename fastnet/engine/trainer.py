@@ -66,6 +66,8 @@ class Trainer:
         self.snapshot = Snapshot()
         self.sources: tuple[Source, Source] | None = None
         self._alone = threading.Lock()
+        self._known: tuple = ()
+        self._variables: list[Any] = []
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -98,9 +100,10 @@ class Trainer:
     @contextmanager
     def lease(self, mode: str, rows: int, x: Source, y: Source | None = None) -> Iterator[Ready]:
         """A plan for batches of ``rows`` that no other thread uses meanwhile."""
-        layers = self.network.layers_to_run
-        key = (mode, rows, x.signature, None if y is None else y.signature, tuple(layer.trainable for layer in layers))
-        free = self.ready.setdefault(key, [])
+        trainable = tuple([layer.trainable for layer in self.network.layers_to_run])
+        key = (mode, rows, x.signature, None if y is None else y.signature, trainable)
+        free = self.ready.pop(key, [])
+        self.ready[key] = free  # last, as the one used last
         try:
             ready = free.pop()
         except IndexError:
@@ -110,8 +113,8 @@ class Trainer:
             yield ready
         finally:
             free.append(ready)
-            while len(self.ready) > KEPT:
-                del self.ready[next(iter(self.ready))]
+            if len(self.ready) > KEPT:
+                self.ready.pop(next(iter(self.ready)), None)
 
     def make(self, mode: str, rows: int, x: Source, y: Source | None, reuse: bool = True) -> Ready:
         """A new plan with its memory and kernels."""
@@ -124,7 +127,9 @@ class Trainer:
         if mode == "train":
             optimizer = network.optimizer
             optimizer.build([v for layer in layers for v in layer.trainable_weights])
-        low = lower(layers, mode, rows, x.signature, None if y is None else y.signature, loss, metrics, optimizer, reuse)
+        low = lower(
+            layers, mode, rows, x.signature, None if y is None else y.signature, loss, metrics, optimizer, reuse
+        )
         return Ready(low, rows, reuse)
 
     def train_epoch(
@@ -133,9 +138,10 @@ class Trainer:
         """One pass over the data; ``each(steps, logs)`` is called between chunks, or steps where ``one_step``."""
         ready.reset()
         self._prepare(ready, order)
+        variables = self.variables()
         first = steps = 0
         while first < total and not self.network.stop_training:
-            self.snapshot.consider(self.variables(), self.network.optimizer.iterations, first)
+            self.snapshot.consider(variables, self.network.optimizer.iterations, first)
             most = 1 if one_step else -(-(total - first) // batch)
             done, status = self._run(ready, first, total, batch, most)
             first, steps = first + done * batch, steps + done
@@ -152,12 +158,13 @@ class Trainer:
         """Train for a chunk of at most ``most`` steps."""
         optimizer = self.network.optimizer
         ready.step[abi.ITERATION] = optimizer.iterations
-        constant = not callable(optimizer.learning_rate)
-        rates = optimizer.rates(1 if constant else min(most, 10_000))
-        ready.numbers[abi.RATE] = rates[0]
-        ready.step[abi.RATES] = 0 if constant else rates.ctypes.data
-        ready.step[abi.RATES_COUNT] = len(rates)
-        most = most if constant else len(rates)
+        rate = optimizer.learning_rate
+        if callable(rate):
+            rates = optimizer.rates(min(most, 10_000))
+            ready.step[abi.RATES], ready.step[abi.RATES_COUNT] = rates.ctypes.data, len(rates)
+            most = len(rates)
+        else:
+            ready.numbers[abi.RATE], ready.step[abi.RATES] = rate, 0
         done, status = ready.bound.execution.run(first, total, batch, most, CHUNK_SECONDS)
         optimizer.iterations += done
         return done, status
@@ -191,12 +198,12 @@ class Trainer:
     def variables(self) -> Sequence[Any]:
         """All that training changes: weights and optimizer state."""
         states = self.network.optimizer.states
-        out = []
-        for layer in self.network.layers_to_run:
-            out += layer.variables
-            for variable in layer.variables:
-                out += states.get(variable, ())
-        return out
+        weights = [v for layer in self.network.layers_to_run for v in layer.variables]
+        key = (len(states), *weights)
+        if key != self._known:
+            self._known = key
+            self._variables = [v for weight in weights for v in (weight, *states.get(weight, ()))]
+        return self._variables
 
     def profile(self, ready: Ready, total: int, batch: int, seconds: float) -> tuple[np.ndarray, int]:
         """Train for some time; (seconds of each launch, steps)."""
