@@ -1,5 +1,6 @@
 """Threads, processes and signals: the same bits everywhere, and nothing happens to the host."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -13,29 +14,38 @@ import pytest
 import fastnet
 from fastnet import layers
 
-CODE = """
-import numpy as np, fastnet
-from fastnet import layers
 
-def make(seed, units=300):
-    # Large enough that its products, sums and updates are shared out.
+def make(seed):
+    """A network large enough that its products, sums and updates are shared out."""
     fastnet.utils.set_random_seed(seed)
-    model = fastnet.Sequential([
-        layers.Input((201,)), layers.Dense(units, activation="gelu"), layers.BatchNormalization(), layers.Dropout(0.3),
-        layers.Dense(units + 1, activation="relu"), layers.Dense(17, activation="softmax"),
-    ])
+    model = fastnet.Sequential(
+        [
+            layers.Input((201,)),
+            layers.Dense(300, activation="gelu"),
+            layers.BatchNormalization(),
+            layers.Dropout(0.3),
+            layers.Dense(301, activation="relu"),
+            layers.Dense(17, activation="softmax"),
+        ]
+    )
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
+
 
 def data(n=500):
     rng = np.random.default_rng(0)
     return rng.normal(size=(n, 201)).astype(np.float32), rng.integers(0, 17, n)
 
+
 def train(model, x, y, epochs=2):
+    """All that comes out of a training."""
     history = model.fit(x, y, epochs=epochs, batch_size=128, verbose=0).history
     return [*model.get_weights(), model.predict(x), np.array([*history.values()])]
-"""
-exec(CODE)
+
+
+# What other processes begin with.
+IMPORTS = "import numpy as np, fastnet\nfrom fastnet import layers\n"
+CODE = IMPORTS + "".join(map(inspect.getsource, (make, data, train)))
 
 
 def same(a, b):
@@ -194,8 +204,10 @@ def test_ctrl_c_leaves_a_usable_model(what):
 def test_two_processes_fill_one_empty_cache(tmp_path):
     program = """
         import hashlib
-        x, y = data()
-        print(hashlib.sha256(b"".join(a.tobytes() for a in train(make(7), x, y))).hexdigest())
+        fastnet.utils.set_random_seed(7)
+        model = fastnet.Sequential([layers.Input((201,)), layers.Dense(9, activation="relu"), layers.Dense(1)])
+        model.compile("sgd", "mse")
+        print(hashlib.sha256(b"".join(a.tobytes() for a in train(model, *data()))).hexdigest())
     """
     cache = str(tmp_path / "cache")
     pair = [python(program, FASTNET_CACHE_DIR=cache) for _ in range(2)]

@@ -186,7 +186,8 @@ def _paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
     """Add a rule, and the rules it calls, to ``pasted``; the name it has there."""
     if not inspect.isfunction(rule):
         raise RuleError(f"A rule is a plain Python function of scalars; received {rule!r} ({type(rule).__name__}).")
-    elementary_rule = rule.__module__ == elementary.__name__ or rule.__module__.startswith(elementary.__name__ + "_")
+    module = rule.__module__ or ""  # None: made by exec
+    elementary_rule = module == elementary.__name__ or module.startswith(elementary.__name__ + "_")
     name = rule.__name__ if elementary_rule else f"{rule.__name__}_{dtype}"
     own = f"{rule.__module__}.{rule.__qualname__}"
     while name in pasted and pasted[name].split("\n", 1)[0] != f"# {own}":
@@ -348,12 +349,21 @@ class _Template(ast.NodeTransformer):
         return ast.fix_missing_locations(node)
 
     def _over_tile(self, body):
-        """The loop over elements as loops over a tile's rows and columns."""
+        """The loop over elements as loops over a tile: over all of it where its rows lie back to back in every buffer
+        (four columns would not fill a vector), else over its rows and columns."""
         (loop,) = body
         inside = "\n".join(ast.unparse(statement) for statement in loop.body)
-        inside = inside.replace(f"{self.kernel.tile}[i]", f"{self.kernel.tile}[(r - i0) * ld + (c - j0)]")
-        text = f"for c in range(j0, j1):\n    i = r * width + c\n{textwrap.indent(inside, '    ')}"
-        return ast.parse(f"for r in range(i0, i1):\n{textwrap.indent(text, '    ')}").body[0]
+        tile = self.kernel.tile
+
+        def indexed(place: str, indent: int) -> str:
+            return textwrap.indent(inside.replace(f"{tile}[i]", f"{tile}[{place}]"), " " * indent)
+
+        text = (
+            f"if j1 - j0 == width and ld == width:\n    for i in range(i0 * width, i1 * width):\n"
+            f"{indexed('i - i0 * width', 8)}\nelse:\n    for r in range(i0, i1):\n        for c in range(j0, j1):\n"
+            f"            i = r * width + c\n{indexed('(r - i0) * ld + (c - j0)', 12)}"
+        )
+        return ast.parse(text).body[0]
 
     def visit_Constant(self, node):
         if isinstance(node.value, float):

@@ -296,7 +296,7 @@ def _check_samples(model: Any, x: np.ndarray) -> tuple[int, ...]:
     if x.shape[1:] != wanted:
         hint = f" For one sample give x[None], of shape {(1, *x.shape)}." if x.shape == wanted else ""
         raise ValueError(
-            f"The model {model.name!r} (first layer {first.name!r}) takes samples of shape {wanted}, that is data of "
-            f"shape {('n', *wanted)}; received data of shape {x.shape}.{hint}".replace("'n'", "n")
+            f"The model {model.name!r} (first layer {model.layers_to_run[0].name!r}) takes samples of shape {wanted}, "
+            f"that is data of shape {('n', *wanted)}; received data of shape {x.shape}.{hint}".replace("'n'", "n")
         )
     return wanted

@@ -153,10 +153,10 @@ class Plan:
 
     def append(self, kernel, arguments, access, extent: Extent, grain: int, cost: int, **more) -> None:
         """Append a call whose arguments are already in order."""
-        written = [b for b, mode in access if "w" in mode]
-        touched = [b.storage if isinstance(b, Buffer) else b for b, _ in access]
-        if len(set(map(id, touched))) < len(touched) and any(isinstance(b, Buffer) for b in written):
-            raise AssertionError(f"{kernel.label}: a buffer that is written is passed twice")
+        touched = [id(b.storage if isinstance(b, Buffer) else b) for b, _ in access]
+        for (operand, mode), place in zip(access, touched, strict=True):
+            if "w" in mode and isinstance(operand, Buffer) and touched.count(place) > 1:
+                raise AssertionError(f"{kernel.label}: a buffer that is written is passed twice")
         self.launches.append(
             Launch(kernel, tuple(arguments), tuple(access), extent, grain, max(1, cost), self.label, self.phase, **more)
         )

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Explicitly requested dtype:UserW
 
 ROWS, VALIDATION, BATCH, EPOCHS = 21, 11, 8, 3
 FEATURES, CLASSES = 6, 4
-# Relative to the largest entry of a tensor. float64: sums in another order, nine steps. float32: the same, and Keras's
-# own float32 is no nearer to its float64.
+# Relative to the largest entry of a tensor; sums in another order, nine steps. Measured on the largest case: 2e-15 in
+# float64, 1e-6 in float32.
 TOLERANCE = {"float64": 1e-9, "float32": 2e-4}
 
 
@@ -182,11 +182,13 @@ def train(lib, case, weights, data):
 
 
 def random_weights(shapes, rng, dtype):
-    """Values with no structure; all positive for vectors, which may be variances, and away from ReLU's kink."""
-    return [
-        (rng.uniform(0.5, 1.5, shape) if len(shape) == 1 else rng.uniform(-0.8, 0.8, shape)).astype(dtype)
-        for shape in shapes
-    ]
+    """Kernels of the size Glorot gives, and vectors that are all positive, since they may be variances.
+
+    Larger kernels make the loss grow, and then Keras's own float32 is 4e-4 from its float64 after nine steps.
+    """
+    kernel = [rng.uniform(-1.5, 1.5, shape) / np.sqrt(shape[0]) for shape in shapes]
+    vector = [rng.uniform(0.5, 1.5, shape) for shape in shapes]
+    return [(v if len(v.shape) == 1 else k).astype(dtype) for k, v in zip(kernel, vector)]
 
 
 @pytest.mark.parametrize("floatx", ["float64", "float32"], indirect=True)

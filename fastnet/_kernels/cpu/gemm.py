@@ -71,8 +71,11 @@ def blocks(m: int, n: int, k: int, dtype: str, trans_a: bool = False, keep: bool
     while not trans_a and columns * size > GROUP and -(-n // columns) * -(-m // 48) < min(wanted, 16):
         columns //= 2
     down = min(-(-wanted // -(-n // columns)), -(-m // 24))
-    rows = -(-m // down)
-    return min(rows, TALL) if keep else rows, min(columns, n)
+    rows = min(-(-m // down), TALL) if keep else -(-m // down)
+    down = -(-m // rows)
+    if down > 1 and down * -(-n // columns) % 2:
+        rows = -(-m // (down + 1))  # an even number, so that two threads have the same to do
+    return rows, min(columns, n)
 
 
 def arguments(

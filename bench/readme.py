@@ -1,0 +1,57 @@
+"""Writes the README's speed table from the last results of `python -m bench`."""
+
+import csv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "bench" / "results"
+BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
+NAMES = {"jax": "JAX, epoch in one scan", "torch": "PyTorch", "keras": "Keras on JAX", "sklearn": "scikit-learn"}
+
+
+def dense_table():
+    """A step's time, and how many times longer each peer takes; PyTorch's better number of threads counts."""
+    with open(RESULTS / "dense.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    machine = (RESULTS / "dense.txt").read_text(encoding="utf-8").splitlines()[1]
+    lines = [
+        f"A step (gather, forward, backward, Adam) through `fit`, medians of interleaved rounds. {machine}.",
+        "",
+        "| network | batch | fastnet | " + " | ".join(NAMES.values()) + " |",
+        "|---|---|---|" + "---|" * len(NAMES),
+    ]
+    for work in dict.fromkeys(row["work"] for row in rows):
+        own = [row for row in rows if row["work"] == work]
+        fastnet = float(next(r["median µs"] for r in own if r["contender"] == "fastnet"))
+        cells = []
+        for name in NAMES:
+            times = [float(r["median µs"]) for r in own if r["contender"].split("@")[0] == name]
+            cells.append(f"{min(times) / fastnet:.1f}×" if times else "–")
+        lines.append(f"| {work} | {own[0]['batch']} | {fastnet:,.0f} µs | " + " | ".join(cells) + " |")
+    return lines
+
+
+def text():
+    """What stands between the markers."""
+    return "\n".join(
+        [
+            BEGIN,
+            *dense_table(),
+            "",
+            "Below 1× fastnet is the slower one. `fastnet bench` measures on your machine and writes tables and pictures into",
+            "`bench/results`; the table above is made from them by `python -m bench.readme`.",
+            END,
+        ]
+    )
+
+
+def main():
+    """Replace the README's table."""
+    path = ROOT / "README.md"
+    readme = path.read_text(encoding="utf-8")
+    before, rest = readme.split(BEGIN)
+    path.write_text(before + text() + rest.split(END)[1], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
