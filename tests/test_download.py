@@ -114,8 +114,9 @@ class Slow:
             print("halfway", flush=True)
             sys.stdin.read()
         return self.answer.read(n)
-real = d.urllib.request.urlopen
-d.urllib.request.urlopen = lambda *a, **k: Slow(real(*a, **k))
+import urllib.request
+real = urllib.request.urlopen
+urllib.request.urlopen = lambda *a, **k: Slow(real(*a, **k))
 d.download(["{server.url}f.gz"], Path({str(tmp_path / "f.gz")!r}), "{SUM}", hint="")
 """
     server.files["/f.gz"] = DATA

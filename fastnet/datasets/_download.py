@@ -8,9 +8,7 @@ import os
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Sequence
-from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,6 +59,9 @@ def download(urls: Sequence[str], target: Path, sha256: str, hint: str) -> None:
 
 def _fetch(url: str, file: BinaryIO, sha256: str) -> str | None:
     """Write what ``url`` delivers to ``file``; why it is of no use, or None."""
+    import urllib.request  # here: it would double the time of `import fastnet.datasets` and is seldom needed
+    from http.client import HTTPException
+
     if sys.stderr is not None and sys.stderr.isatty():
         print(f"fastnet: downloading {url}", file=sys.stderr)
     file.seek(0)

@@ -35,7 +35,7 @@ class Source:
         self.array = array
         self.rows = len(array)
         dtype = _READ[array.dtype]
-        self.address = array.ctypes.data
+        self.address = array.__array_interface__["data"][0]
         self.stride = array.strides[0]
         self.layout = None
         contiguous = array.flags.c_contiguous or array[:1].flags.c_contiguous or array.size == 0

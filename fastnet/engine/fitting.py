@@ -50,10 +50,8 @@ def fit(
             epochs=epochs,
             steps=steps,
         ) as calls,
-        trainer.alone(),
         trainer.lease("train", batch, xs, ys) as ready,
     ):
-        trainer.start(xs, ys)
         model.stop_training = False
         calls.on_train_begin()
         logs: dict[str, float] = {}
@@ -174,8 +172,7 @@ def train_on_batch(model, x: Any, y: Any) -> dict[str, float]:
     x, y = _pair(x, y, "train_on_batch")
     xs, ys = _sources(model, x, y)
     trainer = model._trainer
-    with trainer.alone(), trainer.lease("train", len(x), xs, ys) as ready:
-        trainer.sources = xs, ys
+    with trainer.lease("train", len(x), xs, ys) as ready:
         return trainer.train_batch(ready, len(x))
 
 
@@ -191,8 +188,7 @@ def profile(model, x: Any, y: Any, batch_size: int | None, seconds: float) -> Pr
     batch = _batch(batch_size, len(x), BATCH)
     xs, ys = _sources(model, x, y)
     trainer = model._trainer
-    with trainer.alone(), trainer.lease("train", batch, xs, ys) as ready:
-        trainer.start(xs, ys)
+    with trainer.lease("train", batch, xs, ys) as ready:
         times, steps = trainer.profile(ready, len(x), batch, seconds)
         return Profile.of(ready.low.plan.launches, times, steps, len(x) / -(-len(x) // batch))
 
