@@ -229,6 +229,7 @@ class Worker:
     def __exit__(self, *_):
         self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
 
 def _prepare(cls, workload, steps):
