@@ -3,6 +3,8 @@
 import argparse
 import importlib
 
+from bench import report
+
 BENCHES = ("machine", "kernels", "gemm", "dense", "latency", "start", "mnist")
 
 
@@ -10,11 +12,13 @@ def main():
     """Run the benchmarks named on the command line, in the order of `BENCHES`."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("what", nargs="*", choices=[*BENCHES, "all"], default="all")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter epochs: seconds, not minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter epochs, into results/quick")
     parser.add_argument("--only", nargs="+", metavar="CONTENDER", help="dense: these, e.g. fastnet@1 torch@2")
     parser.add_argument("--works", nargs="+", metavar="NAME", help="dense: these workloads")
     parser.add_argument("--rounds", type=int, help="dense: rounds to measure")
     options = parser.parse_args()
+    if options.quick:
+        report.RESULTS /= "quick"  # not what the README's table is made from
     for name in BENCHES:
         if name not in options.what and "all" not in options.what:
             continue

@@ -37,7 +37,7 @@ def table(rows):
 
 def show(name, rows, machine, notes=""):
     """Print a table under the machine's description and write results/NAME.csv (and NAME.txt, the same table)."""
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with open(RESULTS / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)

@@ -133,15 +133,15 @@ class SGD(Optimizer):
         {'momentum': 0.9}
     """
 
-    def __init__(self, learning_rate=0.01, momentum: float = 0.0, nesterov: bool = False, name: str = "SGD"):
+    def __init__(self, learning_rate=0.01, momentum: float = 0.0, nesterov: bool = False, name: str | None = None):
         if isinstance(momentum, bool) or not isinstance(momentum, (int, float)) or not 0 <= momentum <= 1:
             raise ValueError(f"SGD: momentum must lie in [0, 1], received {momentum!r}.")
         self.momentum, self.nesterov = float(momentum), bool(nesterov)
         if momentum == 0:
-            super().__init__(registry.updates["sgd"], learning_rate, name)
+            super().__init__(registry.updates["sgd"], learning_rate, name or "SGD")
         else:
             row = registry.updates["nesterov" if nesterov else "momentum"]
-            super().__init__(row, learning_rate, name, momentum=momentum)
+            super().__init__(row, learning_rate, name or "SGD", momentum=momentum)
 
 
 class RMSprop(Optimizer):
@@ -166,14 +166,14 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         epsilon: float = 1e-7,
         centered: bool = False,
-        name: str = "rmsprop",
+        name: str | None = None,
     ):
         _check_unit("RMSprop", rho=rho, momentum=momentum)
         _check_epsilon("RMSprop", epsilon)
         self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, bool(centered)
         row = registry.updates["rmsprop" + "_centered" * bool(centered) + "_momentum" * (momentum > 0)]
         more = {"momentum": momentum} if momentum > 0 else {}
-        super().__init__(row, learning_rate, name, rho=rho, epsilon=epsilon, **more)
+        super().__init__(row, learning_rate, name or "rmsprop", rho=rho, epsilon=epsilon, **more)
 
 
 class Adam(Optimizer):
@@ -202,13 +202,13 @@ class Adam(Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        name: str = "adam",
+        name: str | None = None,
     ):
         _check_unit("Adam", beta_1=beta_1, beta_2=beta_2)
         _check_epsilon("Adam", epsilon)
         self.beta_1, self.beta_2, self.epsilon, self.amsgrad = beta_1, beta_2, epsilon, bool(amsgrad)
         row = registry.updates["amsgrad" if amsgrad else "adam"]
-        super().__init__(row, learning_rate, name, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+        super().__init__(row, learning_rate, name or "adam", beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
 
 
 _CLASSES = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam}

@@ -340,11 +340,11 @@ class Sequential:
         """What the last layer gives for each row: (n, ...). Several threads may call it at once."""
         return fitting.predict(self, x, batch_size, verbose, callbacks)
 
-    def train_on_batch(self, x: Any, y: Any, return_dict: bool = False) -> Any:
+    def train_on_batch(self, x: Any, y: Any = None, return_dict: bool = False) -> Any:
         """One step on these rows; its loss and metrics."""
         return fitting.as_results(fitting.train_on_batch(self, x, y), return_dict)
 
-    def test_on_batch(self, x: Any, y: Any, return_dict: bool = False) -> Any:
+    def test_on_batch(self, x: Any, y: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of these rows."""
         return fitting.as_results(fitting.evaluate_rows(self, x, y), return_dict)
 

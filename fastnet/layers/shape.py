@@ -16,8 +16,20 @@ class Flatten(Layer):
     """A sample's elements in one row: (a, b, c) → (a·b·c,). Costs nothing at run time.
 
     Args:
+        data_format: None or "channels_last": the elements' order stays.
         **more: ``name``, ``dtype``, ``input_shape``.
+
+    Raises:
+        ValueError: another data_format.
     """
+
+    def __init__(self, data_format: str | None = None, **more: Any):
+        super().__init__(**more)
+        if data_format not in (None, "channels_last"):
+            raise ValueError(
+                f"Layer {self.name!r} (Flatten): data_format must be None or 'channels_last', received {data_format!r}."
+            )
+        self.data_format = data_format
 
     def compute_output_shape(self, input_shape):
         return (math.prod(input_shape),)
