@@ -32,6 +32,7 @@ def floatx(request, monkeypatch):
         except ImportError:
             return  # the tests against PyTorch need neither
         keras.config.set_floatx(dtype)
+        keras.config.set_dtype_policy(dtype)  # else that of the first layer ever made stays
         jax.config.update("jax_enable_x64", dtype == "float64")
         monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", dtype)
 
