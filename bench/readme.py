@@ -3,8 +3,11 @@
 import csv
 from pathlib import Path
 
+from bench.workloads import WORKLOADS
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
+SIZES = {workload.name: workload.sizes for workload in WORKLOADS.values()}
 BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
 NAMES = {"jax": "JAX, epoch in one scan", "torch": "PyTorch", "keras": "Keras on JAX", "sklearn": "scikit-learn"}
 
@@ -27,7 +30,8 @@ def dense_table():
         for name in NAMES:
             times = [float(r["median µs"]) for r in own if r["contender"].split("@")[0] == name]
             cells.append(f"{min(times) / fastnet:.1f}×" if times else "–")
-        lines.append(f"| {work} | {own[0]['batch']} | {fastnet:,.0f} µs | " + " | ".join(cells) + " |")
+        sizes = "-".join(map(str, SIZES[work]))
+        lines.append(f"| {work}: {sizes} | {own[0]['batch']} | {fastnet:,.0f} µs | " + " | ".join(cells) + " |")
     return lines
 
 

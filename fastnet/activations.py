@@ -12,7 +12,7 @@ from fastnet._kernels.rules import activations as rules
 from fastnet._kernels.templates import elementwise, rows
 from fastnet.engine.plan import Buffer, Plan
 
-_FORWARD_COST, _BACKWARD_COST = 400, 300  # picoseconds an element, measured for relu to gelu: 100-900
+_FORWARD_COST, _BACKWARD_COST = 400, 300  # picoseconds an element, of a middling one: relu takes 90, gelu 1,240
 
 
 class Activation:

@@ -59,7 +59,7 @@ def download(urls: Sequence[str], target: Path, sha256: str, hint: str) -> None:
 
 def _fetch(url: str, file: BinaryIO, sha256: str) -> str | None:
     """Write what ``url`` delivers to ``file``; why it is of no use, or None."""
-    import urllib.request  # here: it would double the time of `import fastnet.datasets` and is seldom needed
+    import urllib.request  # here: it would be most of the time of `import fastnet.datasets`, and is seldom needed
     from http.client import HTTPException
 
     if sys.stderr is not None and sys.stderr.isatty():

@@ -20,7 +20,7 @@ _DTYPES = {
     "bool": "uint8",
     **{name: name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
 }
-_READ = {np.dtype(name): dtype for name, dtype in _DTYPES.items()}  # by dtype: its `name` takes numpy 5 µs
+_READ = {np.dtype(name): dtype for name, dtype in _DTYPES.items()}  # by dtype: its `name` takes numpy microseconds
 _GATHER_COST = 250  # picoseconds an element
 
 

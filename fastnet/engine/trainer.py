@@ -50,7 +50,7 @@ class Ready:
 
 
 class Lease:
-    """A plan that no other thread uses meanwhile; a class, since a generator's context costs 3 µs more a step."""
+    """A plan that no other thread uses meanwhile; a class, since a generator's context costs more at each step."""
 
     __slots__ = ("free", "mode", "ready", "rows", "trainer", "x", "y")
 
