@@ -234,3 +234,16 @@ def test_training_changes_nothing_of_the_host():
         print("same")
     """
     assert output(python(program)) == "same\n"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_subnormal_numbers_are_zero_inside_and_stay_what_they_are_outside(threads):
+    fastnet.set_num_threads(threads)
+    model = fastnet.Sequential([layers.Input((8,)), layers.Dense(3, use_bias=False)])
+    model.set_weights([np.full((8, 3), 1e-10, np.float32)])
+    x = np.full((20_000, 8), 1e-30, np.float32)
+    assert np.all(model.predict(x, verbose=0, batch_size=20_000) == 0)  # 8e-40 by IEEE 754
+    assert np.float32(1e-30) * np.float32(1e-10) > 0
+    small = np.full((2, 8), 2e-38, np.float32)
+    model.set_weights([np.ones((8, 3), np.float32)])
+    np.testing.assert_allclose(model.predict(small, verbose=0), np.full((2, 3), 16e-38), rtol=1e-6)

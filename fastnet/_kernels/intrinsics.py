@@ -360,3 +360,20 @@ def half(typingctx, bits):
     if bits != types.uint16:
         return None
     return types.float32(types.uint16), _emit_half
+
+
+@intrinsic
+def prefetch(typingctx, pointer, index):
+    """Ask for the cache line of ``pointer[index]``; any address will do."""
+    if not isinstance(pointer, types.CPointer) or not isinstance(index, types.Integer):
+        return None
+
+    def codegen(context, builder, sig, args):
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, _I32, _I32, _I32]), "llvm.prefetch.p0"
+        )
+        place = builder.bitcast(builder.gep(args[0], [args[1]]), cgutils.voidptr_t)
+        builder.call(function, [place, _integer(_I32, 0), _integer(_I32, 3), _integer(_I32, 1)])
+        return context.get_dummy_value()
+
+    return types.void(pointer, types.int64), codegen

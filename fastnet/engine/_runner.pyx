@@ -11,7 +11,7 @@ import threading
 from fastnet._kernels import abi
 from fastnet.engine.threads import default_num_threads
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
 
@@ -37,6 +37,8 @@ cdef extern from "_team.h" namespace "fastnet" nogil:
         void discharge() noexcept
 
     double seconds_now() noexcept
+    uint64_t flush_subnormals() noexcept
+    void restore_float_control(uint64_t) noexcept
 
 
 ctypedef void (*kernel_t)(int64_t*, int64_t*, int64_t, int64_t, int64_t) noexcept nogil
@@ -264,6 +266,7 @@ cdef void open_step(Job* job) noexcept nogil:
 cdef void lead(Job* job) noexcept nogil:
     """Thread 0's run."""
     cdef bint completed, more = True
+    cdef uint64_t control = flush_subnormals()
     while more:
         open_step(job)
         if job.workers and job.done == 0:
@@ -284,6 +287,7 @@ cdef void lead(Job* job) noexcept nogil:
         more = job.status == 0 and job.done < job.steps and job.first < job.total and seconds_now() < job.deadline
     if job.workers:
         job.team.end()
+    restore_float_control(control)
 
 
 cdef class Execution:

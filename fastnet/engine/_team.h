@@ -14,17 +14,46 @@
 #include <thread>
 #include <vector>
 
-#if defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
+#if defined(__SSE2__) || defined(_M_X64)
+#include <immintrin.h>
+#elif defined(_M_ARM64)
 #include <intrin.h>
 #endif
 
 namespace fastnet {
 
+// This thread takes subnormal numbers for zero from now on; the control word before, for restore_float_control().
+// Moments of weights that get no gradient decay to them: Adam's update then took 1.28 ns an element, not 0.39 (Zen 3).
+#if defined(__SSE2__) || defined(_M_X64)
+inline uint64_t flush_subnormals() {
+    const unsigned int before = _mm_getcsr();
+    _mm_setcsr(before | 0x8040);  // results, and operands
+    return before;
+}
+inline void restore_float_control(uint64_t word) { _mm_setcsr(static_cast<unsigned int>(word)); }
+#elif defined(_M_ARM64)
+inline void restore_float_control(uint64_t word) { _WriteStatusReg(ARM64_FPCR, word); }
+inline uint64_t flush_subnormals() {
+    const uint64_t before = _ReadStatusReg(ARM64_FPCR);
+    restore_float_control(before | uint64_t(1) << 24);
+    return before;
+}
+#elif defined(__aarch64__)
+inline void restore_float_control(uint64_t word) { __asm__ __volatile__("msr fpcr, %0" : : "r"(word)); }
+inline uint64_t flush_subnormals() {
+    uint64_t before;
+    __asm__ __volatile__("mrs %0, fpcr" : "=r"(before));
+    restore_float_control(before | uint64_t(1) << 24);
+    return before;
+}
+#else
+inline void restore_float_control(uint64_t) {}
+inline uint64_t flush_subnormals() { return 0; }
+#endif
+
 inline void relax() {
-#if defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
+#if defined(__SSE2__) || defined(_M_X64)
     _mm_pause();
-#elif defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
-    __builtin_ia32_pause();
 #elif defined(__GNUC__) && defined(__aarch64__)
     __asm__ __volatile__("yield");
 #endif
@@ -62,6 +91,7 @@ class Worker {
     // The whole life of a worker's thread. Workers are never stopped: asleep they cost nothing, and at exit the
     // process takes them along.
     void serve() {
+        flush_subnormals();
         for (;;) {
             park();
             work_(job_, this);

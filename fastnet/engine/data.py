@@ -94,6 +94,8 @@ def outlet(plan: Plan, y: Buffer) -> Slot:
 
 def permutation(rows: int, seed: int, epoch: int) -> np.ndarray:
     """The order of an epoch's rows: depends on (seed, epoch) alone."""
+    if rows >= 2**32:
+        raise ValueError(f"{rows} rows cannot be shuffled (32-bit draws, and {rows * 8} bytes of order): shuffle=False.")
     order = aligned((rows,), "int64")
     call(Kernel(data.permutation), [order.ctypes.data << 3, seed, epoch, rows])
     return order

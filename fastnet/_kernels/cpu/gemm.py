@@ -32,7 +32,7 @@ CHUNK = 192  # bytes of a column of A that stays in the second-level cache besid
 COLUMNS = 1024  # bytes of a row of C in one block, at most
 GROUP = 256  # bytes of a row of C between two calls of the epilogue, in blocks too large for the first-level cache
 SMALL = 16384  # bytes of C the epilogue gets at once
-TALL = 128  # rows of a block that is kept in scratch, at most
+TALL = 320  # rows kept in scratch at once, at most
 
 _DEPTH = K_BLOCK * 3 // 2
 _PADS = 64 * 64  # a cache line between panels

@@ -129,11 +129,13 @@ def kernel(bases, args, rows, lo, hi):
     k = rows * -args[G.K] if args[G.K] < 0 else args[G.K]
     mb, nb = args[G.MB], args[G.NB]
     down = (m + mb - 1) // mb
-    alone = args[G.FLAGS] & G.KEEP and k > G.K_BLOCK
+    # What is kept in scratch while more than one K-block is added to it. More rows at once: B is packed less often.
+    most = max(1, G.TALL // mb) if args[G.FLAGS] & G.KEEP and k > G.K_BLOCK else down
     block = lo
     while block < hi:
         j = block // down
         i = block - j * down
-        span = 1 if alone else min(hi - block, down - i)
+        span = min(hi - block, down - i)
+        span = (span + (span + most - 1) // most - 1) // ((span + most - 1) // most)
         column(bases, args, m, n, k, i * mb, min((i + span) * mb, m), j * nb, min((j + 1) * nb, n))
         block += span

@@ -16,6 +16,7 @@ from fastnet._kernels.cpu.emit import I32, I64, PTR, SIZES, Emitter
 
 VECTORS = 2  # of a panel of B
 UNROLL = 2  # steps of k; 4 is no faster, and compiles for longer
+LINE = 64  # bytes of a cache line
 AHEAD = 6  # rows that copying a panel asks for in advance
 ADD, RELU = 1, 2  # flags of a tile
 TILE = "piipiipiipi"  # arguments of a tile: p an address, i an integer
@@ -251,6 +252,19 @@ class Tiles(Emitter):
                 out = self.at(b, out, destination_row)
             return [self.at(b, base, 16), out]
 
+        prefetch = self.declare("llvm.prefetch.p0", ir.VoidType(), [PTR, I32, I32, I32])
+        ahead = b.mul(source_row, I64(self.lanes))
+
+        def line(values):
+            row = self.at(b, values[0], ahead)
+            for _ in range(self.lanes):
+                b.call(prefetch, [row, I32(0), I32(3), I32(1)])
+                row = self.at(b, row, source_row)
+            return self.loop(b, I64(LINE // 16), values, piece)
+
+        values = self.loop(b, b.sdiv(count, I64(LINE // 16)), [source, destination], line)
+        count = b.srem(count, I64(LINE // 16))
+        source, destination = values
         self.loop(b, count, [source, destination], piece)
         b.ret_void()
         return function

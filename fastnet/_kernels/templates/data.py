@@ -69,13 +69,20 @@ def cast_float64(x: read_float64, y: write, lo: lo, hi: hi):
 
 
 def permutation(order: write_int64, seed: integer, epoch: integer, n: integer):
-    # order (n,): Fisher and Yates's shuffle; the draw for place i depends on (seed, epoch, i) alone
+    # order (n,), n < 2**32: Fisher and Yates's shuffle, inside out. First the draws, which are independent: element i
+    # gets j in [0, i] from 64 random bits that depend on (seed, epoch, i) alone. Then, in place, the swaps.
+    low, high, e0, e1 = uint32(seed), uint32(seed >> 32), uint32(epoch), uint32(epoch >> 32)
+    for pair in range(n // 2):
+        a, b, c, d = philox(uint32(pair), uint32(0), e0, e1, low, high)
+        i = uint64(2 * pair + 1)
+        order[2 * pair] = int64((uint64(a) * i + ((uint64(b) * i) >> uint64(32))) >> uint64(32))
+        i += uint64(1)
+        order[2 * pair + 1] = int64((uint64(c) * i + ((uint64(d) * i) >> uint64(32))) >> uint64(32))
+    if n % 2:
+        a, b, c, d = philox(uint32(n // 2), uint32(0), e0, e1, low, high)
+        i = uint64(n)
+        order[n - 1] = int64((uint64(a) * i + ((uint64(b) * i) >> uint64(32))) >> uint64(32))
     for i in range(n):
-        order[i] = i
-    for i in range(n - 1, 0, -1):
-        a, b, c, d = philox(
-            uint32(i), uint32(i >> 32), uint32(epoch), uint32(epoch >> 32), uint32(seed), uint32(seed >> 32)
-        )
-        word = (uint64(a) << uint64(32)) | uint64(b)
-        j = int64(word % uint64(i + 1))
-        order[i], order[j] = order[j], order[i]
+        j = order[i]
+        order[i] = order[j]
+        order[j] = i
