@@ -1,16 +1,17 @@
-"""Builds the one extension, the runner; everything else about the package stands in pyproject.toml."""
+"""Builds the extensions, the runner above all; everything else about the package stands in pyproject.toml."""
 
+import os
 import shutil
 import sys
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import PlatformError
+from setuptools.errors import CompileError, PlatformError
 
 REMEDY = {
-    "linux": "Install one: `apt install g++ python3-dev` (Debian, Ubuntu), "
-    "`dnf install gcc-c++ python3-devel` (Fedora), `apk add g++ musl-dev python3-dev` (Alpine).",
+    "linux": "Install them: `apt install gcc python3-dev` (Debian, Ubuntu), "
+    "`dnf install gcc python3-devel` (Fedora), `apk add gcc musl-dev python3-dev` (Alpine).",
     "darwin": "Install Apple's command line tools: `xcode-select --install`.",
     "win32": "Install the Visual Studio Build Tools with the workload 'Desktop development with C++': "
     "https://visualstudio.microsoft.com/visual-cpp-build-tools/",
@@ -18,7 +19,7 @@ REMEDY = {
 
 
 class BuildRunner(build_ext):
-    """build_ext that says in one sentence that there is no compiler."""
+    """build_ext that says in one sentence that there is no compiler, or nothing of Python's to compile with."""
 
     def build_extensions(self):
         if self.compiler.compiler_type == "msvc":
@@ -27,25 +28,29 @@ class BuildRunner(build_ext):
             except PlatformError:
                 missing("Visual C++")
         else:
-            command = self.compiler.compiler_so_cxx or self.compiler.compiler_so
-            if shutil.which(command[0]) is None:
-                missing(f"`{command[0]}`")
-            for extension in self.extensions:  # Apple's clang still begins at C++98
-                extension.extra_compile_args.append("-std=c++11")
-        super().build_extensions()
+            command = self.compiler.compiler_so[0]
+            if shutil.which(command) is None:
+                missing(f"`{command}`")
+        try:
+            super().build_extensions()
+        except CompileError:
+            if not any(os.path.exists(os.path.join(folder, "Python.h")) for folder in self.include_dirs):
+                missing("`Python.h`")
+            raise
 
 
-def missing(compiler):
-    platform = "linux" if sys.platform not in REMEDY else sys.platform
-    raise SystemExit(f"fastnet needs a C++ compiler to build, and {compiler} was not found. {REMEDY[platform]}")
+def missing(part):
+    remedy = REMEDY.get(sys.platform, REMEDY["linux"])
+    raise SystemExit(f"fastnet needs a C compiler and Python's headers to build; {part} was not found. {remedy}")
 
 
 runner = Extension(
     "fastnet.engine._runner",
     ["fastnet/engine/_runner.pyx"],
-    depends=["fastnet/engine/_team.h"],
+    depends=["fastnet/engine/_team.h", "fastnet/engine/_platform.h"],
     include_dirs=["fastnet/engine"],
-    language="c++",
 )
 
-setup(ext_modules=cythonize([runner], build_dir="build"), cmdclass={"build_ext": BuildRunner})
+arrays = Extension("fastnet.engine._arrays", ["fastnet/engine/_arrays.pyx"])
+
+setup(ext_modules=cythonize([runner, arrays], build_dir="build"), cmdclass={"build_ext": BuildRunner})

@@ -5,7 +5,7 @@ import importlib
 
 from bench import report
 
-BENCHES = ("machine", "kernels", "gemm", "dense", "latency", "start", "mnist")
+BENCHES = ("machine", "kernels", "optimizers", "gemm", "dense", "latency", "start", "mnist", "feeding", "callbacks")
 
 
 def main():

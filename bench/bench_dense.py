@@ -5,7 +5,6 @@ then whole shuffled epochs are timed, the contenders taking turns.
 """
 
 import contextlib
-import os
 import statistics
 
 import pytest
@@ -19,10 +18,9 @@ TOLERANCE = 1e-4  # JAX and Keras take 1 - β₂ᵗ in float32 (6e-5 off at t = 
 
 def contenders():
     """Installed contenders; PyTorch once on one thread and once on all, since small work is faster on one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     names = []
     for name in filter(peers.installed, peers.CONTENDERS):
-        names += [f"torch@{n}" for n in sorted({1, cores})] if name == "torch" else [name]
+        names += [f"torch@{n}" for n in sorted({1, machine.cores()})] if name == "torch" else [name]
     return names
 
 

@@ -1,16 +1,16 @@
 """The matrix product against OpenBLAS and against the machine, one thread and two.
 
-``python bench/bench_gemm.py [float32|float64]`` prints the table; ``pytest bench/bench_gemm.py`` runs the same cases
-under pytest-benchmark.  OpenBLAS is a private copy of scipy-openblas32 with its best kernels for this processor.  All
-calls are made from compiled loops, in short rounds that take turns; the best round counts, as the machine is shared.
+``python -m bench gemm`` prints the table; ``pytest bench/bench_gemm.py`` runs the same cases under pytest-benchmark.
+OpenBLAS is a private copy of scipy-openblas32 with its best kernels for this processor.  All calls are made from
+compiled loops, in short rounds that take turns; the best round counts, as the machine is shared.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
+import importlib.util
 import os
-import sys
-import threading
 import time
 from pathlib import Path
 
@@ -19,9 +19,15 @@ import pytest
 
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.cpu import gemm
+from fastnet.engine import machine as engine
+from fastnet.engine import plan as plans
+from fastnet.testing.running import Run
+
+from . import machine, report
 
 SQUARE = [(f"{n}^3 {t}", n, n, n, *op) for n in (256, 512, 1024) for t, op in
           (("nn", (False, False)), ("nt", (False, True)), ("tn", (True, False)))]  # fmt: skip
+SQUARE_FLOOR, THIN_FLOOR, TWO_THREADS_FLOOR = 0.95, 1.0, 1.85
 NETWORKS = {
     "tiny": (32, [(16, 64), (64, 64), (64, 4)]),
     "mnist32": (32, [(784, 128), (128, 10)]),
@@ -72,54 +78,40 @@ class Product:
         self.args = np.array(block)
         self.extent = gemm.extent(block)[3]
         self.keep = scratch
-        ours, theirs = drivers(dtype)
-        pointers = self.bases.ctypes.data, self.args.ctypes.data
-        self.part = lambda lo, hi, count: ours(*pointers, lo, hi, count)
-        self.ours = lambda count: ours(*pointers, 0, self.extent, count)
+        ours, theirs = our_driver(dtype), their_driver(dtype)
+        self.ours = lambda count: ours(self.bases.ctypes.data, self.args.ctypes.data, self.extent, count)
         bias_at = self.bias.ctypes.data if shift else 0
         self.theirs = lambda count: theirs(
             self.a.ctypes.data, self.b.ctypes.data, self.d.ctypes.data, m, n, k, trans_a, trans_b, bias_at, count
         )
 
 
-_drivers: dict = {}
+@functools.cache
+def our_driver(dtype: str):
+    """A compiled loop around the kernel."""
+    import numba
+
+    kernel = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)(compiler.load(gemm.source(dtype)))
+
+    @numba.njit(nogil=True)
+    def ours(bases, args, extent, count):
+        for _ in range(count):
+            kernel(bases, args, 0, 0, extent)
+
+    return ours
 
 
-def drivers(dtype: str):
-    """Compiled loops around the kernel and around OpenBLAS (with a pass for bias and ReLU behind it)."""
-    if dtype in _drivers:
-        return _drivers[dtype]
+@functools.cache
+def their_driver(dtype: str):
+    """A compiled loop around OpenBLAS, with a pass for bias and ReLU behind it where ``bias`` is not 0."""
     import numba
 
     i64, real = ctypes.c_int64, ctypes.c_float if dtype == "float32" else ctypes.c_double
-    kernel = ctypes.CFUNCTYPE(None, *[i64] * 5)(compiler.load(gemm.source(dtype)))
     blas = getattr(openblas(), "scipy_cblas_sgemm" if dtype == "float32" else "scipy_cblas_dgemm")
     whole = ctypes.c_int32
     blas.argtypes = [whole] * 6 + [real, i64, whole, i64, whole, real, i64, whole]
     blas.restype = None
-    kind = np.dtype(dtype).type
-    zero = kind(0)
-
-    @numba.njit(nogil=True)
-    def ours(bases, args, lo, hi, count):
-        for _ in range(count):
-            kernel(bases, args, 0, lo, hi)
-
-    @numba.extending.intrinsic
-    def array(typing, address):
-        pointer = numba.types.CPointer(numba.from_dtype(np.dtype(dtype)))
-        return pointer(address), lambda context, b, s, args: b.inttoptr(args[0], context.get_value_type(pointer))
-
-    @numba.njit(nogil=True, error_model="numpy")
-    def activate(c, bias, m, n):
-        for i in range(m):
-            row = numba.carray(array(c + i * n * SIZE), n)
-            shift = numba.carray(array(bias), n)
-            for j in range(n):
-                x = row[j] + shift[j]
-                row[j] = zero if x < zero else x
-
-    SIZE = np.dtype(dtype).itemsize
+    activate = activation_pass(dtype)
 
     @numba.njit(nogil=True)
     def theirs(a, b, c, m, n, k, trans_a, trans_b, bias, count):
@@ -129,10 +121,33 @@ def drivers(dtype: str):
             if bias != 0:
                 activate(c, bias, m, n)
 
-    _drivers[dtype] = ours, theirs
-    return ours, theirs
+    return theirs
 
 
+def activation_pass(dtype: str):
+    """max(c + bias, 0) over c (m, n), vectorised by numba."""
+    import numba
+
+    size, zero = np.dtype(dtype).itemsize, np.dtype(dtype).type(0)
+
+    @numba.extending.intrinsic
+    def array(typing, address):
+        pointer = numba.types.CPointer(numba.from_dtype(np.dtype(dtype)))
+        return pointer(address), lambda context, b, s, args: b.inttoptr(args[0], context.get_value_type(pointer))
+
+    @numba.njit(nogil=True, error_model="numpy")
+    def activate(c, bias, m, n):
+        for i in range(m):
+            row = numba.carray(array(c + i * n * size), n)
+            shift = numba.carray(array(bias), n)
+            for j in range(n):
+                x = row[j] + shift[j]
+                row[j] = zero if x < zero else x
+
+    return activate
+
+
+@functools.cache
 def openblas() -> ctypes.CDLL:
     """A private copy of OpenBLAS on one thread, with AVX-512 kernels where the processor has them."""
     import llvmlite.binding as llvm
@@ -147,41 +162,6 @@ def openblas() -> ctypes.CDLL:
     library.scipy_openblas_set_num_threads(1)
     library.scipy_openblas_get_corename.restype = ctypes.c_char_p
     return library
-
-
-def peak(dtype: str):
-    """``(operations of one turn, run(count))``: multiply-adds on registers alone."""
-    import numba
-    from llvmlite import ir
-
-    from fastnet._kernels.cpu import emit
-
-    sums, turns = (24, 1000) if emit.target().width != 32 else (12, 1000)
-
-    @numba.extending.intrinsic
-    def spin(typing, count):
-        def generate(context, b, _signature, args):
-            emitter = emit.Emitter(b.module, dtype)
-            fma = emitter.declare(f"llvm.fmuladd.{emitter.suffix}", emitter.vector, [emitter.vector] * 3)
-            x = emitter.splat(b, b.sitofp(args[0], emitter.scalar))
-            start = [b.fadd(x, ir.Constant(emitter.vector, [float(i)] * emitter.lanes)) for i in range(sums)]
-            ends = emitter.loop(b, args[0], start, lambda values: [b.call(fma, [v, x, x]) for v in values])
-            total = ends[0]
-            for value in ends[1:]:
-                total = b.fadd(total, value)
-            return b.bitcast(b.fptosi(b.extract_element(total, ir.IntType(32)(0)), ir.IntType(64)), ir.IntType(64))
-
-        return numba.types.int64(numba.types.int64), generate
-
-    @numba.njit(nogil=True)
-    def run(count):
-        total = 0
-        for _ in range(count):
-            total += spin(turns)
-        return total
-
-    run(1)
-    return 2 * sums * turns * emit.target().lanes(dtype), run
 
 
 def best(runs: dict, rounds: int = 15, seconds: float = 0.002) -> dict:
@@ -201,55 +181,76 @@ def best(runs: dict, rounds: int = 15, seconds: float = 0.002) -> dict:
     return least
 
 
-def two_threads(product: Product, rounds: int = 40) -> float:
-    """Seconds of the product split over two Python threads, each its half of the blocks; the best of short rounds.
+def measure(dtype: str, case: tuple, rounds: int) -> dict:
+    """One row: the product alone, and with bias and ReLU, beside OpenBLAS and the machine's peak."""
+    name, *shape = case
+    product, shifted = Product(dtype, *shape), Product(dtype, *shape, shift=True)
+    peak = engine.multiply_adds(dtype)
+    t = best(
+        {
+            "peak": lambda count: peak.bound.execution.run(0, count, 1, count, float("inf")),
+            "ours": product.ours,
+            "theirs": product.theirs,
+            "ours with epilogue": shifted.ours,
+            "theirs with epilogue": shifted.theirs,
+        },
+        rounds,
+    )
+    ratio, with_epilogue = t["theirs"] / t["ours"], t["theirs with epilogue"] / t["ours with epilogue"]
+    judged, floor = (ratio, SQUARE_FLOOR) if case in SQUARE else (with_epilogue, THIN_FLOOR)
+    figures = {
+        "GF/s": round(product.operations / t["ours"] / 1e9, 1),
+        "of peak": f"{product.operations / t['ours'] * t['peak'] / peak.amount:.0%}",
+        "OpenBLAS": round(product.operations / t["theirs"] / 1e9, 1),
+        "ratio": round(ratio, 3),
+        "+bias, relu": round(with_epilogue, 3),
+    }
+    return row(f"{name} {dtype}", figures, judged, floor if dtype == "float32" else None)
 
-    Every thread takes its own time, as their start differs by what waking a Python thread takes.
+
+def row(product: str, figures: dict, ratio: float, floor: float | None) -> dict:
+    """A row with its verdict; ratios are better where they are larger."""
+    verdict = report.verdict(round(ratio, 3), floor, at_least=True)
+    return {"product": product, **figures, "floor": floor, "verdict": verdict}
+
+
+def on_two_threads(n: int, rounds: int) -> dict:
+    """One row: how much faster two threads of fastnet's own team make a square product.
+
+    The runner takes the times: from the barrier before the product to the one behind it, so that waking a thread does
+    not count, and waiting for the slower one does.
     """
-    middle = product.extent // 2
-    spare = np.zeros(gemm.scratch_bytes(), np.uint8)
-    ours, _ = drivers(product.dtype.name)
-    bases = np.array([0, 0, 0, spare.ctypes.data])
-    count = max(4, int(0.008 * 80e9 / product.operations))
-    ready, took = threading.Barrier(2), {}
-
-    def half(lo, hi, own):
-        for turn in range(rounds):
-            ready.wait()
-            start = time.perf_counter()
-            ours(own.ctypes.data, product.args.ctypes.data, lo, hi, count)
-            took[turn, lo] = (time.perf_counter() - start) / count
-
-    other = threading.Thread(target=half, args=(middle, product.extent, bases))
-    other.start()
-    half(0, middle, product.bases)
-    other.join()
-    return min(max(took[turn, 0], took[turn, middle]) for turn in range(rounds))
+    plan = plans.Plan(False, "float32", n)
+    a, b, c = (plan.buffer((n, n), per_row=False) for _ in range(3))
+    plan.product(plans.Product("float32", n, n, n), a, b, c)
+    product, least = Run(plan, 1, [a, b, c]), {1: float("inf"), 2: float("inf")}
+    for buffer in (a, b):
+        product.set(buffer, np.random.default_rng(0).standard_normal((n, n)))
+    for _ in range(rounds):
+        for threads in least:
+            times = np.zeros(1)
+            with machine.on_threads(threads):
+                product.steps(times=times)
+            least[threads] = min(least[threads], times[0])
+    ratio = least[1] / least[2]
+    figures = {"GF/s": round(2 * n**3 / least[2] / 1e9, 1), "ratio": round(ratio, 3)}
+    return row(f"{n}^3 nn float32: 2 threads / 1", figures, ratio, TWO_THREADS_FLOOR)
 
 
-def main(dtype: str = "float32", pattern: str = "") -> None:
-    """Print the table."""
-    operations, spin = peak(dtype)
-    most = operations / best({"peak": spin})["peak"]
-    core = openblas().scipy_openblas_get_corename().decode()
-    print(f"{dtype}; multiply-adds on registers {most / 1e9:.0f} GF/s; OpenBLAS {core}")
-    print(f"{'':32}{'GF/s':>7}{'OpenBLAS':>10}{'ratio':>8}{'of peak':>9}{'+bias,relu':>12}")
-    for name, *shape in cases():
-        if pattern not in name:
-            continue
-        product, shifted = Product(dtype, *shape), Product(dtype, *shape, shift=True)
-        t = best({"peak": spin, "ours": product.ours, "theirs": product.theirs,
-                  "ours2": shifted.ours, "theirs2": shifted.theirs})  # fmt: skip
-        speed = product.operations / t["ours"]
-        top = operations / t["peak"]
-        print(f"{name:32}{speed / 1e9:7.1f}{product.operations / t['theirs'] / 1e9:10.1f}{t['theirs'] / t['ours']:8.2f}"
-              f"{speed / top:9.0%}{t['theirs2'] / t['ours2']:12.2f}", flush=True)  # fmt: skip
-    for n in (512, 1024):
-        if pattern:
-            break
-        product = Product(dtype, n, n, n, False, False)
-        one = min(best({"one": product.ours}, seconds=0.008)["one"] for _ in range(2))
-        print(f"{n}^3 on two threads: {one / two_threads(product):.2f} times as fast as on one")
+def run(quick: bool = False) -> list[dict]:
+    """Measure every case and report it."""
+    if importlib.util.find_spec("scipy_openblas32") is None:
+        print("gemm: skipped, nothing to compare with (pip install scipy-openblas32)")
+        return []
+    rounds, core = 2 if quick else 15, openblas().scipy_openblas_get_corename().decode()
+    with machine.on_threads(1):
+        rows = [measure(dtype, case, rounds) for dtype in ("float32", "float64") for case in cases()]
+    if machine.cores() > 1:
+        rows += [on_two_threads(n, 2 if quick else 60) for n in (512, 1024)]
+    notes = f"ratio: OpenBLAS's time / fastnet's; OpenBLAS {core}; one thread, best of {rounds} rounds in turns"
+    notes += "\nthe floor of a square is that of its ratio, the floor of another shape of the one with bias and ReLU"
+    report.show("gemm", rows, machine.describe(), notes)
+    return rows
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case[0].replace(" ", "-"))
@@ -261,7 +262,3 @@ def test_gemm(benchmark, dtype, case):
     np.testing.assert_allclose(product.c, product.d, rtol=0, atol=np.abs(product.d).max() * 1e-4)
     benchmark.extra_info["operations"] = product.operations
     benchmark(product.ours, 1)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

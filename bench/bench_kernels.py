@@ -2,7 +2,8 @@
 
 ``python -m bench kernels`` prints the table; ``pytest bench/bench_kernels.py`` times the same cases under
 pytest-benchmark. The cases follow the registry: a registered activation, loss or update is measured because its row is
-there. One thread; arrays in the second-level cache, where a kernel shows its own speed and not the memory's.
+there. One thread; arrays in the second-level cache, where a kernel shows its own speed and not the memory's; and
+updates once more over weights that no cache holds, where they must move bytes as fast as the memory does.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ from fastnet.engine.plan import Plan
 from fastnet.testing.plans import LayerRun, activation_plan, loss_run, targets_for, update_run
 from fastnet.testing.running import Report, Run, speed, threads
 
+from . import machine, report
+
 ELEMENTS = 16_384
 WIDTHS = (10, 1000)
+WEIGHTS = 10_000_000  # of a large update
+LARGE_FLOOR = 0.85  # its least share of a += 3*b over as much memory
 
 
 def activation(row):
@@ -34,17 +39,17 @@ def activation(row):
 
 def loss(row, width):
     """Value and gradient of a loss."""
-    rows, chosen, rng = ELEMENTS // width, losses.Loss(row), np.random.default_rng(0)
+    rows, chosen, rng = ELEMENTS // width, losses.get(row), np.random.default_rng(0)
     run, buffers = loss_run(chosen, "float32", rows, width)
     run.set(buffers[0], rng.uniform(0.05, 0.95, (rows, width)))
     run.set(buffers[1], targets_for(chosen, rng, rows, width, (0.05, 0.95)))
     return run
 
 
-def update(row):
+def update(row, elements=ELEMENTS):
     """The update of one weight."""
-    run, _, gradient = update_run(optimizers.Optimizer(row, 1e-3), "float32", np.ones(ELEMENTS))
-    run.set(gradient, np.random.default_rng(0).standard_normal(ELEMENTS))
+    run, _, gradient = update_run(optimizers.Optimizer(row, 1e-3), "float32", np.ones(elements))
+    run.set(gradient, np.random.default_rng(0).standard_normal(elements))
     return run
 
 
@@ -101,32 +106,40 @@ def cases():
     return out
 
 
+def measure(name, once, elements, floor=None, **repeats):
+    """One row for each of its launches."""
+    for figure in speed(Report(name), once, elements, **repeats):
+        yield {
+            "case": name,
+            "kernel": figure["kernel"][:60],
+            "ns/element": f"{figure['ns']:.3f}",
+            "GB/s": f"{figure['GB/s']:.1f}",
+            "share of a += 3*b": round(figure["share"], 3),
+            "floor": floor,
+            "verdict": report.verdict(round(figure["share"], 3), floor, at_least=True),
+        }
+
+
+def large_updates(quick):
+    """Rows of every update over weights in memory; the rates of a step, one number each, are left out."""
+    elements = WEIGHTS // 20 if quick else WEIGHTS
+    for row in registry.updates.unique():
+        once = update(row, elements)
+        measured = measure(f"update {row.name}, {elements:,}", once, elements, LARGE_FLOOR, rounds=5, steps=1)
+        yield from (line for line, launch in zip(measured, once.plan.launches) if launch.extent.at(1) == elements)
+
+
 def run(quick=False):
     """Measure every case and report it."""
-    from . import machine, report
-
     rows = []
     for name, make in cases():
-        once = make()
-        for figure in speed(Report(name), once, ELEMENTS, rounds=2 if quick else 9):
-            rows.append(
-                {
-                    "case": name,
-                    "kernel": figure["kernel"][:60],
-                    "ns/element": f"{figure['ns']:.3f}",
-                    "GB/s": f"{figure['GB/s']:.1f}",
-                    "share of a += 3*b": f"{figure['share']:.0%}",
-                }
-            )
+        rows += measure(name, make(), ELEMENTS, rounds=2 if quick else 9)
+    rows += large_updates(quick)
     peak, memory = machine.peak_gflops(), machine.bandwidth(8 * machine.cache_sizes()[3])
-    notes = f"{ELEMENTS} elements, one thread; multiply-adds {peak:.0f} GF/s, a += 3*b from memory {memory:.1f} GB/s"
+    notes = f"{ELEMENTS} elements where nothing else is said, one thread"
+    notes += f"; multiply-adds {peak:.0f} GF/s, a += 3*b from memory {memory:.1f} GB/s"
     report.show("kernels", rows, machine.describe(), notes)
     return rows
-
-
-def main():
-    """Measure every case and print the table."""
-    run()
 
 
 @pytest.mark.parametrize(("name", "make"), cases(), ids=[name.replace(" ", "-") for name, _ in cases()])
@@ -134,7 +147,3 @@ def test_kernel(benchmark, name, make):
     once = make()
     with threads(1):
         benchmark(once.steps, 10)
-
-
-if __name__ == "__main__":
-    main()

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .workloads import WORKLOADS
+from .workloads import ENDS, WORKLOADS
 
 LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-7
 
@@ -254,7 +254,7 @@ def main(name):
     for line in sys.stdin:
         request = json.loads(line)
         if request["command"] == "prepare":
-            workload = WORKLOADS[request["workload"]]
+            workload = {**WORKLOADS, **ENDS}[request["workload"]]
             workload = replace(workload, steps=request.get("epoch_steps") or workload.steps)
             contender, loss = _prepare(cls, workload, request["check_steps"])
             answer = {"loss": loss, "version": sys.modules[cls.module].__version__}

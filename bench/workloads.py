@@ -61,6 +61,15 @@ WORKLOADS = {
     ]
 }
 
+# The two ends of mini-batches: one sample a step, and all 1,797 digits in each step (an epoch is 50 such sets).
+ENDS = {
+    row.name: row
+    for row in [
+        Workload("single", (16, 64, 64, 4), 1, 8000, {"jax": 2, "torch": 20}),
+        Workload("digits", (64, 128, 10), 1797, 50, {"jax": 1.3}),
+    ]
+}
+
 
 def oracle(workload, steps, rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
     """Loss over the first `steps` batches after training on them in order, in float64 with plain numpy.

@@ -3,17 +3,20 @@
 from fastnet import activations as activations
 from fastnet import callbacks as callbacks
 from fastnet import config as config
+from fastnet import constraints as constraints
 from fastnet import datasets as datasets
 from fastnet import initializers as initializers
 from fastnet import layers as layers
 from fastnet import losses as losses
 from fastnet import metrics as metrics
+from fastnet import models as models
 from fastnet import optimizers as optimizers
 from fastnet import random as random
+from fastnet import regularizers as regularizers
 from fastnet import saving as saving
 from fastnet import utils as utils
 from fastnet._kernels.compile import KernelError as KernelError
-from fastnet._kernels.generate import RuleError as RuleError
+from fastnet._kernels.errors import RuleError as RuleError
 from fastnet._kernels.registry import register_activation as register_activation
 from fastnet._kernels.registry import register_loss as register_loss
 from fastnet._kernels.registry import register_optimizer as register_optimizer
@@ -24,3 +27,11 @@ from fastnet.layers import Input as Input
 from fastnet.sequential import Sequential as Sequential
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    if name == "testing":  # for who extends fastnet; others need not wait for it
+        import fastnet.testing as module
+
+        return module
+    raise AttributeError(f"module 'fastnet' has no attribute {name!r}")

@@ -69,33 +69,39 @@ class Activation:
         plan.elements(kernel, x, _BACKWARD_COST, kept=kept, dy=dy, dx=dx, p=values)
         return dx
 
-    @property
-    def keeps_input(self) -> bool:
-        """Whether the backward pass reads x."""
-        return self.row.keeps == "x"
+    def as_config(self) -> Any:
+        """Its name; with arguments that are not the defaults, ``{"name": name, "arguments": {...}}``."""
+        changed = {k: v for k, v in self.parameters.items() if v != self.row.parameters[k]}
+        return {"name": self.name, "arguments": changed} if changed else self.name
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{k}={v!r}" for k, v in self.parameters.items())
         return f"<activation {self.name}({arguments})>"
 
 
-class SoftmaxActivation:
-    """y = exp(x - max x) / sum exp(x - max x), over the last axis."""
+class RowActivation:
+    """An activation of a whole row, over the last axis.
 
-    name = __name__ = "softmax"
-    keeps_input = False
-    _forward = rows.RowTemplate("softmax", rules.softmax)
-    _backward = rows.RowTemplate("softmax_gradient", rules.softmax_gradient, targets="raw")
+    Args:
+        name: the string a user gives.
+        value: its rule.
+        gradient: the rule of dx, which reads dy as the row and y as its target.
+    """
+
+    def __init__(self, name: str, value: registry.RowRule, gradient: registry.RowRule):
+        self.name = self.__name__ = name
+        self._forward = rows.RowTemplate(name, value)
+        self._backward = rows.RowTemplate(f"{name}_gradient", gradient, targets="raw")
 
     def __call__(self, x: Any, axis: int = -1) -> np.ndarray:
         """Apply to an array, over ``axis``."""
         x = np.asarray(x)
         if x.ndim == 0:
-            raise ValueError("softmax needs an array with at least one axis, received a number.")
+            raise ValueError(f"{self.name} needs an array with at least one axis, received a number.")
         return np.moveaxis(_apply(self, np.moveaxis(x, axis, -1)), -1, axis)
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
-        """Add the launch of y = softmax(x)."""
+        """Add the launch of y = f(x)."""
         y = plan.buffer(x.shape, x.dtype, needs_gradient=x.needs_gradient)
         width = x.shape[-1] if x.shape else 1
         kernel = Kernel(self._forward, self._forward.rules(), x.dtype)
@@ -103,15 +109,19 @@ class SoftmaxActivation:
         return y
 
     def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
-        """Add the launch of dx = (dy - <dy, y>) y."""
+        """Add the launch of dx."""
         dx = plan.buffer(x.shape, x.dtype)
         width = x.shape[-1] if x.shape else 1
         kernel = Kernel(self._backward, self._backward.rules(), x.dtype)
         plan.rows(kernel, x.width // width, 500 * width, x=dy, t=y, y=dx, width=width)
         return dx
 
+    def as_config(self) -> str:
+        """Its name."""
+        return self.name
+
     def __repr__(self) -> str:
-        return "<activation softmax>"
+        return f"<activation {self.name}>"
 
 
 def _apply(activation, x: Any) -> np.ndarray:
@@ -142,15 +152,17 @@ def get(identifier: Any):
     """
     if identifier is None:
         return linear
-    if isinstance(identifier, (Activation, SoftmaxActivation)):
+    if isinstance(identifier, (Activation, RowActivation)):
         return identifier
+    if isinstance(identifier, dict) and "name" in identifier:
+        return Activation(registry.activations.find(identifier["name"]), **identifier.get("arguments", {}))
     if identifier in (relu, gelu):
         return get(identifier.__name__)
     if isinstance(identifier, str):
-        if identifier == "softmax":
-            return softmax
+        if identifier in _ROWS:
+            return _ROWS[identifier]
         if identifier not in registry.activations:
-            raise ValueError(registry.unknown("activation", identifier, [*registry.activations, "softmax"]))
+            raise ValueError(registry.unknown("activation", identifier, [*registry.activations, *_ROWS]))
         return Activation(registry.activations[identifier])
     raise ValueError(
         f"An activation is a name, or one of fastnet.activations, received {identifier!r}. To use a function of your "
@@ -187,9 +199,33 @@ def gelu(x: Any, approximate: bool = False) -> np.ndarray:
     return get("approximate_gelu" if approximate else "gelu")(x)
 
 
+def serialize(activation: Any) -> Any:
+    """The name of an activation, or ``{"name": ..., "arguments": ...}`` where it has arguments of its own."""
+    return get(activation).as_config()
+
+
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """The activation of what `serialize` gave; ``custom_objects`` maps further names to activations."""
+    return get((custom_objects or {}).get(config, config) if isinstance(config, str) else config)
+
+
 linear = Activation(registry.activations.find("linear"))
 leaky_relu = Activation(registry.activations.find("leaky_relu"))
+relu6 = Activation(registry.activations.find("relu6"))
+elu = Activation(registry.activations.find("elu"))
+celu = Activation(registry.activations.find("celu"))
+selu = Activation(registry.activations.find("selu"))
 sigmoid = Activation(registry.activations.find("sigmoid"))
+hard_sigmoid = Activation(registry.activations.find("hard_sigmoid"))
+log_sigmoid = Activation(registry.activations.find("log_sigmoid"))
 tanh = Activation(registry.activations.find("tanh"))
+hard_tanh = Activation(registry.activations.find("hard_tanh"))
 silu = swish = Activation(registry.activations.find("silu"))
-softmax = SoftmaxActivation()
+hard_silu = hard_swish = Activation(registry.activations.find("hard_silu"))
+mish = Activation(registry.activations.find("mish"))
+exponential = Activation(registry.activations.find("exponential"))
+softplus = Activation(registry.activations.find("softplus"))
+softsign = Activation(registry.activations.find("softsign"))
+softmax = RowActivation("softmax", rules.softmax, rules.softmax_gradient)
+log_softmax = RowActivation("log_softmax", rules.log_softmax, rules.log_softmax_gradient)
+_ROWS = {"softmax": softmax, "log_softmax": log_softmax}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import importlib.util
 import platform
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--quick", action="store_true", help="fewer rounds: seconds, not minutes")
     bench.set_defaults(run=_bench)
 
-    info = commands.add_parser("info", help="versions, processor, threads and the kernel cache")
+    info = commands.add_parser("info", help="versions, processor, threads, the kernel cache and the machine's speed")
     info.set_defaults(run=_info)
     return parser
 
@@ -85,6 +86,9 @@ def _demo(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> int:
     for root in (Path.cwd(), Path(fastnet.__file__).resolve().parents[1]):
         if (root / "bench" / "__main__.py").is_file() and (root / "fastnet").is_dir():
+            if importlib.util.find_spec("pytest_benchmark") is None:
+                print('fastnet bench needs more packages: pip install -e ".[bench]" in the checkout.', file=sys.stderr)
+                return 1
             quick = ["--quick"] if options.quick else []
             return subprocess.call([sys.executable, "-m", "bench", *options.suite, *quick], cwd=root)
     print(
@@ -97,6 +101,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 def _info(options: argparse.Namespace) -> int:
     from fastnet._kernels import cache, compile
+    from fastnet.engine import machine
 
     lines = {"fastnet": fastnet.__version__, "python": f"{platform.python_version()}, {platform.platform()}"}
     for package in ("numpy", "numba", "llvmlite", "rich", "matplotlib"):
@@ -110,6 +115,8 @@ def _info(options: argparse.Namespace) -> int:
     }
     for name, value in lines.items():
         print(f"{name:<13} {value}")
+    for place, size in (("caches", machine.SMALLEST), ("memory", machine.LARGEST)):
+        print(f"{place:<13} {machine.measure(['float32'], size)}")
     return 0
 
 

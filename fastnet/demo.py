@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from fastnet import callbacks, datasets, layers, losses, optimizers, utils
-from fastnet._kernels import cache
 from fastnet.sequential import Sequential
 
 BATCH = 32
@@ -63,14 +62,16 @@ def run(epochs: int, seed: int, output: Path) -> float:
     Raises:
         OSError: the folder cannot be made or written.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise OSError(f"{output} is a file; name a folder to write to.") from None
     train, test = datasets.digits.load_data()
     utils.set_random_seed(seed)
     model = make_model()
     model.summary()
     print(f"\n{len(train[0]):,} digits to train on, {len(test[0]):,} to test, {epochs} epochs in batches of {BATCH}.")
-    if not any(cache.folder().glob("*.o")):
-        print("The kernels are compiled now, once on this machine; that takes some seconds.")
+    print("Kernels this machine does not have yet are compiled first, once; that takes some seconds.", flush=True)
     watch = StopWatch()
     history = model.fit(*train, epochs=epochs, batch_size=BATCH, validation_data=test, callbacks=[watch])
     _, accuracy = model.evaluate(*test, verbose=0)

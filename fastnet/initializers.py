@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnet import random
 from fastnet._kernels.registry import unknown
+from fastnet.configs import Configurable, Family
 
 
-class Initializer:
+class Initializer(Configurable):
     """Fills a shape. Subclasses define ``__call__(shape, dtype)``.
 
     A random one draws new values at each call, unless it was given a seed: then every call gives the same.
@@ -19,7 +21,11 @@ class Initializer:
 
     def __call__(self, shape: tuple[int, ...], dtype: str = "float32") -> np.ndarray:
         """An array of this shape and dtype."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no __call__(shape, dtype).")
+
+    def clone(self) -> Initializer:
+        """Another one with the same arguments."""
+        return type(self).from_config(self.get_config())
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{k}={v!r}" for k, v in self.__dict__.items() if not k.startswith("_"))
@@ -48,6 +54,22 @@ class Ones(Initializer):
 
     def __call__(self, shape, dtype="float32"):
         return np.ones(shape, dtype)
+
+
+class Identity(Initializer):
+    """``gain`` on the diagonal of a matrix, 0 elsewhere.
+
+    Raises:
+        ValueError: when called for a shape that is no matrix's.
+    """
+
+    def __init__(self, gain: float = 1.0):
+        self.gain = gain
+
+    def __call__(self, shape, dtype="float32"):
+        if len(shape) != 2:
+            raise ValueError(f"Identity fills matrices, received the shape {tuple(shape)}.")
+        return (self.gain * np.eye(*shape)).astype(dtype)
 
 
 class RandomUniform(Initializer):
@@ -88,13 +110,20 @@ class VarianceScaling(Initializer):
         mode: "fan_in", "fan_out" or "fan_avg".
         distribution: "truncated_normal", "untruncated_normal" or "uniform".
         seed: for the same values at every call.
+        input_axes, output_axes: axes whose sizes make up the inputs and the outputs; by default see `fans`.
 
     Raises:
         ValueError: a scale that is not positive, an unknown mode or distribution.
     """
 
     def __init__(
-        self, scale: float = 1.0, mode: str = "fan_in", distribution: str = "truncated_normal", seed: int | None = None
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
     ):
         if not scale > 0:
             raise ValueError(f"{type(self).__name__}: scale must be positive, received {scale}.")
@@ -105,9 +134,10 @@ class VarianceScaling(Initializer):
             known = ("truncated_normal", "untruncated_normal", "uniform")
             raise ValueError(unknown("distribution of VarianceScaling", distribution, known))
         self.scale, self.mode, self.distribution, self.seed = scale, mode, distribution, seed
+        self.input_axes, self.output_axes = input_axes, output_axes
 
     def __call__(self, shape, dtype="float32"):
-        fan_in, fan_out = fans(shape)
+        fan_in, fan_out = fans(shape, self.input_axes, self.output_axes)
         n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, n)
         generator = _generator(self.seed)
@@ -123,51 +153,117 @@ class VarianceScaling(Initializer):
 class GlorotUniform(VarianceScaling):
     """Uniform, variance 2 / (inputs + outputs); Glorot and Bengio 2010."""
 
-    def __init__(self, seed: int | None = None):
-        super().__init__(1.0, "fan_avg", "uniform", seed)
+    def __init__(
+        self,
+        seed: int | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ):
+        super().__init__(1.0, "fan_avg", "uniform", seed, input_axes, output_axes)
 
 
 class GlorotNormal(VarianceScaling):
     """Truncated normal, variance 2 / (inputs + outputs); Glorot and Bengio 2010."""
 
-    def __init__(self, seed: int | None = None):
-        super().__init__(1.0, "fan_avg", "truncated_normal", seed)
+    def __init__(
+        self,
+        seed: int | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ):
+        super().__init__(1.0, "fan_avg", "truncated_normal", seed, input_axes, output_axes)
 
 
 class HeUniform(VarianceScaling):
     """Uniform, variance 2 / inputs; He et al. 2015, arXiv:1502.01852."""
 
-    def __init__(self, seed: int | None = None):
-        super().__init__(2.0, "fan_in", "uniform", seed)
+    def __init__(
+        self,
+        seed: int | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ):
+        super().__init__(2.0, "fan_in", "uniform", seed, input_axes, output_axes)
 
 
 class HeNormal(VarianceScaling):
     """Truncated normal, variance 2 / inputs; He et al. 2015, arXiv:1502.01852."""
 
-    def __init__(self, seed: int | None = None):
-        super().__init__(2.0, "fan_in", "truncated_normal", seed)
+    def __init__(
+        self,
+        seed: int | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ):
+        super().__init__(2.0, "fan_in", "truncated_normal", seed, input_axes, output_axes)
 
 
-_NAMES = {
-    "constant": Constant,
-    "zeros": Zeros,
-    "ones": Ones,
-    "random_uniform": RandomUniform,
-    "uniform": RandomUniform,
-    "random_normal": RandomNormal,
-    "normal": RandomNormal,
-    "truncated_normal": TruncatedNormal,
-    "variance_scaling": VarianceScaling,
-    "glorot_uniform": GlorotUniform,
-    "glorot_normal": GlorotNormal,
-    "he_uniform": HeUniform,
-    "he_normal": HeNormal,
-}
-_NAMES.update({cls.__name__: cls for cls in list(_NAMES.values())})
+class LecunUniform(VarianceScaling):
+    """Uniform, variance 1 / inputs; LeCun et al. 1998, Efficient BackProp, section 4.6."""
+
+    def __init__(
+        self,
+        seed: int | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ):
+        super().__init__(1.0, "fan_in", "uniform", seed, input_axes, output_axes)
+
+
+class LecunNormal(VarianceScaling):
+    """Truncated normal, variance 1 / inputs; LeCun et al. 1998, Efficient BackProp, section 4.6."""
+
+    def __init__(
+        self,
+        seed: int | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ):
+        super().__init__(1.0, "fan_in", "truncated_normal", seed, input_axes, output_axes)
+
+
+class Orthogonal(Initializer):
+    """``gain`` times a matrix with orthonormal rows or columns, whichever are fewer; Saxe et al. 2014, arXiv:1312.6120.
+
+    A tensor of more axes is filled as the matrix (all but the last, last).
+
+    Raises:
+        ValueError: when called for a shape of fewer than two axes.
+    """
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None):
+        self.gain, self.seed = gain, seed
+
+    def __call__(self, shape, dtype="float32"):
+        if len(shape) < 2:
+            raise ValueError(f"Orthogonal fills shapes of at least two axes, received {tuple(shape)}.")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        normal = _generator(self.seed).standard_normal((max(rows, columns), min(rows, columns)))
+        q, r = np.linalg.qr(normal)
+        q *= np.sign(np.diag(r))  # else not uniform over the orthogonal matrices
+        return (self.gain * (q.T if rows < columns else q)).reshape(shape).astype(dtype)
+
+
+_family = Family(
+    "an initializer",
+    Initializer,
+    (
+        *(Constant, Zeros, Ones, Identity, RandomUniform, RandomNormal, TruncatedNormal, VarianceScaling),
+        *(GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal, Orthogonal),
+    ),
+    functions=True,
+    zero=Zeros,
+    one=Ones,
+    uniform=RandomUniform,
+    normal=RandomNormal,
+    IdentityInitializer=Identity,
+    OrthogonalInitializer=Orthogonal,
+)
+serialize, deserialize = _family.serialize, _family.deserialize
 
 
 def get(identifier: Any):
-    """The initializer of a name, a class, or any function of (shape, dtype).
+    """The initializer of a name, a description, a class, an array, or any function of (shape, dtype); None for None.
 
     Raises:
         ValueError: an unknown name; offers the nearest known ones.
@@ -177,21 +273,22 @@ def get(identifier: Any):
         >>> fastnet.initializers.get("ones")((2,)).tolist()
         [1.0, 1.0]
     """
-    if isinstance(identifier, str):
-        if identifier not in _NAMES:
-            raise ValueError(unknown("initializer", identifier, _NAMES))
-        return _NAMES[identifier]()
-    if isinstance(identifier, type) and issubclass(identifier, Initializer):
-        return identifier()
-    if callable(identifier):
-        return identifier
-    raise ValueError(
-        f"An initializer is a name, an Initializer or a function of (shape, dtype), received {identifier!r}."
-    )
+    if not isinstance(identifier, (np.ndarray, np.generic)):
+        return _family.get(identifier)
+    values = np.asarray(identifier)
+
+    def copy_of_array(shape, dtype="float32"):
+        return values.astype(dtype)  # whoever asks compares the shapes
+
+    return copy_of_array
 
 
-def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Inputs and outputs of a weight: its last two axes, each times the receptive field before them."""
+def fans(
+    shape: tuple[int, ...], input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None
+) -> tuple[int, int]:
+    """Inputs and outputs of a weight: its last two axes, each times the receptive field before them; or those named."""
+    if input_axes is not None and output_axes is not None:
+        return math.prod(shape[axis] for axis in input_axes), math.prod(shape[axis] for axis in output_axes)
     if len(shape) < 1:
         return 1, 1
     if len(shape) == 1:

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from fastnet import losses, optimizers
+from fastnet import losses, optimizers, saving
 from fastnet import metrics as metrics_module
 from fastnet.callbacks import History
 from fastnet.engine import fitting
-from fastnet.engine.variable import Variable
-from fastnet.layers.base import Layer, assign_all, check_shape
-from fastnet.layers.core import InputLayer
-from fastnet.saving import weights as weights_files
-from fastnet.summary import summary_text
+from fastnet.layers.base import Layer
+from fastnet.network import Network
+from fastnet.refused import attribute_error
 
 _names = itertools.count()
+#: arguments of `Sequential.compile` and where they are kept
+_COMPILED = {
+    "optimizer": "optimizer",
+    "loss": "loss",
+    "loss_weights": "_loss_weights",
+    "metrics": "_metrics",
+    "weighted_metrics": "_weighted",
+}
 
 
-class Sequential:
+class Sequential(Network):
     """A network in which each layer reads what the one before it gives.
 
     Args:
-        layers: the layers, in order; an `Input` first says the shape of a sample, else the first data do.
+        layers: the layers, in order; an `Input` first says the shape of a sample, else the first data do. A
+            `Sequential` may be one of them: its layers run in its place.
         trainable: False to keep all weights as they are.
         name: as shown.
 
@@ -42,235 +50,104 @@ class Sequential:
         ['loss']
     """
 
-    def __init__(self, layers: Iterable[Layer] | None = None, trainable: bool = True, name: str | None = None):
+    def __init__(
+        self, layers: Iterable[Layer | Network] | None = None, trainable: bool = True, name: str | None = None
+    ):
         number = next(_names)
-        self.name = name or ("sequential" if number == 0 else f"sequential_{number}")
-        self._layers: list[Layer] = []
-        self.built = False
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None
         self.history: History | None = None
         self.stop_training = False
         self._metrics: list[Any] = []
+        self._weighted: list[Any] = []
+        self._loss_weights: float | None = None
         self._trainer = fitting.new_trainer(self)
-        for layer in layers or []:
-            self.add(layer, rebuild=False)
-        self._maybe_build()
-        if not trainable:
-            self.trainable = False
+        super().__init__(layers, trainable, name or ("sequential" if number == 0 else f"sequential_{number}"))
 
-    # ---- the network
-
-    def add(self, layer: Layer, rebuild: bool = True) -> None:
-        """Append a layer.
-
-        Raises:
-            ValueError: no layer, a name that is taken, a shape that does not fit; the model is unchanged then.
-        """
-        if not isinstance(layer, Layer):
-            raise ValueError(f"A Sequential takes layers, received {layer!r}. Layers are found in fastnet.layers.")
-        if any(layer is other for other in self._layers):
-            raise ValueError(f"The layer {layer.name!r} is in this model already; make a second one.")
-        if any(layer.name == other.name for other in self._layers):
-            raise ValueError(f"Two layers have the name {layer.name!r}; give one of them another (name=...).")
-        if self.built and (shape := self._layers[-1].output_shape) is not None:
-            layer.connect(shape)
-        self._layers.append(layer)
+    def _changed(self) -> None:
         self._trainer.forget()
-        if rebuild:
-            try:
-                self._maybe_build()
-            except ValueError:
-                self._layers.pop()
-                raise
+        super()._changed()
 
-    def pop(self, rebuild: bool = True) -> Layer:
-        """Remove the last layer and return it.
+    # ---- files
 
-        Raises:
-            ValueError: there is none.
-        """
-        if not self._layers:
-            raise ValueError(f"The model {self.name!r} has no layer to remove.")
-        layer = self._layers.pop()
-        self.built = self.built and bool(self._layers)
-        self._trainer.forget()
-        return layer
+    def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None) -> None:
+        """Write the whole model to a file; see `fastnet.saving.save_model`."""
+        saving.save_model(self, filepath, overwrite, zipped)
 
-    def build(self, input_shape: Any = None) -> None:
-        """Make the weights for data of this shape.
-
-        Args:
-            input_shape: with the batch first, as in Keras: ``(None, 784)``.
-
-        Raises:
-            ValueError: no layers, or shapes that do not fit.
-        """
-        if not self._layers:
-            raise ValueError(f"The model {self.name!r} has no layers; add some first.")
-        given = self._layers[0].given_input_shape
-        if input_shape is not None:
-            shape = check_shape(tuple(input_shape)[1:], f"model {self.name!r}")
-            if given is not None and shape != given:
-                raise ValueError(f"The model {self.name!r} has an Input of shape {given}; build was given {shape}.")
-        elif given is not None:
-            shape = given
-        else:
-            raise ValueError(
-                f"The model {self.name!r} does not know the shape of its input: put fastnet.layers.Input(shape) first, "
-                "or call build((None, ...))."
-            )
-        self._connect(shape)
-
-    def _maybe_build(self) -> None:
-        if self._layers and not self.built and self._layers[0].given_input_shape is not None:
-            self._connect(self._layers[0].given_input_shape)
-
-    def _connect(self, shape: tuple[int, ...]) -> None:
-        self.sample_output_shape(shape)  # first: where one layer does not fit, none may be built
-        for layer in self._layers:
-            shape = layer.connect(shape)
-        self.built = True
-
-    def sample_output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of one sample's prediction for samples of this shape; nothing is built.
-
-        Raises:
-            ValueError: the shape does not fit a layer.
-        """
-        if self.built and shape == self._layers[0].input_shape:
-            return self._layers[-1].output_shape or ()
-        for layer in self._layers:
-            shape = layer.compute_output_shape(shape)
-        return shape
-
-    @property
-    def trainable(self) -> bool:
-        """Whether an optimizer changes any weight; setting it sets it for every layer, as in Keras."""
-        return any(layer.trainable for layer in self._layers)
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        for layer in self._layers:
-            layer.trainable = bool(value)
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers, without Input."""
-        return [layer for layer in self._layers if not isinstance(layer, InputLayer)]
-
-    @property
-    def layers_to_run(self) -> list[Layer]:
-        """The layers a plan is made of: at least one."""
-        first = self._layers[:1]
-        return self._layers[1:] if len(self._layers) > 1 and isinstance(first[0], InputLayer) else self._layers
-
-    @property
-    def input_shape(self) -> tuple:
-        """Shape of the data, None for the batch."""
-        self._must_be_built()
-        return (None, *(self._layers[0].input_shape or ()))
-
-    @property
-    def output_shape(self) -> tuple:
-        """Shape of a prediction, None for the batch."""
-        self._must_be_built()
-        return (None, *(self._layers[-1].output_shape or ()))
-
-    @property
-    def weights(self) -> list[Variable]:
-        """All weights, layer by layer."""
-        return [v for layer in self._layers for v in layer.weights]
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """What the optimizer changes."""
-        return [v for layer in self._layers for v in layer.trainable_weights]
-
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """A layer by name or by index.
-
-        Raises:
-            ValueError: both or neither given, or no such layer.
-        """
-        if (name is None) == (index is None):
-            raise ValueError(f"get_layer takes a name or an index, received name={name!r}, index={index!r}.")
-        if index is not None:
-            if not -len(self.layers) <= index < len(self.layers):
-                raise ValueError(f"The model {self.name!r} has {len(self.layers)} layers; there is no layer {index}.")
-            return self.layers[index]
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        from fastnet._kernels.registry import unknown
-
-        raise ValueError(unknown("layer", name, [layer.name for layer in self.layers]))
-
-    def count_params(self) -> int:
-        """How many numbers the weights hold.
-
-        Raises:
-            ValueError: the model is not built.
-        """
-        self._must_be_built()
-        return sum(layer.count_params() for layer in self._layers)
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights' values, layer by layer, as Keras orders them."""
-        return [v.numpy() for v in self.weights]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set all weights' values.
-
-        Raises:
-            ValueError: another number of arrays, or other shapes; nothing has changed then.
-        """
-        assign_all(self.weights, list(weights), f"model {self.name!r}")
-
-    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+    def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: None = None) -> None:
         """Write the weights to a file; see `fastnet.saving.save_weights`."""
-        weights_files.save_weights(self, filepath, overwrite)
+        saving.save_weights(self, filepath, overwrite, max_shard_size)
 
-    def load_weights(self, filepath: Any) -> None:
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False) -> None:
         """Set the weights from a file; see `fastnet.saving.load_weights`."""
-        weights_files.load_weights(self, filepath)
-
-    def summary(self, line_length: int | None = None, print_fn: Any = None) -> None:
-        """Print a table of the layers: name, shape of the result, number of weights."""
-        (print_fn or print)(summary_text(self, line_length))
-
-    def _must_be_built(self) -> None:
-        if not self.built:
-            raise ValueError(
-                f"The model {self.name!r} is not built yet: its input's shape is unknown. Put fastnet.layers.Input "
-                "first, call build((None, ...)), or fit it to data."
-            )
+        saving.load_weights(self, filepath, skip_mismatch)
 
     # ---- training
 
-    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None) -> None:
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
         """Choose how to train.
 
         Args:
             optimizer: a name or one of `fastnet.optimizers`.
-            loss: a name or one of `fastnet.losses`.
-            metrics: a list of names or of `fastnet.metrics`.
+            loss: a name, one of `fastnet.losses`, or a plain function of two numbers ``f(y_true, y_pred)``, whose
+                derivative is found.
+            loss_weights: a number, or a list of one: what the loss is multiplied by.
+            metrics: a list of names, of `fastnet.metrics`, or of plain functions of two numbers.
+            weighted_metrics: the same; they weigh rows by ``sample_weight`` and ``class_weight``.
+            run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: accepted; every step is compiled, as many
+                are executed at a time as callbacks allow, and float32 losses need no scaling.
 
         Raises:
-            ValueError: an unknown name; offers the nearest known ones.
+            ValueError: an unknown name, which offers the nearest known ones; what cannot become a kernel.
         """
         optimizer = optimizers.get(optimizer)
         loss = None if loss is None else losses.get(loss)
-        metrics = [] if metrics is None else (list(metrics) if isinstance(metrics, (list, tuple)) else [metrics])
-        for metric in metrics:
+        weight = losses.loss_weight(loss_weights)
+        if loss is not None and weight != loss.weight:
+            loss = copy.copy(loss)
+            loss.weight = weight
+        given = [
+            list(m) if isinstance(m, (list, tuple)) else [] if m is None else [m] for m in (metrics, weighted_metrics)
+        ]
+        for metric in given[0] + given[1]:
             metrics_module.get(metric)
-        self.optimizer, self.loss, self._metrics = optimizer, loss, metrics
+        self.optimizer, self.loss, (self._metrics, self._weighted) = optimizer, loss, given
+        self._loss_weights = None if weight == 1 else weight
         self._trainer = fitting.new_trainer(self)
 
-    def metrics_for(self, output_shape: tuple[int, ...]) -> list[metrics_module.Metric]:
-        """The metrics as compiled, for predictions of this shape."""
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """What `compile` was given, as plain data; None where it was not called. The optimizer's state is not in it."""
+        if self.optimizer is None:
+            return None
+        given = {name: getattr(self, attribute) for name, attribute in _COMPILED.items()}
+        return {name: saving.serialize_keras_object(value) for name, value in given.items() if value}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """`compile` with what `get_compile_config` gave."""
+        self.compile(**{name: saving.deserialize_keras_object(value) for name, value in config.items()})
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The keys of the logs: "loss" and the metrics, in the order in which `evaluate` returns them."""
+        self._must_be_built()
+        return ["loss", *(name for name, _, _ in self.metrics_for(self._layers[-1].output_shape or ()))]
+
+    def metrics_for(self, output_shape: tuple[int, ...]) -> list[tuple[str, metrics_module.Metric, bool]]:
+        """(key in the logs, metric, whether it is weighted), as compiled, for predictions of this shape."""
         sparse = self.loss is not None and self.loss.sparse
-        return [metrics_module.get(m, output_shape, sparse) for m in self._metrics]
+        given = ([metrics_module.get(m, output_shape, sparse) for m in ms] for ms in (self._metrics, self._weighted))
+        return metrics_module.named(*given)
 
     def fit(
         self,
@@ -283,25 +160,39 @@ class Sequential:
         validation_split: float = 0.0,
         validation_data: tuple | None = None,
         shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
         initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         validation_batch_size: int | None = None,
-        validation_freq: int = 1,
+        validation_freq: Any = 1,
     ) -> History:
         """Train.
 
         Args:
-            x: data (n, ...), any real dtype, any strides, also a memory map; rows are converted as they are used.
-            y: targets (n, ...).
-            batch_size: rows in a step, 32 by default; the last step has what is left.
+            x: data (n, ...), any real dtype, any strides, also a memory map; rows are converted as they are used. Or
+                batches: a generator, a `fastnet.utils.PyDataset`, a PyTorch DataLoader, a list or anything else that
+                can be iterated, of (x, y) or (x, y, sample_weight); they may differ in their number of rows only.
+            y: targets (n, ...); none where ``x`` yields them.
+            batch_size: rows in a step of arrays, 32 by default; the last step has what is left.
             epochs: number of the last epoch.
             verbose: 0 silent, 1 bar, 2 a line an epoch, "auto" a bar on a terminal or in a notebook.
             callbacks: a list of `fastnet.callbacks.Callback`.
             validation_split: share of the last rows that is kept for validation.
-            validation_data: (x, y) for validation.
-            shuffle: whether each epoch has an order of its own.
+            validation_data: (x, y) or (x, y, sample_weight) for validation, or whatever ``x`` may be.
+            shuffle: whether each epoch has an order of its own: of the rows of arrays, of the batches of a PyDataset;
+                "batch" for the rows of each batch among themselves. What else yields batches keeps its order.
+            class_weight: {class: weight} of each row by its label, or by where its largest target stands; classes
+                that are not named weigh 1. Validation does not use it.
+            sample_weight: weight of each row (n,), or of each place (n, ...) of targets with more axes. The loss and
+                ``weighted_metrics`` use it; ``validation_split`` divides it too. Batches hold their own.
             initial_epoch: number of the first epoch, from 0.
+            steps_per_epoch: steps in an epoch; the next one goes on where this one ended. By default until the data
+                end, which a generator that never does forbids. Where data run out early, fastnet warns and goes on.
+            validation_steps: steps of a validation, each from the beginning (an iterator goes on).
             validation_batch_size: as ``batch_size``.
-            validation_freq: epochs between two validations.
+            validation_freq: epochs between two validations, or a list of the epochs, counted from 1, they follow.
 
         Returns:
             The `History`: ``history.history["loss"]`` and so on, one number an epoch.
@@ -314,7 +205,8 @@ class Sequential:
         return fitting.fit(
             self,
             *(x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle),
-            *(initial_epoch, validation_batch_size, validation_freq),
+            *(class_weight, sample_weight, initial_epoch, steps_per_epoch, validation_steps),
+            *(validation_batch_size, validation_freq),
         )
 
     def evaluate(
@@ -323,30 +215,51 @@ class Sequential:
         y: Any = None,
         batch_size: int | None = None,
         verbose: int | str = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
         callbacks: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """Loss and metrics over data.
+        """Loss and metrics over data: arrays, or whatever yields batches (see `fit`), as many as ``steps``.
+
+        Args:
+            sample_weight: weight of each row, as in `fit`.
 
         Returns:
             The loss, or a list of the loss and the metrics, or a dictionary where ``return_dict``.
         """
-        logs = fitting.evaluate(self, x, y, batch_size, verbose, callbacks)
+        logs = fitting.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks)
         return fitting.as_results(logs, return_dict)
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: int | str = "auto", callbacks: Any = None
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
     ) -> np.ndarray:
-        """What the last layer gives for each row: (n, ...). Several threads may call it at once."""
-        return fitting.predict(self, x, batch_size, verbose, callbacks)
+        """What the last layer gives for each row: (n, ...). Several threads may call it at once.
 
-    def train_on_batch(self, x: Any, y: Any = None, return_dict: bool = False) -> Any:
-        """One step on these rows; its loss and metrics."""
-        return fitting.as_results(fitting.train_on_batch(self, x, y), return_dict)
+        ``x`` are rows, or whatever yields batches of them (see `fit`), as many as ``steps``; targets are passed over.
+        """
+        return fitting.predict(self, x, batch_size, verbose, steps, callbacks)
 
-    def test_on_batch(self, x: Any, y: Any = None, return_dict: bool = False) -> Any:
-        """Loss and metrics of these rows."""
-        return fitting.as_results(fitting.evaluate_rows(self, x, y), return_dict)
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One step on these rows; its loss and metrics. Weights as in `fit`."""
+        logs = fitting.train_on_batch(self, x, y, sample_weight, class_weight)
+        return fitting.as_results(logs, return_dict)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """Loss and metrics of these rows. Weights as in `fit`."""
+        return fitting.as_results(fitting.evaluate_rows(self, x, y, sample_weight), return_dict)
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
         """What the last layer gives for these rows."""
@@ -357,8 +270,35 @@ class Sequential:
         return fitting.predict_rows(self, x)
 
     def profile(self, x: Any, y: Any, batch_size: int | None = None, seconds: float = 1.0) -> fitting.Profile:
-        """Train for some time and tell where it went: a table of time, GF/s and GB/s for each layer."""
+        """Train for some time and tell where it went.
+
+        Args:
+            x: data (n, ...).
+            y: targets (n, ...).
+            batch_size: rows in a step, 32 by default.
+            seconds: how long to train; a whole step at least. The weights change as in `fit`.
+
+        Returns:
+            A `Profile`; print it. For each layer, forward and backward: microseconds a step, share of the step, GF/s
+            (exact for products, one operation for each element of the rest), GB/s (all that is read and written,
+            whichever memory it lies in), and the share of the machine: max(operations / peak, bytes / bandwidth) over
+            the time. Peak and bandwidth are measured in the same call (some milliseconds; kept in this process) on
+            the same number of threads: multiply-adds on registers, and ``a += 3·b`` over as much memory as a step
+            touches.
+
+        Raises:
+            ValueError: what does not fit, before anything is computed.
+            fastnet.NonFiniteError: NaN or infinity.
+            RuntimeError: `compile` was not called.
+
+        Example:
+            >>> print(model.profile(x, y, seconds=0.5))  # doctest: +SKIP
+        """
         return fitting.profile(self, x, y, batch_size, seconds)
+
+    def __getattr__(self, name: str) -> Any:
+        """Only for what is not there: what Keras has under this name, and what to do instead."""
+        raise attribute_error("Sequential", name)
 
     def __repr__(self) -> str:
         return f"<Sequential {self.name}, {len(self.layers)} layers>"

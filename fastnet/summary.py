@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 
-def summary_text(model: Any, line_length: int | None = None) -> str:
+def summary_text(
+    model: Any, line_length: int | None = None, expand_nested: bool = False, show_trainable: bool = False
+) -> str:
     """Layers with the shape of their results and the number of their weights."""
     width = max(line_length or 72, 48)
     first, second = width // 2 - 2, width - width // 2 - 14
-    rule = "-" * width  # plain ASCII: a pipe on Windows may know nothing else
+    last = "  Trainable" * show_trainable
+    rule = "-" * (width + len(last))  # plain ASCII: a pipe on Windows may know nothing else
     lines = [
         f"Model: {model.name!r}",
         rule,
-        f"{'Layer (type)':<{first}}  {'Output shape':<{second}}  {'Param #':>10}",
+        f"{'Layer (type)':<{first}}  {'Output shape':<{second}}  {'Param #':>10}{last}",
         rule,
     ]
-    for layer in model.layers:
-        name = f"{layer.name} ({type(layer).__name__})"
-        shape = str((None, *layer.output_shape)) if layer.built else "?"
+    for depth, layer in _entries(model, expand_nested):
+        name = f"{'  ' * depth}{layer.name} ({type(layer).__name__})"
+        shape = str((None, *getattr(layer, "leaves", [layer])[-1].output_shape)) if layer.built else "?"
         count = f"{layer.count_params():,}" if layer.built else "?"
-        lines.append(f"{name:<{first}.{first}}  {shape:<{second}.{second}}  {count:>10}")
+        trained = ("Y" if layer.trainable else "N").rjust(len(last)) * show_trainable
+        lines.append(f"{name:<{first}.{first}}  {shape:<{second}.{second}}  {count:>10}{trained}")
     lines.append(rule)
     if model.built:
         total = sum(layer.count_params() for layer in model.layers)
@@ -32,6 +37,14 @@ def summary_text(model: Any, line_length: int | None = None) -> str:
     else:
         lines.append("Not built: the input's shape is unknown yet.")
     return "\n".join(lines)
+
+
+def _entries(model: Any, expand: bool, depth: int = 0) -> Iterator[tuple[int, Any]]:
+    """(depth, layer) of each line."""
+    for layer in model.layers:
+        yield depth, layer
+        if expand and hasattr(layer, "layers"):
+            yield from _entries(layer, expand, depth + 1)
 
 
 def _size(count: float) -> str:

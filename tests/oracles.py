@@ -1,6 +1,6 @@
 """What the kernels should give: slow, obvious, in numpy float64, and without a line of fastnet.
 
-Activations: ``name: (f(x, *parameters), derivative(x, *parameters))``.  Losses: ``(values, gradient of their mean)``.
+Activations: ``name: (f(x, *parameters), derivative(x, *parameters))``.
 Optimizers: ``name: step(t, w, g, states, rate, parameters) -> w``; ``states`` is a list that is changed in place.
 """
 
@@ -64,7 +64,52 @@ def approximate_gelu_derivative(x):
     return 0.5 * (1 + np.tanh(_inside(x))) + np.where(bell > 1e-300, 0.5 * x * bell * slope, 0.0)
 
 
+def softplus(x):
+    return np.logaddexp(x, 0.0)
+
+
+def elu(x, alpha):
+    return np.where(x >= 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def elu_derivative(x, alpha):
+    return np.where(x > 0, 1.0, alpha * np.exp(np.minimum(x, 0)))
+
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+
+
+def mish_derivative(x):
+    """tanh(s) + x (1 - tanh²(s)) s', s = log(1 + e^x)."""
+    t = np.tanh(softplus(x))
+    bell = 1 / np.cosh(np.minimum(softplus(x), 350)) ** 2
+    return t + np.where(bell * sigmoid(x) == 0, 0.0, x * bell * sigmoid(x))
+
+
+def hard_sigmoid(x):
+    return np.clip(x / 6 + 0.5, 0, 1)
+
+
+def inside(x, low, high):
+    return np.where((x > low) & (x < high), 1.0, 0.0)
+
+
 ACTIVATIONS = {
+    "elu": (elu, elu_derivative),
+    "celu": (lambda x, a: a * elu(x / a, 1.0), lambda x, a: elu_derivative(x / a, 1.0)),
+    "selu": (lambda x: SELU_SCALE * elu(x, SELU_ALPHA), lambda x: SELU_SCALE * elu_derivative(x, SELU_ALPHA)),
+    "exponential": (np.exp, np.exp),
+    "softplus": (softplus, sigmoid),
+    "log_sigmoid": (lambda x: -softplus(-x), lambda x: sigmoid(-x)),
+    "softsign": (lambda x: x / (1 + np.abs(x)), lambda x: 1 / (1 + np.abs(x)) ** 2),
+    "relu6": (lambda x: np.clip(x, 0, 6), lambda x: inside(x, 0, 6)),
+    "hard_tanh": (lambda x: np.clip(x, -1, 1), lambda x: inside(x, -1, 1)),
+    "hard_sigmoid": (hard_sigmoid, lambda x: inside(x, -3, 3) / 6),
+    "hard_silu": (
+        lambda x: x * hard_sigmoid(x),
+        lambda x: np.where(x >= 3, 1.0, np.where(x <= -3, 0.0, x / 3 + 0.5)),
+    ),
+    "mish": (lambda x: x * np.tanh(softplus(x)), mish_derivative),
     "linear": (lambda x: x, np.ones_like),
     "relu": (relu, lambda x: np.where(x <= 0, 0.0, 1.0)),
     "clipped_relu": (clipped_relu, clipped_relu_derivative),
@@ -80,55 +125,6 @@ ACTIVATIONS = {
 def softmax(x):
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
-
-
-# ---- losses: y_true and y_pred (n, width); ``low`` and ``high`` are the clip's bounds in the kernel's dtype
-
-
-def mean_squared_error(t, x, low, high):
-    return ((x - t) ** 2).mean(-1), 2 * (x - t) / x.size
-
-
-def mean_absolute_error(t, x, low, high):
-    return np.abs(x - t).mean(-1), np.sign(x - t) / x.size
-
-
-def binary_crossentropy(t, x, low, high):
-    p = np.clip(x, low, high)
-    gradient = np.where(p == x, (1 - t) / (1 - p) - t / p, 0.0)
-    return -(t * np.log(p) + (1 - t) * np.log(1 - p)).mean(-1), gradient / x.size
-
-
-def binary_crossentropy_from_logits(t, x, low, high):
-    """-t log σ(x) - (1 - t) log σ(-x), with log σ(x) = -log(1 + e^-x)."""
-    return (t * np.logaddexp(0, -x) + (1 - t) * np.logaddexp(0, x)).mean(-1), (sigmoid(x) - t) / x.size
-
-
-def categorical_crossentropy(t, x, low, high):
-    total = x.sum(-1, keepdims=True)
-    q = x / total
-    p = np.clip(q, low, high)
-    inside = p == q
-    own = np.where(inside, -t / p, 0.0)
-    return -(t * np.log(p)).sum(-1), (own + (t * inside).sum(-1, keepdims=True)) / total / len(x)
-
-
-def categorical_crossentropy_from_logits(t, x, low, high):
-    largest = x.max(-1, keepdims=True)
-    log_p = x - largest - np.log(np.exp(x - largest).sum(-1, keepdims=True))
-    return -(t * log_p).sum(-1), (np.exp(log_p) * t.sum(-1, keepdims=True) - t) / len(x)
-
-
-LOSSES = {
-    "mean_squared_error": mean_squared_error,
-    "mean_absolute_error": mean_absolute_error,
-    "binary_crossentropy": binary_crossentropy,
-    "binary_crossentropy_from_logits": binary_crossentropy_from_logits,
-    "categorical_crossentropy": categorical_crossentropy,
-    "categorical_crossentropy_from_logits": categorical_crossentropy_from_logits,
-    "sparse_categorical_crossentropy": categorical_crossentropy,
-    "sparse_categorical_crossentropy_from_logits": categorical_crossentropy_from_logits,
-}
 
 
 # ---- updates, as the papers and Keras's documentation have them
@@ -188,12 +184,78 @@ def amsgrad(t, w, g, states, rate, beta_1, beta_2, epsilon):
     return w - alpha * states[0] / (np.sqrt(states[2]) + epsilon)
 
 
+def adamax(t, w, g, states, rate, beta_1, beta_2, epsilon):
+    states[0] = beta_1 * states[0] + (1 - beta_1) * g
+    states[1] = np.maximum(beta_2 * states[1], np.abs(g))
+    return w - rate / (1 - beta_1**t) * states[0] / (states[1] + epsilon)
+
+
+def nadam(t, w, g, states, rate, beta_1, beta_2, epsilon):
+    """Dozat's algorithm 2, with Keras's μ; their product is formed anew at every step."""
+    mu = [beta_1 * (1 - 0.5 * 0.96**i) for i in range(1, t + 2)]
+    states[0] = beta_1 * states[0] + (1 - beta_1) * g
+    states[1] = beta_2 * states[1] + (1 - beta_2) * g**2
+    m = mu[t] * states[0] / (1 - math.prod(mu)) + (1 - mu[t - 1]) * g / (1 - math.prod(mu[:t]))
+    return w - rate * m / (np.sqrt(states[1] / (1 - beta_2**t)) + epsilon)
+
+
+def radam(t, w, g, states, rate, beta_1, beta_2, epsilon):
+    states[0] = beta_1 * states[0] + (1 - beta_1) * g
+    states[1] = beta_2 * states[1] + (1 - beta_2) * g**2
+    m = states[0] / (1 - beta_1**t)
+    longest = 2 / (1 - beta_2) - 1
+    length = longest - 2 * t * beta_2**t / (1 - beta_2**t)
+    if length <= 5:
+        return w - rate * m
+    r = math.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
+    return w - rate * r * m * math.sqrt(1 - beta_2**t) / (np.sqrt(states[1]) + epsilon)
+
+
+def adagrad(t, w, g, states, rate, initial_accumulator_value, epsilon):
+    states[0] = states[0] + g**2
+    return w - rate * g / np.sqrt(states[0] + epsilon)
+
+
+def adadelta(t, w, g, states, rate, rho, epsilon):
+    states[0] = rho * states[0] + (1 - rho) * g**2
+    step = np.sqrt(states[1] + epsilon) / np.sqrt(states[0] + epsilon) * g
+    states[1] = rho * states[1] + (1 - rho) * step**2
+    return w - rate * step
+
+
+def lion(t, w, g, states, rate, beta_1, beta_2):
+    direction = np.sign(beta_1 * states[0] + (1 - beta_1) * g)
+    states[0] = beta_2 * states[0] + (1 - beta_2) * g
+    return w - rate * direction
+
+
+def rprop(t, w, g, states, rate, eta_minus, eta_plus, step_min, step_max):
+    turned = np.sign(g * states[0])
+    factor = np.choose(turned.astype(int) + 1, [eta_minus, 1.0, eta_plus])
+    states[1] = np.clip(states[1] * factor, step_min, step_max)
+    states[0] = np.where(turned < 0, 0.0, g)
+    return w - np.sign(states[0]) * states[1]
+
+
+def ftrl(t, w, g, states, rate, power, initial, l1, l2, shrinkage, beta):
+    a = states[0]
+    states[0] = a + g**2
+    states[1] = states[1] + g + 2 * shrinkage * w - (states[0] ** -power - a**-power) / rate * w
+    quadratic = states[0] ** -power / rate + 2 * (l2 + beta / (2 * rate))
+    return (np.clip(states[1], -l1, l1) - states[1]) / quadratic
+
+
+def ftrl_by_keyword(t, w, g, states, rate, **numbers):
+    return ftrl(t, w, g, states, rate, *numbers.values())
+
+
 UPDATES = {
     f.__name__: f
     for f in (
         sgd, momentum, nesterov, rmsprop, rmsprop_momentum, rmsprop_centered, rmsprop_centered_momentum, adam, amsgrad,
+        adamax, nadam, radam, adagrad, adadelta, lion, rprop,
     )
-}  # fmt: skip
+} | dict.fromkeys(("ftrl", "ftrl_power"), ftrl_by_keyword)  # fmt: skip
 
 
 # ---- layers

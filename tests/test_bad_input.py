@@ -65,7 +65,7 @@ DATA = {
     "no rows": (X[:0], Y[:0], ["at least one sample", "(0, 3)"]),
     "label too large": (X, np.array([0, 1, 1, 2, 0, 0, 0, 5]), ["0 to 1", "2 units", "received 5", "row 3"]),
     "label negative": (X, np.array([0, 1, -1, 0, 0, 0, 0, 0]), ["0 to 1", "received -1", "row 2"]),
-    "label fraction": (X, np.full(8, 0.5), ["whole numbers", "fractions"]),
+    "label fraction": (X, np.full(8, 0.5), ["whole numbers", "0.5", "row 0"]),
     "label NaN": (X, np.full(8, np.nan), ["labels from 0 to 1", "received nan", "row 0"]),
     "one-hot": (X, np.zeros((8, 2)), ["(n, 2)", "categorical_crossentropy"]),
     "targets' shape": (X, np.zeros((8, 5, 2)), ["targets of shape", "(n, 5, 2)"]),
@@ -177,7 +177,7 @@ def test_arguments(make, parts):
         (lambda name: layers.Dense(2, kernel_initializer=name), "glorot_unifrom", "glorot_uniform"),
         (lambda name: classifier().compile(name, "mse"), "adm", "adam"),
         (lambda name: classifier().compile("sgd", name), "categorical_crossentrop", "categorical_crossentropy"),
-        (lambda name: classifier().compile("sgd", "mse", [name]), "acuracy", "accuracy"),
+        (lambda name: classifier().compile("sgd", "mse", metrics=[name]), "acuracy", "accuracy"),
         (lambda name: classifier().get_layer(name), "hiden", "hidden"),
     ],
 )
@@ -294,12 +294,23 @@ print(cache.folder())
 """
 
 
+TANH = "print(fastnet.Sequential([layers.Activation('tanh')]).predict(np.ones((1, 1))))\n"
+
+
+def run_with_cache(folder, tmp_path, program=PROGRAM):
+    environment = {**os.environ, "FASTNET_CACHE_DIR": str(folder), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, cwd=str(tmp_path)
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_one(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    environment = {**os.environ, "FASTNET_CACHE_DIR": str(tmp_path / "file" / "cache"), "TMPDIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "fastnet-kernels-" in done.stdout
+    done = run_with_cache(tmp_path / "file" / "cache", tmp_path)
+    assert "fastnet-kernels-" in done.stdout and "FASTNET_CACHE_DIR" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]  # the temporary folder went with the process
     assert (tmp_path / "file").read_text() == "in the way"
 
 
@@ -307,7 +318,27 @@ def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_one(tmp_path)
 def test_a_cache_that_others_may_write_is_not_trusted(tmp_path):
     (tmp_path / "kernels").mkdir()
     (tmp_path / "kernels").chmod(0o777)
-    environment = {**os.environ, "FASTNET_CACHE_DIR": str(tmp_path), "TMPDIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "fastnet-kernels-" in done.stdout and not list((tmp_path / "kernels").iterdir())
+    done = run_with_cache(tmp_path, tmp_path)
+    assert "fastnet-kernels-" in done.stdout and "others may write" in done.stderr
+    assert not list((tmp_path / "kernels").iterdir())
+
+
+def test_a_cache_removed_while_the_process_runs(tmp_path):
+    again = "import shutil; shutil.rmtree(cache.folder())\n" + TANH
+    done = run_with_cache(tmp_path / "cache", tmp_path, PROGRAM + again)
+    assert "0.76" in done.stdout and done.stderr == ""
+
+
+def test_a_relative_cache_stays_where_it_is_when_the_process_moves(tmp_path):
+    again = "import os; os.chdir(os.path.sep)\n" + TANH
+    done = run_with_cache("cache", tmp_path, PROGRAM + again)
+    assert "0.76" in done.stdout and done.stderr == ""
+    assert len(list((tmp_path / "cache" / "kernels").glob("*tanh*.o"))) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limits")
+def test_a_full_disk_stores_nothing_and_stops_nobody(tmp_path):
+    limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+    done = run_with_cache(tmp_path / "cache", tmp_path, limit + PROGRAM)
+    assert done.stderr == "" and not list((tmp_path / "cache" / "kernels").iterdir())

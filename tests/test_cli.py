@@ -25,7 +25,7 @@ def test_demo(tmp_path, capsys):
     assert re.search(r"2,700 steps in [\d.]+ s: [\d,]+ steps per second", output)
     assert "Total params: 17,226" in output
     for layer in ("rescaling", "dropout", "dense", "adam"):
-        assert re.search(rf"^{layer}\w* .*%", output, re.MULTILINE), layer
+        assert re.search(rf"^{layer}\w* .*%.*%$", output, re.MULTILINE), layer  # of the step, of the machine
     saved = sorted(path.name for path in folder.iterdir())
     assert saved == ["digits.png", "digits.weights.npz", "learning_curves.png"]
     for name in saved:
@@ -96,6 +96,9 @@ def test_info(capsys):
     for part in (fastnet.__version__, np.__version__, os.environ["FASTNET_CACHE_DIR"], "llvmlite", "processor"):
         assert part in output
     assert re.search(rf"threads +{fastnet.get_num_threads()}$", output, re.MULTILINE)
+    speeds = r"\d+ GF/s of float32 multiply-adds, [\d.]+ GB/s of a \+= 3·b"
+    assert re.search(rf"^caches +{speeds} in 64 KiB", output, re.MULTILINE)
+    assert re.search(rf"^memory +{speeds} in 128 MiB", output, re.MULTILINE)
 
 
 @pytest.mark.smoke

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from fastnet._kernels import compile as compiler
-from fastnet._kernels.differentiate import DifferentiationError, derivative, derivative_rule, rule_from_source
+from fastnet._kernels.differentiate import derivative, derivative_rule
+from fastnet._kernels.errors import DifferentiationError
 from fastnet._kernels.generate import Kernel
+from fastnet._kernels.tangents import rule_from_source
 from fastnet._kernels.templates import elementwise
 
 SLOPE = 0.3

@@ -56,7 +56,7 @@ def test_every_block_of_the_page_runs(capsys):
     assert "max() loses NaN" in out
     assert "The kernel 'forward_confused_float64' does not compile. Its generated source is" in out
     assert re.search(r"activation 'cube': gradient is .* but differences give", out)
-    assert out.count("the same bits on 1 and 2") == 4
+    assert out.count("the same bits on 1 and 2") == 5
 
 
 def test_registering_takes_under_ten_lines():
@@ -193,6 +193,50 @@ def _two(a, b):
     return a + b
 
 
+def f_text(x):
+    return "a"
+
+
+def f_pair(x):
+    return x, x
+
+
+def f_nothing(x):
+    return
+
+
+def f_loop(x):
+    while x < 1:
+        x = x + 1
+    return x
+
+
+def test_a_rule_without_its_arguments_or_results():
+    def nothing():
+        return 1
+
+    def one(w):
+        return w
+
+    def lost(w, g, speed, rate):
+        return w - rate * g
+
+    def third(w, g, rate):
+        return w, g
+
+    with pytest.raises(ValueError, match="'nothing' must take at least 1 argument"):
+        fastnet.register_activation("bad", nothing)
+    with pytest.raises(ValueError, match="'one' must take at least 2 arguments"):
+        fastnet.register_loss("bad", one)
+    with pytest.raises(ValueError, match="the rule must take"):
+        fastnet.register_optimizer("bad", one)
+    with pytest.raises(fastnet.RuleError, match="must return 2 numbers, and has `return w - rate"):
+        fastnet.register_optimizer("bad", lost, states=("speed",))
+    with pytest.raises(fastnet.RuleError, match="must return 1 number, and has"):
+        fastnet.register_optimizer("bad", third)
+    assert not any("bad" in table for table in (registry.activations, registry.losses, registry.updates))
+
+
 @pytest.mark.parametrize(("f", "message"), [
     (f_unknown_call, "math.sinh is not among the functions a rule may use"),
     (f_unknown_name, "the name 'nowhere' stands for no number"),
@@ -201,6 +245,11 @@ def _two(a, b):
     (f_attribute, "'np.linalg' is not known in a rule"),
     (f_too_few, "'_two' takes 2 arguments and gets 1"),
     (len, "A rule is a plain Python function"),
+    (None, "A rule is a plain Python function"),
+    (f_text, "must return 1 number, and has `return 'a'`"),
+    (f_pair, "must return 1 number, and has `return (x, x)`"),
+    (f_nothing, "must return 1 number, and has `return`"),
+    (f_loop, "it contains a loop"),
 ])  # fmt: skip
 def test_what_a_rule_may_not_use_is_said_at_registration(f, message):
     with pytest.raises(fastnet.RuleError, match=re.escape(message)):

@@ -8,7 +8,9 @@ import pytest
 
 import fastnet
 from fastnet._kernels import compile as compiler
-from fastnet._kernels.generate import Kernel, RuleError, check_rule
+from fastnet._kernels.errors import RuleError
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.pasting import check_rule
 from fastnet._kernels.rules import updates
 from fastnet._kernels.templates import elementwise
 from fastnet.engine.plan import Plan

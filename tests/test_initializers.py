@@ -12,6 +12,8 @@ MOMENTS = {  # name: standard deviation
     "glorot_normal": np.sqrt(2 / 500),
     "he_uniform": np.sqrt(2 / 300),
     "he_normal": np.sqrt(2 / 300),
+    "lecun_uniform": np.sqrt(1 / 300),
+    "lecun_normal": np.sqrt(1 / 300),
     "random_uniform": 0.1 / np.sqrt(12),
     "random_normal": 0.05,
     "truncated_normal": 0.05 * 0.87962566103423978,
@@ -53,6 +55,34 @@ def test_constants():
     assert initializers.get("zeros")((2, 3)).tolist() == [[0, 0, 0], [0, 0, 0]]
     assert initializers.Ones()((2,), "float64").dtype == np.float64
     assert initializers.Constant(2.5)((1,)).tolist() == [2.5]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 5), (2, 3, 4), (7, 7)])
+def test_orthogonal(shape):
+    values = initializers.Orthogonal(gain=2.0, seed=1)(shape, "float64").reshape(-1, shape[-1])
+    product = values.T @ values if values.shape[0] >= values.shape[1] else values @ values.T
+    np.testing.assert_allclose(product, 4 * np.eye(len(product)), atol=1e-13)
+
+
+def test_orthogonal_matrices_are_uniform():
+    """The entries of a 2x2 one are cosines of a uniform angle: no sign is preferred."""
+    entries = np.array([initializers.Orthogonal(seed=s)((2, 2), "float64").ravel() for s in range(2000)])
+    assert np.abs(entries.mean(axis=0)).max() < 5 * np.sqrt(0.5 / 2000)
+    assert abs((np.linalg.det(entries.reshape(-1, 2, 2)) > 0).mean() - 0.5) < 5 * 0.5 / np.sqrt(2000)
+
+
+def test_identity_and_arrays():
+    np.testing.assert_array_equal(initializers.Identity(3.0)((2, 3), "float64"), [[3, 0, 0], [0, 3, 0]])
+    np.testing.assert_array_equal(initializers.get(np.array([1, 2]))((2,), "float32"), [1, 2])
+    for wrong in (lambda: initializers.Identity()((2,)), lambda: initializers.Orthogonal()((3,))):
+        with pytest.raises(ValueError, match="fills"):
+            wrong()
+
+
+def test_axes_of_inputs_and_outputs():
+    assert initializers.fans((2, 3, 4), (0, 1), (2,)) == (6, 4)
+    values = initializers.GlorotUniform(seed=1, input_axes=(0,), output_axes=(1, 2))((50, 30, 20), "float64")
+    assert values.std() == pytest.approx(np.sqrt(2 / 650), rel=0.02)
 
 
 def test_a_seed_repeats_and_no_seed_does_not():

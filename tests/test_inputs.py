@@ -11,7 +11,7 @@ import pytest
 import fastnet
 from fastnet import layers
 from fastnet._kernels.rules import random
-from fastnet.engine.data import permutation
+from fastnet.engine.data import check_labels, permutation
 
 DTYPES = ["float16", "float32", "float64", "bool"] + [f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)]
 
@@ -185,7 +185,9 @@ def draws(rows, seed, epoch):
     """The shuffle's definition in whole numbers: element i takes the place of a[j], j = floor(i+1 · r / 2^64)."""
     order = []
     for i in range(rows):
-        words = random.philox(*map(np.uint32, (i // 2, 0, epoch & 0xFFFFFFFF, epoch >> 32, seed & 0xFFFFFFFF, seed >> 32)))
+        words = random.philox(
+            *map(np.uint32, (i // 2, 0, epoch & 0xFFFFFFFF, epoch >> 32, seed & 0xFFFFFFFF, seed >> 32))
+        )
         high, low = (int(word) for word in (words[2:] if i % 2 else words[:2]))
         j = (i + 1) * ((high << 32) + low) >> 64
         order.append(i)
@@ -209,3 +211,17 @@ def test_every_permutation_is_as_likely():
 def test_too_many_rows_to_shuffle():
     with pytest.raises(ValueError, match="shuffle=False"):
         permutation(2**32, 0, 0)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int64"])
+def test_a_negative_label_is_no_large_class(dtype):
+    """-100 as an int8 has the bits of 156, which is a class of 200."""
+    labels = np.arange(100).astype(dtype)
+    check_labels(labels, 200, "loss")
+    check_labels(labels[::-3], 100, "loss")
+    with pytest.raises(ValueError, match=r"labels from 0 to 98.*received 99 \(first bad label in row 99"):
+        check_labels(labels, 99, "loss")
+    if dtype.startswith("i"):
+        labels[7] = -100
+        with pytest.raises(ValueError, match=r"received -100 \(first bad label in row 7"):
+            check_labels(labels, 200, "loss")

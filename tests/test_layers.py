@@ -1,5 +1,7 @@
 """Layers: forward against float64 oracles, backward against central differences (`testing.check_layer`)."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,23 @@ from fastnet import layers, testing
 from fastnet.testing.plans import LayerRun
 
 from . import oracles
+
+
+def bent(x, k=0.5):
+    return k * x / (1 + x * x)
+
+
+def swing(x):
+    return math.exp(-x) / (1 + math.exp(-x))
+
+
+def swing_gradient(y):
+    return y * (y - 1)
+
+
+def layers_alpha():
+    return fastnet.initializers.RandomUniform(0.1, 0.4)
+
 
 CHECKED = {  # (layer, shape of a sample)
     "dense": (lambda: layers.Dense(7), (5,)),
@@ -28,6 +47,32 @@ CHECKED = {  # (layer, shape of a sample)
     "batch normalization": (lambda: layers.BatchNormalization(), (3,)),
     "batch normalization rank 3": (lambda: layers.BatchNormalization(epsilon=0.1), (4, 17)),
     "batch normalization bare": (lambda: layers.BatchNormalization(center=False, scale=False), (1,)),
+    "leaky relu": (lambda: layers.LeakyReLU(0.2), (7,)),
+    "elu": (lambda: layers.ELU(0.5), (3, 5)),
+    "prelu": (lambda: layers.PReLU(layers_alpha()), (13,)),
+    "prelu of images": (lambda: layers.PReLU(layers_alpha(), shared_axes=[1, 2]), (3, 2, 5)),
+    "prelu, last axes shared": (lambda: layers.PReLU(layers_alpha(), shared_axes=[2, 3]), (3, 2, 5)),
+    "prelu, axes apart shared": (lambda: layers.PReLU(layers_alpha(), shared_axes=[1, 3]), (3, 2, 5)),
+    "lambda": (lambda: layers.Lambda(bent, arguments={"k": 0.7}), (11,)),
+    "lambda with a gradient of y": (lambda: layers.Lambda(swing, gradient=swing_gradient, keeps="y"), (2, 7)),
+    "identity": (lambda: layers.Identity(), (3, 5)),
+    "permute": (lambda: layers.Permute((3, 1, 2)), (2, 3, 5)),
+    "permute of one axis": (lambda: layers.Permute((1,)), (7,)),
+    "repeat vector": (lambda: layers.RepeatVector(3), (7,)),
+    "dropout, shared": (lambda: layers.Dropout(0.4, noise_shape=(None, 1, None)), (5, 7)),
+    "alpha dropout": (lambda: layers.AlphaDropout(0.3), (37,)),
+    "gaussian noise": (lambda: layers.GaussianNoise(0.3), (13,)),
+    "gaussian dropout": (lambda: layers.GaussianDropout(0.3), (13,)),
+    "activity regularization": (lambda: layers.ActivityRegularization(0.1, 0.2), (5,)),
+    "layer normalization": (lambda: layers.LayerNormalization(beta_initializer="uniform"), (17,)),
+    "layer normalization of one": (lambda: layers.LayerNormalization(), (1,)),
+    "layer normalization rank 3": (lambda: layers.LayerNormalization(axis=[-2, -1]), (3, 2, 5)),
+    "layer normalization bare": (lambda: layers.LayerNormalization(center=False, scale=False), (3, 7)),
+    "rms normalization": (lambda: layers.RMSNormalization(), (70,)),
+    "rms normalization rank 3": (lambda: layers.RMSNormalization(axis=[1, 2]), (3, 5)),
+    "unit normalization": (lambda: layers.UnitNormalization(), (3, 7)),
+    "normalization": (lambda: layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 0.5, 2.0]), (2, 3)),
+    "normalization inverted": (lambda: layers.Normalization(axis=None, mean=0.5, variance=2.0, invert=True), (2, 3)),
     "batch normalization frozen": (lambda: layers.BatchNormalization(trainable=False), (5,)),
 }
 
@@ -157,7 +202,39 @@ def test_two_dropouts_have_masks_of_their_own_and_inference_has_none():
     (lambda: layers.Dense(2.5), "units"),
     (lambda: layers.Dense(2, activation="rel"), "Unknown activation 'rel'"),
     (lambda: layers.Dropout(1.0), "rate"),
-    (lambda: layers.Dropout(0.5, noise_shape=(1,)), "noise_shape"),
+    (lambda: layers.Dropout(0.5, noise_shape=(1,)).connect((3,)), "noise_shape"),
+    (lambda: layers.Dropout(0.5, noise_shape="batch"), "noise_shape"),
+    (lambda: layers.Dropout(0.5, noise_shape=(None, 2)).connect((3,)), "noise_shape"),
+    (lambda: layers.AlphaDropout(-0.1), "rate"),
+    (lambda: layers.GaussianNoise(2.0), "stddev must be at least 0 and at most 1"),
+    (lambda: layers.GaussianDropout(1.0), "rate must be at least 0 and below 1"),
+    (lambda: layers.ActivityRegularization(l1=-1), "l1 must be a finite number of at least 0"),
+    (lambda: layers.LeakyReLU(-0.1), "negative_slope"),
+    (lambda: layers.PReLU(shared_axes=[2]).connect((3,)), "shared_axes"),
+    (lambda: layers.Lambda(bent, output_shape=(3,)), "output_shape"),
+    (lambda: layers.Lambda(bent, arguments={"m": 1}), "has the arguments"),
+    (lambda: layers.Lambda(lambda x: x), "def"),
+    (lambda: layers.Permute((1, 3)), "each number from 1"),
+    (lambda: layers.Permute((2, 1)).connect((3,)), "orders 2 axes"),
+    (lambda: layers.RepeatVector(0), "n must be a positive integer"),
+    (lambda: layers.RepeatVector(2).connect((3, 4)), "repeats vectors"),
+    (lambda: layers.LayerNormalization(axis=1).connect((3, 4)), "last axes"),
+    (lambda: layers.LayerNormalization(epsilon=0), "epsilon"),
+    (lambda: layers.LayerNormalization(rms_scaling=True), "rms_scaling is not supported"),
+    (lambda: layers.UnitNormalization(axis="last"), "axis"),
+    (lambda: layers.RMSNormalization(axis=0).connect((3,)), "last axes"),
+    (lambda: layers.Normalization(mean=1.0), "mean and variance, or neither"),
+    (lambda: layers.Normalization(mean=1.0, variance=-1.0), "must not be negative"),
+    (lambda: layers.Normalization(mean=[1.0], variance=2.0), "has shape"),
+    (lambda: layers.Normalization(axis=1).connect((3, 4)), "keeps the last axes"),
+    (lambda: layers.Normalization().adapt([]), "no data"),
+    (lambda: layers.Normalization(mean=0.0, variance=1.0).adapt(np.ones((2, 2))), "nothing to adapt"),
+    (lambda: layers.Input(), "either shape"),
+    (lambda: layers.Input((3,), sparse=True), "sparse is not supported"),
+    (lambda: layers.Dense(2, kernel_regularizer="l3"), "Unknown regularizer 'l3'"),
+    (lambda: layers.Dense(2, kernel_constraint="norm"), "Unknown constraint 'norm'"),
+    (lambda: layers.Dense(2, lora_rank=4), "lora_rank is not supported"),
+    (lambda: layers.BatchNormalization(renorm=True), "renorm is not supported"),
     (lambda: layers.Dropout(0.5, seed=-1), "seed"),
     (lambda: layers.BatchNormalization(momentum=2), "momentum"),
     (lambda: layers.BatchNormalization(epsilon=0), "epsilon"),

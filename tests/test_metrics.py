@@ -1,4 +1,6 @@
-"""Metrics against numpy, over several batches, the last one short."""
+"""Metrics against numpy, over several batches, the last one short, and on arrays."""
+
+import json
 
 import numpy as np
 import pytest
@@ -6,15 +8,17 @@ import pytest
 import fastnet
 from fastnet import layers, losses, metrics
 
-from . import oracles
+from . import loss_oracles, oracles
 
 
-def evaluate(y_true, y_pred, loss, metric, batch_size=16, dtype="float64"):
+def evaluate(y_true, y_pred, loss, metric, batch_size=16, dtype="float64", weights=None):
     """The metric of a model that hands its input on."""
     shape = y_pred.shape[1:]
     model = fastnet.Sequential([layers.Input(shape, dtype=dtype), layers.Activation("linear", dtype=dtype)])
-    model.compile("sgd", loss, metrics=[metric])
-    logs = model.evaluate(y_pred, y_true, batch_size=batch_size, verbose=0, return_dict=True)
+    model.compile("sgd", loss, **{"metrics" if weights is None else "weighted_metrics": [metric]})
+    logs = model.evaluate(
+        y_pred, y_true, batch_size=batch_size, verbose=0, return_dict=True, sample_weight=weights
+    )  # fmt: skip
     return next(value for name, value in logs.items() if name != "loss"), logs
 
 
@@ -45,6 +49,9 @@ def test_binary_accuracy_of_several_columns_and_a_threshold():
 def test_a_tie_goes_to_the_first_as_in_argmax():
     p = np.array([[0.5, 0.5], [0.5, 0.5]])
     assert evaluate(np.array([0, 1]), p, "sparse_categorical_crossentropy", "accuracy")[0] == 0.5
+    assert metrics.CategoricalAccuracy()([[0.5, 0.5], [0, 1]], p) == 0.5
+    lowest = np.full((1, 3), -np.inf)
+    assert metrics.SparseCategoricalAccuracy()([0], lowest) == 1
 
 
 def test_rank_three_counts_every_position():
@@ -59,10 +66,88 @@ def test_rank_three_counts_every_position():
 def test_losses_as_metrics(name):
     rng = np.random.default_rng(2)
     t, p = rng.standard_normal((33, 3)), rng.standard_normal((33, 3))
-    f = oracles.mean_absolute_error if name == "mae" else oracles.mean_squared_error
+    f = loss_oracles.mean_absolute_error if name == "mae" else loss_oracles.mean_squared_error
+    each = f(t, p, 0, 1)[0]
     value, logs = evaluate(t, p, "mse", name)
-    assert value == pytest.approx(f(t, p, 0, 1)[0].mean(), rel=1e-12)
+    assert value == pytest.approx(each.mean(), rel=1e-12)
     assert list(logs) == ["loss", name]
+    w = rng.uniform(0, 2, 33)
+    value, logs = evaluate(t, p, "mse", name, weights=w)
+    assert value == pytest.approx((each * w).sum() / w.sum(), rel=1e-12)
+    squared = loss_oracles.mean_squared_error(t, p, 0, 1)[0]
+    assert logs["loss"] == pytest.approx((squared * w).mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("rows", [1, 5, 40])
+def test_counts_at_thresholds_are_what_comparing_gives(rows, weighted):
+    rng = np.random.default_rng(rows)
+    t, p = rng.integers(0, 2, (rows, 3)), rng.uniform(0, 1, (rows, 3))
+    w = rng.uniform(0, 2, rows) if weighted else None
+    each = np.repeat(np.ones(rows) if w is None else w, 3).reshape(rows, 3)
+    for limits in ([0.7, 0.1, 0.35], 0.5, [0.0, 1.0]):
+        above = [p > limit for limit in np.atleast_1d(limits)]
+        tp, fp, fn = (
+            np.array([(each * part).sum() for part in parts])
+            for parts in (
+                [a & (t == 1) for a in above], [a & (t == 0) for a in above], [~a & (t == 1) for a in above],
+            )
+        )  # fmt: skip
+        with np.errstate(all="ignore"):
+            wanted = {
+                "TruePositives": tp, "FalsePositives": fp, "FalseNegatives": fn,
+                "Precision": np.where(tp + fp > 0, tp / (tp + fp), 0),
+                "Recall": np.where(tp + fn > 0, tp / (tp + fn), 0),
+            }  # fmt: skip
+        for name, want in wanted.items():
+            got, _ = evaluate(t, p, "mse", getattr(metrics, name)(thresholds=limits), 16, weights=w)
+            np.testing.assert_allclose(got, want if len(want) > 1 else want[0], rtol=1e-12, err_msg=name)
+
+
+def test_the_area_under_a_fine_roc_curve_is_the_share_of_pairs_in_order():
+    rng = np.random.default_rng(7)
+    p = rng.permutation(400) / 400 + 1 / 800
+    t = rng.integers(0, 2, 400)
+    pairs = (p[t == 1][:, None] > p[t == 0]).mean()
+    assert metrics.AUC(num_thresholds=401)(t, p) == pytest.approx(pairs, rel=1e-12)
+    assert metrics.AUC(num_thresholds=401, from_logits=True)(t, np.log(p / (1 - p))) == pytest.approx(pairs, abs=1e-2)
+    assert metrics.AUC()([0, 1], [0.1, 0.9]) == 1
+    assert metrics.AUC()([1, 0], [0.1, 0.9]) == 0
+
+
+def test_f_scores_by_hand():
+    t = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]])
+    p = np.array([[0.9, 0.1, 0], [0.2, 0.7, 0.1], [0.8, 0.1, 0.1], [0.5, 0.4, 0.1]])
+    # class 0: tp 1, fp 2, fn 0; class 1: tp 1, fp 0, fn 1; class 2: tp 0, fp 0, fn 1
+    np.testing.assert_allclose(metrics.F1Score()(t, p), [0.5, 2 / 3, 0], atol=1e-6)
+    assert metrics.F1Score(average="micro")(t, p) == pytest.approx(0.5, abs=1e-6)
+    precision, recall, b = np.array([1 / 3, 1, 0]), np.array([1, 0.5, 0]), 4
+    wanted = np.nan_to_num((1 + b) * precision * recall / np.maximum(b * precision + recall, 1e-12))
+    np.testing.assert_allclose(metrics.FBetaScore(beta=2.0)(t, p), wanted, atol=1e-6)
+
+
+def test_the_coefficient_of_determination_in_a_model():
+    rng = np.random.default_rng(8)
+    t, p, w = rng.standard_normal((37, 2)), rng.standard_normal((37, 2)), rng.uniform(0, 2, 37)
+    mean = (t * w[:, None]).sum(0) / w.sum()
+    wanted = 1 - (w[:, None] * (t - p) ** 2).sum(0) / (w[:, None] * (t - mean) ** 2).sum(0)
+    got, _ = evaluate(t, p, "mse", metrics.R2Score(class_aggregation=None), weights=w)
+    np.testing.assert_allclose(got, wanted, rtol=1e-10)
+    with pytest.warns(UserWarning, match="cannot be adjusted for 9 regressors"):
+        metrics.R2Score(num_regressors=9)([[1.0], [2.0]], [[1.0], [2.0]])
+
+
+def test_weights_on_arrays_and_resetting():
+    metric = metrics.BinaryAccuracy()
+    metric.update_state([[1], [1], [0], [0]], [[0.98], [1], [0], [0.6]], sample_weight=[1, 0, 0, 1])
+    assert metric.result() == 0.5
+    metric.update_state([[1]], [[0.9]], sample_weight=[2])
+    assert metric.result() == 0.75
+    metric.reset_state()
+    assert metric.result() == 0
+    metric.update_state(np.zeros((0, 1)), np.zeros((0, 1)))
+    assert metric.result() == 0
+    assert metric([[0]], [[np.nan]]) == 1  # no comparison with NaN holds
 
 
 def test_names_and_arguments():
@@ -75,3 +160,80 @@ def test_names_and_arguments():
         metrics.BinaryAccuracy(threshold=2)
     with pytest.raises(ValueError, match="reads class indices"):
         evaluate(np.eye(3), np.eye(3), "mse", metrics.SparseCategoricalAccuracy())
+
+
+@pytest.mark.parametrize(
+    "make, problem",
+    [
+        (lambda: metrics.Precision(thresholds=[0.5, 2]), r"Precision: thresholds must lie in \[0, 1\], received 2"),
+        (lambda: metrics.Recall(top_k=0), "top_k must be a positive whole number"),
+        (lambda: metrics.Recall(class_id=-1), "class_id must be a column"),
+        (lambda: metrics.AUC(num_thresholds=1), "num_thresholds must be at least 2"),
+        (lambda: metrics.AUC(curve="roc_curve"), "curve must be one of 'ROC', 'PR', 'PRGAIN'"),
+        (lambda: metrics.AUC(summation_method="left"), "summation_method must be one of"),
+        (lambda: metrics.AUC(num_labels=3), "num_labels is of use with multi_label=True only"),
+        (lambda: metrics.F1Score(average="mean"), "F1Score: average must be None, 'micro'"),
+        (lambda: metrics.FBetaScore(beta=0), "beta must be a positive number"),
+        (lambda: metrics.F1Score(threshold=0), r"threshold must lie in \(0, 1\]"),
+        (lambda: metrics.R2Score(class_aggregation="mean"), "class_aggregation must be one of"),
+        (lambda: metrics.R2Score(num_regressors=-1), "num_regressors must be a whole number from 0"),
+        (lambda: metrics.TopKCategoricalAccuracy(k=1.5), "k must be a positive whole number"),
+        (lambda: metrics.Precision(class_id=3)([[1, 0]], [[0.5, 0.5]]), "looks at class 3, but predictions have 2"),
+        (lambda: metrics.AUC(label_weights=[1.0])([[1, 0]], [[0.5, 0.5]]), "has 1 label_weights"),
+        (lambda: metrics.F1Score().result(), "has counted nothing yet"),
+        (lambda: metrics.F1Score()([[[1.0]]], [[[1.0]]]), "needs predictions of shape"),
+        (lambda: metrics.Mean()([1.0, 2.0], sample_weight=[1, 2, 3]), "weights of shape"),
+        (lambda: evaluate(np.eye(3), np.eye(3), "mse", "Mean"), "it is not for compile"),
+        (lambda: metrics.BinaryAccuracy()([[1]], [[0.5]], sample_weight=[1, 2]), "one weight for each of the 1"),
+        (lambda: metrics.BinaryAccuracy()([[1]], [[0.5]], sample_weight=[np.nan]), "must be finite; it is nan in row"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_explained(make, problem):
+    with pytest.raises(ValueError, match=problem):
+        make()
+
+
+def test_a_name_that_is_taken_is_numbered_as_in_keras():
+    rng = np.random.default_rng(9)
+    x, y = rng.standard_normal((20, 3)), rng.standard_normal((20, 2))
+    model = fastnet.Sequential([layers.Input((3,)), layers.Dense(2)])
+    model.compile("sgd", "mse", metrics=["mae", "mae", "mse"], weighted_metrics=["mae", "mae", "huber"])
+    wanted = ["loss", "mae", "mae_1", "mse", "weighted_mae", "weighted_mae_1", "huber"]
+    assert list(model.fit(x, y, verbose=0, sample_weight=np.ones(20)).history) == wanted
+    assert model.metrics_names == wanted
+
+
+def above(y_true, y_pred, limit=1.0):
+    return 1 if y_pred - y_true > limit else 0
+
+
+def test_a_function_as_metric_needs_no_derivative():
+    t, p = np.zeros((5, 2)), np.arange(10.0).reshape(5, 2)
+    assert evaluate(t, p, "mse", above)[0] == 0.8
+    assert metrics.MeanMetricWrapper(above, name="far", limit=6.0)(t, p) == pytest.approx(0.3)
+    assert metrics.MeanMetricWrapper(losses.binary_crossentropy, from_logits=True).name == "binary_crossentropy"
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        metrics.AUC(11, "PR", multi_label=True, num_labels=3, name="area"), metrics.Precision([0.2, 0.4], top_k=2),
+        metrics.F1Score("macro", 0.4), metrics.FBetaScore(beta=2.0), metrics.R2Score(None), metrics.Recall(class_id=1),
+        metrics.SparseTopKCategoricalAccuracy(3), metrics.BinaryCrossentropy(label_smoothing=0.2),
+        metrics.MeanMetricWrapper("huber"), metrics.Mean(), metrics.TruePositives(0.3), metrics.BinaryAccuracy(),
+        metrics.AUC(thresholds=[0.1, 0.4]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_description_gives_the_same_metric(metric):
+    again = metrics.deserialize(json.loads(json.dumps(metrics.serialize(metric))))
+    assert type(again) is type(metric)
+    assert again.get_config() == metric.get_config()
+
+
+def test_every_name_gives_a_metric():
+    for name in ("AUC", "auc", "f1_score", "MSE", "kld", "mape", "logcosh", "Poisson", "top_k_categorical_accuracy"):
+        assert metrics.get(name).name == name
+    assert isinstance(metrics.get("r2_score"), metrics.R2Score)
+    assert isinstance(metrics.get(metrics.binary_accuracy), metrics.BinaryAccuracy)
+    assert isinstance(metrics.get(losses.Huber()), metrics.MeanMetricWrapper)

@@ -562,6 +562,19 @@ def child_exit_while_running():
     running(ordered(40)[0], daemon=True)
 
 
+def child_run_as_workers_fall_asleep():
+    # Pauses around the time after which a worker parks: it spins, is about to sleep, or sleeps.
+    set_num_threads(3)
+    counts, generator = zeros(9), random.Random(5)
+    bound = Bound(launch(count, counts, 1, zeros(), 9, fixed=9))
+    for number in range(1, 5001):
+        until = time.perf_counter() + generator.uniform(30e-6, 90e-6)
+        while time.perf_counter() < until:
+            pass
+        assert bound.run() == (1, _runner.OK)
+        np.testing.assert_array_equal(counts, number)
+
+
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 
 
@@ -569,6 +582,10 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform h
 @pytest.mark.parametrize("function", [child_fork_idle, child_fork_while_running])
 def test_fork(function):
     succeed(function)
+
+
+def test_no_wake_up_is_lost():
+    succeed(child_run_as_workers_fall_asleep)
 
 
 @pytest.mark.parametrize("function", [child_exit_parked, child_exit_spinning, child_exit_while_running])

@@ -14,7 +14,7 @@ import pytest
 
 import fastnet
 from fastnet import layers
-from fastnet.saving.weights import WeightsFileError
+from fastnet.saving import SavedFileError
 
 
 def network(units=4, dtype=None):
@@ -35,7 +35,7 @@ def same(a, b):
 def refuses(model, path, part):
     """Loading fails with our error, and the model is as it was."""
     before = model.get_weights()
-    with pytest.raises(WeightsFileError) as caught:
+    with pytest.raises(SavedFileError) as caught:
         model.load_weights(path)
     assert re.search(part, str(caught.value))
     assert str(path) in str(caught.value)
@@ -71,7 +71,7 @@ def test_the_file_is_plain_numpy(tmp_path):
     model = network()
     model.save_weights(tmp_path / "w.npz")
     with np.load(tmp_path / "w.npz", allow_pickle=False) as file:
-        names = json.loads(bytes(file["about"]))["names"]
+        names = json.loads(bytes(file["about"]))["content"]["names"]
         assert [name.split("/")[1] for name in names[:4]] == ["kernel", "bias", "gamma", "beta"]
         assert np.array_equal(file["0000"], model.get_weights()[0])
 
@@ -153,7 +153,7 @@ def test_every_flipped_byte_is_refused_or_harmless(tmp_path):
         path.write_bytes(damaged)
         try:
             model.load_weights(path)
-        except WeightsFileError:
+        except SavedFileError:
             refused += 1
         assert same(model.get_weights(), expected), place  # a checksum stands over each array
     assert refused > 100
@@ -168,8 +168,13 @@ def archive(path, about, **arrays):
             file.writestr(f"{name}.npy", buffer.getvalue())
 
 
-def described(**about):
-    return np.frombuffer(json.dumps({"format": "fastnet weights 1", **about}).encode(), np.uint8)
+def described(format="fastnet", version=1, kind="weights", **content):
+    """The description of a weights file with this content."""
+    if isinstance(content.get("names"), list):
+        content["weights"] = [{"__array__": i} for i in range(len(content["names"]))]
+    content = {"optimizer": None, "seed": 0, "epochs_done": 0, **content}
+    about = {"format": format, "version": version, "kind": kind, "content": content}
+    return np.frombuffer(json.dumps(about).encode(), np.uint8)
 
 
 class Harmful:
@@ -181,26 +186,26 @@ def test_foreign_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model, path = network(), tmp_path / "file"
     path.write_text("just text")
-    refuses(model, path, "no file of fastnet weights")
+    refuses(model, path, "no file of fastnet")
     path.write_bytes(np.random.default_rng(0).bytes(5000))
-    refuses(model, path, "no file of fastnet weights")
+    refuses(model, path, "no file of fastnet")
     np.save(path.with_suffix(".npy"), np.ones(3))
-    refuses(model, path.with_suffix(".npy"), "no file of fastnet weights")
+    refuses(model, path.with_suffix(".npy"), "no file of fastnet")
     np.savez(path.with_suffix(".npz"), a=np.ones(3))
-    refuses(model, path.with_suffix(".npz"), "no file of fastnet weights")
+    refuses(model, path.with_suffix(".npz"), "no file of fastnet")
     (tmp_path / "folder").mkdir()
-    refuses(model, tmp_path / "folder", "no file of fastnet weights")
+    refuses(model, tmp_path / "folder", "no file of fastnet")
 
 
 def test_pickles_are_never_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model, path = network(), tmp_path / "file"
     path.write_bytes(pickle.dumps(Harmful()))
-    refuses(model, path, "no file of fastnet weights")
+    refuses(model, path, "no file of fastnet")
     archive(path, described(names=["a"]), **{"0000": np.array([Harmful()], object)})
-    refuses(model, path, "no file of fastnet weights")
+    refuses(model, path, "no file of fastnet")
     archive(path, np.array([Harmful()], object))
-    refuses(model, path, "no file of fastnet weights")
+    refuses(model, path, "no file of fastnet")
     assert not (tmp_path / "harm").exists()
 
 
@@ -211,8 +216,11 @@ ODD = [
     np.frombuffer(b"null", np.uint8),
     np.zeros(0, np.uint8),
     described(format="fastnet weights 2"),
+    described(version=2),
+    described(kind="something"),
+    described(names=["a"], seed="x"),
     described(),
-    described(names=3),
+    described(names=3, weights=[]),
     described(names=["a", "b"]),
     described(names=list("abcdefghij")),
 ]
@@ -221,7 +229,7 @@ ODD = [
 @pytest.mark.parametrize("about", ODD, ids=range(len(ODD)))
 def test_odd_descriptions(about, tmp_path):
     archive(tmp_path / "w", about, **{"0000": np.ones((3, 4), np.float32)})
-    refuses(network(), tmp_path / "w", "damaged|format|another model")
+    refuses(network(), tmp_path / "w", "damaged|format|another model|where weights")
 
 
 def test_arrays_that_are_no_weights(tmp_path):
@@ -229,7 +237,7 @@ def test_arrays_that_are_no_weights(tmp_path):
     values = [np.full(w.shape, "x") for w in model.get_weights()]
     names = [f"{i}" for i in range(len(values))]
     archive(tmp_path / "w", described(names=names), **{f"{i:04d}": v for i, v in enumerate(values)})
-    refuses(model, tmp_path / "w", "no weights")
+    refuses(model, tmp_path / "w", "no numbers")
 
 
 def test_a_size_nobody_has(tmp_path):
@@ -240,4 +248,4 @@ def test_a_size_nobody_has(tmp_path):
     archive(tmp_path / "w", described(names=["a"]))
     with zipfile.ZipFile(tmp_path / "w", "a") as file:
         file.writestr("0000.npy", content)
-    refuses(network(), tmp_path / "w", "no file of fastnet weights")
+    refuses(network(), tmp_path / "w", "no file of fastnet")

@@ -6,11 +6,15 @@ written beside their place and renamed, so a reader, or a second writer, sees a 
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import hashlib
 import os
+import shutil
 import stat
 import sys
 import tempfile
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -42,23 +46,35 @@ def _is_private(folder: Path) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _private_folder(wanted: Path, process: int) -> Path:
+def _folder(chosen: str | None, process: int) -> Path:
+    wanted = Path("the user's cache folder")
     try:
+        wanted = user_folder().absolute() / "kernels"  # also after the process has changed its directory
         wanted.mkdir(mode=0o700, parents=True, exist_ok=True)
         if _is_private(wanted):
             return wanted
-    except (OSError, RuntimeError):  # RuntimeError: no home folder
-        pass
-    return Path(tempfile.mkdtemp(prefix="fastnet-kernels-"))
+        reason = "others may write to it" if os.access(wanted, os.W_OK) else "it is not writable"
+    except (OSError, RuntimeError) as error:  # RuntimeError: no home folder
+        reason = getattr(error, "strerror", None) or str(error)
+    temporary = Path(tempfile.mkdtemp(prefix="fastnet-kernels-"))
+    atexit.register(_remove, temporary, process)
+    warnings.warn(
+        f"fastnet cannot keep its kernels in {wanted} ({reason}); this process compiles them for itself. Set "
+        "FASTNET_CACHE_DIR to a folder of yours to keep them.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return temporary
+
+
+def _remove(temporary: Path, process: int) -> None:
+    if os.getpid() == process:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def folder() -> Path:
     """Where kernels are kept: a private folder below `user_folder`, else a temporary one of this process."""
-    try:
-        wanted = user_folder() / "kernels"
-    except RuntimeError:  # no home folder
-        wanted = Path(os.devnull) / "kernels"
-    return _private_folder(wanted, os.getpid())
+    return _folder(os.environ.get("FASTNET_CACHE_DIR"), os.getpid())
 
 
 def read(name: str) -> bytes | None:
@@ -74,7 +90,7 @@ def read(name: str) -> bytes | None:
 
 
 def write(name: str, code: bytes) -> None:
-    """Store machine code under ``name``, whole or not at all."""
+    """Store machine code under ``name``, whole or not at all: what cannot be stored is compiled again next time."""
     _replace(folder() / f"{name}.o", _MAGIC + hashlib.sha256(code).digest() + code)
 
 
@@ -86,13 +102,15 @@ def write_source(name: str, text: str) -> Path:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    """Put a file in its place; where that cannot be (a full disk, a folder removed), leave none behind."""
+    temporary = None
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         os.replace(temporary, path)
-    except OSError as error:
-        os.unlink(temporary)
-        # Windows refuses to replace a file that another process has open: that process wrote the same bytes.
-        if not isinstance(error, PermissionError) or not path.exists():
-            raise
+    except OSError:  # Windows also refuses to replace a file another process has open: that one wrote the same bytes
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)

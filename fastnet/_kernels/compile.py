@@ -224,7 +224,8 @@ def _environment() -> str:
 def _shared() -> str:
     """The contents of the files that every kernel follows from."""
     folder = Path(__file__).parent
-    files = [folder / name for name in ("compile.py", "generate.py", "intrinsics.py", "templates/kinds.py")]
+    names = ("compile.py", "generate.py", "pasting.py", "intrinsics.py", "templates/kinds.py")
+    files = [folder / name for name in names]
     return "".join(_contents(str(path)) for path in [*files, *sorted((folder / "rules").glob("*.py"))])
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-import math
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,20 +18,16 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels import compile as compiler
-from fastnet._kernels.rules import elementary, primitives
+from fastnet._kernels.pasting import function_tree, paste
+from fastnet._kernels.rules import primitives
 from fastnet._kernels.templates import kinds
 
-_PRIMITIVES = frozenset(primitives.NAMES)
 _REPEATED = ("reads", "writes", "updates", "reals", "values")
-_AHEAD = 2  # rows an epilogue asks for in advance; Adam after 1024x1024x256: 72 GF/s with 0, 79 with 1, 2 and 4, 69 with 8
+_AHEAD = 2  # rows an epilogue asks for in advance; 1024x1024x256 and Adam: 72 GF/s with 0, 79 with 1 to 4, 69 with 8
 _HEADER = """import numpy as np
 from fastnet._kernels.intrinsics import *
-from numpy import float64, int64, uint32, uint64
+from numpy import float64, int32, int64, uint32, uint64
 """
-
-
-class RuleError(ValueError):
-    """A rule cannot become a kernel: says which, where, and what to write instead."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +42,8 @@ class Kernel:
         names: (name in the template, name in the module) for functions chosen with the kernel.
         tile: the buffer that is a finished tile of a matrix product; the kernel then is an epilogue (`abi`), and the
             template a single loop over elements.
+        outer: the matrix product is one of a column and a row, so that the tile need not be made: the kernel works on
+            rows of the result, and has the column and the row as buffers in place of the tile.
     """
 
     template: Any
@@ -55,6 +52,7 @@ class Kernel:
     counts: tuple[tuple[str, int], ...] = ()
     names: tuple[tuple[str, str], ...] = ()
     tile: str | None = None
+    outer: bool = False
 
     def source(self) -> compiler.Source:
         """The kernel as a complete module."""
@@ -68,34 +66,35 @@ class Kernel:
     def label(self) -> str:
         """A name for tables and errors."""
         rules = dict.fromkeys(rule.__name__ for _, rule in self.rules)
-        return "_".join([self.template.__name__, *rules, *["tile"] * bool(self.tile), self.dtype])
+        part = "outer" if self.outer else "tile"
+        return "_".join([self.template.__name__, *rules, *[part] * bool(self.tile), self.dtype])
 
 
 @functools.cache
 def _source(kernel: Kernel) -> compiler.Source:
     """Fastnet's own rules and templates are told apart by their names, and by the contents of their files: on a warm
     start nothing is generated (5 ms a kernel). What a user registered is told apart by the text itself."""
-    template, signature = kernel.template, "epilogue" if kernel.tile else "kernel"
+    template, signature = kernel.template, "epilogue" if kernel.tile and not kernel.outer else "kernel"
     functions = [template, *(rule for _, rule in kernel.rules)]
     if not all(f.__module__.startswith("fastnet._kernels.") for f in functions):
         text = _text(kernel)
         return compiler.Source(kernel.label, text, lambda: text, signature=signature)
     identity = template.text() if hasattr(template, "text") else f"{template.__module__}.{template.__qualname__}"
     rules = [(name, f"{f.__module__}.{f.__qualname__}") for name, f in kernel.rules]
-    identity = repr((identity, rules, kernel.dtype, kernel.counts, kernel.names, kernel.tile))
+    identity = repr((identity, rules, kernel.dtype, kernel.counts, kernel.names, kernel.tile, kernel.outer))
     files = (template.__globals__["__file__"],)
     return compiler.Source(kernel.label, identity, lambda: _text(kernel), files, signature=signature)
 
 
 def _text(kernel: Kernel) -> str:
-    template = _function(kernel.template)
+    template = function_tree(kernel.template)
     pasted: dict[str, str] = {}
-    names = {name: _paste(rule, kernel.dtype, pasted) for name, rule in kernel.rules} | dict(kernel.names)
+    names = {name: paste(rule, kernel.dtype, pasted) for name, rule in kernel.rules} | dict(kernel.names)
     globals_ = kernel.template.__globals__
     body = _Template(kernel, names, globals_, pasted).visit(template)
     call = _index_arguments(", ".join(_expression(name, kind, kernel) for name, kind in _signature(kernel)))
     head = "bases, args, rows, lo, hi"
-    if kernel.tile:
+    if kernel.tile and not kernel.outer:
         head = "bases, args, tile, ld, i0, i1, j0, j1"
         call += f", address_pointer_{kernel.dtype}(tile), ld, i0, i1, j0, j1"
     return "\n\n".join(
@@ -123,7 +122,9 @@ def _signature(kernel: Kernel) -> list[tuple[str, str]]:
     for name, kind in _annotations(kernel.template):
         if kind in _REPEATED:
             out += [(f"{name}_{i}", kind[:-1]) for i in range(counts.get(name, 0))]
-        elif not (kernel.tile and (name == kernel.tile or kind in ("lo", "hi"))):
+        elif kernel.outer and name == kernel.tile:
+            out += [("column", kind), ("row", kind)]
+        elif kernel.outer or not (kernel.tile and (name == kernel.tile or kind in ("lo", "hi"))):
             out.append((name, kind))
     return [*out, ("width", "integer")] if kernel.tile else out
 
@@ -151,184 +152,6 @@ def _index_arguments(call: str) -> str:
     return "".join(f"{piece}args[{i}]" for i, piece in enumerate(pieces[:-1])) + pieces[-1]
 
 
-def _function(function: Callable) -> ast.FunctionDef:
-    """The syntax tree of a function's source, without its docstring and decorators."""
-    try:
-        text = function.text() if hasattr(function, "text") else inspect.getsource(function)
-        tree = ast.parse(textwrap.dedent(text))
-    except (OSError, TypeError, SyntaxError) as error:
-        raise RuleError(
-            f"The source of the rule {getattr(function, '__name__', function)!r} cannot be read ({error}). A rule is "
-            "pasted into a generated kernel, so write it as a named function (def) in a file or a notebook cell."
-        ) from error
-    node = tree.body[0]
-    if not isinstance(node, ast.FunctionDef):
-        raise RuleError(
-            f"The rule {getattr(function, '__name__', function)!r} is not a function written with def: write "
-            "`def name(x): return ...` instead of a lambda or a class."
-        )
-    node.decorator_list = []
-    if ast.get_docstring(node) is not None:
-        node.body = node.body[1:]
-    return node
-
-
-def check_rule(rule: Callable) -> None:
-    """Look at a rule before anything is made of it.
-
-    Raises:
-        RuleError: it cannot become a kernel.
-    """
-    for dtype in ("float32", "float64"):
-        _paste(rule, dtype, {})
-
-
-def _paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
-    """Add a rule, and the rules it calls, to ``pasted``; the name it has there."""
-    if not inspect.isfunction(rule):
-        raise RuleError(f"A rule is a plain Python function of scalars; received {rule!r} ({type(rule).__name__}).")
-    module = rule.__module__ or ""  # None: made by exec
-    elementary_rule = module == elementary.__name__ or module.startswith(elementary.__name__ + "_")
-    name = rule.__name__ if elementary_rule else f"{rule.__name__}_{dtype}"
-    own = f"{rule.__module__}.{rule.__qualname__}"
-    while name in pasted and pasted[name].split("\n", 1)[0] != f"# {own}":
-        name += "_"
-    if pasted.get(name) == f"# {own}\n":
-        raise RuleError(f"The rule {rule.__name__!r} calls itself; write it without recursion.")
-    if name not in pasted:
-        pasted[name] = f"# {own}\n"  # taken from now on: a rule `tanh` may call math.tanh
-        node = _function(rule)
-        integer = bool(node.args.args) and all(
-            isinstance(a.annotation, ast.Constant) and a.annotation.value == "u32" for a in node.args.args
-        )
-        transformer = _Rule(rule, dtype, pasted, "np.uint32" if integer else "T")
-        node = transformer.visit(node)
-        node.name, node.returns = name, None
-        for argument in node.args.args:
-            argument.annotation = None
-        node.args.defaults = []
-        del pasted[name]  # again, behind what it calls
-        pasted[name] = f"# {own}\n{ast.unparse(ast.fix_missing_locations(node))}"
-    return name
-
-
-class _Rule(ast.NodeTransformer):
-    """Types literals, resolves names, and pastes the rules a rule calls."""
-
-    def __init__(self, rule: Callable, dtype: str, pasted: dict[str, str], literal: str):
-        self.rule, self.dtype, self.pasted, self.literal = rule, dtype, pasted, literal
-        closure = inspect.getclosurevars(rule)
-        self.names = {**closure.globals, **closure.nonlocals}
-        self.locals = frozenset(rule.__code__.co_varnames)
-
-    def visit_Constant(self, node):
-        if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
-            return node
-        return self._typed(node.value)
-
-    def _typed(self, number):
-        if isinstance(number, float) and not math.isfinite(number):
-            return (
-                ast.parse(f"{self.literal}(np.{'nan' if math.isnan(number) else 'inf'})").body[0].value
-                if (math.isnan(number) or number > 0)
-                else ast.parse(f"{self.literal}(-np.inf)").body[0].value
-            )
-        return ast.parse(f"{self.literal}({number!r})", mode="eval").body
-
-    def visit_UnaryOp(self, node):
-        if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-            return self._typed(-node.operand.value)
-        return self.generic_visit(node)
-
-    def visit_BinOp(self, node):
-        if isinstance(node.op, ast.Pow):
-            return self._power(node)
-        return self.generic_visit(node)
-
-    def _power(self, node):
-        """A whole power is written out as a product; others go through the rule ``pow``."""
-        exponent = node.right
-        if isinstance(exponent, ast.Constant) and exponent.value in (1, 2, 3, 4):
-            base = f"({ast.unparse(ast.fix_missing_locations(self.visit(node.left)))})"
-            return ast.parse("*".join([base] * int(exponent.value)), mode="eval").body
-        arguments = [self.visit(node.left), self.visit(node.right)]
-        return ast.Call(ast.Name(self._math("pow", node), ast.Load()), arguments, [])
-
-    def visit_Attribute(self, node):
-        owner = self.names.get(node.value.id) if isinstance(node.value, ast.Name) else None
-        if owner is math and node.attr in ("pi", "e", "tau", "inf", "nan"):
-            return self._typed(getattr(math, node.attr))
-        value = getattr(owner, node.attr, None)
-        if isinstance(value, (int, float)):
-            return self._typed(value)
-        raise self._error(node, f"{ast.unparse(node)!r} is not known in a rule")
-
-    def visit_Name(self, node):
-        if not isinstance(node.ctx, ast.Load) or node.id in self.locals:
-            return node
-        value = self.names.get(node.id)
-        if isinstance(value, np.number):
-            value = value.item()
-        if isinstance(value, (int, float)):
-            return self._typed(value)
-        raise self._error(node, f"the name {node.id!r} stands for no number")
-
-    def visit_AnnAssign(self, node):
-        return ast.Assign([node.target], self.visit(node.value))
-
-    def visit_Call(self, node):
-        if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
-            raise self._error(node, f"{ast.unparse(node)!r} passes arguments by name or by *")
-        node.args = [self.visit(a) for a in node.args]
-        target, name = node.func, None
-        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
-            owner = self.names.get(target.value.id)
-            if owner is not None and getattr(owner, "__name__", "") in ("math", "numpy"):
-                name = self._math(target.attr, node)
-            elif inspect.ismodule(owner) and inspect.isfunction(getattr(owner, target.attr, None)):
-                name = self._function(getattr(owner, target.attr), node)
-        elif isinstance(target, ast.Name):
-            value = self.names.get(target.id)
-            if inspect.isfunction(value):
-                name = self._function(value, node)
-            elif target.id in ("abs", "float", "T"):
-                name = {"abs": "fabs", "float": "T", "T": "T"}[target.id]
-            elif getattr(value, "__module__", "") == "math":
-                name = self._math(value.__name__, node)
-            elif target.id in ("min", "max"):
-                raise self._error(node, f"{target.id}() loses NaN; write a conditional such as `0 if x < 0 else x`")
-        if name is None:
-            raise self._error(node, f"the call of {ast.unparse(target)!r} is not known in a rule")
-        node.func = ast.Name(name, ast.Load())
-        return node
-
-    def _function(self, function, node):
-        if function.__module__ == primitives.__name__ and function.__name__ in _PRIMITIVES:
-            return function.__name__
-        parameters = list(inspect.signature(function).parameters.values())
-        left = parameters[len(node.args) :]
-        if len(node.args) > len(parameters) or any(p.default is inspect.Parameter.empty for p in left):
-            problem = f"{function.__name__!r} takes {len(parameters)} arguments and gets {len(node.args)}"
-            raise self._error(node, problem)
-        node.args += [self._typed(p.default) for p in left]
-        return _paste(function, self.dtype, self.pasted)
-
-    def _math(self, attribute: str, node) -> str:
-        attribute = {"fabs": "fabs", "abs": "fabs", "power": "pow"}.get(attribute, attribute)
-        if attribute in _PRIMITIVES:
-            return attribute
-        rule = getattr(elementary, f"{attribute}_{self.dtype}", None)
-        if rule is None:
-            raise self._error(node, f"math.{attribute} is not among the functions a rule may use")
-        return _paste(rule, self.dtype, self.pasted)
-
-    def _error(self, node, problem: str) -> RuleError:
-        return RuleError(
-            f"The rule {self.rule.__name__!r} cannot become a kernel: {problem} (line {getattr(node, 'lineno', '?')} "
-            "of its source). docs/extending.md lists what a rule may use."
-        )
-
-
 class _Template(ast.NodeTransformer):
     """Writes out repeated parameters, types float literals, and names the rules."""
 
@@ -342,12 +165,22 @@ class _Template(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node):
         node.args.args = [ast.arg(name) for name, _ in _signature(self.kernel)]
-        if self.kernel.tile:
+        if self.kernel.outer:
+            node.body = [self._over_rows(node.body)]
+        elif self.kernel.tile:
             node.args.args += [ast.arg(name) for name in (self.kernel.tile, "ld", "i0", "i1", "j0", "j1")]
             node.body = [self._over_tile(node.body)]
         node.body = [self.visit(s) for s in node.body]
         node.name = "body"
         return ast.fix_missing_locations(node)
+
+    def _over_rows(self, body):
+        """The loop over elements as loops over rows and columns, an element of the tile as the product that it is."""
+        (loop,) = body
+        inside = "\n".join(ast.unparse(statement) for statement in loop.body)
+        inside = textwrap.indent(inside.replace(f"{self.kernel.tile}[i]", "(column[r] * row[c])"), "        ")
+        text = f"for r in range(lo, hi):\n    for c in range(width):\n        i = r * width + c\n{inside}"
+        return ast.parse(text).body[0]
 
     def _over_tile(self, body):
         """The loop over elements as loops over a tile: over all of it where its rows lie back to back in every buffer
@@ -367,8 +200,8 @@ class _Template(ast.NodeTransformer):
         )
         text = (
             f"if j1 - j0 == width and ld == width:\n    for i in range(i0 * width, i1 * width):\n"
-            f"{indexed('i - i0 * width', 8)}\nelse:\n    for r in range(i0, i1):\n{ask}        for c in range(j0, j1):\n"
-            f"            i = r * width + c\n{indexed('(r - i0) * ld + (c - j0)', 12)}"
+            f"{indexed('i - i0 * width', 8)}\nelse:\n    for r in range(i0, i1):\n{ask}"
+            f"        for c in range(j0, j1):\n            i = r * width + c\n{indexed('(r - i0) * ld + (c - j0)', 12)}"
         )
         return ast.parse(text).body[0]
 
@@ -407,5 +240,5 @@ class _Template(ast.NodeTransformer):
             else:
                 value = self.globals.get(node.func.id)
                 if inspect.isfunction(value) and value.__module__ != primitives.__name__:
-                    node.func = ast.Name(_paste(value, self.kernel.dtype, self.pasted), ast.Load())
+                    node.func = ast.Name(paste(value, self.kernel.dtype, self.pasted), ast.Load())
         return node

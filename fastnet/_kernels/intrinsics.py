@@ -195,6 +195,30 @@ def bits_float(typingctx, bits):
     return result and (result(bits), _emit_bitcast)
 
 
+@intrinsic
+def watch(typingctx, seen, x):
+    """``seen``, negative from the first ``x`` on that is NaN or infinite; a float's own width, 0 to begin with.
+
+    An exponent of all ones carries into the sign bit. Only integer operations: a sum of floats would not vectorise.
+    """
+    if _SAME_WIDTH.get(x) != seen:
+        return None
+
+    def codegen(context, builder, sig, args):
+        kind, mantissa, _, _ = _LAYOUT[sig.args[1]]
+        bits = builder.bitcast(args[1], kind)
+        magnitude = builder.and_(bits, _integer(kind, (1 << (kind.width - 1)) - 1))
+        return builder.or_(args[0], builder.add(magnitude, _integer(kind, 1 << mantissa)))
+
+    return seen(seen, x), codegen
+
+
+@intrinsic
+def unwatched(typingctx, seen, x):
+    """``seen``: stands for `watch` where nobody looks."""
+    return seen(seen, x), lambda context, builder, sig, args: args[0]
+
+
 # ---- 32-bit integers -----------------------------------------------------------------------------------------------
 
 

@@ -55,24 +55,27 @@ class RowRule:
     """A function of a whole row: passes that fold it into numbers, then ``value`` of these, or ``element`` of each x.
 
     ``value(*folded)`` is the row's result (a loss), ``element(x, t, *folded)`` the result for each element (softmax,
-    the gradient of a loss); ``folded`` are the numbers of all passes.  ``t`` is the target's element, or 0.
+    the gradient of a loss, None where there is none); ``folded`` are the numbers of all passes.  ``t`` is the target's
+    element, or 0.  The parameters of a `Loss` follow the other arguments of each of these rules.
     """
 
     passes: tuple[Pass, ...]
-    element: Callable
+    element: Callable | None
     value: Callable | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Loss:
-    """A loss: elementwise and averaged over the last axis, or a row rule.
+    """A loss, or a metric of each row: elementwise and averaged over the last axis, or a row rule.
 
     Args:
         name: the string a user gives.
         f: rule ``f(y_true, y_pred, *parameters)`` of one element.
-        df: its derivative by ``y_pred``; by default differentiated from ``f``.
+        df: its derivative by ``y_pred``; None for a metric.
         row: instead of ``f``, a rule over the last axis.
-        targets: "dense" (the shape of the prediction) or "sparse" (a class index for each row).
+        targets: "dense" (the shape of the prediction; a row rule smooths the labels), "raw" (the same without
+            smoothing), "signs" (the same; where a batch has only 0 and 1 they become -1 and 1), "sparse" (a class index
+            for each row, seen as a one-hot row) or "label" (seen as a number).
         parameters: names and defaults of the further arguments of ``f``.
     """
 
@@ -83,6 +86,11 @@ class Loss:
     targets: str = "dense"
     parameters: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def sparse(self) -> bool:
+        """Whether a target is a class index instead of a row."""
+        return self.targets in ("sparse", "label")
+
 
 @dataclass(frozen=True, eq=False)
 class Update:
@@ -91,11 +99,13 @@ class Update:
     Args:
         name: the string a user gives.
         f: rule ``f(w, g, *states, *scalars) -> w, *states``.
-        scalars: float64 rule ``scalars(rate, t, *parameters)``, computed once a step; ``t`` counts from 1.
-        scalar_count: how many numbers it returns; one is returned bare.
+        scalars: float64 rule ``scalars(rate, t, *parameters, *memory) -> *scalars, *memory``, computed once a step;
+            ``t`` counts from 1.
+        scalar_count: how many scalars it returns; one number is returned bare.
         states: names of what is kept for each weight, starting at 0.
-        starts: their start values, 0 where not named.
+        starts: their start values, 0 where not named; a string is the name of a parameter, or "learning_rate".
         parameters: names and defaults of the further arguments of ``scalars``.
+        memory: names and start values of float64 numbers that ``scalars`` hands on to the next step.
     """
 
     name: str
@@ -103,8 +113,9 @@ class Update:
     scalars: Callable
     scalar_count: int
     states: tuple[str, ...] = ()
-    starts: Mapping[str, float] = field(default_factory=dict)
+    starts: Mapping[str, float | str] = field(default_factory=dict)
     parameters: Mapping[str, float] = field(default_factory=dict)
+    memory: Mapping[str, float] = field(default_factory=dict)
 
 
 class Table(dict):
@@ -151,8 +162,9 @@ def unknown(kind: str, name: object, known) -> str:
     return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(sorted(known))}."
 
 
-activations = Table("activation", "softmax")
+activations = Table("activation", "softmax", "log_softmax")
 losses = Table("loss")
+metrics = Table("metric")
 updates = Table("optimizer")
 
 
@@ -161,19 +173,22 @@ def parameter_names(rule: Callable, leading: int) -> list[str]:
     return list(inspect.signature(rule).parameters)[leading:]
 
 
-def _check(kind: str, name: object, *rules: Callable | None) -> None:
+def _check(kind: str, name: object, rule: Callable, df: Callable | None = None, results: int | None = 1) -> None:
     """A name that can be one, and rules that can become kernels: said now, and not in the middle of training."""
-    from fastnet._kernels import generate  # it reads this module's rows
+    from fastnet._kernels import pasting  # it reads this module's rows
 
+    pasting.check_rule(rule, results)
+    if df is not None:
+        pasting.check_rule(df)
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f"The name of the {kind} must be an identifier, received {name!r}.")
-    for rule in rules:
-        if rule is not None:
-            generate.check_rule(rule)
 
 
 def _check_parameters(kind: str, name: str, rule: Callable, leading: int, parameters: Mapping[str, float]) -> None:
     names = parameter_names(rule, leading)
+    if len(inspect.signature(rule).parameters) < leading:
+        wanted = f"{leading} argument{'s' * (leading > 1)}"
+        raise ValueError(f"The {kind} {name!r}: {rule.__name__!r} must take at least {wanted}, it takes fewer.")
     if names != list(parameters):
         raise ValueError(
             f"The {kind} {name!r}: the parameters of {rule.__name__!r} behind the first {leading} are {names}, but "
@@ -207,6 +222,11 @@ def register_activation(name: str, f: Callable, df: Callable | None = None, keep
         ...     return (math.sqrt(x * x + 1) - 1) / 2 + x
         >>> fastnet.register_activation("bent_identity", bent)  # doctest: +SKIP
     """
+    return activations.register(activation_row(name, f, df, keeps))
+
+
+def activation_row(name: str, f: Callable, df: Callable | None = None, keeps: str = "x") -> Activation:
+    """The row `register_activation` enters; it is in no table."""
     if keeps not in ("x", "y"):
         raise ValueError(f"The activation {name!r}: keeps must be 'x' or 'y', received {keeps!r}.")
     _check("activation", name, f, df)
@@ -218,7 +238,7 @@ def register_activation(name: str, f: Callable, df: Callable | None = None, keep
         from fastnet._kernels import differentiate  # needed by this alone, and it takes time to import
 
         df, keeps = differentiate.derivative_rule(f, next(iter(inspect.signature(f).parameters))), "x"
-    return activations.register(Activation(name, f, df, keeps, parameters))
+    return Activation(name, f, df, keeps, parameters)
 
 
 def register_loss(name: str, f: Callable, df: Callable | None = None) -> Loss:
@@ -233,16 +253,21 @@ def register_loss(name: str, f: Callable, df: Callable | None = None) -> Loss:
         ValueError: a bad name, one of fastnet's own, or arguments that do not fit; `fastnet.RuleError`, a kind of it,
             for a rule that cannot become a kernel. Nothing is registered then.
     """
+    return losses.register(loss_row(name, f, df))
+
+
+def loss_row(name: str, f: Callable, df: Callable | None = None, gradient: bool = True) -> Loss:
+    """A row of its own for a user's loss, see `register_loss`; for a metric where no ``gradient`` is wanted."""
     _check("loss", name, f, df)
     parameters = _defaults(f, 2)
     _check_parameters("loss", name, f, 2, parameters)
     if df is not None:
         _check_parameters("loss", name, df, 2, parameters)
-    if df is None:
+    if df is None and gradient:
         from fastnet._kernels import differentiate
 
         df = differentiate.derivative_rule(f, list(inspect.signature(f).parameters)[1])
-    return losses.register(Loss(name, f, df, parameters=parameters))
+    return Loss(name, f, df, parameters=parameters)
 
 
 def register_optimizer(name: str, f: Callable, states: tuple[str, ...] = (), **parameters: float) -> Update:
@@ -258,20 +283,20 @@ def register_optimizer(name: str, f: Callable, states: tuple[str, ...] = (), **p
         ValueError: a bad name, one of fastnet's own, or arguments that do not fit; `fastnet.RuleError`, a kind of it,
             for a rule that cannot become a kernel. Nothing is registered then.
     """
-    _check("optimizer", name, f)
+    _check("optimizer", name, f, results=None)
     rate = parameters.pop("learning_rate", 0.01)
     names = parameter_names(f, 2)
-    if names[: len(states)] != list(states) or names[len(states) + 1 :] != list(parameters):
+    fits = len(names) == len(states) + 1 + len(parameters)
+    if not fits or names[: len(states)] != list(states) or names[len(states) + 1 :] != list(parameters):
         raise ValueError(
             f"The optimizer {name!r}: the rule must take (w, g, {', '.join([*states, 'rate', *parameters])}), "
             f"it takes ({', '.join(parameter_names(f, 0))})."
         )
+    _check("optimizer", name, f, results=1 + len(states))
     shared = ", ".join(["rate", *parameters])
-    from fastnet._kernels import differentiate
+    from fastnet._kernels import tangents
 
-    scalars = differentiate.rule_from_source(
-        f"def scalars({', '.join(['rate', 't', *parameters])}):\n    return {shared}\n"
-    )
+    scalars = tangents.rule_from_source(f"def scalars({', '.join(['rate', 't', *parameters])}):\n    return {shared}\n")
     scalars.__module__ = f.__module__  # a user's text, known by itself
     row = Update(name, f, scalars, 1 + len(parameters), tuple(states), parameters={"learning_rate": rate, **parameters})
     return updates.register(row)

@@ -13,28 +13,31 @@ from fastnet.engine.threads import default_num_threads
 
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
 
 
-cdef extern from "_team.h" namespace "fastnet" nogil:
-    cdef cppclass Worker:
+cdef extern from "_team.h" nogil:
+    ctypedef struct Worker:
         int thread
-        void serve() noexcept
-        bint arrive() noexcept
+
+    ctypedef struct Team:
+        int size
 
     ctypedef void (*Work)(void*, Worker*) noexcept nogil
 
-    cdef cppclass Team:
-        Team() except +
-        bint lease() noexcept
-        void give_back() noexcept
-        int size() noexcept
-        bint asleep(int) noexcept
-        void begin(Work, void*, int) noexcept
-        void gather() noexcept
-        void release() noexcept
-        void end() noexcept
-        Worker* enlist() except +
-        void discharge() noexcept
+    Worker* worker_new(int) noexcept
+    void worker_free(Worker*) noexcept
+    void worker_serve(Worker*) noexcept
+    bint worker_arrive(Worker*) noexcept
+
+    bint team_lease(Team*) noexcept
+    void team_give_back(Team*) noexcept
+    bint team_enlist(Team*, Worker*) noexcept
+    bint team_asleep(const Team*, int) noexcept
+    void team_begin(Team*, Work, void*, int) noexcept
+    void team_gather(Team*) noexcept
+    void team_release(Team*) noexcept
+    void team_end(Team*) noexcept
 
     double seconds_now() noexcept
     uint64_t flush_subnormals() noexcept
@@ -60,50 +63,12 @@ cpdef enum:
     CHECKED = 1  # NONFINITE was set at a CHECK: the step did not happen
     NONFINITE_STEP = 2  # NONFINITE was set when a step was done: it happened, and was the last
 
-# Picoseconds of work that are worth a thread.
-cdef double MIN_PART = 2e6
 # A run shorter than this (picoseconds of work) does not wake sleeping threads: they would come too late.
 cdef double MIN_WAKE = 50e6
 
 
-cdef struct Entry:
-    kernel_t fn
-    int64_t* args
-    int64_t extent
-    int64_t chunk  # thread t works on [t * chunk, (t + 1) * chunk)
-    int64_t period
-    int launch
-    bint barrier
-    bint check
-
-
-cdef struct Schedule:
-    int64_t rows
-    int threads  # it was made for
-    int width  # threads that have work
-    int count
-    double work  # picoseconds
-    Entry* entries
-
-
-cdef struct Job:
-    Team* team
-    int workers  # 0: alone
-    Schedule* full
-    Schedule* rest
-    Schedule* schedule  # of this step
-    int64_t* step
-    int64_t* bases
-    double* times
-    int current  # launch being timed, -1: none
-    double since
-    int64_t first, total, batch, steps, done
-    double deadline
-    int status
-
-
-# The team. Leased by one run at a time; remade in a forked child, where the parent's threads do not exist.
-cdef Team* team = new Team()
+# Leased by one run at a time; new in a forked child, where the parent's threads and runs do not exist.
+cdef Team team
 cdef int epoch = 1  # forks + 1
 cdef int num_threads = 0  # 0: not yet asked for
 
@@ -123,8 +88,8 @@ def get_num_threads():
 
 
 def _after_fork():
-    global team, epoch
-    team = new Team()
+    global epoch
+    memset(&team, 0, sizeof(team))
     epoch += 1
 
 
@@ -134,160 +99,30 @@ if hasattr(os, "register_at_fork"):
 
 def _serve(size_t worker):
     with nogil:
-        (<Worker*> worker).serve()
+        worker_serve(<Worker*> worker)
 
 
 cdef bint enlist(int workers) except -1:
     """Start what is missing of ``workers`` threads. False: the system gives no more."""
     cdef Worker* worker
-    while team.size() < workers:
-        worker = team.enlist()
+    while team.size < workers:
+        worker = worker_new(team.size + 1)
+        if worker == NULL:
+            raise MemoryError
         thread = threading.Thread(
             target=_serve, args=(<size_t> worker,), name=f"fastnet-{worker.thread}", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # no more threads, or the interpreter is ending: alone it goes on, with the same bits
-            team.discharge()
+            worker_free(worker)
             return False
+        if not team_enlist(&team, worker):
+            raise MemoryError
     return True
 
 
-cdef void divide(Schedule* schedule, const int64_t[:, ::1] launches, int64_t rows, int threads) noexcept nogil:
-    """Fill a schedule: each launch's extent, its parts, and the barriers that are needed."""
-    cdef:
-        int k, width
-        int64_t extent, grain, grains
-        bint wanted = False  # a barrier that was asked for and not yet met
-        bint ran = False  # since the last barrier a thread had work
-        bint apart = False  # since the last barrier another thread than 0 had work
-        bint spread
-        double work
-        Entry* entry
-    schedule.rows, schedule.threads, schedule.width, schedule.work, schedule.count = rows, threads, 1, 0, 0
-    for k in range(<int> launches.shape[0]):
-        extent = (rows * launches[k, PER_ROW] + launches[k, UNIT] - 1) // launches[k, UNIT]
-        extent = max(<int64_t> 0, extent * launches[k, TIMES] + launches[k, FIXED])
-        entry = schedule.entries + schedule.count
-        entry.check = (launches[k, FLAGS] & CHECK) != 0
-        wanted |= entry.check or (launches[k, FLAGS] & BARRIER) != 0
-        if extent == 0 and not entry.check:
-            continue
-        grain = launches[k, GRAIN]
-        grains = (extent + grain - 1) // grain
-        work = <double> extent * <double> launches[k, COST]
-        width = <int> max(1.0, min(work / MIN_PART, <double> threads))
-        entry.fn = <kernel_t> <void*> <size_t> launches[k, FN]
-        entry.args = <int64_t*> <size_t> launches[k, ARGS]
-        entry.extent = extent
-        entry.chunk = (grains + width - 1) // width * grain
-        entry.period = launches[k, PERIOD]
-        entry.launch = k
-        # A launch that only thread 0 works on, after launches only it worked on, is in order anyway. Its barrier
-        # stays wanted by the next launch of all: what that reads may come from before this one.
-        spread = extent > entry.chunk
-        entry.barrier = wanted and (apart or (ran and spread))
-        if entry.barrier or not ran:
-            wanted = apart = False
-        ran = True
-        if spread:
-            apart = True
-            schedule.width = max(schedule.width, <int> ((extent + entry.chunk - 1) // entry.chunk))
-        schedule.work += work
-        schedule.count += 1
-
-
-cdef inline void stamp(Job* job, int launch) noexcept nogil:
-    cdef double now = seconds_now()
-    if job.current >= 0:
-        job.times[job.current] += now - job.since
-    job.current = launch
-    job.since = now
-
-
-cdef bint sweep(Job* job, Worker* worker, int thread) noexcept nogil:
-    """One step: this thread's part of every launch. False: the run is over."""
-    cdef:
-        const Schedule* schedule = job.schedule
-        const Entry* entry
-        const int64_t* step = job.step
-        int64_t* bases = job.bases + thread * STRIDE
-        int64_t turn = step[ITERATION] + 1
-        int64_t low, high
-        bint together = job.workers > 0
-        bint timed = job.times != NULL
-        bint barrier
-        int k
-    for k in range(schedule.count):
-        entry = schedule.entries + k
-        barrier = together and (entry.barrier or timed)
-        if thread > 0:
-            if barrier and not worker.arrive():
-                return False
-        else:
-            if barrier:
-                job.team.gather()
-            if timed:
-                stamp(job, entry.launch)
-            # Thread 0 decides for all. Who waits at a later barrier learns it there, and has done nothing since.
-            if entry.check and step[NONFINITE]:
-                return False
-            if barrier:
-                job.team.release()
-        if entry.period > 1 and turn % entry.period:
-            continue
-        low = thread * entry.chunk
-        high = entry.extent
-        if together:
-            high = min(low + entry.chunk, high)
-        if low < high:
-            entry.fn(bases, entry.args, schedule.rows, low, high)
-    return True
-
-
-cdef void follow(void* pointer, Worker* worker) noexcept nogil:
-    cdef Job* job = <Job*> pointer
-    while sweep(job, worker, worker.thread) and worker.arrive():
-        pass
-
-
-cdef void open_step(Job* job) noexcept nogil:
-    cdef:
-        int64_t* step = job.step
-        int64_t rows = min(job.batch, job.total - job.first)
-        int64_t count = step[RATES_COUNT]
-    job.schedule = job.full if rows == job.full.rows else job.rest
-    step[ROWS] = rows
-    step[FIRST] = job.first
-    step[NONFINITE] = 0
-    if step[RATES] and count > 0:
-        step[RATE] = (<int64_t*> <size_t> step[RATES])[min(job.done, count - 1)]
-
-
-cdef void lead(Job* job) noexcept nogil:
-    """Thread 0's run."""
-    cdef bint completed, more = True
-    cdef uint64_t control = flush_subnormals()
-    while more:
-        open_step(job)
-        if job.workers and job.done == 0:
-            job.team.begin(follow, job, job.workers)
-        elif job.workers:
-            job.team.release()
-        completed = sweep(job, NULL, 0)
-        if job.workers:
-            job.team.gather()
-        if job.times != NULL:
-            stamp(job, -1)
-        if completed:
-            job.first += job.schedule.rows
-            job.step[ITERATION] += 1
-            job.done += 1
-        if job.step[NONFINITE]:
-            job.status = NONFINITE_STEP if completed else CHECKED
-        more = job.status == 0 and job.done < job.steps and job.first < job.total and seconds_now() < job.deadline
-    if job.workers:
-        job.team.end()
-    restore_float_control(control)
+include "_schedule.pxi"
+include "_steps.pxi"
 
 
 cdef class Execution:
@@ -460,9 +295,8 @@ cdef class Execution:
                 job.rest = self.prepare((total - first) % batch, batch, threads)
             threads = max(job.full.width, job.rest.width)
             if threads > 1:
-                leased = team.lease()
-                job.team = team
-            if not leased or not enlist(threads - 1) or (work < MIN_WAKE and team.asleep(threads - 1)):
+                leased = team_lease(&team)
+            if not leased or not enlist(threads - 1) or (work < MIN_WAKE and team_asleep(&team, threads - 1)):
                 threads = 1
             self.reserve(threads)
             job.workers = threads - 1
@@ -479,5 +313,5 @@ cdef class Execution:
         finally:
             self.running = 0
             if leased:
-                job.team.give_back()
+                team_give_back(&team)
         return job.done, job.status

@@ -54,7 +54,8 @@ class Bound:
             code, arguments = compiler.load(launch.kernel.source()), [self._encode(a) for a in launch.arguments]
             extent, grain, cost, scratch = launch.extent, launch.grain, launch.cost, 0
         block = self._block(arguments)
-        row[:] = (code, block, extent.per_row, extent.unit, extent.times, extent.fixed, grain, cost, launch.flags, 1)
+        size = extent.per_row, extent.unit, extent.times, extent.fixed
+        row[:] = (code, block, *size, grain, cost, launch.flags, launch.period)
         return scratch
 
     def _block(self, arguments: Sequence[int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from fastnet._kernels import abi
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import data
+from fastnet.engine._arrays import all_below, rows_of
 from fastnet.engine.cpu import call
 from fastnet.engine.plan import Buffer, Plan, Slot
 from fastnet.engine.variable import aligned
@@ -35,14 +37,33 @@ class Source:
         self.array = array
         self.rows = len(array)
         dtype = _READ[array.dtype]
-        self.address = array.__array_interface__["data"][0]
-        self.stride = array.strides[0]
+        self.address, self.stride, contiguous = rows_of(array)
         self.layout = None
-        contiguous = array.flags.c_contiguous or array[:1].flags.c_contiguous or array.size == 0
         if not contiguous:
             self.layout = np.array([array.ndim - 1, *array.shape[1:], *array.strides[1:]], np.int64)
         #: what decides the kernel that reads it
         self.signature = array.shape[1:], dtype, contiguous
+        self.per = 0  # rows of each part where there are several
+
+
+class Batches(Source):
+    """The rows of several arrays, one after the other: batches of one size, the last perhaps shorter.
+
+    Args:
+        arrays: (n, ...) each, C-contiguous, of one dtype; kept alive and not copied.
+    """
+
+    def __init__(self, arrays: Sequence[np.ndarray]):
+        super().__init__(arrays[0])
+        self.arrays = arrays
+        if len(arrays) > 1:
+            self.per, self.rows = self.rows, sum(len(array) for array in arrays)
+            self.table = np.array([(a.__array_interface__["data"][0], a.strides[0]) for a in arrays], np.int64)
+            self.address, self.stride = self.table.ctypes.data, 0
+
+    def part(self, number: int) -> Source:
+        """One of the arrays."""
+        return Source(self.arrays[number])
 
 
 class Inlet:
@@ -56,18 +77,22 @@ class Inlet:
 
     def __init__(self, plan: Plan, signature: tuple, target: Buffer):
         _, dtype, self.contiguous = signature
-        self.slots = plan.slot(3)
-        address, stride, layout = (Slot(self.slots.index + i) for i in range(3))
-        convert = "half" if dtype == "float16" else "T"
+        self.slots = plan.slot(4)
+        address, stride, layout, per = (Slot(self.slots.index + i) for i in range(4))
+        watched = plan.training and dtype.startswith("float") and target.dtype.startswith("float")
         names = (
             ("address_source", f"address_pointer_{'uint16' if dtype == 'float16' else dtype}"),
-            ("convert", convert),
+            ("convert", "half" if dtype == "float16" else "T"),
+            ("watch", "watch" if watched else "unwatched"),
+            ("bits", "int64" if target.dtype in ("float64", "int64") else "int32"),
         )
         arguments: dict[str, Any] = {
             "address": address,
             "stride": stride,
+            "per": per,
             "order": Slot(abi.ORDER),
             "first": Slot(abi.FIRST),
+            "nonfinite": Slot(abi.NONFINITE),
         }
         arguments |= {"y": target, "width": target.width}
         template = data.gather if self.contiguous else data.gather_strided
@@ -78,7 +103,7 @@ class Inlet:
     def connect(self, step: np.ndarray, source: Source) -> None:
         """Let the plan read from ``source`` from now on."""
         start = self.slots.index
-        step[start], step[start + 1] = source.address, source.stride
+        step[start], step[start + 1], step[start + 3] = source.address, source.stride, source.per
         if source.layout is not None:
             step[start + 2] = source.layout.ctypes.data
 
@@ -95,7 +120,7 @@ def outlet(plan: Plan, y: Buffer) -> Slot:
 def permutation(rows: int, seed: int, epoch: int) -> np.ndarray:
     """The order of an epoch's rows: depends on (seed, epoch) alone."""
     if rows >= 2**32:
-        raise ValueError(f"{rows} rows cannot be shuffled (32-bit draws, and {rows * 8} bytes of order): shuffle=False.")
+        raise ValueError(f"{rows} rows cannot be shuffled: the draws have 32 bits. Give shuffle=False.")
     order = aligned((rows,), "int64")
     call(Kernel(data.permutation), [order.ctypes.data << 3, seed, epoch, rows])
     return order
@@ -110,7 +135,8 @@ def as_array(value: Any, argument: str) -> np.ndarray:
     if type(value) is np.ndarray and value.dtype in _READ:
         return value
     try:
-        array = np.asarray(value)
+        bare = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
+        array = np.from_dlpack(value) if bare else np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{argument} cannot become an array: {error}. Give rows of equal length.") from None
     if array.dtype.kind not in "fiub":
@@ -123,8 +149,10 @@ def as_array(value: Any, argument: str) -> np.ndarray:
     return array
 
 
-def match_targets(y: np.ndarray, shape: tuple[int, ...], rows: int, sparse: bool, loss: str) -> np.ndarray:
-    """Targets in the shape a loss reads for predictions of ``shape`` a sample; a view.
+def match_targets(
+    y: np.ndarray, shape: tuple[int, ...], rows: int, sparse: bool, loss: str, ignored: int | None = None
+) -> np.ndarray:
+    """Targets in the shape a loss reads for predictions of ``shape`` a sample; a view. ``ignored`` is a label too.
 
     Raises:
         ValueError: another number of rows, a shape that does not fit, labels that are no classes.
@@ -149,8 +177,32 @@ def match_targets(y: np.ndarray, shape: tuple[int, ...], rows: int, sparse: bool
                 f"received targets of shape {('n', *given)}.{remedy}".replace("'n'", "n")
             )
     if sparse and y.size:
-        check_labels(y, shape[-1], loss)
+        check_labels(y if ignored is None else y[y != ignored], shape[-1], loss)
     return y
+
+
+def match_weights(weights: Any, rows: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Sample weights as (rows, *shape), ``shape`` that of a sample's targets without the last axis; a view.
+
+    Raises:
+        ValueError: what is no number, NaN or infinity, another number of rows, a shape that does not fit.
+    """
+    array = as_array(weights, "sample_weight")
+    given = array.shape
+    if array.ndim == 0 or len(array) != rows:
+        raise ValueError(f"sample_weight must have one weight for each of the {rows} samples; received shape {given}.")
+    if array.ndim == len(shape) + 2 and given[-1] == 1:
+        array = array[..., 0]
+    elif array.ndim == 1:
+        array = array.reshape(rows, *(1 for _ in shape))
+    if array.ndim != len(shape) + 1 or any(a not in (1, s) for a, s in zip(array.shape[1:], shape)):
+        raise ValueError(
+            f"sample_weight must have shape {(rows,)}{f' or {(rows, *shape)}' if shape else ''}, received {given}."
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        place = np.argwhere(~np.isfinite(array))[0]
+        raise ValueError(f"sample_weight must be finite; it is {array[tuple(place)]} in row {place[0]}.")
+    return np.broadcast_to(array, (rows, *shape))
 
 
 def check_labels(y: np.ndarray, classes: int, loss: str) -> None:
@@ -159,8 +211,10 @@ def check_labels(y: np.ndarray, classes: int, loss: str) -> None:
     Raises:
         ValueError: one is not.
     """
-    if y.dtype.kind == "i" and y.view(f"u{y.dtype.itemsize}").max() < classes:
-        return  # the usual case in one pass: seen as unsigned, a negative label is a huge one
+    if y.size == 0:
+        return
+    if y.ndim == 1 and y.dtype.kind in "iu" and all_below(y, classes):
+        return  # the usual case, in one pass
     low, high = y.min(), y.max()
     if not (low >= 0 and high < classes):
         bad = low if not low >= 0 else high
@@ -170,4 +224,5 @@ def check_labels(y: np.ndarray, classes: int, loss: str) -> None:
             f"{bad} (first bad label in row {place[0]})."
         )
     if y.dtype.kind == "f" and not (y == np.floor(y)).all():
-        raise ValueError(f"The loss {loss!r} needs whole numbers as labels; received fractions.")
+        place = tuple(np.argwhere(y != np.floor(y))[0])
+        raise ValueError(f"The loss {loss!r} needs whole numbers as labels; received {y[place]} (row {place[0]}).")

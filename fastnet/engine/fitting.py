@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from fastnet import random
 from fastnet.callbacks import CallbackList, History
-from fastnet.engine.data import Source, as_array, match_targets
+from fastnet.engine import arguments
+from fastnet.engine.arguments import BATCH, WIDE_BATCH
+from fastnet.engine.data import Source, as_array
+from fastnet.engine.feeding import ArrayFeed, Part, StreamFeed, is_stream
+from fastnet.engine.nonfinite import NonFiniteError
 from fastnet.engine.profiling import Profile
-from fastnet.engine.trainer import Trainer
-from fastnet.layers.base import check_shape
+from fastnet.engine.resume import Place
+from fastnet.engine.trainer import Lease, Trainer, Watch
 
-BATCH = 32
-WIDE_BATCH = 256  # rows at a time where nothing depends on the batch and none was given: evaluate, predict
+Feed = ArrayFeed | StreamFeed
 
 
 def new_trainer(model: Any) -> Trainer:
@@ -23,174 +29,194 @@ def new_trainer(model: Any) -> Trainer:
 
 
 def fit(
-    model, x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle, initial_epoch,
-    validation_batch_size, validation_freq,
+    model, x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle, class_weight,
+    sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size, validation_freq,
 ) -> History:  # fmt: skip
     """See `Sequential.fit`."""
-    _must_be_compiled(model, "fit")
-    epochs = _count(epochs, "epochs", 0)
-    initial_epoch = _count(initial_epoch, "initial_epoch", 0)
-    validation_freq = _count(validation_freq, "validation_freq", 1)
-    x, y = _pair(x, y, "fit")
-    x, y, validation = _validation(x, y, validation_split, validation_data)
-    batch = _batch(batch_size, len(x), BATCH)
-    if validation is not None:
-        _check_targets(model, *validation)
-    xs, ys = _sources(model, x, y)
-    held_out = None if validation is None else _sources(model, *validation)
+    arguments.must_be_compiled(model, "fit")
+    epochs = arguments.count(epochs, "epochs", 0)
+    initial_epoch = arguments.count(initial_epoch, "initial_epoch", 0)
+    steps_per_epoch = arguments.count_or_none(steps_per_epoch, "steps_per_epoch")
+    validation_steps = arguments.count_or_none(validation_steps, "validation_steps")
+    validation_batch_size = arguments.count_or_none(validation_batch_size, "validation_batch_size")
+    freq = arguments.validation_epochs(validation_freq)
+    arguments.check_shuffle(shuffle)
+    x, y, sample_weight = arguments.unpacked(x, y, sample_weight)
+    x, y, sample_weight, validation_data = _split(x, y, sample_weight, validation_split, validation_data)
     trainer = model._trainer
-    steps = -(-len(x) // batch)
-    with (
-        CallbackList(
-            callbacks,
-            add_history=True,
-            add_progbar=verbose != 0,
-            model=model,
-            verbose=verbose,
-            epochs=epochs,
-            steps=steps,
-        ) as calls,
-        trainer.lease("train", batch, xs, ys) as ready,
-    ):
+    feed = _feed(
+        model, x, y, sample_weight, "fit", batch_size, BATCH, steps_per_epoch, trainer.order if shuffle else None,
+        shuffle, class_weight,
+    )  # fmt: skip
+    held_out = None
+    if validation_data is not None:
+        size = validation_batch_size or batch_size
+        held_out = _feed(model, *_validation(validation_data), "validation_data", size, BATCH, validation_steps)
+    lease = _lease(model, "train", feed)
+    if held_out is not None:
+        arguments.check_samples(model, held_out.sources[0].array)  # against the shape that is known now
+    given = {"model": model, "verbose": verbose, "epochs": epochs, "steps": feed.steps}
+    shown = {"add_history": True, "add_progbar": verbose != 0, **given}
+    with feed, held_out or contextlib.nullcontext(), CallbackList(callbacks, **shown) as calls, lease:
         model.stop_training = False
         calls.on_train_begin()
-        logs: dict[str, float] = {}
-        for epoch in range(initial_epoch, epochs):
+        place = Place(model, calls, lease, feed, held_out, initial_epoch)
+        calls.resume(place)
+        for epoch in range(epochs if place.is_over else place.epoch, epochs):
             calls.on_epoch_begin(epoch)
-            order = trainer.order(len(x)) if shuffle else None
-            logs = _epoch(trainer, ready, len(x), batch, order, calls)
+            if place.step:
+                calls.resume(place)
+            logs = _train_epoch(trainer, place) or _without_validation(place.logs)
             trainer.epochs_done += 1
-            if held_out is not None and (epoch + 1) % validation_freq == 0:
-                size = _batch(validation_batch_size or batch_size, held_out[0].rows, BATCH)
-                results = _evaluate(model, held_out[0], held_out[1], size, calls)
+            if held_out is not None and arguments.validates(freq, epoch):
+                results = _evaluate(model, held_out, calls)
                 logs |= {f"val_{name}": value for name, value in results.items()}
             calls.on_epoch_end(epoch, logs)
+            place.next_epoch(logs)
             if model.stop_training:
                 break
         trainer.finish()
-        calls.on_train_end(logs)
+        calls.on_train_end(place.logs)
     assert calls.history is not None
     model.history = calls.history
     return calls.history
 
 
-def _epoch(trainer: Trainer, ready: Any, total: int, batch: int, order: Any, calls: CallbackList) -> dict[str, float]:
-    if not calls.wants_batches:
-        return trainer.train_epoch(
-            ready, total, batch, order, lambda steps, logs: calls.on_progress(steps, logs()), False
-        )
+def _without_validation(logs: dict[str, float]) -> dict[str, float]:
+    """What an epoch that got no batch reports: the last one's numbers, as in Keras."""
+    return {name: value for name, value in logs.items() if not name.startswith("val_")}
 
-    def each(steps, logs):
-        calls.on_train_batch_end(steps - 1, logs())
+
+def _train_epoch(trainer: Trainer, place: Place) -> dict[str, float]:
+    calls = place.calls
+
+    def end(steps, logs):
+        if calls.wants_batches:
+            calls.on_train_batch_end(steps - 1, logs())
         calls.on_progress(steps, logs())
-        if steps * batch < total and not trainer.network.stop_training:
-            calls.on_train_batch_begin(steps)
+        place.reach(steps)
 
-    calls.on_train_batch_begin(0)
-    return trainer.train_epoch(ready, total, batch, order, each, True)
+    watch = Watch(calls.wants_batches, calls.on_train_batch_begin, end, calls.steps_wanted)
+    try:
+        return trainer.train_epoch(place.lease, place.feed, watch, place.step)
+    except NonFiniteError as error:
+        if not calls.accepts_nonfinite(error.batch, error):
+            raise
+        logs = place.lease.ready.logs() | {"loss": float("nan")}
+        if calls.wants_batches:
+            calls.on_train_batch_end(error.batch, logs)
+        return logs
 
 
-def evaluate(model, x, y, batch_size, verbose, callbacks) -> dict[str, float]:
+def evaluate(model, x, y, batch_size, verbose, sample_weight, steps, callbacks) -> dict[str, float]:
     """See `Sequential.evaluate`."""
-    _must_be_compiled(model, "evaluate")
-    x, y = _pair(x, y, "evaluate")
-    batch = _batch(batch_size, len(x), WIDE_BATCH)
-    xs, ys = _sources(model, x, y)
-    steps = -(-len(x) // batch)
-    with CallbackList(
-        callbacks, add_progbar=verbose != 0, model=model, verbose=verbose, epochs=1, steps=steps
-    ) as calls:
-        return _evaluate(model, xs, ys, batch, calls)
+    arguments.must_be_compiled(model, "evaluate")
+    steps = arguments.count_or_none(steps, "steps")
+    x, y, sample_weight = arguments.unpacked(x, y, sample_weight)
+    feed = _feed(model, x, y, sample_weight, "evaluate", batch_size, WIDE_BATCH, steps)
+    given = {"model": model, "verbose": verbose, "epochs": 1, "steps": feed.steps}
+    with feed, CallbackList(callbacks, add_progbar=verbose != 0, **given) as calls:
+        return _evaluate(model, feed, calls)
 
 
-def _evaluate(model, xs: Source, ys: Source, batch: int, calls: CallbackList) -> dict[str, float]:
+def _evaluate(model, feed: Feed, calls: CallbackList) -> dict[str, float]:
     trainer = model._trainer
     calls.on_test_begin()
-    with trainer.lease("evaluate", batch, xs, ys) as ready:
-        ready.reset()
+    feed.reset()
+    with (lease := _lease(model, "evaluate", feed)):
+        lease.ready.reset()
 
-        def each(steps, logs):
+        def end(steps, logs):
             if calls.wants_test_batches:
                 calls.on_test_batch_end(steps - 1, logs())
-                if steps * batch < xs.rows:
-                    calls.on_test_batch_begin(steps)
 
-        if calls.wants_test_batches:
-            calls.on_test_batch_begin(0)
-        trainer.run_all(ready, xs.rows, batch, each, calls.wants_test_batches)
-        logs = ready.logs()
+        steps = trainer.run_all(lease, feed, Watch(calls.wants_test_batches, calls.on_test_batch_begin, end))
+        logs = lease.ready.logs() if steps else {}  # a generator that is used up says nothing, least of all 0
     calls.on_test_end(logs)
     return logs
 
 
-def predict(model, x, batch_size, verbose, callbacks) -> np.ndarray:
+def predict(model, x, batch_size, verbose, steps, callbacks) -> np.ndarray:
     """See `Sequential.predict`."""
-    x = as_array(x, "x")
-    _check_samples(model, x)
-    if callbacks is None and (verbose == 0 or len(x) <= WIDE_BATCH):
-        return predict_rows(model, x, batch_size)
-    batch = _batch(batch_size, len(x), WIDE_BATCH)
-    steps = -(-len(x) // batch)
-    with CallbackList(
-        callbacks, add_progbar=verbose != 0, model=model, verbose=verbose, epochs=1, steps=steps
-    ) as calls:
-        calls.on_predict_begin()
+    steps = arguments.count_or_none(steps, "steps")
+    if not is_stream(x):
+        x = as_array(x, "x")
+        if callbacks is None and steps is None and (verbose == 0 or x.ndim == 0 or len(x) <= WIDE_BATCH):
+            return predict_rows(model, x, batch_size)
+        arguments.check_samples(model, x)
+    feed = _feed(model, x, None, None, "predict", batch_size, WIDE_BATCH, steps)
+    given = {"model": model, "verbose": verbose, "epochs": 1, "steps": feed.steps}
+    with feed, CallbackList(callbacks, add_progbar=verbose != 0, **given) as calls:
+        return _predict(model, feed, calls)
 
-        def each(steps, rows):
-            calls.on_progress(steps)
-            if calls.wants_predict_batches:
-                calls.on_predict_batch_end(steps - 1, {"outputs": rows})
-                if steps * batch < len(x):
-                    calls.on_predict_batch_begin(steps)
 
+def _predict(model, feed: Feed, calls: CallbackList) -> np.ndarray:
+    trainer = model._trainer
+    results: list[np.ndarray] = []
+    batches: Iterator[np.ndarray] = iter(())  # of the last result
+
+    def enter(ready, part):
+        nonlocal batches
+        results.append(result := _result(model, ready, part))
+        batches = (result[first : first + part.batch] for first in range(0, part.total, part.batch))
+
+    def end(steps, logs):
+        calls.on_progress(steps)
         if calls.wants_predict_batches:
-            calls.on_predict_batch_begin(0)
-        result = predict_rows(model, x, batch_size, each, calls.wants_predict_batches)
-        calls.on_predict_end()
+            calls.on_predict_batch_end(steps - 1, {"outputs": next(batches)})
+
+    calls.on_predict_begin()
+    with (lease := _lease(model, "predict", feed)):
+        trainer.run_all(lease, feed, Watch(calls.wants_predict_batches, calls.on_predict_batch_begin, end), enter)
+    calls.on_predict_end()
+    return results[0] if len(results) == 1 else np.concatenate(results)
+
+
+def _result(model, ready, part: Part) -> np.ndarray:
+    """Where the predictions of a part's rows, which begin with row 0, are written."""
+    dtype = ready.low.outputs[-1][1].dtype
+    result = np.empty((part.total, *model.layers_to_run[-1].output_shape), dtype)
+    ready.step[ready.low.result.index] = result.ctypes.data
     return result
 
 
-def predict_rows(model, x: Any, batch_size: int | None = None, each: Any = None, one_step: bool = False) -> np.ndarray:
+def predict_rows(model, x: Any, batch_size: int | None = None) -> np.ndarray:
     """Predictions without callbacks."""
     x = as_array(x, "x")
-    _build(model, _check_samples(model, x))
-    batch = _batch(batch_size, len(x), WIDE_BATCH)
-    trainer, source = model._trainer, Source(x)
-    last = model.layers_to_run[-1]
-    with trainer.lease("predict", batch, source) as ready:
-        result = np.empty((len(x), *last.output_shape), ready.low.outputs[-1][1].dtype)
-        ready.step[ready.low.result.index] = result.ctypes.data
-        # each batch's rows: of use where a chunk is one step
-        told = each and (lambda steps, logs: each(steps, result[(steps - 1) * batch : steps * batch]))
-        trainer.run_all(ready, len(x), batch, told, one_step)
+    arguments.build(model, arguments.check_samples(model, x))
+    batch = arguments.batch_rows(batch_size, len(x), WIDE_BATCH)
+    part = Part((Source(x),), 0, len(x), batch)
+    with model._trainer.lease("predict", batch, *part.sources) as ready:
+        result = _result(model, ready, part)
+        model._trainer.run_part(ready, part)
     return result
 
 
-def train_on_batch(model, x: Any, y: Any) -> dict[str, float]:
+def train_on_batch(model, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> dict[str, float]:
     """See `Sequential.train_on_batch`."""
-    _must_be_compiled(model, "train_on_batch")
-    x, y = _pair(x, y, "train_on_batch")
-    xs, ys = _sources(model, x, y)
+    arguments.must_be_compiled(model, "train_on_batch")
+    x, y = arguments.pair(x, y, "train_on_batch")
+    sources = _sources(model, x, y, sample_weight, class_weight)
     trainer = model._trainer
-    with trainer.lease("train", len(x), xs, ys) as ready:
+    with trainer.lease("train", len(x), *sources) as ready:
         return trainer.train_batch(ready, len(x))
 
 
-def evaluate_rows(model, x: Any, y: Any) -> dict[str, float]:
+def evaluate_rows(model, x: Any, y: Any, sample_weight: Any) -> dict[str, float]:
     """Loss and metrics of one batch."""
-    return evaluate(model, x, y, None, 0, None)
+    return evaluate(model, x, y, None, 0, sample_weight, None, None)
 
 
 def profile(model, x: Any, y: Any, batch_size: int | None, seconds: float) -> Profile:
     """See `Sequential.profile`."""
-    _must_be_compiled(model, "profile")
-    x, y = _pair(x, y, "profile")
-    batch = _batch(batch_size, len(x), BATCH)
-    xs, ys = _sources(model, x, y)
-    trainer = model._trainer
-    with trainer.lease("train", batch, xs, ys) as ready:
+    arguments.must_be_compiled(model, "profile")
+    arguments.check_seconds(seconds, "profile")
+    x, y = arguments.pair(x, y, "profile")
+    batch = arguments.batch_rows(batch_size, len(x), BATCH)
+    trainer, sources = model._trainer, _sources(model, x, y)
+    with trainer.lease("train", batch, *sources) as ready:
         times, steps = trainer.profile(ready, len(x), batch, seconds)
-        return Profile.of(ready.low.plan.launches, times, steps, len(x) / -(-len(x) // batch))
+        return Profile.of(ready.bound, times, steps, len(x) / -(-len(x) // batch))
 
 
 def as_results(logs: dict[str, float], return_dict: bool) -> Any:
@@ -201,98 +227,99 @@ def as_results(logs: dict[str, float], return_dict: bool) -> Any:
     return values[0] if len(values) == 1 else values
 
 
-def _must_be_compiled(model: Any, what: str) -> None:
-    if model.optimizer is None or model.loss is None:
-        missing = "compile was not called" if model.optimizer is None else "compile was given no loss"
-        raise RuntimeError(
-            f"{what} needs an optimizer and a loss, and {missing}: call model.compile(optimizer=..., loss=...) first."
-        )
+def _feed(
+    model: Any, x: Any, y: Any, sample_weight: Any, what: str, batch_size: Any, default: int,
+    steps: int | None = None, new_order: Callable | None = None, shuffle: Any = False, class_weight: Any = None,
+) -> Feed:  # fmt: skip
+    """Data as the trainer takes it, known to fit; builds nothing."""
+    if is_stream(x):
+        if y is not None:
+            raise ValueError(f"{what}: x is a {type(x).__name__}, whose batches hold the targets too: give no y.")
+        if sample_weight is not None:
+            raise ValueError(f"{what}: a {type(x).__name__} yields the sample weights too: (x, y, sample_weight).")
+        return StreamFeed(x, functools.partial(_check_batch, model, what, class_weight), steps, new_order)
+    if what == "predict":
+        rows, sources = len(x), (Source(x),)
+    else:
+        x, y = arguments.pair(x, y, what)
+        rows, sources = len(x), _checked_sources(model, x, y, sample_weight, class_weight)
+    batch = arguments.batch_rows(batch_size, rows, default, steps)
+    if shuffle == "batch":
+        assert new_order is not None
+        return ArrayFeed(sources, batch, steps, functools.partial(_order_in_batches, new_order, batch))
+    return ArrayFeed(sources, batch, steps, new_order)
 
 
-def _count(value: Any, argument: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{argument} must be an integer of at least {least}, received {value!r}.")
-    return int(value)
+def _order_in_batches(new_order: Callable, batch: int, rows: int) -> np.ndarray:
+    """A permutation that moves no row to another batch."""
+    order = new_order(rows)
+    return np.ascontiguousarray(order[np.argsort(order // batch, kind="stable")])
 
 
-def _batch(batch_size: Any, rows: int, default: int) -> int:
-    batch = default if batch_size is None else _count(batch_size, "batch_size", 1)
-    return max(1, min(batch, rows))
+def _check_batch(model: Any, what: str, class_weight: Any, arrays: tuple) -> tuple:
+    """One batch of a stream, as the model reads it."""
+    x, y, weights = arrays
+    if what == "predict":
+        if x is None or x.ndim == 0 or len(x) == 0:
+            raise ValueError("x must have at least one row.")
+        arguments.check_samples(model, x)
+        return (x,)
+    x, y = arguments.pair(x, y, what)
+    return x, arguments.check_targets(model, x, y), arguments.row_weights(model, x, y, weights, class_weight)
 
 
-def _pair(x: Any, y: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
-    if x is None or y is None:
-        raise ValueError(f"{what} needs x and y, received {'no x' if x is None else 'no y'}.")
-    x, y = as_array(x, "x"), as_array(y, "y")
-    for name, array in (("x", x), ("y", y)):
-        if array.ndim == 0:
-            raise ValueError(f"{name} must have one row for each sample, received a number.")
-    if len(x) != len(y):
-        raise ValueError(f"x and y must have the same number of samples; received {len(x)} and {len(y)}.")
-    if len(x) == 0:
-        raise ValueError(f"{what} needs at least one sample; x has the shape {x.shape}.")
-    return x, y
+def _lease(model: Any, mode: str, feed: Feed) -> Lease:
+    """The model, built for these data, and its plan for them."""
+    arguments.build(model, feed.sources[0].array.shape[1:])
+    return model._trainer.lease(mode, feed.batch, *feed.sources)
 
 
-def _validation(x: np.ndarray, y: np.ndarray, split: Any, data: Any):
-    """(x, y to train on, (x, y) to validate on or None)."""
+def _split(x: Any, y: Any, weights: Any, split: Any, data: Any) -> tuple[Any, Any, Any, Any]:
+    """(x, y and sample weights to train on, what to validate on or None)."""
     if data is not None:
-        if not isinstance(data, (tuple, list)) or len(data) != 2:
-            raise ValueError("validation_data must be a pair (x, y).")
-        return x, y, _pair(data[0], data[1], "validation_data")
-    if not isinstance(split, (int, float)) or not 0 <= split < 1:
-        raise ValueError(f"validation_split must be at least 0 and below 1, received {split!r}.")
-    if split == 0:
-        return x, y, None
-    at = int(np.floor(len(x) * (1 - split)))
-    if at == 0 or at == len(x):
-        raise ValueError(
-            f"validation_split={split} of {len(x)} samples leaves {at} to train on and {len(x) - at} to validate on; "
-            "both must be at least 1."
-        )
-    return x[:at], y[:at], (x[at:], y[at:])
-
-
-def _sources(model: Any, x: np.ndarray, y: np.ndarray) -> tuple[Source, Source]:
-    y = _check_targets(model, x, y)
-    _build(model, x.shape[1:])
-    return Source(x), Source(y)
-
-
-def _check_targets(model: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The targets as the loss reads them; builds nothing."""
-    shape = model.sample_output_shape(_check_samples(model, x))
-    loss = model.loss
-    y = match_targets(y, shape or (1,), len(x), loss.sparse, loss.name)
-    for metric in model.metrics_for(shape):
-        if metric.sparse is not None and metric.sparse != loss.sparse:
-            kinds = {True: "class indices", False: "rows of the predictions' shape"}
+        return x, y, weights, data
+    if is_stream(x):
+        if split:
             raise ValueError(
-                f"The metric {metric.name!r} reads {kinds[metric.sparse]} as targets, but the loss {loss.name!r} reads "
-                f"{kinds[loss.sparse]}; use a metric of the same kind, or metrics=['accuracy']."
+                f"validation_split needs arrays: a {type(x).__name__} cannot be divided. Give validation_data."
             )
-    return y
+        return x, y, weights, None
+    x, y = arguments.pair(x, y, "fit")
+    at = arguments.split_place(len(x), split)
+    if at == len(x):
+        return x, y, weights, None
+    if weights is not None:
+        weights = as_array(weights, "sample_weight")
+        if weights.ndim == 0 or len(weights) != len(x):
+            raise ValueError(
+                f"sample_weight must have one weight for each of the {len(x)} samples; received shape {weights.shape}."
+            )
+        return x[:at], y[:at], weights[:at], (x[at:], y[at:], weights[at:])
+    return x[:at], y[:at], None, (x[at:], y[at:])
 
 
-def _build(model: Any, shape: tuple[int, ...]) -> None:
-    if not model.built:
-        model.build((None, *shape))
-
-
-def _check_samples(model: Any, x: np.ndarray) -> tuple[int, ...]:
-    """The shape of one sample, which is the one the first layer wants; builds nothing."""
-    if x.ndim == 0:
-        raise ValueError("x must have one row for each sample, received a number.")
-    if not model._layers:
-        raise ValueError(f"The model {model.name!r} has no layers; add some first.")
-    first = model._layers[0]
-    wanted = first.input_shape if model.built else first.given_input_shape
-    if wanted is None:
-        return check_shape(x.shape[1:], f"data for model {model.name!r}")
-    if x.shape[1:] != wanted:
-        hint = f" For one sample give x[None], of shape {(1, *x.shape)}." if x.shape == wanted else ""
+def _validation(data: Any) -> tuple[Any, Any, Any]:
+    """x, y and sample weights of ``validation_data``; the last two None where x yields batches."""
+    if is_stream(data):
+        return data, None, None
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
         raise ValueError(
-            f"The model {model.name!r} (first layer {model.layers_to_run[0].name!r}) takes samples of shape {wanted}, "
-            f"that is data of shape {('n', *wanted)}; received data of shape {x.shape}.{hint}".replace("'n'", "n")
+            "validation_data must be a pair (x, y), or (x, y, sample_weight), or yield batches; received "
+            f"{type(data).__name__}."
         )
-    return wanted
+    return data[0], data[1], data[2] if len(data) == 3 else None
+
+
+def _sources(
+    model: Any, x: np.ndarray, y: np.ndarray, sample_weight: Any = None, class_weight: Any = None
+) -> tuple[Source, ...]:
+    """Sources of data, targets and, where there are any, weights; the model is built for them."""
+    sources = _checked_sources(model, x, y, sample_weight, class_weight)
+    arguments.build(model, x.shape[1:])
+    return sources
+
+
+def _checked_sources(model: Any, x: np.ndarray, y: np.ndarray, sample_weight: Any, class_weight: Any):
+    targets = Source(arguments.check_targets(model, x, y))
+    weights = arguments.row_weights(model, x, y, sample_weight, class_weight)
+    return (Source(x), targets) if weights is None else (Source(x), targets, Source(weights))

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastnet._kernels import abi
 from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates import data, reduce
+from fastnet._kernels.templates import data, penalties
 from fastnet.engine.data import Inlet, outlet
 from fastnet.engine.fuse import fuse
 from fastnet.engine.plan import Buffer, Plan, Slot
+
+
+class Tally(NamedTuple):
+    """What the loss or a metric counts: ``size`` numbers from ``slot`` on, and the result that follows from them."""
+
+    name: str
+    slot: Slot
+    size: int
+    value: Callable[[Any], Any]
 
 
 @dataclass(eq=False)
@@ -19,20 +29,21 @@ class Lowered:
     """A plan, and where its data enters and its results are found.
 
     Attributes:
-        x, y: inlets of data and targets; None where the plan has none.
+        x, y, weights: inlets of data, targets and sample weights; None where the plan has none.
         outputs: (layer, its result) in order.
         result: slot of the address predictions are written to.
-        totals: (name, slot of a sum and its count) of the loss and the metrics.
+        totals: what the loss and the metrics count.
     """
 
     plan: Plan
     x: Inlet
     y: Inlet | None = None
+    weights: Inlet | None = None
     outputs: list[tuple[Any, Buffer]] = field(default_factory=list)
     input: Buffer | None = None
     target: Buffer | None = None
     result: Slot | None = None
-    totals: list[tuple[str, Slot]] = field(default_factory=list)
+    totals: list[Tally] = field(default_factory=list)
 
 
 def lower(
@@ -42,9 +53,10 @@ def lower(
     x: tuple,
     y: tuple | None = None,
     loss: Any = None,
-    metrics: Sequence[Any] = (),
+    metrics: Sequence[tuple[str, Any, bool]] = (),
     optimizer: Any = None,
     join: bool = True,
+    weights: tuple | None = None,
 ) -> Lowered:
     """What one step of ``mode`` does.
 
@@ -52,15 +64,15 @@ def lower(
         layers: the network, built.
         mode: "train", "evaluate" or "predict".
         rows: the batch's size.
-        x, y: signatures of the sources (`data.Source`).
+        x, y, weights: signatures of the sources (`data.Source`).
         loss, metrics, optimizer: as compiled; the optimizer has its state.
         join: whether launches may be joined; off when every layer's result is to be looked at.
     """
     plan = Plan(mode == "train", layers[0].dtype, rows)
-    scalars = []
+    numbers = None
     if mode == "train":
         plan.label = optimizer.name
-        scalars = optimizer.start(plan)
+        numbers = optimizer.start(plan)
     plan.label = "input"
     source = plan.buffer(layers[0].input_shape)
     low = Lowered(plan, Inlet(plan, x, source), input=source)
@@ -74,15 +86,13 @@ def lower(
             fuse(plan)
         return low
     assert y is not None
-    dy = _losses(low, prediction, y, loss, metrics)
+    dy = _losses(low, prediction, y, weights, loss, metrics)
+    _penalties(low, trace)
     if mode == "train":
         plan.phase = "backward"
         _backward(plan, trace, dy)
         plan.phase = "update"
-        for layer in layers:
-            plan.label = layer.name
-            for variable in layer.trainable_weights:
-                optimizer.update(plan, variable, plan.gradients[variable], scalars)
+        optimizer.apply(plan, [(layer.name, v) for layer in layers for v in layer.trainable_weights], numbers)
     if join:
         fuse(plan)
     return low
@@ -105,7 +115,10 @@ def _backward(plan: Plan, trace: Sequence[tuple[Any, Buffer, Buffer]], dy: Buffe
         plan.label = layer.name
         if dy is None or not y.needs_gradient:
             break
-        dy = layer.backward(plan, _cast(plan, dy, layer.dtype), x, y)
+        dy = _cast(plan, dy, layer.dtype)
+        if layer.activity_regularizer is not None:
+            dy = layer.activity_regularizer.activity_gradient(plan, dy, y)
+        dy = layer.backward(plan, dy, x, y)
     if first < len(plan.launches):
         plan.launches[first].flags |= abi.CHECK
 
@@ -119,26 +132,45 @@ def _cast(plan: Plan, x: Buffer, dtype: str) -> Buffer:
     return y
 
 
-def _losses(low: Lowered, prediction: Buffer, signature: tuple, loss: Any, metrics: Sequence[Any]) -> Buffer | None:
-    """Targets, loss and metrics; the gradient of the loss while training."""
+def _losses(
+    low: Lowered, prediction: Buffer, y: tuple, weights: tuple | None, loss: Any, metrics: Sequence[tuple]
+) -> Buffer | None:
+    """Targets, weights, loss and metrics; the gradient of the loss while training."""
     plan = low.plan
     plan.label = "targets"
     shape = prediction.shape[:-1] if loss.sparse else prediction.shape
     target = plan.buffer(shape, "int32" if loss.sparse else prediction.dtype)
-    low.y, low.target = Inlet(plan, signature, target), target
+    low.y, low.target = Inlet(plan, y, target), target
+    each = None
+    if weights is not None:
+        each = plan.buffer((math.prod(prediction.shape[:-1]),), prediction.dtype)
+        low.weights = Inlet(plan, weights, each)
     plan.label, dy = loss.name, None
+    shares = loss.shares(plan, prediction, target, each)
     if plan.training:
-        values, dy = loss.values_and_gradient(plan, prediction, target)
+        values, dy = loss.values_and_gradient(plan, prediction, target, shares)
     else:
         values = loss.values(plan, prediction, target)
-    total = plan.slot(2)
-    kernel = Kernel(reduce.loss_total, dtype=values.dtype)
-    slots = {"loss": Slot(abi.LOSS), "nonfinite": Slot(abi.NONFINITE)}
-    plan.once(kernel, values=values, total=total, inner=values.width, **slots)
-    low.totals.append(("loss", total))
-    for metric in metrics:
-        plan.label = metric.name
-        values, total = metric.values(plan, prediction, target), plan.slot(2)
-        plan.once(Kernel(reduce.metric_total, dtype=values.dtype), values=values, total=total, inner=values.width)
-        low.totals.append((metric.name, total))
+    low.totals.append(Tally("loss", loss.total(plan, values, shares), 2, loss.mean))
+    for name, metric, weighted in metrics:
+        plan.label = name
+        size = metric.size(prediction.shape)
+        slot = plan.slot(size)
+        metric.count(plan, prediction, target, each if weighted else None, slot)
+        low.totals.append(Tally(name, slot, size, metric.value))
     return dy
+
+
+def _penalties(low: Lowered, trace: Sequence[tuple[Any, Buffer, Buffer]]) -> None:
+    """What regularizers add to the loss, before it is looked at."""
+    plan, total = low.plan, low.totals[0].slot
+    slots = {"loss": Slot(abi.LOSS), "nonfinite": Slot(abi.NONFINITE)}
+    for layer, _, y in trace:
+        plan.label = layer.name
+        weights = [v for v in layer.trainable_weights if v.regularizer is not None]
+        found = [v.regularizer.weight_penalty(plan, v) for v in weights]
+        if layer.activity_regularizer is not None:
+            found.append(layer.activity_regularizer.activity_penalty(plan, y))
+        for sums, extent in found:
+            kernel = Kernel(penalties.add_penalty, dtype=layer.dtype)
+            plan.once(kernel, sums=sums, total=total, **{"count": 0, "inner": 0, **extent}, **slots)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +11,18 @@ import numpy as np
 
 from fastnet._kernels import abi
 
+_assignments = operator.attrgetter("assignments")
 _SHARE = 100  # a snapshot is taken when this many times its own cost has passed since the last one
 
 
 class NonFiniteError(ArithmeticError):
-    """NaN or infinity in the data, in a layer's result or in a weight; the model has the last good weights."""
+    """NaN or infinity in the data, in a layer's result or in a weight; the model has the last good weights.
+
+    Attributes:
+        batch: number of the batch in its epoch, from 0, where `fit` found it.
+    """
+
+    batch = 0
 
 
 class Snapshot:
@@ -27,22 +35,20 @@ class Snapshot:
         self.iteration = self.first = None
         self.due = 0.0
 
-    def consider(self, variables: Sequence[Any], iteration: int, first: int | None) -> None:
-        """Take a copy if one is due and every weight is finite.
+    def consider(self, variables: Sequence[Any], iteration: int, first: int | None) -> bool:
+        """Take a copy if one is due and every weight is finite; whether one was taken.
 
         One is due when this is a hundred times its cost later than the last one, or when a weight was set from outside
         since: a fit may so begin with a copy from the fit before.
         """
         now = time.perf_counter()
-        state = sum([v.assignments for v in variables])
+        state = sum(map(_assignments, variables))
         if variables is self.variables and state == self.state and now < self.due:
-            return
+            return False
         if not all(finite(v.array) for v in variables):
-            if (
-                variables is not self.variables or state != self.state
-            ):  # somebody set them so: older values are not theirs
-                self.copies.clear()
-            return
+            if variables is not self.variables or state != self.state:
+                self.copies.clear()  # somebody set them so: older values are not theirs
+            return False
         if len(self.copies) != len(variables) or any(c.shape != v.shape for c, v in zip(self.copies, variables)):
             self.copies = [np.empty_like(v.array) for v in variables]
         self.variables, self.state = variables, state
@@ -51,6 +57,7 @@ class Snapshot:
         self.iteration, self.first = iteration, first
         end = time.perf_counter()
         self.due = end + _SHARE * (end - now)
+        return True
 
     def restore(self) -> None:
         """Give the variables the values they had."""
@@ -72,9 +79,9 @@ def report(trainer: Any, ready: Any, first: int, total: int, batch: int, order: 
         return _overflow(trainer, ready, first, total, batch, order, at)
     rows = min(batch, total - first)
     where = _first_bad(trainer, ready, first, rows, order)
-    return NonFiniteError(
-        f"Step {at + 1}: the loss is {ready.numbers[abi.LOSS]}. {where} The weights are those before this step."
-    )
+    loss = ready.numbers[abi.LOSS]
+    told = "" if np.isfinite(loss) else f"the loss is {loss}. "
+    return NonFiniteError(f"Step {at + 1}: {told}{where} The weights are those before this step.")
 
 
 def _overflow(trainer, ready, first, total, batch, order, at) -> NonFiniteError:
@@ -85,7 +92,7 @@ def _overflow(trainer, ready, first, total, batch, order, at) -> NonFiniteError:
         (names[id(v)] for v in trainer.variables() if id(v) in names and not finite(v.array)), "the optimizer's state"
     )
     if not snapshot.copies:
-        return NonFiniteError(f"Step {at + 1}: {bad} is not finite, and no earlier weights are known. Set them anew.")
+        return _unknown(at, bad)
     start = snapshot.first
     if start is None or start > first or snapshot.iteration + (first - start) // batch != at:
         # Only within one epoch can the steps from the snapshot on be done again.
@@ -94,12 +101,12 @@ def _overflow(trainer, ready, first, total, batch, order, at) -> NonFiniteError:
     optimizer.iterations = snapshot.iteration
     good = 0
     while start + good * batch < first and all(finite(v.array) for v in trainer.variables()):
-        trainer._run(ready, start + good * batch, total, batch, 1)
+        trainer.repeat(ready, start + good * batch, total, batch)
         good += 1
     snapshot.restore()
     optimizer.iterations = snapshot.iteration
     for step in range(good - 1):
-        trainer._run(ready, start + step * batch, total, batch, 1)
+        trainer.repeat(ready, start + step * batch, total, batch)
     return NonFiniteError(
         f"Step {optimizer.iterations + 1}: a gradient overflowed, and {bad} became infinite or NaN (seen at step "
         f"{at + 1}). The weights are those before step {optimizer.iterations + 1}. Try a smaller learning rate, or "
@@ -107,10 +114,16 @@ def _overflow(trainer, ready, first, total, batch, order, at) -> NonFiniteError:
     )
 
 
+def _unknown(at: int, bad: str) -> NonFiniteError:
+    return NonFiniteError(f"Step {at + 1}: {bad} is not finite, and no earlier weights are known. Set them anew.")
+
+
 def overflow_at_end(trainer: Any) -> NonFiniteError:
     """The error for weights that the last steps of training broke."""
     snapshot, optimizer = trainer.snapshot, trainer.network.optimizer
     at = optimizer.iterations
+    if not snapshot.copies:
+        return _unknown(at, "a weight")
     snapshot.restore()
     optimizer.iterations = snapshot.iteration
     return NonFiniteError(
@@ -121,9 +134,8 @@ def overflow_at_end(trainer: Any) -> NonFiniteError:
 
 def _first_bad(trainer, ready, first: int, rows: int, order: np.ndarray | None) -> str:
     """The first place of the forward pass that is not finite, found by running it again with every buffer kept."""
-    x, y = trainer.sources
-    probe = trainer.make("train", rows, x, y, reuse=False)
-    probe.connect(x, y)
+    probe = trainer.make("train", rows, *trainer.sources, reuse=False)
+    probe.connect(*trainer.sources)
     trainer._prepare(probe, order)
     probe.step[abi.ITERATION] = trainer.network.optimizer.iterations
     probe.bound.execution.run(first, first + rows, rows, 1, 0.0)

@@ -85,6 +85,7 @@ class Launch:
     phase: str
     flops: int = 0  # of a product, for a row of the batch
     flags: int = 0
+    period: int = 1  # runs in each step whose number, from 1, is a multiple
     epilogue: Launch | None = None  # what a product does to its result while a tile of it is in cache
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,31 @@ import numpy as np
 from fastnet._kernels import abi
 from fastnet.engine.cpu import Bound
 from fastnet.engine.data import Source, permutation
+from fastnet.engine.feeding import Part
 from fastnet.engine.lower import Lowered, lower
 from fastnet.engine.nonfinite import Snapshot, finite, overflow_at_end, report
 
 CHUNK_SECONDS = 0.1  # how long the runner may work before Python looks in: progress, Ctrl-C
 KEPT = 8  # bound plans a model keeps
 OK, CHECKED, NONFINITE_STEP = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who looks on: ``end(steps, logs)`` is called after each chunk of steps, ``begin(step)`` before it where `single`.
+
+    Attributes:
+        single: whether a chunk is one step.
+        most: gives the most steps until `end` must be called; None for any number.
+    """
+
+    single: bool = False
+    begin: Callable[[int], Any] = lambda step: None
+    end: Callable[[int, Callable], Any] = lambda steps, logs: None
+    most: Callable[[], int | None] = lambda: None
+
+
+SILENT = Watch()
 
 
 class Ready:
@@ -28,47 +49,72 @@ class Ready:
         self.low, self.bound = low, Bound(low.plan, rows, pinned, reuse)
         self.step, self.numbers = self.bound.step, self.bound.numbers
 
-    def connect(self, x: Source, y: Source | None) -> None:
-        """Read from these arrays from now on."""
-        self.low.x.connect(self.step, x)
-        if self.low.y is not None and y is not None:
-            self.low.y.connect(self.step, y)
+    def connect(self, *sources: Source) -> None:
+        """Read from these from now on: x, y, sample weights."""
+        for inlet, source in zip((self.low.x, self.low.y, self.low.weights), sources):
+            if inlet is not None:
+                inlet.connect(self.step, source)
         self.step[abi.ORDER] = 0
+
+    def take_over(self, other: Ready) -> None:
+        """Go on with the totals of another plan of the same model and mode."""
+        if self.low.totals:  # a prediction has none
+            self.set_totals(other.totals())
+
+    def totals(self) -> np.ndarray:
+        """What the loss and the metrics have counted so far: a copy."""
+        return np.concatenate([self.numbers[t.slot.index : t.slot.index + t.size] for t in self.low.totals])
+
+    def set_totals(self, values: np.ndarray) -> None:
+        """Go on with what another plan of the same model and mode has counted."""
+        for tally in self.low.totals:
+            self.numbers[tally.slot.index : tally.slot.index + tally.size] = values[: tally.size]
+            values = values[tally.size :]
 
     def reset(self) -> None:
         """Start the totals of the loss and the metrics anew."""
-        for _, slot in self.low.totals:
-            self.numbers[slot.index : slot.index + 2] = 0.0
+        for tally in self.low.totals:
+            self.numbers[tally.slot.index : tally.slot.index + tally.size] = 0.0
 
-    def logs(self) -> dict[str, float]:
-        """The means so far."""
-        out = {}
-        for name, slot in self.low.totals:
-            total, count = self.numbers[slot.index : slot.index + 2]
-            out[name] = float(total / count) if count else 0.0
-        return out
+    def logs(self) -> dict[str, Any]:
+        """The loss and the metrics so far."""
+        return {t.name: t.value(self.numbers[t.slot.index : t.slot.index + t.size]) for t in self.low.totals}
 
 
 class Lease:
     """A plan that no other thread uses meanwhile; a class, since a generator's context costs more at each step."""
 
-    __slots__ = ("free", "mode", "ready", "rows", "trainer", "x", "y")
+    __slots__ = ("free", "mode", "ready", "rows", "sources", "trainer")
 
-    def __init__(self, trainer: Trainer, mode: str, rows: int, x: Source, y: Source | None):
-        self.trainer, self.mode, self.rows, self.x, self.y = trainer, mode, rows, x, y
+    def __init__(self, trainer: Trainer, mode: str, rows: int, sources: tuple[Source, ...]):
+        self.trainer, self.mode, self.rows, self.sources = trainer, mode, rows, sources
 
     def __enter__(self) -> Ready:
         trainer = self.trainer
         if self.mode == "train" and not trainer.alone.acquire(blocking=False):
             raise RuntimeError("This model is being trained by another thread. Train it in one thread at a time.")
         try:
-            self.ready, self.free = trainer.take(self.mode, self.rows, self.x, self.y)
+            self.ready, self.free = trainer.take(self.mode, self.rows, self.sources)
         except BaseException:
             if self.mode == "train":
                 trainer.alone.release()
             raise
         if self.mode == "train":
-            trainer.sources = self.x, self.y
+            trainer.sources, trainer.began = self.sources, trainer.network.optimizer.iterations
+        return self.ready
+
+    def connect(self, part: Part) -> Ready:
+        """The plan, reading from this part; where its batches are larger than any before, a larger plan."""
+        trainer = self.trainer
+        if part.batch > self.rows:
+            ready, free = trainer.take(self.mode, part.batch, part.sources)
+            ready.take_over(self.ready)
+            self.free.append(self.ready)
+            self.ready, self.free, self.rows = ready, free, part.batch
+        self.ready.connect(*part.sources)
+        trainer._prepare(self.ready, part.order)
+        if self.mode == "train":
+            trainer.sources = part.sources
         return self.ready
 
     def __exit__(self, *error: object) -> None:
@@ -91,47 +137,62 @@ class Trainer:
         self.ready: dict[tuple, list[Ready]] = {}
         self.seed = draw_seed()
         self.epochs_done = 0
+        self.ordered = 0  # epoch whose permutation was asked for last
         self.snapshot = Snapshot()
-        self.sources: tuple[Source, Source | None] | None = None
+        self.rates: list[tuple[int, float]] = []  # since the snapshot: the iteration from which on, the learning rate
+        self.sources: tuple[Source, ...] | None = None
         self.alone = threading.Lock()  # held while the model is trained
+        self.fits: dict[tuple, int] = {}  # shapes of a sample and its targets that fit: classes, 0 without labels
+        self.began = 0  # iteration at which this training began
         self._known = -1  # weights with optimizer state when `variables` was asked for last
         self._variables: list[Any] = []
 
     def finish(self) -> None:
         """End training; what the last step did to the weights is looked at too."""
-        weights = (v for layer in self.network.layers_to_run for v in layer.trainable_weights)
-        if not all(finite(v.array) for v in weights):
+        weights = [v for layer in self.network.layers_to_run for v in layer.trainable_weights]
+        if self.network.optimizer.iterations != self.began and not all(finite(v.array) for v in weights):
             raise overflow_at_end(self)
+        self.network.optimizer.finalize_variable_values(weights)
 
     def forget(self) -> None:
         """The network has changed: its plans are void."""
         self.ready.clear()
+        self.fits.clear()
         self._known = -1
 
-    def lease(self, mode: str, rows: int, x: Source, y: Source | None = None) -> Lease:
+    def lease(self, mode: str, rows: int, *sources: Source) -> Lease:
         """A plan for batches of ``rows`` that no other thread uses meanwhile, as a context.
 
         Raises:
             RuntimeError: on entry, where ``mode`` is "train" and another thread trains this model.
         """
-        return Lease(self, mode, rows, x, y)
+        return Lease(self, mode, rows, sources)
 
-    def take(self, mode: str, rows: int, x: Source, y: Source | None) -> tuple[Ready, list[Ready]]:
+    def take(self, mode: str, rows: int, sources: tuple[Source, ...]) -> tuple[Ready, list[Ready]]:
         """A plan that is free, and the list it goes back to."""
         trainable = tuple([layer.trainable for layer in self.network.layers_to_run])
-        key = (mode, rows, x.signature, None if y is None else y.signature, trainable)
+        key = (mode, rows, tuple([source.signature for source in sources]), trainable)
         free = self.ready.pop(key, [])
         self.ready[key] = free  # last, as the one used last
         try:
             ready = free.pop()
         except IndexError:
-            ready = self.make(mode, rows, x, y)
+            ready = self.make(mode, rows, *sources)
             if len(self.ready) > KEPT:
                 self.ready.pop(next(iter(self.ready)), None)
-        ready.connect(x, y)
+        ready.connect(*sources)
         return ready, free
 
-    def make(self, mode: str, rows: int, x: Source, y: Source | None, reuse: bool = True) -> Ready:
+    def make(
+        self,
+        mode: str,
+        rows: int,
+        x: Source,
+        y: Source | None = None,
+        weights: Source | None = None,
+        *,
+        reuse: bool = True,
+    ) -> Ready:
         """A new plan with its memory and kernels."""
         network = self.network
         layers = network.layers_to_run
@@ -143,46 +204,76 @@ class Trainer:
             optimizer = network.optimizer
             optimizer.build([v for layer in layers for v in layer.trainable_weights])
         low = lower(
-            layers, mode, rows, x.signature, None if y is None else y.signature, loss, metrics, optimizer, reuse
-        )
+            layers, mode, rows, x.signature, y.signature if y else None, loss, metrics, optimizer, reuse,
+            weights.signature if weights else None,
+        )  # fmt: skip
         return Ready(low, rows, reuse)
 
-    def train_epoch(
-        self, ready: Ready, total: int, batch: int, order: np.ndarray | None, each: Callable, one_step: bool
-    ):
-        """One pass over the data; ``each(steps, logs)`` is called between chunks, or steps where ``one_step``."""
-        ready.reset()
-        self._prepare(ready, order)
-        variables = self.variables()
-        first = steps = 0
-        while first < total and not self.network.stop_training:
-            self.snapshot.consider(variables, self.network.optimizer.iterations, first)
-            most = 1 if one_step else -(-(total - first) // batch)
-            done, status = self._run(ready, first, total, batch, most)
-            first, steps = first + done * batch, steps + done
+    def train_epoch(self, lease: Lease, feed: Any, watch: Watch, steps: int = 0) -> dict[str, float]:
+        """One pass over the data of a feed (`feeding`), or what is left after ``steps``; the loss and the metrics.
+
+        Empty where there was no batch.
+        """
+        if not steps:
+            lease.ready.reset()
+        with contextlib.closing(feed.parts(watch.single)) as parts:
+            for part in parts:
+                steps = self._train_part(lease.connect(part), part, steps, watch)
+                if self.network.stop_training:
+                    break
+        return lease.ready.logs() if steps else {}
+
+    def _train_part(self, ready: Ready, part: Part, steps: int, watch: Watch) -> int:
+        variables, first = self.variables(), part.first
+        while first < part.total and not self.network.stop_training:
+            if self.snapshot.consider(variables, self.network.optimizer.iterations, first if part.kept else None):
+                self.rates.clear()
+            if watch.single:
+                watch.begin(steps)
+            most = 1 if watch.single else -(-(part.total - first) // part.batch)
+            most = min(most, watch.most() or most)
+            done, status = self._run(ready, first, part.total, part.batch, most)
+            first, steps = first + done * part.batch, steps + done
             if status == CHECKED:
-                raise report(self, ready, first, total, batch, order)
-            each(steps, ready.logs)
-        return ready.logs()
+                if not part.kept:
+                    part, first = part.alone(first), 0
+                    self.sources = part.sources
+                    ready.connect(*part.sources)
+                error = report(self, ready, first, part.total, part.batch, part.order)
+                error.batch = steps
+                raise error
+            watch.end(steps, ready.logs)
+        return steps
 
     def _prepare(self, ready: Ready, order: np.ndarray | None) -> None:
         ready.step[abi.SEED] = self.seed
         ready.step[abi.ORDER] = 0 if order is None else order.ctypes.data
 
-    def _run(self, ready: Ready, first: int, total: int, batch: int, most: int) -> tuple[int, int]:
+    def _run(
+        self, ready: Ready, first: int, total: int, batch: int, most: int, rate: float | None = None
+    ) -> tuple[int, int]:
         """Train for a chunk of at most ``most`` steps."""
         optimizer = self.network.optimizer
         ready.step[abi.ITERATION] = optimizer.iterations
-        rate = optimizer.learning_rate
-        if callable(rate):
+        if optimizer.scheduled:
             rates = optimizer.rates(min(most, 10_000))
             ready.step[abi.RATES], ready.step[abi.RATES_COUNT] = rates.ctypes.data, len(rates)
             most = len(rates)
         else:
+            if rate is None:
+                rate = optimizer.learning_rate
+                if not self.rates or rate != self.rates[-1][1]:
+                    self.rates.append((optimizer.iterations, rate))
             ready.numbers[abi.RATE], ready.step[abi.RATES] = rate, 0
         done, status = ready.bound.execution.run(first, total, batch, most, CHUNK_SECONDS)
         optimizer.iterations += done
         return done, status
+
+    def repeat(self, ready: Ready, first: int, total: int, batch: int) -> None:
+        """Do one step again, with the learning rate it had."""
+        at = self.network.optimizer.iterations
+        rate = next((rate for since, rate in reversed(self.rates) if since <= at), None)
+        self._run(ready, first, total, batch, 1, rate)
 
     def train_batch(self, ready: Ready, rows: int) -> dict[str, float]:
         """One step on the rows that are connected."""
@@ -194,28 +285,41 @@ class Trainer:
             raise report(self, ready, 0, rows, rows, None)
         return ready.logs()
 
-    def run_all(
-        self, ready: Ready, total: int, batch: int, each: Callable | None = None, one_step: bool = False
-    ) -> None:
-        """Evaluate or predict every row."""
-        first = steps = 0
-        while first < total:
-            most = 1 if one_step else -(-(total - first) // batch)
-            done, _ = ready.bound.execution.run(first, total, batch, most, CHUNK_SECONDS)
-            first, steps = first + done * batch, steps + done
-            if each is not None:
-                each(steps, ready.logs)
+    def run_all(self, lease: Lease, feed: Any, watch: Watch, enter: Callable | None = None) -> int:
+        """Evaluate or predict a pass of a feed; its steps. ``enter(ready, part)`` is called before each part."""
+        steps = 0
+        with contextlib.closing(feed.parts(watch.single)) as parts:
+            for part in parts:
+                ready = lease.connect(part)
+                if enter is not None:
+                    enter(ready, part)
+                steps = self.run_part(ready, part, steps, watch)
+        return steps
+
+    def run_part(self, ready: Ready, part: Part, steps: int = 0, watch: Watch = SILENT) -> int:
+        """Evaluate or predict the rows of a part, which is connected."""
+        first = part.first
+        while first < part.total:
+            if watch.single:
+                watch.begin(steps)
+            most = 1 if watch.single else -(-(part.total - first) // part.batch)
+            done, _ = ready.bound.execution.run(first, part.total, part.batch, most, CHUNK_SECONDS)
+            first, steps = first + done * part.batch, steps + done
+            watch.end(steps, ready.logs)
+        return steps
 
     def order(self, rows: int) -> np.ndarray:
         """A fresh permutation."""
-        return permutation(rows, self.seed, self.epochs_done)
+        self.ordered = self.epochs_done
+        return permutation(rows, self.seed, self.ordered)
 
     def variables(self) -> Sequence[Any]:
         """All that training changes: weights and optimizer state."""
-        states = self.network.optimizer.states
+        optimizer = self.network.optimizer
+        states = optimizer.states
         if len(states) != self._known:
             weights = [v for layer in self.network.layers_to_run for v in layer.variables]
-            self._variables = [v for weight in weights for v in (weight, *states.get(weight, ()))]
+            self._variables = [v for weight in weights for v in (weight, *states.get(weight, ()))] + optimizer.memory
             self._known = len(states)
         return self._variables
 
@@ -225,11 +329,14 @@ class Trainer:
         optimizer = self.network.optimizer
         self._prepare(ready, None)
         while steps == 0 or time.perf_counter() < end:
-            ready.step[abi.ITERATION] = optimizer.iterations
             ready.numbers[abi.RATE] = optimizer.rates(1)[0]
-            done, status = ready.bound.execution.run(0, total, batch, -(-total // batch), seconds, times)
-            if status == CHECKED:
-                raise report(self, ready, done * batch, total, batch, None)
-            optimizer.iterations += done
-            steps += done
+            self.snapshot.consider(self.variables(), optimizer.iterations, 0)
+            first = 0
+            while first < total and (steps == 0 or time.perf_counter() < end):
+                ready.step[abi.ITERATION] = optimizer.iterations
+                done, status = ready.bound.execution.run(first, total, batch, total, CHUNK_SECONDS, times)
+                first, steps = first + done * batch, steps + done
+                optimizer.iterations += done
+                if status == CHECKED:
+                    raise report(self, ready, first, total, batch, None)
         return times, steps

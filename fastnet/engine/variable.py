@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -21,15 +23,20 @@ class Variable:
         value: its first value; copied.
         name: as shown in errors and files, "kernel" or "moving_mean".
         trainable: False for what an optimizer must not touch.
+        regularizer: what adds a penalty of its value to the loss (`fastnet.regularizers`), or None.
+        constraint: what changes it after each update (`fastnet.constraints`), or None.
     """
 
-    __slots__ = ("_array", "assignments", "name", "trainable")
+    __slots__ = ("_array", "assignments", "constraint", "name", "regularizer", "trainable")
 
-    def __init__(self, value: np.ndarray, name: str, trainable: bool = True):
+    def __init__(
+        self, value: np.ndarray, name: str, trainable: bool = True, regularizer: Any = None, constraint: Any = None
+    ):
         self._array = aligned(value.shape, value.dtype.name)
         self._array[...] = value
         self.name = name
         self.trainable = trainable
+        self.regularizer, self.constraint = regularizer, constraint
         self.assignments = 0  # how often the value was set from outside
 
     @property

@@ -3,42 +3,54 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections import defaultdict
 from typing import Any
 
 import numpy as np
 
-from fastnet import config, initializers
+from fastnet import config, constraints, initializers, regularizers
+from fastnet.configs import Configurable, argument_names, snake_case
+from fastnet.engine.cpu import run_once
 from fastnet.engine.plan import Buffer, Plan
 from fastnet.engine.variable import Variable
 
+_BASE = ("trainable", "dtype", "autocast", "name", "input_shape", "input_dim")
 _counters: defaultdict[str, itertools.count] = defaultdict(itertools.count)
 
 
-class Layer:
+class Layer(Configurable):
     """A step of a network. Subclasses define what they need of `build`, `compute_output_shape`, `forward`, `backward`.
 
     Args:
-        name: unique in a model; by default the class's name with a number.
-        dtype: "float32" or "float64"; by default `fastnet.config.floatx()`.
+        activity_regularizer: penalty on what the layer gives, divided by the rows of the batch; a name or one of
+            `fastnet.regularizers`.
         trainable: whether an optimizer changes its weights.
+        dtype: "float32" or "float64"; by default `fastnet.config.floatx()`.
+        autocast: accepted: what a layer reads always becomes its dtype.
+        name: unique in a model; by default the class's name with a number.
         input_shape: shape of one sample, instead of an `Input` before the first layer.
+        input_dim: the same for samples of one axis: its size.
     """
 
     def __init__(
         self,
         *,
-        name: str | None = None,
-        dtype: str | None = None,
+        activity_regularizer: Any = None,
         trainable: bool = True,
+        dtype: Any = None,
+        autocast: bool = True,
+        name: str | None = None,
         input_shape: tuple[int, ...] | None = None,
+        input_dim: int | None = None,
     ):
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"The name of a layer is a string without '/', received {name!r}.")
         self.name = name or _new_name(type(self).__name__)
         self.dtype = config.floatx() if dtype is None else config.check_dtype(dtype, f"layer {self.name!r}")
-        self.trainable = trainable
+        self.trainable = bool(trainable)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        if input_dim is not None:
+            input_shape = (input_dim,)
         self.given_input_shape = None if input_shape is None else check_shape(input_shape, f"layer {self.name!r}")
         self.input_shape: tuple[int, ...] | None = None
         self.output_shape: tuple[int, ...] | None = None
@@ -73,14 +85,22 @@ class Layer:
         """Add the launches that compute the gradients of the weights and, where ``x.needs_gradient``, of x."""
         raise NotImplementedError(f"{type(self).__name__} defines no backward(plan, dy, x, y).")
 
-    def add_weight(self, name: str, shape: tuple[int, ...], initializer: Any, trainable: bool = True) -> Variable:
+    def add_weight(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initializer: Any,
+        trainable: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+    ) -> Variable:
         """A new weight, initialised."""
         value = np.asarray(initializers.get(initializer)(shape, self.dtype), self.dtype)
         if value.shape != tuple(shape):
             raise ValueError(
                 f"Layer {self.name!r}: the initializer of {name!r} gave shape {value.shape} instead of {tuple(shape)}."
             )
-        variable = Variable(value, name, trainable)
+        variable = Variable(value, name, trainable, regularizers.get(regularizer), constraints.get(constraint))
         self.variables.append(variable)
         return variable
 
@@ -111,6 +131,38 @@ class Layer:
             ValueError: another number of arrays, or other shapes; nothing has changed then.
         """
         assign_all(self.weights, weights, f"layer {self.name!r}")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make another layer like it, weights aside, as plain data that JSON can hold."""
+        own = [name for name in argument_names(type(self)) if name not in _BASE and name != "activity_regularizer"]
+        config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
+        return config | self.kept_arguments(own)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """A layer from what `get_config` gave, or Keras's method of this name."""
+        dtype = config.get("dtype")
+        if isinstance(dtype, dict):  # a policy of Keras's
+            config = {**config, "dtype": dtype.get("config", {}).get("name")}
+        return super().from_config(config)
+
+    def __call__(self, x: Any) -> np.ndarray:
+        """What the layer gives for these rows when it is not trained; it is built for them if it is not yet.
+
+        Args:
+            x: (n, ...); converted to the layer's dtype.
+        """
+        x = np.asarray(x, self.dtype, order="C")
+        # A layer of a model keeps that model's shapes.
+        (self.compute_output_shape if self.built else self.connect)(x.shape[1:])
+        plan = Plan(False, self.dtype, max(1, len(x)))
+        source = plan.buffer(x.shape[1:])
+        result = self.forward(plan, source)
+        if not len(x):
+            return np.zeros((0, *result.shape), self.dtype)
+        return run_once(plan, {source: x}, result)
 
     def count_params(self) -> int:
         """How many numbers its weights hold."""
@@ -151,6 +203,13 @@ def check_shape(shape: Any, owner: str) -> tuple[int, ...]:
     return tuple(int(s) for s in sizes)
 
 
+def refuse(owner: str, **given: Any) -> None:
+    """Arguments of Keras's that mean nothing here: accepted where they ask for nothing."""
+    for name, value in given.items():
+        if value is not None and value is not False:
+            raise ValueError(f"{owner}: {name} is not supported, received {value!r}; leave it out.")
+
+
 def check_positive(value: Any, argument: str, owner: str) -> int:
     """``value`` as a positive integer."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
@@ -159,6 +218,6 @@ def check_positive(value: Any, argument: str, owner: str) -> int:
 
 
 def _new_name(cls: str) -> str:
-    base = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls).lower()
+    base = snake_case(cls)
     number = next(_counters[base])
     return f"{base}_{number}" if number else base

@@ -1,14 +1,14 @@
-"""Input, Dense and the layers that apply an activation."""
+"""Input, Identity and Dense."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fastnet import activations, initializers
+from fastnet import activations, constraints, initializers, regularizers
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import reduce
 from fastnet.engine.plan import ROWS, Buffer, Plan, Product
-from fastnet.layers.base import Layer, check_positive, check_shape
+from fastnet.layers.base import Layer, check_positive, check_shape, refuse
 
 
 class InputLayer(Layer):
@@ -18,17 +18,47 @@ class InputLayer(Layer):
         shape: of one sample, without the batch: ``(784,)``.
         batch_size: accepted and not needed: batches of any size are trained.
         dtype: "float32" or "float64".
+        sparse, ragged, input_tensor, optional: must be left at their defaults: data are dense arrays.
+        batch_shape: instead of ``shape``, with the batch first: ``(None, 784)``.
         name: of the layer.
+        trainable: accepted: there is no weight.
 
     Raises:
-        ValueError: a shape that is not a tuple of positive sizes.
+        ValueError: a shape that is not a tuple of positive sizes, both shapes or neither.
     """
 
-    def __init__(self, shape, batch_size: int | None = None, dtype: str | None = None, name: str | None = None):
-        super().__init__(name=name, dtype=dtype)
+    def __init__(
+        self,
+        shape: Any = None,
+        batch_size: int | None = None,
+        dtype: Any = None,
+        sparse: bool | None = None,
+        ragged: bool | None = None,
+        batch_shape: Any = None,
+        input_tensor: None = None,
+        optional: bool = False,
+        name: str | None = None,
+        trainable: bool = True,
+    ):
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        owner = f"layer {self.name!r}"
+        refuse(owner, sparse=sparse, ragged=ragged, input_tensor=input_tensor, optional=optional)
         if batch_size is not None:
-            check_positive(batch_size, "batch_size", f"layer {self.name!r}")
-        self.given_input_shape = check_shape(shape, f"layer {self.name!r}")
+            check_positive(batch_size, "batch_size", owner)
+        if (shape is None) == (batch_shape is None):
+            raise ValueError(f"{owner}: give either shape=(784,) or batch_shape=(None, 784).")
+        self.given_input_shape = check_shape(shape if batch_shape is None else tuple(batch_shape)[1:], owner)
+
+    def compute_output_shape(self, input_shape):
+        if input_shape != self.given_input_shape:
+            raise ValueError(
+                f"Layer {self.name!r} is for samples of shape {self.given_input_shape}; received {input_shape}."
+            )
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """``batch_shape``, ``dtype`` and ``name``."""
+        return {"batch_shape": (None, *(self.given_input_shape or ())), "dtype": self.dtype, "name": self.name}
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
         return x
@@ -37,9 +67,33 @@ class InputLayer(Layer):
         return dy
 
 
-def Input(shape, batch_size: int | None = None, dtype: str | None = None, name: str | None = None) -> InputLayer:
+def Input(
+    shape: Any = None,
+    batch_size: int | None = None,
+    dtype: Any = None,
+    sparse: bool | None = None,
+    ragged: bool | None = None,
+    batch_shape: Any = None,
+    name: str | None = None,
+    tensor: None = None,
+    optional: bool = False,
+) -> InputLayer:
     """The first entry of a `Sequential`: the shape of one sample. See `InputLayer`."""
-    return InputLayer(shape, batch_size, dtype, name)
+    return InputLayer(shape, batch_size, dtype, sparse, ragged, batch_shape, tensor, optional, name)
+
+
+class Identity(Layer):
+    """y = x.
+
+    Args:
+        **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+    """
+
+    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+        return x
+
+    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
+        return dy
 
 
 class Dense(Layer):
@@ -50,12 +104,16 @@ class Dense(Layer):
         activation: a name or one of `fastnet.activations`; None for none.
         use_bias: whether a bias is added.
         kernel_initializer, bias_initializer: start values.
+        kernel_regularizer, bias_regularizer: penalties on the weights; see `fastnet.regularizers`.
+        activity_regularizer: penalty on the result, divided by the rows of the batch.
+        kernel_constraint, bias_constraint: what changes the weights after an update; see `fastnet.constraints`.
+        lora_rank, lora_alpha, quantization_config: must be None.
         **more: ``name``, ``dtype``, ``trainable``, ``input_shape``, as for every layer.
 
     Weights: ``kernel`` (inputs, units), ``bias`` (units,).
 
     Raises:
-        ValueError: units that are no positive integer, an unknown activation or initializer, a scalar sample.
+        ValueError: units that are no positive integer, an unknown name, a scalar sample.
 
     Example:
         >>> from fastnet import Sequential, layers
@@ -71,14 +129,29 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        lora_rank: None = None,
+        lora_alpha: None = None,
+        quantization_config: None = None,
         **more: Any,
     ):
-        super().__init__(**more)
-        self.units = check_positive(units, "units", f"layer {self.name!r} (Dense)")
+        super().__init__(activity_regularizer=activity_regularizer, **more)
+        owner = f"layer {self.name!r} (Dense)"
+        refuse(owner, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
+        self.lora_rank = self.lora_alpha = self.quantization_config = None
+        self.units = check_positive(units, "units", owner)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         self.kernel: Any = None
         self.bias: Any = None
 
@@ -93,9 +166,15 @@ class Dense(Layer):
         return (*input_shape[:-1], self.units)
 
     def build(self, input_shape):
-        self.kernel = self.add_weight("kernel", (input_shape[-1], self.units), self.kernel_initializer)
+        self.kernel = self.add_weight(
+            "kernel", (input_shape[-1], self.units), self.kernel_initializer,
+            regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
+        )  # fmt: skip
         if self.use_bias:
-            self.bias = self.add_weight("bias", (self.units,), self.bias_initializer)
+            self.bias = self.add_weight(
+                "bias", (self.units,), self.bias_initializer,
+                regularizer=self.bias_regularizer, constraint=self.bias_constraint,
+            )  # fmt: skip
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
         inner, inputs = x.width // x.shape[-1], x.shape[-1]
@@ -125,81 +204,3 @@ class Dense(Layer):
             product = Product(self.dtype, inputs, self.units, ROWS, inner, transpose_a=True)
             plan.product(product, x, dz, plan.gradient(self.kernel))
         return dx
-
-
-class Activation(Layer):
-    """y = activation(x).
-
-    Args:
-        activation: a name or one of `fastnet.activations`.
-        **more: ``name``, ``dtype``, ``trainable``, ``input_shape``.
-    """
-
-    def __init__(self, activation: Any, **more: Any):
-        super().__init__(**more)
-        self.activation = activations.get(activation)
-
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
-        return self.activation.forward(plan, x)
-
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
-        return self.activation.backward(plan, dy, x, y)
-
-
-class ReLU(Layer):
-    """max(x, 0), with Keras's arguments.
-
-    Args:
-        max_value: largest result; None for no limit.
-        negative_slope: slope below the threshold.
-        threshold: where the slope changes.
-        **more: ``name``, ``dtype``, ``trainable``, ``input_shape``.
-
-    Raises:
-        ValueError: a negative argument.
-    """
-
-    def __init__(
-        self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **more: Any
-    ):
-        super().__init__(**more)
-        given = {"max_value": max_value, "negative_slope": negative_slope, "threshold": threshold}
-        for argument, value in given.items():
-            if (value is None and argument != "max_value") or (value is not None and not value >= 0):
-                raise ValueError(f"Layer {self.name!r} (ReLU): {argument} must not be negative, received {value!r}.")
-        self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
-        self.activation = activations.relu_with(negative_slope, max_value, threshold)
-
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
-        return self.activation.forward(plan, x)
-
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
-        return self.activation.backward(plan, dy, x, y)
-
-
-class Softmax(Layer):
-    """Softmax over the last axis.
-
-    Args:
-        axis: -1, or the number of the last axis.
-        **more: ``name``, ``dtype``, ``trainable``, ``input_shape``.
-    """
-
-    def __init__(self, axis: int = -1, **more: Any):
-        super().__init__(**more)
-        self.axis = axis
-        self.activation = activations.softmax
-
-    def compute_output_shape(self, input_shape):
-        if self.axis not in (-1, len(input_shape)):
-            raise ValueError(
-                f"Layer {self.name!r} (Softmax) works on the last axis (-1); received axis={self.axis} for samples of "
-                f"shape {input_shape}. Put the axis last with Reshape."
-            )
-        return input_shape
-
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
-        return self.activation.forward(plan, x)
-
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
-        return self.activation.backward(plan, dy, x, y)

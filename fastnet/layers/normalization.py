@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnet import initializers
+from fastnet import constraints, initializers, regularizers
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import normalization
 from fastnet.engine.plan import Buffer, Plan
-from fastnet.layers.base import Layer
+from fastnet.engine.variable import Variable
+from fastnet.layers.base import Layer, refuse
 
 
 class BatchNormalization(Layer):
@@ -24,6 +25,11 @@ class BatchNormalization(Layer):
         center: whether beta is added.
         scale: whether gamma multiplies.
         beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: start values.
+        beta_regularizer, gamma_regularizer: penalties; see `fastnet.regularizers`.
+        beta_constraint, gamma_constraint: see `fastnet.constraints`.
+        renorm, renorm_clipping: must be left at their defaults.
+        renorm_momentum: accepted, and of no use without renorm.
+        synchronized: accepted: there is one batch.
         **more: ``name``, ``dtype``, ``trainable``, ``input_shape``. Where ``trainable`` is False the layer behaves as
             in inference, also while training, as in Keras.
 
@@ -44,6 +50,14 @@ class BatchNormalization(Layer):
         gamma_initializer: Any = "ones",
         moving_mean_initializer: Any = "zeros",
         moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        renorm: bool = False,
+        renorm_clipping: None = None,
+        renorm_momentum: float = 0.99,
+        synchronized: bool = False,
         **more: Any,
     ):
         super().__init__(**more)
@@ -52,11 +66,18 @@ class BatchNormalization(Layer):
             raise ValueError(f"{owner}: momentum must lie in [0, 1], received {momentum!r}.")
         if not epsilon > 0:
             raise ValueError(f"{owner}: epsilon must be positive, received {epsilon!r}.")
+        refuse(owner, renorm=renorm, renorm_clipping=renorm_clipping)
+        self.renorm, self.renorm_clipping, self.renorm_momentum = False, None, renorm_momentum
+        self.synchronized = synchronized
+        # Keras keeps the axis of a built layer in a list.
+        axis = axis[0] if isinstance(axis, (list, tuple)) and len(axis) == 1 else axis
         self.axis, self.momentum, self.epsilon, self.center, self.scale = axis, momentum, epsilon, center, scale
         self.beta_initializer = initializers.get(beta_initializer)
         self.gamma_initializer = initializers.get(gamma_initializer)
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+        self.beta_regularizer, self.gamma_regularizer = map(regularizers.get, (beta_regularizer, gamma_regularizer))
+        self.beta_constraint, self.gamma_constraint = map(constraints.get, (beta_constraint, gamma_constraint))
         self.gamma: Any = None
         self.beta: Any = None
 
@@ -77,9 +98,15 @@ class BatchNormalization(Layer):
     def build(self, input_shape):
         shape = (input_shape[-1],)
         if self.scale:
-            self.gamma = self.add_weight("gamma", shape, self.gamma_initializer)
+            self.gamma = self.add_weight(
+                "gamma", shape, self.gamma_initializer,
+                regularizer=self.gamma_regularizer, constraint=self.gamma_constraint,
+            )  # fmt: skip
         if self.center:
-            self.beta = self.add_weight("beta", shape, self.beta_initializer)
+            self.beta = self.add_weight(
+                "beta", shape, self.beta_initializer,
+                regularizer=self.beta_regularizer, constraint=self.beta_constraint,
+            )  # fmt: skip
         self.moving_mean = self.add_weight("moving_mean", shape, self.moving_mean_initializer, trainable=False)
         self.moving_variance = self.add_weight(
             "moving_variance", shape, self.moving_variance_initializer, trainable=False
@@ -151,9 +178,13 @@ class BatchNormalization(Layer):
         return plan.buffer((width,), self.dtype, per_row=False)
 
     def _constant(self, plan: Plan, variable, width: int, value: float):
-        """``variable``, or where the layer has none a buffer filled with its neutral value."""
-        if variable is not None:
-            return variable
-        buffer = self._columns(plan, width)
-        plan.columns(self._kernel(normalization.fill), width, 100, y=buffer, number=value)
-        return buffer
+        return constant(plan, variable, width, value, self.dtype)
+
+
+def constant(plan: Plan, variable: Variable | None, width: int, value: float, dtype: str) -> Variable | Buffer:
+    """``variable``, or where a layer has none a buffer filled with its neutral value."""
+    if variable is not None:
+        return variable
+    buffer = plan.buffer((width,), dtype, per_row=False)
+    plan.columns(Kernel(normalization.fill, dtype=dtype), width, 100, y=buffer, number=value)
+    return buffer

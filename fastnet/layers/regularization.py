@@ -1,51 +1,59 @@
-"""Dropout."""
+"""Layers that act while training alone: dropout, noise, a penalty on activities."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from fastnet._kernels import abi
 from fastnet._kernels.generate import Kernel
+from fastnet._kernels.rules import random as rules
 from fastnet._kernels.templates import dropout
 from fastnet.engine.plan import Buffer, Plan, Slot
 from fastnet.layers.base import Layer
+from fastnet.layers.places import Places
+from fastnet.regularizers import L1L2
 
 
-class Dropout(Layer):
-    """Sets a share of the elements to 0 while training, and divides the others by (1 - rate).
+class _Noise(Layer):
+    """A layer whose noise follows from (seed, step, layer, element) alone.
 
-    The mask follows from (seed, step, layer, element) alone: it is the same on any number of threads and on any device,
-    and is drawn again for the backward pass instead of being kept.  Srivastava et al. 2014.
-
-    Args:
-        rate: the share, 0 <= rate < 1.
-        noise_shape: only None: every element has a draw of its own.
-        seed: for a mask that does not follow from the model's seed.
-        **more: ``name``, ``dtype``, ``input_shape``.
-
-    Raises:
-        ValueError: a rate outside [0, 1).
+    It is the same on any number of threads and on any device, and is drawn again for the backward pass instead of being
+    kept.
     """
 
-    def __init__(self, rate: float, noise_shape: None = None, seed: int | None = None, **more: Any):
-        super().__init__(**more)
-        owner = f"Layer {self.name!r} (Dropout)"
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
-            raise ValueError(f"{owner}: rate must be at least 0 and below 1, received {rate!r}.")
-        if noise_shape is not None:
-            raise ValueError(f"{owner}: noise_shape is not supported, received {noise_shape!r}; leave it out.")
+    strength: float  # 0: nothing is done
+    seed: int | None
+
+    def _check(self, name: str, value: Any, high: float, closed: bool) -> float:
+        good = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not good or not (0 <= value < high or (closed and value == high)):
+            bound = f"at most {high:g}" if closed else f"below {high:g}"
+            raise ValueError(
+                f"Layer {self.name!r} ({type(self).__name__}): {name} must be at least 0 and {bound}, received "
+                f"{value!r}."
+            )
+        return float(value)
+
+    def _check_seed(self, seed: Any) -> int | None:
         if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**31):
-            raise ValueError(f"{owner}: seed must be an integer from 0 to 2**31 - 1, received {seed!r}.")
-        self.rate, self.seed = float(rate), seed
+            raise ValueError(
+                f"Layer {self.name!r} ({type(self).__name__}): seed must be an integer from 0 to 2**31 - 1, received "
+                f"{seed!r}."
+            )
+        return seed
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
-        if not plan.training or self.rate == 0:
+        if not plan.training or self.strength == 0:
             return x
         plan.layer_count += 1
         # A layer's own seed takes the place of its number: numbers stay below 2**31.
         plan.keep(self, stream=plan.layer_count if self.seed is None else self.seed + 2**31)
         y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient)
-        self._launch(plan, x, y)
+        self._launch(plan, x, y, backward=False)
         return y
 
     def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
@@ -54,19 +62,178 @@ class Dropout(Layer):
         if not x.needs_gradient:
             return None
         dx = plan.buffer(x.shape, self.dtype)
-        self._launch(plan, dy, dx)
+        self._launch(plan, dy, dx, backward=True)
         return dx
 
-    def _launch(self, plan: Plan, x: Buffer, y: Buffer) -> None:
-        plan.elements(
-            Kernel(dropout.dropout, dtype=self.dtype),
-            x,
-            700,
-            x=x,
-            y=y,
-            seed=Slot(abi.SEED),
-            iteration=Slot(abi.ITERATION),
-            layer=plan.recall(self, "stream"),
-            threshold=round(self.rate * 2**32),
-            scale=1 / (1 - self.rate),
-        )
+    def _launch(self, plan: Plan, x: Buffer, y: Buffer, backward: bool) -> None:
+        raise NotImplementedError
+
+    def _draws(self, plan: Plan) -> dict[str, Any]:
+        return {"seed": Slot(abi.SEED), "iteration": Slot(abi.ITERATION), "layer": plan.recall(self, "stream")}
+
+
+class Dropout(_Noise):
+    """Sets a share of the elements to 0 while training, and divides the others by (1 - rate).
+
+    The mask follows from (seed, step, layer, element) alone; Srivastava et al. 2014.
+
+    Args:
+        rate: the share, 0 <= rate < 1.
+        noise_shape: shape of the mask, the batch first: an axis of size 1 shares its draws, None is the axis's own
+            size. By default every element has a draw of its own.
+        seed: for a mask that does not follow from the model's seed.
+        **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+
+    Raises:
+        ValueError: a rate outside [0, 1), a noise_shape that does not fit the sample.
+
+    Example:
+        >>> from fastnet import layers
+        >>> layer = layers.Dropout(0.2, noise_shape=(None, 1, 8))  # the same for all steps of a sequence
+    """
+
+    def __init__(
+        self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None, **more: Any
+    ):
+        super().__init__(**more)
+        self.rate = self.strength = self._check("rate", rate, 1.0, closed=False)
+        self.noise_shape = self._check_noise_shape(noise_shape)
+        self.seed = self._check_seed(seed)
+
+    def compute_output_shape(self, input_shape):
+        sizes = (self.noise_shape or (None,))[1:]
+        fits = len(sizes) == len(input_shape) and all(s in (None, 1, n) for s, n in zip(sizes, input_shape))
+        if self.noise_shape is not None and not fits:
+            raise ValueError(
+                f"Layer {self.name!r} ({type(self).__name__}): noise_shape names the batch and {len(input_shape)} more "
+                f"axes, each None, 1 or the size of the sample {input_shape}; received {self.noise_shape}."
+            )
+        return input_shape
+
+    def _check_noise_shape(self, shape: Any) -> tuple[int | None, ...] | None:
+        if shape is None:
+            return None
+        sizes = tuple(shape) if isinstance(shape, (list, tuple)) else ("?",)
+        if not sizes or not all(s is None or (isinstance(s, int) and s > 0) for s in sizes):
+            raise ValueError(
+                f"Layer {self.name!r} ({type(self).__name__}): noise_shape must be a tuple of positive sizes or None, "
+                f"received {shape!r}."
+            )
+        return sizes
+
+    def _numbers(self, backward: bool) -> dict[str, float]:
+        """What becomes of elements that are kept, and of those that are dropped."""
+        return {"scale": 1 / (1 - self.rate), "offset": 0.0, "dropped": 0.0}
+
+    def _launch(self, plan: Plan, x: Buffer, y: Buffer, backward: bool) -> None:
+        arguments = {"x": x, "y": y, "threshold": round(self.rate * 2**32), **self._numbers(backward)}
+        arguments |= self._draws(plan)
+        if self.noise_shape is None:
+            plan.elements(Kernel(dropout.dropout, dtype=self.dtype), x, 700, **arguments)
+            return
+        places = Places.shared(x.shape, [a for a, size in enumerate(self.noise_shape[1:]) if size == 1])
+        arguments |= {"place": places.place, "width": x.width}
+        arguments["row_places"] = 0 if self.noise_shape[0] == 1 else places.count
+        plan.rows(Kernel(dropout.shared_dropout, dtype=self.dtype), 1, 2000 * x.width, **arguments)
+
+
+class AlphaDropout(Dropout):
+    """Sets a share of the elements to selu's lowest value while training, and keeps mean and variance.
+
+    y = a x + b where kept, a α' + b where dropped; α' = -1.7581, a = 1 / sqrt((1 - rate)(1 + rate α'²)),
+    b = -a α' rate.  Klambauer et al. 2017, arXiv:1706.02515, section 3.
+
+    Args:
+        rate, noise_shape, seed: see `Dropout`.
+        **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+    """
+
+    def _numbers(self, backward: bool) -> dict[str, float]:
+        lowest = -1.6732632423543772 * 1.0507009873554805
+        a = ((1 - self.rate) * (1 + self.rate * lowest**2)) ** -0.5
+        if backward:
+            return {"scale": a, "offset": 0.0, "dropped": 0.0}
+        return {"scale": a, "offset": -a * lowest * self.rate, "dropped": a * lowest * (1 - self.rate)}
+
+
+class _Gaussian(_Noise):
+    """y = rule(x, a standard normal number, strength)."""
+
+    _rule: Any
+
+    def _launch(self, plan: Plan, x: Buffer, y: Buffer, backward: bool) -> None:
+        kernel = Kernel(dropout.gaussian, (("f", self._rule),), self.dtype, (("p", 1),))
+        plan.elements(kernel, x, 4000, x=x, y=y, p=[self.strength], **self._draws(plan))
+
+
+class GaussianNoise(_Gaussian):
+    """y = x + stddev n while training, n standard normal.
+
+    Args:
+        stddev: standard deviation of the noise, from 0 to 1.
+        seed: for noise that does not follow from the model's seed.
+        **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+
+    Raises:
+        ValueError: a stddev outside [0, 1].
+    """
+
+    _rule = staticmethod(rules.add_noise)
+
+    def __init__(self, stddev: float, seed: int | None = None, **more: Any):
+        super().__init__(**more)
+        self.stddev = self.strength = self._check("stddev", stddev, 1.0, closed=True)
+        self.seed = self._check_seed(seed)
+
+    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
+        return dy
+
+
+class GaussianDropout(_Gaussian):
+    """y = x (1 + sqrt(rate / (1 - rate)) n) while training, n standard normal; Srivastava et al. 2014, section 10.
+
+    Args:
+        rate: 0 <= rate < 1: the noise has the variance of `Dropout`'s.
+        seed: for noise that does not follow from the model's seed.
+        **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+
+    Raises:
+        ValueError: a rate outside [0, 1).
+    """
+
+    _rule = staticmethod(rules.multiply_noise)
+
+    def __init__(self, rate: float, seed: int | None = None, **more: Any):
+        super().__init__(**more)
+        self.rate = self._check("rate", rate, 1.0, closed=False)
+        self.strength = math.sqrt(self.rate / (1 - self.rate))
+        self.seed = self._check_seed(seed)
+
+
+class ActivityRegularization(Layer):
+    """Passes x on and adds l1 Σ|x| + l2 Σx², divided by the rows of the batch, to the loss.
+
+    Args:
+        l1: factor of the sum of absolute values.
+        l2: factor of the sum of squares.
+        **more: ``name``, ``dtype``, ``input_shape``.
+
+    Raises:
+        ValueError: a factor that is no finite number of at least 0.
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **more: Any):
+        super().__init__(activity_regularizer=L1L2(l1, l2), **more)
+        self.l1, self.l2 = l1, l2
+
+    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+        return x
+
+    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
+        return dy
+
+    def get_config(self) -> dict[str, Any]:
+        """``l1`` and ``l2`` with the arguments of every layer."""
+        config = super().get_config()
+        del config["activity_regularizer"]
+        return config

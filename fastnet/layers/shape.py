@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules.activations import affine
 from fastnet._kernels.templates import elementwise
+from fastnet._kernels.templates import places as loops
 from fastnet.engine.plan import Buffer, Plan
 from fastnet.layers.base import Layer, check_positive
+from fastnet.layers.places import Places
 
 
 class Flatten(Layer):
@@ -78,6 +82,84 @@ class Reshape(Layer):
 
     def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
         return dy.view(x.shape)
+
+
+class _Rearranged(Layer):
+    """Every element of the result is an element of the sample, and all of these are used equally often."""
+
+    def _place(self, shape: tuple[int, ...]) -> np.ndarray:
+        """For each element of the result the number of the sample's element, in the shape of the result."""
+        raise NotImplementedError
+
+    def compute_output_shape(self, input_shape):
+        return self._place(input_shape).shape
+
+    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+        place = self._place(x.shape)
+        places = Places.of(place, x.width)
+        plan.keep(self, places=places)
+        y = plan.buffer(place.shape, self.dtype, needs_gradient=x.needs_gradient)
+        arguments = {"x": x, "place": places.place, "y": y, "from_width": x.width, "width": y.width}
+        plan.rows(Kernel(loops.take, dtype=self.dtype), 1, 600 * y.width, **arguments)
+        return y
+
+    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
+        if not x.needs_gradient:
+            return None
+        places, dx = plan.recall(self, "places"), plan.buffer(x.shape, self.dtype)
+        arguments = {"x": dy, "members": places.members, "y": dx, "share": places.share}
+        arguments |= {"from_width": y.width, "width": x.width}
+        plan.rows(Kernel(loops.sum_members, dtype=self.dtype), 1, 600 * y.width, **arguments)
+        return dx
+
+
+class Permute(_Rearranged):
+    """A sample's axes in another order.
+
+    Args:
+        dims: the axes' numbers from 1, in the new order: ``(2, 1)`` exchanges two.
+        **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+
+    Raises:
+        ValueError: numbers that are not 1 to the number of the sample's axes.
+    """
+
+    def __init__(self, dims: Any, **more: Any):
+        super().__init__(**more)
+        self.dims = tuple(dims) if isinstance(dims, (list, tuple)) else (dims,)
+        if sorted(self.dims, key=str) != sorted(range(1, len(self.dims) + 1), key=str):
+            raise ValueError(
+                f"Layer {self.name!r} (Permute): dims must hold each number from 1 to the number of axes once, "
+                f"received {dims!r}."
+            )
+
+    def _place(self, shape):
+        if len(shape) != len(self.dims):
+            raise ValueError(
+                f"Layer {self.name!r} (Permute) orders {len(self.dims)} axes; received samples of shape {shape}."
+            )
+        return np.arange(math.prod(shape)).reshape(shape).transpose([d - 1 for d in self.dims])
+
+
+class RepeatVector(_Rearranged):
+    """A vector n times: (features,) → (n, features).
+
+    Args:
+        n: how often.
+        **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+
+    Raises:
+        ValueError: an n that is no positive integer, samples that are no vectors.
+    """
+
+    def __init__(self, n: int, **more: Any):
+        super().__init__(**more)
+        self.n = check_positive(n, "n", f"layer {self.name!r} (RepeatVector)")
+
+    def _place(self, shape):
+        if len(shape) != 1:
+            raise ValueError(f"Layer {self.name!r} (RepeatVector) repeats vectors; received samples of shape {shape}.")
+        return np.tile(np.arange(shape[0]), (self.n, 1))
 
 
 class Rescaling(Layer):

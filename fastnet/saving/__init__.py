@@ -1,4 +1,15 @@
-"""Weights in files."""
+"""Models and weights in files, and objects as plain data."""
 
+from fastnet.saving.archive import SavedFileError as SavedFileError
+from fastnet.saving.models import load_model as load_model
+from fastnet.saving.models import save_model as save_model
+from fastnet.saving.serialization import CustomObjectScope as CustomObjectScope
+from fastnet.saving.serialization import custom_object_scope as custom_object_scope
+from fastnet.saving.serialization import deserialize_keras_object as deserialize_keras_object
+from fastnet.saving.serialization import get_custom_objects as get_custom_objects
+from fastnet.saving.serialization import get_registered_name as get_registered_name
+from fastnet.saving.serialization import get_registered_object as get_registered_object
+from fastnet.saving.serialization import register_keras_serializable as register_keras_serializable
+from fastnet.saving.serialization import serialize_keras_object as serialize_keras_object
 from fastnet.saving.weights import load_weights as load_weights
 from fastnet.saving.weights import save_weights as save_weights

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -117,7 +116,7 @@ def check_loss(
     Raises:
         AssertionError: something is wrong; says what.
     """
-    loss = losses.Loss(loss) if isinstance(loss, registry.Loss) else losses.get(loss)
+    loss = losses.get(loss)
     report, rng = Report(f"loss {loss.name!r}"), np.random.default_rng(0)
     rows, width = 17, 7
     x = rng.uniform(*predictions, (rows, width))
@@ -182,7 +181,8 @@ def check_optimizer(optimizer: Any) -> Report:
     """
     if isinstance(optimizer, registry.Update):
         optimizer = optimizers.Optimizer(optimizer, optimizer.parameters.get("learning_rate", 0.01))
-    optimizer = copy.copy(optimizers.get(optimizer))
+    optimizer = optimizers.get(optimizer)  # the rule alone is proved, not what all optimizers share
+    optimizer = optimizers.Optimizer(optimizer.row, optimizer.learning_rate, optimizer.name, **optimizer.parameters)
     report, rng = Report(f"optimizer {optimizer.name!r}"), np.random.default_rng(0)
     start, gradients = rng.standard_normal(53), rng.standard_normal((10, 53))
     results = {dtype: update(optimizer, dtype, start, gradients) for dtype in ("float64", "float32")}
@@ -222,10 +222,12 @@ def check_optimizer(optimizer: Any) -> Report:
 def _plain_updates(optimizer: Any, start: np.ndarray, gradients: np.ndarray) -> list[np.ndarray]:
     """The same, by running the rules as Python."""
     row = optimizer.row
-    numbers = np.array([[*start.T], *([row.starts.get(name, 0.0)] * len(start) for name in row.states)])
+    numbers = np.array([[*start.T], *([optimizer.start_of(name)] * len(start) for name in row.states)])
+    memory = list(row.memory.values())
     for step, gradient in enumerate(gradients):
-        scalars = row.scalars(optimizer.rates(1)[0], float(step + 1), *optimizer.parameters.values())
+        scalars = row.scalars(optimizer.rates(1)[0], float(step + 1), *optimizer.parameters.values(), *memory)
         scalars = scalars if isinstance(scalars, tuple) else (scalars,)
+        scalars, memory = scalars[: row.scalar_count], list(scalars[row.scalar_count :])
         for i, g in enumerate(gradient):
             numbers[:, i] = row.f(numbers[0, i], g, *numbers[1:, i], *scalars)
     return list(numbers)

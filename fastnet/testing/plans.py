@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -50,13 +49,12 @@ def loss_values(run: Run, buffers, x: np.ndarray, t: np.ndarray) -> tuple[np.nda
 
 def update_run(optimizer: Any, dtype: str, start: np.ndarray):
     variable = Variable(start.astype(dtype), "weight")
-    own = copy.copy(optimizer)
-    own.states = {}
+    own = optimizer.anew()
     own.build([variable])
     plan = Plan(True, dtype, 1)
-    slots = own.start(plan)
-    gradient = plan.buffer(variable.shape, per_row=False)
-    own.update(plan, variable, gradient, slots)
+    numbers = own.start(plan)
+    gradient = plan.gradient(variable)
+    own.apply(plan, [("weight", variable)], numbers)
     run = Run(plan, 1, [gradient], rate=own.rates(1)[0])
     run.states = own.states[variable]
     return run, variable, gradient

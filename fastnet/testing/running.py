@@ -14,9 +14,9 @@ import numpy as np
 from fastnet._kernels import abi
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates import elementwise
+from fastnet.engine import machine
 from fastnet.engine.cpu import Bound
-from fastnet.engine.plan import Buffer, Extent, Plan
+from fastnet.engine.plan import Buffer, Plan
 from fastnet.engine.threads import get_num_threads, set_num_threads
 from fastnet.engine.variable import Variable
 
@@ -175,15 +175,15 @@ def float32_kept(report: Report, plan: Plan) -> None:
     Raises:
         AssertionError: one does.
     """
-    machine = platform.machine().lower()
-    family = "x86" if machine in ("x86_64", "amd64", "i686") else "arm" if machine in ("aarch64", "arm64") else None
+    processor = platform.machine().lower()
+    family = "x86" if processor in ("x86_64", "amd64", "i686") else "arm" if processor in ("aarch64", "arm64") else None
     kernels = dict.fromkeys(
         launch.kernel
         for launch in plan.launches
         if isinstance(launch.kernel, Kernel) and launch.kernel.dtype == "float32"
     )
     if family is None:
-        report.add("float32", f"not looked at: the instructions of {machine!r} are not known here")
+        report.add("float32", f"not looked at: the instructions of {processor!r} are not known here")
         return
     for kernel in kernels:
         found = double_instructions(compiler.assembly(kernel.source()), family)
@@ -199,34 +199,16 @@ def double_instructions(assembly: str, family: str) -> list[str]:
     return list(dict.fromkeys(match.group().strip() for match in re.finditer(_DOUBLE[family], assembly)))
 
 
-def triad(a, b):
-    return a + 3 * b
-
-
-def triad_run(elements: int) -> Run:
-    """a += 3·b over float32 arrays: what the speed of a kernel is measured against."""
-    plan = Plan(False, "float32", 1)
-    a, b = plan.buffer((elements,)), plan.buffer((elements,))
-    kernel = Kernel(elementwise.update_weights, (("f", triad),), "float32")
-    plan.launch(kernel, {"w": a, "g": b, "states": [], "s": []}, Extent(fixed=elements), 64, 100)
-    run = Run(plan, 1, [a, b])
-    run.set(a, 0.0)
-    run.set(b, 0.0)
-    return run
-
-
-def speed(report: Report, run: Run, elements: int, rounds: int = 5) -> list[dict[str, Any]]:
-    """Time of every launch on one thread, as a share of the machine: reported, never judged."""
-    base, steps = triad_run(elements), 30
-    best = np.full(len(run.plan.launches), np.inf)
-    best_base = np.full(1, np.inf)
+def speed(report: Report, run: Run, elements: int, rounds: int = 5, steps: int = 30) -> list[dict[str, Any]]:
+    """Time of every launch on one thread, as a share of a += 3·b over as many float32: reported, never judged."""
+    best, peak = np.full(len(run.plan.launches), np.inf), 0.0
     with threads(1):
+        base = machine.triad("float32", 8 * elements)
         for _ in range(rounds):  # in turns, so that both see the same machine
-            for each, least in ((run, best), (base, best_base)):
-                times = np.zeros(len(least))
-                each.steps(steps, times=times)
-                np.minimum(least, times / steps, out=least)
-    peak = 12 * elements / best_base[0] / 1e9
+            times = np.zeros(len(best))
+            run.steps(steps, times=times)
+            np.minimum(best, times / steps, out=best)
+            peak = max(peak, base.run())
     figures = []
     for launch, seconds in zip(run.plan.launches, best, strict=True):
         rate = launch_bytes(launch, run.rows) / seconds / 1e9

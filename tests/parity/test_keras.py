@@ -191,9 +191,8 @@ def random_weights(shapes, rng, dtype):
     return [(v if len(v.shape) == 1 else k).astype(dtype) for k, v in zip(kernel, vector)]
 
 
-@pytest.mark.parametrize("floatx", ["float64", "float32"], indirect=True)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_same_as_keras(case, floatx):
+def compare(case, floatx):
+    """Train one model in both libraries, from the same weights."""
     rng = np.random.default_rng(len(case.name))
     data = [(inputs(case, rows, rng), targets(case, rows, rng)) for rows in (ROWS, VALIDATION)]
     weights = random_weights([w.shape for w in build(keras, case).get_weights()], rng, floatx)
@@ -206,6 +205,12 @@ def test_same_as_keras(case, floatx):
         if name.startswith(("weights", "predict")):
             assert got[name].dtype == want.dtype == floatx, name
         np.testing.assert_allclose(got[name], want, rtol=0, atol=tolerance * np.abs(want).max(), err_msg=name)
+
+
+@pytest.mark.parametrize("floatx", ["float64", "float32"], indirect=True)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_same_as_keras(case, floatx):
+    compare(case, floatx)
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.5])

@@ -87,6 +87,116 @@ def approximate_gelu_gradient(x):
     return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * 0.7978845608028654 * (1 + 0.134145 * x * x)
 
 
+def elu(x, alpha):
+    """Clevert et al. 2016, arXiv:1511.07289, eq. 15."""
+    return x if x >= 0 else alpha * math.expm1(x)
+
+
+def elu_gradient(x, alpha):
+    return 1 if x > 0 else alpha * math.exp(x)
+
+
+def celu(x, alpha):
+    """Barron 2017, arXiv:1704.07483."""
+    return x if x >= 0 else alpha * math.expm1(x / alpha)
+
+
+def celu_gradient(x, alpha):
+    return 1 if x > 0 else math.exp(x / alpha)
+
+
+def selu(x):
+    """Klambauer et al. 2017, arXiv:1706.02515, eq. 2; the second number is scale times alpha."""
+    return 1.0507009873554805 * x if x >= 0 else 1.7580993408473766 * math.expm1(x)
+
+
+def selu_gradient(y):
+    return 1.0507009873554805 if y > 0 else y + 1.7580993408473766
+
+
+def exponential(x):
+    return math.exp(x)
+
+
+def exponential_gradient(y):
+    return y
+
+
+def softplus(x):
+    """log(1 + e^x); e^-|x| does not overflow."""
+    return at_least(x, 0) + math.log1p(math.exp(-abs(x)))
+
+
+def softplus_gradient(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def log_sigmoid(x):
+    return at_most(x, 0) - math.log1p(math.exp(-abs(x)))
+
+
+def log_sigmoid_gradient(x):
+    return 1 / (1 + math.exp(x))
+
+
+def softsign(x):
+    return x / (1 + abs(x))
+
+
+def softsign_gradient(x):
+    return 1 / ((1 + abs(x)) * (1 + abs(x)))
+
+
+def relu6(x):
+    return at_most(at_least(x, 0), 6)
+
+
+def relu6_gradient(y):
+    return 0 if y <= 0 or y >= 6 else 1
+
+
+def hard_tanh(x):
+    return at_most(at_least(x, -1), 1)
+
+
+def hard_tanh_gradient(y):
+    return 0 if y <= -1 or y >= 1 else 1
+
+
+def hard_sigmoid(x):
+    return at_most(at_least(x / 6 + 0.5, 0), 1)
+
+
+def hard_sigmoid_gradient(y):
+    return 0 if y <= 0 or y >= 1 else 1 / 6
+
+
+def hard_silu(x):
+    """Howard et al. 2019, arXiv:1905.02244, section 5.2."""
+    return x * at_most(at_least(x / 6 + 0.5, 0), 1)
+
+
+def hard_silu_gradient(x):
+    inside = x / 3 + 0.5
+    low = 0 if x <= -3 else inside
+    return 1 if x >= 3 else low
+
+
+def mish(x):
+    """x tanh(log(1 + e^x)) = x n / (n + 2), n = e^x (e^x + 2); Misra 2019, arXiv:1908.08681."""
+    e = math.exp(at_most(x, 20))  # from there on the quotient is 1, and n soon overflows
+    n = e * (e + 2)
+    return x * (n / (n + 2))
+
+
+def mish_gradient(x):
+    x = at_least(at_most(x, 20), -1000)
+    e = math.exp(x)
+    n = e * (e + 2)
+    t = n / (n + 2)
+    return t + x * (2 / (n + 2)) * (1 + t) * (e / (1 + e))
+
+
 activations.add(Activation("linear", linear, linear_gradient, "y"))
 activations.add(Activation("relu", relu, relu_gradient, "y"))
 activations.add(
@@ -104,6 +214,18 @@ activations.add(Activation("tanh", tanh, tanh_gradient, "y"))
 activations.add(Activation("silu", silu, silu_gradient), "swish")
 activations.add(Activation("gelu", gelu, gelu_gradient))
 activations.add(Activation("approximate_gelu", approximate_gelu, approximate_gelu_gradient))
+activations.add(Activation("elu", elu, elu_gradient, "x", {"alpha": 1.0}))
+activations.add(Activation("celu", celu, celu_gradient, "x", {"alpha": 1.0}))
+activations.add(Activation("selu", selu, selu_gradient, "y"))
+activations.add(Activation("exponential", exponential, exponential_gradient, "y"))
+activations.add(Activation("softplus", softplus, softplus_gradient))
+activations.add(Activation("log_sigmoid", log_sigmoid, log_sigmoid_gradient))
+activations.add(Activation("softsign", softsign, softsign_gradient))
+activations.add(Activation("relu6", relu6, relu6_gradient, "y"))
+activations.add(Activation("hard_tanh", hard_tanh, hard_tanh_gradient, "y"))
+activations.add(Activation("hard_sigmoid", hard_sigmoid, hard_sigmoid_gradient, "y"))
+activations.add(Activation("hard_silu", hard_silu, hard_silu_gradient), "hard_swish")
+activations.add(Activation("mish", mish, mish_gradient))
 
 
 def larger(largest, x, t):
@@ -129,6 +251,23 @@ def softmax_gradient_element(dy, y, inner):
 softmax = RowRule((Pass((-math.inf,), larger), Pass((0.0,), add_exponential)), softmax_element)
 # The gradient reads dy as the row and y as its target: dx = (dy - <dy, y>) y.
 softmax_gradient = RowRule((Pass((0.0,), add_product),), softmax_gradient_element)
+
+
+def log_softmax_element(x, t, largest, total):
+    return x - largest - math.log(total)
+
+
+def add(total, dy, y):
+    return total + dy
+
+
+def log_softmax_gradient_element(dy, y, total):
+    return dy - math.exp(y) * total
+
+
+log_softmax = RowRule(softmax.passes, log_softmax_element)
+# As above: dx = dy - e^y sum dy.
+log_softmax_gradient = RowRule((Pass((0.0,), add),), log_softmax_gradient_element)
 
 
 def affine(x, scale, offset):

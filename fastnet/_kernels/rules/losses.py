@@ -1,9 +1,11 @@
-"""Losses: f(y_true, y_pred) for one element, or a row rule; the derivative by y_pred stands under each."""
+"""Losses of one element, f(y_true, y_pred, *parameters), averaged over the last axis; the derivative by y_pred stands
+under each.  Losses of a whole row are in ``row_losses.py``.  Definitions and constants are those of Keras 3."""
 
 import math
 
-from fastnet._kernels.registry import Loss, Pass, RowRule, losses
+from fastnet._kernels.registry import Loss, losses
 
+LOG_2 = math.log(2)
 EPSILON = 1e-7  # Keras's backend.epsilon(): probabilities are clipped to [EPSILON, 1 - EPSILON]
 
 
@@ -54,90 +56,163 @@ def binary_crossentropy_from_logits_gradient(y_true, y_pred, label_smoothing):
     return 1 / (1 + math.exp(-y_pred)) - t
 
 
-# Cross-entropy from logits: -sum t (x - logsumexp x).  Its gradient is softmax(x) sum(t) - t.  The largest x is taken
-# away first, so that nothing overflows and nothing is lost between two large numbers.
+def sign(x):
+    """0 at 0, NaN at NaN."""
+    return 1 if x > 0 else (-1 if x < 0 else x)
 
 
-def larger_and_targets(largest, targets, x, t):
-    return largest if x < largest else x, targets + t
+def at_least_epsilon(x):
+    return EPSILON if x < EPSILON else x
 
 
-def add_exponential_and_product(total, inner, x, t, largest, targets):
-    shifted = x - largest
-    return total + math.exp(shifted), inner if t == 0 else inner + t * shifted
+def mean_absolute_percentage_error(y_true, y_pred):
+    return 100 * math.fabs((y_true - y_pred) / at_least_epsilon(math.fabs(y_true)))
 
 
-def log_of_total(total, inner, largest, targets):
-    return math.log(total), inner
+def mean_absolute_percentage_error_gradient(y_true, y_pred):
+    return 100 * sign(y_pred - y_true) / at_least_epsilon(math.fabs(y_true))
 
 
-def crossentropy_value(largest, targets, log_total, inner):
-    return log_total * targets - inner if log_total == log_total else log_total
+def mean_squared_logarithmic_error(y_true, y_pred):
+    difference = math.log(at_least_epsilon(y_pred) + 1) - math.log(at_least_epsilon(y_true) + 1)
+    return difference * difference
 
 
-def crossentropy_gradient(x, t, largest, targets, log_total, inner):
-    return math.exp(x - largest - log_total) * targets - t
+def mean_squared_logarithmic_error_gradient(y_true, y_pred):
+    difference = math.log(at_least_epsilon(y_pred) + 1) - math.log(at_least_epsilon(y_true) + 1)
+    return 0 * difference if y_pred < EPSILON else 2 * difference / (y_pred + 1)
 
 
-crossentropy_from_logits = RowRule(
-    (
-        Pass((-math.inf, 0.0), larger_and_targets),
-        Pass((0.0, 0.0), add_exponential_and_product, log_of_total),
-    ),
-    crossentropy_gradient,
-    crossentropy_value,
-)
-
-# Cross-entropy of probabilities: q = p / sum p, -sum t log clip(q).  dL/dp = (g - <g, q>) / sum p with g = -t / q
-# where q is inside the clip, else 0.
+def huber(y_true, y_pred, delta):
+    """Huber 1964, doi:10.1214/aoms/1177703732."""
+    size = math.fabs(y_pred - y_true)
+    return 0.5 * size * size if size <= delta else delta * size - 0.5 * delta * delta
 
 
-def add_probability(total, x, t):
-    return total + x
+def huber_gradient(y_true, y_pred, delta):
+    error = y_pred - y_true
+    return error if math.fabs(error) <= delta else delta * sign(error)
 
 
-def add_log_and_inside(logs, inside, x, t, total):
-    q = x / total
-    p = clip(q)
-    return logs if t == 0 else logs + t * math.log(p), inside + (t if p == q else 0)
+def log_cosh(y_true, y_pred):
+    """log cosh e = |e| + log(1 + exp(-2 |e|)) - log 2, which overflows nowhere."""
+    size = math.fabs(y_pred - y_true)
+    return size + math.log1p(math.exp(-2 * size)) - LOG_2
 
 
-def probabilities_value(total, logs, inside):
-    return -logs if total == total else total
+def log_cosh_gradient(y_true, y_pred):
+    return math.tanh(y_pred - y_true)
 
 
-def probabilities_gradient(x, t, total, logs, inside):
-    q = x / total
-    own = -t / q if clip(q) == q else 0
-    return (own + inside) / total
+def hinge(y_true, y_pred):
+    margin = 1 - y_true * y_pred
+    return 0 if margin < 0 else margin
 
 
-crossentropy = RowRule(
-    (Pass((0.0,), add_probability), Pass((0.0, 0.0), add_log_and_inside)),
-    probabilities_gradient,
-    probabilities_value,
-)
+def hinge_gradient(y_true, y_pred):
+    margin = 1 - y_true * y_pred
+    return 0 if margin <= 0 else (-y_true if margin > 0 else margin)
 
-losses.add(Loss("mean_squared_error", mean_squared_error, mean_squared_error_gradient), "mse")
-losses.add(Loss("mean_absolute_error", mean_absolute_error, mean_absolute_error_gradient), "mae")
+
+def squared_hinge(y_true, y_pred):
+    margin = 1 - y_true * y_pred
+    return 0 if margin < 0 else margin * margin
+
+
+def squared_hinge_gradient(y_true, y_pred):
+    margin = 1 - y_true * y_pred
+    return 0 if margin < 0 else -2 * y_true * margin
+
+
+def poisson(y_true, y_pred):
+    return y_pred - y_true * math.log(y_pred + EPSILON)
+
+
+def poisson_gradient(y_true, y_pred):
+    return 1 - y_true / (y_pred + EPSILON)
+
+
+# Focal cross-entropy: w (1 - p_t)^gamma times the binary cross-entropy, p_t the probability given to the target; w is
+# 1, or alpha for the positive class and 1 - alpha for the negative one.  Lin et al. 2017, arXiv:1708.02002, eq. 5.
+
+
+def power_slope(x, exponent):
+    """d x^exponent / dx; 0 for exponent 0, at x = 0 too."""
+    return 0 * x if exponent == 0 else exponent * x ** (exponent - 1)
+
+
+def class_weight(t, alpha, apply_class_balancing):
+    """Without a condition: LLVM compares a float32 parameter as the float64 it comes from."""
+    return 1 + apply_class_balancing * (t * alpha + (1 - t) * (1 - alpha) - 1)
+
+
+def binary_focal_crossentropy(y_true, y_pred, apply_class_balancing, alpha, gamma, label_smoothing):
+    t = y_true * (1 - label_smoothing) + 0.5 * label_smoothing
+    missed = 1 - (t * y_pred + (1 - t) * (1 - y_pred))
+    crossentropy = binary_crossentropy(t, y_pred, 0)
+    return class_weight(t, alpha, apply_class_balancing) * missed**gamma * crossentropy
+
+
+def binary_focal_crossentropy_gradient(y_true, y_pred, apply_class_balancing, alpha, gamma, label_smoothing):
+    t = y_true * (1 - label_smoothing) + 0.5 * label_smoothing
+    missed = 1 - (t * y_pred + (1 - t) * (1 - y_pred))
+    slope = power_slope(missed, gamma) * (1 - 2 * t) * binary_crossentropy(t, y_pred, 0)
+    slope = slope + missed**gamma * binary_crossentropy_gradient(t, y_pred, 0)
+    return class_weight(t, alpha, apply_class_balancing) * slope
+
+
+def binary_focal_crossentropy_from_logits(y_true, y_pred, apply_class_balancing, alpha, gamma, label_smoothing):
+    p = 1 / (1 + math.exp(-y_pred))
+    return binary_focal_crossentropy(y_true, p, apply_class_balancing, alpha, gamma, label_smoothing)
+
+
+def binary_focal_crossentropy_from_logits_gradient(
+    y_true, y_pred, apply_class_balancing, alpha, gamma, label_smoothing
+):
+    p = 1 / (1 + math.exp(-y_pred))
+    slope = binary_focal_crossentropy_gradient(y_true, p, apply_class_balancing, alpha, gamma, label_smoothing)
+    return slope * p * (1 - p)
+
+
+SMOOTHING = {"label_smoothing": 0.0}
+FOCAL = {"apply_class_balancing": 0.0, "alpha": 0.25, "gamma": 2.0, "label_smoothing": 0.0}
+
+losses.add(Loss("mean_squared_error", mean_squared_error, mean_squared_error_gradient), "mse", "MSE")
+losses.add(Loss("mean_absolute_error", mean_absolute_error, mean_absolute_error_gradient), "mae", "MAE")
 losses.add(
-    Loss(
-        "binary_crossentropy",
-        binary_crossentropy,
-        binary_crossentropy_gradient,
-        parameters={"label_smoothing": 0.0},
-    ),
-    "bce",
+    Loss("mean_absolute_percentage_error", mean_absolute_percentage_error, mean_absolute_percentage_error_gradient),
+    "mape",
+    "MAPE",
+)
+losses.add(
+    Loss("mean_squared_logarithmic_error", mean_squared_logarithmic_error, mean_squared_logarithmic_error_gradient),
+    "msle",
+    "MSLE",
+)
+losses.add(Loss("huber", huber, huber_gradient, parameters={"delta": 1.0}))
+losses.add(Loss("log_cosh", log_cosh, log_cosh_gradient), "logcosh")
+losses.add(Loss("hinge", hinge, hinge_gradient, targets="signs"))
+losses.add(Loss("squared_hinge", squared_hinge, squared_hinge_gradient, targets="signs"))
+losses.add(Loss("poisson", poisson, poisson_gradient))
+losses.add(
+    Loss("binary_crossentropy", binary_crossentropy, binary_crossentropy_gradient, parameters=SMOOTHING), "bce", "BCE"
 )
 losses.add(
     Loss(
         "binary_crossentropy_from_logits",
         binary_crossentropy_from_logits,
         binary_crossentropy_from_logits_gradient,
-        parameters={"label_smoothing": 0.0},
+        parameters=SMOOTHING,
     )
 )
-losses.add(Loss("categorical_crossentropy", row=crossentropy))
-losses.add(Loss("categorical_crossentropy_from_logits", row=crossentropy_from_logits))
-losses.add(Loss("sparse_categorical_crossentropy", row=crossentropy, targets="sparse"))
-losses.add(Loss("sparse_categorical_crossentropy_from_logits", row=crossentropy_from_logits, targets="sparse"))
+losses.add(
+    Loss("binary_focal_crossentropy", binary_focal_crossentropy, binary_focal_crossentropy_gradient, parameters=FOCAL)
+)
+losses.add(
+    Loss(
+        "binary_focal_crossentropy_from_logits",
+        binary_focal_crossentropy_from_logits,
+        binary_focal_crossentropy_from_logits_gradient,
+        parameters=FOCAL,
+    )
+)

@@ -82,37 +82,180 @@ def amsgrad(w, g, m, v, largest, alpha, rest_1, rest_2, epsilon):
     return w - m * alpha / (math.sqrt(largest) + epsilon), m, v, largest
 
 
+def adamax_scalars(rate, t, beta_1, beta_2, epsilon):
+    return rate / (1 - beta_1**t), 1 - beta_1, beta_2, epsilon
+
+
+def adamax(w, g, m, u, alpha, rest_1, beta_2, epsilon):
+    """u = max(β₂·u, |g|); w −= lr·m / ((1 − β₁ᵗ)(u + ε)).  Kingma and Ba 2014, section 7.1."""
+    m = m + (g - m) * rest_1
+    u = beta_2 * u
+    size = abs(g)
+    u = u if size < u else size
+    return w - alpha * m / (u + epsilon), m, u
+
+
+def nadam_scalars(rate, t, beta_1, beta_2, epsilon, product):
+    """μₜ = β₁(1 − ½·0.96ᵗ); ``product`` is μ₁ ⋯ μₜ₋₁."""
+    now = beta_1 * (1 - 0.5 * 0.96**t)
+    following = beta_1 * (1 - 0.5 * 0.96 ** (t + 1))
+    product = product * now
+    of_m = rate * following / (1 - product * following)
+    of_g = rate * (1 - now) / (1 - product)
+    return of_m, of_g, 1 - beta_1, 1 - beta_2, 1 / (1 - beta_2**t), epsilon, product
+
+
+def nadam(w, g, m, v, of_m, of_g, rest_1, rest_2, correction, epsilon):
+    """Adam with Nesterov's momentum.  Dozat 2016, algorithm 2."""
+    m = m + (g - m) * rest_1
+    v = v + (g * g - v) * rest_2
+    return w - (of_m * m + of_g * g) / (math.sqrt(v * correction) + epsilon), m, v
+
+
+def radam_scalars(rate, t, beta_1, beta_2, epsilon):
+    """The rectification of Liu et al. 2019, algorithm 2, with PyTorch's threshold of 5."""
+    correction = 1 - beta_2**t
+    longest = 2 / (1 - beta_2) - 1
+    length = longest - 2 * t * beta_2**t / correction
+    adaptive = length > 5
+    ratio = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length) if adaptive else 1
+    alpha = rate / (1 - beta_1**t) * math.sqrt(ratio * (correction if adaptive else 1))
+    return alpha, 1 - beta_1, 1 - beta_2, (epsilon if adaptive else 1), 1 if adaptive else 0
+
+
+def radam(w, g, m, v, alpha, rest_1, rest_2, epsilon, adaptive):
+    """Liu et al. 2019, arXiv:1908.03265: the step is divided by √v once the variance of 1/√v is finite."""
+    m = m + (g - m) * rest_1
+    v = v + (g * g - v) * rest_2
+    return w - alpha * m / (math.sqrt(v) * adaptive + epsilon), m, v
+
+
+def adagrad_scalars(rate, t, initial_accumulator_value, epsilon):
+    return rate, epsilon
+
+
+def adagrad(w, g, a, rate, epsilon):
+    """a += g²; w −= lr·g / √(a + ε).  Duchi et al. 2011."""
+    a = a + g * g
+    return w - rate * g / math.sqrt(a + epsilon), a
+
+
+def adadelta_scalars(rate, t, rho, epsilon):
+    return rate, rho, 1 - rho, epsilon
+
+
+def adadelta(w, g, a, d, rate, rho, rest, epsilon):
+    """a = ρ·a + (1−ρ)·g²; Δ = −g·√((d + ε) / (a + ε)); d = ρ·d + (1−ρ)·Δ²; w += lr·Δ.  Zeiler 2012, arXiv:1212.5701."""
+    a = rho * a + rest * (g * g)
+    step = g * math.sqrt((d + epsilon) / (a + epsilon))
+    return w - rate * step, a, rho * d + rest * (step * step)
+
+
+def lion_scalars(rate, t, beta_1, beta_2):
+    return rate, beta_1, beta_2
+
+
+def lion(w, g, m, rate, beta_1, beta_2):
+    """w −= lr·sign(β₁·m + (1−β₁)·g); m = β₂·m + (1−β₂)·g.  Chen et al. 2023, arXiv:2302.06675."""
+    c = m * beta_1 + g * (1 - beta_1)
+    return w - rate * sign(c), m * beta_2 + g * (1 - beta_2)
+
+
+def sign(x):
+    """−1, 0 or 1; NaN stays."""
+    return 1 if x > 0 else (-1 if x < 0 else x)
+
+
+def rprop_scalars(rate, t, eta_minus, eta_plus, step_min, step_max):
+    return eta_minus, eta_plus, step_min, step_max
+
+
+def rprop(w, g, before, step, eta_minus, eta_plus, step_min, step_max):
+    """Riedmiller and Braun 1993, in PyTorch's form: after a change of sign the weight waits for a step."""
+    agreement = g * before
+    factor = 1 if agreement == 0 else agreement  # NaN stays
+    step = step * (eta_plus if agreement > 0 else (eta_minus if agreement < 0 else factor))
+    step = step_min if step < step_min else (step_max if step > step_max else step)
+    g = 0 if agreement < 0 else g
+    return w - sign(g) * step, g, step
+
+
+def ftrl_scalars(rate, t, learning_rate_power, initial_accumulator_value, l1, l2, shrinkage, beta):
+    return 1 / rate, 2 * l2 + beta / rate, l1, 2 * shrinkage, -learning_rate_power
+
+
+def ftrl(w, g, a, z, inverse_rate, twice_l2, l1, shrinkage, power):
+    """McMahan et al. 2013, algorithm 1, as Keras has it, for the usual power of −½."""
+    total = a + g * g
+    root = math.sqrt(total)
+    z = z + (g + shrinkage * w - (root - math.sqrt(a)) * inverse_rate * w)
+    return ftrl_weight(z, l1, root * inverse_rate + twice_l2), total, z
+
+
+def ftrl_power(w, g, a, z, inverse_rate, twice_l2, l1, shrinkage, power):
+    """The same for any power."""
+    total = a + g * g
+    root = math.pow(total, power)
+    z = z + (g + shrinkage * w - (root - math.pow(a, power)) * inverse_rate * w)
+    return ftrl_weight(z, l1, root * inverse_rate + twice_l2), total, z
+
+
+def ftrl_weight(z, l1, quadratic):
+    clipped = -l1 if z < -l1 else (l1 if z > l1 else z)
+    return (clipped - z) / quadratic
+
+
+_MOMENTUM = {"momentum": 0.9}
 _RMSPROP = {"rho": 0.9, "epsilon": 1e-7}
 _ADAM = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
+_RMSPROP_MOMENTUM = {**_RMSPROP, **_MOMENTUM}
+_FTRL = {
+    "learning_rate_power": -0.5,
+    "initial_accumulator_value": 0.1,
+    "l1_regularization_strength": 0.0,
+    "l2_regularization_strength": 0.0,
+    "l2_shrinkage_regularization_strength": 0.0,
+    "beta": 0.0,
+}
+_ACCUMULATOR = {"accumulator": "initial_accumulator_value"}
+_V, _VM, _VA, _VMA = (
+    ("velocity",),
+    ("velocity", "momentum"),
+    ("velocity", "average_gradient"),
+    ("velocity", "momentum", "average_gradient"),
+)
+_MV = ("momentum", "velocity")
 
-updates.add(Update("sgd", sgd, sgd_scalars, 1))
-updates.add(Update("momentum", momentum, momentum_scalars, 2, ("velocity",), parameters={"momentum": 0.9}))
-updates.add(Update("nesterov", nesterov, momentum_scalars, 2, ("velocity",), parameters={"momentum": 0.9}))
-updates.add(Update("rmsprop", rmsprop, rmsprop_scalars, 4, ("velocity",), parameters=_RMSPROP))
-updates.add(
+for _row in (
+    Update("sgd", sgd, sgd_scalars, 1),
+    Update("momentum", momentum, momentum_scalars, 2, ("momentum",), parameters=_MOMENTUM),
+    Update("nesterov", nesterov, momentum_scalars, 2, ("momentum",), parameters=_MOMENTUM),
+    Update("rmsprop", rmsprop, rmsprop_scalars, 4, _V, parameters=_RMSPROP),
+    Update("rmsprop_momentum", rmsprop_momentum, rmsprop_momentum_scalars, 5, _VM, parameters=_RMSPROP_MOMENTUM),
+    Update("rmsprop_centered", rmsprop_centered, rmsprop_scalars, 4, _VA, parameters=_RMSPROP),
     Update(
-        "rmsprop_momentum",
-        rmsprop_momentum,
-        rmsprop_momentum_scalars,
-        5,
-        ("velocity", "momentum"),
-        parameters={**_RMSPROP, "momentum": 0.9},
-    )
-)
-updates.add(
+        "rmsprop_centered_momentum", rmsprop_centered_momentum, rmsprop_momentum_scalars, 5, _VMA,
+        parameters=_RMSPROP_MOMENTUM,
+    ),
+    Update("adam", adam, adam_scalars, 4, _MV, parameters=_ADAM),
+    Update("amsgrad", amsgrad, adam_scalars, 4, (*_MV, "velocity_hat"), parameters=_ADAM),
+    Update("adamax", adamax, adamax_scalars, 4, ("momentum", "norm"), parameters=_ADAM),
+    Update("nadam", nadam, nadam_scalars, 6, _MV, parameters=_ADAM, memory={"u_product": 1.0}),
+    Update("radam", radam, radam_scalars, 5, _MV, parameters={**_ADAM, "epsilon": 1e-8}),
     Update(
-        "rmsprop_centered", rmsprop_centered, rmsprop_scalars, 4, ("velocity", "average_gradient"), parameters=_RMSPROP
-    )
-)
-updates.add(
+        "adagrad", adagrad, adagrad_scalars, 2, ("accumulator",), _ACCUMULATOR,
+        {"initial_accumulator_value": 0.1, "epsilon": 1e-7},
+    ),
     Update(
-        "rmsprop_centered_momentum",
-        rmsprop_centered_momentum,
-        rmsprop_momentum_scalars,
-        5,
-        ("velocity", "momentum", "average_gradient"),
-        parameters={**_RMSPROP, "momentum": 0.9},
-    )
-)
-updates.add(Update("adam", adam, adam_scalars, 4, ("momentum", "velocity"), parameters=_ADAM))
-updates.add(Update("amsgrad", amsgrad, adam_scalars, 4, ("momentum", "velocity", "velocity_hat"), parameters=_ADAM))
+        "adadelta", adadelta, adadelta_scalars, 4, ("accumulated_grad", "accumulated_delta_var"),
+        parameters={"rho": 0.95, "epsilon": 1e-7},
+    ),
+    Update("lion", lion, lion_scalars, 3, ("momentum",), parameters={"beta_1": 0.9, "beta_2": 0.99}),
+    Update(
+        "rprop", rprop, rprop_scalars, 4, ("previous_gradient", "step_size"), {"step_size": "learning_rate"},
+        {"eta_minus": 0.5, "eta_plus": 1.2, "step_min": 1e-6, "step_max": 50.0},
+    ),
+    Update("ftrl", ftrl, ftrl_scalars, 5, ("accumulator", "linear"), _ACCUMULATOR, _FTRL),
+    Update("ftrl_power", ftrl_power, ftrl_scalars, 5, ("accumulator", "linear"), _ACCUMULATOR, _FTRL),
+):  # fmt: skip
+    updates.add(_row)

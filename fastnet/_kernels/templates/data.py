@@ -11,29 +11,59 @@ from fastnet._kernels.templates.kinds import (
     read,
     read_float32,
     read_float64,
+    update_int64,
     write,
     write_int64,
 )
 
 
-def gather(address: count, stride: count, order: count, first: count, y: write, width: integer, lo: lo, hi: hi):
-    # source (n, width), rows `stride` bytes apart  y (rows, width)
+def gather(
+    address: count,
+    stride: count,
+    per: count,
+    order: count,
+    first: count,
+    y: write,
+    nonfinite: update_int64,
+    width: integer,
+    lo: lo,
+    hi: hi,
+):
+    # source (n, width), rows `stride` bytes apart  y (rows, width)  nonfinite (1,): set by what `watch` sees
+    # Where `per` is not 0 the source is in parts of so many rows: at `address` lie the address and the stride of each.
+    base, apart, start, seen = address, stride, first, bits(0)
+    if per != 0:
+        part = address_pointer_int64(address + 16 * (first // per))
+        base, apart, start = part[0], part[1], 0
     for r in range(lo, hi):
-        row = first + r
+        row = start + r
         if order != 0:
             row = address_pointer_int64(order)[row]
-        x = address_source(address + row * stride)
+        x = address_source(base + row * apart)
         for j in range(width):
             y[r * width + j] = convert(x[j])
+    for i in range(lo * width, hi * width):  # a loop of its own: the one above is memmove where nothing is converted
+        seen = watch(seen, y[i])
+    if seen < 0:
+        nonfinite[0] = 1
 
 
 def gather_strided(
-    address: count, stride: count, layout: count, order: count, first: count, y: write, width: integer, lo: lo, hi: hi
+    address: count,
+    stride: count,
+    layout: count,
+    order: count,
+    first: count,
+    y: write,
+    nonfinite: update_int64,
+    width: integer,
+    lo: lo,
+    hi: hi,
 ):
     # layout: rank of a row, then its shape, then its strides in bytes
     shape = address_pointer_int64(layout)
     rank = shape[0]
-    last = shape[rank]
+    last, seen = shape[rank], bits(0)
     for r in range(lo, hi):
         row = first + r
         if order != 0:
@@ -46,6 +76,10 @@ def gather_strided(
                 rest //= shape[axis]
             for j in range(last):
                 y[r * width + outer * last + j] = convert(address_source(place + j * shape[2 * rank])[0])
+    for i in range(lo * width, hi * width):
+        seen = watch(seen, y[i])
+    if seen < 0:
+        nonfinite[0] = 1
 
 
 def scatter(y: read, address: count, first: count, width: integer, lo: lo, hi: hi):

@@ -87,3 +87,17 @@ def fill(y: write, number: real, lo: lo, hi: hi):
     # y (width,)
     for j in range(lo, hi):
         y[j] = number
+
+
+def inverse_root(variance: read, scale: write, epsilon: real, lo: lo, hi: hi):
+    # variance (width,)  scale (width,): 1 / the standard deviation, at least epsilon
+    for j in range(lo, hi):
+        root = sqrt(variance[j])
+        scale[j] = 1.0 / (epsilon if root < epsilon else root)
+
+
+def root(variance: read, scale: write, epsilon: real, lo: lo, hi: hi):
+    # variance (width,)  scale (width,): the standard deviation, at least epsilon
+    for j in range(lo, hi):
+        v = sqrt(variance[j])
+        scale[j] = epsilon if v < epsilon else v

@@ -8,11 +8,15 @@ from fastnet._kernels.templates.kinds import (
     integer,
     lo,
     read,
+    read_float64,
+    reads,
+    real,
     reals,
     rows,
     update_float64,
     update_int64,
     value,
+    values,
     write,
     write_float64,
     writes,
@@ -36,7 +40,8 @@ def loss_total(
         summed += values[i]
     mean = summed / float64(rows * inner)
     loss[0] = mean
-    nonfinite[0] = 0 if mean - mean == float64(0.0) else 1
+    if mean - mean != float64(0.0):
+        nonfinite[0] = 1
     total[0] = total[0] + mean * rows
     total[1] = total[1] + rows
 
@@ -50,6 +55,49 @@ def metric_total(values: read, total: update_float64, inner: integer, rows: rows
     total[1] = total[1] + rows * inner
 
 
-def step_scalars(rate: value, iteration: count, p: reals, s: writes):
-    # s (1,) each: what an optimizer computes once a step; t counts from 1
-    (*s[0],) = f(rate, float64(iteration + 1), *p)
+def step_scalars(rate: value, iteration: count, every: integer, p: reals, memory: reads, s: writes):
+    # memory (1,) each  s (1,) each: what an optimizer computes once a step; t counts updates, from 1
+    (*s[0],) = f(rate, float64(iteration // every + 1), *p, *memory[0])
+
+
+def remember(s: values, memory: writes):
+    # memory (1,) each: numbers for the next step, stored when this one has happened
+    (*memory[0],) = (*s,)
+
+
+def square_sums(x: read, sums: write_float64, size: integer, lo: lo, hi: hi):
+    # x (size,)  sums (ceil(size / 4096),): each block is summed in 64 lanes that are added in order, so that the bits
+    # depend neither on the vector width nor on who works on it
+    lanes = stack(64)
+    for block in range(lo, hi):
+        for k in range(64):
+            lanes[k] = 0.0
+        first = block * 4096
+        last = min(first + 4096, size)
+        whole = first + (last - first) // 64 * 64
+        for start in range(first, whole, 64):
+            for k in range(64):
+                lanes[k] = lanes[k] + x[start + k] * x[start + k]
+        for i in range(whole, last):
+            lanes[i - whole] = lanes[i - whole] + x[i] * x[i]
+        total = float64(0.0)
+        for k in range(64):
+            total += lanes[k]
+        sums[block] = total
+
+
+def sum_blocks(sums: read_float64, squares: write_float64, blocks: integer, place: integer):
+    # sums (blocks,)  squares (weights,): entry `place` is the square of a weight's gradient's norm
+    total = 0.0
+    for i in range(blocks):
+        total += sums[i]
+    squares[place] = total
+
+
+def clip_factor(
+    squares: read_float64, factor: write_float64, first: integer, count: integer, limit: real, steps: real
+):  # squares (weights,)  factor (1,): for the weights first … first + count
+    total = 0.0
+    for i in range(first, first + count):
+        total += squares[i]
+    factor[0] = f(total, limit, steps)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from fastnet._kernels.registry import RowRule
-from fastnet._kernels.templates.kinds import hi, integer, lo, read, read_int32, real, reals, rows, write
+from fastnet._kernels.templates.kinds import hi, integer, lo, read, reals, rows, write
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,11 @@ class RowTemplate:
         name: of the generated kernel.
         rule: the rule.
         targets: what ``t`` is: 0 ("none"), an element of a second array ("raw"), of a distribution with label
-            smoothing ("dense"), or of the one-hot row of a class index ("sparse").
+            smoothing ("dense"), of the one-hot row of a class index ("sparse"), or that index itself ("label").
         value: write ``value(*folded)`` of each row to ``loss``.
-        element: write ``element(x, t, *folded)`` to ``y``; the gradient of a mean loss where ``value`` is also asked
-            for or ``mean`` is set, then divided by the number of rows.
+        element: write ``element(x, t, *folded)`` to ``y``; divided by the number of rows where ``mean`` is set (the
+            gradient of a mean loss), or times ``shares[row]`` where ``shared`` is.
+        numbers: how many follow the other arguments of every one of its rules.
     """
 
     name: str
@@ -35,6 +36,8 @@ class RowTemplate:
     value: bool = False
     element: bool = True
     mean: bool = False
+    shared: bool = False
+    numbers: int = 0
 
     @property
     def __name__(self) -> str:
@@ -71,7 +74,9 @@ def _parameters(template: RowTemplate) -> list[str]:
         "raw": ["t: read"],
         "dense": ["t: read", "smoothing: real"],
         "sparse": ["labels: read_int32"],
+        "label": ["labels: read_int32"],
     }[template.targets]
+    parameters += ["shares: read"] * template.shared + ["p: reals"] * bool(template.numbers)
     parameters += ["loss: write"] * template.value + ["y: write"] * template.element
     return [*parameters, "width: integer", *["inner: integer", "rows: rows"] * template.mean, "lo: lo", "hi: hi"]
 
@@ -102,23 +107,23 @@ def _block(template: RowTemplate) -> list[str]:
                 out.append("            for k in range(lanes):")
                 out.extend(f"                {line}" for line in lines)
 
-    if template.targets == "sparse":
+    if template.targets in ("sparse", "label"):
         lanes("u[k] = labels[first + k]")
     target = {"none": "0.0", "sparse": "1.0 if u[k] == T(j) else 0.0"}.get(template.targets, "u[k]")
-    earlier = ""
+    earlier, numbers = "", ", *p" * bool(template.numbers)
     for p, row_pass in enumerate(template.rule.passes):
         names = [f"a{p}_{q}[k]" for q in range(len(row_pass.start))]
         lanes(*(f"{name} = {_start(start)}" for name, start in zip(names, row_pass.start, strict=True)))
         own = ", ".join(names)
-        elements(f"{own} = accumulate_{p}({own}, v[k], {target}{earlier})")
+        elements(f"{own} = accumulate_{p}({own}, v[k], {target}{earlier}{numbers})")
         if row_pass.finish:
-            lanes(f"{own} = finish_{p}({own}{earlier})")
+            lanes(f"{own} = finish_{p}({own}{earlier}{numbers})")
         earlier += f", {own}"
     if template.value:
-        lanes(f"loss[first + k] = value({earlier[2:]})")
+        lanes(f"loss[first + k] = value({earlier[2:]}{numbers})")
     if template.element:
-        share = " * share" * template.mean
-        elements(f"v[k] = element(v[k], {target}{earlier}){share}", "y[(first + k) * width + j] = v[k]")
+        share = " * share" * template.mean + " * shares[first + k]" * template.shared
+        elements(f"v[k] = element(v[k], {target}{earlier}{numbers}){share}", "y[(first + k) * width + j] = v[k]")
     return out
 
 
@@ -158,35 +163,10 @@ def elements_gradient(
         dx[i] = df(y_true[i], y_pred[i], *p) * share
 
 
-def binary_matches(y_true: read, y_pred: read, matches: write, width: integer, threshold: real, lo: lo, hi: hi):
-    # y_true (rows, width)  y_pred (rows, width)  matches (rows,): the share of elements on the right side
+def elements_gradient_shared(
+    y_true: read, y_pred: read, shares: read, dx: write, p: reals, width: integer, lo: lo, hi: hi
+):  # y_true (rows, width)  y_pred (rows, width)  shares (rows,)  dx (rows, width)
     for r in range(lo, hi):
-        total = 0.0
-        for j in range(width):
-            i = r * width + j
-            guess = 1.0 if y_pred[i] > threshold else 0.0
-            total += 1.0 if guess == y_true[i] else 0.0
-        matches[r] = total / T(width)
-
-
-def sparse_matches(labels: read_int32, y_pred: read, matches: write, width: integer, lo: lo, hi: hi):
-    # labels (rows,)  y_pred (rows, width)  matches (rows,)
-    for r in range(lo, hi):
-        best = 0
-        for j in range(1, width):
-            if y_pred[r * width + j] > y_pred[r * width + best]:
-                best = j
-        matches[r] = 1.0 if labels[r] == best else 0.0
-
-
-def dense_matches(y_true: read, y_pred: read, matches: write, width: integer, lo: lo, hi: hi):
-    # y_true (rows, width)  y_pred (rows, width)  matches (rows,)
-    for r in range(lo, hi):
-        best = 0
-        label = 0
-        for j in range(1, width):
-            if y_pred[r * width + j] > y_pred[r * width + best]:
-                best = j
-            if y_true[r * width + j] > y_true[r * width + label]:
-                label = j
-        matches[r] = 1.0 if label == best else 0.0
+        share = shares[r] / T(width)
+        for i in range(r * width, (r + 1) * width):
+            dx[i] = df(y_true[i], y_pred[i], *p) * share

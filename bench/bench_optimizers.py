@@ -1,0 +1,264 @@
+"""Every optimizer: its update of 10 million weights alone, and as a whole step of a Dense layer, against PyTorch.
+
+``python -m bench optimizers`` prints both tables; ``pytest bench/bench_optimizers.py`` times the update of fewer
+weights under pytest-benchmark. The update is measured in turns with `a += 3*b` in place and with each form PyTorch has
+of it (one tensor at a time, foreach, fused); the best round of the best form counts. Results are compared before
+anything is timed.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from fastnet import Sequential, layers, optimizers
+from fastnet.engine import machine as engine
+from fastnet.testing.plans import update_run
+from fastnet.testing.running import launch_bytes, threads
+
+from . import machine, report
+
+WEIGHTS = 10_000_000
+SIDE = 3162  # of the kernel of the whole step: 10 million weights
+BANDWIDTH_FLOOR = 0.85  # of a += 3*b
+AGREE = 1e-4  # of a loss
+NEAR = 1e-6  # mean difference of weights after a step of about 1e-3; a few of a million gradients are near epsilon
+
+
+@dataclass(frozen=True)
+class Case:
+    """An optimizer here and in PyTorch, and how many times faster it must be: alone, and as a whole step."""
+
+    name: str
+    cls: str
+    options: dict = field(default_factory=dict)
+    torch: str | None = None
+    theirs: dict = field(default_factory=dict)
+    alone: float = 0.95
+    step: float | None = None
+
+    def make(self):
+        return getattr(optimizers, self.cls)(1e-3, **self.options)
+
+
+CASES = [
+    Case("SGD", "SGD", {}, "SGD", {}, step=6),
+    Case("momentum", "SGD", {"momentum": 0.9}, "SGD", {"momentum": 0.9}),
+    Case("Nesterov", "SGD", {"momentum": 0.9, "nesterov": True}, "SGD", {"momentum": 0.9, "nesterov": True}),
+    Case("Adagrad", "Adagrad", {"epsilon": 1e-10}, "Adagrad", {"initial_accumulator_value": 0.1}),
+    Case("RMSprop", "RMSprop", {"epsilon": 1e-16}, "RMSprop", {"alpha": 0.9}, alone=5, step=7),
+    Case(
+        "RMSprop, centered", "RMSprop", {"epsilon": 1e-3, "centered": True, "momentum": 0.9},
+        "RMSprop", {"alpha": 0.9, "centered": True, "momentum": 0.9},
+    ),
+    Case("Adam", "Adam", {"epsilon": 1e-12}, "Adam", {"eps": 1e-12}, step=3),
+    Case("AMSGrad", "Adam", {"amsgrad": True}, "Adam", {"amsgrad": True}),
+    Case("AdamW", "AdamW", {"epsilon": 1e-12}, "AdamW", {"weight_decay": 0.004, "eps": 1e-12}),
+    Case("Adamax", "Adamax", {}, "Adamax", {}),
+    Case("Adadelta", "Adadelta", {"rho": 0.9, "epsilon": 1e-6}, "Adadelta", {"eps": 1e-6}, alone=7, step=9),
+    Case("Nadam", "Nadam", {"epsilon": 1e-8}, "NAdam", {}, alone=6, step=8),
+    Case("RAdam", "RAdam", {}, "RAdam", {}),
+    Case("Rprop", "Rprop", {}, "Rprop", {}, alone=12, step=20),
+    Case("Lion", "Lion"),
+    Case("Ftrl", "Ftrl"),
+    Case("Adam, weight decay, clip, average", "Adam", {"weight_decay": 0.1, "clipvalue": 1.0, "use_ema": True}),
+    Case("Adam, global norm", "Adam", {"global_clipnorm": 1.0}),
+]  # fmt: skip
+
+# What PyTorch defines otherwise than Keras, so that the numbers differ and only the speed is compared: epsilon beside
+# the root and not in it, Nadam's 0.96 to the power of t / 250, AMSGrad's correction.
+DIFFER = {"RMSprop, centered", "AMSGrad", "Adamax", "Nadam"}
+
+
+def torch_forms(case, weights):
+    """(name, optimizer, parameter) of every form PyTorch has of an optimizer."""
+    try:
+        import torch
+    except ImportError:
+        return
+    for form in ({"foreach": False}, {"foreach": True}, {"fused": True}):
+        if case.torch is None:
+            return
+        parameter = torch.tensor(weights)
+        parameter.requires_grad_(True)
+        try:
+            optimizer = getattr(torch.optim, case.torch)([parameter], lr=1e-3, **case.theirs, **form)
+        except (TypeError, RuntimeError):  # this optimizer has no such form
+            continue
+        yield " ".join(k for k, v in form.items() if v) or "single", optimizer, parameter
+
+
+class Update:
+    """One optimizer's update of ``count`` weights, here and there, ready to run."""
+
+    def __init__(self, case, count):
+        rng = np.random.default_rng(0)
+        start, gradient = (rng.standard_normal(count).astype("float32") for _ in range(2))
+        self.case = case
+        self.run, self.variable, buffer = update_run(case.make(), "float32", start)
+        self.run.set(buffer, gradient)
+        self.steps = 0
+        self.bytes = sum(launch_bytes(launch, 1) for launch in self.run.plan.launches) / count
+        self.forms = list(torch_forms(case, start))
+        for _, _, parameter in self.forms:
+            parameter.grad = parameter.detach().new_tensor(gradient)
+        self.check()
+
+    def ours(self):
+        """One update here: its seconds."""
+        start = time.perf_counter()
+        self.run.steps(1, first=self.steps)
+        self.steps += 1
+        return time.perf_counter() - start
+
+    def theirs(self):
+        """One update by each form: their seconds."""
+        times = {}
+        for name, optimizer, _ in self.forms:
+            start = time.perf_counter()
+            optimizer.step()
+            times[name] = time.perf_counter() - start
+        return times
+
+    def check(self):
+        """The weights after a step, here and there."""
+        self.ours(), self.theirs()
+        for name, _, parameter in self.forms:
+            difference = float(np.abs(parameter.detach().numpy() - self.variable.array).mean())
+            if self.case.name not in DIFFER and not difference <= NEAR:
+                raise AssertionError(
+                    f"{self.case.name}: PyTorch's {name} form gives weights that differ by {difference}."
+                )
+
+
+def alone(quick, count):
+    """A table of updates alone."""
+    rows, n, rounds = [], machine.cores(), 3 if quick else 9
+    with threads(n):
+        base = engine.triad("float32", 8 * count)
+        for case in CASES:
+            one = Update(case, count)
+            mine, theirs, peak = [], {}, []
+            for _ in range(rounds):
+                peak.append(base.run())
+                mine.append(one.ours())
+                for form, seconds in one.theirs().items():
+                    theirs.setdefault(form, []).append(seconds)
+            seconds, rate = min(mine), one.bytes * count / min(mine) / 1e9
+            form = min(theirs, key=lambda f: min(theirs[f])) if theirs else None
+            row = {
+                "optimizer": case.name,
+                "ms": f"{seconds * 1e3:.2f}",
+                "bytes a weight": f"{one.bytes:.0f}",
+                "GB/s": f"{rate:.1f}",
+                "a += 3*b": f"{max(peak):.1f}",
+                "share": f"{rate / max(peak):.0%}",
+                "share's floor": f"≥ {BANDWIDTH_FLOOR:.0%}",
+                "share's verdict": report.verdict(rate / max(peak), BANDWIDTH_FLOOR, True),
+            }
+            if form:
+                ratio = min(theirs[form]) / seconds
+                row |= {
+                    "torch ms": f"{min(theirs[form]) * 1e3:.2f}",
+                    "form": form,
+                    "ratio": f"{ratio:.2f}",
+                    "floor": f"≥ {case.alone:g}",
+                    "verdict": report.verdict(ratio, case.alone, True),
+                }
+            rows.append(row)
+    return rows
+
+
+def whole_step(case, side, quick):
+    """Seconds of a step here, and of the best form there: Dense(side) of one row, mean squared error."""
+    rng, steps, rounds = np.random.default_rng(0), 4 if quick else 16, 2 if quick else 7
+    x, y = (rng.standard_normal((steps, side)).astype("float32") for _ in range(2))
+    kernel = (rng.standard_normal((side, side)) / np.sqrt(side)).astype("float32")
+    model = Sequential([layers.Input((side,)), layers.Dense(side, use_bias=False)])
+    model.compile(case.make(), "mse")
+    model.set_weights([kernel])
+
+    def ours():
+        start = time.perf_counter()
+        loss = model.fit(x, y, batch_size=1, shuffle=False, verbose=0).history["loss"][0]
+        return (time.perf_counter() - start) / steps, loss
+
+    contenders = {"fastnet": ours}
+    for form, optimizer, parameter in torch_forms(case, kernel):
+        contenders[form] = torch_epoch(optimizer, parameter, x, y)
+    best = {}
+    for turn in range(rounds + 1):
+        results = {name: epoch() for name, epoch in contenders.items()}
+        losses = [loss for _, loss in results.values()]
+        if turn == 0 and case.name not in DIFFER and not np.allclose(losses, losses[0], rtol=AGREE):
+            raise AssertionError(f"{case.name}: the losses of the first epoch differ: {losses}.")
+        if turn:
+            best = {name: min(seconds, best.get(name, np.inf)) for name, (seconds, _) in results.items()}
+    return best
+
+
+def torch_epoch(optimizer, parameter, x, y):
+    """A function that trains for an epoch of single rows: (seconds of a step, mean loss)."""
+    import torch
+
+    x, y = torch.tensor(x), torch.tensor(y)
+
+    def epoch():
+        start, total = time.perf_counter(), 0.0
+        for row in range(len(x)):
+            optimizer.zero_grad(set_to_none=False)
+            loss = torch.nn.functional.mse_loss(x[row : row + 1] @ parameter, y[row : row + 1])
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+        return (time.perf_counter() - start) / len(x), total / len(x)
+
+    return epoch
+
+
+def steps(quick, side):
+    """A table of whole steps."""
+    rows = []
+    for case in CASES:
+        best = whole_step(case, side, quick)
+        mine = best.pop("fastnet")
+        row = {"optimizer": case.name, "ms": f"{mine * 1e3:.2f}"}
+        if best:
+            form = min(best, key=best.get)
+            row |= {"torch ms": f"{best[form] * 1e3:.2f}", "form": form, "ratio": f"{best[form] / mine:.2f}"}
+            if case.step:
+                row |= {"floor": f"≥ {case.step:g}", "verdict": report.verdict(best[form] / mine, case.step, True)}
+        rows.append(row)
+    return rows
+
+
+def run(quick=False):
+    """Measure every optimizer, alone and as a whole step, and report it."""
+    count, side = (WEIGHTS // 10, SIDE // 4) if quick else (WEIGHTS, SIDE)
+    versions = {}
+    try:
+        import torch
+
+        torch.set_num_threads(machine.cores())
+        versions["torch"] = torch.__version__
+    except ImportError:
+        pass
+    about = machine.describe(versions)
+    notes = f"{count} float32 weights, {machine.cores()} threads; in turns with a += 3*b over two such arrays"
+    report.show("optimizers", alone(quick, count), about, notes)
+    notes = f"Dense {side}x{side} without bias, batch 1, through fit, {machine.cores()} threads"
+    report.show("optimizer_steps", steps(quick, side), about, notes)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
+def test_update(benchmark, case):
+    one = Update(case, 100_000)
+    with threads(1):
+        benchmark(one.ours)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,32 @@
+"""Penalties on weights and activities, and what constraints make of a weight, or of a norm."""
+
+from fastnet._kernels.rules.primitives import at_least, at_most, fabs
+from fastnet._kernels.rules.updates import sign
+
+
+def l1_l2(x, l1, l2):
+    return l1 * fabs(x) + l2 * x * x
+
+
+def l1_l2_gradient(x, l1, l2):
+    return l1 * sign(x) + 2 * l2 * x
+
+
+def non_negative(w):
+    return 0 if w < 0 else w
+
+
+# What a weight is multiplied with so that its norm becomes what is desired; Keras's epsilon keeps 0 / 0 away.
+
+
+def max_norm(norm, max_value, epsilon):
+    return at_most(norm, max_value) / (epsilon + norm)
+
+
+def unit_norm(norm, epsilon):
+    return 1 / (epsilon + norm)
+
+
+def min_max_norm(norm, min_value, max_value, rate, epsilon):
+    clipped = at_most(at_least(norm, min_value), max_value)
+    return (rate * clipped + (1 - rate) * norm) / (epsilon + norm)

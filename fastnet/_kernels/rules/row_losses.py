@@ -1,0 +1,235 @@
+"""Losses of a whole row: row rules, whose passes run over the last axis; definitions and constants are Keras 3's.
+
+x is an element of the prediction, t one of the target (of a one-hot row where targets are class indices).
+"""
+
+import math
+
+from fastnet._kernels.registry import Loss, Pass, RowRule, losses
+from fastnet._kernels.rules.losses import EPSILON, clip, power_slope
+
+# Cross-entropy from logits: -sum t (x - logsumexp x).  Its gradient is softmax(x) sum(t) - t.  The largest x is taken
+# away first, so that nothing overflows and nothing is lost between two large numbers.
+
+
+def larger_and_targets(largest, targets, x, t):
+    return largest if x < largest else x, targets + t
+
+
+def add_exponential_and_product(total, inner, x, t, largest, targets):
+    shifted = x - largest
+    return total + math.exp(shifted), inner if t == 0 else inner + t * shifted
+
+
+def log_of_total(total, inner, largest, targets):
+    return math.log(total), inner
+
+
+def crossentropy_value(largest, targets, log_total, inner):
+    return log_total * targets - inner if log_total == log_total else log_total
+
+
+def crossentropy_gradient(x, t, largest, targets, log_total, inner):
+    return math.exp(x - largest - log_total) * targets - t
+
+
+crossentropy_from_logits = RowRule(
+    (
+        Pass((-math.inf, 0.0), larger_and_targets),
+        Pass((0.0, 0.0), add_exponential_and_product, log_of_total),
+    ),
+    crossentropy_gradient,
+    crossentropy_value,
+)
+
+# Cross-entropy of probabilities: q = p / sum p, -sum t log clip(q).  dL/dp = (g - <g, q>) / sum p with g = -t / q
+# where q is inside the clip, else 0.
+
+
+def add_probability(total, x, t):
+    return total + x
+
+
+def add_log_and_inside(logs, inside, x, t, total):
+    q = x / total
+    p = clip(q)
+    return logs if t == 0 else logs + t * math.log(p), inside + (t if p == q else 0)
+
+
+def probabilities_value(total, logs, inside):
+    return -logs if total == total else total
+
+
+def probabilities_gradient(x, t, total, logs, inside):
+    q = x / total
+    own = -t / q if clip(q) == q else 0
+    return (own + inside) / total
+
+
+crossentropy = RowRule(
+    (Pass((0.0,), add_probability), Pass((0.0, 0.0), add_log_and_inside)),
+    probabilities_gradient,
+    probabilities_value,
+)
+
+# Focal cross-entropy of probabilities q = p / sum p, clipped: -sum alpha (1 - q)^gamma t log q; Lin et al. 2017,
+# arXiv:1708.02002.  From logits q is softmax(x).
+
+
+def focal_value(q, t, alpha, gamma):
+    p = clip(q)
+    return -alpha * (1 - p) ** gamma * t * math.log(p)
+
+
+def focal_slope(q, t, alpha, gamma):
+    """The derivative by q; 0 where the clip is at work."""
+    p = clip(q)
+    slope = alpha * t * (power_slope(1 - p, gamma) * math.log(p) - (1 - p) ** gamma / p)
+    return slope if p == q else (0 if p == p else p)
+
+
+def add_probability_alone(total, x, t, alpha, gamma):
+    return total + x
+
+
+def add_focal(value, inner, x, t, total, alpha, gamma):
+    q = x / total
+    return value + focal_value(q, t, alpha, gamma), inner + q * focal_slope(q, t, alpha, gamma)
+
+
+def focal_of_row(total, value, inner, alpha, gamma):
+    return value
+
+
+def focal_gradient(x, t, total, value, inner, alpha, gamma):
+    return (focal_slope(x / total, t, alpha, gamma) - inner) / total
+
+
+categorical_focal = RowRule(
+    (Pass((0.0,), add_probability_alone), Pass((0.0, 0.0), add_focal)),
+    focal_gradient,
+    focal_of_row,
+)
+
+
+def larger(largest, x, t, alpha, gamma):
+    return largest if x < largest else x
+
+
+def add_exponential(total, x, t, largest, alpha, gamma):
+    return total + math.exp(x - largest)
+
+
+def add_focal_of_logit(value, inner, x, t, largest, total, alpha, gamma):
+    q = math.exp(x - largest) / total
+    return value + focal_value(q, t, alpha, gamma), inner + q * focal_slope(q, t, alpha, gamma)
+
+
+def focal_of_logits(largest, total, value, inner, alpha, gamma):
+    return value
+
+
+def focal_of_logits_gradient(x, t, largest, total, value, inner, alpha, gamma):
+    q = math.exp(x - largest) / total
+    return q * (focal_slope(q, t, alpha, gamma) - inner)
+
+
+categorical_focal_from_logits = RowRule(
+    (Pass((-math.inf,), larger), Pass((0.0,), add_exponential), Pass((0.0, 0.0), add_focal_of_logit)),
+    focal_of_logits_gradient,
+    focal_of_logits,
+)
+
+# Kullback-Leibler divergence: sum t log(t / p), both clipped to [EPSILON, 1].
+
+
+def clip_above(p):
+    low = EPSILON if p < EPSILON else p
+    return 1 if low > 1 else low
+
+
+def add_divergence(total, x, t):
+    target = clip_above(t)
+    return total + target * math.log(target / clip_above(x))
+
+
+def the_number(number):
+    return number
+
+
+def divergence_gradient(x, t, total):
+    p = clip_above(x)
+    return -clip_above(t) / p if p == x else (0 * x if p == p else p)
+
+
+kl_divergence = RowRule((Pass((0.0,), add_divergence),), divergence_gradient, the_number)
+
+# Cosine similarity: -<t, x> / (|t| |x|), both lengths at least EPSILON.
+
+
+def add_squares_and_product(tt, xx, tx, x, t):
+    return tt + t * t, xx + x * x, tx + t * x
+
+
+def inverse_lengths(tt, xx, tx):
+    return inverse_length(tt), inverse_length(xx), tx
+
+
+def inverse_length(square):
+    inverse = 1 / math.sqrt(square)
+    return 1 / EPSILON if inverse > 1 / EPSILON else inverse
+
+
+def negative_cosine(by_t, by_x, tx):
+    return -(tx * by_t * by_x)
+
+
+def negative_cosine_gradient(x, t, by_t, by_x, tx):
+    along = tx * by_x * by_x * x if by_x < 1 / EPSILON else 0 * x
+    return (along - t) * by_t * by_x
+
+
+cosine_passes = (Pass((0.0, 0.0, 0.0), add_squares_and_product, inverse_lengths),)
+cosine_similarity = RowRule(cosine_passes, negative_cosine_gradient, negative_cosine)
+
+# Categorical hinge: max(0, 1 + max (1 - t) x - sum t x).  Where several (1 - t) x are the largest they share the
+# gradient, as JAX lets them.
+
+
+def add_right_and_largest_wrong(right, wrong, x, t):
+    other = (1 - t) * x
+    return right + t * x, wrong if other < wrong else other
+
+
+def count_largest(ties, x, t, right, wrong):
+    return ties + (1 if (1 - t) * x == wrong else 0)
+
+
+def categorical_hinge_value(right, wrong, ties):
+    margin = wrong - right + 1
+    return 0 if margin < 0 else margin
+
+
+def categorical_hinge_gradient(x, t, right, wrong, ties):
+    margin = wrong - right + 1
+    slope = ((1 - t) / ties if (1 - t) * x == wrong else 0) - t
+    return 0 if margin < 0 else (slope if margin == margin else margin)
+
+
+categorical_hinge = RowRule(
+    (Pass((0.0, -math.inf), add_right_and_largest_wrong), Pass((0.0,), count_largest)),
+    categorical_hinge_gradient,
+    categorical_hinge_value,
+)
+
+FOCAL = {"alpha": 0.25, "gamma": 2.0}
+
+losses.add(Loss("categorical_crossentropy", row=crossentropy))
+losses.add(Loss("categorical_crossentropy_from_logits", row=crossentropy_from_logits))
+losses.add(Loss("sparse_categorical_crossentropy", row=crossentropy, targets="sparse"))
+losses.add(Loss("sparse_categorical_crossentropy_from_logits", row=crossentropy_from_logits, targets="sparse"))
+losses.add(Loss("categorical_focal_crossentropy", row=categorical_focal, parameters=FOCAL))
+losses.add(Loss("categorical_focal_crossentropy_from_logits", row=categorical_focal_from_logits, parameters=FOCAL))
+losses.add(Loss("kl_divergence", row=kl_divergence, targets="raw"), "kld", "KLD")
+losses.add(Loss("cosine_similarity", row=cosine_similarity, targets="raw"))
+losses.add(Loss("categorical_hinge", row=categorical_hinge, targets="raw"))

@@ -1,0 +1,149 @@
+"""Backups of a training, from which it goes on as if it had never stopped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from fastnet.callbacks.base import Callback, Logs
+from fastnet.callbacks.every import EverySteps
+from fastnet.saving import archive
+from fastnet.saving.writer import Writer
+
+
+class BackupAndRestore(Callback):
+    """Saves the state of a training now and then; the same `fit` called again goes on from there.
+
+    The backup holds all that the rest of the training depends on: the weights, what the optimizer remembers, the
+    counters that masks and permutations follow from, the place in the epoch with the sums of its loss and metrics, and
+    what the other callbacks remember (`Callback.get_state`). A training killed at any moment and resumed, with the
+    same arguments, on the same data, ends with the same bits as one that was not. In Keras the epoch starts again.
+
+    It is written beside the training, from a copy, and takes the place of the one before when it is whole on the disk.
+    Where one is still being written when the next is due, the one after an epoch waits for it, others are taken when it
+    is done.
+
+    Args:
+        backup_dir: a folder for this training alone; made where it is not there.
+        save_freq: "epoch": after every epoch; or a number of steps.
+        double_checkpoint: keep the backup before the last too, for the case that the last is damaged on the disk.
+        delete_checkpoint: delete the backups when the training has ended.
+        seconds: save also when so many seconds have passed since the last (not in Keras).
+
+    Raises:
+        ValueError: no folder, no such save_freq, seconds that are not positive.
+        fastnet.saving.SavedFileError: when `fit` starts, a backup that is damaged, of another model, of other
+            callbacks, or, in the middle of an epoch, of another number of rows or batch size.
+        OSError: a backup cannot be written; it comes at the next one, or at the end of `fit`.
+
+    Example:
+        >>> import tempfile, numpy as np, fastnet
+        >>> model = fastnet.Sequential([fastnet.layers.Input((2,)), fastnet.layers.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     backup = fastnet.callbacks.BackupAndRestore(folder, save_freq=100)
+        ...     history = model.fit(np.ones((8, 2)), np.ones(8), epochs=3, callbacks=[backup], verbose=0)
+    """
+
+    def __init__(
+        self,
+        backup_dir: str | os.PathLike[str],
+        save_freq: int | str = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+        seconds: float | None = None,
+    ):
+        if not os.fspath(backup_dir):
+            raise ValueError("BackupAndRestore: backup_dir must be the name of a folder, received an empty one.")
+        if seconds is not None and not seconds > 0:
+            raise ValueError(f"BackupAndRestore: seconds must be positive, received {seconds!r}.")
+        self.backup_dir, self.save_freq, self.seconds = Path(backup_dir), save_freq, seconds
+        self.double_checkpoint, self.delete_checkpoint = double_checkpoint, delete_checkpoint
+        self._latest, self._previous = self.backup_dir / "latest.backup", self.backup_dir / "previous.backup"
+        self._every = EverySteps(save_freq, "BackupAndRestore")
+        self._writer = Writer()
+        self._found: tuple[Path, dict[str, Any]] | None = None
+        self._place: Any = None
+        self._is_due = False
+        self._next = float("inf")
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.backup_dir.mkdir(parents=True, exist_ok=True)
+        for left in self.backup_dir.glob(".*.backup.*"):  # by a process that was killed while it wrote
+            left.unlink(missing_ok=True)
+        self._found = self._find()
+        self._is_due = False
+        self._next = time.monotonic() + self.seconds if self.seconds is not None else float("inf")
+
+    def resume(self, place: Any) -> None:
+        if self._found is not None:
+            path, tree = self._found
+            with archive.explained(path, "cannot be resumed here"):
+                place.restore(tree, path)
+            self._every.seen, self._every.step = tree["backup"]["seen"], place.step
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._every.begin_epoch()
+
+    def steps_wanted(self) -> int | None:
+        return self._every.left()
+
+    def safe_point(self, place: Any) -> None:
+        self._found = None
+        whole_epoch = place.step == 0
+        every_epoch = whole_epoch and self.save_freq == "epoch"
+        due = not whole_epoch and self._every.reach(place.step)
+        self._is_due = self._is_due or due or time.monotonic() >= self._next
+        self._place = place
+        if every_epoch or (self._is_due and not self._writer.is_busy):
+            self._save()
+
+    def _save(self) -> None:
+        tree = {**self._place.state(), "backup": {"seen": self._every.seen}}
+        calls = self._place.calls
+
+        def before() -> None:
+            calls.settle()  # a resumed training does not write a file again that this backup knows of
+            self._keep_previous()
+
+        self._writer.start(archive.Packed("checkpoint", tree, copy=True), self._latest, before)
+        self._is_due = False
+        if self.seconds is not None:
+            self._next = time.monotonic() + self.seconds
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self._is_due and not self.delete_checkpoint:
+            self._save()
+        self._writer.wait()
+        if self.delete_checkpoint:
+            for path in (self._previous, self._latest):
+                path.unlink(missing_ok=True)
+            if not any(self.backup_dir.iterdir()):
+                self.backup_dir.rmdir()
+
+    def close(self) -> None:
+        self._place = self._found = None  # neither keeps the data alive
+        self._writer.wait()
+
+    def _keep_previous(self) -> None:
+        """A copy by the other name, whole before it has it, so that there is a good backup at every moment."""
+        if self.double_checkpoint and self._latest.exists():
+            temporary = self.backup_dir / f".{self._previous.name}.copy"
+            shutil.copyfile(self._latest, temporary)
+            os.replace(temporary, self._previous)
+
+    def _find(self) -> tuple[Path, dict[str, Any]] | None:
+        """The newest backup that is whole, or None where there is none at all."""
+        paths = [path for path in (self._latest, self._previous) if path.exists()]
+        for path in paths:
+            try:
+                return path, archive.read(path, ("checkpoint",))[1]
+            except archive.SavedFileError as error:
+                if path == paths[-1]:
+                    raise archive.SavedFileError(f"{error} Delete {self.backup_dir} to train from the start.") from None
+                warnings.warn(f"{error} The backup before it is used.", stacklevel=4)
+        return None

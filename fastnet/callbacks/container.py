@@ -1,0 +1,194 @@
+"""Several callbacks called as one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from fastnet.callbacks.base import Callback, History, Logs
+from fastnet.callbacks.progbar import ProgbarLogger
+
+
+def _is_overridden(callback: Callback, hook: str) -> bool:
+    """Whether a subclass, or an assignment to the instance, gave the hook a body."""
+    return getattr(getattr(callback, hook), "__func__", None) is not getattr(Callback, hook)
+
+
+def _flatten(callbacks: Any) -> Iterator[Callback]:
+    if callbacks is None:
+        return
+    if isinstance(callbacks, CallbackList):
+        yield from callbacks.callbacks
+    elif isinstance(callbacks, (list, tuple)):
+        for item in callbacks:
+            yield from _flatten(item)
+    elif isinstance(callbacks, Callback):
+        yield callbacks
+    else:
+        hint = " Did you forget the parentheses?" if isinstance(callbacks, type) else ""
+        raise TypeError(
+            f"callbacks must be instances of fastnet.callbacks.Callback, but {callbacks!r} was received.{hint}"
+        )
+
+
+class CallbackList:
+    """Several callbacks called as one, in the order given, `History` and `ProgbarLogger` last.
+
+    Args:
+        callbacks: a `Callback`, or a (nested) list of them.
+        add_history, add_progbar: whether to add one where the list has none.
+        model: the model at work; its ``history`` becomes the `History`.
+        **params: what each callback gets by `set_params`: ``verbose``, ``epochs``, ``steps``.
+
+    Raises:
+        TypeError: something in ``callbacks`` is no `Callback`.
+
+    As a context manager it closes the callbacks at the end, also after an error or Ctrl-C.
+
+    Attributes:
+        wants_batches: whether someone overrides a per-batch training hook, so that chunks must be one step long.
+        wants_test_batches, wants_predict_batches: the same for `evaluate` and validation, and for `predict`.
+        history: the `History`, or None.
+    """
+
+    def __init__(
+        self,
+        callbacks: Any = None,
+        add_history: bool = False,
+        add_progbar: bool = False,
+        model: Any = None,
+        **params: Any,
+    ) -> None:
+        self.callbacks = list(_flatten(callbacks))
+        if add_history and not any(isinstance(c, History) for c in self.callbacks):
+            self.callbacks.append(History())
+        if add_progbar and not any(isinstance(c, ProgbarLogger) for c in self.callbacks):
+            self.callbacks.append(ProgbarLogger())
+        self.history = next((c for c in self.callbacks if isinstance(c, History)), None)
+        self.wants_batches = self._wants("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+        self.wants_test_batches = self._wants("on_test_batch_begin", "on_test_batch_end")
+        self.wants_predict_batches = self._wants("on_predict_batch_begin", "on_predict_batch_end")
+        self._counting = [c for c in self.callbacks if _is_overridden(c, "steps_wanted")]
+        self._saving = [c for c in self.callbacks if _is_overridden(c, "safe_point")]
+        if params:
+            self.set_params(params)
+        if model is not None:
+            self.set_model(model)
+
+    def __enter__(self) -> CallbackList:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with contextlib.ExitStack() as stack:  # all are closed, also where one raises
+            for callback in self.callbacks:
+                stack.callback(callback.close)
+
+    def _wants(self, *hooks: str) -> bool:
+        return any(_is_overridden(callback, hook) for callback in self.callbacks for hook in hooks)
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        for callback in self.callbacks:
+            callback.set_params(params)
+
+    def set_model(self, model: Any) -> None:
+        if self.history is not None:
+            model.history = self.history
+        for callback in self.callbacks:
+            callback.set_model(model)
+
+    def _call(self, hook: str, *position: int, logs: Logs | None) -> None:
+        # One dict for all: what a callback adds (a learning rate, say), those after it and History see, as in Keras.
+        shared = dict(logs) if logs else {}
+        for callback in self.callbacks:
+            getattr(callback, hook)(*position, shared)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._call("on_train_begin", logs=logs)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self._call("on_train_end", logs=logs)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._call("on_epoch_begin", epoch, logs=logs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self._call("on_epoch_end", epoch, logs=logs)
+
+    def on_progress(self, step: int, logs: Logs | None = None) -> None:
+        self._call("on_progress", step, logs=logs)
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        self._call("on_train_batch_begin", batch, logs=logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._call("on_train_batch_end", batch, logs=logs)
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        self._call("on_test_begin", logs=logs)
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        self._call("on_test_end", logs=logs)
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        self._call("on_test_batch_begin", batch, logs=logs)
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._call("on_test_batch_end", batch, logs=logs)
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        self._call("on_predict_begin", logs=logs)
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        self._call("on_predict_end", logs=logs)
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        self._call("on_predict_batch_begin", batch, logs=logs)
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._call("on_predict_batch_end", batch, logs=logs)
+
+    def steps_wanted(self) -> int | None:
+        """How many more steps may be done before `on_progress` is called; None for any number."""
+        wanted = [n for n in (callback.steps_wanted() for callback in self._counting) if n is not None]
+        return min(wanted, default=None)
+
+    def accepts_nonfinite(self, batch: int, error: ArithmeticError) -> bool:
+        """Whether a callback ends the training where a loss is not finite."""
+        answers = [callback.accepts_nonfinite(batch, error) for callback in self.callbacks]  # all are told
+        return any(answers)
+
+    def resume(self, place: Any) -> None:
+        """Let a callback put a saved training back."""
+        for callback in self.callbacks:
+            callback.resume(place)
+
+    def safe_point(self, place: Any) -> None:
+        """Every callback has been told of these steps, or of this epoch: what is saved now can be resumed."""
+        for callback in self._saving:
+            callback.safe_point(place)
+
+    def settle(self) -> None:
+        """Return when all files that callbacks write beside the training are whole."""
+        for callback in self.callbacks:
+            callback.settle()
+
+    def get_state(self) -> list[Any]:
+        """What the callbacks remember of a training: (class, state) of those that do."""
+        return [[type(c).__name__, c.get_state()] for c in self._remembering()]
+
+    def set_state(self, states: list[Any]) -> None:
+        """Let the callbacks remember what `get_state` gave.
+
+        Raises:
+            ValueError: the states are those of other callbacks; nothing has changed then.
+        """
+        callbacks = self._remembering()
+        saved, given = [name for name, _ in states], [type(c).__name__ for c in callbacks]
+        if saved != given:
+            raise ValueError(f"was saved by a training with the callbacks {saved}; this one has {given}")
+        for callback, (_, state) in zip(callbacks, states, strict=True):
+            callback.set_state(state)
+
+    def _remembering(self) -> list[Callback]:
+        return [c for c in self.callbacks if _is_overridden(c, "get_state")]

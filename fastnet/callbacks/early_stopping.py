@@ -1,0 +1,95 @@
+"""Stopping when nothing gets better."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnet.callbacks.base import Logs
+from fastnet.callbacks.monitor import MonitorCallback
+
+
+class EarlyStopping(MonitorCallback):
+    """Ends training when a log has not improved for ``patience`` epochs.
+
+    Args:
+        monitor: the log's name.
+        min_delta: an improvement is larger than this.
+        patience: epochs without improvement that are waited for.
+        verbose: 1 to print when it acts.
+        mode: "min", "max", or "auto": which of them is better follows from the loss or metric.
+        baseline: a value that must be beaten for ``patience`` to start anew.
+        restore_best_weights: whether the model gets the weights of its best epoch at the end of training, also where
+            training was not stopped early.
+        start_from_epoch: number of the first epoch that is looked at, from 0.
+
+    Attributes:
+        best, best_epoch, best_weights: of the best epoch so far.
+        wait: epochs since the last improvement.
+        stopped_epoch: number of the epoch after which training was stopped, from 0; 0 where it was not.
+
+    Raises:
+        ValueError: an unknown mode; at the first epoch's end, mode="auto" of a log that has no known direction.
+
+    Example:
+        >>> import numpy as np, fastnet
+        >>> stopping = fastnet.callbacks.EarlyStopping("loss", patience=3)
+        >>> model = fastnet.Sequential([fastnet.layers.Dense(10)])
+        >>> model.compile("sgd", "mse")
+        >>> x = np.arange(100.0).reshape(5, 20) / 100
+        >>> history = model.fit(x, np.zeros((5, 10)), epochs=4, callbacks=[stopping], verbose=0)
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ):
+        super().__init__(monitor, mode, min_delta=min_delta)
+        self.patience, self.verbose, self.baseline = patience, verbose, baseline
+        self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
+        self._forget()
+
+    def _forget(self) -> None:
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best: float | None = None
+        self.best_weights: list[Any] | None = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._forget()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        current = self.value(logs, "stopping follows")
+        if current is None or epoch < self.start_from_epoch:
+            return
+        if self.restore_best_weights and self.best_weights is None:
+            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
+        self.wait += 1
+        if self.is_improvement(current, self.best):
+            self.best, self.best_epoch = current, epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model.get_weights()
+            if self.baseline is None or self.is_improvement(current, self.baseline):
+                self.wait = 0
+        elif self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self.stopped_epoch > 0 and self.verbose > 0:
+            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.restore_best_weights and self.best_weights is not None:
+            if self.verbose > 0:
+                print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+            self.model.set_weights(self.best_weights)
+
+    def get_state(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("wait", "stopped_epoch", "best", "best_epoch", "best_weights")}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)

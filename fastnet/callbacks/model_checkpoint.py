@@ -1,0 +1,140 @@
+"""Saving the model while it is trained."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnet.callbacks.base import Logs
+from fastnet.callbacks.every import EverySteps
+from fastnet.callbacks.monitor import MonitorCallback
+from fastnet.saving.models import describe, pack
+from fastnet.saving.writer import Writer
+
+
+class ModelCheckpoint(MonitorCallback):
+    """Saves the model, or its weights, after every epoch or every so many steps.
+
+    A file is written beside the training, from a copy, whole or not at all; the next one waits for it, and `fit`
+    returns when all are on disk.
+
+    Args:
+        filepath: where to; may hold ``{epoch}``, counted from 1, ``{batch}`` and every name of the logs:
+            ``"{epoch:02d}-{val_loss:.2f}.fastnet"``. Any ending will do. Folders are made.
+        monitor: the log that ``save_best_only`` follows.
+        verbose: 1 to print each.
+        save_best_only: whether only improvements are saved.
+        save_weights_only: `save_weights` instead of `save_model`.
+        mode: "min", "max", or "auto": which of them is better follows from the loss or metric.
+        save_freq: "epoch", or a number of steps; the logs are then the means over the epoch so far.
+        initial_value_threshold: with ``save_best_only``, the value to beat at first.
+
+    Raises:
+        ValueError: no such mode or save_freq.
+        KeyError: when it is saved, a name in ``filepath`` that the logs do not have.
+        OSError: the file cannot be written.
+
+    Example:
+        >>> import fastnet
+        >>> best = fastnet.callbacks.ModelCheckpoint("best.fastnet", "val_accuracy", mode="max", save_best_only=True)
+    """
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: int | str = "epoch",
+        initial_value_threshold: float | None = None,
+    ):
+        super().__init__(monitor, mode, initial_value_threshold)
+        self.filepath, self.verbose = os.fspath(filepath), verbose
+        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
+        self.save_freq = save_freq
+        self._every = EverySteps(save_freq, "ModelCheckpoint")
+        self._epoch = 0
+        self._writer = Writer()
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        if not self.save_weights_only:
+            describe(self.model)  # what no file can describe is to be found now, not after an epoch
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._epoch = epoch
+        self._every.begin_epoch()
+
+    def steps_wanted(self) -> int | None:
+        return self._every.left()
+
+    def on_progress(self, step: int, logs: Logs | None = None) -> None:
+        if self._every.reach(step):
+            self._save(self._epoch, logs or {}, batch=step)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.save_freq == "epoch":
+            self._save(epoch, logs or {})
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self._writer.wait()
+
+    def settle(self) -> None:
+        self._writer.settle()
+
+    def close(self) -> None:
+        self._writer.wait()
+
+    def _save(self, epoch: int, logs: Logs, **batch: int) -> None:
+        path = self._path(epoch, {**batch, **logs})
+        if not self._is_wanted(epoch, logs, path):
+            return
+        if path.is_dir():
+            raise IsADirectoryError(f"ModelCheckpoint: {path} is a folder; give the name of a file.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer.start(pack(self.model, "weights" if self.save_weights_only else "model", copy=True), path)
+
+    def _path(self, epoch: int, logs: Logs) -> Path:
+        try:
+            return Path(self.filepath.format(**{"epoch": epoch + 1, **logs}))
+        except KeyError as error:
+            raise KeyError(
+                f"ModelCheckpoint: the file name {self.filepath!r} asks for {error}, and there are only "
+                f"{', '.join(['epoch', *logs])}."
+            ) from None
+
+    def _is_wanted(self, epoch: int, logs: Logs, path: Path) -> bool:
+        say = print if self.verbose > 0 else _nothing
+        if not self.save_best_only:
+            say(f"Epoch {epoch + 1}: saving model to {path}")
+            return True
+        current = self.value(logs, "the best model follows")
+        if current is None:
+            return True
+        if np.ndim(current) > 0:
+            warnings.warn(
+                f"ModelCheckpoint: {self.monitor!r} is no single number, so that every model is saved.", stacklevel=2
+            )
+            return True
+        best = "None" if self.best is None else f"{self.best:.5f}"
+        if not self.is_improvement(current, self.best):
+            say(f"Epoch {epoch + 1}: {self.monitor} did not improve from {best}")
+            return False
+        say(f"Epoch {epoch + 1}: {self.monitor} improved from {best} to {current:.5f}, saving model to {path}")
+        self.best = current
+        return True
+
+    def get_state(self) -> dict[str, Any]:
+        return {"best": self.best, "seen": self._every.seen, "step": self._every.step}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.best, self._every.seen, self._every.step = state["best"], state["seen"], state["step"]
+
+
+def _nothing(text: str) -> None:
+    pass

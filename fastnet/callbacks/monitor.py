@@ -1,0 +1,69 @@
+"""What callbacks that follow one number of the logs share."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from fastnet.callbacks.base import Callback, Logs
+
+
+class MonitorCallback(Callback):
+    """Follows one log and tells improvements.
+
+    Args:
+        monitor: the log's name.
+        mode: "min", "max", or "auto": which of them is better follows from the loss or metric.
+        baseline: the value to beat at first; None: the first value seen is an improvement.
+        min_delta: an improvement is larger than this.
+
+    Raises:
+        ValueError: an unknown mode.
+    """
+
+    def __init__(
+        self, monitor: str = "val_loss", mode: str = "auto", baseline: float | None = None, min_delta: float = 0
+    ):
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"{type(self).__name__}: mode must be 'auto', 'min' or 'max', received {mode!r}.")
+        self.monitor, self.mode, self.best, self.min_delta = monitor, mode, baseline, abs(min_delta)
+        self._sign: int | None = None  # 1: larger is better; -1: smaller is
+
+    def is_improvement(self, value: float, reference: float | None) -> bool:
+        """Whether ``value`` beats ``reference`` by more than ``min_delta``.
+
+        Raises:
+            ValueError: mode="auto" of a log that says nothing about which is better.
+        """
+        if self._sign is None:
+            self._sign = {"max": 1, "min": -1}.get(self.mode) or self._find_sign()
+        if reference is None:
+            return True
+        # As in Keras: the margin is added before the comparison, so the same rounding decides.
+        delta = self._sign * self.min_delta
+        return value - delta > reference if self._sign > 0 else value - delta < reference
+
+    def value(self, logs: Logs | None, purpose: str) -> Any:
+        """The log that is followed, or None with a warning."""
+        logs = logs or {}
+        if logs.get(self.monitor) is None:
+            warnings.warn(
+                f"{type(self).__name__}: {purpose} {self.monitor!r}, which is not in the logs. They have: "
+                f"{', '.join(logs)}.",
+                stacklevel=3,
+            )
+        return logs.get(self.monitor)
+
+    def _find_sign(self) -> int:
+        name = self.monitor.removeprefix("val_")
+        if name == "loss":
+            return -1
+        model = self.model
+        metrics = model.metrics_for(model.output_shape[1:]) if model is not None and model.built else []
+        for key, metric, _ in metrics:
+            if key == name and metric._direction is not None:
+                return 1 if metric._direction == "up" else -1
+        raise ValueError(
+            f"{type(self).__name__}: whether a larger {self.monitor!r} is better cannot be told from its name; give "
+            "mode='max' or mode='min'."
+        )

@@ -1,0 +1,155 @@
+"""Small callbacks: a table of the epochs, functions as hooks, the end at the first NaN."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnet.callbacks.base import Callback, Logs
+
+
+class CSVLogger(Callback):
+    """Writes the logs of each epoch to a CSV file: a column ``epoch``, and one for each log in order of its name.
+
+    Where the first epoch has no validation, the columns of its logs are there twice, as ``val_`` too, as in Keras;
+    "NA" stands for a log that an epoch does not have. Each row is on disk when its epoch ends.
+
+    Args:
+        filename: where to.
+        separator: between columns.
+        append: whether rows follow those of a file that is there, instead of replacing it.
+
+    Example:
+        >>> import fastnet
+        >>> logger = fastnet.callbacks.CSVLogger("training.csv", append=True)
+    """
+
+    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False):
+        self.filename, self.sep, self.append = os.fspath(filename), separator, append
+        self.keys: list[str] | None = None
+        self._file: Any = None
+        self._position = 0  # size of the file up to this training's last row
+        self._cut = False  # whether what follows is of no use
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.close()
+        self.keys = None
+        # Opened now, so that a folder that is not there is found before training; cut with the first row only, since a
+        # resumed training goes on with what is there.
+        self._file = open(self.filename, "a", newline="")
+        self._position, self._cut = os.path.getsize(self.filename) if self.append else 0, True
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        logs = logs or {}
+        if self._cut:
+            self._file.truncate(self._position)
+            self._cut = False
+        writer = csv.writer(self._file, delimiter=self.sep)
+        if self.keys is None:
+            self.keys = sorted(logs)
+            if not any(key.startswith("val_") for key in self.keys):
+                self.keys += [f"val_{key}" for key in self.keys]
+            if self._position == 0:
+                writer.writerow(["epoch", *self.keys])
+        writer.writerow([epoch, *(_cell(logs.get(key, "NA")) for key in self.keys)])
+        self._file.flush()
+        self._position = os.path.getsize(self.filename)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self._file is not None and self._cut:
+            self._file.truncate(self._position)
+        self.close()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def get_state(self) -> dict[str, Any]:
+        return {"keys": self.keys, "position": self._position}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        # Rows after these are of epochs that will come again. Where the file is gone, its rest begins with a heading.
+        if os.path.getsize(self.filename) >= state["position"]:
+            self.keys, self._position = state["keys"], state["position"]
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
+        return f'"[{", ".join(map(str, value))}]"'
+    return value
+
+
+class LambdaCallback(Callback):
+    """A callback made of functions.
+
+    Args:
+        on_epoch_begin, on_epoch_end: called with ``(epoch, logs)``.
+        on_train_begin, on_train_end: called with ``(logs)``.
+        on_train_batch_begin, on_train_batch_end: called with ``(batch, logs)``.
+        **hooks: any other hook of `Callback`.
+
+    Raises:
+        TypeError: what is no hook, or cannot be called.
+
+    Example:
+        >>> import fastnet
+        >>> seen = []
+        >>> callback = fastnet.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs["loss"]))
+    """
+
+    def __init__(
+        self,
+        on_epoch_begin: Callable[..., Any] | None = None,
+        on_epoch_end: Callable[..., Any] | None = None,
+        on_train_begin: Callable[..., Any] | None = None,
+        on_train_end: Callable[..., Any] | None = None,
+        on_train_batch_begin: Callable[..., Any] | None = None,
+        on_train_batch_end: Callable[..., Any] | None = None,
+        **hooks: Callable[..., Any],
+    ):
+        named = {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+        }
+        for name, hook in {**named, **hooks}.items():
+            if not (name.startswith("on_") and hasattr(Callback, name)):
+                known = ", ".join(hook for hook in dir(Callback) if hook.startswith("on_"))
+                raise TypeError(f"LambdaCallback: {name!r} is no hook. The hooks are {known}.")
+            if hook is not None:
+                if not callable(hook):
+                    raise TypeError(f"LambdaCallback: {name} must be a function, received {hook!r}.")
+                setattr(self, name, hook)
+
+
+class TerminateOnNaN(Callback):
+    """Ends training quietly where the loss of a batch is NaN or infinite, instead of with a `NonFiniteError`.
+
+    The model has the weights before that batch: fastnet finds the loss before the weights are changed. The epoch's logs
+    tell a loss of NaN, and `on_train_end` is called, as in Keras.
+
+    Args:
+        raise_error: raise a RuntimeError instead, with the `NonFiniteError` as its cause; `on_train_end` is not called.
+
+    Example:
+        >>> import fastnet
+        >>> callback = fastnet.callbacks.TerminateOnNaN()
+    """
+
+    def __init__(self, raise_error: bool = False):
+        self.raise_error = raise_error
+
+    def accepts_nonfinite(self, batch: int, error: ArithmeticError) -> bool:
+        if self.raise_error:
+            raise RuntimeError(f"NaN or Inf loss encountered at batch {batch}. {error}") from error
+        print(f"Batch {batch}: Invalid loss, terminating training. {error}")
+        self.model.stop_training = True
+        return True

@@ -1,0 +1,197 @@
+"""Constraints: what changes a weight after each update."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnet import config
+from fastnet._kernels import pasting
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.rules import penalties as rules
+from fastnet._kernels.templates import penalties as loops
+from fastnet.configs import Configurable, Family
+from fastnet.engine.plan import Extent, Plan
+from fastnet.engine.variable import Variable
+
+
+class Constraint(Configurable):
+    """Each element becomes a function of it.
+
+    A subclass defines the function, a rule (docs/extending.md), as a static method ``project``. Its first argument is
+    the element; the further ones are the object's attributes of these names.
+
+    Example:
+        >>> from fastnet import constraints, layers
+        >>> class AtMost(constraints.Constraint):
+        ...     def __init__(self, limit):
+        ...         self.limit = limit
+        ...     @staticmethod
+        ...     def project(w, limit):
+        ...         return limit if w > limit else w
+        >>> layer = layers.Dense(4, kernel_constraint=AtMost(0.5))
+    """
+
+    project: Callable[..., Any]
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        rule = vars(cls).get("project")
+        if rule is not None and not cls.__module__.startswith("fastnet."):
+            if not isinstance(rule, staticmethod):
+                raise TypeError(f"{cls.__name__}.project must be a @staticmethod of an element and numbers.")
+            pasting.check_rule(cls.project)
+
+    def __call__(self, w: Any) -> np.ndarray:
+        """What becomes of an array."""
+        from fastnet.engine.cpu import Bound
+
+        w = np.asarray(w)
+        variable = Variable(w if w.dtype == np.float64 else w.astype(np.float32), "w")
+        plan = Plan(False, variable.dtype)
+        self.launch(plan, variable)
+        Bound(plan, 1).execution.run(0, 1, 1, 1, 0.0)
+        return variable.numpy()
+
+    def launch(self, plan: Plan, variable: Variable) -> None:
+        """Add the launch that changes a weight."""
+        numbers = self._numbers()
+        kernel = Kernel(loops.project, (("f", type(self).project),), variable.dtype, (("p", len(numbers)),))
+        plan.launch(kernel, {"w": variable, "p": numbers}, Extent(fixed=variable.size), 64, 300)
+
+    def _numbers(self) -> list[float]:
+        """The further arguments of the rule: attributes of these names, and Keras's epsilon."""
+        names = list(inspect.signature(type(self).project).parameters)[1:]
+        return [config.epsilon() if name == "epsilon" else float(getattr(self, name)) for name in names]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+
+
+class NonNeg(Constraint):
+    """Negative elements become 0."""
+
+    project = staticmethod(rules.non_negative)
+
+
+class _OfNorms(Constraint):
+    """Multiplies the elements that share a norm by a function of it; ``project`` is that function."""
+
+    axis: int | Sequence[int]
+
+    def launch(self, plan: Plan, variable: Variable) -> None:
+        outer, reduced, inner = self._parts(variable)
+        numbers = self._numbers()
+        kernel = Kernel(loops.project_norms, (("f", type(self).project),), variable.dtype, (("p", len(numbers)),))
+        arguments = {"w": variable, "p": numbers, "reduced": reduced, "inner": inner}
+        plan.launch(kernel, arguments, Extent(fixed=outer * -(-inner // 64)), 1, 400 * reduced * min(inner, 64))
+
+    def _parts(self, variable: Variable) -> tuple[int, int, int]:
+        """Sizes before, along and behind the axes of the norm."""
+        shape, given = variable.shape, [self.axis] if isinstance(self.axis, int) else list(self.axis)
+        axes = sorted(a + len(shape) if a < 0 else a for a in given)
+        if not axes or axes != list(range(axes[0], axes[0] + len(axes))) or axes[0] < 0 or axes[-1] >= len(shape):
+            raise ValueError(
+                f"{type(self).__name__}: axis must name neighbouring axes of the weight {variable.name!r} of shape "
+                f"{shape}, received {self.axis!r}."
+            )
+        first, last = axes[0], axes[-1] + 1
+        return math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:])
+
+
+class MaxNorm(_OfNorms):
+    """w ← w · min(|w|, max_value) / (|w| + 1e-7), with |w| the norm over ``axis``; Srivastava et al. 2014, section 5.1.
+
+    Args:
+        max_value: the largest norm.
+        axis: the axis, or neighbouring axes, of the norm: 0 for the weights into each unit of a Dense layer.
+
+    Raises:
+        ValueError: a negative norm; when used, axes the weight does not have.
+
+    Example:
+        >>> from fastnet import constraints
+        >>> constraints.MaxNorm(1.0)([[3.0], [4.0]]).round(3).tolist()
+        [[0.6000000238418579], [0.800000011920929]]
+    """
+
+    project = staticmethod(rules.max_norm)
+
+    def __init__(self, max_value: float = 2, axis: int | Sequence[int] = 0):
+        self.max_value, self.axis = _norm(max_value, "max_value", "MaxNorm"), _axis(axis, "MaxNorm")
+
+
+class UnitNorm(_OfNorms):
+    """w ← w / (|w| + 1e-7), with |w| the norm over ``axis`` (see `MaxNorm`)."""
+
+    project = staticmethod(rules.unit_norm)
+
+    def __init__(self, axis: int | Sequence[int] = 0):
+        self.axis = _axis(axis, "UnitNorm")
+
+
+class MinMaxNorm(_OfNorms):
+    """w ← w · (rate · clip(|w|, min_value, max_value) + (1 - rate) |w|) / (|w| + 1e-7).
+
+    Args:
+        min_value, max_value: bounds of the norm.
+        rate: how much of the way to them is gone in each step, from 0 to 1.
+        axis: of the norm; see `MaxNorm`.
+
+    Raises:
+        ValueError: negative norms, min_value above max_value, a rate outside [0, 1].
+    """
+
+    project = staticmethod(rules.min_max_norm)
+
+    def __init__(
+        self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: int | Sequence[int] = 0
+    ):
+        self.min_value = _norm(min_value, "min_value", "MinMaxNorm")
+        self.max_value = _norm(max_value, "max_value", "MinMaxNorm")
+        if self.min_value > self.max_value:
+            raise ValueError(f"MinMaxNorm: min_value {min_value} must not be above max_value {max_value}.")
+        if not 0 <= rate <= 1:
+            raise ValueError(f"MinMaxNorm: rate must lie in [0, 1], received {rate!r}.")
+        self.rate, self.axis = float(rate), _axis(axis, "MinMaxNorm")
+
+
+def _norm(value: Any, name: str, owner: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not value >= 0:
+        raise ValueError(f"{owner}: {name} must be a number of at least 0, received {value!r}.")
+    return value if isinstance(value, int) else float(value)
+
+
+def _axis(value: Any, owner: str) -> int | list[int]:
+    axes = [value] if isinstance(value, (int, np.integer)) else value
+    if isinstance(value, bool) or not isinstance(axes, (list, tuple)) or not all(isinstance(a, int) for a in axes):
+        raise ValueError(f"{owner}: axis must be an integer or a list of integers, received {value!r}.")
+    return int(value) if isinstance(value, (int, np.integer)) else list(value)
+
+
+_family = Family("a constraint", Constraint, (MaxNorm, MinMaxNorm, NonNeg, UnitNorm))
+max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+serialize, deserialize = _family.serialize, _family.deserialize
+
+
+def get(identifier: Any) -> Any:
+    """The constraint of a name, a description, a class or an object; None for None.
+
+    Raises:
+        ValueError: an unknown name, or what is no constraint.
+
+    Example:
+        >>> from fastnet import constraints
+        >>> constraints.get("max_norm")
+        MaxNorm(max_value=2, axis=0)
+    """
+    if inspect.isfunction(identifier):
+        raise ValueError(
+            f"A constraint is a name or a Constraint, received the function {identifier.__name__!r}. Make a subclass "
+            "of fastnet.constraints.Constraint whose `project` is a function of one element."
+        )
+    return _family.get(identifier)

@@ -1,0 +1,119 @@
+"""What this machine can do, measured as its kernels run: multiply-adds on registers, and ``a += 3·b`` in place."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastnet._kernels.cpu.peak import MultiplyAdds
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import machine as templates
+from fastnet.engine.cpu import Bound
+from fastnet.engine.plan import SIZES, Buffer, Extent, Plan
+from fastnet.engine.threads import get_num_threads
+
+TURNS = 300_000  # of multiply-adds: about a millisecond
+MOVED = 50_000_000  # bytes a thread moves: about as long from the caches
+ROUNDS = 9  # the best counts: other programs may run beside
+SMALLEST, LARGEST = 1 << 16, 1 << 27  # bytes `bandwidth` works on: a first-level cache or two; beyond the last level
+_COST = 1_000_000_000  # picoseconds: worth a thread for every part, and worth waking them
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A plan that only shows what the machine can do.
+
+    Attributes:
+        bound: its one launch.
+        amount: operations or bytes of a run.
+    """
+
+    bound: Bound
+    amount: float
+
+    def run(self) -> float:
+        """Run it on the threads that are set; billions of operations or bytes a second."""
+        times = np.zeros(1)
+        self.bound.execution.run(0, 1, 1, 1, 0.0, times)
+        return self.amount / max(times[0], 1e-12) / 1e9
+
+
+def _bind(plan: Plan, *buffers: Buffer) -> Bound:
+    bound = Bound(plan, 1, buffers)
+    for buffer in buffers:
+        bound.read(buffer, 1)[...] = 0  # memory never written is one page of zeros under many addresses
+    return bound
+
+
+def multiply_adds(dtype: str) -> Loop:
+    """Multiply-adds that stay in registers, two operations each; one part for each thread that is set now."""
+    plan, parts = Plan(False, dtype, 1), get_num_threads()
+    sums = plan.buffer((parts, 64 // SIZES[dtype]))
+    plan.append(MultiplyAdds(dtype), (sums, TURNS), [(sums, "w")], Extent(fixed=parts), 1, _COST)
+    bound = _bind(plan, sums)
+    bound.execution.run(0, 1, 1, 1, 0.0)
+    return Loop(bound, 2.0 * TURNS * float(bound.read(sums, 1).sum()))  # see `MultiplyAdds`
+
+
+def triad(dtype: str, size: int) -> Loop:
+    """``a += 3·b`` where a and b together take about ``size`` bytes; 3 elements' bytes move for each of a."""
+    plan, count = Plan(False, dtype, 1), max(64, size // (2 * SIZES[dtype]))
+    moved = 3 * SIZES[dtype] * count
+    passes = max(1, MOVED * get_num_threads() // moved)
+    a, b = plan.buffer((count,)), plan.buffer((count,))
+    kernel = Kernel(templates.triad, dtype=dtype)
+    cost = max(1, _COST * get_num_threads() // count)
+    plan.launch(kernel, {"a": a, "b": b, "passes": passes}, Extent(fixed=count), 64, cost)
+    return Loop(_bind(plan, a, b), float(moved * passes))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the machine reaches on some threads.
+
+    Attributes:
+        gflops: billions of operations a second in multiply-adds on registers, by dtype.
+        gigabytes: billions of bytes a second of ``a += 3·b`` in place.
+        size: bytes of a and b together.
+        threads: that ran.
+    """
+
+    gflops: Mapping[str, float]
+    gigabytes: float
+    size: int
+    threads: int
+
+    def __str__(self) -> str:
+        peaks = ", ".join(f"{peak:.0f} GF/s of {dtype} multiply-adds" for dtype, peak in self.gflops.items())
+        size = f"{self.size >> 20} MiB" if self.size >= 1 << 20 else f"{self.size >> 10} KiB"
+        many = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{peaks}, {self.gigabytes:.1f} GB/s of a += 3·b in {size}; {many}"
+
+
+def measure(dtypes: Iterable[str], size: int) -> Machine:
+    """Measure the machine on the threads that are set, for some milliseconds; what was measured before is kept.
+
+    Args:
+        dtypes: whose multiply-adds are wanted, the first one's bandwidth too.
+        size: bytes that are worked on, which say where they lie: rounded up to a power of two between 64 KiB and
+            128 MiB.
+    """
+    dtypes, threads = list(dict.fromkeys(dtypes)), get_num_threads()
+    size = min(max(1 << (max(size, 1) - 1).bit_length(), SMALLEST), LARGEST)
+    peaks = {dtype: _peak(dtype, threads) for dtype in dtypes}
+    return Machine(peaks, _bandwidth(dtypes[0], size, threads), size, threads)
+
+
+@functools.cache
+def _peak(dtype: str, threads: int) -> float:
+    loop = multiply_adds(dtype)
+    return max(loop.run() for _ in range(ROUNDS))
+
+
+@functools.cache
+def _bandwidth(dtype: str, size: int, threads: int) -> float:
+    loop = triad(dtype, size)
+    return max(loop.run() for _ in range(ROUNDS))

@@ -1,0 +1,71 @@
+"""A thread that is ahead of who needs what it makes."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+
+class Prefetch:
+    """A thread that pulls items ahead of who takes them.
+
+    Args:
+        items: called in the thread only.
+        depth: how many may wait.
+
+    As a context it ends the thread: at once, or when the item being made is done.
+    """
+
+    def __init__(self, items: Iterator[Any], depth: int):
+        self._items, self._depth = items, depth
+        self._waiting: deque[Any] = deque()
+        self._changed = threading.Condition()
+        self._ended = self._stopped = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._pull, name="fastnet-feed", daemon=True)
+
+    def __enter__(self) -> Prefetch:
+        try:
+            self._thread.start()
+        except BaseException as error:  # Ctrl-C while it starts: it may run all the same
+            self.__exit__(type(error))
+            raise
+        return self
+
+    def __exit__(self, kind: Any, *error: object) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        # After an error or Ctrl-C nobody waits long for an iterator that hangs; its thread ends when it comes back.
+        if self._thread.is_alive():
+            self._thread.join(None if kind is None else 1.0)
+
+    def take(self, most: int) -> list[Any]:
+        """The items that wait, at least one; none where there are no more. Raises what the iterator raised."""
+        with self._changed:
+            while not self._waiting and not self._ended:
+                self._changed.wait(0.5)  # not for ever: on Windows Ctrl-C does not end a wait
+            taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+            self._changed.notify_all()
+        if not taken and self._error is not None:
+            raise self._error
+        return taken
+
+    def _pull(self) -> None:
+        try:
+            for item in self._items:
+                with self._changed:
+                    while len(self._waiting) >= self._depth and not self._stopped:
+                        self._changed.wait()
+                    if self._stopped:
+                        return
+                    self._waiting.append(item)
+                    self._changed.notify_all()
+        except BaseException as error:  # whatever it is, it belongs to the thread that trains
+            self._error = error
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()

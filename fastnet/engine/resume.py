@@ -1,0 +1,94 @@
+"""The place of a training: all that the rest of it depends on, as plain data and arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastnet.saving import state
+from fastnet.saving.archive import SavedFileError
+
+
+class Place:
+    """Where a `fit` is, between two chunks of steps or two epochs.
+
+    Args:
+        model: the model at work.
+        calls: its callbacks.
+        lease: of the plan that trains it.
+        feed: of its data.
+        held_out: of the data it is validated on, or None.
+        epoch: the first epoch's number.
+
+    Attributes:
+        epoch: number of the epoch that is going on, or comes next.
+        step: steps of it that are done; 0 between epochs.
+        logs: of the last whole epoch.
+        is_over: whether a training that was put back had been stopped after its last epoch.
+    """
+
+    def __init__(self, model: Any, calls: Any, lease: Any, feed: Any, held_out: Any, epoch: int):
+        self.model, self.calls, self.lease, self.feed, self.held_out = model, calls, lease, feed, held_out
+        self.epoch, self.step, self.is_over = epoch, 0, False
+        self.logs: dict[str, Any] = {}
+        self._is_restored = False
+
+    def reach(self, step: int) -> None:
+        """So many steps of the epoch are done, and all callbacks know."""
+        self.step = step
+        self.calls.safe_point(self)
+
+    def next_epoch(self, logs: dict[str, Any]) -> None:
+        """The epoch is over, and all callbacks know."""
+        self.epoch, self.step, self.logs = self.epoch + 1, 0, logs
+        self.calls.safe_point(self)
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs: the arrays are those of the model, which go on changing."""
+        return {
+            **state.model_state(self.model),
+            "epoch": self.epoch,
+            "step": self.step,
+            "logged": self._logged(),
+            "totals": self.lease.ready.totals(),
+            "feed": self.feed.place(self.step),
+            "held_out": self.held_out and self.held_out.place(0),
+            "ordered": self.model._trainer.ordered,
+            "stop": self.model.stop_training,
+            "logs": self.logs,
+            "callbacks": self.calls.get_state(),
+        }
+
+    def restore(self, tree: dict[str, Any], path: Path) -> None:
+        """Put a saved training back: the model, its data and its callbacks. The data go there once only.
+
+        Raises:
+            SavedFileError: it is that of another model, of other data or callbacks.
+        """
+        given, saved = self.feed.place(0), tree["feed"]
+        if tree["step"] and (given["batch"], given["rows"]) != (saved["batch"], saved["rows"]):
+            raise SavedFileError(
+                f"{path} was saved in the middle of an epoch of {saved['rows']} rows in batches of {saved['batch']}; "
+                f"fit was given {given['rows']} rows in batches of {given['batch']}. Give the same, or delete the file."
+            )
+        if tree["logged"] != self._logged():
+            raise SavedFileError(
+                f"{path} was saved by a training that logged {tree['logged']}; this one logs {self._logged()}."
+            )
+        trainer = self.model._trainer
+        self.calls.set_state(tree["callbacks"])
+        state.restore(self.model, tree, path)
+        if not self._is_restored:
+            # The order of the rows may be that of an earlier epoch, where steps_per_epoch does not divide them.
+            trainer.epochs_done = tree["ordered"]
+            self.feed.resume(saved)
+            if self.held_out is not None and tree["held_out"] is not None:
+                self.held_out.resume(tree["held_out"])
+            trainer.epochs_done, self._is_restored = tree["epochs_done"], True
+        self.lease.ready.set_totals(tree["totals"])
+        self.epoch, self.step, self.logs = tree["epoch"], tree["step"], tree["logs"]
+        self.model.stop_training = tree["stop"]
+        self.is_over = tree["stop"] and not self.step
+
+    def _logged(self) -> list[str]:
+        return [tally.name for tally in self.lease.ready.low.totals]

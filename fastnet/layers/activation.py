@@ -1,0 +1,259 @@
+"""Layers that apply a function to each element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastnet import activations, constraints, initializers, regularizers
+from fastnet._kernels import registry
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import places as loops
+from fastnet.engine.plan import Buffer, Plan
+from fastnet.layers.base import Layer
+from fastnet.layers.places import Places
+
+
+class _Applied(Layer):
+    """A layer that is its activation."""
+
+    activation: Any
+
+    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+        return self.activation.forward(plan, x)
+
+    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
+        return self.activation.backward(plan, dy, x, y)
+
+    def _must_not_be_negative(self, **given: Any) -> None:
+        for argument, value in given.items():
+            if value is None or not value >= 0:
+                raise ValueError(
+                    f"Layer {self.name!r} ({type(self).__name__}): {argument} must not be negative, received {value!r}."
+                )
+
+
+class Activation(_Applied):
+    """y = activation(x).
+
+    Args:
+        activation: a name or one of `fastnet.activations`.
+        **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+    """
+
+    def __init__(self, activation: Any, **more: Any):
+        super().__init__(**more)
+        self.activation = activations.get(activation)
+
+
+class ReLU(_Applied):
+    """max(x, 0), with Keras's arguments.
+
+    Args:
+        max_value: largest result; None for no limit.
+        negative_slope: slope below the threshold.
+        threshold: where the slope changes.
+        **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+
+    Raises:
+        ValueError: a negative argument.
+    """
+
+    def __init__(
+        self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **more: Any
+    ):
+        super().__init__(**more)
+        limit = {} if max_value is None else {"max_value": max_value}
+        self._must_not_be_negative(negative_slope=negative_slope, threshold=threshold, **limit)
+        self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
+        self.activation = activations.relu_with(negative_slope, max_value, threshold)
+
+
+class LeakyReLU(_Applied):
+    """x where x >= 0, negative_slope x below.
+
+    Args:
+        negative_slope: slope below 0.
+        **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+
+    Raises:
+        ValueError: a negative slope.
+    """
+
+    def __init__(self, negative_slope: float = 0.3, **more: Any):
+        super().__init__(**more)
+        self._must_not_be_negative(negative_slope=negative_slope)
+        self.negative_slope = negative_slope
+        row = registry.activations.find("leaky_relu")
+        self.activation = activations.Activation(row, negative_slope=float(negative_slope))
+
+
+class ELU(_Applied):
+    """x where x >= 0, alpha (e^x - 1) below; Clevert et al. 2016, arXiv:1511.07289.
+
+    Args:
+        alpha: minus the lowest value.
+        **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+    """
+
+    def __init__(self, alpha: float = 1.0, **more: Any):
+        super().__init__(**more)
+        self.alpha = alpha
+        self.activation = activations.Activation(registry.activations.find("elu"), alpha=float(alpha))
+
+
+class Softmax(_Applied):
+    """Softmax over the last axis.
+
+    Args:
+        axis: -1, or the number of the last axis.
+        **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+    """
+
+    def __init__(self, axis: int = -1, **more: Any):
+        super().__init__(**more)
+        self.axis = axis
+        self.activation = activations.softmax
+
+    def compute_output_shape(self, input_shape):
+        if self.axis not in (-1, len(input_shape)):
+            raise ValueError(
+                f"Layer {self.name!r} (Softmax) works on the last axis (-1); received axis={self.axis} for samples of "
+                f"shape {input_shape}. Put the axis last with Permute."
+            )
+        return input_shape
+
+
+class Lambda(_Applied):
+    """y = function(x), element by element; the function is compiled, and differentiated.
+
+    Args:
+        function: a plain function of a number (docs/extending.md), written with def; further arguments need defaults.
+        output_shape: accepted where it is None: the shape stays.
+        mask: accepted where it is None.
+        arguments: values of the further arguments.
+        gradient: the derivative, a function of ``x`` (or of the result where ``keeps="y"``) and of the same further
+            arguments; by default found by differentiation.
+        keeps: "x" or "y".
+        **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+
+    Raises:
+        ValueError: an output_shape or a mask, arguments the function does not have; `fastnet.RuleError`, a kind of it,
+            for a function that cannot become a kernel.
+
+    Example:
+        >>> from fastnet import layers
+        >>> def shrink(x, k=0.5):
+        ...     return k * x / (1 + x * x)
+        >>> layer = layers.Lambda(shrink, arguments={"k": 2.0})
+        >>> layer([[1.0, -3.0]]).round(4).tolist()
+        [[1.0, -0.6000000238418579]]
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        output_shape: None = None,
+        mask: None = None,
+        arguments: Mapping[str, float] | None = None,
+        gradient: Callable[..., Any] | None = None,
+        keeps: str = "x",
+        **more: Any,
+    ):
+        super().__init__(**more)
+        for name, value in (("output_shape", output_shape), ("mask", mask)):
+            if value is not None:
+                raise ValueError(
+                    f"Layer {self.name!r} (Lambda): a function of single numbers keeps the shape, so {name} must be "
+                    f"None, received {value!r}. For more, write a Layer (docs/extending.md)."
+                )
+        name = getattr(function, "__name__", "")
+        row = registry.activation_row(name if name.isidentifier() else "function", function, gradient, keeps)
+        if unknown := set(arguments or {}) - set(row.parameters):
+            raise ValueError(
+                f"Layer {self.name!r} (Lambda): {row.name!r} has the arguments {list(row.parameters)}, received "
+                f"{sorted(unknown)}."
+            )
+        self.function, self.gradient, self.keeps, self.mask = function, gradient, keeps, None
+        self.arguments = dict(arguments or {})
+        self.activation = activations.Activation(row, **self.arguments)
+
+    def get_config(self) -> dict[str, Any]:
+        """Its arguments; a function is described by its name, so register it before the model is saved."""
+        config = super().get_config()
+        config["output_shape"] = None  # the attribute is the shape of the result
+        return config
+
+
+class PReLU(Layer):
+    """x where x >= 0, alpha x below, with alpha trained; He et al. 2015, arXiv:1502.01852, eq. 1.
+
+    Args:
+        alpha_initializer, alpha_regularizer, alpha_constraint: of alpha.
+        shared_axes: axes along which alpha is the same, the batch being axis 0: ``[1, 2]`` for images.
+        **more: ``name``, ``dtype``, ``trainable``, ``activity_regularizer``, ``input_shape``.
+
+    Weights: ``alpha``, of the sample's shape, with size 1 along the shared axes.
+
+    Raises:
+        ValueError: shared axes the sample does not have.
+    """
+
+    def __init__(
+        self,
+        alpha_initializer: Any = "Zeros",
+        alpha_regularizer: Any = None,
+        alpha_constraint: Any = None,
+        shared_axes: Any = None,
+        **more: Any,
+    ):
+        super().__init__(**more)
+        self.alpha_initializer = initializers.get(alpha_initializer)
+        self.alpha_regularizer = regularizers.get(alpha_regularizer)
+        self.alpha_constraint = constraints.get(alpha_constraint)
+        self.shared_axes = [shared_axes] if isinstance(shared_axes, int) else shared_axes and list(shared_axes)
+
+    def compute_output_shape(self, input_shape):
+        axes = self.shared_axes or []
+        if not all(isinstance(a, int) and 1 <= a <= len(input_shape) for a in axes):
+            raise ValueError(
+                f"Layer {self.name!r} (PReLU): shared_axes must name axes from 1 to {len(input_shape)} of samples of "
+                f"shape {input_shape}, received {self.shared_axes}."
+            )
+        if self.built and self._alpha_shape(input_shape) != self.alpha.shape:
+            raise ValueError(
+                f"Layer {self.name!r} (PReLU) has an alpha of shape {self.alpha.shape}; received samples of shape "
+                f"{input_shape}."
+            )
+        return input_shape
+
+    def _alpha_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(1 if axis + 1 in (self.shared_axes or []) else size for axis, size in enumerate(shape))
+
+    def build(self, input_shape):
+        self.alpha = self.add_weight(
+            "alpha", self._alpha_shape(input_shape), self.alpha_initializer,
+            regularizer=self.alpha_regularizer, constraint=self.alpha_constraint,
+        )  # fmt: skip
+
+    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+        y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient or self.trainable)
+        places = Places.shared(x.shape, [a - 1 for a in self.shared_axes or []])
+        plan.keep(self, places=places)
+        arguments = {"x": x, "alpha": self.alpha, "place": places.place, "y": y, "width": x.width}
+        plan.rows(Kernel(loops.prelu, dtype=self.dtype), 1, 400 * x.width, **arguments)
+        return y
+
+    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
+        places = plan.recall(self, "places")
+        dx = None
+        if x.needs_gradient:
+            dx = plan.buffer(x.shape, self.dtype)
+            arguments = {"x": x, "dy": dy, "alpha": self.alpha, "place": places.place, "dx": dx, "width": x.width}
+            plan.rows(Kernel(loops.prelu_gradient, dtype=self.dtype), 1, 400 * x.width, **arguments)
+        if self.trainable:
+            kernel = Kernel(loops.prelu_alpha_gradient, dtype=self.dtype)
+            arguments = {"x": x, "dy": dy, "members": places.members, "dalpha": plan.gradient(self.alpha)}
+            arguments |= {"share": places.share, "width": x.width}
+            plan.columns(kernel, places.count, 500 * places.share * plan.typical_rows, **arguments)
+        return dx

@@ -1,0 +1,157 @@
+"""Normalization with the mean and variance of a data set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from fastnet import config
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import normalization as loops
+from fastnet.engine.plan import Buffer, Plan
+from fastnet.engine.variable import Variable
+from fastnet.layers.base import Layer
+from fastnet.layers.normalization import constant
+
+
+class Normalization(Layer):
+    """y = (x - mean) / max(sqrt(variance), 1e-7), with numbers that `adapt` finds, or that are given.
+
+    Args:
+        axis: the axes, the last ones, that have a mean of their own for each position: -1, a list of the last axes, or
+            None for one mean of everything.
+        mean, variance: both or neither; their shape follows from ``axis``, or is broadcast to that.
+        invert: compute mean + x max(sqrt(variance), 1e-7) instead.
+        **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+
+    Weights, where no mean is given: ``mean``, ``variance``, ``count`` (which Keras has, and does not use), none of them
+    trained.
+
+    Raises:
+        ValueError: axes that are not the last, a mean without a variance, a negative variance, shapes that do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from fastnet import layers
+        >>> layer = layers.Normalization()
+        >>> layer.adapt(np.array([[1.0, 10.0], [3.0, 30.0]]))
+        >>> layer([[1.0, 30.0]]).tolist()
+        [[-1.0, 1.0]]
+    """
+
+    def __init__(self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **more: Any):
+        super().__init__(**more)
+        owner = f"Layer {self.name!r} (Normalization)"
+        if (mean is None) != (variance is None):
+            raise ValueError(f"{owner}: give mean and variance, or neither; received {mean!r} and {variance!r}.")
+        if mean is not None:
+            if np.shape(mean) != np.shape(variance):
+                raise ValueError(f"{owner}: mean has shape {np.shape(mean)}, variance {np.shape(variance)}.")
+            if not (np.asarray(variance, float) >= 0).all():
+                raise ValueError(f"{owner}: variance must not be negative, received {variance!r}.")
+        self.axis = list(axis) if isinstance(axis, (list, tuple)) else axis
+        self.mean, self.variance, self.invert = mean, variance, bool(invert)
+        self._mean: Any = None
+        self._variance: Any = None
+
+    def _kept_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The part of a sample's shape that has means of its own."""
+        given = [] if self.axis is None else self.axis if isinstance(self.axis, list) else [self.axis]
+        axes = sorted(a + len(shape) + 1 if isinstance(a, int) and a < 0 else a for a in given)
+        if axes != list(range(len(shape) + 1 - len(axes), len(shape) + 1)) or 0 in axes:
+            raise ValueError(
+                f"Layer {self.name!r} (Normalization) keeps the last axes (-1, [-2, -1] ...) or none; received "
+                f"axis={self.axis} for samples of shape {shape}. Put the axes last with Permute."
+            )
+        return tuple(shape[a - 1] for a in axes)
+
+    def compute_output_shape(self, input_shape):
+        kept = self._kept_shape(input_shape)
+        if self.built and kept != self._mean.shape:
+            raise ValueError(
+                f"Layer {self.name!r} (Normalization) has means of shape {self._mean.shape}; received samples of shape "
+                f"{input_shape}."
+            )
+        if self.mean is not None:
+            np.broadcast_to(np.asarray(self.mean), kept)  # raises a ValueError
+        return input_shape
+
+    def build(self, input_shape):
+        kept = self._kept_shape(input_shape)
+        if self.mean is None:
+            self._mean = self.add_weight("mean", kept, "zeros", trainable=False)
+            self._variance = self.add_weight("variance", kept, "ones", trainable=False)
+            self.add_weight("count", (), "zeros", trainable=False)
+        else:
+            self._mean, self._variance = (
+                Variable(np.broadcast_to(np.asarray(value, self.dtype), kept), name, trainable=False)
+                for name, value in (("mean", self.mean), ("variance", self.variance))
+            )
+
+    def adapt(self, data: Any) -> None:
+        """Take mean and variance from data.
+
+        Args:
+            data: an array (n, ...), or an iterable of such batches, of which (x, y) give x.
+
+        Raises:
+            ValueError: no data, batches of different shapes, or a layer that was given its mean.
+        """
+        if self.mean is not None:
+            raise ValueError(f"Layer {self.name!r} (Normalization) was given its mean: there is nothing to adapt.")
+        mean: Any = None
+        variance: Any = None
+        count = 0
+        for batch in [data] if hasattr(data, "shape") else _batches(data):
+            x = np.asarray(batch, float)
+            if not x.size or x.ndim < 1:
+                continue
+            self.connect(x.shape[1:])
+            axes = tuple(range(x.ndim - len(self._mean.shape)))
+            number = math.prod(x.shape[a] for a in axes)
+            batch_mean, batch_variance = x.mean(axes), x.var(axes)
+            if count == 0:
+                mean, variance, count = batch_mean, batch_variance, number
+                continue
+            share = number / (count + number)  # Chan et al. 1983: two sets' variance
+            variance = variance * (1 - share) + batch_variance * share + (batch_mean - mean) ** 2 * share * (1 - share)
+            mean, count = mean + (batch_mean - mean) * share, count + number
+        if count == 0:
+            raise ValueError(f"Layer {self.name!r} (Normalization): adapt received no data.")
+        self._mean.assign(mean)
+        self._variance.assign(variance)
+
+    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+        width = self._mean.size
+        scale = plan.buffer((width,), self.dtype, per_row=False)
+        kernel = Kernel(loops.root if self.invert else loops.inverse_root, dtype=self.dtype)
+        plan.columns(kernel, width, 2000, variance=self._variance, scale=scale, epsilon=config.epsilon())
+        plan.keep(self, scale=scale)
+        zero = constant(plan, None, width, 0.0, self.dtype)
+        mean, beta = (zero, self._mean) if self.invert else (self._mean, zero)
+        return self._normalize(plan, x, mean, scale, beta)
+
+    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
+        if not x.needs_gradient:
+            return None
+        zeros = [constant(plan, None, self._mean.size, 0.0, self.dtype) for _ in range(2)]
+        return self._normalize(plan, dy, zeros[0], plan.recall(self, "scale"), zeros[1])
+
+    def _normalize(self, plan: Plan, x: Buffer, mean: Any, scale: Buffer, beta: Any) -> Buffer:
+        width = self._mean.size
+        y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient)
+        kernel = Kernel(loops.normalize, dtype=self.dtype)
+        gamma = constant(plan, None, width, 1.0, self.dtype)
+        plan.rows(
+            kernel, x.width // width, 300 * width, x=x, mean=mean, scale=scale, gamma=gamma, beta=beta, y=y,
+            width=width,
+        )  # fmt: skip
+        return y
+
+
+def _batches(data: Iterable[Any]) -> Iterable[Any]:
+    for batch in data:
+        yield batch[0] if isinstance(batch, (list, tuple)) else batch

@@ -1,0 +1,212 @@
+"""Layers that normalize each row by itself."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fastnet import constraints, initializers, regularizers
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import row_normalization as loops
+from fastnet.engine.plan import Buffer, Plan
+from fastnet.layers.base import Layer, refuse
+from fastnet.layers.normalization import constant
+
+
+class _RowNormalization(Layer):
+    """y = (x - center mean) s gamma + beta over the last axes; s is the inverse root of a mean or a sum of squares."""
+
+    axis: Any
+    centered = 0.0  # 1 where the mean is taken away
+    averaged = True  # whether s follows from the mean of the squares, or from their sum
+    limit = math.inf  # the largest s
+    epsilon = 0.0  # added to the mean of the squares
+    gamma_weight: Any = None
+    beta_weight: Any = None
+
+    def _check_axis(self, axis: Any) -> Any:
+        axes = axis if isinstance(axis, (list, tuple)) else [axis]
+        if not axes or not all(isinstance(a, int) and not isinstance(a, bool) for a in axes):
+            raise ValueError(
+                f"Layer {self.name!r} ({type(self).__name__}): axis must be an integer or a list of integers, received "
+                f"{axis!r}."
+            )
+        return list(axis) if isinstance(axis, (list, tuple)) else axis
+
+    def _check_epsilon(self, epsilon: Any) -> float:
+        if not epsilon > 0:
+            raise ValueError(
+                f"Layer {self.name!r} ({type(self).__name__}): epsilon must be positive, received {epsilon!r}."
+            )
+        return float(epsilon)
+
+    def _row_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The part of a sample's shape that is normalized together."""
+        given = self.axis if isinstance(self.axis, list) else [self.axis]
+        axes = sorted(a + len(shape) + 1 if a < 0 else a for a in given)  # the batch is axis 0, as in Keras
+        if axes != list(range(len(shape) + 1 - len(axes), len(shape) + 1)) or axes[0] < 1:
+            raise ValueError(
+                f"Layer {self.name!r} ({type(self).__name__}) works on the last axes (-1, or [-2, -1] ...); received "
+                f"axis={self.axis} for samples of shape {shape}. Put the axes last with Permute."
+            )
+        return tuple(shape[a - 1] for a in axes)
+
+    def compute_output_shape(self, input_shape):
+        row = self._row_shape(input_shape)
+        known = next((v.shape for v in (self.gamma_weight, self.beta_weight) if v is not None), row)
+        if row != known:
+            raise ValueError(
+                f"Layer {self.name!r} ({type(self).__name__}) was built for rows of shape {known}; received samples of "
+                f"shape {input_shape}."
+            )
+        return input_shape
+
+    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+        width, numbers = math.prod(self._row_shape(x.shape)), self._numbers(x)
+        inner = x.width // width
+        gamma = constant(plan, self.gamma_weight, width, 1.0, self.dtype)
+        beta = constant(plan, self.beta_weight, width, 0.0, self.dtype)
+        mean, scale = (plan.buffer((inner,), self.dtype) for _ in range(2))
+        trained = self.trainable and bool(self.variables)
+        y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient or trained)
+        kernel = Kernel(loops.normalize_rows, dtype=self.dtype)
+        plan.rows(
+            kernel, inner, 1000 * width, x=x, gamma=gamma, beta=beta, mean=mean, scale=scale, y=y,
+            epsilon=self.epsilon, width=width, **numbers,
+        )  # fmt: skip
+        plan.keep(self, gamma=gamma, mean=mean, scale=scale)
+        return y
+
+    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
+        width, numbers = math.prod(self._row_shape(x.shape)), self._numbers(x)
+        inner = x.width // width
+        gamma, mean, scale = (plan.recall(self, name) for name in ("gamma", "mean", "scale"))
+        if self.trainable and self.variables:
+            dgamma, dbeta = (
+                plan.buffer((width,), self.dtype, per_row=False) if v is None else plan.gradient(v)
+                for v in (self.gamma_weight, self.beta_weight)
+            )
+            plan.columns(
+                Kernel(loops.row_parameter_gradients, dtype=self.dtype), width, 400 * inner * plan.typical_rows, x=x,
+                dy=dy, mean=mean, scale=scale, dgamma=dgamma, dbeta=dbeta, width=width, inner=inner,
+            )  # fmt: skip
+        if not x.needs_gradient:
+            return None
+        dx = plan.buffer(x.shape, self.dtype)
+        plan.rows(
+            Kernel(loops.normalized_gradient, dtype=self.dtype), inner, 1000 * width, x=x, dy=dy, gamma=gamma,
+            mean=mean, scale=scale, dx=dx, width=width, **numbers,
+        )  # fmt: skip
+        return dx
+
+    def _numbers(self, x: Buffer) -> dict[str, float]:
+        share = 1 / math.prod(self._row_shape(x.shape)) if self.averaged else 1.0
+        return {"center": self.centered, "share": share, "limit": self.limit}
+
+
+class LayerNormalization(_RowNormalization):
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, over the last axes; Ba et al. 2016, arXiv:1607.06450.
+
+    Args:
+        axis: the last axis (-1), or a list of the last axes.
+        epsilon: added to the variance.
+        center: whether beta is added.
+        scale: whether gamma multiplies.
+        beta_initializer, gamma_initializer: start values.
+        beta_regularizer, gamma_regularizer: penalties; see `fastnet.regularizers`.
+        beta_constraint, gamma_constraint: see `fastnet.constraints`.
+        rms_scaling: must be False; see `RMSNormalization`.
+        **more: ``name``, ``dtype``, ``trainable``, ``activity_regularizer``, ``input_shape``.
+
+    Weights: ``gamma``, ``beta``, each of the shape of the axes.
+
+    Raises:
+        ValueError: axes that are not the last, an epsilon that is not positive.
+    """
+
+    centered = 1.0
+
+    def __init__(
+        self,
+        axis: Any = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        rms_scaling: bool = False,
+        **more: Any,
+    ):
+        super().__init__(**more)
+        refuse(f"layer {self.name!r} (LayerNormalization)", rms_scaling=rms_scaling)
+        self.axis, self.epsilon, self.rms_scaling = self._check_axis(axis), self._check_epsilon(epsilon), False
+        self.center, self.scale = center, scale
+        self.beta_initializer, self.gamma_initializer = map(initializers.get, (beta_initializer, gamma_initializer))
+        self.beta_regularizer, self.gamma_regularizer = map(regularizers.get, (beta_regularizer, gamma_regularizer))
+        self.beta_constraint, self.gamma_constraint = map(constraints.get, (beta_constraint, gamma_constraint))
+
+    def build(self, input_shape):
+        shape = self._row_shape(input_shape)
+        if self.scale:
+            self.gamma_weight = self.add_weight(
+                "gamma", shape, self.gamma_initializer,
+                regularizer=self.gamma_regularizer, constraint=self.gamma_constraint,
+            )  # fmt: skip
+        if self.center:
+            self.beta_weight = self.add_weight(
+                "beta", shape, self.beta_initializer,
+                regularizer=self.beta_regularizer, constraint=self.beta_constraint,
+            )  # fmt: skip
+
+    @property
+    def gamma(self) -> Any:
+        return self.gamma_weight
+
+    @property
+    def beta(self) -> Any:
+        return self.beta_weight
+
+
+class RMSNormalization(_RowNormalization):
+    """y = scale x / sqrt(mean of x² + epsilon), over the last axes; Zhang and Sennrich 2019, arXiv:1910.07467.
+
+    Args:
+        axis: the last axis (-1), or a list of the last axes.
+        epsilon: added to the mean of the squares.
+        **more: ``name``, ``dtype``, ``trainable``, ``activity_regularizer``, ``input_shape``.
+
+    Weights: ``scale``, of the shape of the axes.
+
+    Raises:
+        ValueError: axes that are not the last, an epsilon that is not positive.
+    """
+
+    def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **more: Any):
+        super().__init__(**more)
+        self.axis, self.epsilon = self._check_axis(axis), self._check_epsilon(epsilon)
+
+    def build(self, input_shape):
+        self.scale = self.gamma_weight = self.add_weight("scale", self._row_shape(input_shape), "ones")
+
+
+class UnitNormalization(_RowNormalization):
+    """y = x / max(|x|, 1e-12), with |x| the Euclidean norm over the last axes.
+
+    Args:
+        axis: the last axis (-1), or a list of the last axes.
+        **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+
+    Raises:
+        ValueError: axes that are not the last.
+    """
+
+    averaged = False
+    limit = 1e12
+
+    def __init__(self, axis: Any = -1, **more: Any):
+        super().__init__(**more)
+        self.axis = self._check_axis(axis)

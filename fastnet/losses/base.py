@@ -1,0 +1,253 @@
+"""What every loss is: a formula of the registry, its reduction, and the launches that follow from both."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnet import config
+from fastnet._kernels import abi, registry
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
+from fastnet._kernels.templates import normalization, reduce, weights
+from fastnet.configs import Configurable, snake_case
+from fastnet.engine.plan import Buffer, Plan, Slot
+from fastnet.losses.rowwise import OnArrays, RowFunction
+
+MEANS = ("sum_over_batch_size", "mean")
+REDUCTIONS = (*MEANS, "mean_with_sample_weight", "sum", "none", None)
+_COST = 250  # picoseconds a row, of looking at it
+
+
+class Loss(Configurable):
+    """A loss: a number for each row of predictions, and the reduction of these to the loss of a batch.
+
+    A loss of your own is a subclass with a static method ``call(y_true, y_pred)``, a formula of two numbers whose mean
+    over the last axis is the loss of a row. Further arguments of ``call`` take the values of the attributes of their
+    names. Its derivative by ``y_pred`` is found by differentiation, or is the static method ``gradient`` of the same
+    arguments.
+
+    Args:
+        name: as shown; by default the class's name.
+        reduction: "sum_over_batch_size" or "mean", the sum of loss * weight over the number of rows;
+            "mean_with_sample_weight", the same over the sum of the weights; "sum"; "none" or None, the loss of each
+            row, which cannot be trained on.
+        dtype: accepted; a loss is computed in the dtype of the predictions.
+
+    Raises:
+        ValueError: another reduction or dtype.
+
+    Example:
+        >>> import fastnet
+        >>> class Pinball(fastnet.losses.Loss):
+        ...     def __init__(self, quantile=0.5, **more):
+        ...         super().__init__(**more)
+        ...         self.quantile = quantile
+        ...
+        ...     @staticmethod
+        ...     def call(y_true, y_pred, quantile):
+        ...         return quantile * (y_true - y_pred) if y_true > y_pred else (1 - quantile) * (y_pred - y_true)
+        >>> Pinball(0.9)([[1.0, 2.0]], [[1.0, 4.0]])  # doctest: +SKIP
+        0.1
+    """
+
+    _row: str | None = None  # name of its row in the registry, of fastnet's own losses
+    ignore_class: int | None = None
+
+    def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None):
+        if reduction not in REDUCTIONS:
+            allowed = ", ".join(map(repr, REDUCTIONS))
+            raise ValueError(f"{type(self).__name__}: reduction must be one of {allowed}, received {reduction!r}.")
+        self.name = name or snake_case(type(self).__name__)
+        self.reduction = reduction
+        self.dtype = None if dtype is None else config.check_dtype(dtype, f"loss {self.name!r}")
+        self.weight = 1.0  # `compile`'s loss_weights
+
+    @property
+    def row(self) -> registry.Loss:
+        """Its row of the registry."""
+        if self._row is not None:
+            return registry.losses[self._row + "_from_logits" * bool(getattr(self, "from_logits", False))]
+        formula, slope = (inspect.getattr_static(type(self), name, None) for name in ("call", "gradient"))
+        if not isinstance(formula, staticmethod) or not (slope is None or isinstance(slope, staticmethod)):
+            raise ValueError(
+                f"The loss {type(self).__name__} needs a static method call(y_true, y_pred), a formula of two numbers: "
+                "fastnet compiles it, and finds its derivative."
+            )
+        return _user_row(self.name, formula.__func__, slope and slope.__func__)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The values of its formula's arguments."""
+        return {name: float(getattr(self, name, default)) for name, default in self.row.parameters.items()}
+
+    @property
+    def function(self) -> RowFunction:
+        """Its formula with the values of its arguments."""
+        return RowFunction(self.row, tuple(self.parameters.values()), float(getattr(self, "label_smoothing", 0.0)))
+
+    @property
+    def sparse(self) -> bool:
+        """Whether a target is a class index instead of a row."""
+        return self.row.sparse
+
+    def values(self, plan: Plan, y_pred: Buffer, y_true: Buffer) -> Buffer:
+        """Add the launches of the loss of each row: 0 where its label is ignored."""
+        return self._values(plan, y_pred, y_true)[0]
+
+    def values_and_gradient(
+        self, plan: Plan, y_pred: Buffer, y_true: Buffer, shares: Buffer | None = None
+    ) -> tuple[Buffer, Buffer]:
+        """Add the launches of the loss of each row, and of the gradient of the batch's loss by ``y_pred``.
+
+        Args:
+            shares: what `shares` gave.
+        """
+        values, dy = self._values(plan, y_pred, y_true, True, shares)
+        assert dy is not None
+        return values, dy
+
+    def _values(self, plan, y_pred, y_true, gradient=False, shares=None):
+        values, dy = self.function.launch(plan, y_pred, y_true, gradient, shares)
+        if self.ignore_class is not None:
+            kernel = Kernel(weights.leave_out, dtype=values.dtype)
+            plan.elements(kernel, values, _COST, values=values, kept=self.kept(plan, y_true, values.dtype))
+        return values, dy
+
+    def kept(self, plan: Plan, y_true: Buffer, dtype: str) -> Buffer:
+        """Add the launch that says of each row whether it counts: 0 where its label is the ignored one, else 1."""
+        kept = plan.buffer((y_true.width,), dtype)
+        kernel = Kernel(weights.kept_rows, dtype=dtype)
+        plan.elements(kernel, kept, _COST, labels=y_true, kept=kept, ignored=self.ignore_class)
+        return kept
+
+    def shares(self, plan: Plan, y_pred: Buffer, y_true: Buffer, sample_weight: Buffer | None) -> Buffer | None:
+        """Add the launches of what each row's loss counts in the batch's; None where that is the mean of all rows.
+
+        Args:
+            sample_weight: the weight of each row, or None.
+        """
+        masked, dtype = self.ignore_class is not None, y_pred.dtype
+        plain = sample_weight is None and not masked and self.weight == 1.0
+        if plain and self.reduction not in ("sum", "none", None):
+            return None
+        inner = y_pred.width // (y_pred.shape[-1] if y_pred.shape else 1)
+        kept = self.kept(plan, y_true, dtype) if masked else ones(plan, inner, dtype)
+        each = sample_weight or kept
+        if masked and sample_weight is not None:
+            each = plan.buffer((inner,), dtype)
+            plan.elements(Kernel(weights.multiply, dtype=dtype), each, _COST, x=sample_weight, y=kept, product=each)
+        shares = plan.buffer((inner,), dtype)
+        counted, divide = kept if self.reduction in MEANS else each, self.reduction != "sum"
+        rows = {"weights": each, "counted": counted, "shares": shares, "inner": inner}
+        plan.once(Kernel(weights.row_shares, dtype=dtype), factor=self.weight, divide=divide, **rows)
+        return shares
+
+    def total(self, plan: Plan, values: Buffer, shares: Buffer | None) -> Slot:
+        """Add the launch of the batch's loss; the slot of its sum over the rows of an epoch, and of their number."""
+        total = plan.slot(2)
+        template = reduce.loss_total if shares is None else weights.shared_loss_total
+        slots = {"loss": Slot(abi.LOSS), "nonfinite": Slot(abi.NONFINITE), "total": total}
+        plan.once(Kernel(template, dtype=values.dtype), values=values, shares=shares, inner=values.width, **slots)
+        return total
+
+    def mean(self, state: np.ndarray) -> float:
+        """The mean over an epoch's rows, from what `total` counts."""
+        return float(state[0] / state[1]) if state[1] else 0.0
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """The loss of arrays: a number, or with ``reduction=None`` that of each row."""
+        once = OnArrays(y_true, y_pred, self.sparse, self.name, sample_weight, ignored=self.ignore_class)
+        values = self.values(once.plan, once.prediction, once.target)
+        if self.reduction in ("none", None):
+            result = once.run(values).read(values, once.rows)
+            if once.weights is not None:
+                result = result * once.inputs[once.weights]
+            return result.reshape(once.shape).copy()
+        self.total(once.plan, values, self.shares(once.plan, once.prediction, once.target, once.weights))
+        return float(once.run().numbers[abi.LOSS])
+
+    def per_row(self, y_true: Any, y_pred: Any) -> np.ndarray:
+        """The loss of each row: of the predictions' shape without the last axis.
+
+        Raises:
+            ValueError: shapes that do not fit.
+        """
+        once = OnArrays(y_true, y_pred, self.sparse, self.name, ignored=self.ignore_class)
+        values = self.values(once.plan, once.prediction, once.target)
+        return once.run(values).read(values, once.rows).reshape(once.shape).copy()
+
+    def __repr__(self) -> str:
+        return f"<loss {self.name}>"
+
+
+def ones(plan: Plan, width: int, dtype: str) -> Buffer:
+    """Add the launch that fills a buffer with 1."""
+    buffer = plan.buffer((width,), dtype)
+    plan.elements(Kernel(normalization.fill, dtype=dtype), buffer, _COST, y=buffer, number=1.0)
+    return buffer
+
+
+class FunctionLoss(Loss):
+    """The loss of a formula given as a function, or of a row of the registry.
+
+    Args:
+        fn: a plain function of two numbers ``f(y_true, y_pred)`` whose mean over the last axis is a row's loss, or a
+            row of the registry.
+        reduction, name, dtype: as for every `Loss`.
+        gradient: False for a function that need have no derivative, as a metric.
+        parameters: values of the function's further arguments.
+
+    Raises:
+        ValueError: a function that cannot become a kernel, or unknown arguments.
+    """
+
+    def __init__(
+        self,
+        fn: Callable | registry.Loss,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+        *,
+        gradient: bool = True,
+        **parameters: float,
+    ):
+        row = fn if isinstance(fn, registry.Loss) else _user_row(fn.__name__, fn, None, gradient)
+        super().__init__(name or row.name, reduction, dtype)
+        unknown = set(parameters) - set(row.parameters)
+        if unknown:
+            raise ValueError(f"The loss {row.name!r} takes {list(row.parameters)}, received {sorted(unknown)}.")
+        self.fn, self._given, self._found = fn, parameters, row
+        for parameter, value in {**row.parameters, **parameters}.items():
+            setattr(self, parameter, value)
+
+    @property
+    def row(self) -> registry.Loss:
+        return self._found
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make another one like it; a registered loss is known by its name."""
+        from fastnet.saving import serialization
+
+        known = registry.losses.get(self.row.name) is self.row
+        fn = self.row.name if known else serialization.serialize_keras_object(self.fn)
+        return {"fn": fn, "name": self.name, "reduction": self.reduction, **self._given}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> FunctionLoss:
+        """The loss that `get_config` described."""
+        from fastnet.saving import serialization
+
+        config = dict(config)
+        fn = config.pop("fn")
+        fn = registry.losses.find(fn) if isinstance(fn, str) else serialization.deserialize_keras_object(fn)
+        return cls(fn, **config)
+
+
+@functools.lru_cache(maxsize=256)
+def _user_row(name: str, formula: Callable, slope: Callable | None, gradient: bool = True) -> registry.Loss:
+    return registry.loss_row(name, formula, slope, gradient)

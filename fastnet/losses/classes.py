@@ -1,0 +1,374 @@
+"""The losses of Keras, as classes; every number follows from the formula in its docstring."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fastnet.losses.base import Loss
+
+_MEAN = "sum_over_batch_size"
+
+
+class MeanSquaredError(Loss):
+    """mean((y_pred - y_true)²) over the last axis.
+
+    Args:
+        reduction, name, dtype: as for every `Loss`.
+    """
+
+    _row = "mean_squared_error"
+
+    def __init__(self, reduction: str | None = _MEAN, name: str = "mean_squared_error", dtype: Any = None):
+        super().__init__(name, reduction, dtype)
+
+
+class MeanAbsoluteError(Loss):
+    """mean(|y_pred - y_true|) over the last axis.
+
+    Args:
+        reduction, name, dtype: as for every `Loss`.
+    """
+
+    _row = "mean_absolute_error"
+
+    def __init__(self, reduction: str | None = _MEAN, name: str = "mean_absolute_error", dtype: Any = None):
+        super().__init__(name, reduction, dtype)
+
+
+class MeanAbsolutePercentageError(Loss):
+    """100 mean(|y_pred - y_true| / max(|y_true|, 1e-7)) over the last axis.
+
+    Args:
+        reduction, name, dtype: as for every `Loss`.
+    """
+
+    _row = "mean_absolute_percentage_error"
+
+    def __init__(self, reduction: str | None = _MEAN, name: str = "mean_absolute_percentage_error", dtype: Any = None):
+        super().__init__(name, reduction, dtype)
+
+
+class MeanSquaredLogarithmicError(Loss):
+    """mean((log(1 + y_pred) - log(1 + y_true))²) over the last axis; numbers below 1e-7 count as 1e-7.
+
+    Args:
+        reduction, name, dtype: as for every `Loss`.
+    """
+
+    _row = "mean_squared_logarithmic_error"
+
+    def __init__(self, reduction: str | None = _MEAN, name: str = "mean_squared_logarithmic_error", dtype: Any = None):
+        super().__init__(name, reduction, dtype)
+
+
+class LogCosh(Loss):
+    """mean(log cosh(y_pred - y_true)) over the last axis.
+
+    Args:
+        reduction, name, dtype: as for every `Loss`.
+    """
+
+    _row = "log_cosh"
+
+    def __init__(self, reduction: str | None = _MEAN, name: str = "log_cosh", dtype: Any = None):
+        super().__init__(name, reduction, dtype)
+
+
+class Poisson(Loss):
+    """mean(y_pred - y_true log(y_pred + 1e-7)) over the last axis: the negative log-likelihood of counts.
+
+    Args:
+        reduction, name, dtype: as for every `Loss`.
+    """
+
+    _row = "poisson"
+
+    def __init__(self, reduction: str | None = _MEAN, name: str = "poisson", dtype: Any = None):
+        super().__init__(name, reduction, dtype)
+
+
+class KLDivergence(Loss):
+    """sum(y_true log(y_true / y_pred)) over the last axis, both clipped to [1e-7, 1].
+
+    Args:
+        reduction, name, dtype: as for every `Loss`.
+    """
+
+    _row = "kl_divergence"
+
+    def __init__(self, reduction: str | None = _MEAN, name: str = "kl_divergence", dtype: Any = None):
+        super().__init__(name, reduction, dtype)
+
+
+class Hinge(Loss):
+    """mean(max(0, 1 - y_true y_pred)) over the last axis; a batch of targets 0 and 1 is read as -1 and 1.
+
+    Args:
+        reduction, name, dtype: as for every `Loss`.
+    """
+
+    _row = "hinge"
+
+    def __init__(self, reduction: str | None = _MEAN, name: str = "hinge", dtype: Any = None):
+        super().__init__(name, reduction, dtype)
+
+
+class SquaredHinge(Loss):
+    """mean(max(0, 1 - y_true y_pred)²) over the last axis; a batch of targets 0 and 1 is read as -1 and 1.
+
+    Args:
+        reduction, name, dtype: as for every `Loss`.
+    """
+
+    _row = "squared_hinge"
+
+    def __init__(self, reduction: str | None = _MEAN, name: str = "squared_hinge", dtype: Any = None):
+        super().__init__(name, reduction, dtype)
+
+
+class CategoricalHinge(Loss):
+    """max(0, 1 + max((1 - y_true) y_pred) - sum(y_true y_pred)) over the last axis, y_true one-hot.
+
+    Args:
+        reduction, name, dtype: as for every `Loss`.
+    """
+
+    _row = "categorical_hinge"
+
+    def __init__(self, reduction: str | None = _MEAN, name: str = "categorical_hinge", dtype: Any = None):
+        super().__init__(name, reduction, dtype)
+
+
+class Huber(Loss):
+    """mean(½ e²) where |e| ≤ delta, delta |e| - ½ delta² elsewhere, e = y_pred - y_true; Huber 1964.
+
+    Args:
+        delta: positive; where the square turns into a line.
+        reduction, name, dtype: as for every `Loss`.
+
+    Raises:
+        ValueError: delta is not positive.
+    """
+
+    _row = "huber"
+
+    def __init__(self, delta: float = 1.0, reduction: str | None = _MEAN, name: str = "huber_loss", dtype: Any = None):
+        super().__init__(name, reduction, dtype)
+        self.delta = _number("Huber", "delta", delta, least=0)
+        if self.delta == 0:
+            raise ValueError("Huber: delta must be positive, received 0.")
+
+
+class CosineSimilarity(Loss):
+    """-sum(y_true y_pred) / (|y_true| |y_pred|) over the last axis, lengths at least 1e-7: -1 where they agree.
+
+    Args:
+        axis: only -1.
+        reduction, name, dtype: as for every `Loss`.
+
+    Raises:
+        ValueError: another axis.
+    """
+
+    _row = "cosine_similarity"
+
+    def __init__(
+        self, axis: int = -1, reduction: str | None = _MEAN, name: str = "cosine_similarity", dtype: Any = None
+    ):
+        super().__init__(name, reduction, dtype)
+        self.axis = _axis("CosineSimilarity", axis)
+
+
+class BinaryCrossentropy(Loss):
+    """-mean(t log p + (1 - t) log(1 - p)) over the last axis.
+
+    Args:
+        from_logits: predictions are logits x, and p = σ(x); the loss then is exact for any x. Otherwise p is clipped
+            to [1e-7, 1 - 1e-7].
+        label_smoothing: s moves targets towards ½: t (1 - s) + s / 2.
+        axis: only -1.
+        reduction, name, dtype: as for every `Loss`.
+
+    Raises:
+        ValueError: label_smoothing outside [0, 1], another axis.
+    """
+
+    _row = "binary_crossentropy"
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = _MEAN,
+        name: str = "binary_crossentropy",
+        dtype: Any = None,
+    ):
+        super().__init__(name, reduction, dtype)
+        self.from_logits = bool(from_logits)
+        self.label_smoothing = _number("BinaryCrossentropy", "label_smoothing", label_smoothing, 0, 1)
+        self.axis = _axis("BinaryCrossentropy", axis)
+
+
+class BinaryFocalCrossentropy(Loss):
+    """mean(w (1 - p_t)^gamma (-log p_t)) over the last axis, p_t = t p + (1 - t) (1 - p); Lin et al. 2017, eq. 5.
+
+    Well-classified examples count little: arXiv:1708.02002.
+
+    Args:
+        apply_class_balancing: w = t alpha + (1 - t) (1 - alpha), else w = 1.
+        alpha: in [0, 1], the weight of class 1.
+        gamma: at least 0; with 0 and w = 1 the loss is binary cross-entropy.
+        from_logits: predictions are logits x, and p = σ(x).
+        label_smoothing: s moves targets towards ½: t (1 - s) + s / 2.
+        axis: only -1.
+        reduction, name, dtype: as for every `Loss`.
+
+    Raises:
+        ValueError: a number outside its range, another axis.
+    """
+
+    _row = "binary_focal_crossentropy"
+
+    def __init__(
+        self,
+        apply_class_balancing: bool = False,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = _MEAN,
+        name: str = "binary_focal_crossentropy",
+        dtype: Any = None,
+    ):
+        super().__init__(name, reduction, dtype)
+        self.apply_class_balancing, self.from_logits = bool(apply_class_balancing), bool(from_logits)
+        self.alpha = _number("BinaryFocalCrossentropy", "alpha", alpha, 0, 1)
+        self.gamma = _number("BinaryFocalCrossentropy", "gamma", gamma, 0)
+        self.label_smoothing = _number("BinaryFocalCrossentropy", "label_smoothing", label_smoothing, 0, 1)
+        self.axis = _axis("BinaryFocalCrossentropy", axis)
+
+
+class CategoricalCrossentropy(Loss):
+    """-sum(t log p) over the last axis, t a distribution (one-hot labels, say).
+
+    Args:
+        from_logits: predictions are logits x, and log p = x - logsumexp(x). Otherwise p is divided by its sum and
+            clipped to [1e-7, 1 - 1e-7].
+        label_smoothing: s moves targets towards the uniform distribution: t (1 - s) + s / classes.
+        axis: only -1.
+        reduction, name, dtype: as for every `Loss`.
+
+    Raises:
+        ValueError: label_smoothing outside [0, 1], another axis.
+    """
+
+    _row = "categorical_crossentropy"
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = _MEAN,
+        name: str = "categorical_crossentropy",
+        dtype: Any = None,
+    ):
+        super().__init__(name, reduction, dtype)
+        self.from_logits = bool(from_logits)
+        self.label_smoothing = _number("CategoricalCrossentropy", "label_smoothing", label_smoothing, 0, 1)
+        self.axis = _axis("CategoricalCrossentropy", axis)
+
+
+class CategoricalFocalCrossentropy(Loss):
+    """-sum(alpha (1 - p)^gamma t log p) over the last axis; Lin et al. 2017, arXiv:1708.02002.
+
+    Args:
+        alpha: at least 0, a factor.
+        gamma: at least 0; 0 is categorical cross-entropy times alpha.
+        from_logits: predictions are logits, and p is their softmax. Otherwise p is divided by its sum and clipped to
+            [1e-7, 1 - 1e-7].
+        label_smoothing: s moves targets towards the uniform distribution: t (1 - s) + s / classes.
+        axis: only -1.
+        reduction, name, dtype: as for every `Loss`.
+
+    Raises:
+        ValueError: a number outside its range, another axis.
+    """
+
+    _row = "categorical_focal_crossentropy"
+
+    def __init__(
+        self,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = _MEAN,
+        name: str = "categorical_focal_crossentropy",
+        dtype: Any = None,
+    ):
+        super().__init__(name, reduction, dtype)
+        self.from_logits = bool(from_logits)
+        self.alpha = _number("CategoricalFocalCrossentropy", "alpha", alpha, 0)
+        self.gamma = _number("CategoricalFocalCrossentropy", "gamma", gamma, 0)
+        self.label_smoothing = _number("CategoricalFocalCrossentropy", "label_smoothing", label_smoothing, 0, 1)
+        self.axis = _axis("CategoricalFocalCrossentropy", axis)
+
+
+class SparseCategoricalCrossentropy(Loss):
+    """-log p[label], label a class index from 0.
+
+    Args:
+        from_logits: predictions are logits x, and log p = x - logsumexp(x). Otherwise p is divided by its sum and
+            clipped to [1e-7, 1 - 1e-7].
+        ignore_class: a label, -1 or 255 perhaps, whose rows have the loss 0, no gradient and no part in the mean.
+        reduction: as for every `Loss`.
+        axis: only -1.
+        name, dtype: as for every `Loss`.
+
+    Raises:
+        ValueError: ignore_class is no whole number, another axis.
+    """
+
+    _row = "sparse_categorical_crossentropy"
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        reduction: str | None = _MEAN,
+        axis: int = -1,
+        name: str = "sparse_categorical_crossentropy",
+        dtype: Any = None,
+    ):
+        super().__init__(name, reduction, dtype)
+        self.from_logits = bool(from_logits)
+        self.ignore_class = None if ignore_class is None else _whole("ignore_class", ignore_class)
+        self.axis = _axis("SparseCategoricalCrossentropy", axis)
+
+
+def _axis(cls: str, axis: Any) -> int:
+    if axis != -1 or isinstance(axis, bool):
+        raise ValueError(f"{cls}: axis must be -1, received {axis!r}. Permute the axes first: layers.Permute.")
+    return -1
+
+
+def _number(cls: str, argument: str, value: Any, least: float, most: float = math.inf) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        allowed = f"lie in [{least}, {most}]" if most < math.inf else f"be at least {least}"
+        raise ValueError(f"{cls}: {argument} must {allowed}, received {value!r}.")
+    if not math.isfinite(value):
+        raise ValueError(f"{cls}: {argument} must be finite, received {value!r}.")
+    return float(value)
+
+
+def _whole(argument: str, value: Any) -> int:
+    if isinstance(value, bool) or value != int(value) or not -(2**31) <= value < 2**31:
+        raise ValueError(
+            f"SparseCategoricalCrossentropy: {argument} must be None or a whole number of 32 bits, received {value!r}."
+        )
+    return int(value)

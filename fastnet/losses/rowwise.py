@@ -1,0 +1,157 @@
+"""Rows of the registry as launches: the number of each row, the gradient of the batch's loss; and on arrays at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnet._kernels import registry
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import rows, weights
+from fastnet.engine.cpu import Bound
+from fastnet.engine.data import match_targets, match_weights
+from fastnet.engine.plan import Buffer, Extent, Plan
+
+_ELEMENT_COST, _ROW_COST = 1000, 3000  # picoseconds an element
+
+
+def split(shape: tuple[int, ...]) -> tuple[int, int]:
+    """(size of the last axis, rows before it) of one sample's prediction."""
+    width = shape[-1] if shape else 1
+    return width, int(np.prod(shape[:-1], dtype=np.int64)) if shape else 1
+
+
+@dataclass(frozen=True)
+class RowFunction:
+    """A row of the registry with values for its arguments.
+
+    Args:
+        row: the row.
+        parameters: in the row's order.
+        smoothing: label smoothing of "dense" targets of a row rule.
+    """
+
+    row: registry.Loss
+    parameters: tuple[float, ...] = ()
+    smoothing: float = 0.0
+
+    def launch(
+        self, plan: Plan, y_pred: Buffer, y_true: Buffer, gradient: bool = False, shares: Buffer | None = None
+    ) -> tuple[Buffer, Buffer | None]:
+        """Add the launches of the number of each row, and of the gradient of the batch's loss by ``y_pred``.
+
+        Args:
+            plan: gets the launches.
+            y_pred: predictions.
+            y_true: targets, as the row reads them.
+            gradient: whether the gradient is wanted.
+            shares: what each row's number counts in the loss; None where the loss is their mean.
+        """
+        width, inner = split(y_pred.shape)
+        values = plan.buffer((inner,), y_pred.dtype)
+        dy = plan.buffer(y_pred.shape, y_pred.dtype) if gradient else None
+        if self.row.targets == "signs":
+            signs = plan.buffer(y_true.shape, y_true.dtype)
+            kernel = Kernel(weights.signs_of_labels, dtype=y_true.dtype)
+            plan.once(kernel, y_true=y_true, signs=signs, width=y_true.width)
+            y_true = signs
+        launch = self._launch_elements if self.row.row is None else self._launch_rows
+        launch(plan, y_pred, y_true, values, dy, shares)
+        return values, dy
+
+    def _launch_rows(self, plan, y_pred, y_true, values, dy, shares):
+        (width, inner), row, gradient = split(y_pred.shape), self.row, dy is not None
+        template = rows.RowTemplate(
+            row.name, row.row, row.targets, value=True, element=gradient, mean=gradient and shares is None,
+            shared=gradient and shares is not None, numbers=len(self.parameters),
+        )  # fmt: skip
+        target = {"labels": y_true} if row.sparse else {"t": y_true, "smoothing": self.smoothing}
+        kernel = Kernel(template, template.rules(), y_pred.dtype, (("p", len(self.parameters)),))
+        shared = {"x": y_pred, "loss": values, "y": dy, "shares": shares, "p": self.parameters}
+        plan.rows(kernel, inner, _ROW_COST * width, width=width, inner=inner, **shared, **target)
+
+    def _launch_elements(self, plan, y_pred, y_true, values, dy, shares):
+        width, inner = split(y_pred.shape)
+        counts = (("p", len(self.parameters)),)
+        kernel = Kernel(rows.elements_loss, (("f", self.row.f),), y_pred.dtype, counts)
+        shared = {"y_true": y_true, "y_pred": y_pred, "p": self.parameters, "width": width}
+        plan.rows(kernel, inner, _ELEMENT_COST * width, loss=values, **shared)
+        if dy is None:
+            return
+        rule = (("df", self.row.df),)
+        if shares is None:
+            kernel = Kernel(rows.elements_gradient, rule, y_pred.dtype, counts)
+            extent = Extent(per_row=y_pred.width)
+            plan.launch(kernel, {"dx": dy, "inner": inner, **shared}, extent, 64, _ELEMENT_COST)
+        else:
+            kernel = Kernel(rows.elements_gradient_shared, rule, y_pred.dtype, counts)
+            plan.rows(kernel, inner, _ELEMENT_COST * width, dx=dy, shares=shares, **shared)
+
+    def on_arrays(self, y_true: Any, y_pred: Any, name: str, elements: bool = False) -> np.ndarray:
+        """The number of each row; of the predictions' shape without the last axis."""
+        once = OnArrays(y_true, y_pred, self.row.sparse, name, elements=elements)
+        values, _ = self.launch(once.plan, once.prediction, once.target)
+        return once.run(values).read(values, once.rows).reshape(once.shape).copy()
+
+
+class OnArrays:
+    """A plan that is run once, for a batch of predictions, targets and perhaps weights given as arrays.
+
+    Args:
+        y_true, y_pred: the arrays; predictions of one axis are one row.
+        sparse: whether a target is a class index.
+        name: of whom asks, for errors.
+        sample_weight: of each sample.
+        elements: whether predictions of one axis are as many rows of one element.
+        ignored: a label that is no class.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+
+    def __init__(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sparse: bool,
+        name: str,
+        sample_weight: Any = None,
+        elements: bool = False,
+        ignored: int | None = None,
+    ):
+        y_pred, y_true = np.asarray(y_pred), np.asarray(y_true)
+        dtype = "float64" if y_pred.dtype == np.float64 else "float32"
+        if y_pred.ndim == 0:
+            raise ValueError(f"{name!r} needs predictions with at least one axis, received a number.")
+        self.shape = y_pred.shape if y_pred.ndim == 1 and elements else y_pred.shape[:-1]
+        if y_pred.ndim == 1:
+            place = (..., None) if elements else (None,)
+            y_pred, y_true = y_pred[place], y_true if elements and sparse else y_true[place]
+        shape, self.rows = y_pred.shape[1:], len(y_pred)
+        y_true = match_targets(y_true, shape, self.rows, sparse, name, ignored)
+        self.plan = Plan(False, dtype, self.rows)
+        self.prediction = self.plan.buffer(shape)
+        self.target = self.plan.buffer(shape[:-1] if sparse else shape, "int32" if sparse else dtype)
+        self.inputs = {self.prediction: y_pred, self.target: y_true}
+        self.weights = None
+        if sample_weight is not None:
+            self.weights = self.plan.buffer((split(shape)[1],))
+            given = match_weights(sample_weight, self.rows, shape[:-1])
+            self.inputs[self.weights] = given.reshape(self.rows, -1)
+
+    def run(self, *results: Buffer, state: tuple[int, np.ndarray] | None = None) -> Bound:
+        """Run it; its memory, from which results may be read.
+
+        Args:
+            results: buffers that will be read.
+            state: slot and numbers that the step block starts with.
+        """
+        bound = Bound(self.plan, max(self.rows, 1), [*self.inputs, *results])
+        for buffer, value in self.inputs.items():
+            bound.read(buffer, self.rows)[...] = value.reshape(self.rows, *buffer.shape)
+        if state is not None:
+            bound.numbers[state[0] : state[0] + len(state[1])] = state[1]
+        bound.execution.run(0, self.rows, max(self.rows, 1), 1, 0.0)
+        return bound

@@ -1,0 +1,167 @@
+"""What every metric is: numbers counted inside the step, and a result that follows from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnet import config
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.rules import metrics  # noqa: F401  (fills the table)
+from fastnet._kernels.templates import reduce, weights
+from fastnet.configs import Configurable, snake_case
+from fastnet.engine.plan import Buffer, Plan, Slot
+from fastnet.losses.base import ones
+from fastnet.losses.rowwise import OnArrays, RowFunction, split
+
+
+class Metric(Configurable):
+    """A number that sums up predictions and targets, counted inside the runner or on arrays.
+
+    A subclass says how many numbers it counts (`size`), adds the launches that count them (`count`) and computes the
+    result from them (`value`). Its arguments are kept as attributes of their names.
+
+    Args:
+        dtype: accepted; metrics are counted in float64.
+        name: its key in the logs; by default the class's name.
+
+    Example:
+        >>> import fastnet
+        >>> metric = fastnet.metrics.BinaryAccuracy()
+        >>> metric.update_state([[1], [0]], [[0.9], [0.8]])
+        >>> metric.result()
+        0.5
+    """
+
+    sparse: bool | None = False  # a target is a class index; None: whichever the loss takes
+    elements = False  # on arrays, predictions of one axis are as many samples
+    ignore_class: int | None = None  # a label that is no class
+    _direction: str | None = None  # "up" where larger is better, "down" where smaller is
+
+    def __init__(self, dtype: Any = None, name: str | None = None):
+        self.name = name or snake_case(type(self).__name__)
+        self.dtype = None if dtype is None else config.check_dtype(dtype, f"metric {self.name!r}")
+        self._state: np.ndarray | None = None
+
+    def size(self, shape: tuple[int, ...]) -> int:
+        """How many float64 numbers it counts for predictions of this shape a sample.
+
+        Raises:
+            ValueError: the shape does not fit.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no size(shape).")
+
+    def count(self, plan: Plan, y_pred: Buffer, y_true: Buffer, sample_weight: Buffer | None, state: Slot) -> None:
+        """Add the launches that add a batch to the numbers at ``state``, which begin at 0."""
+        raise NotImplementedError(f"{type(self).__name__} defines no count(plan, y_pred, y_true, weights, state).")
+
+    def value(self, state: np.ndarray) -> Any:
+        """The result that follows from the numbers."""
+        raise NotImplementedError(f"{type(self).__name__} defines no value(state).")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Count the rows of arrays too.
+
+        Args:
+            y_true: targets.
+            y_pred: predictions (n, ...).
+            sample_weight: weight of each row (n,) or of each place (n, ...) without the last axis.
+
+        Raises:
+            ValueError: shapes that do not fit; nothing was counted.
+        """
+        sparse = bool(self.sparse)
+        once = OnArrays(y_true, y_pred, sparse, self.name, sample_weight, self.elements, self.ignore_class)
+        size = self.size(once.prediction.shape)
+        if self._state is not None and len(self._state) != size:
+            raise ValueError(
+                f"The metric {self.name!r} has counted predictions of another shape than {once.prediction.shape}; "
+                "call reset_state() first."
+            )
+        slot = once.plan.slot(size)
+        self.count(once.plan, once.prediction, once.target, once.weights, slot)
+        state = np.zeros(size) if self._state is None else self._state
+        self._state = once.run(state=(slot.index, state)).numbers[slot.index : slot.index + size].copy()
+
+    def result(self) -> Any:
+        """The number so far: a float, or an array where the metric has several.
+
+        Raises:
+            ValueError: nothing was counted, and the metric does not say what it is then.
+        """
+        if self._state is None:
+            raise ValueError(f"The metric {self.name!r} has counted nothing yet: call update_state(y_true, y_pred).")
+        return self.value(self._state)
+
+    def reset_state(self) -> None:
+        """Forget what was counted."""
+        self._state = None
+
+    def __call__(self, *args: Any, **more: Any) -> Any:
+        """`update_state`, then the `result`."""
+        self.update_state(*args, **more)
+        return self.result()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}>"
+
+
+class MeanOfRows(Metric):
+    """The mean of a number for each row, each with its weight. Subclasses define `values`.
+
+    Args:
+        name, dtype: as for every `Metric`.
+    """
+
+    def __init__(self, name: str | None = None, dtype: Any = None):
+        super().__init__(dtype, name)
+
+    def values(self, plan: Plan, y_pred: Buffer, y_true: Buffer) -> Buffer:
+        """Add the launches that compute the number of each row."""
+        return self.function.launch(plan, y_pred, y_true)[0]
+
+    @property
+    def function(self) -> RowFunction:
+        """The formula of a row, where `values` is not overridden."""
+        raise NotImplementedError(f"{type(self).__name__} defines no values(plan, y_pred, y_true).")
+
+    def row_weights(self, plan: Plan, y_true: Buffer, sample_weight: Buffer) -> Buffer:
+        """What each row counts, of rows with a weight."""
+        return sample_weight
+
+    def size(self, shape):
+        return 2
+
+    def count(self, plan, y_pred, y_true, sample_weight, state):
+        values = self.values(plan, y_pred, y_true)
+        rows = {"values": values, "total": state, "inner": values.width}
+        if sample_weight is None:
+            plan.once(Kernel(reduce.metric_total, dtype=values.dtype), **rows)
+        else:
+            counted = self.row_weights(plan, y_true, sample_weight)
+            plan.once(Kernel(weights.weighted_metric_total, dtype=values.dtype), weights=counted, **rows)
+
+    def value(self, state):
+        return float(state[0] / state[1]) if state[1] else 0.0
+
+    def result(self) -> Any:
+        """The mean so far, 0 of no rows."""
+        return 0.0 if self._state is None else self.value(self._state)
+
+
+def each_row(plan: Plan, y_pred: Buffer, sample_weight: Buffer | None) -> Buffer:
+    """The weights of the rows; 1 each where none were given."""
+    return ones(plan, split(y_pred.shape)[1], y_pred.dtype) if sample_weight is None else sample_weight
+
+
+def safe_divide(a: Any, b: Any) -> Any:
+    """a / b, and 0 where b is 0."""
+    b = np.asarray(b, np.float64)
+    return np.where(b == 0, 0.0, a / np.where(b == 0, 1.0, b))
+
+
+def as_number(value: Any) -> Any:
+    """A float where there is one number, else the array."""
+    value = np.asarray(value)
+    return float(value) if value.ndim == 0 else value

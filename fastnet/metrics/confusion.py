@@ -1,0 +1,307 @@
+"""Metrics that follow from how many true and false labels exceed thresholds: counts, precision, recall, areas.
+
+The kernel sorts each prediction into a histogram by how many thresholds it exceeds; all counts at all thresholds are
+sums over parts of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnet import activations
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import metrics as templates
+from fastnet.engine.plan import Buffer, Plan, Slot
+from fastnet.engine.variable import Variable
+from fastnet.losses.rowwise import split
+from fastnet.metrics.base import Metric, as_number, each_row, safe_divide
+from fastnet.metrics.means import positive
+
+EPSILON = 1e-7  # how far an area's outer thresholds lie beyond 0 and 1, as in Keras
+LEFT_OUT = -1e10  # what Keras puts in the place of a prediction that is not among the k largest
+
+
+class Counts(Metric):
+    """A histogram of true and false labels over thresholds.
+
+    Args:
+        thresholds: in any order.
+        name, dtype: as for every `Metric`.
+        top_k: look at the k largest predictions of a row only.
+        class_id: look at this column only.
+    """
+
+    elements = True
+    apart = False  # whether every column has a histogram of its own
+    from_logits = False
+    label_weights: Any = None
+
+    def __init__(self, thresholds: Any, name: str | None, dtype: Any, top_k: Any = None, class_id: Any = None):
+        super().__init__(dtype, name)
+        self.top_k = None if top_k is None else positive(type(self).__name__, "top_k", top_k)
+        self.class_id = None if class_id is None else _column(type(self).__name__, class_id)
+        self._limits = np.atleast_1d(np.asarray(thresholds, np.float64))
+        self._order = np.argsort(self._limits, kind="stable")
+
+    def size(self, shape):
+        width, _ = split(shape)
+        if self.class_id is not None and self.class_id >= width:
+            raise ValueError(
+                f"The metric {self.name!r} looks at class {self.class_id}, but predictions have {width} columns."
+            )
+        if self.label_weights is not None and len(self.label_weights) != width:
+            raise ValueError(
+                f"The metric {self.name!r} has {len(self.label_weights)} label_weights, but predictions have {width} "
+                "columns."
+            )
+        return 2 * (len(self._limits) + 1) * (width if self.apart else 1)
+
+    def count(self, plan: Plan, y_pred: Buffer, y_true: Buffer, sample_weight: Buffer | None, state: Slot) -> None:
+        (width, inner), dtype = split(y_pred.shape), y_pred.dtype
+        if self.from_logits:
+            y_pred = activations.get("sigmoid").forward(plan, y_pred)
+        if self.top_k is not None:
+            best = plan.buffer(y_pred.shape, dtype)
+            plan.once(
+                Kernel(templates.only_top_k, dtype=dtype), x=y_pred, y=best, k=self.top_k, width=width, inner=inner
+            )
+            y_pred = best
+        first, last = (0, width) if self.class_id is None else (self.class_id, self.class_id + 1)
+        columns = np.ones(width) if self.label_weights is None or self.apart else np.asarray(self.label_weights)
+        plan.once(
+            Kernel(templates.histogram, dtype=dtype), y_true=y_true, y_pred=y_pred, counts=state,
+            weights=each_row(plan, y_pred, sample_weight), columns=Variable(columns.astype(dtype), "label_weights"),
+            thresholds=Variable(self._limits[self._order].astype(dtype), "thresholds"), number=len(self._limits),
+            even=self._even(), first=first, last=last, apart=self.apart, width=width, inner=inner,
+        )  # fmt: skip
+
+    def _even(self) -> int:
+        """Whether thresholds stand at equal distances from 0 to 1 (1) or a little beyond (2): Keras then rounds
+        instead of comparing."""
+        number = len(self._limits)
+        if number < 3 or not np.allclose(self._limits, np.arange(number) / (number - 1), atol=EPSILON):
+            return 0
+        return 2 if self._limits[0] < 0 or self._limits[-1] > 1 else 1
+
+    def counted(self, state: np.ndarray) -> dict[str, np.ndarray]:
+        """True and false positives and negatives at each threshold, in the order given; (thresholds, columns) where
+        every column is apart."""
+        number = len(self._limits)
+        histogram = state.reshape(-1, 2, number + 1)
+        below = np.cumsum(histogram, -1)[..., :-1]
+        above = np.cumsum(histogram[..., ::-1], -1)[..., -2::-1]
+        place = np.empty(number, np.int64)
+        place[self._order] = np.arange(number)
+        pick = {"tp": above[:, 0], "fp": above[:, 1], "fn": below[:, 0], "tn": below[:, 1]}
+        return {key: (value[:, place].T if self.apart else value[0, place]) for key, value in pick.items()}
+
+
+class _OneCount(Counts):
+    _which = ""
+
+    def __init__(self, thresholds: Any = None, name: str | None = None, dtype: Any = None):
+        super().__init__(_thresholds(type(self).__name__, thresholds, 0.5), name, dtype)
+        self.thresholds = thresholds
+
+    def value(self, state):
+        return _one_or_all(self.counted(state)[self._which])
+
+
+class TruePositives(_OneCount):
+    """The weight of positive labels whose prediction exceeds the threshold.
+
+    Args:
+        thresholds: in [0, 1], a number or several; 0.5 by default. Of several the result is an array.
+        name, dtype: as for every `Metric`.
+
+    Raises:
+        ValueError: a threshold outside [0, 1].
+    """
+
+    _which = "tp"
+
+
+class FalsePositives(_OneCount):
+    """The weight of negative labels whose prediction exceeds the threshold; arguments as of `TruePositives`."""
+
+    _which = "fp"
+
+
+class TrueNegatives(_OneCount):
+    """The weight of negative labels whose prediction does not exceed the threshold; see `TruePositives`."""
+
+    _which = "tn"
+
+
+class FalseNegatives(_OneCount):
+    """The weight of positive labels whose prediction does not exceed the threshold; see `TruePositives`."""
+
+    _which = "fn"
+
+
+class _Share(Counts):
+    """True positives over themselves and something else."""
+
+    _direction = "up"
+    _beside = ""
+
+    def __init__(
+        self,
+        thresholds: Any = None,
+        top_k: int | None = None,
+        class_id: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+    ):
+        default = 0.5 if top_k is None else LEFT_OUT
+        super().__init__(_thresholds(type(self).__name__, thresholds, default), name, dtype, top_k, class_id)
+        self.thresholds = thresholds
+
+    def value(self, state):
+        counted = self.counted(state)
+        return _one_or_all(safe_divide(counted["tp"], counted["tp"] + counted[self._beside]))
+
+
+class Precision(_Share):
+    """Share of right ones among the positive predictions: tp / (tp + fp).
+
+    Args:
+        thresholds: in [0, 1], a number or several; 0.5 by default. Of several the result is an array.
+        top_k: the k largest predictions of a row are the positive ones.
+        class_id: look at this column only.
+        name, dtype: as for every `Metric`.
+
+    Raises:
+        ValueError: an argument outside its range.
+    """
+
+    _beside = "fp"
+
+
+class Recall(_Share):
+    """Share of positive labels that were predicted so: tp / (tp + fn); arguments as of `Precision`."""
+
+    _beside = "fn"
+
+
+class AUC(Counts):
+    """The area under a curve through the points of all thresholds.
+
+    Args:
+        num_thresholds: at least 2, at equal distances from 0 to 1.
+        curve: "ROC" (true positive rate over false positive rate), "PR" (precision over recall), or "PRGAIN" (precision
+            gain over recall gain; Flach and Kull 2015).
+        summation_method: "interpolation" (trapezoids; of "PR" as Davis and Goadrich 2006 do), "minoring" or "majoring"
+            (the lower or the higher end of each step).
+        name, dtype: as for every `Metric`.
+        thresholds: instead of num_thresholds, numbers in [0, 1].
+        multi_label: an area for each column, then their mean.
+        num_labels: the number of columns, with multi_label; found out where None.
+        label_weights: weight of each column.
+        from_logits: predictions are logits.
+
+    Raises:
+        ValueError: an argument outside its range.
+    """
+
+    _direction = "up"
+
+    def __init__(
+        self,
+        num_thresholds: int = 200,
+        curve: str = "ROC",
+        summation_method: str = "interpolation",
+        name: str | None = None,
+        dtype: Any = None,
+        thresholds: Any = None,
+        multi_label: bool = False,
+        num_labels: int | None = None,
+        label_weights: Any = None,
+        from_logits: bool = False,
+    ):
+        self.thresholds = None if thresholds is None else sorted(_thresholds("AUC", thresholds, 0.5))
+        if self.thresholds is None and positive("AUC", "num_thresholds", num_thresholds) < 2:
+            raise ValueError(f"AUC: num_thresholds must be at least 2, received {num_thresholds!r}.")
+        if num_labels is not None and not multi_label:
+            raise ValueError("AUC: num_labels is of use with multi_label=True only; leave it out.")
+        self.num_thresholds = num_thresholds if self.thresholds is None else len(self.thresholds) + 2
+        last = self.num_thresholds - 1
+        inner = [i / last for i in range(1, last)] if self.thresholds is None else self.thresholds
+        super().__init__([-EPSILON, *inner, 1 + EPSILON], name or "auc", dtype)
+        self.curve = _choice("curve", str(curve).upper(), ("ROC", "PR", "PRGAIN"))
+        methods = ("interpolation", "minoring", "majoring")
+        self.summation_method = _choice("summation_method", str(summation_method).lower(), methods)
+        self.multi_label = self.apart = bool(multi_label)
+        self.num_labels, self.from_logits = num_labels, bool(from_logits)
+        self.label_weights = None if label_weights is None else [float(w) for w in label_weights]
+
+    def size(self, shape):
+        if self.num_labels not in (None, split(shape)[0]):
+            raise ValueError(
+                f"The metric {self.name!r} has num_labels={self.num_labels}, but predictions have {split(shape)[0]} "
+                "columns."
+            )
+        return super().size(shape)
+
+    def value(self, state):
+        counted = self.counted(state)
+        area = self._interpolated(**counted) if self._davis_goadrich() else self._riemann(*self._points(**counted))
+        if not self.multi_label:
+            return float(area)
+        return float(np.average(area, weights=self.label_weights))
+
+    def _davis_goadrich(self) -> bool:
+        return (self.curve, self.summation_method) == ("PR", "interpolation")
+
+    def _points(self, tp, fp, fn, tn):
+        """(x, y) of the curve at each threshold."""
+        recall = safe_divide(tp, tp + fn)
+        if self.curve == "ROC":
+            return safe_divide(fp, fp + tn), recall
+        if self.curve == "PR":
+            return recall, safe_divide(tp, tp + fp)
+        odds = safe_divide(tp + fn, tn + fp)
+        recall_gain = np.where(tp == 0, 0.0, 1 - odds * safe_divide(fn, tp))
+        return np.maximum(recall_gain, 0), np.where(tp == 0, 1.0, 1 - odds * safe_divide(fp, tp))
+
+    def _riemann(self, x, y):
+        fold = {"interpolation": lambda a, b: (a + b) / 2, "minoring": np.minimum, "majoring": np.maximum}
+        return ((x[:-1] - x[1:]) * fold[self.summation_method](y[:-1], y[1:])).sum(0)
+
+    def _interpolated(self, tp, fp, fn, tn):
+        """Between two points true positives grow in proportion to positives; Davis and Goadrich 2006, eq. 1."""
+        positives = tp + fp
+        steps = tp[:-1] - tp[1:]
+        slope = safe_divide(steps, np.maximum(positives[:-1] - positives[1:], 0))
+        intercept = tp[1:] - slope * positives[1:]
+        both = (positives[:-1] > 0) & (positives[1:] > 0)
+        ratio = np.where(both, safe_divide(positives[:-1], np.maximum(positives[1:], 0)), 1.0)
+        return safe_divide(slope * (steps + intercept * np.log(ratio)), np.maximum(tp[1:] + fn[1:], 0)).sum(0)
+
+
+def _one_or_all(values: np.ndarray) -> Any:
+    return as_number(values[0] if len(values) == 1 else values)
+
+
+def _thresholds(cls: str, thresholds: Any, default: float) -> list[float]:
+    if thresholds is None:
+        return [default]
+    given = list(thresholds) if np.ndim(thresholds) else [thresholds]
+    bad = [t for t in given if isinstance(t, bool) or not isinstance(t, (int, float, np.number)) or not 0 <= t <= 1]
+    if bad or not given:
+        raise ValueError(f"{cls}: thresholds must lie in [0, 1], received {bad[0] if bad else given!r}.")
+    return [float(t) for t in given]
+
+
+def _choice(argument: str, value: str, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise ValueError(f"AUC: {argument} must be one of {', '.join(map(repr, known))}, received {value!r}.")
+    return value
+
+
+def _column(cls: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ValueError(f"{cls}: class_id must be a column, counted from 0, received {value!r}.")
+    return int(value)

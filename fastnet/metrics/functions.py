@@ -1,0 +1,53 @@
+"""Metrics of Keras as functions of arrays: a number for each element or row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnet.metrics import means
+
+
+def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> np.ndarray:
+    """1 for each element on the right side of ``threshold``, else 0; of the predictions' shape."""
+    y_pred = np.asarray(y_pred)
+    flat, targets = y_pred.reshape(-1), np.broadcast_to(_of_rank(y_true, y_pred), y_pred.shape).reshape(-1)
+    function = means.BinaryAccuracy(threshold=threshold).function
+    return function.on_arrays(targets, flat, "binary_accuracy", elements=True).reshape(y_pred.shape)
+
+
+def categorical_accuracy(y_true: Any, y_pred: Any) -> np.ndarray:
+    """1 for each row whose largest prediction stands where the largest target stands, else 0."""
+    return means.CategoricalAccuracy().function.on_arrays(y_true, y_pred, "categorical_accuracy")
+
+
+def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> np.ndarray:
+    """1 for each row whose largest prediction stands at the label, else 0."""
+    return means.SparseCategoricalAccuracy().function.on_arrays(y_true, y_pred, "sparse_categorical_accuracy")
+
+
+def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> np.ndarray:
+    """1 for each row in which fewer than k predictions are larger than that of the largest target, else 0."""
+    return means.TopKCategoricalAccuracy(k).function.on_arrays(y_true, y_pred, "top_k_categorical_accuracy")
+
+
+def sparse_top_k_categorical_accuracy(
+    y_true: Any, y_pred: Any, k: int = 5, from_sorted_ids: bool = False
+) -> np.ndarray:
+    """1 for each row in which fewer than k predictions are larger than that of the label, else 0."""
+    metric = means.SparseTopKCategoricalAccuracy(k, from_sorted_ids=from_sorted_ids)
+    return metric.function.on_arrays(y_true, y_pred, "sparse_top_k_categorical_accuracy")
+
+
+def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> np.ndarray:
+    """sum(y_true y_pred) / (|y_true| |y_pred|) of each row."""
+    return means.CosineSimilarity(axis=axis).function.on_arrays(y_true, y_pred, "cosine_similarity")
+
+
+def _of_rank(y_true: Any, y_pred: np.ndarray) -> np.ndarray:
+    """Targets with one axis of size 1 more or less, as predictions have it."""
+    y_true = np.asarray(y_true)
+    if y_true.ndim == y_pred.ndim + 1 and y_true.shape[-1] == 1:
+        return y_true[..., 0]
+    return y_true[..., None] if y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1 else y_true

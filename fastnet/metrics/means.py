@@ -1,0 +1,309 @@
+"""Metrics that are the mean of a number for each row: accuracies, and losses; and plain means and sums of values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnet import losses
+from fastnet._kernels import registry
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import weights
+from fastnet.losses.rowwise import RowFunction
+from fastnet.metrics.base import MeanOfRows, Metric
+
+
+class RowMetric(MeanOfRows):
+    """The mean of a row of the registry; parameters take the values of the attributes of their names."""
+
+    _direction = "up"
+    _row = ""
+
+    @property
+    def row(self) -> registry.Loss:
+        """Its row of the registry."""
+        return registry.metrics[self._row]
+
+    @property
+    def sparse(self) -> bool:  # type: ignore[override]
+        return self.row.sparse
+
+    @property
+    def function(self) -> RowFunction:
+        return RowFunction(self.row, tuple(float(getattr(self, name)) for name in self.row.parameters))
+
+
+class Accuracy(RowMetric):
+    """Share of elements that equal their target.
+
+    Args:
+        name, dtype: as for every `Metric`.
+    """
+
+    _row, elements = "accuracy", True
+
+    def __init__(self, name: str = "accuracy", dtype: Any = None):
+        super().__init__(name, dtype)
+
+
+class BinaryAccuracy(RowMetric):
+    """Share of elements on the right side of ``threshold``.
+
+    Args:
+        name, dtype: as for every `Metric`.
+        threshold: in [0, 1]; predictions above it are class 1.
+
+    Raises:
+        ValueError: threshold outside [0, 1].
+    """
+
+    _row, elements = "binary_accuracy", True
+
+    def __init__(self, name: str = "binary_accuracy", dtype: Any = None, threshold: float = 0.5):
+        super().__init__(name, dtype)
+        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
+            raise ValueError(f"BinaryAccuracy: threshold must lie in [0, 1], received {threshold!r}.")
+        self.threshold = float(threshold)
+
+
+class CategoricalAccuracy(RowMetric):
+    """Share of rows whose largest prediction stands where the largest target stands.
+
+    Args:
+        name, dtype: as for every `Metric`.
+    """
+
+    _row = "categorical_accuracy"
+
+    def __init__(self, name: str = "categorical_accuracy", dtype: Any = None):
+        super().__init__(name, dtype)
+
+
+class SparseCategoricalAccuracy(RowMetric):
+    """Share of rows whose largest prediction stands at the label.
+
+    Args:
+        name, dtype: as for every `Metric`.
+    """
+
+    _row = "sparse_categorical_accuracy"
+
+    def __init__(self, name: str = "sparse_categorical_accuracy", dtype: Any = None):
+        super().__init__(name, dtype)
+
+
+class TopKCategoricalAccuracy(RowMetric):
+    """Share of rows in which fewer than k predictions are larger than the one where the largest target stands.
+
+    Args:
+        k: at least 1.
+        name, dtype: as for every `Metric`.
+
+    Raises:
+        ValueError: k is no positive whole number.
+    """
+
+    _row = "top_k_categorical_accuracy"
+
+    def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy", dtype: Any = None):
+        super().__init__(name, dtype)
+        self.k = positive("TopKCategoricalAccuracy", "k", k)
+
+
+class SparseTopKCategoricalAccuracy(RowMetric):
+    """Share of rows in which fewer than k predictions are larger than that of the label.
+
+    Args:
+        k: at least 1.
+        name, dtype: as for every `Metric`.
+        from_sorted_ids: predictions are labels, the best one first, and the first k are looked at.
+
+    Raises:
+        ValueError: k is no positive whole number.
+    """
+
+    def __init__(
+        self,
+        k: int = 5,
+        name: str = "sparse_top_k_categorical_accuracy",
+        dtype: Any = None,
+        from_sorted_ids: bool = False,
+    ):
+        super().__init__(name, dtype)
+        self.k, self.from_sorted_ids = positive("SparseTopKCategoricalAccuracy", "k", k), bool(from_sorted_ids)
+        self._row = f"{'sorted' if self.from_sorted_ids else 'sparse'}_top_k_categorical_accuracy"
+
+
+class CosineSimilarity(RowMetric):
+    """Mean of sum(y_true y_pred) / (|y_true| |y_pred|) over the last axis: 1 where they agree.
+
+    Args:
+        name, dtype: as for every `Metric`.
+        axis: only -1.
+
+    Raises:
+        ValueError: another axis.
+    """
+
+    _row = "cosine_similarity"
+
+    def __init__(self, name: str = "cosine_similarity", dtype: Any = None, axis: int = -1):
+        super().__init__(name, dtype)
+        self.axis = losses.CosineSimilarity(axis).axis
+
+
+class RootMeanSquaredError(RowMetric):
+    """√mean((y_pred - y_true)²) over all elements.
+
+    Args:
+        name, dtype: as for every `Metric`.
+    """
+
+    _direction = "down"
+    _row, elements = "mean_squared_error", True
+
+    def __init__(self, name: str = "root_mean_squared_error", dtype: Any = None):
+        super().__init__(name, dtype)
+
+    def value(self, state):
+        return math.sqrt(super().value(state))
+
+
+class LossMetric(MeanOfRows):
+    """A loss as a metric.
+
+    Args:
+        loss: the loss.
+        name: by default the loss's.
+        dtype: accepted.
+    """
+
+    _direction: str | None = "down"
+
+    def __init__(self, loss: losses.Loss, name: str | None = None, dtype: Any = None):
+        super().__init__(name or loss.name, dtype)
+        self.loss, self.ignore_class = loss, loss.ignore_class
+
+    @property
+    def sparse(self) -> bool:  # type: ignore[override]
+        return self.loss.sparse
+
+    def values(self, plan, y_pred, y_true):
+        return self.loss.values(plan, y_pred, y_true)
+
+    def row_weights(self, plan, y_true, sample_weight):
+        """Rows with the ignored label do not count where there are weights; where there are none they count as 0, as
+        in Keras."""
+        if self.loss.ignore_class is None:
+            return sample_weight
+        counted = plan.buffer(sample_weight.shape, sample_weight.dtype)
+        kept = self.loss.kept(plan, y_true, sample_weight.dtype)
+        kernel = Kernel(weights.multiply, dtype=counted.dtype)
+        plan.elements(kernel, counted, 250, x=sample_weight, y=kept, product=counted)
+        return counted
+
+
+class MeanMetricWrapper(LossMetric):
+    """The mean of a function of two numbers over the last axis, and over all rows.
+
+    Args:
+        fn: a plain function ``f(y_true, y_pred)``, a name, or a loss.
+        name: by default the function's.
+        dtype: accepted.
+        parameters: values of the function's further arguments.
+
+    Raises:
+        ValueError: a function that cannot become a kernel.
+    """
+
+    _direction = None
+
+    def __init__(self, fn: Callable | str | losses.Loss, name: str | None = None, dtype: Any = None, **parameters: Any):
+        super().__init__(losses.get(fn, gradient=False, **parameters), name, dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make another one like it."""
+        return {"fn": losses.serialize(self.loss), "name": self.name, "dtype": self.dtype}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MeanMetricWrapper:
+        """The metric that `get_config` described."""
+        return cls(losses.deserialize(config["fn"]), config.get("name"), config.get("dtype"))
+
+
+class _OfValues(Metric):
+    """Numbers that are added up as they are given: no targets, no predictions, nothing for a model."""
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        """Add values, each times its weight."""
+        values = np.asarray(values, np.float64)
+        weight = np.broadcast_to(self._matched(sample_weight, values), values.shape)
+        state = np.zeros(2) if self._state is None else self._state
+        self._state = state + [(values * weight).sum(), weight.sum()]
+
+    def _matched(self, sample_weight: Any, values: np.ndarray) -> np.ndarray:
+        if sample_weight is None:
+            return np.ones(())
+        weight: np.ndarray = np.asarray(sample_weight, np.float64)
+        if weight.ndim == values.ndim + 1 and weight.shape[-1] == 1:
+            weight = weight[..., 0]
+        weight = weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim))
+        sizes: tuple[int, ...] = weight.shape
+        if weight.ndim != values.ndim or any(size not in (1, full) for size, full in zip(sizes, values.shape)):
+            raise ValueError(
+                f"The metric {self.name!r} received weights of shape {np.shape(sample_weight)} for values of shape "
+                f"{values.shape}."
+            )
+        return weight
+
+    def size(self, shape):
+        raise ValueError(
+            f"The metric {type(self).__name__} adds up values and knows no targets: it is not for compile()."
+        )
+
+    def result(self) -> Any:
+        """The number so far, 0 of no values."""
+        return 0.0 if self._state is None else self.value(self._state)
+
+
+class Mean(_OfValues):
+    """The weighted mean of values: sum(value * weight) / sum(weight).
+
+    Args:
+        name, dtype: as for every `Metric`.
+
+    Example:
+        >>> import fastnet
+        >>> fastnet.metrics.Mean()([1, 3, 5, 7], sample_weight=[1, 1, 0, 0])
+        2.0
+    """
+
+    def __init__(self, name: str = "mean", dtype: Any = None):
+        super().__init__(dtype, name)
+
+    def value(self, state):
+        return float(state[0] / state[1]) if state[1] else 0.0
+
+
+class Sum(_OfValues):
+    """The weighted sum of values.
+
+    Args:
+        name, dtype: as for every `Metric`.
+    """
+
+    def __init__(self, name: str = "sum", dtype: Any = None):
+        super().__init__(dtype, name)
+
+    def value(self, state):
+        return float(state[0])
+
+
+def positive(cls: str, argument: str, value: Any) -> int:
+    """``value`` as a positive whole number."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{cls}: {argument} must be a positive whole number, received {value!r}.")
+    return int(value)

@@ -1,0 +1,155 @@
+"""Metrics that follow from sums over columns: F scores and the coefficient of determination."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import metrics as templates
+from fastnet.metrics.base import Metric, as_number, each_row
+
+EPSILON = 1e-7
+
+
+class FBetaScore(Metric):
+    """(1 + β²) precision recall / (β² precision + recall), of each class.
+
+    Args:
+        average: None for the scores of all classes; "micro" for that of all counts together, "macro" for the mean over
+            classes, "weighted" for the mean weighted by their number of labels.
+        beta: positive; weight of recall.
+        threshold: in (0, 1]; predictions above it are positive. By default the largest of a row is.
+        name, dtype: as for every `Metric`.
+
+    Raises:
+        ValueError: an argument outside its range.
+    """
+
+    _direction = "up"
+
+    def __init__(
+        self,
+        average: str | None = None,
+        beta: float = 1.0,
+        threshold: float | None = None,
+        name: str = "fbeta_score",
+        dtype: Any = None,
+    ):
+        super().__init__(dtype, name)
+        own = type(self).__name__
+        if average not in (None, "micro", "macro", "weighted"):
+            raise ValueError(f"{own}: average must be None, 'micro', 'macro' or 'weighted', received {average!r}.")
+        if isinstance(beta, bool) or not isinstance(beta, (int, float)) or not 0 < beta < float("inf"):
+            raise ValueError(f"{own}: beta must be a positive number, received {beta!r}.")
+        if threshold is not None and (not isinstance(threshold, (int, float)) or not 0 < threshold <= 1):
+            raise ValueError(f"{own}: threshold must lie in (0, 1], received {threshold!r}.")
+        self.average, self.beta, self.threshold = average, float(beta), threshold
+
+    def size(self, shape):
+        _one_axis(self, shape)
+        return 4 * shape[0]
+
+    def count(self, plan, y_pred, y_true, sample_weight, state):
+        plan.once(
+            Kernel(templates.class_counts, dtype=y_pred.dtype), y_true=y_true, y_pred=y_pred, counts=state,
+            weights=each_row(plan, y_pred, sample_weight), threshold=self.threshold or 0.0,
+            largest=self.threshold is None, width=y_pred.shape[0], inner=1,
+        )  # fmt: skip
+
+    def value(self, state):
+        tp, fp, fn, labels = state.reshape(4, -1)
+        if self.average == "micro":
+            tp, fp, fn = tp.sum(), fp.sum(), fn.sum()
+        precision, recall = tp / (tp + fp + EPSILON), tp / (tp + fn + EPSILON)
+        scores = precision * recall / (self.beta**2 * precision + recall + EPSILON) * (1 + self.beta**2)
+        if self.average == "macro":
+            scores = scores.mean()
+        elif self.average == "weighted":
+            scores = (scores * labels / (labels.sum() + EPSILON)).sum()
+        return as_number(scores)
+
+
+class F1Score(FBetaScore):
+    """2 precision recall / (precision + recall), of each class; arguments as of `FBetaScore`."""
+
+    def __init__(
+        self,
+        average: str | None = None,
+        threshold: float | None = None,
+        name: str = "f1_score",
+        dtype: Any = None,
+    ):
+        super().__init__(average, 1.0, threshold, name, dtype)
+
+
+class R2Score(Metric):
+    """1 - Σ(y_true - y_pred)² / Σ(y_true - mean)², of each column.
+
+    Args:
+        class_aggregation: "uniform_average", the mean over columns; "variance_weighted_average", weighted by their
+            variance; or None, an array.
+        num_regressors: at least 0; adjusts the score for so many independent variables.
+        name, dtype: as for every `Metric`.
+
+    Raises:
+        ValueError: an argument outside its range.
+    """
+
+    _direction = "up"
+
+    def __init__(
+        self,
+        class_aggregation: str | None = "uniform_average",
+        num_regressors: int = 0,
+        name: str = "r2_score",
+        dtype: Any = None,
+    ):
+        super().__init__(dtype, name)
+        known = (None, "uniform_average", "variance_weighted_average")
+        if class_aggregation not in known:
+            allowed = ", ".join(map(repr, known))
+            raise ValueError(f"R2Score: class_aggregation must be one of {allowed}, received {class_aggregation!r}.")
+        if isinstance(num_regressors, bool) or not isinstance(num_regressors, int) or num_regressors < 0:
+            raise ValueError(f"R2Score: num_regressors must be a whole number from 0, received {num_regressors!r}.")
+        self.class_aggregation, self.num_regressors = class_aggregation, num_regressors
+
+    def size(self, shape):
+        _one_axis(self, shape)
+        return 4 * shape[0] + 1
+
+    def count(self, plan, y_pred, y_true, sample_weight, state):
+        kernel = Kernel(templates.moments, dtype=y_pred.dtype)
+        columns, weights = y_pred.shape[0], each_row(plan, y_pred, sample_weight)
+        plan.once(kernel, y_true=y_true, y_pred=y_pred, weights=weights, sums=state, width=columns, inner=1)
+
+    def value(self, state):
+        total, squares, residual, count = state[:-1].reshape(4, -1)
+        with np.errstate(all="ignore"):
+            variance = squares - total * total / count
+            scores = 1 - residual / variance
+            scores = np.where(np.isinf(scores), 0.0, scores)
+            if self.class_aggregation == "uniform_average":
+                scores = scores.mean()
+            elif self.class_aggregation == "variance_weighted_average":
+                scores = (variance * scores).sum() / variance.sum()
+        return as_number(self._adjusted(scores, state[-1]))
+
+    def _adjusted(self, scores: Any, samples: float) -> Any:
+        if self.num_regressors == 0:
+            return scores
+        if self.num_regressors >= samples - 1:
+            warnings.warn(
+                f"R2Score cannot be adjusted for {self.num_regressors} regressors with {samples:.0f} numbers; it is "
+                "left as it is.",
+                stacklevel=3,
+            )
+            return scores
+        return 1 - (1 - scores) * (samples - 1) / (samples - self.num_regressors - 1)
+
+
+def _one_axis(metric: Metric, shape: tuple[int, ...]) -> None:
+    if len(shape) != 1:
+        raise ValueError(f"The metric {metric.name!r} needs predictions of shape (n, columns), received (n, *{shape}).")

@@ -1,0 +1,38 @@
+"""Models, and models from descriptions and files."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastnet import saving
+from fastnet.saving import load_model as load_model
+from fastnet.saving import save_model as save_model
+from fastnet.sequential import Sequential as Sequential
+
+
+def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Any:
+    """The model that `Sequential.to_json`, or Keras's method of this name, described; its weights are new.
+
+    Args:
+        json_string: the description.
+        custom_objects: name → class or function of yours that it mentions.
+
+    Raises:
+        ValueError: no description of a model, or one of layers that are unknown or do not fit.
+
+    Example:
+        >>> import fastnet
+        >>> model = fastnet.Sequential([fastnet.layers.Input((2,)), fastnet.layers.Dense(1)])
+        >>> fastnet.models.model_from_json(model.to_json()).output_shape
+        (None, 1)
+    """
+    model = saving.deserialize_keras_object(json.loads(json_string), custom_objects)
+    if not isinstance(model, Sequential):
+        raise ValueError(f"model_from_json: the text describes {type(model).__name__}, and not a Sequential.")
+    return model
+
+
+def clone_model(model: Sequential) -> Any:
+    """A model of the same layers and names, with new weights, that is not compiled."""
+    return type(model).from_config(model.get_config())

@@ -1,0 +1,314 @@
+"""Layers in a row: what a `Sequential` is made of, apart from how it is trained."""
+
+from __future__ import annotations
+
+import json
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnet import saving
+from fastnet._kernels.registry import unknown
+from fastnet.engine.variable import Variable
+from fastnet.layers.base import Layer, assign_all, check_shape
+from fastnet.layers.core import InputLayer
+from fastnet.summary import summary_text
+
+
+class Network:
+    """Layers, and networks in the place of layers, in a row: their shapes, weights and description."""
+
+    def __init__(self, layers: Iterable[Layer | Network] | None, trainable: bool, name: str):
+        self.name = name
+        self.built = False
+        self._layers: list[Layer | Network] = []
+        self._leaves: list[Layer] | None = None  # of all depths; found again after a change
+        self._parents: weakref.WeakSet[Network] = weakref.WeakSet()  # networks this one is in
+        for layer in layers or []:
+            self.add(layer, rebuild=False)
+        self._maybe_build()
+        if not trainable:
+            self.trainable = False
+
+    def add(self, layer: Layer | Network, rebuild: bool = True) -> None:
+        """Append a layer, or a network whose layers run in its place.
+
+        Raises:
+            ValueError: no layer, a name that is taken, a shape that does not fit; the model is unchanged then.
+        """
+        if not isinstance(layer, (Layer, Network)):
+            raise ValueError(f"A Sequential takes layers, received {layer!r}. Layers are found in fastnet.layers.")
+        if isinstance(layer, InputLayer) and self._layers:
+            raise ValueError(f"The model {self.name!r} has layers already; Input comes first, and once.")
+        ours = {id(leaf) for leaf in self.leaves}
+        if layer is self or any(id(leaf) in ours for leaf in _leaves(layer)):
+            raise ValueError(f"The layer {layer.name!r} is in this model already; make a second one.")
+        if any(layer.name == other.name for other in self._layers):
+            raise ValueError(f"Two layers have the name {layer.name!r}; give one of them another (name=...).")
+        if self.built and (shape := self.leaves[-1].output_shape) is not None:
+            layer.connect(shape)
+        self._layers.append(layer)
+        if isinstance(layer, Network):
+            layer._parents.add(self)
+        self._changed()
+        if rebuild:
+            try:
+                self._maybe_build()
+            except ValueError:
+                self.pop()
+                raise
+
+    def _changed(self) -> None:
+        """Its layers are other ones now."""
+        self._leaves = None
+        for parent in self._parents:
+            parent.built = False
+            parent._changed()
+
+    def pop(self, rebuild: bool = True) -> Layer | Network:
+        """Remove the last layer and return it.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if not self._layers:
+            raise ValueError(f"The model {self.name!r} has no layer to remove.")
+        layer = self._layers.pop()
+        self.built = self.built and bool(self._layers)
+        if isinstance(layer, Network):
+            layer._parents.discard(self)
+        self._changed()
+        return layer
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights for data of this shape.
+
+        Args:
+            input_shape: with the batch first, as in Keras: ``(None, 784)``.
+
+        Raises:
+            ValueError: no layers, or shapes that do not fit.
+        """
+        if not self._layers:
+            raise ValueError(f"The model {self.name!r} has no layers; add some first.")
+        given = self.given_input_shape
+        if input_shape is not None:
+            shape = check_shape(tuple(input_shape)[1:], f"model {self.name!r}")
+            if given is not None and shape != given:
+                raise ValueError(f"The model {self.name!r} has an Input of shape {given}; build was given {shape}.")
+        elif given is not None:
+            shape = given
+        else:
+            raise ValueError(
+                f"The model {self.name!r} does not know the shape of its input: put fastnet.layers.Input(shape) first, "
+                "or call build((None, ...))."
+            )
+        self._connect(shape)
+
+    def _maybe_build(self) -> None:
+        if not self.built and self.given_input_shape is not None:
+            self._connect(self.given_input_shape)
+
+    @property
+    def given_input_shape(self) -> tuple[int, ...] | None:
+        """The shape of a sample, where an Input, the first layer or its own weights say it."""
+        if self.built:
+            return self.leaves[0].input_shape
+        return self._layers[0].given_input_shape if self._layers else None
+
+    def connect(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Build for samples of this shape; the shape of the result. What a network does in the place of a layer."""
+        self._connect(input_shape)
+        return self.leaves[-1].output_shape or ()
+
+    def _connect(self, shape: tuple[int, ...]) -> None:
+        self.sample_output_shape(shape)  # first: where one layer does not fit, none may be built
+        for layer in self._layers:
+            shape = layer.connect(shape)
+        self.built = True
+
+    def sample_output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of one sample's prediction for samples of this shape; nothing is built.
+
+        Raises:
+            ValueError: the shape does not fit a layer.
+        """
+        if not self._layers:
+            raise ValueError(f"The model {self.name!r} has no layers; add some first.")
+        if self.built and shape == self.leaves[0].input_shape:
+            return self.leaves[-1].output_shape or ()
+        for layer in self.leaves:
+            shape = layer.compute_output_shape(shape)
+        return shape
+
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        """The shape of what it gives for data of this shape, both with the batch first, as in Keras."""
+        shape = check_shape(tuple(input_shape)[1:], f"model {self.name!r}")
+        return (input_shape[0], *self.sample_output_shape(shape))
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer may be trained; setting it sets it for every layer, as in Keras."""
+        return any(layer.trainable for layer in self._layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self._layers:
+            layer.trainable = bool(value)
+
+    @property
+    def layers(self) -> list[Layer | Network]:
+        """The layers, without Input; a network among them stands for itself."""
+        return [layer for layer in self._layers if not isinstance(layer, InputLayer)]
+
+    @property
+    def leaves(self) -> list[Layer]:
+        """The layers in order, Input and those of networks among them included."""
+        if self._leaves is None:
+            self._leaves = [leaf for layer in self._layers for leaf in _leaves(layer)]
+        return self._leaves
+
+    @property
+    def layers_to_run(self) -> list[Layer]:
+        """The layers a plan is made of: at least one."""
+        leaves = self.leaves
+        return [leaf for leaf in leaves if not isinstance(leaf, InputLayer)] or leaves[:1]
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All weights, in the order in which they were made."""
+        return [v for layer in self._layers for v in layer.variables]
+
+    @property
+    def input_shape(self) -> tuple:
+        """Shape of the data, None for the batch."""
+        self._must_be_built()
+        return (None, *(self.leaves[0].input_shape or ()))
+
+    @property
+    def output_shape(self) -> tuple:
+        """Shape of a prediction, None for the batch."""
+        self._must_be_built()
+        return (None, *(self.leaves[-1].output_shape or ()))
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights, layer by layer."""
+        return [v for layer in self._layers for v in layer.weights]
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """What the optimizer changes."""
+        return [v for layer in self._layers for v in layer.trainable_weights]
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """What the optimizer does not change."""
+        return [v for layer in self._layers for v in layer.non_trainable_weights]
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer | Network:
+        """A layer by name or by index.
+
+        Raises:
+            ValueError: both or neither given, or no such layer.
+        """
+        if (name is None) == (index is None):
+            raise ValueError(f"get_layer takes a name or an index, received name={name!r}, index={index!r}.")
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(f"The model {self.name!r} has {len(self.layers)} layers; there is no layer {index}.")
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(unknown("layer", name, [layer.name for layer in self.layers]))
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold.
+
+        Raises:
+            ValueError: the model is not built.
+        """
+        self._must_be_built()
+        return sum(layer.count_params() for layer in self._layers)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of all weights' values, layer by layer, as Keras orders them."""
+        return [v.numpy() for v in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set all weights' values.
+
+        Raises:
+            ValueError: another number of arrays, or other shapes; nothing has changed then.
+        """
+        assign_all(self.weights, list(weights), f"model {self.name!r}")
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: None = None,
+        print_fn: Any = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: None = None,
+    ) -> None:
+        """Print a table of the layers: name, shape of the result, number of weights.
+
+        Args:
+            line_length: characters in a line.
+            positions, layer_range: accepted where they are None.
+            print_fn: called with the text instead of ``print``.
+            expand_nested: whether the layers of networks among the layers have lines of their own.
+            show_trainable: whether there is a column that says what is trained.
+        """
+        for argument, value in (("positions", positions), ("layer_range", layer_range)):
+            if value is not None:
+                raise ValueError(f"summary: {argument} is not supported, received {value!r}; leave it out.")
+        (print_fn or print)(summary_text(self, line_length, expand_nested, show_trainable))
+
+    def get_config(self) -> dict[str, Any]:
+        """The layers that make another network like it, weights and compile's arguments aside, as plain data."""
+        config = {
+            "name": self.name,
+            "trainable": self.trainable or not self._layers,
+            "dtype": self.leaves[0].dtype if self._layers else None,
+            "layers": [saving.serialize_keras_object(layer) for layer in self._layers],
+        }
+        return {**config, "build_input_shape": self.input_shape} if self.built else config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
+        """A network from what `get_config` gave, or Keras's method of this name.
+
+        Args:
+            config: the description.
+            custom_objects: name → class or function of yours that it mentions.
+
+        Raises:
+            ValueError: no description of a network, or one of layers that are unknown or do not fit.
+        """
+        if not isinstance(config, dict) or not {"name", "layers"} <= set(config):
+            raise ValueError(f"A network's description has the entries 'name' and 'layers', received {config!r}.")
+        layers = saving.deserialize_keras_object(config["layers"], custom_objects)
+        network = cls(layers, name=config["name"])  # type: ignore[call-arg]
+        if not network.built and (shape := config.get("build_input_shape")) is not None:
+            network.build((None, *tuple(saving.deserialize_keras_object(shape))[1:]))
+        return network
+
+    def to_json(self, **options: Any) -> str:
+        """The description as a JSON text; ``options`` go to `json.dumps`."""
+        return json.dumps(saving.serialize_keras_object(self), **options)
+
+    def _must_be_built(self) -> None:
+        if not self.built:
+            raise ValueError(
+                f"The model {self.name!r} is not built yet: its input's shape is unknown. Put fastnet.layers.Input "
+                "first, call build((None, ...)), or fit it to data."
+            )
+
+
+def _leaves(layer: Layer | Network) -> list[Layer]:
+    return layer.leaves if isinstance(layer, Network) else [layer]

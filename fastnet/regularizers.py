@@ -1,0 +1,253 @@
+"""Regularizers: penalties on weights, or on what a layer gives, that are added to the loss."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnet._kernels import pasting
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.registry import unknown
+from fastnet._kernels.rules import penalties as rules
+from fastnet._kernels.templates import penalties as loops
+from fastnet.configs import Configurable, Family
+from fastnet.engine.plan import Buffer, Extent, Plan
+from fastnet.engine.variable import Variable
+
+_STRETCH = 4096  # elements of a weight that are summed by one thread
+
+
+class Regularizer(Configurable):
+    """A penalty: the sum of a function of each element.
+
+    A subclass defines the function, a rule (docs/extending.md), as a static method ``penalty``. Its first argument is
+    the element; the further ones are the object's attributes of these names. The gradient is found by differentiation.
+
+    Attributes:
+        l1, l2: the part of the gradient, l1·sign(w) + 2·l2·w, that an optimizer adds in its own pass over a weight.
+
+    Raises:
+        TypeError: when a subclass is defined whose ``penalty`` has arguments named ``l1`` or ``l2``.
+
+    Example:
+        >>> import math
+        >>> from fastnet import layers, regularizers
+        >>> class Smooth(regularizers.Regularizer):
+        ...     def __init__(self, strength=0.01):
+        ...         self.strength = strength
+        ...     @staticmethod
+        ...     def penalty(w, strength):
+        ...         return strength * (math.sqrt(1 + w * w) - 1)
+        >>> layer = layers.Dense(4, kernel_regularizer=Smooth(0.1))
+    """
+
+    l1 = l2 = 0.0
+    penalty: Callable[..., Any]
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        rule = vars(cls).get("penalty")
+        if rule is not None and not cls.__module__.startswith("fastnet."):
+            if not isinstance(rule, staticmethod) or {"l1", "l2"} & set(inspect.signature(cls.penalty).parameters):
+                raise TypeError(
+                    f"{cls.__name__}.penalty must be a @staticmethod of an element and numbers, none of them named l1 "
+                    "or l2: optimizers add the gradient of l1·|w| + l2·w² by themselves."
+                )
+            pasting.check_rule(cls.penalty)
+
+    def __call__(self, x: Any) -> float:
+        """The penalty of an array."""
+        from fastnet.engine.cpu import Bound
+
+        x = np.asarray(x)
+        variable = Variable(x if x.dtype == np.float64 else x.astype(np.float32), "x")
+        plan = Plan(False, variable.dtype)
+        sums, _ = self.weight_penalty(plan, variable)
+        bound = Bound(plan, 1, [sums])
+        bound.execution.run(0, 1, 1, 1, 0.0)
+        return float(bound.read(sums, 1).sum())
+
+    def weight_penalty(self, plan: Plan, variable: Variable) -> tuple[Buffer, dict[str, int]]:
+        """Add the launch of the sums whose sum is the penalty; these, and how many there are."""
+        return self._sums(plan, variable, variable.dtype, variable.size), {"count": self._stretches(variable.size)}
+
+    def activity_penalty(self, plan: Plan, y: Buffer) -> tuple[Buffer, dict[str, int]]:
+        """Add the launch of each sample's penalty."""
+        sums = plan.buffer((), "float64")
+        arguments = {"x": y, "sums": sums, "p": self._numbers(), "width": y.width, "size": 2**62}
+        plan.rows(self._kernel(loops.stretch_sums, "f", type(self).penalty, y.dtype), 1, 1000 * y.width, **arguments)
+        return sums, {"inner": 1}
+
+    def add_gradient(self, plan: Plan, variable: Variable, gradient: Buffer) -> None:
+        """Add the launch that adds what ``l1`` and ``l2`` do not say to a weight's gradient."""
+        if self.l1 == self.l2 == 0 and any(self._numbers() or [1]):
+            kernel = self._kernel(loops.add_gradient, "df", derivative(type(self).penalty), variable.dtype)
+            extent = Extent(fixed=variable.size)
+            plan.launch(kernel, {"w": variable, "g": gradient, "p": self._numbers()}, extent, 64, 500)
+
+    def activity_gradient(self, plan: Plan, dy: Buffer, y: Buffer) -> Buffer:
+        """Add the launch of dy + the gradient of the samples' mean penalty."""
+        dx = plan.buffer(y.shape, y.dtype)
+        kernel = self._kernel(loops.add_activity_gradient, "df", derivative(type(self).penalty), y.dtype)
+        plan.elements(kernel, y, 500, y=y, dy=dy, dx=dx, p=self._numbers())
+        return dx
+
+    def _numbers(self) -> list[float]:
+        return [float(getattr(self, name)) for name in list(inspect.signature(type(self).penalty).parameters)[1:]]
+
+    def _kernel(self, template: Any, name: str, rule: Any, dtype: str) -> Kernel:
+        return Kernel(template, ((name, rule),), dtype, (("p", len(self._numbers())),))
+
+    def _sums(self, plan: Plan, x: Variable | Buffer, dtype: str, size: int) -> Buffer:
+        count = self._stretches(size)
+        sums = plan.buffer((count,), "float64", per_row=False)
+        kernel = self._kernel(loops.stretch_sums, "f", type(self).penalty, dtype)
+        arguments = {"x": x, "sums": sums, "p": self._numbers(), "width": _STRETCH, "size": size}
+        plan.launch(kernel, arguments, Extent(fixed=count), 1, 300 * _STRETCH)
+        return sums
+
+    @staticmethod
+    def _stretches(size: int) -> int:
+        return -(-size // _STRETCH)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+
+
+@functools.cache
+def derivative(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """The derivative of a penalty by its element."""
+    if rule is rules.l1_l2:
+        return rules.l1_l2_gradient
+    from fastnet._kernels import differentiate  # needed by users' own alone, and it takes time to import
+
+    return differentiate.derivative_rule(rule, next(iter(inspect.signature(rule).parameters)))
+
+
+class L1L2(Regularizer):
+    """l1 · Σ|w| + l2 · Σw².
+
+    Args:
+        l1: factor of the sum of absolute values.
+        l2: factor of the sum of squares.
+
+    Raises:
+        ValueError: a factor that is no finite number of at least 0.
+
+    Example:
+        >>> from fastnet import regularizers
+        >>> regularizers.L1L2(0.5, 0.25)([2.0, -4.0])
+        8.0
+    """
+
+    penalty = staticmethod(rules.l1_l2)
+
+    def __init__(self, l1: float | None = 0.0, l2: float | None = 0.0):
+        self.l1, self.l2 = _factor(0.0 if l1 is None else l1, "l1"), _factor(0.0 if l2 is None else l2, "l2")
+
+
+class L1(Regularizer):
+    """l1 · Σ|w|. Raises ValueError where ``l1`` is no finite number of at least 0."""
+
+    penalty = staticmethod(rules.l1_l2)
+
+    def __init__(self, l1: float = 0.01):
+        self.l1 = _factor(l1, "l1")
+
+
+class L2(Regularizer):
+    """l2 · Σw². Raises ValueError where ``l2`` is no finite number of at least 0."""
+
+    penalty = staticmethod(rules.l1_l2)
+
+    def __init__(self, l2: float = 0.01):
+        self.l2 = _factor(l2, "l2")
+
+
+class OrthogonalRegularizer(Regularizer):
+    """Pulls the rows (or columns) of a matrix apart: factor times the mean of |cos| over all pairs of them.
+
+    Args:
+        factor: of the mean.
+        mode: "rows" or "columns": whose angles are looked at.
+
+    Raises:
+        ValueError: another mode, a factor that is no finite number of at least 0; in use, a weight that is no matrix.
+    """
+
+    def __init__(self, factor: float = 0.01, mode: str = "rows"):
+        if mode not in ("rows", "columns"):
+            raise ValueError(unknown("mode of OrthogonalRegularizer", mode, ("rows", "columns")))
+        self.factor, self.mode = _factor(factor, "factor"), mode
+
+    def weight_penalty(self, plan: Plan, variable: Variable) -> tuple[Buffer, dict[str, int]]:
+        n, places = self._places(variable)
+        dtype = variable.dtype
+        length, cosine = (plan.buffer(shape, dtype, per_row=False) for shape in ((n,), (n, n)))
+        size = places["size"]
+        plan.launch(Kernel(loops.lengths, dtype=dtype), {"w": variable, "length": length, **places}, Extent(fixed=n), 1,
+                    1000 * size)  # fmt: skip
+        arguments = {"w": variable, "length": length, "cosine": cosine, "n": n, **places}
+        plan.launch(Kernel(loops.cosines, dtype=dtype), arguments, Extent(fixed=n), 1, 1000 * size * n)
+        plan.keep(variable, length=length, cosine=cosine)
+        scaled = L1(self._share(n))
+        return scaled._sums(plan, cosine, dtype, n * n), {"count": self._stretches(n * n)}
+
+    def add_gradient(self, plan: Plan, variable: Variable, gradient: Buffer) -> None:
+        n, places = self._places(variable)
+        arguments = {name: plan.recall(variable, name) for name in ("length", "cosine")}
+        arguments |= {"w": variable, "g": gradient, "factor": self._share(n), "n": n, **places}
+        kernel = Kernel(loops.add_orthogonality_gradient, (("f", rules.sign),), variable.dtype)
+        plan.launch(kernel, arguments, Extent(fixed=n), 1, 1000 * places["size"] * n)
+
+    def activity_penalty(self, plan: Plan, y: Buffer) -> tuple[Buffer, dict[str, int]]:
+        raise ValueError("OrthogonalRegularizer is for weights; as activity_regularizer use L1, L2 or L1L2.")
+
+    def _share(self, n: int) -> float:
+        return self.factor * 0.5 / max(n * (n - 1.0) / 2.0, 1.0)  # each pair stands in the matrix twice
+
+    def _places(self, variable: Variable) -> tuple[int, dict[str, int]]:
+        if len(variable.shape) != 2:
+            raise ValueError(
+                f"OrthogonalRegularizer is for matrices; the weight {variable.name!r} has the shape {variable.shape}."
+            )
+        rows, columns = variable.shape
+        if self.mode == "rows":
+            return rows, {"size": columns, "apart": columns, "along": 1}
+        return columns, {"size": rows, "apart": 1, "along": columns}
+
+
+def _factor(value: Any, name: str) -> float:
+    good = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not good or not math.isfinite(value) or value < 0:
+        raise ValueError(f"A regularizer's {name} must be a finite number of at least 0, received {value!r}.")
+    return float(value)
+
+
+_family = Family("a regularizer", Regularizer, (L1, L2, L1L2, OrthogonalRegularizer))
+l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
+serialize, deserialize = _family.serialize, _family.deserialize
+
+
+def get(identifier: Any) -> Any:
+    """The regularizer of a name, a description, a class or an object; None for None.
+
+    Raises:
+        ValueError: an unknown name, or what is no regularizer.
+
+    Example:
+        >>> from fastnet import regularizers
+        >>> regularizers.get("l2")
+        L2(l2=0.01)
+    """
+    if inspect.isfunction(identifier):
+        raise ValueError(
+            f"A regularizer is a name or a Regularizer, received the function {identifier.__name__!r}. Make a subclass "
+            "of fastnet.regularizers.Regularizer whose `penalty` is a function of one element."
+        )
+    return _family.get(identifier)

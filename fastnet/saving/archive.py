@@ -1,0 +1,132 @@
+"""The one file format: a zip of plain arrays (numpy's .npz, read without pickle) and a description in JSON.
+
+A file holds a tree of dictionaries, lists, strings, numbers and arrays.  In the member ``about`` each array is replaced
+by its number; member 0000 is the first.  The zip keeps a checksum of every member.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT, VERSION = "fastnet", 1
+_ARRAY = "__array__"
+
+
+class SavedFileError(ValueError):
+    """A file that is damaged, is none of fastnet's, or does not fit the model it is loaded into."""
+
+
+class Packed:
+    """A tree ready to be written: nothing that happens to the tree from now on changes what is in the file.
+
+    Args:
+        kind: "weights", "model" or "checkpoint".
+        tree: what to write.
+        copy: whether arrays are copied; needed where they change before `write` is done.
+
+    Raises:
+        TypeError: something in the tree that no file can hold.
+    """
+
+    def __init__(self, kind: str, tree: dict[str, Any], copy: bool = False):
+        self.arrays: list[np.ndarray] = []
+        self._copy = copy
+        about = {"format": FORMAT, "version": VERSION, "kind": kind, "content": self._pack(tree)}
+        self.about = np.frombuffer(json.dumps(about).encode(), np.uint8)
+
+    def _pack(self, item: Any) -> Any:
+        if isinstance(item, np.ndarray):
+            if item.dtype.kind not in "fiub":
+                raise TypeError(f"An array of {item.dtype} cannot be saved; only numbers can.")
+            self.arrays.append(item.copy() if self._copy else item)
+            return {_ARRAY: len(self.arrays) - 1}
+        if isinstance(item, dict):
+            return {str(key): self._pack(value) for key, value in item.items()}
+        if isinstance(item, (list, tuple)):
+            return [self._pack(value) for value in item]
+        if isinstance(item, np.generic):
+            return item.item()
+        if item is None or isinstance(item, (bool, int, float, str)):
+            return item
+        raise TypeError(f"{item!r} ({type(item).__name__}) cannot be saved; numbers, strings and arrays can.")
+
+    def write(self, path: Path) -> None:
+        """Write the file, whole or not at all: to a temporary one beside it, to the disk, then by its name."""
+        # Not tempfile: its files can be read by their owner alone, and so could the weights.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        try:
+            with open(temporary, "xb") as file:
+                members: Any = {f"{i:04d}": array for i, array in enumerate(self.arrays)}
+                np.savez(file, about=self.about, **members)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def read(path: Path, kinds: Collection[str]) -> tuple[str, dict[str, Any]]:
+    """(kind, tree) of a file that is one of ``kinds``.
+
+    Raises:
+        SavedFileError: the file is damaged or foreign, of another version or kind.
+        FileNotFoundError: there is none.
+    """
+    wanted = " or ".join(kinds)
+    with explained(path, f"is no file of fastnet {wanted}, or it is damaged"):
+        # Opened here: of a damaged zip numpy leaves its own handle open.
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+            about = json.loads(bytes(file["about"]).decode())
+            if about["format"] != FORMAT:
+                raise ValueError(f"its format is {about['format']!r}")
+            if about["version"] != VERSION:
+                raise SavedFileError(
+                    f"{path} has version {about['version']!r} of the format, this fastnet reads version {VERSION}: "
+                    "load it with the fastnet that wrote it."
+                )
+            if about["kind"] not in kinds:
+                raise SavedFileError(f"{path} holds a fastnet {about['kind']}, where {wanted} is needed.")
+            return about["kind"], _unpack(about["content"], file)
+
+
+def _unpack(item: Any, file: Any) -> Any:
+    if isinstance(item, list):
+        return [_unpack(value, file) for value in item]
+    if not isinstance(item, dict):
+        return item
+    if _ARRAY not in item:
+        return {key: _unpack(value, file) for key, value in item.items()}
+    array = file[f"{item[_ARRAY]:04d}"]
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"member {item[_ARRAY]} holds {array.dtype}, which are no numbers")
+    return array
+
+
+@contextlib.contextmanager
+def explained(path: Path, what: str) -> Iterator[None]:
+    """Turns what goes wrong while the contents of a file are read into one error that names the file."""
+    try:
+        yield
+    except (SavedFileError, FileNotFoundError):
+        raise
+    except Exception as error:  # damaged bytes make zipfile, its decompressors, numpy and json raise a dozen kinds
+        raise SavedFileError(f"{path} {what}: {type(error).__name__}: {error}") from error
+
+
+def check_overwrite(path: Path, overwrite: bool) -> None:
+    """Whether a file may be written to ``path``.
+
+    Raises:
+        FileExistsError: it is there, and ``overwrite`` is False.
+    """
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already; give another name, or overwrite=True.")

@@ -1,0 +1,22 @@
+"""Small helpers with Keras's names."""
+
+from fastnet.saving.serialization import CustomObjectScope as CustomObjectScope
+from fastnet.saving.serialization import custom_object_scope as custom_object_scope
+from fastnet.saving.serialization import deserialize_keras_object as deserialize_keras_object
+from fastnet.saving.serialization import get_custom_objects as get_custom_objects
+from fastnet.saving.serialization import get_registered_name as get_registered_name
+from fastnet.saving.serialization import get_registered_object as get_registered_object
+from fastnet.saving.serialization import register_keras_serializable as register_keras_serializable
+from fastnet.saving.serialization import serialize_keras_object as serialize_keras_object
+
+from .arrays import normalize as normalize
+from .arrays import pad_sequences as pad_sequences
+from .arrays import split_dataset as split_dataset
+from .arrays import to_categorical as to_categorical
+from .datasets import PyDataset as PyDataset
+from .datasets import pack_x_y_sample_weight as pack_x_y_sample_weight
+from .datasets import timeseries_dataset_from_array as timeseries_dataset_from_array
+from .datasets import unpack_x_y_sample_weight as unpack_x_y_sample_weight
+from .progbar import Progbar as Progbar
+from .session import clear_session as clear_session
+from .session import set_random_seed as set_random_seed

@@ -1,0 +1,133 @@
+"""The profile of a training step, and the measurement of the machine it is a share of."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import layers
+from fastnet._kernels import abi
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import machine as templates
+from fastnet.engine import machine
+from fastnet.engine.cpu import call
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = fastnet.get_num_threads()
+    fastnet.set_num_threads(request.param)
+    yield request.param
+    fastnet.set_num_threads(before)
+
+
+def regression(dtype="float32", inputs=24, units=40):
+    model = fastnet.Sequential(
+        [layers.Input((inputs,)), layers.Dense(units, dtype=dtype), layers.Dense(1, dtype=dtype)]
+    )
+    model.compile("sgd", "mse")
+    return model
+
+
+def data(rows=50, inputs=24, dtype="float32"):
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((rows, inputs)).astype(dtype), np.zeros((rows, 1), dtype)
+
+
+# ---- the machine
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_multiply_adds_are_counted(dtype, threads):
+    loop = machine.multiply_adds(dtype)
+    sums = loop.bound.read(loop.bound.plan.launches[0].arguments[0], 1)[0]
+    assert sums.shape == (threads, 64 // sums.itemsize)
+    lanes = np.count_nonzero(sums[0])
+    assert lanes in (2, 4, 8, 16)
+    # Every vector of v = v/2 + 1/2 has come to 1, so a lane holds the number of vectors; each part does as many.
+    assert (sums[:, :lanes] == sums[0, 0]).all() and sums[0, 0] >= 8
+    assert loop.amount == 2 * machine.TURNS * threads * lanes * sums[0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_triad_does_all_its_passes(dtype):
+    a, b = np.arange(100.0).astype(dtype), np.linspace(-1, 1, 100).astype(dtype)
+    start = a.copy()
+    kernel = Kernel(templates.triad, dtype=dtype)
+    call(kernel, [abi.reference(0, a.ctypes.data), abi.reference(0, b.ctypes.data), 5], lo=3, hi=97)
+    for _ in range(5):
+        start[3:97] += 3 * b[3:97]
+    np.testing.assert_allclose(a, start, rtol=1e-6)
+    assert np.array_equal(a[:3], start[:3]) and np.array_equal(a[97:], start[97:])
+
+
+@pytest.mark.parametrize("size", [1, 1000, 100_000, 1 << 20])
+def test_triads_move_what_they_say(size, threads):
+    loop = machine.triad("float64", size)
+    a, b, passes = loop.bound.plan.launches[0].arguments
+    assert a.width == b.width == max(64, size // 16)
+    assert loop.amount == 24 * a.width * passes
+    assert loop.amount >= machine.MOVED * threads * 0.9 or passes == 1
+    assert loop.bound.execution.schedule(1)[0][3] == min(threads, -(-a.width // 64))
+    assert np.isfinite(loop.run()) and loop.run() > 0
+
+
+def test_the_machine_is_measured_once_for_each_number_of_threads(threads, monkeypatch):
+    here = machine.measure(["float32", "float64", "float32"], 70_000)
+    assert list(here.gflops) == ["float32", "float64"]
+    assert here.size == 1 << 17 and here.threads == threads
+    assert all(peak > 0 for peak in here.gflops.values()) and here.gigabytes > 0
+    text = str(here)
+    assert "128 KiB" in text and ("1 thread" if threads == 1 else "2 threads") in text
+    monkeypatch.setattr(machine, "Loop", None)  # nothing is measured from here on
+    assert machine.measure(["float32"], 1 << 17).gigabytes == here.gigabytes
+    with pytest.raises(TypeError):
+        machine.measure(["float32"], 1 << 18)
+
+
+def test_sizes_have_bounds():
+    assert machine.measure(["float32"], 0).size == machine.SMALLEST
+    smaller = dataclasses.replace(machine.measure(["float32"], 1), size=machine.LARGEST)
+    assert "128 MiB" in str(smaller)
+
+
+# ---- the profile
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_shares_of_the_machine_are_the_limit_over_the_time(dtype):
+    model, (x, y) = regression(dtype), data(dtype=dtype)
+    profile = model.profile(x, y, batch_size=25, seconds=0.02)
+    here, size = profile.machine, np.dtype(dtype).itemsize
+    assert list(here.gflops) == [dtype] and here.threads == fastnet.get_num_threads()
+    (forward,) = [row for row in profile.rows if row.layer == model.layers[0].name and row.phase == "forward"]
+    seconds = forward.microseconds / 1e6
+    # One product, x (25, 24) @ w (24, 40) + bias, in which every number is read or written once.
+    operations, moved = 2 * 25 * 24 * 40, size * (25 * 24 + 24 * 40 + 40 + 25 * 40)
+    assert forward.gflops == pytest.approx(operations / seconds / 1e9)
+    assert forward.gigabytes == pytest.approx(moved / seconds / 1e9)
+    limit = max(operations / here.gflops[dtype], moved / here.gigabytes) / 1e9
+    assert forward.of_machine == pytest.approx(limit / seconds)
+    for row in profile.rows:
+        assert row.of_machine >= row.gigabytes / here.gigabytes * 0.999999
+        assert row.of_machine >= row.gflops / here.gflops[dtype] * 0.999999
+
+
+def test_layers_of_two_dtypes_have_two_peaks():
+    model = fastnet.Sequential([layers.Input((8,)), layers.Dense(4, dtype="float64"), layers.Dense(1, dtype="float32")])
+    model.compile("sgd", "mse")
+    profile = model.profile(*data(inputs=8), seconds=0.01)
+    assert set(profile.machine.gflops) == {"float32", "float64"}
+
+
+def test_the_table_shows_the_machine():
+    model = regression()
+    profile = model.profile(*data(), seconds=0.01)
+    lines = str(profile).splitlines()
+    assert lines[0].split()[-5:] == ["µs/step", "share", "GF/s", "GB/s", "machine"]
+    assert len({len(line) for line in lines[:-2]}) == 1, "columns are aligned"
+    assert lines[-1] == f"{profile.steps:,} steps. The machine: {profile.machine}."
+    least = sum(row.of_machine * row.microseconds for row in profile.rows)
+    (all_,) = [line for line in lines if line.startswith("all")]
+    assert all_.split()[-1] == f"{least / profile.microseconds:.1%}"
