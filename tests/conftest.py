@@ -13,7 +13,7 @@ import pytest
 _temporary = None
 if "FASTNET_TEST_CACHE" in os.environ:
     os.environ["FASTNET_CACHE_DIR"] = os.environ["FASTNET_TEST_CACHE"]
-else:
+elif "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the folder of the process that started them
     _temporary = tempfile.TemporaryDirectory(prefix="fastnet-tests-", ignore_cleanup_errors=True)
     os.environ["FASTNET_CACHE_DIR"] = _temporary.name
 
