@@ -6,6 +6,7 @@ then whole shuffled epochs are timed, the contenders taking turns.
 
 import contextlib
 import statistics
+import time
 
 import pytest
 
@@ -13,6 +14,9 @@ from . import machine, peers, report
 from .workloads import WORKLOADS, oracle
 
 CHECK_STEPS = 3  # after more steps a flipped ReLU of the wide net alone moves the loss by 2e-4
+# Threads of OpenBLAS and OpenMP go on spinning for up to 0.2 s after their work, on the cores of whoever comes next: it
+# cost the contender behind scikit-learn, which is fastnet, 20 to 40 % on two threads.
+PAUSE = 0.5
 TOLERANCE = 1e-4  # JAX and Keras take 1 - β₂ᵗ in float32 (6e-5 off at t = 1); the rest differ by 1e-7
 
 
@@ -40,6 +44,7 @@ def measure(workload, workers, rounds, epoch_steps):
     times = {worker.name: [] for worker in workers}
     for _ in range(rounds):
         for worker in workers:
+            time.sleep(PAUSE)
             times[worker.name].append(worker.ask("epoch")["seconds"])
     return times, {name: answer["version"] for name, answer in answers.items()}
 
