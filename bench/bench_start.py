@@ -35,6 +35,7 @@ print(json.dumps({"first": seconds[0], "later": seconds[1], "numba": "numba" in 
 def fresh(code, cache):
     """Run `code` in a new interpreter whose kernel cache is the folder `cache`: (seconds, what it printed)."""
     environment = dict(os.environ, FASTNET_CACHE_DIR=str(cache))
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parents[1], env=environment,
