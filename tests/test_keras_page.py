@@ -9,7 +9,10 @@ import pytest
 import fastnet
 from fastnet.refused import REFUSED
 
-PAGE = (Path(__file__).parents[1] / "docs" / "keras.md").read_text(encoding="utf-8")
+PATH = Path(__file__).parents[1] / "docs" / "keras.md"
+if not PATH.exists():
+    pytest.skip("needs a checkout", allow_module_level=True)
+PAGE = PATH.read_text(encoding="utf-8")
 
 
 def section(title):
