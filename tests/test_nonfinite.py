@@ -262,3 +262,61 @@ def test_relu_keeps_nan():
     x = np.array([[np.nan], [-1], [np.inf], [-np.inf], [2]], np.float32)
     result = fastnet.Sequential([layers.Input((1,)), layers.ReLU()]).predict(x)
     np.testing.assert_array_equal(result, [[np.nan], [0], [np.inf], [0], [2]])
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 1e300])
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_data_that_an_activation_would_hide(activation, bad, layout):
+    """tanh(inf) is 1 and the loss finite, but the gradient of the weights is inf; 1e300 is infinite as a float32."""
+    fastnet.utils.set_random_seed(2)
+    x, y = data()
+    model = fastnet.Sequential([layers.Input((3,)), layers.Dense(5, activation=activation), layers.Dense(2)])
+    model.compile("adam", "mse")
+    model.fit(x, y, batch_size=BATCH, epochs=2, verbose=0)
+    before, done = model.get_weights(), model.optimizer.iterations
+    broken = np.array(x, np.float64, order=layout)
+    broken[BATCH - 1, 1] = bad
+    with pytest.raises(NonFiniteError, match=rf"^Step {done + 1}: .*row {BATCH - 1} of x holds NaN or infinity"):
+        model.fit(broken, y, batch_size=BATCH, shuffle=False, verbose=0)
+    with pytest.raises(NonFiniteError, match=rf"^Step {done + 1}: .*row {BATCH - 1} of x holds NaN or infinity"):
+        model.train_on_batch(broken[:BATCH], y[:BATCH])
+    assert same(model.get_weights(), before) and model.optimizer.iterations == done
+    assert is_usable(model)
+
+
+def test_steps_are_repeated_with_the_learning_rates_they_had():
+    class Rates(fastnet.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            self.model.optimizer.learning_rate = 3e38 if batch == 6 else 0.01 * (1 + batch)
+
+    x, y = data()
+    y *= 100
+    model = network(optimizer="sgd", normalized=False)
+    with pytest.raises(NonFiniteError, match="Step 7: a gradient overflowed"):
+        model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[Rates()])
+    assert model.optimizer.iterations == 6
+    expected = stopped_after(6, x, y, callbacks=[Rates()], optimizer="sgd", normalized=False)
+    assert same(model.get_weights(), expected)
+
+
+def test_no_epochs_change_nothing():
+    model = network()
+    model.fit(*data(), batch_size=BATCH, verbose=0)
+    mine = [np.full_like(w, np.nan) for w in model.get_weights()]
+    model.set_weights(mine)
+    done = model.optimizer.iterations
+    model.fit(*data(), epochs=0, verbose=0)
+    assert all(np.isnan(w).all() for w in model.get_weights()) and model.optimizer.iterations == done
+
+
+def test_profile_names_the_step_and_the_row():
+    x, y = data()
+    x[4 * BATCH + 1, 0] = np.nan
+    model = network()
+    with pytest.raises(NonFiniteError, match=rf"^Step 5: .*row {4 * BATCH + 1} of x"):
+        model.profile(x, y, batch_size=BATCH, seconds=0.01)
+    assert model.optimizer.iterations == 4
+    for seconds in (-1, np.nan, np.inf, "a", True):
+        with pytest.raises(ValueError, match="profile: seconds must be"):
+            model.profile(*data(), seconds=seconds)

@@ -142,15 +142,19 @@ def _first_bad(trainer, ready, first: int, rows: int, order: np.ndarray | None) 
     low = probe.low
     inputs = probe.bound.read(low.input, rows)
     if not finite(inputs):
-        row = int(np.argwhere(~np.isfinite(inputs.reshape(rows, -1)).all(1))[0, 0])
-        number = int(order[first + row]) if order is not None else first + row
-        return f"The data is not finite: row {number} of x holds NaN or infinity."
+        return (
+            f"The data is not finite: {_bad_row(inputs, first, order)} of x holds NaN or infinity, as {inputs.dtype}."
+        )
     for layer, output in low.outputs:
         if not finite(probe.bound.read(output, rows)):
             return f"The first layer whose result is not finite is {layer.name!r} ({type(layer).__name__})."
     targets = probe.bound.read(low.target, rows)
     if targets.dtype.kind == "f" and not finite(targets):
-        row = int(np.argwhere(~np.isfinite(targets.reshape(rows, -1)).all(1))[0, 0])
-        number = int(order[first + row]) if order is not None else first + row
-        return f"The targets are not finite: row {number} of y holds NaN or infinity."
+        return f"The targets are not finite: {_bad_row(targets, first, order)} of y holds NaN or infinity."
     return "Every layer's result is finite: the loss itself overflowed."
+
+
+def _bad_row(batch: np.ndarray, first: int, order: np.ndarray | None) -> str:
+    """The first row of a batch that is not finite, by its number in the data."""
+    row = first + int(np.argwhere(~np.isfinite(batch.reshape(len(batch), -1)).all(1))[0, 0])
+    return f"row {row if order is None else int(order[row])}"
