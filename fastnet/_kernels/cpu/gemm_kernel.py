@@ -1,10 +1,8 @@
 # C[M, N] = op(A)[M, K] @ op(B)[K, N] (+ C) (+ bias[N]), ReLU, epilogue.  DTYPE is bound above this line.
-from numba import njit
-
-from fastnet._kernels.compile import FLAGS
 from fastnet._kernels.cpu import emit
 from fastnet._kernels.cpu import gemm as G
 from fastnet._kernels.cpu import tile as T
+from fastnet._kernels.target import compiled as local
 
 define, tile, copy_a, copy_b, transpose, move = T.make(DTYPE)
 SIZE = emit.SIZES[DTYPE]
@@ -17,7 +15,6 @@ GROUP = G.GROUP // SIZE
 A_PANEL = -(-ROWS // LANES) * LANES * SIZE  # bytes between steps of k in packed A
 CHUNK = G.CHUNK // SIZE
 LINE = 64  # between panels, which would otherwise start in the same cache set: packing writes to all of them in turn
-local = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **FLAGS)
 
 
 @local

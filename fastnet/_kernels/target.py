@@ -1,0 +1,85 @@
+"""A target of numba that stops at LLVM IR, as it is written: fastnet optimises a kernel once, as a whole (`compile`).
+
+numba's own target optimises each function, then again with all it calls, and makes machine code of all of them; for a
+kernel none of that is ever run.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from numba.core import codegen, target_extension
+from numba.core.cpu import CPUContext
+from numba.core.registry import CPUDispatcher, CPUTarget
+
+NAME = "fastnet"
+# No fastmath at all: with "contract" LLVM fuses a product and a sum in a vector loop and not always in its tail, so
+# that bits would depend on how a loop is shared out. Where fusing pays, rules say fma(a, b, c).
+OPTIONS = {"nopython": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+class Library(codegen.JITCodeLibrary):
+    """IR of a function and of those it calls."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self) -> None:
+        """Left to `compile`."""
+
+    def _finalize_specific(self) -> None:
+        """No machine code is made."""
+
+
+class Codegen(codegen.JITCPUCodegen):
+    """Makes libraries that are never run."""
+
+    _library_class = Library
+
+    def _add_module(self, module: Any) -> None:
+        """It will not run."""
+
+    def set_env(self, env_name: str, env: Any) -> None:
+        """There is no code to tell."""
+
+
+class Context(CPUContext):
+    """Lowers as numba's own context does."""
+
+    def init(self) -> None:
+        super().init()
+        self._internal_codegen = Codegen("fastnet")
+
+
+class Descriptor(CPUTarget):
+    """What numba knows the target by."""
+
+    @functools.cached_property
+    def _toplevel_target_context(self) -> Context:
+        return Context(self.typing_context, self._target_name)
+
+
+class Dispatcher(CPUDispatcher):
+    """A function compiled for the target."""
+
+    targetdescr = Descriptor(NAME)
+
+
+class Target(target_extension.CPU):
+    """Whatever numba has for processors serves this target too."""
+
+
+def compiled(function: Any, **options: Any) -> Dispatcher:
+    """A function for the target."""
+    return Dispatcher(py_func=function, locals={}, targetoptions={**OPTIONS, **options})
+
+
+def _overload(**options: Any) -> Any:
+    """The decorator numba takes for functions it writes itself, such as `min`."""
+    return functools.partial(compiled, **options)
+
+
+target_extension.target_registry[NAME] = Target
+target_extension.dispatcher_registry[Target] = Dispatcher
+target_extension.jit_registry[Target] = _overload
