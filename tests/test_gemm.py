@@ -91,6 +91,19 @@ def check(c, expected, allowed):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (4, 64), (17, 385), (97, 1000)])
+def test_row_alone_has_the_bits_of_a_row_among_others(n, k, dtype):
+    a, b = operands(5, n, k, dtype, False, False, pad=3)
+    _, together = guarded(5, n, dtype)
+    run(a, b, together)
+    for row in range(5):
+        whole, alone = guarded(1, n, dtype)
+        run(a[row : row + 1], b, alone)
+        np.testing.assert_array_equal(alone[0], together[row])
+        assert (whole[:64] == GUARD).all() and (whole[64 + n :] == GUARD).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("trans_a", "trans_b"), TRANSPOSITIONS)
 @pytest.mark.parametrize("pack", [(False, False), (True, False), (False, True), (True, True), None])
 def test_every_shape(dtype, trans_a, trans_b, pack):

@@ -1,10 +1,12 @@
 # C[M, N] = op(A)[M, K] @ op(B)[K, N] (+ C) (+ bias[N]), ReLU, epilogue.  DTYPE is bound above this line.
 from fastnet._kernels.cpu import emit
 from fastnet._kernels.cpu import gemm as G
+from fastnet._kernels.cpu import one_row
 from fastnet._kernels.cpu import tile as T
 from fastnet._kernels.target import compiled as local
 
 define, tile, copy_a, copy_b, transpose, move = T.make(DTYPE)
+combine, dots, one = one_row.make(DTYPE)
 SIZE = emit.SIZES[DTYPE]
 LANES = emit.target().lanes(DTYPE)
 ROWS, NARROW = emit.target().rows, emit.target().rows_narrow
@@ -77,6 +79,9 @@ def column(bases, args, m, n, k, i0, i1, j0, j1):
     a_step = (lda if flags & G.TRANS_A else 1) * SIZE
     trans_b = flags & G.TRANS_B
     pack = trans_b or flags & G.PACK_B or (not MASKS and (j1 - j0) % LANES)
+    # A row times B is a row, which a tile then multiplies by 1 to do the rest. Where sums would have another order than
+    # a tile's, it must be so for all of C.
+    alone = m == 1 and (not trans_b or a_step == SIZE)
     bias = 0 if args[G.BIAS] < 0 else place(bases, args[G.BIAS])
     blocks = max(1, (k + G.K_BLOCK // 2 - 1) // G.K_BLOCK)
     most = NARROW if j1 - j0 <= LANES else ROWS
@@ -92,12 +97,19 @@ def column(bases, args, m, n, k, i0, i1, j0, j1):
             todo |= T.RELU
         b = place(bases, args[G.B]) + (j0 * ldb + k0 if trans_b else k0 * ldb + j0) * SIZE
         b_step, panel = ldb * SIZE, PANEL * SIZE
-        if pack:
+        if alone:
+            a = place(bases, args[G.A]) + k0 * a_step
+            if trans_b:
+                dots(a, b, ldb * SIZE, depth, j1 - j0, packed_b)
+            else:
+                combine(a, a_step, b, ldb * SIZE, depth, j1 - j0, packed_b)
+            b, depth = packed_b, 1
+        elif pack:
             pack_b(b, ldb, trans_b != 0, depth, j1 - j0, packed_b)
             b, b_step, panel = packed_b, PANEL * SIZE, PANEL * depth * SIZE + LINE
         for i in range(i0, i1, chunk):
             rows = min(chunk, i1 - i)
-            a = place(bases, args[G.A]) + i * a_row + k0 * a_step
+            a = one() if alone else place(bases, args[G.A]) + i * a_row + k0 * a_step
             count = (rows + most - 1) // most
             row, step, a_panel = a_row, a_step, 0
             if flags & G.PACK_A and most == ROWS:
