@@ -40,7 +40,8 @@ SCRATCH_C = TALL * COLUMNS
 SCRATCH_A = 512 * _DEPTH + _PADS  # 192 bytes of a column, rounded up to whole tiles, and those to whole vectors
 SCRATCH_B = COLUMNS * _DEPTH + _PADS
 _SIZES = {"float32": 4, "float64": 8}
-_FILES = tuple(str(Path(__file__).with_name(name)) for name in ("gemm_kernel.py", "gemm.py", "tile.py", "one_row.py", "emit.py"))
+_NAMES = ("gemm_kernel.py", "gemm.py", "tile.py", "one_row.py", "emit.py")
+_FILES = tuple(str(Path(__file__).with_name(name)) for name in _NAMES)
 
 
 @lru_cache(maxsize=2)

@@ -1,7 +1,6 @@
 # C[M, N] = op(A)[M, K] @ op(B)[K, N] (+ C) (+ bias[N]), ReLU, epilogue.  DTYPE is bound above this line.
-from fastnet._kernels.cpu import emit
+from fastnet._kernels.cpu import emit, one_row
 from fastnet._kernels.cpu import gemm as G
-from fastnet._kernels.cpu import one_row
 from fastnet._kernels.cpu import tile as T
 from fastnet._kernels.target import compiled as local
 
