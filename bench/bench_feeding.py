@@ -109,8 +109,10 @@ def run(quick=False):
     rounds = 2 if quick else 9
     rows = [row for workload in WORKS for row in feeding(workload, rounds)]
     report.show("feeding", rows, machine.describe(), notes=f"{rounds} rounds in turns; batches of 128×784 float32")
+    report.strips("feeding", rows, ["work", "data"], "share of the array's speed", "share of the array's speed")
     rows = ends(rounds, quick)
     report.show("ends", rows, machine.describe(), notes=f"{rounds} rounds, interleaved; time of one step")
+    report.bars("ends", rows)
     return rows
 
 

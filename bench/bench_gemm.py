@@ -250,6 +250,7 @@ def run(quick: bool = False) -> list[dict]:
     notes = f"ratio: OpenBLAS's time / fastnet's; OpenBLAS {core}; one thread, best of {rounds} rounds in turns"
     notes += "\nthe floor of a square is that of its ratio, the floor of another shape of the one with bias and ReLU"
     report.show("gemm", rows, machine.describe(), notes)
+    report.strips("gemm", rows, ["product"], "ratio", "speed / OpenBLAS's")
     return rows
 
 

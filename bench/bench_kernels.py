@@ -139,6 +139,7 @@ def run(quick=False):
     notes = f"{ELEMENTS} elements where nothing else is said, one thread"
     notes += f"; multiply-adds {peak:.0f} GF/s, a += 3*b from memory {memory:.1f} GB/s"
     report.show("kernels", rows, machine.describe(), notes)
+    report.strips("kernels", rows, ["case", "kernel"], "share of a += 3*b", "share of the speed of a += 3*b")
     return rows
 
 

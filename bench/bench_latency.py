@@ -161,6 +161,7 @@ def run(quick=False):
         seconds = statistics.median(interrupted(0.5 + 0.03 * k) for k in range(2 if quick else 5))
         rows.append(report.figure("Ctrl-C answered, 1024-1024-1024-1024-10, median", seconds * 1e3, "ms", 200))
     report.show("latency", rows, machine.describe({"fastnet": fastnet.__version__}))
+    report.margins("latency", rows)
     return rows
 
 

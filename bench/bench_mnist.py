@@ -128,6 +128,7 @@ def run(quick=False, only=None):
     notes = f"784-512-10, dropout 0.2, batch {BATCH}, {EPOCHS} epochs, {len(seeds)} seeds, 10 % for validation"
     notes += "\nfastnet's kernels are cached; Keras compiles in every process, and that is part of its time"
     report.show("mnist", rows, machine.describe(), notes=notes)
+    report.margins("mnist", rows)
     return rows
 
 

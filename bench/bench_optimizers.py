@@ -248,9 +248,13 @@ def run(quick=False):
         pass
     about = machine.describe(versions)
     notes = f"{count} float32 weights, {machine.cores()} threads; in turns with a += 3*b over two such arrays"
-    report.show("optimizers", alone(quick, count), about, notes)
+    updates = alone(quick, count)
+    report.show("optimizers", updates, about, notes)
+    report.strips("optimizers", updates, ["optimizer"], "ratio", "PyTorch's time / fastnet's")
     notes = f"Dense {side}x{side} without bias, batch 1, through fit, {machine.cores()} threads"
-    report.show("optimizer_steps", steps(quick, side), about, notes)
+    whole = steps(quick, side)
+    report.show("optimizer_steps", whole, about, notes)
+    report.strips("optimizer_steps", whole, ["optimizer"], "ratio", "PyTorch's time / fastnet's")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))

@@ -82,6 +82,7 @@ def run(quick=False):
         report.figure("numba imported with a filled cache (1 = yes)", int(numba), "", 0),
     ]
     report.show("start", rows, machine.describe({"fastnet": fastnet.__version__}), notes="best of fresh processes")
+    report.margins("start", rows)
     return rows
 
 

@@ -48,19 +48,65 @@ def show(name, rows, machine, notes=""):
     print(text, end="\n\n", flush=True)
 
 
-def bars(name, rows):
-    """results/NAME.png: for each workload one bar per peer, peer time / fastnet time, and its floor as a tick."""
-    rows = [row for row in rows if row.get("ratio best")]
-    if not rows:
-        return
+def pyplot():
+    """matplotlib, drawing into files, or None."""
     try:
         import matplotlib
     except ImportError:
         print("no picture: matplotlib is not installed")
-        return
+        return None
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    return plt
+
+
+def number(cell):
+    """What stands in a cell: ``≥ 0.95`` is 0.95, and nothing is None."""
+    text = str("" if cell is None else cell).strip("≥≤% ")
+    return float(text) if text else None
+
+
+def strips(name, rows, labels, value, axis):
+    """results/NAME.png: a bar for each row that has a value, and its floor as a line; ``labels`` are columns."""
+    rows = [row for row in rows if number(row.get(value)) is not None]
+    plt = pyplot() if rows else None
+    if plt is None:
+        return
+    fig, ax = plt.subplots(figsize=(9, 1.2 + 0.22 * len(rows)))
+    places = range(len(rows), 0, -1)
+    values = [number(row[value]) for row in rows]
+    ax.bar_label(ax.barh(places, values, 0.7), fmt=" %.3g", fontsize=6)
+    for place, floor in zip(places, [number(row.get("floor")) for row in rows]):
+        if floor is not None:
+            ax.vlines(floor, place - 0.45, place + 0.45, color="black", linewidth=1.5)
+    ax.set_yticks(places, [" ".join(str(row[c]) for c in labels) for row in rows], fontsize=6)
+    ax.set_ylim(0, len(rows) + 1)
+    if max(values) > 20 * min(values) > 0:
+        ax.set_xscale("log")
+    ax.set_xlabel(f"{axis}; black lines are floors", fontsize=8)
+    fig.tight_layout()
+    fig.savefig(RESULTS / f"{name}.png", dpi=120 if len(rows) < 80 else 70)
+    plt.close(fig)
+
+
+def margins(name, rows):
+    """results/NAME.png of figures: how many times better than its floor each is that has one."""
+    better = []
+    for row in rows:
+        value, floor = number(row["value"]), number(row["floor"])
+        if floor is not None and value > 0:
+            ratio = value / floor if row["floor"].startswith("≥") else floor / value
+            better.append({"what": row["what"], "margin": ratio, "floor": 1})
+    strips(name, better, ["what"], "margin", "times better than the floor")
+
+
+def bars(name, rows):
+    """results/NAME.png: for each workload one bar per peer, peer time / fastnet time, and its floor as a tick."""
+    rows = [row for row in rows if row.get("ratio best")]
+    plt = pyplot() if rows else None
+    if plt is None:
+        return
     works = list(dict.fromkeys(row["work"] for row in rows))
     peers = list(dict.fromkeys(row["contender"] for row in rows))
     width = 0.8 / len(peers)

@@ -35,10 +35,19 @@ class Workload:
 
     def data(self, seed=0):
         """Rows and the classes a linear teacher gives them: x (samples, in) with deviation 0.1, y (samples,) int32."""
+        if self.name == "digits":
+            return self._digits()
         rng = np.random.default_rng(seed)
         teacher = rng.standard_normal((self.sizes[0], self.sizes[-1]), dtype=np.float32)
         x = rng.standard_normal((self.samples, self.sizes[0]), dtype=np.float32)
         return x * np.float32(0.1), np.argmax(x @ teacher, axis=1).astype(np.int32)
+
+    def _digits(self):
+        from fastnet.datasets import digits
+
+        (x, y), _ = digits.load_data(test_fraction=0)
+        x = (x.reshape(len(x), -1) / 16).astype(np.float32)
+        return np.tile(x, (self.steps, 1)), np.tile(y.astype(np.int32), self.steps)
 
     def weights(self, seed=1):
         """Glorot uniform kernels (in, out) and zero biases, in Keras's order: kernel, bias, kernel, bias, ..."""
@@ -61,7 +70,7 @@ WORKLOADS = {
     ]
 }
 
-# The two ends of mini-batches: one sample a step, and all 1,797 digits in each step (an epoch is 50 such sets).
+# The two ends of mini-batches: one sample a step, and all 1,797 handwritten digits in each step (an epoch is 50 times all).
 ENDS = {
     row.name: row
     for row in [

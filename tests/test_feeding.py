@@ -501,7 +501,28 @@ def test_an_overflow_in_batches_gives_finite_weights_back():
 # ---- the thread
 
 
-def test_batches_are_made_while_others_are_used():
+def test_batches_that_come_at_once_are_pulled_one_by_one():
+    """No thread is started, and none is ahead of the callback that uses a batch."""
+    lead, threads, made = [], set(), 0
+
+    def ready():
+        nonlocal made
+        for _ in range(40):
+            made += 1
+            threads.add(threading.current_thread())
+            yield X, Y
+
+    class Slow(fastnet.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            time.sleep(0.005)
+            lead.append(made - batch - 1)
+
+    model().fit(ready(), callbacks=[Slow()], verbose=0)
+    assert lead == [0] * 40
+    assert threads == {threading.main_thread()}
+
+
+def test_batches_that_take_long_are_made_while_others_are_used():
     """The thread is ahead of the callback that uses a batch, and never by more than it may."""
     lead = []
     made = 0
@@ -509,6 +530,7 @@ def test_batches_are_made_while_others_are_used():
     def counting():
         nonlocal made
         for k in range(60):
+            time.sleep(0.001)
             made = k + 1
             yield X, Y
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ Arrays = tuple[np.ndarray | None, ...]  # x, y, sample weights
 Sources = tuple[Source, ...]  # of the same
 
 _DEPTH, _BYTES = 8, 2**26  # batches pulled ahead: at most so many, and at most so many bytes once there are two
+_SHARE, _WINDOW = 0.1, 4  # batches are pulled ahead once pulling took more of the time than this, in so many steps
 _MANY = 100_000  # batches of a pass of unknown length after which somebody is told how to end it
 
 
@@ -106,11 +108,11 @@ class ArrayFeed:
 
 
 class StreamFeed:
-    """Batches as an iterable yields them, pulled ahead by a thread.
+    """Batches as an iterable yields them; pulled ahead by a thread where they are slow to come.
 
-    The first one is pulled when the feed is made: it says what the plan reads. Rows of a batch are copied while the
-    iterable waits, since it may use its arrays again; not so those of a list, or of a PyTorch DataLoader, which makes
-    new ones.
+    The first one is pulled when the feed is made: it says what the plan reads. Rows of a batch that is pulled ahead
+    are copied while the iterable waits, since it may use its arrays again; not so those of a list, or of a PyTorch
+    DataLoader, which makes new ones.
 
     Args:
         dataset: see `is_stream`.
@@ -139,6 +141,7 @@ class StreamFeed:
                 f"The {self.name} never ends: say how many batches make an epoch (steps_per_epoch, steps)."
             )
         self.trusted = isinstance(dataset, (list, tuple)) or _is_a(dataset, "DataLoader")
+        self.ahead = False  # whether a thread pulls
         self.iterator: Iterator[Any] | None = None
         self.seen = self.number = 0  # batches of this iterator; of all
         self.first: Arrays | None = None
@@ -179,21 +182,42 @@ class StreamFeed:
         self._begin()
         pulled, self.skip = self.skip, 0
         most = None if self.steps is None else self.steps - pulled
-        with Prefetch(map(self._checked, self._pull(most)), self.depth) as queue:
-            while taken := queue.take(1 if single else self.depth):
-                pulled += len(taken)
-                if self.steps is None and pulled >= _MANY > pulled - len(taken):
-                    _warn(
-                        f"The {self.name} has yielded {pulled} batches and has not ended. If it never does, say how "
-                        "many make an epoch (steps_per_epoch, steps)."
-                    )
-                yield from _parts(taken)
+        for taken in self._take(self._pull(most), 1 if single else self.depth):
+            pulled += len(taken)
+            if self.steps is None and pulled >= _MANY > pulled - len(taken):
+                _warn(
+                    f"The {self.name} has yielded {pulled} batches and has not ended. If it never does, say how "
+                    "many make an epoch (steps_per_epoch, steps)."
+                )
+            yield from _parts(taken)
         self.seen += pulled
         if pulled < (self.steps or 1):
             _warn_short(pulled, self.steps)
         if not self.once and (self.steps is None or pulled < self.steps or self.seen == self.length):
             self.iterator, self.seen = None, 0
         self._end()
+
+    def _take(self, batches: Iterator[Any], most: int) -> Iterator[list[Arrays]]:
+        """Batches one by one, each when the step before is done, so that nothing is copied and no thread takes a core
+        from the step; once that takes long, as many as a thread has pulled meanwhile."""
+        window = itertools.count(1)
+        pulling, began = 0.0, perf_counter()
+        while not self.ahead:
+            asked = perf_counter()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            arrays = self._checked(batch)
+            pulling += perf_counter() - asked
+            yield [arrays]
+            if next(window) % _WINDOW == 0:
+                now = perf_counter()
+                self.ahead = pulling > _SHARE * (now - began)
+                pulling, began = 0.0, now
+        with Prefetch(map(self._checked, batches), self.depth) as queue:
+            while taken := queue.take(most):
+                yield taken
 
     def place(self, steps: int) -> dict[str, Any]:
         """Where a pass is of which so many batches are done, for `resume`; with 0, where the next one begins."""
@@ -242,7 +266,7 @@ class StreamFeed:
         self.begun = False
 
     def _checked(self, batch: Any) -> Arrays:
-        """A batch as arrays that are the feed's own, like the first one in all but the number of rows."""
+        """A batch as arrays, like the first one in all but the number of rows; the feed's own if pulled ahead."""
         self.number += 1
         try:
             arrays = self.check(_unpacked(batch))
@@ -254,7 +278,7 @@ class StreamFeed:
         return tuple(a if a is None else self._own(a) for a in arrays)
 
     def _own(self, array: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(array) if self.trusted else np.array(array, order="C")
+        return np.array(array, order="C") if self.ahead and not self.trusted else np.ascontiguousarray(array)
 
 
 def is_stream(x: Any) -> bool:
