@@ -70,7 +70,7 @@ WORKLOADS = {
     ]
 }
 
-# The two ends of mini-batches: one sample a step, and all 1,797 handwritten digits in each step (an epoch is 50 times all).
+# The two ends of mini-batches: one sample a step, and all 1,797 digits in each step (an epoch: 50 times all).
 ENDS = {
     row.name: row
     for row in [

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet import checks
 from fastnet._kernels import registry
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import activations as rules
@@ -28,7 +29,9 @@ class Activation:
         if unknown:
             raise TypeError(f"The activation {row.name!r} takes {list(row.parameters)}, received {sorted(unknown)}.")
         self.row = row
-        self.parameters = {**row.parameters, **parameters}
+        owner = f"The activation {row.name!r}"
+        given = {name: checks.number(f"{owner}: {name}", value, checks.NO_NAN) for name, value in parameters.items()}
+        self.parameters = {**row.parameters, **given}
         self.__name__ = row.name
 
     @property
@@ -98,6 +101,8 @@ class RowActivation:
         x = np.asarray(x)
         if x.ndim == 0:
             raise ValueError(f"{self.name} needs an array with at least one axis, received a number.")
+        if not checks.is_whole(axis) or not -x.ndim <= axis < x.ndim:
+            raise ValueError(f"{self.name}: axis must be one of the {x.ndim} axes of x, received {axis!r}.")
         return np.moveaxis(_apply(self, np.moveaxis(x, axis, -1)), -1, axis)
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
@@ -156,7 +161,7 @@ def get(identifier: Any):
         return identifier
     if isinstance(identifier, dict) and "name" in identifier:
         return Activation(registry.activations.find(identifier["name"]), **identifier.get("arguments", {}))
-    if identifier in (relu, gelu):
+    if identifier is relu or identifier is gelu:
         return get(identifier.__name__)
     if isinstance(identifier, str):
         if identifier in _ROWS:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -71,57 +72,131 @@ def _plain(value: Any) -> Any:
 
 
 def snake_case(name: str) -> str:
-    """``LecunNormal`` as ``lecun_normal``."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    """``LecunNormal`` as ``lecun_normal``; where digits stand, as Keras has it."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", name).lower()
+
+
+def _spelled(cls: type) -> tuple[str, ...]:
+    return cls.__name__, snake_case(cls.__name__)
 
 
 class Family:
     """The classes of one kind, and what names and descriptions of them mean.
 
+    A name means what the user has registered by it, then a class, then a row of the table; it is looked for as it is
+    and in lower case.
+
     Args:
         kind: "an initializer", for errors.
         base: the class that all share.
-        classes: all of them; each is known by its name and by its name in snake case.
-        aliases: further names.
+        classes: all of them.
         functions: whether any callable is one too.
+        table: of the registry, whose rows are of this kind too. The further names of a row that has a class are names
+            of the class.
+        twins: a module whose functions stand for the classes of their names.
+        spelled: the names of a class; by default its own and that in snake case.
+        wanted: what `get` takes, for errors.
+        aliases: further names.
     """
 
     def __init__(
-        self, kind: str, base: type, classes: Iterable[type], functions: bool = False, **aliases: Callable[..., Any]
+        self,
+        kind: str,
+        base: type,
+        classes: Iterable[type],
+        functions: bool = False,
+        *,
+        table: Mapping[str, Any] | None = None,
+        twins: ModuleType | None = None,
+        spelled: Callable[[type], Iterable[str]] = _spelled,
+        wanted: str | None = None,
+        **aliases: Callable[..., Any],
     ):
-        self.kind, self.base, self.functions = kind, base, functions
-        self.names = {name: cls for cls in classes for name in (cls.__name__, snake_case(cls.__name__))} | aliases
+        self.kind, self.base, self.functions, self.twins = kind, base, functions, twins
+        self.table = {} if table is None else table
+        self.names = {name: cls for cls in classes for name in spelled(cls)} | aliases
+        for name, row in self.table.items():
+            if row.name in self.names:
+                self.names.setdefault(name, self.names[row.name])
+        article = kind.split(" ", 1)[0]
+        self.wanted = wanted or (
+            f"a name, {article} {base.__name__}{', a function of (shape, dtype)' if functions else ''} or None"
+        )
 
     def get(self, identifier: Any) -> Any:
         """The object of a name, a description, a class or an object; None for None."""
-        from fastnet.saving import serialization
+        return None if identifier is None else self.made(self.look_up(identifier))
 
-        if identifier is None:
-            return None
+    def look_up(self, identifier: Any) -> Any:
+        """What a name stands for, a class or a row of the table; the object of a description; all else as it is.
+
+        Raises:
+            ValueError: nothing has this name; offers the nearest ones.
+        """
         if isinstance(identifier, str):
-            found = serialization.get_registered_object(identifier, module_objects=self.names)
-            if found is None:
-                raise ValueError(unknown(self.kind.split(" ", 1)[1], identifier, self.names))
-            identifier = found
-        elif isinstance(identifier, dict):
-            identifier = serialization.deserialize_keras_object(identifier)
-        if isinstance(identifier, type) and issubclass(identifier, self.base):
-            identifier = identifier()
-        if isinstance(identifier, self.base) or (self.functions and callable(identifier)):
-            return identifier
-        article, _, noun = self.kind.partition(" ")
-        raise ValueError(
-            f"{article.capitalize()} {noun} is a name, {article} {self.base.__name__}"
-            f"{', a function of (shape, dtype)' if self.functions else ''} or None, received {identifier!r}."
-        )
+            return self._named(identifier)
+        if isinstance(identifier, dict):
+            return self._described(identifier)
+        name = getattr(identifier, "__name__", "")
+        if inspect.isfunction(identifier) and vars(self.twins or object).get(name) is identifier:
+            return self.names.get(name, identifier)
+        return identifier
+
+    def made(self, found: Any, **arguments: Any) -> Any:
+        """The object of a class, made with these arguments, or an object itself.
+
+        Raises:
+            ValueError: it is none of this kind.
+        """
+        if isinstance(found, type) and issubclass(found, self.base):
+            found = found(**arguments)
+        if isinstance(found, self.base) or (self.functions and callable(found)):
+            return found
+        raise ValueError(f"{self.kind.capitalize()} is {self.wanted}; received {found!r}.")
 
     def serialize(self, item: Any) -> Any:
         """A description of an object as plain data; None for None."""
         return _plain(item)
 
-    def deserialize(self, config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
-        """The object of a description or a name."""
+    def deserialize(
+        self, config: Any, custom_objects: dict[str, Any] | None = None, get: Callable[[Any], Any] | None = None
+    ) -> Any:
+        """The object of a description or a name.
+
+        Args:
+            config: what `serialize` gave, or Keras's.
+            custom_objects: name → class or function of yours that it mentions.
+            get: what makes the object of it, where that is not `Family.get`.
+        """
         from fastnet.saving import serialization
 
         with serialization.custom_object_scope(custom_objects):
-            return self.get(config)
+            return (get or self.get)(config)
+
+    def _known(self, name: str) -> Any:
+        """What fastnet itself has under a name, or None."""
+        tried = ((names, spelling) for spelling in (name, name.lower()) for names in (self.names, self.table))
+        return next((names[spelling] for names, spelling in tried if spelling in names), None)
+
+    def _named(self, name: str) -> Any:
+        from fastnet.saving import serialization
+
+        found = serialization.get_registered_object(name)
+        if found is None:
+            found = self._known(name)
+        if found is None:
+            raise ValueError(unknown(self.kind.split(" ", 1)[1], name, [*self.names, *self.table]))
+        return found
+
+    def _described(self, config: dict[str, Any]) -> Any:
+        """Keras's descriptions may call a class "adam", and leave out the module where several have the name."""
+        from fastnet.saving import serialization
+
+        name = config.get("class_name")
+        if name == "function":
+            return self._named(config.get("registered_name") or config["config"])
+        registered = serialization.get_registered_object(config.get("registered_name") or str(name))
+        known = self._known(str(name))
+        if registered is None and isinstance(known, type):
+            config = {**config, **serialization.place(known)}
+        return serialization.deserialize_keras_object(config)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import config
+from fastnet import checks, config
 from fastnet._kernels import pasting
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import penalties as rules
@@ -155,22 +155,18 @@ class MinMaxNorm(_OfNorms):
         self.max_value = _norm(max_value, "max_value", "MinMaxNorm")
         if self.min_value > self.max_value:
             raise ValueError(f"MinMaxNorm: min_value {min_value} must not be above max_value {max_value}.")
-        if not 0 <= rate <= 1:
-            raise ValueError(f"MinMaxNorm: rate must lie in [0, 1], received {rate!r}.")
-        self.rate, self.axis = float(rate), _axis(axis, "MinMaxNorm")
+        self.rate = checks.number("MinMaxNorm: rate", rate, checks.CLOSED_UNIT)
+        self.axis = _axis(axis, "MinMaxNorm")
 
 
 def _norm(value: Any, name: str, owner: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not value >= 0:
+    if not checks.is_number(value) or not value >= 0:
         raise ValueError(f"{owner}: {name} must be a number of at least 0, received {value!r}.")
     return value if isinstance(value, int) else float(value)
 
 
 def _axis(value: Any, owner: str) -> int | list[int]:
-    axes = [value] if isinstance(value, (int, np.integer)) else value
-    if isinstance(value, bool) or not isinstance(axes, (list, tuple)) or not all(isinstance(a, int) for a in axes):
-        raise ValueError(f"{owner}: axis must be an integer or a list of integers, received {value!r}.")
-    return int(value) if isinstance(value, (int, np.integer)) else list(value)
+    return checks.wholes(f"{owner}: axis", value)
 
 
 _family = Family("a constraint", Constraint, (MaxNorm, MinMaxNorm, NonNeg, UnitNorm))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import random
+from fastnet import checks, random
 from fastnet._kernels.registry import unknown
 from fastnet.configs import Configurable, Family
 
@@ -23,6 +23,12 @@ class Initializer(Configurable):
         """An array of this shape and dtype."""
         raise NotImplementedError(f"{type(self).__name__} defines no __call__(shape, dtype).")
 
+    def _number(self, argument: str, value: Any, allowed: checks.Range = checks.FINITE) -> float:
+        return checks.number(f"{type(self).__name__}: {argument}", value, allowed)
+
+    def _seed(self, value: Any) -> int | None:
+        return checks.seed(f"{type(self).__name__}: seed", value)
+
     def clone(self) -> Initializer:
         """Another one with the same arguments."""
         return type(self).from_config(self.get_config())
@@ -33,10 +39,16 @@ class Initializer(Configurable):
 
 
 class Constant(Initializer):
-    """Every element is ``value``."""
+    """Every element is ``value``, or what an array is when it is broadcast.
 
-    def __init__(self, value: float = 0.0):
-        self.value = value
+    Raises:
+        ValueError: what is no real number, nor an array of them.
+    """
+
+    def __init__(self, value: Any = 0.0):
+        if np.asarray(value).dtype.kind not in "fiub":
+            raise ValueError(f"Constant: value must be a number, or an array of numbers, received {value!r}.")
+        self.value = float(value) if checks.is_number(value) else value
 
     def __call__(self, shape, dtype="float32"):
         return np.full(shape, self.value, dtype)
@@ -60,11 +72,11 @@ class Identity(Initializer):
     """``gain`` on the diagonal of a matrix, 0 elsewhere.
 
     Raises:
-        ValueError: when called for a shape that is no matrix's.
+        ValueError: a gain that is no finite number; when called for a shape that is no matrix's.
     """
 
     def __init__(self, gain: float = 1.0):
-        self.gain = gain
+        self.gain = self._number("gain", gain)
 
     def __call__(self, shape, dtype="float32"):
         if len(shape) != 2:
@@ -73,30 +85,47 @@ class Identity(Initializer):
 
 
 class RandomUniform(Initializer):
-    """Uniform in [minval, maxval)."""
+    """Uniform in [minval, maxval).
+
+    Raises:
+        ValueError: what is no finite number, a minval above maxval.
+    """
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None):
-        self.minval, self.maxval, self.seed = minval, maxval, seed
+        self.minval, self.maxval = self._number("minval", minval), self._number("maxval", maxval)
+        if self.minval > self.maxval:
+            raise ValueError(f"RandomUniform: minval {minval!r} must not be above maxval {maxval!r}.")
+        self.seed = self._seed(seed)
 
     def __call__(self, shape, dtype="float32"):
         return _generator(self.seed).uniform(self.minval, self.maxval, shape).astype(dtype)
 
 
 class RandomNormal(Initializer):
-    """Normal with this mean and standard deviation."""
+    """Normal with this mean and standard deviation.
+
+    Raises:
+        ValueError: a mean that is no finite number, a stddev that is none, or negative.
+    """
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None):
-        self.mean, self.stddev, self.seed = mean, stddev, seed
+        self.mean, self.stddev = self._number("mean", mean), self._number("stddev", stddev, checks.NOT_NEGATIVE)
+        self.seed = self._seed(seed)
 
     def __call__(self, shape, dtype="float32"):
         return _generator(self.seed).normal(self.mean, self.stddev, shape).astype(dtype)
 
 
 class TruncatedNormal(Initializer):
-    """Normal, drawn again where it lies more than two standard deviations from the mean."""
+    """Normal, drawn again where it lies more than two standard deviations from the mean.
+
+    Raises:
+        ValueError: a mean that is no finite number, a stddev that is none, or negative.
+    """
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None):
-        self.mean, self.stddev, self.seed = mean, stddev, seed
+        self.mean, self.stddev = self._number("mean", mean), self._number("stddev", stddev, checks.NOT_NEGATIVE)
+        self.seed = self._seed(seed)
 
     def __call__(self, shape, dtype="float32"):
         return (self.mean + self.stddev * _truncated(_generator(self.seed), shape)).astype(dtype)
@@ -113,7 +142,8 @@ class VarianceScaling(Initializer):
         input_axes, output_axes: axes whose sizes make up the inputs and the outputs; by default see `fans`.
 
     Raises:
-        ValueError: a scale that is not positive, an unknown mode or distribution.
+        ValueError: a scale that is not positive, an unknown mode or distribution, one sort of axes without the other,
+            axes the weight does not have.
     """
 
     def __init__(
@@ -125,18 +155,34 @@ class VarianceScaling(Initializer):
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ):
-        if not scale > 0:
-            raise ValueError(f"{type(self).__name__}: scale must be positive, received {scale}.")
+        own = type(self).__name__
         if mode not in ("fan_in", "fan_out", "fan_avg"):
             raise ValueError(unknown("mode of VarianceScaling", mode, ("fan_in", "fan_out", "fan_avg")))
         distribution = "truncated_normal" if distribution == "normal" else distribution
         if distribution not in ("truncated_normal", "untruncated_normal", "uniform"):
             known = ("truncated_normal", "untruncated_normal", "uniform")
             raise ValueError(unknown("distribution of VarianceScaling", distribution, known))
-        self.scale, self.mode, self.distribution, self.seed = scale, mode, distribution, seed
-        self.input_axes, self.output_axes = input_axes, output_axes
+        if (input_axes is None) != (output_axes is None):
+            raise ValueError(
+                f"{own}: give input_axes and output_axes, or neither; received {input_axes!r} and {output_axes!r}."
+            )
+        self.scale, self.seed = self._number("scale", scale, checks.POSITIVE), self._seed(seed)
+        self.mode, self.distribution = mode, distribution
+        self.input_axes = self._axes("input_axes", input_axes)
+        self.output_axes = self._axes("output_axes", output_axes)
+
+    def _axes(self, argument: str, axes: Any) -> list[int] | None:
+        if axes is None:
+            return None
+        given = checks.wholes(f"{type(self).__name__}: {argument}", axes)
+        return given if isinstance(given, list) else [given]
 
     def __call__(self, shape, dtype="float32"):
+        if any(not -len(shape) <= axis < len(shape) for axis in (*(self.input_axes or ()), *(self.output_axes or ()))):
+            raise ValueError(
+                f"{type(self).__name__}: the shape {tuple(shape)} has no axes input_axes={self.input_axes}, "
+                f"output_axes={self.output_axes}."
+            )
         fan_in, fan_out = fans(shape, self.input_axes, self.output_axes)
         n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, n)
@@ -228,11 +274,11 @@ class Orthogonal(Initializer):
     A tensor of more axes is filled as the matrix (all but the last, last).
 
     Raises:
-        ValueError: when called for a shape of fewer than two axes.
+        ValueError: a gain that is no finite number; when called for a shape of fewer than two axes.
     """
 
     def __init__(self, gain: float = 1.0, seed: int | None = None):
-        self.gain, self.seed = gain, seed
+        self.gain, self.seed = self._number("gain", gain), self._seed(seed)
 
     def __call__(self, shape, dtype="float32"):
         if len(shape) < 2:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from fastnet import saving
+from fastnet import checks, saving
 from fastnet._kernels.registry import unknown
 from fastnet.engine.variable import Variable
-from fastnet.layers.base import Layer, assign_all, check_shape
+from fastnet.layers.base import Layer, assign_all, check_batch_shape, unchanged_on_error
 from fastnet.layers.core import InputLayer
 from fastnet.summary import summary_text
 
@@ -21,6 +21,13 @@ class Network:
     """Layers, and networks in the place of layers, in a row: their shapes, weights and description."""
 
     def __init__(self, layers: Iterable[Layer | Network] | None, trainable: bool, name: str):
+        owner = type(self).__name__
+        if not isinstance(name, str):
+            raise ValueError(f"{owner}: name must be a string, received {name!r}.")
+        if isinstance(layers, str) or not (layers is None or np.iterable(layers)):
+            raise ValueError(
+                f"{owner}: layers must be a list of layers, received {layers!r}. For one layer: {owner}([layer])."
+            )
         self.name = name
         self.built = False
         self._layers: list[Layer | Network] = []
@@ -39,7 +46,10 @@ class Network:
             ValueError: no layer, a name that is taken, a shape that does not fit; the model is unchanged then.
         """
         if not isinstance(layer, (Layer, Network)):
-            raise ValueError(f"A Sequential takes layers, received {layer!r}. Layers are found in fastnet.layers.")
+            hint = " Did you forget the parentheses?" if isinstance(layer, type) and issubclass(layer, Layer) else ""
+            raise ValueError(
+                f"A Sequential takes layers, received {layer!r}.{hint} Layers are found in fastnet.layers."
+            )
         if isinstance(layer, InputLayer) and self._layers:
             raise ValueError(f"The model {self.name!r} has layers already; Input comes first, and once.")
         ours = {id(leaf) for leaf in self.leaves}
@@ -95,7 +105,7 @@ class Network:
             raise ValueError(f"The model {self.name!r} has no layers; add some first.")
         given = self.given_input_shape
         if input_shape is not None:
-            shape = check_shape(tuple(input_shape)[1:], f"model {self.name!r}")
+            shape = check_batch_shape(input_shape, f"The model {self.name!r}: input_shape")
             if given is not None and shape != given:
                 raise ValueError(f"The model {self.name!r} has an Input of shape {given}; build was given {shape}.")
         elif given is not None:
@@ -125,9 +135,20 @@ class Network:
 
     def _connect(self, shape: tuple[int, ...]) -> None:
         self.sample_output_shape(shape)  # first: where one layer does not fit, none may be built
-        for layer in self._layers:
-            shape = layer.connect(shape)
+        with unchanged_on_error(self.parts):
+            for layer in self._layers:
+                shape = layer.connect(shape)
         self.built = True
+
+    @property
+    def parts(self) -> Iterator[Layer | Network]:
+        """Itself, its layers, and those of the networks among them: all that a build changes."""
+        yield self
+        for layer in self._layers:
+            if isinstance(layer, Network):
+                yield from layer.parts
+            else:
+                yield layer
 
     def sample_output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one sample's prediction for samples of this shape; nothing is built.
@@ -145,7 +166,7 @@ class Network:
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
         """The shape of what it gives for data of this shape, both with the batch first, as in Keras."""
-        shape = check_shape(tuple(input_shape)[1:], f"model {self.name!r}")
+        shape = check_batch_shape(input_shape, f"The model {self.name!r}: input_shape")
         return (input_shape[0], *self.sample_output_shape(shape))
 
     @property
@@ -217,13 +238,15 @@ class Network:
         if (name is None) == (index is None):
             raise ValueError(f"get_layer takes a name or an index, received name={name!r}, index={index!r}.")
         if index is not None:
-            if not -len(self.layers) <= index < len(self.layers):
-                raise ValueError(f"The model {self.name!r} has {len(self.layers)} layers; there is no layer {index}.")
+            if not checks.is_whole(index) or not -len(self.layers) <= index < len(self.layers):
+                count = len(self.layers)
+                raise ValueError(f"The model {self.name!r} has {count} layers; there is none of index={index!r}.")
             return self.layers[index]
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise ValueError(unknown("layer", name, [layer.name for layer in self.layers]))
+        hint = f" For a layer by its place: get_layer(index={name})." if checks.is_whole(name) else ""
+        raise ValueError(unknown("layer", name, [layer.name for layer in self.layers]) + hint)
 
     def count_params(self) -> int:
         """How many numbers the weights hold.
@@ -238,13 +261,13 @@ class Network:
         """Copies of all weights' values, layer by layer, as Keras orders them."""
         return [v.numpy() for v in self.weights]
 
-    def set_weights(self, weights: Sequence[Any]) -> None:
+    def set_weights(self, weights: Any) -> None:
         """Set all weights' values.
 
         Raises:
             ValueError: another number of arrays, or other shapes; nothing has changed then.
         """
-        assign_all(self.weights, list(weights), f"model {self.name!r}")
+        assign_all(self.weights, weights, f"The model {self.name!r}")
 
     def summary(
         self,

@@ -13,7 +13,6 @@ REFUSED: dict[str, str] = {
     "add_metric": "metrics are given to compile(metrics=[...])",
     "add_weight": "weights belong to layers; write a layer (docs/extending.md)",
     "call": "a model is called as model(x), or model.predict(x)",
-    "compute_loss": f"{_STEP} (docs/extending.md)",
     "compute_metrics": "metrics are given to compile(metrics=[...])",
     "export": "there is no other runtime to export to; model.save writes a file that fastnet reads",
     "get_metrics_result": "metrics are in what fit, evaluate and train_on_batch return",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet import checks
 from fastnet._kernels import pasting
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.registry import unknown
@@ -223,8 +224,7 @@ class OrthogonalRegularizer(Regularizer):
 
 
 def _factor(value: Any, name: str) -> float:
-    good = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not good or not math.isfinite(value) or value < 0:
+    if not checks.is_number(value) or not math.isfinite(value) or value < 0:
         raise ValueError(f"A regularizer's {name} must be a finite number of at least 0, received {value!r}.")
     return float(value)
 

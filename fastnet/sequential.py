@@ -62,7 +62,9 @@ class Sequential(Network):
         self._weighted: list[Any] = []
         self._loss_weights: float | None = None
         self._trainer = fitting.new_trainer(self)
-        super().__init__(layers, trainable, name or ("sequential" if number == 0 else f"sequential_{number}"))
+        if name is None:
+            name = f"sequential_{number}" if number else "sequential"
+        super().__init__(layers, trainable, name)
 
     def _changed(self) -> None:
         self._trainer.forget()
@@ -103,7 +105,9 @@ class Sequential(Network):
             loss: a name, one of `fastnet.losses`, or a plain function of two numbers ``f(y_true, y_pred)``, whose
                 derivative is found.
             loss_weights: a number, or a list of one: what the loss is multiplied by.
-            metrics: a list of names, of `fastnet.metrics`, or of plain functions of two numbers.
+            metrics: a list of names, of `fastnet.metrics`, or of functions: of two numbers, or of a batch's arrays. The
+                latter, and metrics written in Python (see `fastnet.metrics.Metric`), make the runner stop after each
+                batch.
             weighted_metrics: the same; they weigh rows by ``sample_weight`` and ``class_weight``.
             run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: accepted; every step is compiled, as many
                 are executed at a time as callbacks allow, and float32 losses need no scaling.
@@ -120,6 +124,7 @@ class Sequential(Network):
         given = [
             list(m) if isinstance(m, (list, tuple)) else [] if m is None else [m] for m in (metrics, weighted_metrics)
         ]
+        given = [[metrics_module.get(m) if isinstance(m, type) else m for m in ms] for ms in given]
         for metric in given[0] + given[1]:
             metrics_module.get(metric)
         self.optimizer, self.loss, (self._metrics, self._weighted) = optimizer, loss, given
@@ -142,6 +147,33 @@ class Sequential(Network):
         """The keys of the logs: "loss" and the metrics, in the order in which `evaluate` returns them."""
         self._must_be_built()
         return ["loss", *(name for name, _, _ in self.metrics_for(self._layers[-1].output_shape or ()))]
+
+    @property
+    def metrics(self) -> list[metrics_module.Metric]:
+        """The metrics as compiled, in the order of the logs. What fastnet's own count while training is in the logs."""
+        if not self._metrics and not self._weighted:
+            return []
+        self._must_be_built()
+        return [metric for _, metric, _ in self.metrics_for(self._layers[-1].output_shape or ())]
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> float:
+        """The loss of predictions, and the penalties of the weights.
+
+        Args:
+            x: data, where there is no ``y_pred``.
+            y: targets (n, ...).
+            y_pred: predictions (n, ...); by default those of ``x``.
+            sample_weight: weight of each row.
+            training: accepted.
+
+        Raises:
+            ValueError: shapes that do not fit, neither ``x`` nor ``y_pred``, or a layer with an activity_regularizer,
+                whose penalty does not follow from predictions.
+            RuntimeError: `compile` was not called.
+        """
+        return fitting.compute_loss(self, x, y, y_pred, sample_weight)
 
     def metrics_for(self, output_shape: tuple[int, ...]) -> list[tuple[str, metrics_module.Metric, bool]]:
         """(key in the logs, metric, whether it is weighted), as compiled, for predictions of this shape."""
@@ -295,6 +327,14 @@ class Sequential(Network):
             >>> print(model.profile(x, y, seconds=0.5))  # doctest: +SKIP
         """
         return fitting.profile(self, x, y, batch_size, seconds)
+
+    def __reduce__(self) -> tuple:
+        """For pickles, copy and deepcopy, which all make a model of its own, as in Keras: the whole file, in memory.
+
+        Weights, compile's arguments, the optimizer's state and the random counters travel: the copy trains on to the
+        same bits. `history` and attributes of your own stay behind.
+        """
+        return saving.models.from_bytes, saving.models.to_bytes(self)
 
     def __getattr__(self, name: str) -> Any:
         """Only for what is not there: what Keras has under this name, and what to do instead."""

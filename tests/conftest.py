@@ -39,6 +39,13 @@ def seed():
     random.set_seed(20240917)
 
 
+@pytest.fixture
+def no_thread_is_left():
+    """Fails the test behind which a thread of a feed is still there."""
+    yield
+    assert not [t for t in threading.enumerate() if t.name.startswith(("fastnet-feed", "fastnet-worker"))]
+
+
 @pytest.fixture(scope="session")
 def mnist():
     """``(x_train, y_train), (x_test, y_test)`` of MNIST; the test is skipped where FASTNET_DATA has none."""
@@ -48,6 +55,24 @@ def mnist():
     if not folder.is_dir():
         pytest.skip("needs MNIST: set FASTNET_DATA to the folder that holds mnist/")
     return mnist.load_data(folder)
+
+
+@pytest.fixture(params=["one by one", "ahead"])
+def pulled(request, monkeypatch):
+    """Batches come as they are asked for; or a thread pulls them from the second one on, several for a part."""
+    if request.param == "ahead":
+        monkeypatch.setattr("fastnet.engine.feeding._SHARE", -1.0)
+        monkeypatch.setattr("fastnet.engine.feeding._WINDOW", 1)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """What comes out of a training of `trainings.run` that nothing disturbs, and its CSV file."""
+    from .trainings import run
+
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    return run(folder), (folder.parent / "run.csv").read_text()
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_add_of_a_layer_that_does_not_fit():
 @pytest.mark.parametrize(
     ("make", "parts"),
     [
-        (lambda: layers.Dense(0, name="d"), ["'d'", "units", "positive", "0"]),
+        (lambda: layers.Dense(0, name="d"), ["'d' (Dense)", "units", "at least 1", "0"]),
         (lambda: layers.Dense(-4, name="d"), ["'d'", "units", "-4"]),
         (lambda: layers.Dense(2.5, name="d"), ["'d'", "units", "2.5"]),
         (lambda: layers.Dense("ten", name="d"), ["'d'", "units", "'ten'"]),

@@ -142,6 +142,28 @@ def test_unknown_classes_are_explained():
     assert isinstance(layers.deserialize(config, {"Scaled": Scaled}), Scaled)
 
 
+def test_names_in_one_table():
+    """A name is looked for as it is and in lower case; a class of the user's comes first."""
+    assert type(fastnet.optimizers.get("AdamW")) is fastnet.optimizers.AdamW
+    assert type(fastnet.optimizers.deserialize({"class_name": "adamw", "config": {}})) is fastnet.optimizers.AdamW
+    assert type(initializers.get("Glorot_Uniform")) is initializers.GlorotUniform
+    assert type(fastnet.metrics.get("f1_score")) is fastnet.metrics.F1Score
+    with pytest.raises(ValueError, match="An optimizer is a name or one of fastnet.optimizers; received 3"):
+        fastnet.optimizers.get(3)
+    with pytest.raises(ValueError, match="Unknown optimizer 'rms_prop'. Did you mean 'rmsprop"):
+        fastnet.optimizers.get("rms_prop")
+    with pytest.raises(ValueError, match="A schedule is a name or a LearningRateSchedule; received"):
+        fastnet.optimizers.schedules.deserialize(saving.serialize_keras_object(layers.Dense(2)))
+
+    class Adam(fastnet.optimizers.Adam):
+        pass
+
+    with saving.custom_object_scope({"adam": Adam}):
+        assert type(fastnet.optimizers.get("adam")) is Adam
+    described = fastnet.optimizers.serialize(fastnet.optimizers.Adam(0.5))
+    assert type(fastnet.optimizers.deserialize(described, {"Adam": Adam})) is Adam
+
+
 def network():
     inner = fastnet.Sequential([layers.Dense(4, "tanh"), layers.BatchNormalization()], name="inner")
     return fastnet.Sequential([layers.Input((5,)), layers.Dense(3, "relu"), inner, layers.Dense(2)], name="outer")

@@ -88,7 +88,7 @@ def test_bad_arguments_are_explained():
         (lambda: constraints.MaxNorm(-1), "max_value must be a number of at least 0"),
         (lambda: constraints.MaxNorm(1, axis="0"), "axis must be an integer"),
         (lambda: constraints.MinMaxNorm(2, 1), "must not be above"),
-        (lambda: constraints.MinMaxNorm(rate=2), "rate must lie in"),
+        (lambda: constraints.MinMaxNorm(rate=2), "rate must be a number that is at least 0"),
         (lambda: constraints.get("maxnorm2"), "Unknown constraint"),
         (lambda: constraints.get(abs), "A constraint is a name"),
         (lambda: constraints.get(lambda w: w), "subclass"),

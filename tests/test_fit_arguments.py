@@ -139,6 +139,27 @@ def test_validation_split_is_the_end():
     assert steps.test == [running(rows(7, 10))]
 
 
+WEIGHTS = np.array([2.0, 0, 1, 1, 3, 1, 1, 0, 5, 1])
+
+
+def test_weights_come_as_an_argument_or_beside_the_data():
+    """The loss of a batch is Σ weight · x² / rows, with the weights of its own rows."""
+    for given in ({"sample_weight": WEIGHTS}, {"x": (X, Y, WEIGHTS), "y": None}):
+        steps, _ = fit(batch_size=5, **given)
+        first, both = (WEIGHTS * np.arange(ROWS) ** 2)[:5].sum() / 5, (WEIGHTS * np.arange(ROWS) ** 2).sum() / 10
+        assert steps.train == [[pytest.approx(first), pytest.approx(both)]]
+    assert frozen().evaluate((X, Y, WEIGHTS), verbose=0) == pytest.approx(both)
+
+
+def test_a_split_divides_the_weights_too():
+    steps, history = fit(sample_weight=WEIGHTS, validation_split=0.3)
+    squares = WEIGHTS * np.arange(ROWS) ** 2
+    assert steps.train == [[pytest.approx(squares[:7].sum() / 7)]]
+    assert history.history["val_loss"] == [pytest.approx(squares[7:].sum() / 3)]
+    given = {"validation_data": (X, Y, WEIGHTS)}
+    assert fit(**given)[1].history["val_loss"] == [pytest.approx(squares.sum() / 10)]
+
+
 def test_validation_batch_size_and_steps():
     given = {"validation_data": (X, Y), "batch_size": 5, "epochs": 2}
     assert fit(**given)[0].test == [running(rows(0, 5), rows(5, 10))] * 2

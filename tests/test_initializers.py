@@ -101,7 +101,7 @@ def test_fans():
 def test_bad_arguments_are_explained():
     with pytest.raises(ValueError, match="Unknown initializer 'glorot'.*glorot_"):
         initializers.get("glorot")
-    with pytest.raises(ValueError, match="scale must be positive"):
+    with pytest.raises(ValueError, match="scale must be a number that is positive"):
         initializers.VarianceScaling(0)
     with pytest.raises(ValueError, match="Unknown mode"):
         initializers.VarianceScaling(mode="fan")

@@ -198,7 +198,7 @@ def test_two_dropouts_have_masks_of_their_own_and_inference_has_none():
 
 
 @pytest.mark.parametrize(("make", "message"), [
-    (lambda: layers.Dense(0), "units must be a positive integer"),
+    (lambda: layers.Dense(0), "units must be an integer of at least 1"),
     (lambda: layers.Dense(2.5), "units"),
     (lambda: layers.Dense(2, activation="rel"), "Unknown activation 'rel'"),
     (lambda: layers.Dropout(1.0), "rate"),
@@ -206,9 +206,9 @@ def test_two_dropouts_have_masks_of_their_own_and_inference_has_none():
     (lambda: layers.Dropout(0.5, noise_shape="batch"), "noise_shape"),
     (lambda: layers.Dropout(0.5, noise_shape=(None, 2)).connect((3,)), "noise_shape"),
     (lambda: layers.AlphaDropout(-0.1), "rate"),
-    (lambda: layers.GaussianNoise(2.0), "stddev must be at least 0 and at most 1"),
-    (lambda: layers.GaussianDropout(1.0), "rate must be at least 0 and below 1"),
-    (lambda: layers.ActivityRegularization(l1=-1), "l1 must be a finite number of at least 0"),
+    (lambda: layers.GaussianNoise(2.0), "stddev must be a number that is at least 0 and at most 1"),
+    (lambda: layers.GaussianDropout(1.0), "rate must be a number that is at least 0 and below 1"),
+    (lambda: layers.ActivityRegularization(l1=-1), "l1 must be a number that is finite and not negative"),
     (lambda: layers.LeakyReLU(-0.1), "negative_slope"),
     (lambda: layers.PReLU(shared_axes=[2]).connect((3,)), "shared_axes"),
     (lambda: layers.Lambda(bent, output_shape=(3,)), "output_shape"),
@@ -216,7 +216,7 @@ def test_two_dropouts_have_masks_of_their_own_and_inference_has_none():
     (lambda: layers.Lambda(lambda x: x), "def"),
     (lambda: layers.Permute((1, 3)), "each number from 1"),
     (lambda: layers.Permute((2, 1)).connect((3,)), "orders 2 axes"),
-    (lambda: layers.RepeatVector(0), "n must be a positive integer"),
+    (lambda: layers.RepeatVector(0), "n must be an integer of at least 1"),
     (lambda: layers.RepeatVector(2).connect((3, 4)), "repeats vectors"),
     (lambda: layers.LayerNormalization(axis=1).connect((3, 4)), "last axes"),
     (lambda: layers.LayerNormalization(epsilon=0), "epsilon"),

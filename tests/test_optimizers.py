@@ -55,6 +55,24 @@ def test_ftrl_with_all_its_numbers(power):
         np.testing.assert_allclose(mine, right, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("float64", 1e-13)])
+@pytest.mark.parametrize("power", [0.3, 0.0])
+def test_powers_of_ftrl_from_nothing_to_huge(power, dtype, tolerance):
+    """b^p of accumulators from 0 to 1e30, against numpy's long doubles; the weight stays at 0 where no gradient was."""
+    gradients = np.array([0.0, 1e-12, 1e-3, 0.5, 1.0, 40.0, 1e15]).astype(dtype)[None].repeat(5, axis=0)
+    start = np.linspace(-2, 2, 7).astype(dtype)
+    optimizer = optimizers.Ftrl(0.1, learning_rate_power=-power, initial_accumulator_value=0.0, beta=1.0)
+    w, a, z = update(optimizer, dtype, start, gradients)
+    right, total, linear = start.astype(np.longdouble), np.zeros(7, np.longdouble), np.zeros(7, np.longdouble)
+    for g in gradients.astype(np.longdouble):
+        before, total = total, total + g * g
+        linear += g - (total ** np.longdouble(power) - before ** np.longdouble(power)) / 0.1 * right
+        right = -linear / (total ** np.longdouble(power) / 0.1 + 1 / np.longdouble(0.1))
+    np.testing.assert_allclose(w, right.astype(float), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(a, total.astype(float), rtol=tolerance)
+    assert w[0] == 0
+
+
 def test_radam_is_rectified_from_the_sixth_step_on():
     """With beta_2 = 0.999 the variance of 1/√v is finite from t = 6: a step of a constant gradient then shrinks."""
     rows = update(optimizers.RAdam(1.0, beta_1=0.0), "float64", np.zeros(1), np.full((5, 1), 2.0))
@@ -318,7 +336,7 @@ def test_a_rate_may_be_a_function_of_nothing():
 
 def test_a_schedule_that_gives_no_rate_is_named_before_anything_runs():
     model = model_of(optimizers.SGD(lambda step: 0.1 if step < 2 else float("nan")))
-    with pytest.raises(ValueError, match=r"schedule of the learning rate gives nan at iteration 2"):
+    with pytest.raises(ValueError, match=r"schedule of the learning rate, gives nan at iteration 2"):
         model.fit(np.ones((6, 1)), np.ones((6, 1)), batch_size=1, verbose=0)
     assert model.optimizer.iterations == 0
 

@@ -1,6 +1,7 @@
 """The profile of a training step, and the measurement of the machine it is a share of."""
 
 import dataclasses
+import html
 
 import numpy as np
 import pytest
@@ -131,3 +132,28 @@ def test_the_table_shows_the_machine():
     least = sum(row.of_machine * row.microseconds for row in profile.rows)
     (all_,) = [line for line in lines if line.startswith("all")]
     assert all_.split()[-1] == f"{least / profile.microseconds:.1%}"
+
+
+def test_a_notebook_shows_the_same_table():
+    model = fastnet.Sequential([fastnet.layers.Input((3,)), fastnet.layers.Dense(2, name="a<b&c")])
+    model.compile("sgd", "mse")
+    profile = model.profile(np.ones((4, 3)), np.ones((4, 2)), seconds=0.0)
+    shown = profile._repr_html_()
+    assert shown.startswith("<pre>") and shown.endswith("</pre>")
+    assert "a&lt;b&amp;c" in shown and "a<b" not in shown
+    assert html.unescape(shown[5:-6]) == str(profile)
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_a_profile_trains_with_the_rates_of_the_schedule(fitted):
+    """w shrinks by (1 - 2 * rate) in a step, whose rate is 0 from the third on."""
+    schedule = fastnet.optimizers.schedules.PiecewiseConstantDecay([2], [1e-3, 0.0])
+    model = fastnet.Sequential([layers.Input((1,)), layers.Dense(1, use_bias=False)])
+    model.compile(fastnet.optimizers.SGD(schedule), "mse")
+    x, y = np.ones((320, 1), "float32"), np.zeros((320, 1), "float32")
+    model.set_weights([np.ones((1, 1), "float32")])
+    if fitted:
+        model.fit(x[:32], y[:32], verbose=0)
+    profile = model.profile(x, y, batch_size=32, seconds=0.0)
+    assert profile.steps >= 10
+    np.testing.assert_allclose(model.get_weights()[0], 0.998**3, rtol=1e-6)

@@ -13,81 +13,16 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
 
 import fastnet
-from fastnet import callbacks, layers
-from fastnet.saving import SavedFileError
-from fastnet.saving.archive import Packed
-from fastnet.saving.writer import Writer
+from fastnet import callbacks
+
+from .trainings import EPOCHS, Interrupt, Interrupted, Slow, data, decay, everything, interrupted, make, run
 
 KILLS = int(os.environ.get("FASTNET_KILLS", 5))
-EPOCHS = 12
-
-
-def make(schedule=True, units=32):
-    fastnet.utils.set_random_seed(7)
-    model = fastnet.Sequential(
-        [
-            layers.Input((12,)),
-            layers.Dense(units, activation="relu"),
-            layers.BatchNormalization(),
-            layers.Dropout(0.25),
-            layers.Dense(3, activation="softmax"),
-        ]
-    )
-    optimizer = fastnet.optimizers.Adam(learning_rate=decay if schedule else 0.01)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
-def decay(step):
-    return 0.01 / (1 + 0.001 * step)
-
-
-def data(rows=403):
-    rng = np.random.default_rng(3)
-    x = rng.normal(size=(rows, 12)).astype(np.float32)
-    return x, (x @ rng.normal(size=(12, 3))).argmax(1)
-
-
-def everything(model, history, stopping):
-    """All that comes out of a training."""
-    optimizer = model.optimizer
-    states = [v.array for w in model.weights for v in optimizer.states.get(w, ())]
-    arrays = [*model.get_weights(), *states, *(stopping.best_weights or [])]
-    counts = [stopping.wait, stopping.best_epoch, stopping.stopped_epoch, optimizer.iterations]
-    counts += [model._trainer.epochs_done, model._trainer.seed]
-    numbers = [history.history, history.epoch, stopping.best, optimizer.learning_rate, counts]
-    return [a.tobytes().hex() for a in arrays] + [json.dumps(numbers)]
-
-
-class Slow(callbacks.Callback):
-    """A training of three steps at a time, each of which takes some milliseconds."""
-
-    def __init__(self, seconds=0.0):
-        self.seconds = seconds
-
-    def steps_wanted(self):
-        return 3
-
-    def on_progress(self, step, logs=None):
-        time.sleep(self.seconds)
-
-
-def run(folder, more=(), pause=0.0, **backup):
-    """Train, or go on; what comes out."""
-    model = make()
-    x, y = data()
-    stopping = callbacks.EarlyStopping("val_accuracy", patience=5, mode="max", restore_best_weights=True)
-    group = [stopping, Slow(pause), callbacks.CSVLogger(f"{folder}.csv"), *more]
-    if backup:
-        group.insert(0, callbacks.BackupAndRestore(folder, **backup))
-    history = model.fit(x, y, 8, EPOCHS, verbose=0, callbacks=group, validation_split=0.2)
-    return everything(model, history, stopping)
 
 
 # ---- killed
@@ -123,13 +58,6 @@ CHILD = "\n".join(
         "os.replace(folder + '/part', folder + '/result')",
     ]
 )
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """What comes out of a training that nothing disturbs, and its CSV file."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    return run(folder), (folder.parent / "run.csv").read_text()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL")
@@ -169,28 +97,6 @@ def check(folder, whole):
 # ---- interrupted, in this process
 
 
-class Interrupted(Exception):
-    pass
-
-
-class Interrupt(callbacks.Callback):
-    """Raises at the n-th call of a hook."""
-
-    def __init__(self, hook, n):
-        self.left = n
-        setattr(self, hook, self._count)
-
-    def _count(self, *_):
-        self.left -= 1
-        if self.left == 0:
-            raise Interrupted
-
-
-def interrupted(folder, hook, n, **backup):
-    with pytest.raises(Interrupted):
-        run(folder, [Interrupt(hook, n)], **backup)
-
-
 @pytest.mark.parametrize("backup", [{"save_freq": 1}, {"save_freq": 5}, {"save_freq": 1000, "seconds": 1e-9}, {}])
 @pytest.mark.parametrize(
     "hook, n",
@@ -225,9 +131,9 @@ def faded():
     return callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9)
 
 
-class Batches(fastnet.utils.PyDataset if hasattr(fastnet.utils, "PyDataset") else object):
-    def __init__(self, x, y):
-        super().__init__()
+class Batches(fastnet.utils.PyDataset):
+    def __init__(self, x, y, **options):
+        super().__init__(**options)
         self.x, self.y = x, y
 
     def __len__(self):
@@ -246,6 +152,17 @@ def endless(x, y):
         yield from pairs(x, y)
 
 
+def weighted(x, y):
+    """Batches of growing sizes, with weights, in arrays that are used again."""
+    space, weights = np.empty((39, 12), np.float32), np.empty(39, np.float32)
+    while True:
+        for first in range(10):
+            rows = slice(first, first + 4 * first + 3)
+            size = rows.stop - rows.start
+            space[:size], weights[:size] = x[rows], np.arange(size) % 3
+            yield space[:size], y[rows], weights[:size]
+
+
 INPUTS = {
     "shuffled": lambda x, y: {"x": x, "y": y, "batch_size": 16},
     "in order": lambda x, y: {"x": x, "y": y, "batch_size": 16, "shuffle": False},
@@ -253,8 +170,10 @@ INPUTS = {
     "over several epochs": lambda x, y: {"x": x, "y": y, "batch_size": 16, "steps_per_epoch": 7},
     "PyDataset": lambda x, y: {"x": Batches(x, y)},
     "PyDataset over several epochs": lambda x, y: {"x": Batches(x, y), "steps_per_epoch": 16},
+    "PyDataset with workers": lambda x, y: {"x": Batches(x, y, workers=3), "class_weight": {0: 3.0, 2: 0.5}},
     "list of batches": lambda x, y: {"x": pairs(x, y)},
     "generator": lambda x, y: {"x": endless(x, y), "steps_per_epoch": 12},
+    "generator of weighted batches": lambda x, y: {"x": weighted(x, y), "steps_per_epoch": 13},
     "validated by a generator": lambda x, y: {
         "x": x,
         "y": y,
@@ -302,149 +221,3 @@ def test_checkpoints_go_on(tmp_path):
         a.load_weights(tmp_path / "whole" / name)
         b.load_weights(tmp_path / "parts" / name)
         assert all(np.array_equal(p, q) for p, q in zip(a.get_weights(), b.get_weights(), strict=True))
-
-
-def test_a_backup_waits_for_the_files_it_knows_of(tmp_path, monkeypatch):
-    order, write = [], Packed.write
-
-    def slow(packed, path):
-        time.sleep(0.1 if path.name == "best" else 0)
-        write(packed, path)
-        order.append(path.name)
-
-    monkeypatch.setattr(Packed, "write", slow)
-    best = callbacks.ModelCheckpoint(tmp_path / "best", save_weights_only=True)
-    make().fit(*data(), epochs=3, verbose=0, callbacks=[best, callbacks.BackupAndRestore(tmp_path / "b")])
-    assert order == ["best", "latest.backup"] * 3
-
-
-# ---- the backup itself
-
-
-def test_a_callback_of_the_users_remembers(tmp_path):
-    class Sum(callbacks.Callback):
-        total, array = 0.0, None
-
-        def on_progress(self, step, logs=None):
-            self.total += logs["loss"]
-            self.array = np.array([self.total])
-
-        def get_state(self):
-            return {"total": self.total, "nested": [self.array]}
-
-        def set_state(self, state):
-            self.total, self.array = state["total"], state["nested"][0]
-
-    first, second, alone = Sum(), Sum(), Sum()
-    interrupted_at = [first, Interrupt("on_progress", 20)]
-    with pytest.raises(Interrupted):
-        run(tmp_path / "b", interrupted_at, save_freq=1)
-    run(tmp_path / "b", [second], save_freq=1)
-    run(tmp_path / "c", [alone], save_freq=1)
-    assert second.total == alone.total == alone.array[0] and first.total < alone.total
-
-
-def backup_of(folder, **more):
-    interrupted(folder, "on_progress", 20, save_freq=1, **more)
-    return folder / "latest.backup"
-
-
-def test_a_damaged_backup(whole, tmp_path):
-    path = backup_of(tmp_path / "b")
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(SavedFileError, match=r"latest.backup .*damaged.*Delete .* to train from the start"):
-        run(tmp_path / "b", save_freq=1)
-    assert path.exists()
-
-
-def test_the_backup_before_stands_in(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(Writer, "is_busy", property(Writer.wait))  # so that none of the 20 is left out
-    path = backup_of(tmp_path / "b", double_checkpoint=True)
-    assert sorted(p.name for p in path.parent.iterdir()) == ["latest.backup", "previous.backup"]
-    path.write_bytes(b"damaged")
-    with pytest.warns(UserWarning, match="backup before it is used"):
-        assert run(tmp_path / "b", save_freq=1, double_checkpoint=True) == whole[0]
-
-
-def test_a_backup_of_something_else(tmp_path):
-    backup_of(tmp_path / "b")
-
-    def fit(model, *args, group=()):
-        before = model.get_weights()
-        backup = callbacks.BackupAndRestore(tmp_path / "b")
-        stopping = callbacks.EarlyStopping("val_accuracy", mode="max")
-        group = group or [stopping, Slow(), callbacks.CSVLogger(tmp_path / "log.csv")]
-        with pytest.raises(SavedFileError) as caught:
-            model.fit(*args, verbose=0, callbacks=[backup, *group], epochs=EPOCHS, validation_split=0.2)
-        assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
-        return str(caught.value)
-
-    x, y = data()
-    assert "322 rows in batches of 8; fit was given 322 rows in batches of 16" in fit(make(), x, y, 16)
-    assert "fit was given 160 rows" in fit(make(), x[:200], y[:200], 8)
-    assert "another model" in fit(make(units=31), x, y, 8)
-    assert "callbacks ['EarlyStopping', 'CSVLogger', 'History']" in fit(make(), x, y, 8, group=[Slow()])
-    other = make()
-    other.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    assert "optimizer Adam, which does not fit this model's (SGD)" in fit(other, x, y, 8)
-
-
-def test_a_backup_that_cannot_be_written(tmp_path, monkeypatch):
-    def fail(*args, **arrays):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", fail)
-    with pytest.raises(OSError, match="No space left"):
-        run(tmp_path / "b", save_freq=1)
-    assert list((tmp_path / "b").iterdir()) == []
-
-
-def test_the_good_backup_stays_while_a_newer_one_is_written(whole, tmp_path, monkeypatch):
-    path = backup_of(tmp_path / "b")
-    good, savez = path.read_bytes(), np.savez
-
-    def half(file, **arrays):
-        file.write(b"half")
-        assert path.read_bytes() == good
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", half)
-    with pytest.raises(OSError, match="No space left"):
-        run(tmp_path / "b", save_freq=1)
-    assert path.read_bytes() == good
-    monkeypatch.setattr(np, "savez", savez)
-    assert run(tmp_path / "b", save_freq=1) == whole[0]
-
-
-@pytest.mark.parametrize("delete", [True, False])
-def test_what_is_deleted_at_the_end(delete, tmp_path):
-    (tmp_path / "b").mkdir()
-    mine = tmp_path / "b" / "mine"
-    mine.write_text("mine")
-    run(tmp_path / "b", save_freq=5, double_checkpoint=True, delete_checkpoint=delete)
-    left = {"mine"} if delete else {"mine", "latest.backup", "previous.backup"}
-    assert {path.name for path in (tmp_path / "b").iterdir()} == left
-
-
-def test_a_training_that_has_ended_ends_at_once(whole, tmp_path):
-    assert run(tmp_path / "b", save_freq="epoch", delete_checkpoint=False) == whole[0]
-    steps = []
-    again = callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: steps.append(batch))
-    assert run(tmp_path / "b", [again], save_freq="epoch", delete_checkpoint=False) == whole[0]
-    assert steps == []
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        ({"backup_dir": ""}, "empty"),
-        ({"backup_dir": "b", "save_freq": 0}, "save_freq .* received 0"),
-        ({"backup_dir": "b", "save_freq": "step"}, "save_freq .* received 'step'"),
-        ({"backup_dir": "b", "save_freq": True}, "save_freq"),
-        ({"backup_dir": "b", "seconds": 0}, "seconds must be positive"),
-    ],
-)
-def test_bad_arguments(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        callbacks.BackupAndRestore(**arguments)

@@ -15,6 +15,8 @@ import pytest
 import fastnet
 from fastnet import layers
 from fastnet.saving import SavedFileError
+from fastnet.saving.archive import Packed
+from fastnet.saving.writer import Writer
 
 
 def network(units=4, dtype=None):
@@ -101,6 +103,32 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     assert path.read_bytes() == old and list(tmp_path.iterdir()) == [path]
 
 
+def test_the_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    order = []
+    for name in ("fsync", "replace"):
+        done = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *args, name=name, done=done: (order.append(name), done(*args)))
+    network().save_weights(tmp_path / "w")
+    assert order == ["fsync", "replace"]
+
+
+def test_an_error_beside_the_training_is_raised_once(tmp_path):
+    """By `wait`, or the next `start`; `settle`, which other threads call, leaves it there."""
+    writer, packed = Writer(), Packed("weights", {})
+    for last in (writer.wait, lambda: writer.start(packed, tmp_path / "good")):
+        writer.start(packed, tmp_path / "none" / "file")
+        with pytest.raises(FileNotFoundError):
+            writer.settle()
+        with pytest.raises(FileNotFoundError):
+            last()
+        writer.settle()
+        writer.wait()
+    assert list(tmp_path.iterdir()) == []
+    writer.start(packed, tmp_path / "good", before=lambda: (tmp_path / "before").touch())
+    writer.settle()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["before", "good"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no such permissions")
 def test_the_file_may_be_read_by_whom_the_user_lets(tmp_path):
     umask = os.umask(0o022)
@@ -128,7 +156,7 @@ def test_models_that_are_not_built(tmp_path):
 
 def test_weights_of_another_model(tmp_path):
     network(5).save_weights(tmp_path / "w")
-    refuses(network(4), tmp_path / "w", r"another model.*kernel \(3, 5\).*kernel \(3, 4\)")
+    refuses(network(4), tmp_path / "w", r"another model.*kernel' of shape \(3, 5\).*kernel' of shape \(3, 4\)")
     fastnet.Sequential([layers.Input((3,)), layers.Dense(4)]).save_weights(tmp_path / "few")
     refuses(network(), tmp_path / "few", "another model")
 
@@ -238,6 +266,10 @@ def test_arrays_that_are_no_weights(tmp_path):
     names = [f"{i}" for i in range(len(values))]
     archive(tmp_path / "w", described(names=names), **{f"{i:04d}": v for i, v in enumerate(values)})
     refuses(model, tmp_path / "w", "no numbers")
+    for dtype in (bool, np.int32):  # numbers, but none that a weight could have
+        values = [np.ones(w.shape, dtype) for w in model.get_weights()]
+        archive(tmp_path / "w", described(names=names), **{f"{i:04d}": v for i, v in enumerate(values)})
+        refuses(model, tmp_path / "w", "holds arrays that are no weights")
 
 
 def test_a_size_nobody_has(tmp_path):

@@ -1,4 +1,4 @@
-"""From the source of a kernel to its address: the only caller of numba.
+"""From the source of a kernel to its address.
 
 numba types the generated module and lowers it to LLVM IR; what is kept of that is the kernel's inner function behind a
 plain C signature.  llvmlite turns it into an object, which is stored.  A later process loads the object through
@@ -7,6 +7,7 @@ llvmlite alone and never imports numba (measured: 0.07 s in all instead of 0.4-0
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -20,22 +21,14 @@ from pathlib import Path
 
 from fastnet._kernels import cache
 
-SIGNATURES = {  # name: (numba argument types, LLVM argument types)
-    "kernel": ("int64*, int64*, int64, int64, int64", "ptr, ptr, i64, i64, i64"),
-    "epilogue": ("int64*, int64*" + ", int64" * 6, "ptr, ptr" + ", i64" * 6),
-}
+SIGNATURES = {"kernel": 3, "epilogue": 6}  # name: integers behind the two pointers (`abi`)
 _lock = threading.RLock()
 _loaded: dict[Source, int] = {}
 
 
-def _after_fork() -> None:
-    """The lock may have been held by a thread that the child does not have."""
-    global _lock
-    _lock = threading.RLock()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    # A fork waits for a kernel that another thread compiles: the child would find numba's own lock held for ever.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class KernelError(RuntimeError):
@@ -117,11 +110,10 @@ def _optimised(source: Source, name: str):
     import llvmlite.binding as llvm
 
     text, inner = _numba_ir(source, name)
-    types = SIGNATURES[source.signature][1].split(", ")
-    parameters = ", ".join(f"{t} %a{i}" for i, t in enumerate(types))
+    types = ["ptr"] * 2 + ["i64"] * SIGNATURES[source.signature]
     arguments = ", ".join(f"{t} %a{i}" for i, t in enumerate(types))
     text += (
-        f'\ndefine void @"{_symbol(name)}"({parameters}) {{\n  %r = alloca ptr\n  %e = alloca ptr\n'
+        f'\ndefine void @"{_symbol(name)}"({arguments}) {{\n  %r = alloca ptr\n  %e = alloca ptr\n'
         f'  %s = call i32 @"{inner}"(ptr %r, ptr %e, {arguments})\n  ret void\n}}\n'
     )
     module = llvm.parse_assembly(text)
@@ -150,10 +142,7 @@ def _inline_rules(builder):
 
 def _numba_ir(source: Source, name: str) -> tuple[str, str]:
     """LLVM IR of a module's entry, and the entry's name in it."""
-    target = os.environ.get("FASTNET_TARGET")
-    if target and "numba" not in sys.modules:
-        os.environ["NUMBA_CPU_NAME"], os.environ["NUMBA_CPU_FEATURES"] = target, _features()
-    import numba
+    from numba import types as kinds
     from numba.core.errors import NumbaError
 
     from fastnet._kernels.target import compiled
@@ -161,9 +150,7 @@ def _numba_ir(source: Source, name: str) -> tuple[str, str]:
     text = source.text()
     path = cache.write_source(name, text)
     namespace = {"__name__": f"fastnet_kernel_{name.replace('-', '_')}", "rule": _rule, "body": _body}
-    types = tuple(getattr(numba.types, t.strip("* ")) for t in SIGNATURES[source.signature][0].split(","))
-    stars = [t.count("*") for t in SIGNATURES[source.signature][0].split(",")]
-    types = tuple(numba.types.CPointer(t) if s else t for t, s in zip(types, stars, strict=True))
+    types = (kinds.CPointer(kinds.int64),) * 2 + (kinds.int64,) * SIGNATURES[source.signature]
     try:
         exec(compile(text, str(path), "exec"), namespace)
         entry = compiled(namespace[source.entry])
@@ -223,13 +210,14 @@ def cpu() -> str:
 @lru_cache(maxsize=1)
 def _environment() -> str:
     """Versions, processor and flags. The versions are read from numba's file: importing it would cost 0.3 s."""
-    import llvmlite
+    import llvmlite.binding
 
     spec = find_spec("numba")
     if spec is None or spec.origin is None:
         raise KernelError("fastnet compiles its kernels with numba, which is not installed: pip install numba.")
     numba = Path(spec.origin).with_name("_version.py").read_text(encoding="utf-8")
-    return " ".join(["1", numba, llvmlite.__version__, sys.version.split()[0], cpu(), _features()])
+    triple = llvmlite.binding.get_default_triple()
+    return " ".join(["1", numba, llvmlite.__version__, sys.version.split()[0], triple, cpu(), _features()])
 
 
 @lru_cache(maxsize=1)
@@ -254,16 +242,20 @@ def target_machine():
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    return _new_machine()
+
+
+def _new_machine():
+    import llvmlite.binding as llvm
+
     target = llvm.Target.from_default_triple()
     return target.create_target_machine(cpu=cpu(), features=_features(), opt=3, reloc="pic", codemodel="small")
 
 
-@lru_cache(maxsize=2)
+@functools.cache
 def _engine(process: int):
-    """Holds the machine code of this process."""
+    """Holds the machine code this process made; what its parents made lies in theirs, and is still used."""
     import llvmlite.binding as llvm
 
     target_machine()
-    target = llvm.Target.from_default_triple()
-    machine = target.create_target_machine(cpu=cpu(), features=_features(), opt=3, reloc="pic", codemodel="small")
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine, use_lmm=True)
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _new_machine(), use_lmm=True)  # owns its machine

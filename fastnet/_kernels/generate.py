@@ -76,7 +76,7 @@ def _source(kernel: Kernel) -> compiler.Source:
     start nothing is generated (5 ms a kernel). What a user registered is told apart by the text itself."""
     template, signature = kernel.template, "epilogue" if kernel.tile and not kernel.outer else "kernel"
     functions = [template, *(rule for _, rule in kernel.rules)]
-    if not all(f.__module__.startswith("fastnet._kernels.") for f in functions):
+    if not all((f.__module__ or "").startswith("fastnet._kernels.") for f in functions):
         text = _text(kernel)
         return compiler.Source(kernel.label, text, lambda: text, signature=signature)
     identity = template.text() if hasattr(template, "text") else f"{template.__module__}.{template.__qualname__}"

@@ -157,9 +157,23 @@ class Table(dict):
 
 def unknown(kind: str, name: object, known) -> str:
     """The sentence for an unknown name."""
-    near = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.5)
+    near = nearest(str(name), known)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(sorted(known))}."
+
+
+def nearest(name: str, known) -> list[str]:
+    """The known names that end with this one ("crossentropy"), else those that are spelled alike; each once."""
+
+    def folded(text):
+        return text.replace("_", "").replace("-", "").lower()
+
+    spelled: dict[str, str] = {}
+    for each in sorted(known, reverse=not name[:1].isupper()):  # of MeanSquaredError and mean_squared_error one
+        spelled.setdefault(folded(each), each)
+    ends = [each for each in spelled if len(name) > 3 and each.endswith(folded(name))]
+    near = sorted(ends, key=len)[:5] or difflib.get_close_matches(folded(name), spelled, n=3, cutoff=0.5)
+    return [spelled[each] for each in near]
 
 
 activations = Table("activation", "softmax", "log_softmax")

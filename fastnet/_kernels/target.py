@@ -16,7 +16,13 @@ from numba.core.registry import CPUDispatcher, CPUTarget
 NAME = "fastnet"
 # No fastmath at all: with "contract" LLVM fuses a product and a sum in a vector loop and not always in its tail, so
 # that bits would depend on how a loop is shared out. Where fusing pays, rules say fma(a, b, c).
-OPTIONS = {"nopython": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+OPTIONS = {
+    "nopython": True,
+    "error_model": "numpy",
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "debug": False,  # whatever NUMBA_DEBUGINFO says: the cache does not tell
+}
 
 
 class Library(codegen.JITCodeLibrary):

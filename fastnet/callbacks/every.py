@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from fastnet import checks
 
 
 class EverySteps:
@@ -17,8 +17,7 @@ class EverySteps:
     """
 
     def __init__(self, count: int | str, owner: str):
-        number = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
-        if count != "epoch" and not (number and int(count) >= 1):
+        if count != "epoch" and not (checks.is_whole(count) and count >= 1):
             raise ValueError(f"{owner}: save_freq must be 'epoch' or a positive number of steps, received {count!r}.")
         self.count = None if count == "epoch" else int(count)
         self.seen = self.step = 0

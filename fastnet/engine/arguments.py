@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from fastnet import checks
 from fastnet.engine.data import as_array, check_labels, match_targets, match_weights
 from fastnet.engine.feeding import is_stream
-from fastnet.layers.base import check_shape
+from fastnet.layers.base import Before, check_shape
 
 BATCH = 32
 WIDE_BATCH = 256  # rows at a time where nothing depends on the batch and none was given: evaluate, predict
@@ -26,9 +27,7 @@ def must_be_compiled(model: Any, what: str) -> None:
 
 def count(value: Any, argument: str, least: int) -> int:
     """A whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{argument} must be an integer of at least {least}, received {value!r}.")
-    return int(value)
+    return checks.whole(argument, value, least)
 
 
 def count_or_none(value: Any, argument: str) -> int | None:
@@ -47,8 +46,7 @@ def batch_rows(batch_size: Any, rows: int, default: int, steps: int | None = Non
 
 def check_seconds(value: Any, what: str) -> None:
     """A duration is a number that is not negative, nor infinite."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-        raise ValueError(f"{what}: seconds must be a number that is not negative, received {value!r}.")
+    checks.number(f"{what}: seconds", value, checks.NOT_NEGATIVE)
 
 
 def validation_epochs(freq: Any) -> int | Collection[int]:
@@ -96,8 +94,7 @@ def pair(x: Any, y: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
 
 def split_place(rows: int, split: Any) -> int:
     """The row at which ``validation_split`` divides the data; ``rows`` where it is 0."""
-    if not isinstance(split, (int, float)) or not 0 <= split < 1:
-        raise ValueError(f"validation_split must be at least 0 and below 1, received {split!r}.")
+    split = checks.number("validation_split", split, checks.UNIT)
     if split == 0:
         return rows
     at = int(np.floor(rows * (1 - split)))
@@ -122,6 +119,8 @@ def check_targets(model: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if loss.reduction in ("none", None):
         raise ValueError(f"The loss {loss.name!r} has reduction={loss.reduction!r}, which gives no number to train on.")
     for _, metric, _ in model.metrics_for(shape):
+        if metric.in_python:
+            continue
         metric.size(shape or (1,))
         if metric.sparse is not None and metric.sparse != loss.sparse:
             kinds = {True: "class indices", False: "rows of the predictions' shape"}
@@ -159,9 +158,9 @@ def class_weights(y: np.ndarray, class_weight: Any) -> np.ndarray:
     if not isinstance(class_weight, dict):
         raise ValueError(f"class_weight must be a dictionary {{class: weight}}, received {class_weight!r}.")
     for label, weight in class_weight.items():
-        if isinstance(label, bool) or not isinstance(label, (int, np.integer)):
+        if not checks.is_whole(label):
             raise ValueError(f"class_weight must have whole numbers as classes, received {label!r}.")
-        if isinstance(weight, bool) or not isinstance(weight, (int, float, np.number)) or not np.isfinite(weight):
+        if not checks.is_number(weight) or not np.isfinite(weight):
             raise ValueError(f"class_weight must have finite weights, received {weight!r} for class {label}.")
     labels = y
     if y.ndim > 1:
@@ -175,9 +174,11 @@ def class_weights(y: np.ndarray, class_weight: Any) -> np.ndarray:
 
 
 def build(model: Any, shape: tuple[int, ...]) -> None:
-    """Build the model for samples of this shape, once."""
+    """Build the model for samples of this shape, once; until there is a plan, the trainer can take it back."""
     if not model.built:
+        before = Before([*model.parts, *([] if model.optimizer is None else [model.optimizer])])
         model.build((None, *shape))
+        model._trainer.before_build = before
 
 
 def check_samples(model: Any, x: np.ndarray) -> tuple[int, ...]:
@@ -188,7 +189,7 @@ def check_samples(model: Any, x: np.ndarray) -> tuple[int, ...]:
         raise ValueError(f"The model {model.name!r} has no layers; add some first.")
     wanted = model.given_input_shape
     if wanted is None:
-        return check_shape(x.shape[1:], f"data for model {model.name!r}")
+        return check_shape(x.shape[1:], f"The model {model.name!r}: the shape of a sample")
     if x.shape[1:] != wanted:
         hint = f" For one sample give x[None], of shape {(1, *x.shape)}." if x.shape == wanted else ""
         raise ValueError(

@@ -28,6 +28,21 @@ def new_trainer(model: Any) -> Trainer:
     return Trainer(model, random.next_seed)
 
 
+def _builds_or_not_at_all(call: Callable) -> Callable:
+    """``call(model, ...)`` that leaves a model unbuilt where it fails before there is a plan."""
+
+    @functools.wraps(call)
+    def wrapped(model: Any, *given: Any) -> Any:
+        try:
+            return call(model, *given)
+        except BaseException:
+            model._trainer.take_back_build()
+            raise
+
+    return wrapped
+
+
+@_builds_or_not_at_all
 def fit(
     model, x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle, class_weight,
     sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size, validation_freq,
@@ -108,6 +123,7 @@ def _train_epoch(trainer: Trainer, place: Place) -> dict[str, float]:
         return logs
 
 
+@_builds_or_not_at_all
 def evaluate(model, x, y, batch_size, verbose, sample_weight, steps, callbacks) -> dict[str, float]:
     """See `Sequential.evaluate`."""
     arguments.must_be_compiled(model, "evaluate")
@@ -136,6 +152,7 @@ def _evaluate(model, feed: Feed, calls: CallbackList) -> dict[str, float]:
     return logs
 
 
+@_builds_or_not_at_all
 def predict(model, x, batch_size, verbose, steps, callbacks) -> np.ndarray:
     """See `Sequential.predict`."""
     steps = arguments.count_or_none(steps, "steps")
@@ -180,6 +197,7 @@ def _result(model, ready, part: Part) -> np.ndarray:
     return result
 
 
+@_builds_or_not_at_all
 def predict_rows(model, x: Any, batch_size: int | None = None) -> np.ndarray:
     """Predictions without callbacks."""
     x = as_array(x, "x")
@@ -192,6 +210,7 @@ def predict_rows(model, x: Any, batch_size: int | None = None) -> np.ndarray:
     return result
 
 
+@_builds_or_not_at_all
 def train_on_batch(model, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> dict[str, float]:
     """See `Sequential.train_on_batch`."""
     arguments.must_be_compiled(model, "train_on_batch")
@@ -202,11 +221,26 @@ def train_on_batch(model, x: Any, y: Any, sample_weight: Any, class_weight: Any)
         return trainer.train_batch(ready, len(x))
 
 
+def compute_loss(model, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> float:
+    """See `Sequential.compute_loss`."""
+    arguments.must_be_compiled(model, "compute_loss")
+    active = [layer.name for layer in model.leaves if layer.activity_regularizer is not None]
+    if active:
+        raise ValueError(
+            f"compute_loss knows predictions only, and {active} have an activity_regularizer; use test_on_batch(x, y)."
+        )
+    if y is None or (x is None and y_pred is None):
+        raise ValueError("compute_loss needs y, and y_pred or x.")
+    loss = model.loss(y, predict_rows(model, x) if y_pred is None else y_pred, sample_weight)
+    return loss + sum(v.regularizer(v.array) for v in model.trainable_weights if v.regularizer is not None)
+
+
 def evaluate_rows(model, x: Any, y: Any, sample_weight: Any) -> dict[str, float]:
     """Loss and metrics of one batch."""
     return evaluate(model, x, y, None, 0, sample_weight, None, None)
 
 
+@_builds_or_not_at_all
 def profile(model, x: Any, y: Any, batch_size: int | None, seconds: float) -> Profile:
     """See `Sequential.profile`."""
     arguments.must_be_compiled(model, "profile")

@@ -20,43 +20,79 @@ _TILE = {elementwise.forward: "x", elementwise.backward: "dy"}  # template: the 
 
 def fuse(plan: Plan) -> None:
     """Join what can be joined."""
-    place = 0
-    while place < len(plan.launches):
-        consumer = plan.launches[place]
-        found = _producer(plan, place)
-        if found is None:
-            place += 1
+    uses = _Uses(plan.launches)
+    for consumer in plan.launches:
+        producer = _producer(consumer, uses)
+        if producer is None:
             continue
-        producer = plan.launches[found]
-        joined = _join_outer(producer, consumer) if _is_outer(producer, plan) else _join(producer, consumer)
-        # Beside the product where nothing in between touches what the consumer writes, else where the consumer stood.
-        between = plan.launches[found + 1 : place]
-        early = not _conflict(consumer, between)
-        plan.launches[place : place + 1] = [] if early else [joined]
-        plan.launches[found : found + 1] = [joined] if early else []
-        place += early
+        # Beside the product where nothing in between touches what the consumer writes, else where the consumer stood,
+        # if nothing in between writes what the product reads.
+        if uses.may_move(consumer, producer, consumer):
+            at = producer
+        elif uses.may_move(producer, producer, consumer):
+            at = consumer
+        else:
+            continue
+        join = _join_outer if _is_outer(producer, plan) else _join
+        uses.replace(producer, consumer, join(producer, consumer), at)
+    plan.launches[:] = uses.in_order()
 
 
-def _producer(plan: Plan, place: int) -> int | None:
-    """The product whose result the launch at ``place`` reads, if no other launch does."""
-    consumer = plan.launches[place]
+class _Uses:
+    """Which launches touch what, and in which order they run; looked up, since a deep network has thousands."""
+
+    def __init__(self, launches: list[Launch]):
+        self.place = {launch: at for at, launch in enumerate(launches)}
+        self.touching: dict[Any, dict[Launch, str]] = {}
+        for launch in launches:
+            self._add(launch)
+
+    def _add(self, launch: Launch) -> None:
+        for operand, mode in launch.access:
+            modes = self.touching.setdefault(_storage(operand), {})
+            modes[launch] = modes.get(launch, "") + mode
+
+    def of(self, buffer: Buffer) -> list[Launch]:
+        """The launches that touch a buffer, in order."""
+        return sorted(self.touching[_storage(buffer)], key=self.place.__getitem__)
+
+    def may_move(self, launch: Launch, first: Launch, last: Launch) -> bool:
+        """Whether no launch between two others writes what this one touches, or touches what this one writes."""
+        for operand, mode in launch.access:
+            for other, modes in self.touching[_storage(operand)].items():
+                if self.place[first] < self.place[other] < self.place[last] and "w" in mode + modes:
+                    return False
+        return True
+
+    def replace(self, producer: Launch, consumer: Launch, joined: Launch, at: Launch) -> None:
+        """Put a launch in place of two."""
+        self.place[joined] = self.place[at]
+        for launch in (producer, consumer):
+            del self.place[launch]
+            for operand, _ in launch.access:
+                self.touching[_storage(operand)].pop(launch, None)
+        self._add(joined)
+
+    def in_order(self) -> list[Launch]:
+        """All launches."""
+        return sorted(self.place, key=self.place.__getitem__)
+
+
+def _producer(consumer: Launch, uses: _Uses) -> Launch | None:
+    """The product whose result a launch reads, if no other launch does."""
     tile = _tile(consumer)
     if tile is None or consumer.period > 1:  # in other steps nothing would take the product's result
         return None
     buffer = consumer.arguments[[name for name, _ in consumer.kernel.parameters()].index(tile)]
     if not isinstance(buffer, Buffer) or buffer.root is not None:
         return None
-    users = [
-        i
-        for i, launch in enumerate(plan.launches)
-        if any(isinstance(b, Buffer) and b.storage is buffer for b, _ in launch.access)
-    ]
-    if len(users) != 2 or users[1] != place:
+    users = uses.of(buffer)
+    if len(users) != 2 or users[1] is not consumer:
         return None
-    producer = plan.launches[users[0]]
+    producer = users[0]
     if not isinstance(producer.kernel, Product) or producer.epilogue is not None:
         return None
-    return users[0] if producer.arguments[2] is buffer and producer.kernel.dtype == consumer.kernel.dtype else None
+    return producer if producer.arguments[2] is buffer and producer.kernel.dtype == consumer.kernel.dtype else None
 
 
 def _tile(consumer: Launch) -> str | None:
@@ -94,7 +130,7 @@ def _is_outer(producer: Launch, plan: Plan) -> bool:
     """
     product = producer.kernel
     alone = product.k == ROWS and product.inner * plan.typical_rows == 1 and product.n >= _LONG
-    return alone and product.transpose_a and not (product.transpose_b or product.bias or product.relu)
+    return alone and product.transpose_a and not (product.transpose_b or product.relu)
 
 
 def _join_outer(producer: Launch, consumer: Launch) -> Launch:
@@ -122,15 +158,5 @@ def _join_outer(producer: Launch, consumer: Launch) -> Launch:
     )
 
 
-def _conflict(consumer: Launch, between: list[Launch]) -> bool:
-    written = {id(_storage(operand)) for operand, mode in consumer.access if "w" in mode}
-    read = {id(_storage(operand)) for operand, _ in consumer.access}
-    for launch in between:
-        for operand, mode in launch.access:
-            if id(_storage(operand)) in written or ("w" in mode and id(_storage(operand)) in read):
-                return True
-    return False
-
-
-def _storage(operand: object) -> object:
+def _storage(operand: Any) -> Any:
     return operand.storage if isinstance(operand, Buffer) else operand

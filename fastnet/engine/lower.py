@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastnet._kernels import abi
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import data, penalties
@@ -23,6 +25,61 @@ class Tally(NamedTuple):
     size: int
     value: Callable[[Any], Any]
 
+    def read(self, numbers: np.ndarray) -> np.ndarray:
+        """What was counted so far, of the numbers of a step block; a view."""
+        return numbers[self.slot.index : self.slot.index + self.size]
+
+    def write(self, numbers: np.ndarray, values: np.ndarray) -> None:
+        """Go on from what `read` gave."""
+        self.read(numbers)[...] = values
+
+    def reset(self, numbers: np.ndarray) -> None:
+        """Count from 0 on."""
+        self.read(numbers)[...] = 0.0
+
+    def result(self, numbers: np.ndarray) -> Any:
+        """The result so far."""
+        return self.value(self.read(numbers))
+
+
+@dataclass(eq=False)
+class Watched:
+    """A metric that is written in Python, which counts by itself; its methods are those of a `Tally`.
+
+    Attributes:
+        weighted: whether it is given the weights of the rows.
+        begun: whether it has seen a batch; its result may not exist before.
+    """
+
+    name: str
+    metric: Any
+    weighted: bool
+    begun: bool = False
+
+    def read(self, numbers: np.ndarray) -> np.ndarray:
+        return self.metric.numbers()
+
+    def write(self, numbers: np.ndarray, values: np.ndarray) -> None:
+        self.metric.set_numbers(values)
+        self.begun = True
+
+    def reset(self, numbers: np.ndarray) -> None:
+        self.metric.reset_state()
+        self.begun = False
+
+    def result(self, numbers: np.ndarray) -> Any:
+        value = self.metric.result() if self.begun else math.nan
+        if isinstance(value, dict):
+            return value
+        value = np.asarray(value)
+        return value if value.ndim else value.item()
+
+    def see(self, y_true: np.ndarray, y_pred: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        """Count a batch."""
+        more = {"sample_weight": sample_weight} if self.weighted else {}
+        self.metric.update_state(y_true, y_pred, **more)
+        self.begun = True
+
 
 @dataclass(eq=False)
 class Lowered:
@@ -32,7 +89,8 @@ class Lowered:
         x, y, weights: inlets of data, targets and sample weights; None where the plan has none.
         outputs: (layer, its result) in order.
         result: slot of the address predictions are written to.
-        totals: what the loss and the metrics count.
+        totals: what the loss and the metrics count, in the order of the logs.
+        watched: those of them that are written in Python; ``prediction`` and ``each`` (the rows' weights) are for them.
     """
 
     plan: Plan
@@ -43,7 +101,13 @@ class Lowered:
     input: Buffer | None = None
     target: Buffer | None = None
     result: Slot | None = None
-    totals: list[Tally] = field(default_factory=list)
+    prediction: Buffer | None = None
+    each: Buffer | None = None
+    totals: list[Tally | Watched] = field(default_factory=list)
+
+    @property
+    def watched(self) -> list[Watched]:
+        return [tally for tally in self.totals if isinstance(tally, Watched)]
 
 
 def lower(
@@ -145,6 +209,7 @@ def _losses(
     if weights is not None:
         each = plan.buffer((math.prod(prediction.shape[:-1]),), prediction.dtype)
         low.weights = Inlet(plan, weights, each)
+    low.prediction, low.each = prediction, each
     plan.label, dy = loss.name, None
     shares = loss.shares(plan, prediction, target, each)
     if plan.training:
@@ -153,6 +218,9 @@ def _losses(
         values = loss.values(plan, prediction, target)
     low.totals.append(Tally("loss", loss.total(plan, values, shares), 2, loss.mean))
     for name, metric, weighted in metrics:
+        if metric.in_python:
+            low.totals.append(Watched(name, metric, weighted))
+            continue
         plan.label = name
         size = metric.size(prediction.shape)
         slot = plan.slot(size)
@@ -163,6 +231,7 @@ def _losses(
 
 def _penalties(low: Lowered, trace: Sequence[tuple[Any, Buffer, Buffer]]) -> None:
     """What regularizers add to the loss, before it is looked at."""
+    assert isinstance(low.totals[0], Tally)
     plan, total = low.plan, low.totals[0].slot
     slots = {"loss": Slot(abi.LOSS), "nonfinite": Slot(abi.NONFINITE)}
     for layer, _, y in trace:

@@ -197,7 +197,6 @@ class Product:
         m, n, k: sizes; `ROWS` stands for ``inner`` times the rows of the batch.
         inner: rows of the product for each row of the batch.
         transpose_a, transpose_b: whether op is a transposition.
-        bias: whether a vector of n is added to each row.
         relu: whether negative results become 0.
     """
 
@@ -208,7 +207,6 @@ class Product:
     inner: int = 1
     transpose_a: bool = False
     transpose_b: bool = False
-    bias: bool = False
     relu: bool = False
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Profile:
-    """A table of time for each layer; ``str(profile)`` shows it.
+    """A table of time for each layer; ``str(profile)`` shows it, and notebooks do.
 
     Attributes:
         rows: the lines.
@@ -99,6 +100,10 @@ class Profile:
         )
         machine = f"{self.steps:,} steps. The machine: {self.machine}."
         return "\n".join([*lines, lines[1], f"{foot} {self._figures(self.rows)}", "", machine])
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the same table."""
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def _figures(self, rows: Iterable[Row]) -> str:
         """Time, and the rates over it, of some rows together."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -45,8 +46,9 @@ class Ready:
     """A plan bound to memory, with its handles."""
 
     def __init__(self, low: Lowered, rows: int, reuse: bool = True):
-        pinned = [low.target] if low.target is not None else []
-        self.low, self.bound = low, Bound(low.plan, rows, pinned, reuse)
+        self.watched = low.watched
+        kept = (low.target, *((low.prediction, low.each) if self.watched else ()))
+        self.low, self.bound = low, Bound(low.plan, rows, [b for b in kept if b is not None], reuse)
         self.step, self.numbers = self.bound.step, self.bound.numbers
 
     def connect(self, *sources: Source) -> None:
@@ -61,24 +63,34 @@ class Ready:
         if self.low.totals:  # a prediction has none
             self.set_totals(other.totals())
 
-    def totals(self) -> np.ndarray:
-        """What the loss and the metrics have counted so far: a copy."""
-        return np.concatenate([self.numbers[t.slot.index : t.slot.index + t.size] for t in self.low.totals])
+    def totals(self) -> list[np.ndarray]:
+        """What the loss and the metrics have counted so far: copies."""
+        return [tally.read(self.numbers).copy() for tally in self.low.totals]
 
-    def set_totals(self, values: np.ndarray) -> None:
+    def set_totals(self, values: Sequence[np.ndarray]) -> None:
         """Go on with what another plan of the same model and mode has counted."""
-        for tally in self.low.totals:
-            self.numbers[tally.slot.index : tally.slot.index + tally.size] = values[: tally.size]
-            values = values[tally.size :]
+        for tally, counted in zip(self.low.totals, values, strict=True):
+            tally.write(self.numbers, counted)
 
     def reset(self) -> None:
         """Start the totals of the loss and the metrics anew."""
         for tally in self.low.totals:
-            self.numbers[tally.slot.index : tally.slot.index + tally.size] = 0.0
+            tally.reset(self.numbers)
 
     def logs(self) -> dict[str, Any]:
         """The loss and the metrics so far."""
-        return {t.name: t.value(self.numbers[t.slot.index : t.slot.index + t.size]) for t in self.low.totals}
+        return {tally.name: tally.result(self.numbers) for tally in self.low.totals}
+
+    def show(self, rows: int) -> None:
+        """Show the batch that was run to the metrics that are written in Python: copies, which they may keep."""
+        if not self.watched:
+            return
+        low, read = self.low, self.bound.read
+        assert low.prediction is not None and low.target is not None
+        y_true, y_pred = read(low.target, rows).copy(), read(low.prediction, rows).copy()
+        weights = None if low.each is None else read(low.each, rows).reshape(y_pred.shape[:-1] or rows).copy()
+        for tally in self.watched:
+            tally.see(y_true, y_pred, weights)
 
 
 class Lease:
@@ -91,6 +103,7 @@ class Lease:
 
     def __enter__(self) -> Ready:
         trainer = self.trainer
+        trainer.renew_locks()
         if self.mode == "train" and not trainer.alone.acquire(blocking=False):
             raise RuntimeError("This model is being trained by another thread. Train it in one thread at a time.")
         try:
@@ -141,11 +154,20 @@ class Trainer:
         self.snapshot = Snapshot()
         self.rates: list[tuple[int, float]] = []  # since the snapshot: the iteration from which on, the learning rate
         self.sources: tuple[Source, ...] | None = None
-        self.alone = threading.Lock()  # held while the model is trained
+        self.process = 0
+        self.renew_locks()
         self.fits: dict[tuple, int] = {}  # shapes of a sample and its targets that fit: classes, 0 without labels
         self.began = 0  # iteration at which this training began
+        self.before_build: Any = None  # what a build for the first data changed, until there is a plan for these
         self._known = -1  # weights with optimizer state when `variables` was asked for last
         self._variables: list[Any] = []
+
+    def renew_locks(self) -> None:
+        """Make locks of this process's own: in a forked child no thread would ever give its parent's back."""
+        if self.process != os.getpid():
+            self.process = os.getpid()
+            self.alone = threading.Lock()  # held while the model is trained
+            self.taking = threading.Lock()  # held while plans are looked up
 
     def finish(self) -> None:
         """End training; what the last step did to the weights is looked at too."""
@@ -153,6 +175,12 @@ class Trainer:
         if self.network.optimizer.iterations != self.began and not all(finite(v.array) for v in weights):
             raise overflow_at_end(self)
         self.network.optimizer.finalize_variable_values(weights)
+
+    def take_back_build(self) -> None:
+        """Unbuild what was built for the first data, where there was no plan for them."""
+        before, self.before_build = self.before_build, None
+        if before is not None:
+            before.restore()
 
     def forget(self) -> None:
         """The network has changed: its plans are void."""
@@ -172,14 +200,15 @@ class Trainer:
         """A plan that is free, and the list it goes back to."""
         trainable = tuple([layer.trainable for layer in self.network.layers_to_run])
         key = (mode, rows, tuple([source.signature for source in sources]), trainable)
-        free = self.ready.pop(key, [])
-        self.ready[key] = free  # last, as the one used last
-        try:
-            ready = free.pop()
-        except IndexError:
-            ready = self.make(mode, rows, *sources)
+        with self.taking:
+            free = self.ready.pop(key, [])
+            self.ready[key] = free  # last, as the one used last
             if len(self.ready) > KEPT:
-                self.ready.pop(next(iter(self.ready)), None)
+                del self.ready[next(iter(self.ready))]
+            ready = free.pop() if free else None
+        if ready is None:
+            ready = self.make(mode, rows, *sources)
+            self.before_build = None
         ready.connect(*sources)
         return ready, free
 
@@ -230,9 +259,11 @@ class Trainer:
                 self.rates.clear()
             if watch.single:
                 watch.begin(steps)
-            most = 1 if watch.single else -(-(part.total - first) // part.batch)
+            most = _steps_ahead(ready, part, first, watch)
             most = min(most, watch.most() or most)
             done, status = self._run(ready, first, part.total, part.batch, most)
+            if done:
+                ready.show(min(part.batch, part.total - first))
             first, steps = first + done * part.batch, steps + done
             if status == CHECKED:
                 if not part.kept:
@@ -250,9 +281,9 @@ class Trainer:
         ready.step[abi.ORDER] = 0 if order is None else order.ctypes.data
 
     def _run(
-        self, ready: Ready, first: int, total: int, batch: int, most: int, rate: float | None = None
+        self, ready: Ready, first: int, total: int, batch: int, most: int, rate: float | None = None, times: Any = None
     ) -> tuple[int, int]:
-        """Train for a chunk of at most ``most`` steps."""
+        """Train for a chunk of at most ``most`` steps; ``times`` gets the seconds of each launch added."""
         optimizer = self.network.optimizer
         ready.step[abi.ITERATION] = optimizer.iterations
         if optimizer.scheduled:
@@ -265,7 +296,8 @@ class Trainer:
                 if not self.rates or rate != self.rates[-1][1]:
                     self.rates.append((optimizer.iterations, rate))
             ready.numbers[abi.RATE], ready.step[abi.RATES] = rate, 0
-        done, status = ready.bound.execution.run(first, total, batch, most, CHUNK_SECONDS)
+        done, status = ready.bound.execution.run(first, total, batch, most, CHUNK_SECONDS, times)
+        ready.step[abi.RATES] = 0  # they live no longer than this call
         optimizer.iterations += done
         return done, status
 
@@ -283,6 +315,7 @@ class Trainer:
         _, status = self._run(ready, 0, rows, rows, 1)
         if status == CHECKED:
             raise report(self, ready, 0, rows, rows, None)
+        ready.show(rows)
         return ready.logs()
 
     def run_all(self, lease: Lease, feed: Any, watch: Watch, enter: Callable | None = None) -> int:
@@ -302,8 +335,9 @@ class Trainer:
         while first < part.total:
             if watch.single:
                 watch.begin(steps)
-            most = 1 if watch.single else -(-(part.total - first) // part.batch)
+            most = _steps_ahead(ready, part, first, watch)
             done, _ = ready.bound.execution.run(first, part.total, part.batch, most, CHUNK_SECONDS)
+            ready.show(min(part.batch, part.total - first))
             first, steps = first + done * part.batch, steps + done
             watch.end(steps, ready.logs)
         return steps
@@ -329,14 +363,17 @@ class Trainer:
         optimizer = self.network.optimizer
         self._prepare(ready, None)
         while steps == 0 or time.perf_counter() < end:
-            ready.numbers[abi.RATE] = optimizer.rates(1)[0]
-            self.snapshot.consider(self.variables(), optimizer.iterations, 0)
+            if self.snapshot.consider(self.variables(), optimizer.iterations, 0):
+                self.rates.clear()
             first = 0
             while first < total and (steps == 0 or time.perf_counter() < end):
-                ready.step[abi.ITERATION] = optimizer.iterations
-                done, status = ready.bound.execution.run(first, total, batch, total, CHUNK_SECONDS, times)
+                done, status = self._run(ready, first, total, batch, total, times=times)
                 first, steps = first + done * batch, steps + done
-                optimizer.iterations += done
                 if status == CHECKED:
                     raise report(self, ready, first, total, batch, None)
         return times, steps
+
+
+def _steps_ahead(ready: Ready, part: Part, first: int, watch: Watch) -> int:
+    """The most steps until Python must look in: one where somebody wants to see each batch."""
+    return 1 if watch.single or ready.watched else -(-(part.total - first) // part.batch)

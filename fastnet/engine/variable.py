@@ -48,8 +48,40 @@ class Variable:
         return self._array.dtype.name
 
     @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    @property
     def size(self) -> int:
         return self._array.size
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError(f"The weight {self.name!r} is one number: it has no axis whose length could be told.")
+        return len(self._array)
+
+    def __bool__(self) -> bool:
+        return True  # it is there; without this, len would be asked
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The value as numpy sees it: a copy, as from `numpy`.
+
+        Args:
+            dtype: by default the weight's own.
+            copy: False for a view, which cannot be written to and shows what training makes of the weight.
+
+        Raises:
+            ValueError: no copy is wanted, of another dtype.
+        """
+        if copy is not False:
+            return np.array(self._array, dtype)
+        if dtype is not None and np.dtype(dtype) != self._array.dtype:
+            raise ValueError(
+                f"The weight {self.name!r} ({self.dtype}) as {np.dtype(dtype)} is a copy; leave copy=False out."
+            )
+        view = self._array.view()
+        view.flags.writeable = False
+        return view
 
     @property
     def address(self) -> int:
@@ -64,19 +96,38 @@ class Variable:
         """A copy of the value."""
         return self._array.copy()
 
-    def assign(self, value) -> None:
+    def check(self, value: Any) -> np.ndarray:
+        """``value`` as an array that can be assigned.
+
+        Raises:
+            ValueError: another shape, or what are no real numbers.
+        """
+        try:
+            array = np.asarray(value)
+        except ValueError as error:
+            raise ValueError(f"The weight {self.name!r} of shape {self.shape} takes an array: {error}") from None
+        if array.dtype.kind not in "fiub":
+            raise ValueError(
+                f"The weight {self.name!r} of shape {self.shape} takes real numbers, received {array.dtype}."
+            )
+        if array.shape != self.shape:
+            raise ValueError(
+                f"The weight {self.name!r} has shape {self.shape}; received a value of shape {array.shape}."
+            )
+        return array
+
+    def assign(self, value: Any) -> None:
         """Set the value; its shape must be the same.
 
         Raises:
-            ValueError: another shape.
+            ValueError: another shape, or what are no real numbers.
         """
-        value = np.asarray(value)
-        if value.shape != self.shape:
-            raise ValueError(
-                f"The weight {self.name!r} has shape {self.shape}; received a value of shape {value.shape}."
-            )
-        self._array[...] = value
+        self._array[...] = self.check(value)
         self.assignments += 1
+
+    def __reduce__(self) -> tuple:
+        """For copies and pickles: made anew, since kernels need the memory aligned."""
+        return type(self), (self.numpy(), self.name, self.trainable, self.regularizer, self.constraint)
 
     def __repr__(self) -> str:
         return f"<Variable {self.name} {self.shape} {self.dtype}{'' if self.trainable else ', not trainable'}>"

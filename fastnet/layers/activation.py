@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastnet import activations, constraints, initializers, regularizers
+from fastnet import activations, checks
 from fastnet._kernels import registry
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import places as loops
@@ -25,12 +25,8 @@ class _Applied(Layer):
     def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
         return self.activation.backward(plan, dy, x, y)
 
-    def _must_not_be_negative(self, **given: Any) -> None:
-        for argument, value in given.items():
-            if value is None or not value >= 0:
-                raise ValueError(
-                    f"Layer {self.name!r} ({type(self).__name__}): {argument} must not be negative, received {value!r}."
-                )
+    def _number(self, argument: str, value: Any, allowed: checks.Range = checks.NOT_NEGATIVE) -> float:
+        return checks.number(f"{self._owner}: {argument}", value, allowed)
 
 
 class Activation(_Applied):
@@ -43,7 +39,7 @@ class Activation(_Applied):
 
     def __init__(self, activation: Any, **more: Any):
         super().__init__(**more)
-        self.activation = activations.get(activation)
+        self.activation = self.named("activation", activation)
 
 
 class ReLU(_Applied):
@@ -63,10 +59,10 @@ class ReLU(_Applied):
         self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **more: Any
     ):
         super().__init__(**more)
-        limit = {} if max_value is None else {"max_value": max_value}
-        self._must_not_be_negative(negative_slope=negative_slope, threshold=threshold, **limit)
-        self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
-        self.activation = activations.relu_with(negative_slope, max_value, threshold)
+        self.max_value = None if max_value is None else self._number("max_value", max_value, checks.AT_LEAST_0)
+        self.negative_slope = self._number("negative_slope", negative_slope)
+        self.threshold = self._number("threshold", threshold)
+        self.activation = activations.relu_with(self.negative_slope, self.max_value, self.threshold)
 
 
 class LeakyReLU(_Applied):
@@ -82,10 +78,9 @@ class LeakyReLU(_Applied):
 
     def __init__(self, negative_slope: float = 0.3, **more: Any):
         super().__init__(**more)
-        self._must_not_be_negative(negative_slope=negative_slope)
-        self.negative_slope = negative_slope
+        self.negative_slope = self._number("negative_slope", negative_slope)
         row = registry.activations.find("leaky_relu")
-        self.activation = activations.Activation(row, negative_slope=float(negative_slope))
+        self.activation = activations.Activation(row, negative_slope=self.negative_slope)
 
 
 class ELU(_Applied):
@@ -94,12 +89,15 @@ class ELU(_Applied):
     Args:
         alpha: minus the lowest value.
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+
+    Raises:
+        ValueError: an alpha that is no finite number.
     """
 
     def __init__(self, alpha: float = 1.0, **more: Any):
         super().__init__(**more)
-        self.alpha = alpha
-        self.activation = activations.Activation(registry.activations.find("elu"), alpha=float(alpha))
+        self.alpha = self._number("alpha", alpha, checks.FINITE)
+        self.activation = activations.Activation(registry.activations.find("elu"), alpha=self.alpha)
 
 
 class Softmax(_Applied):
@@ -108,17 +106,20 @@ class Softmax(_Applied):
     Args:
         axis: -1, or the number of the last axis.
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+
+    Raises:
+        ValueError: another axis.
     """
 
     def __init__(self, axis: int = -1, **more: Any):
         super().__init__(**more)
-        self.axis = axis
+        self.axis = checks.whole(f"{self._owner}: axis", axis, None)
         self.activation = activations.softmax
 
     def compute_output_shape(self, input_shape):
         if self.axis not in (-1, len(input_shape)):
             raise ValueError(
-                f"Layer {self.name!r} (Softmax) works on the last axis (-1); received axis={self.axis} for samples of "
+                f"{self._owner} works on the last axis (-1); received axis={self.axis} for samples of "
                 f"shape {input_shape}. Put the axis last with Permute."
             )
         return input_shape
@@ -164,18 +165,30 @@ class Lambda(_Applied):
         for name, value in (("output_shape", output_shape), ("mask", mask)):
             if value is not None:
                 raise ValueError(
-                    f"Layer {self.name!r} (Lambda): a function of single numbers keeps the shape, so {name} must be "
+                    f"{self._owner}: a function of single numbers keeps the shape, so {name} must be "
                     f"None, received {value!r}. For more, write a Layer (docs/extending.md)."
                 )
+        for what, rule in (("function", function), ("gradient", gradient)):
+            if not callable(rule) and not (what == "gradient" and rule is None):
+                raise ValueError(
+                    f"{self._owner}: {what} must be a plain function of a number (docs/extending.md), received "
+                    f"{rule!r}. For a name there is the layer Activation."
+                )
+        if not isinstance(arguments or {}, Mapping):
+            raise ValueError(f"{self._owner}: arguments must be a dictionary {{name: number}}, received {arguments!r}.")
         name = getattr(function, "__name__", "")
-        row = registry.activation_row(name if name.isidentifier() else "function", function, gradient, keeps)
+        try:
+            row = registry.activation_row(name if name.isidentifier() else "function", function, gradient, keeps)
+        except ValueError as error:
+            raise type(error)(f"{self._owner}: {error}") from error  # a RuleError stays one
         if unknown := set(arguments or {}) - set(row.parameters):
             raise ValueError(
-                f"Layer {self.name!r} (Lambda): {row.name!r} has the arguments {list(row.parameters)}, received "
-                f"{sorted(unknown)}."
+                f"{self._owner}: {row.name!r} has the arguments {list(row.parameters)}, received {sorted(unknown)}."
             )
         self.function, self.gradient, self.keeps, self.mask = function, gradient, keeps, None
-        self.arguments = dict(arguments or {})
+        self.arguments = {
+            key: self._number(f"argument {key!r}", value, checks.NO_NAN) for key, value in (arguments or {}).items()
+        }
         self.activation = activations.Activation(row, **self.arguments)
 
     def get_config(self) -> dict[str, Any]:
@@ -208,22 +221,21 @@ class PReLU(Layer):
         **more: Any,
     ):
         super().__init__(**more)
-        self.alpha_initializer = initializers.get(alpha_initializer)
-        self.alpha_regularizer = regularizers.get(alpha_regularizer)
-        self.alpha_constraint = constraints.get(alpha_constraint)
-        self.shared_axes = [shared_axes] if isinstance(shared_axes, int) else shared_axes and list(shared_axes)
+        self.alpha_initializer = self.named("alpha_initializer", alpha_initializer)
+        self.alpha_regularizer = self.named("alpha_regularizer", alpha_regularizer)
+        self.alpha_constraint = self.named("alpha_constraint", alpha_constraint)
+        axes = None if shared_axes is None else checks.wholes(f"{self._owner}: shared_axes", shared_axes)
+        self.shared_axes = [axes] if isinstance(axes, int) else axes
 
     def compute_output_shape(self, input_shape):
-        axes = self.shared_axes or []
-        if not all(isinstance(a, int) and 1 <= a <= len(input_shape) for a in axes):
+        if not all(1 <= axis <= len(input_shape) for axis in self.shared_axes or []):
             raise ValueError(
-                f"Layer {self.name!r} (PReLU): shared_axes must name axes from 1 to {len(input_shape)} of samples of "
+                f"{self._owner}: shared_axes must name axes from 1 to {len(input_shape)} of samples of "
                 f"shape {input_shape}, received {self.shared_axes}."
             )
         if self.built and self._alpha_shape(input_shape) != self.alpha.shape:
             raise ValueError(
-                f"Layer {self.name!r} (PReLU) has an alpha of shape {self.alpha.shape}; received samples of shape "
-                f"{input_shape}."
+                f"{self._owner} has an alpha of shape {self.alpha.shape}; received samples of shape {input_shape}."
             )
         return input_shape
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import config
+from fastnet import checks, config
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import normalization as loops
+from fastnet.engine.data import as_array
 from fastnet.engine.plan import Buffer, Plan
 from fastnet.engine.variable import Variable
-from fastnet.layers.base import Layer
+from fastnet.layers.base import Layer, unchanged_on_error
 from fastnet.layers.normalization import constant
 
 
@@ -44,26 +45,32 @@ class Normalization(Layer):
 
     def __init__(self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **more: Any):
         super().__init__(**more)
-        owner = f"Layer {self.name!r} (Normalization)"
         if (mean is None) != (variance is None):
-            raise ValueError(f"{owner}: give mean and variance, or neither; received {mean!r} and {variance!r}.")
+            raise ValueError(f"{self._owner}: give mean and variance, or neither; received {mean!r} and {variance!r}.")
         if mean is not None:
-            if np.shape(mean) != np.shape(variance):
-                raise ValueError(f"{owner}: mean has shape {np.shape(mean)}, variance {np.shape(variance)}.")
-            if not (np.asarray(variance, float) >= 0).all():
-                raise ValueError(f"{owner}: variance must not be negative, received {variance!r}.")
-        self.axis = list(axis) if isinstance(axis, (list, tuple)) else axis
+            means, variances = (self._finite(name, value) for name, value in (("mean", mean), ("variance", variance)))
+            if means.shape != variances.shape:
+                raise ValueError(f"{self._owner}: mean has shape {means.shape}, variance {variances.shape}.")
+            if (variances < 0).any():
+                raise ValueError(f"{self._owner}: variance must not be negative, received {variance!r}.")
+        self.axis = None if axis is None else checks.wholes(f"{self._owner}: axis", axis)
         self.mean, self.variance, self.invert = mean, variance, bool(invert)
         self._mean: Any = None
         self._variance: Any = None
 
+    def _finite(self, argument: str, value: Any) -> np.ndarray:
+        array = as_array(value, f"{self._owner}: {argument}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{self._owner}: {argument} must be finite, received {value!r}.")
+        return array
+
     def _kept_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The part of a sample's shape that has means of its own."""
         given = [] if self.axis is None else self.axis if isinstance(self.axis, list) else [self.axis]
-        axes = sorted(a + len(shape) + 1 if isinstance(a, int) and a < 0 else a for a in given)
+        axes = sorted(a + len(shape) + 1 if a < 0 else a for a in given)
         if axes != list(range(len(shape) + 1 - len(axes), len(shape) + 1)) or 0 in axes:
             raise ValueError(
-                f"Layer {self.name!r} (Normalization) keeps the last axes (-1, [-2, -1] ...) or none; received "
+                f"{self._owner} keeps the last axes (-1, [-2, -1] ...) or none; received "
                 f"axis={self.axis} for samples of shape {shape}. Put the axes last with Permute."
             )
         return tuple(shape[a - 1] for a in axes)
@@ -72,11 +79,16 @@ class Normalization(Layer):
         kept = self._kept_shape(input_shape)
         if self.built and kept != self._mean.shape:
             raise ValueError(
-                f"Layer {self.name!r} (Normalization) has means of shape {self._mean.shape}; received samples of shape "
-                f"{input_shape}."
+                f"{self._owner} has means of shape {self._mean.shape}; received samples of shape {input_shape}."
             )
         if self.mean is not None:
-            np.broadcast_to(np.asarray(self.mean), kept)  # raises a ValueError
+            try:
+                np.broadcast_to(np.asarray(self.mean), kept)
+            except ValueError:
+                raise ValueError(
+                    f"{self._owner}: mean and variance of shape {np.shape(self.mean)} do not fit samples of shape "
+                    f"{input_shape}, whose means along axis={self.axis} have the shape {kept}."
+                ) from None
         return input_shape
 
     def build(self, input_shape):
@@ -98,15 +110,24 @@ class Normalization(Layer):
             data: an array (n, ...), or an iterable of such batches, of which (x, y) give x.
 
         Raises:
-            ValueError: no data, batches of different shapes, or a layer that was given its mean.
+            ValueError: no data, none that are finite, batches of different shapes, or a layer that was given its mean.
         """
         if self.mean is not None:
-            raise ValueError(f"Layer {self.name!r} (Normalization) was given its mean: there is nothing to adapt.")
+            raise ValueError(f"{self._owner} was given its mean: there is nothing to adapt.")
+        with unchanged_on_error([self]):
+            mean, variance = self._moments(data)
+        self._mean.assign(mean)
+        self._variance.assign(variance)
+
+    def _moments(self, data: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the data, for which the layer is built."""
         mean: Any = None
         variance: Any = None
         count = 0
+        if isinstance(data, str) or not (hasattr(data, "shape") or np.iterable(data)):
+            raise ValueError(f"{self._owner}: adapt takes an array, or an iterable of batches; received {data!r}.")
         for batch in [data] if hasattr(data, "shape") else _batches(data):
-            x = np.asarray(batch, float)
+            x = as_array(batch, f"{self._owner}: adapt: a batch").astype(float)
             if not x.size or x.ndim < 1:
                 continue
             self.connect(x.shape[1:])
@@ -120,9 +141,10 @@ class Normalization(Layer):
             variance = variance * (1 - share) + batch_variance * share + (batch_mean - mean) ** 2 * share * (1 - share)
             mean, count = mean + (batch_mean - mean) * share, count + number
         if count == 0:
-            raise ValueError(f"Layer {self.name!r} (Normalization): adapt received no data.")
-        self._mean.assign(mean)
-        self._variance.assign(variance)
+            raise ValueError(f"{self._owner}: adapt received no data.")
+        if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
+            raise ValueError(f"{self._owner}: adapt received NaN, infinity, or numbers whose squares overflow.")
+        return mean, variance
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
         width = self._mean.size

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import itertools
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from fastnet import config, constraints, initializers, regularizers
+from fastnet import activations, checks, config, constraints, initializers, regularizers
 from fastnet.configs import Configurable, argument_names, snake_case
 from fastnet.engine.cpu import run_once
 from fastnet.engine.plan import Buffer, Plan
@@ -16,6 +19,13 @@ from fastnet.engine.variable import Variable
 
 _BASE = ("trainable", "dtype", "autocast", "name", "input_shape", "input_dim")
 _counters: defaultdict[str, itertools.count] = defaultdict(itertools.count)
+#: the last word of an argument → where what it names is found
+_NAMED = {
+    "activation": activations,
+    "initializer": initializers,
+    "regularizer": regularizers,
+    "constraint": constraints,
+}
 
 
 class Layer(Configurable):
@@ -44,28 +54,51 @@ class Layer(Configurable):
         input_dim: int | None = None,
     ):
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
-            raise ValueError(f"The name of a layer is a string without '/', received {name!r}.")
+            raise ValueError(f"{type(self).__name__}: name must be a string without '/', received {name!r}.")
         self.name = name or _new_name(type(self).__name__)
-        self.dtype = config.floatx() if dtype is None else config.check_dtype(dtype, f"layer {self.name!r}")
+        self.dtype = config.floatx() if dtype is None else config.check_dtype(dtype, self._owner)
         self.trainable = bool(trainable)
-        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.activity_regularizer = self.named("activity_regularizer", activity_regularizer)
         if input_dim is not None:
-            input_shape = (input_dim,)
-        self.given_input_shape = None if input_shape is None else check_shape(input_shape, f"layer {self.name!r}")
+            input_shape = (checks.whole(f"{self._owner}: input_dim", input_dim),)
+        self.given_input_shape: tuple[int, ...] | None = None
+        if input_shape is not None:
+            self.given_input_shape = check_shape(input_shape, f"{self._owner}: input_shape")
         self.input_shape: tuple[int, ...] | None = None
         self.output_shape: tuple[int, ...] | None = None
         self.variables: list[Variable] = []
         self.built = False
 
+    @property
+    def _owner(self) -> str:
+        """What its errors begin with."""
+        return f"Layer {self.name!r} ({type(self).__name__})"
+
+    def named(self, argument: str, identifier: Any) -> Any:
+        """What an argument that may be a name stands for; a mistake in it is told with the layer and the argument.
+
+        Args:
+            argument: "activation", or what ends with "initializer", "regularizer" or "constraint".
+            identifier: a name, a description or an object.
+
+        Raises:
+            ValueError: an unknown name, which offers the nearest known ones, or what is no such thing.
+        """
+        try:
+            return _NAMED[argument.rsplit("_", 1)[-1]].get(identifier)
+        except ValueError as error:
+            raise ValueError(f"{self._owner}: {argument}: {error}") from error
+
     def connect(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Build for samples of this shape, once; the shape of the result.
 
         Raises:
-            ValueError: the shape does not fit; nothing has changed then.
+            ValueError: the shape does not fit; nothing has changed then, as with every other error.
         """
         output_shape = self.compute_output_shape(input_shape)
         if not self.built:
-            self.build(input_shape)
+            with unchanged_on_error([self]):
+                self.build(input_shape)
             self.built = True
         self.input_shape, self.output_shape = input_shape, output_shape
         return output_shape
@@ -94,11 +127,21 @@ class Layer(Configurable):
         regularizer: Any = None,
         constraint: Any = None,
     ) -> Variable:
-        """A new weight, initialised."""
-        value = np.asarray(initializers.get(initializer)(shape, self.dtype), self.dtype)
+        """A new weight, initialised.
+
+        Raises:
+            ValueError: the initializer gives no array of this shape.
+        """
+        try:
+            value = np.asarray(initializers.get(initializer)(shape, self.dtype), self.dtype)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self._owner}: the initializer {initializer!r} of {name!r} cannot fill the shape {tuple(shape)}: "
+                f"{error}"
+            ) from error
         if value.shape != tuple(shape):
             raise ValueError(
-                f"Layer {self.name!r}: the initializer of {name!r} gave shape {value.shape} instead of {tuple(shape)}."
+                f"{self._owner}: the initializer of {name!r} gave shape {value.shape} instead of {tuple(shape)}."
             )
         variable = Variable(value, name, trainable, regularizers.get(regularizer), constraints.get(constraint))
         self.variables.append(variable)
@@ -130,7 +173,7 @@ class Layer(Configurable):
         Raises:
             ValueError: another number of arrays, or other shapes; nothing has changed then.
         """
-        assign_all(self.weights, weights, f"layer {self.name!r}")
+        assign_all(self.weights, weights, self._owner)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make another layer like it, weights aside, as plain data that JSON can hold."""
@@ -172,35 +215,81 @@ class Layer(Configurable):
         return f"<{type(self).__name__} {self.name}{' ' + str(self.output_shape) if self.built else ''}>"
 
 
-def assign_all(variables: list[Variable], values: list[Any], owner: str) -> None:
+class Before:
+    """The attributes that objects have now, to be had again; lists and dictionaries among them are what they were too.
+
+    So a layer that collects its weights in a list has none of a build that failed.
+
+    Args:
+        things: the objects.
+    """
+
+    def __init__(self, things: Iterable[Any]):
+        self._kept = [
+            (thing, {k: copy.copy(v) if type(v) in (list, dict) else v for k, v in vars(thing).items()})
+            for thing in things
+        ]
+
+    def restore(self) -> None:
+        """Give the objects their attributes back."""
+        for thing, attributes in self._kept:
+            vars(thing).clear()
+            vars(thing).update(attributes)
+
+
+@contextlib.contextmanager
+def unchanged_on_error(things: Iterable[Any]) -> Iterator[None]:
+    """Where what is done in the ``with`` block fails, these objects have the attributes they had."""
+    before = Before(things)
+    try:
+        yield
+    except BaseException:
+        before.restore()
+        raise
+
+
+def assign_all(variables: list[Variable], values: Any, owner: str) -> None:
     """Set several weights, or none where one does not fit."""
-    values = [np.asarray(v) for v in values]
+    if isinstance(values, (str, bytes)) or not np.iterable(values):
+        raise ValueError(f"{owner}: weights must be a list of arrays, as get_weights gives it; received {values!r}.")
+    values = list(values)
     if len(values) != len(variables):
         raise ValueError(
             f"{owner} has {len(variables)} weights ({', '.join(v.name for v in variables)}); "
             f"received {len(values)} arrays."
         )
+    arrays = []
     for place, (variable, value) in enumerate(zip(variables, values, strict=True)):
-        if value.shape != variable.shape:
-            raise ValueError(
-                f"{owner}: weight {place} ({variable.name!r}) has shape {variable.shape}; received shape {value.shape}."
-            )
-        if value.dtype.kind not in "fiub":
-            raise ValueError(f"{owner}: weight {place} ({variable.name!r}) needs real numbers; received {value.dtype}.")
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
+        try:
+            arrays.append(variable.check(value))
+        except ValueError as error:
+            raise ValueError(f"{owner}: weight {place}: {error}") from None
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
 
 
-def check_shape(shape: Any, owner: str) -> tuple[int, ...]:
+def check_shape(shape: Any, what: str) -> tuple[int, ...]:
     """``shape`` as a tuple of positive sizes."""
-    try:
-        sizes = tuple(shape)
-    except TypeError:
-        raise ValueError(f"{owner}: a shape is a tuple of sizes such as (784,), received {shape!r}.") from None
-    for size in sizes:
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-            raise ValueError(f"{owner}: every size of a shape is a positive integer, received {shape!r}.")
-    return tuple(int(s) for s in sizes)
+    if (sizes := _positive_sizes(shape)) is None:
+        raise ValueError(f"{what} must be a tuple of positive sizes such as (784,), received {shape!r}.")
+    return sizes
+
+
+def check_batch_shape(shape: Any, what: str) -> tuple[int, ...]:
+    """The shape of a sample from one with the batch first."""
+    given = tuple(shape) if np.iterable(shape) else ()
+    sizes = _positive_sizes(given[1:])
+    if not given or sizes is None:
+        raise ValueError(
+            f"{what} must be a tuple of the batch, None for any, and positive sizes, such as (None, 784); received "
+            f"{shape!r}."
+        )
+    return sizes
+
+
+def _positive_sizes(shape: Any) -> tuple[int, ...] | None:
+    sizes = tuple(shape) if np.iterable(shape) else (None,)
+    return tuple(int(s) for s in sizes) if all(checks.is_whole(s) and s > 0 for s in sizes) else None
 
 
 def refuse(owner: str, **given: Any) -> None:
@@ -208,13 +297,6 @@ def refuse(owner: str, **given: Any) -> None:
     for name, value in given.items():
         if value is not None and value is not False:
             raise ValueError(f"{owner}: {name} is not supported, received {value!r}; leave it out.")
-
-
-def check_positive(value: Any, argument: str, owner: str) -> int:
-    """``value`` as a positive integer."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{owner}: {argument} must be a positive integer, received {value!r}.")
-    return int(value)
 
 
 def _new_name(cls: str) -> str:

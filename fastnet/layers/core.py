@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnet import activations, constraints, initializers, regularizers
+from fastnet import checks
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import reduce
 from fastnet.engine.plan import ROWS, Buffer, Plan, Product
-from fastnet.layers.base import Layer, check_positive, check_shape, refuse
+from fastnet.layers.base import Layer, check_batch_shape, check_shape, refuse
 
 
 class InputLayer(Layer):
@@ -41,19 +41,19 @@ class InputLayer(Layer):
         trainable: bool = True,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        owner = f"layer {self.name!r}"
-        refuse(owner, sparse=sparse, ragged=ragged, input_tensor=input_tensor, optional=optional)
+        refuse(self._owner, sparse=sparse, ragged=ragged, input_tensor=input_tensor, optional=optional)
         if batch_size is not None:
-            check_positive(batch_size, "batch_size", owner)
+            checks.whole(f"{self._owner}: batch_size", batch_size)
         if (shape is None) == (batch_shape is None):
-            raise ValueError(f"{owner}: give either shape=(784,) or batch_shape=(None, 784).")
-        self.given_input_shape = check_shape(shape if batch_shape is None else tuple(batch_shape)[1:], owner)
+            raise ValueError(f"{self._owner}: give either shape=(784,) or batch_shape=(None, 784).")
+        if batch_shape is None:
+            self.given_input_shape = check_shape(shape, f"{self._owner}: shape")
+        else:
+            self.given_input_shape = check_batch_shape(batch_shape, f"{self._owner}: batch_shape")
 
     def compute_output_shape(self, input_shape):
         if input_shape != self.given_input_shape:
-            raise ValueError(
-                f"Layer {self.name!r} is for samples of shape {self.given_input_shape}; received {input_shape}."
-            )
+            raise ValueError(f"{self._owner} is for samples of shape {self.given_input_shape}; received {input_shape}.")
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
@@ -140,27 +140,26 @@ class Dense(Layer):
         **more: Any,
     ):
         super().__init__(activity_regularizer=activity_regularizer, **more)
-        owner = f"layer {self.name!r} (Dense)"
-        refuse(owner, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
+        refuse(self._owner, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         self.lora_rank = self.lora_alpha = self.quantization_config = None
-        self.units = check_positive(units, "units", owner)
-        self.activation = activations.get(activation)
+        self.units = checks.whole(f"{self._owner}: units", units)
+        self.activation = self.named("activation", activation)
         self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        self.kernel_initializer = self.named("kernel_initializer", kernel_initializer)
+        self.bias_initializer = self.named("bias_initializer", bias_initializer)
+        self.kernel_regularizer = self.named("kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = self.named("bias_regularizer", bias_regularizer)
+        self.kernel_constraint = self.named("kernel_constraint", kernel_constraint)
+        self.bias_constraint = self.named("bias_constraint", bias_constraint)
         self.kernel: Any = None
         self.bias: Any = None
 
     def compute_output_shape(self, input_shape):
         if not input_shape:
-            raise ValueError(f"Layer {self.name!r} (Dense) needs samples with at least one axis; received numbers.")
+            raise ValueError(f"{self._owner} needs samples with at least one axis; received numbers.")
         if self.kernel is not None and input_shape[-1] != self.kernel.shape[0]:
             raise ValueError(
-                f"Layer {self.name!r} (Dense) was built for {self.kernel.shape[0]} inputs on the last axis; received "
+                f"{self._owner} was built for {self.kernel.shape[0]} inputs on the last axis; received "
                 f"samples of shape {input_shape}."
             )
         return (*input_shape[:-1], self.units)
@@ -180,7 +179,7 @@ class Dense(Layer):
         inner, inputs = x.width // x.shape[-1], x.shape[-1]
         relu = self.activation.name == "relu"
         z = plan.buffer((*x.shape[:-1], self.units), self.dtype, needs_gradient=x.needs_gradient or self.trainable)
-        product = Product(self.dtype, ROWS, self.units, inputs, inner, bias=self.use_bias, relu=relu)
+        product = Product(self.dtype, ROWS, self.units, inputs, inner, relu=relu)
         plan.product(product, x, self.kernel, z, self.bias)
         if relu:
             return z

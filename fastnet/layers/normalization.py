@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnet import constraints, initializers, regularizers
+from fastnet import checks
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import normalization
 from fastnet.engine.plan import Buffer, Plan
@@ -61,37 +61,36 @@ class BatchNormalization(Layer):
         **more: Any,
     ):
         super().__init__(**more)
-        owner = f"Layer {self.name!r} (BatchNormalization)"
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"{owner}: momentum must lie in [0, 1], received {momentum!r}.")
-        if not epsilon > 0:
-            raise ValueError(f"{owner}: epsilon must be positive, received {epsilon!r}.")
-        refuse(owner, renorm=renorm, renorm_clipping=renorm_clipping)
+        refuse(self._owner, renorm=renorm, renorm_clipping=renorm_clipping)
         self.renorm, self.renorm_clipping, self.renorm_momentum = False, None, renorm_momentum
         self.synchronized = synchronized
         # Keras keeps the axis of a built layer in a list.
         axis = axis[0] if isinstance(axis, (list, tuple)) and len(axis) == 1 else axis
-        self.axis, self.momentum, self.epsilon, self.center, self.scale = axis, momentum, epsilon, center, scale
-        self.beta_initializer = initializers.get(beta_initializer)
-        self.gamma_initializer = initializers.get(gamma_initializer)
-        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
-        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
-        self.beta_regularizer, self.gamma_regularizer = map(regularizers.get, (beta_regularizer, gamma_regularizer))
-        self.beta_constraint, self.gamma_constraint = map(constraints.get, (beta_constraint, gamma_constraint))
+        self.axis = checks.whole(f"{self._owner}: axis", axis, None)
+        self.momentum = checks.number(f"{self._owner}: momentum", momentum, checks.CLOSED_UNIT)
+        self.epsilon = checks.number(f"{self._owner}: epsilon", epsilon, checks.POSITIVE)
+        self.center, self.scale = center, scale
+        self.beta_initializer = self.named("beta_initializer", beta_initializer)
+        self.gamma_initializer = self.named("gamma_initializer", gamma_initializer)
+        self.moving_mean_initializer = self.named("moving_mean_initializer", moving_mean_initializer)
+        self.moving_variance_initializer = self.named("moving_variance_initializer", moving_variance_initializer)
+        self.beta_regularizer = self.named("beta_regularizer", beta_regularizer)
+        self.gamma_regularizer = self.named("gamma_regularizer", gamma_regularizer)
+        self.beta_constraint = self.named("beta_constraint", beta_constraint)
+        self.gamma_constraint = self.named("gamma_constraint", gamma_constraint)
         self.gamma: Any = None
         self.beta: Any = None
 
     def compute_output_shape(self, input_shape):
         if not input_shape or self.axis not in (-1, len(input_shape)):
             raise ValueError(
-                f"Layer {self.name!r} (BatchNormalization) works on the last axis (-1); received axis={self.axis} for "
+                f"{self._owner} works on the last axis (-1); received axis={self.axis} for "
                 f"samples of shape {input_shape}."
             )
         if self.built and input_shape[-1] != self.moving_mean.shape[0]:
             raise ValueError(
-                f"Layer {self.name!r} (BatchNormalization) was built for {self.moving_mean.shape[0]} channels; "
-                "received "
-                f"samples of shape {input_shape}."
+                f"{self._owner} was built for {self.moving_mean.shape[0]} channels; received samples of shape "
+                f"{input_shape}."
             )
         return input_shape
 

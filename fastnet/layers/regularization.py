@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from fastnet import checks
 from fastnet._kernels import abi
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import random as rules
@@ -28,23 +27,8 @@ class _Noise(Layer):
     strength: float  # 0: nothing is done
     seed: int | None
 
-    def _check(self, name: str, value: Any, high: float, closed: bool) -> float:
-        good = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-        if not good or not (0 <= value < high or (closed and value == high)):
-            bound = f"at most {high:g}" if closed else f"below {high:g}"
-            raise ValueError(
-                f"Layer {self.name!r} ({type(self).__name__}): {name} must be at least 0 and {bound}, received "
-                f"{value!r}."
-            )
-        return float(value)
-
     def _check_seed(self, seed: Any) -> int | None:
-        if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**31):
-            raise ValueError(
-                f"Layer {self.name!r} ({type(self).__name__}): seed must be an integer from 0 to 2**31 - 1, received "
-                f"{seed!r}."
-            )
-        return seed
+        return checks.seed(f"{self._owner}: seed", seed, 2**31 - 1)
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
         if not plan.training or self.strength == 0:
@@ -96,7 +80,7 @@ class Dropout(_Noise):
         self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None, **more: Any
     ):
         super().__init__(**more)
-        self.rate = self.strength = self._check("rate", rate, 1.0, closed=False)
+        self.rate = self.strength = checks.number(f"{self._owner}: rate", rate, checks.UNIT)
         self.noise_shape = self._check_noise_shape(noise_shape)
         self.seed = self._check_seed(seed)
 
@@ -105,7 +89,7 @@ class Dropout(_Noise):
         fits = len(sizes) == len(input_shape) and all(s in (None, 1, n) for s, n in zip(sizes, input_shape))
         if self.noise_shape is not None and not fits:
             raise ValueError(
-                f"Layer {self.name!r} ({type(self).__name__}): noise_shape names the batch and {len(input_shape)} more "
+                f"{self._owner}: noise_shape names the batch and {len(input_shape)} more "
                 f"axes, each None, 1 or the size of the sample {input_shape}; received {self.noise_shape}."
             )
         return input_shape
@@ -114,12 +98,11 @@ class Dropout(_Noise):
         if shape is None:
             return None
         sizes = tuple(shape) if isinstance(shape, (list, tuple)) else ("?",)
-        if not sizes or not all(s is None or (isinstance(s, int) and s > 0) for s in sizes):
+        if not sizes or not all(s is None or (checks.is_whole(s) and s > 0) for s in sizes):
             raise ValueError(
-                f"Layer {self.name!r} ({type(self).__name__}): noise_shape must be a tuple of positive sizes or None, "
-                f"received {shape!r}."
+                f"{self._owner}: noise_shape must be a tuple of positive sizes or None, received {shape!r}."
             )
-        return sizes
+        return tuple(s if s is None else int(s) for s in sizes)
 
     def _numbers(self, backward: bool) -> dict[str, float]:
         """What becomes of elements that are kept, and of those that are dropped."""
@@ -182,7 +165,7 @@ class GaussianNoise(_Gaussian):
 
     def __init__(self, stddev: float, seed: int | None = None, **more: Any):
         super().__init__(**more)
-        self.stddev = self.strength = self._check("stddev", stddev, 1.0, closed=True)
+        self.stddev = self.strength = checks.number(f"{self._owner}: stddev", stddev, checks.CLOSED_UNIT)
         self.seed = self._check_seed(seed)
 
     def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
@@ -205,7 +188,7 @@ class GaussianDropout(_Gaussian):
 
     def __init__(self, rate: float, seed: int | None = None, **more: Any):
         super().__init__(**more)
-        self.rate = self._check("rate", rate, 1.0, closed=False)
+        self.rate = checks.number(f"{self._owner}: rate", rate, checks.UNIT)
         self.strength = math.sqrt(self.rate / (1 - self.rate))
         self.seed = self._check_seed(seed)
 
@@ -223,8 +206,10 @@ class ActivityRegularization(Layer):
     """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **more: Any):
-        super().__init__(activity_regularizer=L1L2(l1, l2), **more)
-        self.l1, self.l2 = l1, l2
+        super().__init__(**more)
+        self.l1 = checks.number(f"{self._owner}: l1", l1, checks.NOT_NEGATIVE)
+        self.l2 = checks.number(f"{self._owner}: l2", l2, checks.NOT_NEGATIVE)
+        self.activity_regularizer = L1L2(self.l1, self.l2)
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
         return x

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fastnet import constraints, initializers, regularizers
+from fastnet import checks
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import row_normalization as loops
 from fastnet.engine.plan import Buffer, Plan
@@ -25,20 +25,12 @@ class _RowNormalization(Layer):
     beta_weight: Any = None
 
     def _check_axis(self, axis: Any) -> Any:
-        axes = axis if isinstance(axis, (list, tuple)) else [axis]
-        if not axes or not all(isinstance(a, int) and not isinstance(a, bool) for a in axes):
-            raise ValueError(
-                f"Layer {self.name!r} ({type(self).__name__}): axis must be an integer or a list of integers, received "
-                f"{axis!r}."
-            )
-        return list(axis) if isinstance(axis, (list, tuple)) else axis
+        if (axes := checks.wholes(f"{self._owner}: axis", axis)) == []:
+            raise ValueError(f"{self._owner}: axis must name at least one axis, received {axis!r}.")
+        return axes
 
     def _check_epsilon(self, epsilon: Any) -> float:
-        if not epsilon > 0:
-            raise ValueError(
-                f"Layer {self.name!r} ({type(self).__name__}): epsilon must be positive, received {epsilon!r}."
-            )
-        return float(epsilon)
+        return checks.number(f"{self._owner}: epsilon", epsilon, checks.POSITIVE)
 
     def _row_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The part of a sample's shape that is normalized together."""
@@ -46,7 +38,7 @@ class _RowNormalization(Layer):
         axes = sorted(a + len(shape) + 1 if a < 0 else a for a in given)  # the batch is axis 0, as in Keras
         if axes != list(range(len(shape) + 1 - len(axes), len(shape) + 1)) or axes[0] < 1:
             raise ValueError(
-                f"Layer {self.name!r} ({type(self).__name__}) works on the last axes (-1, or [-2, -1] ...); received "
+                f"{self._owner} works on the last axes (-1, or [-2, -1] ...); received "
                 f"axis={self.axis} for samples of shape {shape}. Put the axes last with Permute."
             )
         return tuple(shape[a - 1] for a in axes)
@@ -56,8 +48,7 @@ class _RowNormalization(Layer):
         known = next((v.shape for v in (self.gamma_weight, self.beta_weight) if v is not None), row)
         if row != known:
             raise ValueError(
-                f"Layer {self.name!r} ({type(self).__name__}) was built for rows of shape {known}; received samples of "
-                f"shape {input_shape}."
+                f"{self._owner} was built for rows of shape {known}; received samples of shape {input_shape}."
             )
         return input_shape
 
@@ -142,12 +133,15 @@ class LayerNormalization(_RowNormalization):
         **more: Any,
     ):
         super().__init__(**more)
-        refuse(f"layer {self.name!r} (LayerNormalization)", rms_scaling=rms_scaling)
+        refuse(self._owner, rms_scaling=rms_scaling)
         self.axis, self.epsilon, self.rms_scaling = self._check_axis(axis), self._check_epsilon(epsilon), False
         self.center, self.scale = center, scale
-        self.beta_initializer, self.gamma_initializer = map(initializers.get, (beta_initializer, gamma_initializer))
-        self.beta_regularizer, self.gamma_regularizer = map(regularizers.get, (beta_regularizer, gamma_regularizer))
-        self.beta_constraint, self.gamma_constraint = map(constraints.get, (beta_constraint, gamma_constraint))
+        self.beta_initializer = self.named("beta_initializer", beta_initializer)
+        self.gamma_initializer = self.named("gamma_initializer", gamma_initializer)
+        self.beta_regularizer = self.named("beta_regularizer", beta_regularizer)
+        self.gamma_regularizer = self.named("gamma_regularizer", gamma_regularizer)
+        self.beta_constraint = self.named("beta_constraint", beta_constraint)
+        self.gamma_constraint = self.named("gamma_constraint", gamma_constraint)
 
     def build(self, input_shape):
         shape = self._row_shape(input_shape)

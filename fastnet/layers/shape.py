@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from fastnet import checks
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules.activations import affine
 from fastnet._kernels.templates import elementwise
 from fastnet._kernels.templates import places as loops
 from fastnet.engine.plan import Buffer, Plan
-from fastnet.layers.base import Layer, check_positive
+from fastnet.layers.base import Layer
 from fastnet.layers.places import Places
 
 
@@ -30,9 +31,7 @@ class Flatten(Layer):
     def __init__(self, data_format: str | None = None, **more: Any):
         super().__init__(**more)
         if data_format not in (None, "channels_last"):
-            raise ValueError(
-                f"Layer {self.name!r} (Flatten): data_format must be None or 'channels_last', received {data_format!r}."
-            )
+            raise ValueError(f"{self._owner}: data_format must be None or 'channels_last', received {data_format!r}.")
         self.data_format = data_format
 
     def compute_output_shape(self, input_shape):
@@ -58,21 +57,23 @@ class Reshape(Layer):
 
     def __init__(self, target_shape: Any, **more: Any):
         super().__init__(**more)
-        owner = f"layer {self.name!r} (Reshape)"
-        sizes = (target_shape,) if isinstance(target_shape, int) else tuple(target_shape)
-        if sum(size == -1 for size in sizes) > 1:
-            raise ValueError(f"{owner}: at most one size may be -1, received {target_shape!r}.")
-        self.target_shape = tuple(
-            s if s == -1 else check_positive(s, "every size of target_shape", owner) for s in sizes
-        )
+        given = [target_shape] if checks.is_whole(target_shape) else target_shape
+        sizes: list[Any] = [None] if isinstance(given, str) or not np.iterable(given) else list(given)
+        if not all(checks.is_whole(size) and (size > 0 or size == -1) for size in sizes):
+            raise ValueError(
+                f"{self._owner}: target_shape must be a tuple of positive sizes such as (4, 3), of which one may be "
+                f"-1; received {target_shape!r}."
+            )
+        if sizes.count(-1) > 1:
+            raise ValueError(f"{self._owner}: at most one size may be -1, received {target_shape!r}.")
+        self.target_shape = tuple(map(int, sizes))
 
     def compute_output_shape(self, input_shape):
         count, known = math.prod(input_shape), math.prod(s for s in self.target_shape if s != -1)
         fits = count % known == 0 if -1 in self.target_shape else count == known
         if not fits:
             raise ValueError(
-                f"Layer {self.name!r} (Reshape) cannot give samples of shape {input_shape} ({count} elements) the "
-                "shape "
+                f"{self._owner} cannot give samples of shape {input_shape} ({count} elements) the shape "
                 f"{self.target_shape}."
             )
         return tuple(count // known if s == -1 else s for s in self.target_shape)
@@ -126,18 +127,16 @@ class Permute(_Rearranged):
 
     def __init__(self, dims: Any, **more: Any):
         super().__init__(**more)
-        self.dims = tuple(dims) if isinstance(dims, (list, tuple)) else (dims,)
-        if sorted(self.dims, key=str) != sorted(range(1, len(self.dims) + 1), key=str):
+        given = checks.wholes(f"{self._owner}: dims", dims)
+        self.dims = tuple(given) if isinstance(given, list) else (given,)
+        if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ValueError(
-                f"Layer {self.name!r} (Permute): dims must hold each number from 1 to the number of axes once, "
-                f"received {dims!r}."
+                f"{self._owner}: dims must hold each number from 1 to the number of axes once, received {dims!r}."
             )
 
     def _place(self, shape):
         if len(shape) != len(self.dims):
-            raise ValueError(
-                f"Layer {self.name!r} (Permute) orders {len(self.dims)} axes; received samples of shape {shape}."
-            )
+            raise ValueError(f"{self._owner} orders {len(self.dims)} axes; received samples of shape {shape}.")
         return np.arange(math.prod(shape)).reshape(shape).transpose([d - 1 for d in self.dims])
 
 
@@ -154,11 +153,11 @@ class RepeatVector(_Rearranged):
 
     def __init__(self, n: int, **more: Any):
         super().__init__(**more)
-        self.n = check_positive(n, "n", f"layer {self.name!r} (RepeatVector)")
+        self.n = checks.whole(f"{self._owner}: n", n)
 
     def _place(self, shape):
         if len(shape) != 1:
-            raise ValueError(f"Layer {self.name!r} (RepeatVector) repeats vectors; received samples of shape {shape}.")
+            raise ValueError(f"{self._owner} repeats vectors; received samples of shape {shape}.")
         return np.tile(np.arange(shape[0]), (self.n, 1))
 
 
@@ -169,14 +168,15 @@ class Rescaling(Layer):
         scale: a number.
         offset: a number.
         **more: ``name``, ``dtype``, ``input_shape``.
+
+    Raises:
+        ValueError: what is no finite number.
     """
 
     def __init__(self, scale: float, offset: float = 0.0, **more: Any):
         super().__init__(**more)
-        for argument, value in (("scale", scale), ("offset", offset)):
-            if not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise ValueError(f"Layer {self.name!r} (Rescaling): {argument} must be a number, received {value!r}.")
-        self.scale, self.offset = float(scale), float(offset)
+        self.scale = checks.number(f"{self._owner}: scale", scale)
+        self.offset = checks.number(f"{self._owner}: offset", offset)
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
         y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from fastnet import checks
 from fastnet.losses.base import Loss
 
 _MEAN = "sum_over_batch_size"
@@ -155,9 +155,7 @@ class Huber(Loss):
 
     def __init__(self, delta: float = 1.0, reduction: str | None = _MEAN, name: str = "huber_loss", dtype: Any = None):
         super().__init__(name, reduction, dtype)
-        self.delta = _number("Huber", "delta", delta, least=0)
-        if self.delta == 0:
-            raise ValueError("Huber: delta must be positive, received 0.")
+        self.delta = _number(self, "delta", delta, checks.POSITIVE)
 
 
 class CosineSimilarity(Loss):
@@ -177,7 +175,7 @@ class CosineSimilarity(Loss):
         self, axis: int = -1, reduction: str | None = _MEAN, name: str = "cosine_similarity", dtype: Any = None
     ):
         super().__init__(name, reduction, dtype)
-        self.axis = _axis("CosineSimilarity", axis)
+        self.axis = _axis(self, axis)
 
 
 class BinaryCrossentropy(Loss):
@@ -207,8 +205,8 @@ class BinaryCrossentropy(Loss):
     ):
         super().__init__(name, reduction, dtype)
         self.from_logits = bool(from_logits)
-        self.label_smoothing = _number("BinaryCrossentropy", "label_smoothing", label_smoothing, 0, 1)
-        self.axis = _axis("BinaryCrossentropy", axis)
+        self.label_smoothing = _number(self, "label_smoothing", label_smoothing, checks.CLOSED_UNIT)
+        self.axis = _axis(self, axis)
 
 
 class BinaryFocalCrossentropy(Loss):
@@ -245,10 +243,10 @@ class BinaryFocalCrossentropy(Loss):
     ):
         super().__init__(name, reduction, dtype)
         self.apply_class_balancing, self.from_logits = bool(apply_class_balancing), bool(from_logits)
-        self.alpha = _number("BinaryFocalCrossentropy", "alpha", alpha, 0, 1)
-        self.gamma = _number("BinaryFocalCrossentropy", "gamma", gamma, 0)
-        self.label_smoothing = _number("BinaryFocalCrossentropy", "label_smoothing", label_smoothing, 0, 1)
-        self.axis = _axis("BinaryFocalCrossentropy", axis)
+        self.alpha = _number(self, "alpha", alpha, checks.CLOSED_UNIT)
+        self.gamma = _number(self, "gamma", gamma, checks.NOT_NEGATIVE)
+        self.label_smoothing = _number(self, "label_smoothing", label_smoothing, checks.CLOSED_UNIT)
+        self.axis = _axis(self, axis)
 
 
 class CategoricalCrossentropy(Loss):
@@ -278,8 +276,8 @@ class CategoricalCrossentropy(Loss):
     ):
         super().__init__(name, reduction, dtype)
         self.from_logits = bool(from_logits)
-        self.label_smoothing = _number("CategoricalCrossentropy", "label_smoothing", label_smoothing, 0, 1)
-        self.axis = _axis("CategoricalCrossentropy", axis)
+        self.label_smoothing = _number(self, "label_smoothing", label_smoothing, checks.CLOSED_UNIT)
+        self.axis = _axis(self, axis)
 
 
 class CategoricalFocalCrossentropy(Loss):
@@ -313,10 +311,10 @@ class CategoricalFocalCrossentropy(Loss):
     ):
         super().__init__(name, reduction, dtype)
         self.from_logits = bool(from_logits)
-        self.alpha = _number("CategoricalFocalCrossentropy", "alpha", alpha, 0)
-        self.gamma = _number("CategoricalFocalCrossentropy", "gamma", gamma, 0)
-        self.label_smoothing = _number("CategoricalFocalCrossentropy", "label_smoothing", label_smoothing, 0, 1)
-        self.axis = _axis("CategoricalFocalCrossentropy", axis)
+        self.alpha = _number(self, "alpha", alpha, checks.NOT_NEGATIVE)
+        self.gamma = _number(self, "gamma", gamma, checks.NOT_NEGATIVE)
+        self.label_smoothing = _number(self, "label_smoothing", label_smoothing, checks.CLOSED_UNIT)
+        self.axis = _axis(self, axis)
 
 
 class SparseCategoricalCrossentropy(Loss):
@@ -348,26 +346,23 @@ class SparseCategoricalCrossentropy(Loss):
         super().__init__(name, reduction, dtype)
         self.from_logits = bool(from_logits)
         self.ignore_class = None if ignore_class is None else _whole("ignore_class", ignore_class)
-        self.axis = _axis("SparseCategoricalCrossentropy", axis)
+        self.axis = _axis(self, axis)
 
 
-def _axis(cls: str, axis: Any) -> int:
+def _axis(loss: Loss, axis: Any) -> int:
     if axis != -1 or isinstance(axis, bool):
-        raise ValueError(f"{cls}: axis must be -1, received {axis!r}. Permute the axes first: layers.Permute.")
+        raise ValueError(
+            f"{type(loss).__name__}: axis must be -1, received {axis!r}. Permute the axes first: layers.Permute."
+        )
     return -1
 
 
-def _number(cls: str, argument: str, value: Any, least: float, most: float = math.inf) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-        allowed = f"lie in [{least}, {most}]" if most < math.inf else f"be at least {least}"
-        raise ValueError(f"{cls}: {argument} must {allowed}, received {value!r}.")
-    if not math.isfinite(value):
-        raise ValueError(f"{cls}: {argument} must be finite, received {value!r}.")
-    return float(value)
+def _number(loss: Loss, argument: str, value: Any, allowed: checks.Range) -> float:
+    return checks.number(f"{type(loss).__name__}: {argument}", value, allowed)
 
 
 def _whole(argument: str, value: Any) -> int:
-    if isinstance(value, bool) or value != int(value) or not -(2**31) <= value < 2**31:
+    if not checks.is_whole(value) or not -(2**31) <= value < 2**31:
         raise ValueError(
             f"SparseCategoricalCrossentropy: {argument} must be None or a whole number of 32 bits, received {value!r}."
         )

@@ -6,14 +6,21 @@ import inspect
 import math
 from typing import Any
 
+from fastnet import checks
 from fastnet._kernels import registry
+from fastnet.configs import Family
 from fastnet.losses import classes, functions
 from fastnet.losses.base import FunctionLoss, Loss
 
-_OWN = [cls for cls in vars(classes).values() if isinstance(cls, type) and issubclass(cls, Loss) and cls is not Loss]
-CLASSES: dict[str, type[Loss]] = {name: cls for cls in _OWN for name in (cls.__name__, cls._row or "")}
-CLASSES.update({name: CLASSES[row.name] for name, row in registry.losses.items() if row.name in CLASSES})
-_FUNCTIONS = {f: name for name, f in vars(functions).items() if inspect.isfunction(f)}
+family = Family(
+    "a loss",
+    Loss,
+    [cls for cls in vars(classes).values() if isinstance(cls, type) and issubclass(cls, Loss) and cls is not Loss],
+    table=registry.losses,
+    twins=functions,
+    wanted="a name, one of fastnet.losses, a subclass of fastnet.losses.Loss or a function of two numbers "
+    "f(y_true, y_pred), to which fastnet.register_loss(name, function) gives a name",
+)
 
 
 def get(identifier: Any, gradient: bool = True, **parameters: Any) -> Loss:
@@ -32,31 +39,10 @@ def get(identifier: Any, gradient: bool = True, **parameters: Any) -> Loss:
         >>> fastnet.losses.get("mse")([[1.0, 2.0]], [[1.0, 4.0]])
         2.0
     """
-    from fastnet.saving import serialization
-
-    if isinstance(identifier, str):
-        found = serialization.get_registered_object(identifier)
-        if found is None and identifier in CLASSES:
-            found = CLASSES[identifier]
-        if found is None and identifier in registry.losses:
-            found = registry.losses[identifier]
-        if found is None:
-            raise ValueError(registry.unknown("loss", identifier, {**CLASSES, **registry.losses}))
-        identifier = found
-    if isinstance(identifier, dict):
-        identifier = deserialize(identifier)
-    if isinstance(identifier, type) and issubclass(identifier, Loss):
-        return identifier(**parameters)
-    if isinstance(identifier, Loss):
-        return identifier
-    if inspect.isfunction(identifier) and identifier in _FUNCTIONS:
-        return CLASSES[_FUNCTIONS[identifier]](**parameters)
-    if isinstance(identifier, registry.Loss) or inspect.isfunction(identifier):
-        return FunctionLoss(identifier, gradient=gradient, **parameters)
-    raise ValueError(
-        "A loss is a name, one of fastnet.losses, a subclass of fastnet.losses.Loss or a function of two numbers "
-        f"f(y_true, y_pred), received {identifier!r}. fastnet.register_loss(name, function) gives yours a name."
-    )
+    found = family.look_up(identifier)
+    if isinstance(found, registry.Loss) or inspect.isfunction(found):
+        return FunctionLoss(found, gradient=gradient, **parameters)
+    return family.made(found, **parameters)
 
 
 def loss_weight(given: Any) -> float:
@@ -69,7 +55,7 @@ def loss_weight(given: Any) -> float:
         given = given[0]
     if given is None:
         return 1.0
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or not math.isfinite(given):
+    if not checks.is_number(given) or not math.isfinite(given):
         raise ValueError(f"loss_weights must be a finite number, as a Sequential has one output; received {given!r}.")
     return float(given)
 
@@ -80,9 +66,7 @@ def serialize(loss: Any) -> Any:
     Args:
         loss: a `Loss`, or a function.
     """
-    from fastnet.saving import serialization
-
-    return serialization.serialize_keras_object(loss)
+    return family.serialize(loss)
 
 
 def deserialize(name: Any, custom_objects: dict[str, Any] | None = None) -> Loss:
@@ -95,7 +79,4 @@ def deserialize(name: Any, custom_objects: dict[str, Any] | None = None) -> Loss
     Raises:
         ValueError: nothing of that name is known.
     """
-    from fastnet.saving import serialization
-
-    with serialization.custom_object_scope(custom_objects):
-        return get(serialization.deserialize_keras_object(name))
+    return family.deserialize(name, custom_objects, get)

@@ -47,6 +47,7 @@ from fastnet.metrics.losses import Poisson as Poisson
 from fastnet.metrics.losses import SparseCategoricalCrossentropy as SparseCategoricalCrossentropy
 from fastnet.metrics.losses import SquaredHinge as SquaredHinge
 from fastnet.metrics.means import Accuracy as Accuracy
+from fastnet.metrics.means import ArrayMetric as ArrayMetric
 from fastnet.metrics.means import BinaryAccuracy as BinaryAccuracy
 from fastnet.metrics.means import CategoricalAccuracy as CategoricalAccuracy
 from fastnet.metrics.means import CosineSimilarity as CosineSimilarity
@@ -61,3 +62,4 @@ from fastnet.metrics.means import TopKCategoricalAccuracy as TopKCategoricalAccu
 from fastnet.metrics.scores import F1Score as F1Score
 from fastnet.metrics.scores import FBetaScore as FBetaScore
 from fastnet.metrics.scores import R2Score as R2Score
+from fastnet.metrics.variables import MetricVariable as MetricVariable

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import config
+from fastnet import config, initializers
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import metrics  # noqa: F401  (fills the table)
 from fastnet._kernels.templates import reduce, weights
@@ -14,20 +14,40 @@ from fastnet.configs import Configurable, snake_case
 from fastnet.engine.plan import Buffer, Plan, Slot
 from fastnet.losses.base import ones
 from fastnet.losses.rowwise import OnArrays, RowFunction, split
+from fastnet.metrics.variables import MetricVariable
 
 
 class Metric(Configurable):
     """A number that sums up predictions and targets, counted inside the runner or on arrays.
 
-    A subclass says how many numbers it counts (`size`), adds the launches that count them (`count`) and computes the
-    result from them (`value`). Its arguments are kept as attributes of their names.
+    A metric of your own is written as in Keras, with NumPy: `add_weight` in ``__init__``, `update_state`, `result`,
+    and `reset_state` where zeros are no beginning. `update_state` is given copies of a batch's targets, as the loss
+    reads them, and predictions; of ``weighted_metrics`` also ``sample_weight``, or None. Training and evaluation then
+    stop after each batch to call it.
+
+    A metric that is counted inside the runner, as fastnet's own, says how many numbers it counts (`size`), adds the
+    launches that count them (`count`) and computes the result from them (`value`). Arguments are kept as attributes
+    of their names.
 
     Args:
         dtype: accepted; metrics are counted in float64.
         name: its key in the logs; by default the class's name.
 
     Example:
-        >>> import fastnet
+        >>> import numpy as np, fastnet
+        >>> class Bias(fastnet.metrics.Metric):
+        ...     def __init__(self, name="bias", **more):
+        ...         super().__init__(name=name, **more)
+        ...         self.total, self.rows = self.add_weight(name="total"), self.add_weight(name="rows")
+        ...
+        ...     def update_state(self, y_true, y_pred, sample_weight=None):
+        ...         self.total.assign_add(np.sum(y_pred - y_true))
+        ...         self.rows.assign_add(len(y_pred))
+        ...
+        ...     def result(self):
+        ...         return self.total / self.rows
+        >>> float(Bias()(np.zeros(4), np.ones(4)))
+        1.0
         >>> metric = fastnet.metrics.BinaryAccuracy()
         >>> metric.update_state([[1], [0]], [[0.9], [0.8]])
         >>> metric.result()
@@ -43,6 +63,58 @@ class Metric(Configurable):
         self.name = name or snake_case(type(self).__name__)
         self.dtype = None if dtype is None else config.check_dtype(dtype, f"metric {self.name!r}")
         self._state: np.ndarray | None = None
+
+    @property
+    def in_python(self) -> bool:
+        """Whether it is written in Python: its class, or one it inherits from, overrides `update_state` or `result`
+        and leaves the launches as they are."""
+        for cls in type(self).__mro__:
+            if {"count", "size"} & vars(cls).keys():
+                return False
+            if {"update_state", "result"} & vars(cls).keys():
+                return True
+        return False
+
+    @property
+    def variables(self) -> list[MetricVariable]:
+        """What `add_weight` gave, in order."""
+        return self.__dict__.setdefault("_variables", [])
+
+    def add_variable(
+        self, shape: Any, initializer: Any, dtype: Any = None, aggregation: Any = "sum", name: str | None = None
+    ) -> MetricVariable:
+        """Numbers to count in; `BackupAndRestore` saves them, and `reset_state` makes them 0.
+
+        Args:
+            shape: theirs; ``()`` for one number.
+            initializer: their first values (`fastnet.initializers`); zeros where None.
+            dtype: float64 where None.
+            aggregation: accepted; there is one machine.
+            name: as shown.
+        """
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        start = np.asarray(initializers.get("zeros" if initializer is None else initializer)(shape, dtype or "float64"))
+        variable = MetricVariable(start, name or f"variable_{len(self.variables)}", trainable=False)
+        self.variables.append(variable)
+        return variable
+
+    def add_weight(
+        self, shape: Any = (), initializer: Any = None, dtype: Any = None, name: str | None = None
+    ) -> MetricVariable:
+        """`add_variable` by the name that is usual."""
+        return self.add_variable(shape, initializer, dtype, name=name)
+
+    def numbers(self) -> np.ndarray:
+        """All that it has counted, as one array of float64."""
+        state = np.zeros(0) if self._state is None else self._state
+        return np.concatenate([*(v.array.reshape(-1).astype(np.float64) for v in self.variables), state])
+
+    def set_numbers(self, values: np.ndarray) -> None:
+        """Go on from what `numbers` gave."""
+        for variable in self.variables:
+            variable.assign(values[: variable.size].reshape(variable.shape))
+            values = values[variable.size :]
+        self._state = values.copy() if len(values) else None
 
     def size(self, shape: tuple[int, ...]) -> int:
         """How many float64 numbers it counts for predictions of this shape a sample.
@@ -97,6 +169,8 @@ class Metric(Configurable):
     def reset_state(self) -> None:
         """Forget what was counted."""
         self._state = None
+        for variable in self.variables:
+            variable.assign(np.zeros(variable.shape))
 
     def __call__(self, *args: Any, **more: Any) -> Any:
         """`update_state`, then the `result`."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import activations
+from fastnet import activations, checks
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import metrics as templates
 from fastnet.engine.plan import Buffer, Plan, Slot
@@ -289,7 +289,7 @@ def _thresholds(cls: str, thresholds: Any, default: float) -> list[float]:
     if thresholds is None:
         return [default]
     given = list(thresholds) if np.ndim(thresholds) else [thresholds]
-    bad = [t for t in given if isinstance(t, bool) or not isinstance(t, (int, float, np.number)) or not 0 <= t <= 1]
+    bad = [t for t in given if not checks.is_number(t) or not 0 <= t <= 1]
     if bad or not given:
         raise ValueError(f"{cls}: thresholds must lie in [0, 1], received {bad[0] if bad else given!r}.")
     return [float(t) for t in given]
@@ -302,6 +302,6 @@ def _choice(argument: str, value: str, known: tuple[str, ...]) -> str:
 
 
 def _column(cls: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+    if not checks.is_whole(value) or value < 0:
         raise ValueError(f"{cls}: class_id must be a column, counted from 0, received {value!r}.")
     return int(value)

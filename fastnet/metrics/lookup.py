@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from fastnet import losses
 from fastnet._kernels import registry
-from fastnet.configs import snake_case
+from fastnet._kernels.errors import RuleError
+from fastnet.configs import Family
 from fastnet.metrics import confusion, functions, means, scores
 from fastnet.metrics import losses as loss_metrics
 from fastnet.metrics.base import Metric
 
-_OWN = [
-    cls
-    for module in (means, loss_metrics, confusion, scores)
-    for cls in vars(module).values()
-    if isinstance(cls, type) and issubclass(cls, Metric) and cls.__module__ == module.__name__
-]
-_HIDDEN = (means.LossMetric, means.MeanMetricWrapper, means.RowMetric, confusion.Counts)  # need arguments
-CLASSES: dict[str, type[Metric]] = {
-    name: cls
-    for cls in _OWN
-    if cls not in _HIDDEN and not cls.__name__.startswith("_")
-    for name in (cls.__name__, snake_case(re.sub(r"(?<=\d)(?=[A-Z])", "_", cls.__name__)))
-}
-CLASSES.update(
-    {alias: CLASSES[row.name] for alias, row in registry.losses.items() if alias not in CLASSES and row.name in CLASSES}
+# These need arguments.
+_HIDDEN = (means.ArrayMetric, means.LossMetric, means.MeanMetricWrapper, means.RowMetric, confusion.Counts)
+family = Family(
+    "a metric",
+    Metric,
+    [
+        cls
+        for module in (means, loss_metrics, confusion, scores)
+        for cls in vars(module).values()
+        if isinstance(cls, type) and issubclass(cls, Metric) and cls.__module__ == module.__name__
+        if cls not in _HIDDEN and not cls.__name__.startswith("_")
+    ],
+    table=registry.losses,
+    twins=functions,
+    acc=means.Accuracy,  # but see `get`
+    log_cosh=loss_metrics.LogCoshError,
+    logcosh=loss_metrics.LogCoshError,
 )
-CLASSES |= {"log_cosh": loss_metrics.LogCoshError, "logcosh": loss_metrics.LogCoshError}
-_FUNCTIONS = {f: name for name, f in vars(functions).items() if inspect.isfunction(f)}
+for _name, _loss in losses.lookup.family.names.items():
+    family.names.setdefault(_name, _loss)
 _ACCURACY = ("accuracy", "acc")
 
 
 def get(identifier: Any, y_shape: tuple[int, ...] | None = None, sparse: bool = False) -> Metric:
-    """The metric of a name, a class, a description, an object, a loss or a function of two numbers.
+    """The metric of a name, a class, a description, an object, a loss, a function of two numbers or one of arrays.
 
     Args:
         identifier: what to look up. "accuracy" and "acc" are binary, sparse or categorical accuracy, whichever the
@@ -45,38 +46,28 @@ def get(identifier: Any, y_shape: tuple[int, ...] | None = None, sparse: bool = 
         sparse: whether the targets are class indices.
 
     Raises:
-        ValueError: an unknown name, which offers the nearest known ones; a function that cannot become a kernel.
+        ValueError: an unknown name, which offers the nearest known ones; what is no metric.
     """
-    if isinstance(identifier, str):
-        return _named(identifier, y_shape, sparse)
-    if isinstance(identifier, dict):
-        identifier = deserialize(identifier)
-    if isinstance(identifier, type) and issubclass(identifier, Metric):
-        return identifier()
-    if isinstance(identifier, Metric):
-        return identifier
-    if inspect.isfunction(identifier) and identifier in _FUNCTIONS:
-        return CLASSES[_FUNCTIONS[identifier]]()
-    return means.MeanMetricWrapper(identifier)
-
-
-def _named(name: str, y_shape: tuple[int, ...] | None, sparse: bool) -> Metric:
-    from fastnet.saving import serialization
-
-    if name.lower() in _ACCURACY:
+    if isinstance(identifier, str) and identifier.lower() in _ACCURACY:
         if y_shape is None or (y_shape[-1:] in ((), (1,))):
-            return means.BinaryAccuracy(name)
-        return means.SparseCategoricalAccuracy(name) if sparse else means.CategoricalAccuracy(name)
-    found = serialization.get_registered_object(name, module_objects=CLASSES)
-    if found is None:
-        try:
-            found = losses.get(name)
-        except ValueError:
-            known = [*_ACCURACY, *CLASSES, *registry.losses]
-            raise ValueError(registry.unknown("metric", name, known)) from None
-    metric = get(found, y_shape, sparse)
-    metric.name = name
+            return means.BinaryAccuracy(identifier)
+        return means.SparseCategoricalAccuracy(identifier) if sparse else means.CategoricalAccuracy(identifier)
+    found = family.look_up(identifier)
+    is_metric = isinstance(found, Metric) or (isinstance(found, type) and issubclass(found, Metric))
+    metric = family.made(found) if is_metric else _of_function(found)
+    if isinstance(identifier, str):
+        metric.name = identifier
     return metric
+
+
+def _of_function(found: Any) -> Metric:
+    """A metric of a formula of two numbers, a loss or its row, else of a function of arrays."""
+    try:
+        return means.MeanMetricWrapper(found)
+    except RuleError as error:
+        metric = means.ArrayMetric(found)
+        metric._refused = f"As a formula of two numbers it was refused: {error}"
+        return metric
 
 
 def named(metrics: Sequence[Metric], weighted: Sequence[Metric]) -> list[tuple[str, Metric, bool]]:
@@ -97,9 +88,7 @@ def serialize(metric: Any) -> Any:
     Args:
         metric: a `Metric`, or a function.
     """
-    from fastnet.saving import serialization
-
-    return serialization.serialize_keras_object(metric)
+    return family.serialize(metric)
 
 
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Metric:
@@ -112,7 +101,4 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Me
     Raises:
         ValueError: nothing of that name is known.
     """
-    from fastnet.saving import serialization
-
-    with serialization.custom_object_scope(custom_objects):
-        return get(serialization.deserialize_keras_object(config))
+    return family.deserialize(config, custom_objects, get)

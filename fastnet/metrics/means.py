@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import losses
+from fastnet import checks, losses
 from fastnet._kernels import registry
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import weights
@@ -64,7 +64,7 @@ class BinaryAccuracy(RowMetric):
 
     def __init__(self, name: str = "binary_accuracy", dtype: Any = None, threshold: float = 0.5):
         super().__init__(name, dtype)
-        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
+        if not checks.is_number(threshold) or not 0 <= threshold <= 1:
             raise ValueError(f"BinaryAccuracy: threshold must lie in [0, 1], received {threshold!r}.")
         self.threshold = float(threshold)
 
@@ -237,12 +237,16 @@ class MeanMetricWrapper(LossMetric):
 class _OfValues(Metric):
     """Numbers that are added up as they are given: no targets, no predictions, nothing for a model."""
 
+    def __init__(self, name: str, dtype: Any):
+        super().__init__(dtype, name)
+        self.total, self.weight = self.add_weight(name="total"), self.add_weight(name="weight")
+
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         """Add values, each times its weight."""
         values = np.asarray(values, np.float64)
         weight = np.broadcast_to(self._matched(sample_weight, values), values.shape)
-        state = np.zeros(2) if self._state is None else self._state
-        self._state = state + [(values * weight).sum(), weight.sum()]
+        self.total.assign_add((values * weight).sum())
+        self.weight.assign_add(weight.sum())
 
     def _matched(self, sample_weight: Any, values: np.ndarray) -> np.ndarray:
         if sample_weight is None:
@@ -259,18 +263,19 @@ class _OfValues(Metric):
             )
         return weight
 
+    def result(self) -> float:
+        """The number so far, 0 of no values."""
+        return self.value(np.array([float(self.total), float(self.weight)]))
+
     def size(self, shape):
         raise ValueError(
-            f"The metric {type(self).__name__} adds up values and knows no targets: it is not for compile()."
+            f"The metric {type(self).__name__} adds up values and knows no targets: it is not for compile(). A "
+            "subclass whose update_state(y_true, y_pred, sample_weight=None) computes values of them is."
         )
-
-    def result(self) -> Any:
-        """The number so far, 0 of no values."""
-        return 0.0 if self._state is None else self.value(self._state)
 
 
 class Mean(_OfValues):
-    """The weighted mean of values: sum(value * weight) / sum(weight).
+    """The weighted mean of values: sum(value * weight) / sum(weight), 0 of no values.
 
     Args:
         name, dtype: as for every `Metric`.
@@ -282,7 +287,7 @@ class Mean(_OfValues):
     """
 
     def __init__(self, name: str = "mean", dtype: Any = None):
-        super().__init__(dtype, name)
+        super().__init__(name, dtype)
 
     def value(self, state):
         return float(state[0] / state[1]) if state[1] else 0.0
@@ -296,14 +301,57 @@ class Sum(_OfValues):
     """
 
     def __init__(self, name: str = "sum", dtype: Any = None):
-        super().__init__(dtype, name)
+        super().__init__(name, dtype)
 
     def value(self, state):
         return float(state[0])
 
 
+class ArrayMetric(Mean):
+    """The mean of what a function of a batch's arrays gives, as Keras averages it.
+
+    Numbers for each row or element count the same each, or as their rows' weights say; one number counts as one for
+    each batch, or as the sum of its rows' weights. `compile` makes one of a function that is no formula of two numbers.
+
+    Args:
+        fn: ``fn(y_true, y_pred)`` of NumPy arrays, which gives a number or an array that begins with the rows.
+        name: by default the function's.
+        dtype: accepted.
+
+    Raises:
+        ValueError: when the function raises anything.
+
+    Example:
+        >>> import numpy as np, fastnet
+        >>> def largest_error(y_true, y_pred):
+        ...     return np.abs(y_true - y_pred).max(axis=-1)
+        >>> fastnet.metrics.ArrayMetric(largest_error)(np.zeros((2, 2)), np.array([[1, 2], [3, 4]]))
+        3.0
+    """
+
+    _refused = ""  # why the function is no formula of two numbers, where that was tried
+
+    def __init__(self, fn: Callable, name: str | None = None, dtype: Any = None):
+        super().__init__(name or fn.__name__, dtype)
+        self.fn = fn
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        """Add what the function gives for these arrays."""
+        y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+        try:
+            values = np.asarray(self.fn(y_true, y_pred), np.float64)
+        except Exception as error:
+            raise ValueError(
+                f"The metric {self.name!r} raised {type(error).__name__}: {error} It was called with arrays of the "
+                f"shapes {y_true.shape} (targets) and {y_pred.shape} (predictions). {self._refused}".rstrip()
+            ) from error
+        if sample_weight is not None and values.ndim == 0:
+            values = np.broadcast_to(values, np.shape(sample_weight))
+        super().update_state(values, sample_weight)
+
+
 def positive(cls: str, argument: str, value: Any) -> int:
     """``value`` as a positive whole number."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+    if not checks.is_whole(value) or value < 1:
         raise ValueError(f"{cls}: {argument} must be a positive whole number, received {value!r}.")
     return int(value)

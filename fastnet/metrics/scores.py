@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet import checks
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import metrics as templates
 from fastnet.metrics.base import Metric, as_number, each_row
@@ -42,9 +43,9 @@ class FBetaScore(Metric):
         own = type(self).__name__
         if average not in (None, "micro", "macro", "weighted"):
             raise ValueError(f"{own}: average must be None, 'micro', 'macro' or 'weighted', received {average!r}.")
-        if isinstance(beta, bool) or not isinstance(beta, (int, float)) or not 0 < beta < float("inf"):
+        if not checks.is_number(beta) or not 0 < beta < float("inf"):
             raise ValueError(f"{own}: beta must be a positive number, received {beta!r}.")
-        if threshold is not None and (not isinstance(threshold, (int, float)) or not 0 < threshold <= 1):
+        if threshold is not None and (not checks.is_number(threshold) or not 0 < threshold <= 1):
             raise ValueError(f"{own}: threshold must lie in (0, 1], received {threshold!r}.")
         self.average, self.beta, self.threshold = average, float(beta), threshold
 
@@ -112,7 +113,7 @@ class R2Score(Metric):
         if class_aggregation not in known:
             allowed = ", ".join(map(repr, known))
             raise ValueError(f"R2Score: class_aggregation must be one of {allowed}, received {class_aggregation!r}.")
-        if isinstance(num_regressors, bool) or not isinstance(num_regressors, int) or num_regressors < 0:
+        if not checks.is_whole(num_regressors) or num_regressors < 0:
             raise ValueError(f"R2Score: num_regressors must be a whole number from 0, received {num_regressors!r}.")
         self.class_aggregation, self.num_regressors = class_aggregation, num_regressors
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from fastnet._kernels import registry
+from fastnet.configs import Family as _Family
 from fastnet.optimizers import schedules as schedules
 from fastnet.optimizers.base import Optimizer as Optimizer
 from fastnet.optimizers.classes import CLASSES as CLASSES
@@ -22,6 +22,15 @@ from fastnet.optimizers.classes import RAdam as RAdam
 from fastnet.optimizers.classes import RMSprop as RMSprop
 from fastnet.optimizers.classes import Rprop as Rprop
 
+_family = _Family(
+    "an optimizer",
+    Optimizer,
+    CLASSES.values(),
+    table=registry.updates,
+    spelled=lambda cls: (cls.__name__.lower(),),
+    wanted="a name or one of fastnet.optimizers",
+)
+
 
 def get(identifier: Any) -> Optimizer:
     """The optimizer of a name (upper or lower case), a class, a description, or an optimizer itself.
@@ -34,28 +43,15 @@ def get(identifier: Any) -> Optimizer:
         >>> fastnet.optimizers.get("adam").learning_rate
         0.001
     """
-    if isinstance(identifier, Optimizer):
-        return identifier
-    if isinstance(identifier, type) and issubclass(identifier, Optimizer):
-        made: Callable[[], Optimizer] = identifier
-        return made()
-    if isinstance(identifier, dict):
-        return deserialize(identifier)
-    if isinstance(identifier, str):
-        if identifier.lower() in CLASSES:
-            return CLASSES[identifier.lower()]()
-        if identifier in registry.updates:
-            row = registry.updates[identifier]
-            return Optimizer(row, row.parameters.get("learning_rate", 0.01))
-        raise ValueError(registry.unknown("optimizer", identifier, {**CLASSES, **registry.updates}))
-    raise ValueError(f"An optimizer is a name or one of fastnet.optimizers, received {identifier!r}.")
+    found = _family.look_up(identifier)
+    if isinstance(found, registry.Update):
+        return Optimizer(found, found.parameters.get("learning_rate", 0.01))
+    return _family.made(found)
 
 
 def serialize(optimizer: Optimizer) -> dict[str, Any]:
     """A description of an optimizer as plain data: its class and `Optimizer.get_config`."""
-    from fastnet.saving.serialization import serialize_keras_object
-
-    return serialize_keras_object(optimizer)
+    return _family.serialize(optimizer)
 
 
 def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Optimizer:
@@ -64,9 +60,4 @@ def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = 
     Raises:
         ValueError: an unknown class, or arguments it does not take.
     """
-    from fastnet.saving.serialization import deserialize_keras_object
-
-    cls = CLASSES.get(str(config.get("class_name")).lower())
-    if cls is not None and not custom_objects:
-        return cls.from_config(config.get("config") or {})
-    return deserialize_keras_object(config, custom_objects)
+    return _family.deserialize(config, custom_objects, get)

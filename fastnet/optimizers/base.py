@@ -184,18 +184,7 @@ class Optimizer:
         if self._schedule is None:
             return np.full(1, self._rate)
         steps = np.arange(self.iterations, self.iterations + count)
-        if isinstance(self._schedule, LearningRateSchedule):
-            rates = np.asarray(self._schedule.at(steps), float)
-        else:
-            asked = checks.takes_iteration(self._schedule)
-            rates = np.array([float(self._schedule(int(step)) if asked else self._schedule()) for step in steps])
-        wrong = ~(np.isfinite(rates) & (rates >= 0))
-        if wrong.any():
-            raise ValueError(
-                f"{type(self).__name__}: the schedule of the learning rate gives {rates[wrong][0]} at iteration "
-                f"{steps[wrong][0]}; a learning rate is a finite number that is not negative."
-            )
-        return rates
+        return checks.schedule_rates(type(self).__name__, self._schedule, steps)
 
     # ---- weight decay and averages
 

@@ -9,57 +9,45 @@ from typing import Any
 
 import numpy as np
 
-# range: (whether a number is in it, what it is called)
-_UNIT = (lambda x: 0 <= x < 1, "at least 0 and below 1")
-_CLOSED_UNIT = (lambda x: 0 <= x <= 1, "at least 0 and at most 1")
-_POSITIVE = (lambda x: 0 < x < math.inf, "positive and finite")
-_NOT_NEGATIVE = (lambda x: 0 <= x < math.inf, "finite and not negative")
-_NOT_POSITIVE = (lambda x: -math.inf < x <= 0, "finite and not positive")
+from fastnet.checks import CLOSED_UNIT, NOT_NEGATIVE, NOT_POSITIVE, POSITIVE, UNIT, number, whole
+from fastnet.optimizers.schedules import LearningRateSchedule
 
 _PARAMETERS = {
-    "momentum": _CLOSED_UNIT,
-    "rho": _UNIT,
-    "beta_1": _UNIT,
-    "beta_2": _UNIT,
-    "epsilon": _POSITIVE,
-    "initial_accumulator_value": _NOT_NEGATIVE,
-    "learning_rate_power": _NOT_POSITIVE,
-    "l1_regularization_strength": _NOT_NEGATIVE,
-    "l2_regularization_strength": _NOT_NEGATIVE,
-    "l2_shrinkage_regularization_strength": _NOT_NEGATIVE,
-    "beta": _NOT_NEGATIVE,
+    "momentum": CLOSED_UNIT,
+    "rho": UNIT,
+    "beta_1": UNIT,
+    "beta_2": UNIT,
+    "epsilon": POSITIVE,
+    "initial_accumulator_value": NOT_NEGATIVE,
+    "learning_rate_power": NOT_POSITIVE,
+    "l1_regularization_strength": NOT_NEGATIVE,
+    "l2_regularization_strength": NOT_NEGATIVE,
+    "l2_shrinkage_regularization_strength": NOT_NEGATIVE,
+    "beta": NOT_NEGATIVE,
     "eta_minus": (lambda x: 0 < x < 1, "between 0 and 1"),
     "eta_plus": (lambda x: 1 < x < math.inf, "above 1 and finite"),
-    "step_min": _POSITIVE,
-    "step_max": _POSITIVE,
+    "step_min": POSITIVE,
+    "step_max": POSITIVE,
 }
 _COMMON = {
-    "weight_decay": _NOT_NEGATIVE,
-    "clipnorm": _NOT_NEGATIVE,
-    "clipvalue": _NOT_NEGATIVE,
-    "global_clipnorm": _NOT_NEGATIVE,
-    "ema_momentum": _CLOSED_UNIT,
-    "loss_scale_factor": _POSITIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "clipnorm": NOT_NEGATIVE,
+    "clipvalue": NOT_NEGATIVE,
+    "global_clipnorm": NOT_NEGATIVE,
+    "ema_momentum": CLOSED_UNIT,
+    "loss_scale_factor": POSITIVE,
 }
-
-
-def number(owner: str, argument: str, value: Any, allowed: tuple[Callable[[Any], bool], str]) -> float:
-    """``value`` as a number within a range."""
-    real = isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool)
-    if not real or not allowed[0](value):
-        raise ValueError(f"{owner}: {argument} must be a number that is {allowed[1]}, received {value!r}.")
-    return float(value)
 
 
 def parameters(owner: str, values: Mapping[str, Any]) -> None:
     """The numbers of one of fastnet's own rules."""
     for argument, value in values.items():
-        number(owner, argument, value, _PARAMETERS[argument])
+        number(f"{owner}: {argument}", value, _PARAMETERS[argument])
 
 
 def rate(owner: str, value: Any) -> float:
     """A learning rate that is a number."""
-    return number(owner, "learning_rate", value, _NOT_NEGATIVE)
+    return number(f"{owner}: learning_rate", value, NOT_NEGATIVE)
 
 
 def common(optimizer: Any) -> None:
@@ -67,16 +55,15 @@ def common(optimizer: Any) -> None:
     owner = type(optimizer).__name__
     for argument, allowed in _COMMON.items():
         if getattr(optimizer, argument) is not None:
-            number(owner, argument, getattr(optimizer, argument), allowed)
+            number(f"{owner}: {argument}", getattr(optimizer, argument), allowed)
     given = [a for a in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(optimizer, a) is not None]
     if len(given) > 1:
         raise ValueError(
             f"{owner}: only one of clipnorm, clipvalue and global_clipnorm may be given, received {given}."
         )
     for argument, least in (("ema_overwrite_frequency", 1), ("gradient_accumulation_steps", 2)):
-        value = getattr(optimizer, argument)
-        if value and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least):
-            raise ValueError(f"{owner}: {argument} must be None or an integer of at least {least}, received {value!r}.")
+        if value := getattr(optimizer, argument):
+            whole(f"{owner}: {argument}", value, least)
 
 
 def takes_iteration(schedule: Callable[..., Any]) -> bool:
@@ -88,6 +75,44 @@ def takes_iteration(schedule: Callable[..., Any]) -> bool:
     except ValueError:  # a builtin that tells nothing of itself
         return True
     return True
+
+
+def schedule_rates(owner: str, schedule: Any, steps: np.ndarray) -> np.ndarray:
+    """What a schedule, or a function, gives for these steps: finite numbers that are not negative.
+
+    Raises:
+        ValueError: it gives something else; names it and the first step.
+    """
+    own = type(schedule)
+    name = getattr(schedule, "__name__", own.__name__)
+    if isinstance(schedule, LearningRateSchedule) and own.at is not LearningRateSchedule.at:
+        given: Any = schedule.at(steps)
+        if np.shape(given) != steps.shape:
+            raise ValueError(
+                f"{owner}: the schedule {name} must give one learning rate for each of {len(steps)} steps; at(steps) "
+                f"gave the shape {np.shape(given)}."
+            )
+        rates = np.asarray(given, float)
+    else:
+        asked = takes_iteration(schedule)
+        given = [schedule(int(step)) if asked else schedule() for step in steps]
+        rates = np.array([_rate_or_nan(value) for value in given])
+    wrong = ~(np.isfinite(rates) & (rates >= 0))
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise ValueError(
+            f"{owner}: {name}, the schedule of the learning rate, gives {given[place]} at iteration {steps[place]}; a "
+            "learning rate is a finite number that is not negative."
+        )
+    return rates
+
+
+def _rate_or_nan(value: Any) -> float:
+    """A number, or what becomes one, as an array of one element does; texts and the like do not."""
+    try:
+        return math.nan if isinstance(value, (str, bytes, bool)) else float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def pair(owner: str, argument: str, value: Any) -> tuple[float, float]:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.configs import Configurable
+from fastnet import checks
+from fastnet.configs import Configurable, Family
 
 
 class LearningRateSchedule(Configurable):
@@ -45,8 +46,7 @@ class _Formula(LearningRateSchedule):
     def _check(self, **values: Any) -> None:
         """Numbers; those whose names speak of steps are above 0."""
         for argument, value in values.items():
-            real = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-            if not real or not math.isfinite(value) or ("steps" in argument and value <= 0):
+            if not checks.is_number(value) or not math.isfinite(value) or ("steps" in argument and value <= 0):
                 what = "a positive number of steps" if "steps" in argument else "a finite number"
                 raise ValueError(f"{type(self).__name__}: {argument} must be {what}, received {value!r}.")
 
@@ -353,7 +353,7 @@ class Cyclic(_Formula):
     ):
         self._check(base_learning_rate=base_learning_rate, max_learning_rate=max_learning_rate, gamma=gamma)
         for argument, value in (("step_size_up", step_size_up), ("step_size_down", step_size_down)):
-            if value is not None and not (isinstance(value, (int, float)) and value > 0):
+            if value is not None and not (checks.is_number(value) and value > 0):
                 raise ValueError(f"Cyclic: {argument} must be a positive number of steps, received {value!r}.")
         if mode not in ("triangular", "triangular2", "exp_range"):
             raise ValueError(f"Cyclic: mode must be 'triangular', 'triangular2' or 'exp_range', received {mode!r}.")
@@ -373,11 +373,17 @@ class Cyclic(_Formula):
         return self.base_learning_rate + (self.max_learning_rate - self.base_learning_rate) * height
 
 
+_family = Family(
+    "a schedule",
+    LearningRateSchedule,
+    _Formula.__subclasses__(),
+    wanted="a name or a LearningRateSchedule",
+)
+
+
 def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
     """A description of a schedule as plain data: its class and ``get_config``."""
-    from fastnet.saving.serialization import serialize_keras_object
-
-    return serialize_keras_object(learning_rate_schedule)
+    return _family.serialize(learning_rate_schedule)
 
 
 def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> LearningRateSchedule:
@@ -386,6 +392,4 @@ def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = 
     Raises:
         ValueError: an unknown class.
     """
-    from fastnet.saving.serialization import deserialize_keras_object
-
-    return deserialize_keras_object(config, custom_objects)
+    return _family.deserialize(config, custom_objects)

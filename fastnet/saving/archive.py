@@ -7,17 +7,26 @@ by its number; member 0000 is the first.  The zip keeps a checksum of every memb
 from __future__ import annotations
 
 import contextlib
+import difflib
+import io
 import json
 import os
 import secrets
+import zipfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 FORMAT, VERSION = "fastnet", 1
 _ARRAY = "__array__"
+#: what a file that is no zip begins with → what it is
+_FOREIGN = {
+    b"\x89HDF": "it is an HDF5 file, as Keras writes them: load it with Keras, and give get_weights() to set_weights",
+    b"\x80": "it is a pickle, which is never read: code could be in it",
+    b"\x93NUMPY": "it is one numpy array",
+}
 
 
 class SavedFileError(ValueError):
@@ -59,35 +68,81 @@ class Packed:
         raise TypeError(f"{item!r} ({type(item).__name__}) cannot be saved; numbers, strings and arrays can.")
 
     def write(self, path: Path) -> None:
-        """Write the file, whole or not at all: to a temporary one beside it, to the disk, then by its name."""
+        """Write the file, whole or not at all: to a temporary one beside it, to the disk, then by its name.
+
+        Raises:
+            OSError: it cannot be written; the error tells ``path``, whichever file it was.
+        """
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
+        _check_folder(path)
         # Not tempfile: its files can be read by their owner alone, and so could the weights.
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        # Cut: a name as long as the file system takes leaves no room for more.
+        temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}")
         try:
             with open(temporary, "xb") as file:
-                members: Any = {f"{i:04d}": array for i, array in enumerate(self.arrays)}
-                np.savez(file, about=self.about, **members)
+                self._write(file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-        except BaseException:
+        except BaseException as error:
             temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.filename is not None:
+                error.filename, error.filename2 = str(path), None
             raise
+
+    def to_bytes(self) -> bytes:
+        """What `write` would write."""
+        stream = io.BytesIO()
+        self._write(stream)
+        return stream.getvalue()
+
+    def _write(self, file: IO[bytes]) -> None:
+        members: Any = {f"{i:04d}": array for i, array in enumerate(self.arrays)}
+        np.savez(file, about=self.about, **members)
+
+
+def as_path(filepath: Any) -> Path:
+    """The path that a user gave.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(filepath, (str, os.PathLike)):
+        raise TypeError(f"filepath must be a string or a path, received {filepath!r}.")
+    return Path(filepath)
 
 
 def read(path: Path, kinds: Collection[str]) -> tuple[str, dict[str, Any]]:
     """(kind, tree) of a file that is one of ``kinds``.
 
     Raises:
-        SavedFileError: the file is damaged or foreign, of another version or kind.
+        SavedFileError: the file is damaged or foreign, of another version or kind, or a folder.
         FileNotFoundError: there is none.
     """
     wanted = " or ".join(kinds)
+    if path.is_dir():
+        raise SavedFileError(f"{path} is a folder, and no file of fastnet {wanted}: give the name of a file in it.")
+    if not path.exists():
+        _check_folder(path)
+        near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise FileNotFoundError(f"{path}: there is no such file.{hint}")
+    # Opened here: of a damaged zip numpy leaves its own handle open.
+    with open(path, "rb") as stream:
+        return parse(stream, path, kinds)
+
+
+def parse(stream: IO[bytes], path: Path, kinds: Collection[str]) -> tuple[str, dict[str, Any]]:
+    """`read` of a file that is open, or of what `Packed.to_bytes` gave; ``path`` is what errors call it."""
+    wanted = " or ".join(kinds)
     with explained(path, f"is no file of fastnet {wanted}, or it is damaged"):
-        # Opened here: of a damaged zip numpy leaves its own handle open.
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+        _must_be_zip(stream)
+        with np.load(stream, allow_pickle=False) as file:
+            _must_be_ours(file.files)
             about = json.loads(bytes(file["about"]).decode())
             if about["format"] != FORMAT:
-                raise ValueError(f"its format is {about['format']!r}")
+                raise _Foreign(f"its format is {about['format']!r}")
             if about["version"] != VERSION:
                 raise SavedFileError(
                     f"{path} has version {about['version']!r} of the format, this fastnet reads version {VERSION}: "
@@ -96,6 +151,37 @@ def read(path: Path, kinds: Collection[str]) -> tuple[str, dict[str, Any]]:
             if about["kind"] not in kinds:
                 raise SavedFileError(f"{path} holds a fastnet {about['kind']}, where {wanted} is needed.")
             return about["kind"], _unpack(about["content"], file)
+
+
+class _Foreign(ValueError):
+    """What a file is, in words that need no name of an exception before them."""
+
+
+def _must_be_zip(stream: IO[bytes]) -> None:
+    whole = zipfile.is_zipfile(stream)
+    stream.seek(0)
+    if whole:
+        return
+    start = stream.read(12)
+    if start.startswith(b"PK"):
+        raise _Foreign("the zip archive has no end")
+    known = (what for magic, what in _FOREIGN.items() if start.startswith(magic))
+    raise _Foreign(next(known, f"it begins with {start!r}, and is no zip archive" if start else "it is empty"))
+
+
+def _must_be_ours(members: list[str]) -> None:
+    if "about" in members:
+        return
+    if "config.json" in members:
+        raise _Foreign(
+            "it is Keras's: give model.to_json() to fastnet.models.model_from_json, and get_weights() to set_weights"
+        )
+    raise _Foreign(f"it is an archive of {', '.join(map(repr, members[:5]))}")
+
+
+def _check_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {path.parent}.")
 
 
 def _unpack(item: Any, file: Any) -> Any:
@@ -118,6 +204,8 @@ def explained(path: Path, what: str) -> Iterator[None]:
         yield
     except (SavedFileError, FileNotFoundError):
         raise
+    except _Foreign as error:
+        raise SavedFileError(f"{path} {what}: {error}.") from None
     except Exception as error:  # damaged bytes make zipfile, its decompressors, numpy and json raise a dozen kinds
         raise SavedFileError(f"{path} {what}: {type(error).__name__}: {error}") from error
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 from fastnet.saving import archive, serialization
-from fastnet.saving.state import model_state, restore
+from fastnet.saving.state import model_state, restore, state_so_far
 
 
 def describe(model: Any) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
     """
     if zipped is False:
         raise ValueError("save_model writes one file: leave out zipped=False.")
-    path = Path(filepath)
+    path = archive.as_path(filepath)
     packed = pack(model, "model")
     archive.check_overwrite(path, overwrite)
     packed.write(path)
@@ -76,14 +77,45 @@ def load_model(
             nobody registered.
         FileNotFoundError: there is no such file.
     """
-    path = Path(filepath)
+    path = archive.as_path(filepath)
     _, tree = archive.read(path, ("model",))
     with (
         archive.explained(path, "holds no model that can be made here"),
         serialization.custom_object_scope(custom_objects),
     ):
-        model = serialization.deserialize_keras_object(tree["model"])
-        if compile and tree["compile"] is not None:
-            model.compile_from_config(tree["compile"])
-        restore(model, tree, path)
+        return _made(tree, path, compile)
+
+
+def _made(tree: dict[str, Any], path: Path, compile: bool = True) -> Any:
+    """The model of a file's tree."""
+    model = serialization.deserialize_keras_object(tree["model"])
+    if compile and tree["compile"] is not None:
+        model.compile_from_config(tree["compile"])
+    for leaf, shape in zip(model.leaves, tree.get("built", ())):
+        if shape is not None and not leaf.built:
+            leaf.connect(tuple(shape))
+    restore(model, tree, path)
     return model
+
+
+def to_bytes(model: Any) -> tuple[bytes, dict[str, Any]]:
+    """What `save_model` would write, for copies and pickles, and by name what of the user's is in it.
+
+    A model that is not built is written too, with the weights of those of its layers that are.
+
+    Raises:
+        TypeError: a part of it that nothing can describe, a lambda say.
+    """
+    with serialization.mentioned() as custom_objects:
+        tree = {**describe(model), **state_so_far(model)}
+    if not model.built:
+        tree["built"] = [leaf.input_shape if leaf.built else None for leaf in model.leaves]
+    return archive.Packed("model", tree).to_bytes(), custom_objects
+
+
+def from_bytes(content: bytes, custom_objects: dict[str, Any]) -> Any:
+    """The model that `to_bytes` told of."""
+    name = Path("The copy of a model")  # what errors call it
+    _, tree = archive.parse(io.BytesIO(content), name, ("model",))
+    with serialization.custom_object_scope(custom_objects):
+        return _made(tree, name)

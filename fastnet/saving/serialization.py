@@ -26,6 +26,7 @@ MODULES = (
 )
 
 _registered: dict[str, Any] = {}
+_mentioned: ContextVar[dict[str, Any] | None] = ContextVar("mentioned", default=None)
 _scope: ContextVar[dict[str, Any]] = ContextVar("custom_objects", default={})  # noqa: B039  (never changed in place)
 
 
@@ -74,6 +75,20 @@ def custom_object_scope(custom_objects: dict[str, Any] | None) -> Iterator[None]
 CustomObjectScope = custom_object_scope  # Keras has both names
 
 
+@contextlib.contextmanager
+def mentioned() -> Iterator[dict[str, Any]]:
+    """Collects the users' classes and functions that are described in the ``with`` block.
+
+    As `custom_object_scope` takes them: what a copy or a pickle needs beside the descriptions, registered or not.
+    """
+    found: dict[str, Any] = {}
+    token = _mentioned.set(found)
+    try:
+        yield found
+    finally:
+        _mentioned.reset(token)
+
+
 def get_custom_objects() -> dict[str, Any]:
     """The names that `register_keras_serializable` has given; may be changed."""
     return _registered
@@ -116,7 +131,7 @@ def serialize_keras_object(obj: Any) -> Any:
     if isinstance(obj, np.ndarray):
         return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}
     if hasattr(obj, "get_config") and not isinstance(obj, type):
-        return {**_place(type(obj)), "config": serialize_keras_object(obj.get_config())}
+        return {**place(type(obj)), "config": serialize_keras_object(obj.get_config())}
     if callable(obj) and hasattr(obj, "__name__"):
         return {"module": "builtins", "class_name": "function", "config": _name(obj), "registered_name": _name(obj)}
     raise TypeError(f"{obj!r} cannot be written to a file: {type(obj).__name__} has no get_config().")
@@ -159,19 +174,25 @@ def _deserialize(config: Any) -> Any:
     return cls.from_config(inner) if "from_config" in dir(cls) else cls(**_deserialize(inner))
 
 
-def _place(cls: type) -> dict[str, Any]:
+def place(cls: type) -> dict[str, Any]:
     """How a file names a class."""
     for module in MODULES:
         if _public(module).get(cls.__name__) is cls:
             return {"module": module, "class_name": cls.__name__, "registered_name": None}
-    return {"module": None, "class_name": cls.__name__, "registered_name": get_registered_name(cls)}
+    return {"module": None, "class_name": cls.__name__, "registered_name": _mention(cls)}
+
+
+def _mention(item: Any) -> str:
+    name = get_registered_name(item)
+    if (found := _mentioned.get()) is not None:
+        found[name] = item
+    return name
 
 
 def _name(obj: Any) -> str:
-    name = get_registered_name(obj)
-    if name == "<lambda>":
+    if get_registered_name(obj) == "<lambda>":
         raise TypeError("A lambda has no name that a file could hold: write a function with def instead.")
-    return name
+    return _mention(obj)
 
 
 def _lookup(registered: str | None, name: str, module: str | None) -> Any:

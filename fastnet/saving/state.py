@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ def model_state(model: Any) -> dict[str, Any]:
     """
     if not model.built:
         raise ValueError(f"The model {model.name!r} has no weights yet: build it, or give it an Input layer, first.")
+    return state_so_far(model)
+
+
+def state_so_far(model: Any) -> dict[str, Any]:
+    """`model_state` of a model that need not be built: some of its layers may be."""
     return {
         "names": weight_names(model),
         "weights": [v.array for v in model.weights],
@@ -37,7 +43,18 @@ def _optimizer_state(model: Any) -> dict[str, Any] | None:
     optimizer = model.optimizer
     if optimizer is None:
         return None
-    return {"class_name": type(optimizer).__name__, **optimizer.state(model.weights)}
+    return {
+        "class_name": type(optimizer).__name__,
+        "undecayed": _undecayed(model),
+        **optimizer.state(model.weights),
+    }
+
+
+def _undecayed(model: Any) -> dict[str, Any]:
+    """Which weights were kept from decaying, by their places and by name."""
+    variables, pattern = model.optimizer._undecayed
+    kept = set(map(id, variables))
+    return {"places": [i for i, v in enumerate(model.weights) if id(v) in kept], "pattern": pattern}
 
 
 def restore(model: Any, tree: dict[str, Any], path: Path, skip_mismatch: bool = False, everything: bool = True) -> None:
@@ -53,7 +70,7 @@ def restore(model: Any, tree: dict[str, Any], path: Path, skip_mismatch: bool = 
     Raises:
         SavedFileError: it is that of another model; nothing has changed then.
     """
-    if not model.built:
+    if not model.built and len(model.weights) != len(tree["weights"]):
         raise SavedFileError(f"The model {model.name!r} is not built yet: build it, then load {path}.")
     pairs = _matching_weights(model, tree, path, skip_mismatch)
     saved, seed, epochs_done = tree["optimizer"], int(tree["seed"]), int(tree["epochs_done"])
@@ -78,13 +95,27 @@ def _matching_weights(model: Any, tree: dict[str, Any], path: Path, skip: bool) 
     if [a.shape for a in arrays] == [v.shape for v in variables]:
         return list(zip(variables, arrays, strict=True))
     if not skip:
-        held = ", ".join(f"{n} {a.shape}" for n, a in zip(tree["names"], arrays, strict=True))
-        wanted = ", ".join(f"{v.name} {v.shape}" for v in variables)
-        raise SavedFileError(f"{path} holds the weights of another model: {held}. This model has: {wanted}.")
+        raise SavedFileError(f"{path} holds the weights of another model: {_first_mismatch(model, tree)}.")
     pairs, left = _by_layer(model, tree)
     if left:
         warnings.warn(f"{path} has no fitting weights for {', '.join(left)}; these stay as they are.", stacklevel=4)
     return pairs
+
+
+def _first_mismatch(model: Any, tree: dict[str, Any]) -> str:
+    """Which weight is the first that differs, and how."""
+
+    def told(names: list[str], arrays: list[Any]) -> list[str]:
+        return [f"{name!r} of shape {tuple(array.shape)}" for name, array in zip(names, arrays, strict=True)]
+
+    held, wanted = told(tree["names"], tree["weights"]), told(weight_names(model), model.weights)
+    shapes = ([array.shape for array in arrays] for arrays in (tree["weights"], model.weights))
+    place = next(i for i, (a, b) in enumerate(itertools.zip_longest(*shapes)) if a != b)
+    here, there = ((names[place] if place < len(names) else "nothing") for names in (wanted, held))
+    return (
+        f"{len(held)} weights, where this one has {len(wanted)}; the first that differs is weight {place}, {there} in "
+        f"the file and {here} in the model {model.name!r}. With skip_mismatch=True load_weights leaves such layers out"
+    )
 
 
 def _by_layer(model: Any, tree: dict[str, Any]) -> tuple[list[tuple[Any, np.ndarray]], list[str]]:
@@ -110,6 +141,9 @@ def _load_optimizer(model: Any, saved: dict[str, Any], path: Path) -> None:
             f"({type(optimizer).__name__})."
         )
     try:
-        optimizer.load_state({name: value for name, value in saved.items() if name != "class_name"}, model.weights)
+        arrays = {name: value for name, value in saved.items() if name not in ("class_name", "undecayed")}
+        optimizer.load_state(arrays, model.weights)
     except ValueError as error:
         raise SavedFileError(f"{path} holds the state of another optimizer. {error}") from None
+    if (kept := saved.get("undecayed")) and (kept["places"] or kept["pattern"]):
+        optimizer._undecayed = (tuple(model.weights[place] for place in kept["places"]), kept["pattern"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from fastnet.saving import archive
@@ -20,11 +19,13 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_si
 
     Raises:
         ValueError: the model has no weights yet, or a ``max_shard_size``.
+        TypeError: ``filepath`` is no path.
+        OSError: the file cannot be written, into a folder that is not there say.
         FileExistsError: the file is there and ``overwrite`` is False.
     """
     if max_shard_size is not None:
         raise ValueError(f"save_weights writes one file: leave out max_shard_size, received {max_shard_size!r}.")
-    path = Path(filepath)
+    path = archive.as_path(filepath)
     packed = archive.Packed("weights", model_state(model))
     archive.check_overwrite(path, overwrite)
     packed.write(path)
@@ -44,7 +45,7 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False) -> None
         SavedFileError: the file is damaged, is no such file, or fits another model; nothing has changed then.
         FileNotFoundError: there is no such file.
     """
-    path = Path(filepath)
+    path = archive.as_path(filepath)
     _, tree = archive.read(path, ("weights", "model", "checkpoint"))
     with archive.explained(path, "is damaged"):
         restore(model, tree, path, skip_mismatch, everything=False)

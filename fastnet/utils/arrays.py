@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnet import checks
+
 Arrays = Any  # an array, or a tuple or list of arrays with the same number of rows
 
 
@@ -195,8 +197,8 @@ def split_dataset(
 def _rows_of(name: str, size: Any, total: int) -> int | None:
     if size is None:
         return None
-    whole = isinstance(size, (int, np.integer)) and not isinstance(size, bool)
-    if (not whole and not isinstance(size, (float, np.floating))) or not 0 < size < (total if whole else 1):
+    whole = checks.is_whole(size)
+    if not checks.is_number(size) or not 0 < size < (total if whole else 1):
         raise ValueError(
             f"split_dataset: {name} must be a whole number below {total}, or a share of 1; received {size!r}."
         )

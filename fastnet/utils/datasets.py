@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnet import checks
+
 
 class PyDataset:
     """Batches by number: a subclass has ``__len__`` (batches of an epoch) and ``__getitem__`` (one batch).
@@ -42,7 +44,7 @@ class PyDataset:
     def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10) -> None:
         for name, value in (("workers", workers), ("max_queue_size", max_queue_size)):
             least = 0 if name == "workers" else 1
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            if not checks.is_whole(value) or value < least:
                 raise ValueError(
                     f"{type(self).__name__}: {name} must be an integer of at least {least}, received {value!r}."
                 )
@@ -176,7 +178,7 @@ def timeseries_dataset_from_array(
         "batch_size": 1 if batch_size is None else batch_size,
     }
     for name, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        if not checks.is_whole(value) or value < 1:
             raise ValueError(
                 f"timeseries_dataset_from_array: {name} must be an integer of at least 1, received {value!r}."
             )

@@ -159,6 +159,56 @@ def test_means_and_sums_of_values(name):
         assert ours(values, sample_weight=weights) == pytest.approx(float(theirs(values, sample_weight=weights)))
 
 
+def largest(y_true, y_pred):
+    """A function of arrays, of either library."""
+    return abs(y_true - y_pred).max()
+
+
+def largest_of_rows(y_true, y_pred):
+    return abs(y_true - y_pred).max(-1)
+
+
+def bias(lib):
+    class Bias(lib.metrics.Metric):
+        def __init__(self, name="bias", **more):
+            super().__init__(name=name, **more)
+            self.total = self.add_weight(name="total", initializer="zeros")
+            self.count = self.add_weight(name="count", initializer="zeros")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            error = (y_pred - y_true).mean(-1)
+            weight = error * 0 + 1 if sample_weight is None else sample_weight
+            self.total.assign_add((error * weight).sum())
+            self.count.assign_add(weight.sum())
+
+        def result(self):
+            return self.total / self.count
+
+    return Bias
+
+
+def test_metrics_written_in_python():
+    rng = np.random.default_rng(6)
+    x, y = (rng.standard_normal((ROWS, n)).astype("float32") for n in (FEATURES, CLASSES))
+    weights, start = rng.uniform(0, 2, ROWS).astype("float32"), rng.standard_normal((FEATURES, CLASSES))
+    results = []
+    for lib in (fastnet, keras):
+        model = lib.Sequential([lib.layers.Input((FEATURES,)), lib.layers.Dense(CLASSES)])
+        model.set_weights([start.astype("float32"), np.zeros(CLASSES, "float32")])
+        more = {"metrics": ["mae", bias(lib), largest], "weighted_metrics": [bias(lib)(name="b"), largest_of_rows]}
+        model.compile("sgd", "mse", **more)
+        given = {"batch_size": BATCH, "verbose": 0, "sample_weight": weights}
+        history = model.fit(x, y, epochs=2, shuffle=False, validation_data=(x[:11], y[:11]), **given).history
+        one = model.train_on_batch(x, y, sample_weight=weights, return_dict=True)
+        results.append({**history, **{f"one {k}": v for k, v in one.items()}})
+        test = model.evaluate(x, y, return_dict=True, **given)
+        results[-1] |= {f"test {k}": v for k, v in test.items()}
+    ours, theirs = results
+    assert ours.keys() == theirs.keys()
+    for name, values in theirs.items():
+        np.testing.assert_allclose(ours[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 FUNCTIONS = [
     ("binary_accuracy", "bits", {}), ("binary_accuracy", "bits", {"threshold": 0.2}),
     ("categorical_accuracy", "onehot", {}), ("sparse_categorical_accuracy", "label", {}),

@@ -195,9 +195,16 @@ def ftrl(w, g, a, z, inverse_rate, twice_l2, l1, shrinkage, power):
 def ftrl_power(w, g, a, z, inverse_rate, twice_l2, l1, shrinkage, power):
     """The same for any power."""
     total = a + g * g
-    root = math.pow(total, power)
-    z = z + (g + shrinkage * w - (root - math.pow(a, power)) * inverse_rate * w)
+    root = power_of_sum(total, power)
+    z = z + (g + shrinkage * w - (root - power_of_sum(a, power)) * inverse_rate * w)
     return ftrl_weight(z, l1, root * inverse_rate + twice_l2), total, z
+
+
+def power_of_sum(x, power):
+    """x^p of an x that is not negative, whose error is |p log x| units: without the signs and the second half of the
+    logarithm that pow has.  What a step adds of it the next one takes away, the same bits, so that errors do not add
+    up."""
+    return 1 if power == 0 else math.exp(power * math.log(x))
 
 
 def ftrl_weight(z, l1, quadratic):

@@ -1,0 +1,89 @@
+"""What counts as a number where an argument is one, and what is said where it is none."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable
+from typing import Any, TypeGuard
+
+import numpy as np
+
+#: (whether a number is in the range, what it is called)
+Range = tuple[Callable[[Any], bool], str]
+FINITE: Range = (lambda x: -math.inf < x < math.inf, "finite")
+NO_NAN: Range = (lambda x: x == x, "not NaN")
+POSITIVE: Range = (lambda x: 0 < x < math.inf, "positive and finite")
+NOT_NEGATIVE: Range = (lambda x: 0 <= x < math.inf, "finite and not negative")
+NOT_POSITIVE: Range = (lambda x: -math.inf < x <= 0, "finite and not positive")
+AT_LEAST_0: Range = (lambda x: x >= 0, "at least 0")
+UNIT: Range = (lambda x: 0 <= x < 1, "at least 0 and below 1")
+CLOSED_UNIT: Range = (lambda x: 0 <= x <= 1, "at least 0 and at most 1")
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether it is a real number, Python's or numpy's; True and False are none."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Whether it is an integer, Python's or numpy's; True and False are none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def number(what: str, value: Any, allowed: Range = FINITE) -> float:
+    """``value`` as a number.
+
+    Args:
+        what: whose argument it is: "Layer 'dropout' (Dropout): rate".
+        value: what was received.
+        allowed: the range it must lie in.
+
+    Raises:
+        ValueError: it is no number, or none in the range.
+    """
+    if not is_number(value) or not allowed[0](value):
+        raise ValueError(f"{what} must be a number that is {allowed[1]}, received {value!r}.")
+    return float(value)
+
+
+def whole(what: str, value: Any, least: int | None = 1, most: int | None = None) -> int:
+    """``value`` as an integer.
+
+    Args:
+        what: as for `number`.
+        value: what was received.
+        least, most: its range; None for no bound.
+
+    Raises:
+        ValueError: it is no integer, or none in the range.
+    """
+    low, high = -math.inf if least is None else least, math.inf if most is None else most
+    if not is_whole(value) or not low <= value <= high:
+        bounds = f" of at least {least}" if most is None and least is not None else ""
+        bounds = bounds if most is None else f" from {least} to {most}"
+        raise ValueError(f"{what} must be an integer{bounds}, received {value!r}.")
+    return int(value)
+
+
+def wholes(what: str, value: Any) -> int | list[int]:
+    """``value`` as an integer, or as a list of integers: axes.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if is_whole(value):
+        return int(value)
+    items: list[Any] = list(value) if isinstance(value, (list, tuple)) or np.ndim(value) == 1 else [None]
+    if not all(map(is_whole, items)):
+        raise ValueError(f"{what} must be an integer or a list of integers, received {value!r}.")
+    return [int(item) for item in items]
+
+
+def seed(what: str, value: Any, most: int | None = None) -> int | None:
+    """``value`` as the seed of random numbers; None for none.
+
+    Raises:
+        ValueError: it is neither None nor an integer from 0.
+    """
+    return None if value is None else whole(what, value, 0, most)

@@ -1,0 +1,246 @@
+"""What callbacks that follow a log decide, epoch by epoch, worked out by hand; on a model that only takes notes.
+
+`parity/test_callbacks.py` has many more series, and lets Keras say what is right.
+"""
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import callbacks, layers
+
+
+class Notes:
+    """A model whose weights are the number of the last epoch."""
+
+    def __init__(self):
+        self.stop_training, self.weights, self.built = False, 0.0, False
+        self.optimizer = type("Optimizer", (), {"learning_rate": 1.0})()
+
+    def get_weights(self):
+        return [np.array([self.weights])]
+
+    def set_weights(self, values):
+        self.weights = float(values[0][0])
+
+
+def follow(callback, values, name="val_loss"):
+    """Let the log have these values; (the model, the learning rates after each epoch, epochs that were done)."""
+    model, rates = Notes(), []
+    callback.set_model(model)
+    callback.on_train_begin()
+    for epoch, value in enumerate(values):
+        callback.on_epoch_begin(epoch)
+        model.weights = float(epoch)
+        callback.on_epoch_end(epoch, {name: value})
+        rates.append(model.optimizer.learning_rate)
+        if model.stop_training:
+            break
+    callback.on_train_end()
+    return model, rates, len(rates)
+
+
+# ---- stopping
+
+STOPPING = [  # arguments, values, epochs done, best, best epoch, epoch whose weights the model has
+    ({}, [3, 2, 2, 1], 3, 2, 1, 2),  # the same is no improvement
+    ({}, [3, 4, 5], 2, 3, 0, 1),
+    ({"patience": 2}, [3, 4, 5, 6], 3, 3, 0, 2),
+    ({"patience": 2}, [3, 4, 2, 4, 5, 6], 5, 2, 2, 4),
+    ({"patience": 2, "restore_best_weights": True}, [3, 4, 2, 4, 5, 6], 5, 2, 2, 2),
+    ({"patience": 9, "restore_best_weights": True}, [3, 4, 2, 4], 4, 2, 2, 2),  # it ended by itself
+    ({"mode": "max"}, [1, 2, 3, 3, 4], 4, 3, 2, 3),
+    ({"mode": "max", "min_delta": 0.5}, [1, 1.5, 2, 3], 2, 1, 0, 1),  # by exactly min_delta is not by more
+    ({"min_delta": 0.5, "patience": 2}, [4, 3.5, 3.25, 2.5, 2.25, 2.125], 6, 2.5, 3, 5),
+    ({"min_delta": -0.5, "patience": 1}, [4, 3.75, 3, 2], 2, 4, 0, 1),  # its sign does not matter
+    ({"baseline": 2.0, "patience": 2}, [5, 4, 3, 2.5, 2.5, 1], 5, 2.5, 3, 4),  # better, and never below the baseline
+    ({"baseline": 2.0, "patience": 2}, [5, 4, 1, 1, 1, 1], 5, 1, 2, 4),
+    ({"start_from_epoch": 2}, [1, 1, 9, 9, 9], 4, 9, 2, 3),
+    ({"start_from_epoch": 2, "patience": 1}, [1, 1, 9, 8, 7, 7], 6, 7, 4, 5),
+    ({"patience": 0, "baseline": 0.5}, [2, 1, 3], 3, 1, 1, 2),
+    ({"patience": 1, "restore_best_weights": True}, [float("nan")] * 4, 4, "first", 0, 0),
+]
+
+
+@pytest.mark.parametrize(("arguments", "values", "epochs", "best", "best_epoch", "kept"), STOPPING)
+def test_early_stopping(arguments, values, epochs, best, best_epoch, kept):
+    stopping = callbacks.EarlyStopping(**arguments)
+    model, _, done = follow(stopping, values)
+    if best == "first":  # nothing beats NaN, and nothing is better than nothing
+        assert np.isnan(stopping.best) and stopping.best_epoch == best_epoch and model.weights == kept
+        return
+    assert (done, stopping.best, stopping.best_epoch, model.weights) == (epochs, best, best_epoch, kept)
+    assert stopping.stopped_epoch == (done - 1 if model.stop_training else 0)
+
+
+def test_the_first_epoch_never_stops():
+    """Also where no value can beat what is there: NaN is never better."""
+    stopping = callbacks.EarlyStopping(start_from_epoch=0)
+    stopping.on_train_begin()
+    model = Notes()
+    stopping.set_model(model)
+    stopping.best = 0.0
+    stopping.on_epoch_end(0, {"val_loss": 1.0})
+    assert not model.stop_training
+    stopping.on_epoch_end(1, {"val_loss": 1.0})
+    assert model.stop_training
+
+
+def test_early_stopping_begins_anew_with_each_training():
+    stopping = callbacks.EarlyStopping(patience=2)
+    follow(stopping, [1, 2, 3])
+    assert (stopping.best, stopping.wait) == (1, 2)
+    _, _, done = follow(stopping, [9, 8, 7, 6])
+    assert (done, stopping.best, stopping.stopped_epoch) == (4, 6, 0)
+
+
+def test_early_stopping_says_so_when_asked(capsys):
+    follow(callbacks.EarlyStopping(restore_best_weights=True), [1, 2])
+    assert capsys.readouterr().out == ""
+    follow(callbacks.EarlyStopping(verbose=1, restore_best_weights=True), [1, 2])
+    assert capsys.readouterr().out.splitlines() == [
+        "Epoch 2: early stopping",
+        "Restoring model weights from the end of the best epoch: 1.",
+    ]
+
+
+# ---- the learning rate
+
+PLATEAUS = [  # arguments, values, learning rates after the epochs; it begins with 1
+    ({"patience": 1, "factor": 0.5}, [3, 2, 2, 2, 1], [1, 1, 0.5, 0.25, 0.25]),
+    ({"patience": 2, "factor": 0.5}, [3, 3, 3, 3, 3], [1, 1, 0.5, 0.5, 0.25]),
+    ({"patience": 2, "factor": 0.5}, [3, 3, 2, 3, 3], [1, 1, 1, 1, 0.5]),
+    ({"patience": 1, "factor": 0.5, "cooldown": 2}, [3, 3, 3, 3, 3, 3], [1, 0.5, 0.5, 0.25, 0.25, 0.125]),
+    ({"patience": 2, "factor": 0.5, "cooldown": 2}, [3, 3, 3, 3, 3, 3], [1, 1, 0.5, 0.5, 0.5, 0.25]),
+    ({"patience": 1, "factor": 0.25, "min_lr": 0.2}, [3, 3, 3, 3], [1, 0.25, 0.2, 0.2]),
+    ({"patience": 1, "factor": 0.5, "min_delta": 1.0}, [3, 2, 1.5, 0.9], [1, 0.5, 0.5, 0.25]),
+    ({"patience": 1, "factor": 0.5, "mode": "max"}, [1, 2, 2, 3], [1, 1, 0.5, 0.5]),
+    ({"patience": 1, "factor": 0.0}, [3, 3, 3], [1, 0, 0]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "values", "rates"), PLATEAUS)
+def test_reduce_on_plateau(arguments, values, rates):
+    assert follow(callbacks.ReduceLROnPlateau(**arguments), values)[1] == rates
+
+
+def test_a_wait_from_before_does_not_count_after_the_cooldown():
+    """As in Keras, the last epoch of the cooldown counts already, as the first one after it."""
+    reduce = callbacks.ReduceLROnPlateau(patience=3, factor=0.5, cooldown=1)
+    assert follow(reduce, [3] * 8)[1] == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]
+    assert (reduce.wait, reduce.cooldown_counter) == (1, 0)
+
+
+def test_learning_rates_are_in_the_logs():
+    model, x = fastnet.Sequential([layers.Input((1,)), layers.Dense(1)]), np.zeros((4, 1))
+    model.compile("sgd", "mse")
+    model.optimizer.learning_rate = 0.5
+    reduce = callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1)
+    assert model.fit(x, x, epochs=3, verbose=0, callbacks=[reduce]).history["learning_rate"] == [0.5, 0.5, 0.25]
+    given = []
+
+    def schedule(epoch, rate):
+        given.append((epoch, rate))
+        return rate * 0.5
+
+    scheduler = callbacks.LearningRateScheduler(schedule)
+    assert model.fit(x, x, epochs=2, verbose=0, callbacks=[scheduler]).history["learning_rate"] == [0.0625, 0.03125]
+    assert given == [(0, 0.125), (1, 0.0625)]
+    older = callbacks.LearningRateScheduler(lambda epoch: 1.0 + epoch)
+    assert model.fit(x, x, epochs=2, verbose=0, callbacks=[older]).history["learning_rate"] == [1.0, 2.0]
+
+
+# ---- which is better
+
+
+@pytest.mark.parametrize(
+    ("name", "larger"),
+    [("loss", False), ("val_loss", False), ("accuracy", True), ("val_accuracy", True), ("val_mae", False)],
+)
+def test_the_direction_follows_from_the_metric(name, larger):
+    model = fastnet.Sequential([layers.Input((1,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["accuracy", "mae"])
+    stopping = callbacks.EarlyStopping(name)
+    stopping.set_model(model)
+    assert stopping.is_improvement(2.0, 1.0) is larger
+    assert stopping.is_improvement(1.0, 2.0) is not larger
+
+
+# ---- what is saved
+
+
+@pytest.mark.parametrize(
+    ("arguments", "saved"),
+    [
+        ({}, [1, 2, 3, 4, 5]),
+        ({"save_best_only": True}, [1, 3, 5]),
+        ({"save_best_only": True, "mode": "max"}, [1, 2]),
+        ({"save_best_only": True, "initial_value_threshold": 2.0}, [5]),
+    ],
+)
+def test_which_epochs_are_saved(arguments, saved, tmp_path):
+    model, x = fastnet.Sequential([layers.Input((1,)), layers.Dense(1)]), np.zeros((4, 1))
+    model.compile("sgd", "mse")
+    values = iter([3.0, 4.0, 2.0, 2.0, 1.0])
+    script = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(val_loss=next(values)))
+    checkpoint = callbacks.ModelCheckpoint(tmp_path / "{epoch}", **arguments)
+    model.fit(x, x, epochs=5, verbose=0, callbacks=[script, checkpoint])
+    assert sorted(int(path.name) for path in tmp_path.iterdir()) == saved
+
+
+@pytest.mark.parametrize("weights_only", [False, True])
+def test_what_is_saved_after_so_many_steps(weights_only, tmp_path):
+    """Steps are counted over epochs of three; a file of weights is no model."""
+    model, x = fastnet.Sequential([layers.Input((1,)), layers.Dense(1)]), np.zeros((6, 1))
+    model.compile("sgd", "mse")
+    path = tmp_path / "{epoch}-{batch}"
+    often = callbacks.ModelCheckpoint(path, save_freq=4, save_weights_only=weights_only)
+    model.fit(x, x, 2, 3, verbose=0, callbacks=[often])
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["2-1", "3-2"]
+    if weights_only:
+        with pytest.raises(fastnet.saving.SavedFileError, match="holds a fastnet weights"):
+            fastnet.saving.load_model(tmp_path / "2-1")
+    else:
+        assert fastnet.saving.load_model(tmp_path / "2-1").optimizer.iterations == 4
+
+
+def test_a_checkpoint_goes_by_the_best_so_far_and_the_epoch_alone(tmp_path):
+    """Not by the last: 2 is worse than 1 that came before, though better than 3; and an epoch's end saves nothing where
+    steps are counted."""
+    model, x = fastnet.Sequential([layers.Input((1,)), layers.Dense(1)]), np.zeros((4, 1))
+    model.compile("sgd", "mse")
+    values = iter([1.0, 3.0, 2.0])
+    script = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(val_loss=next(values)))
+    best = callbacks.ModelCheckpoint(tmp_path / "best{epoch}", save_best_only=True)
+    seldom = callbacks.ModelCheckpoint(tmp_path / "seldom{epoch}", save_freq=1000)
+    model.fit(x, x, epochs=3, verbose=0, callbacks=[script, best, seldom])
+    assert [path.name for path in tmp_path.iterdir()] == ["best1"] and best.best == 1.0
+
+
+# ---- averages of weights
+
+
+def averaged():
+    """A model of one weight, and Keras's averages of it: mean = 0.5 mean + 0.5 w, the first one w itself."""
+    model = fastnet.Sequential([layers.Input((1,)), layers.Dense(1, use_bias=False)])
+    model.compile(fastnet.optimizers.SGD(0.25, use_ema=True, ema_momentum=0.5), "mse")
+    model.set_weights([np.zeros((1, 1))])
+    return model
+
+
+@pytest.mark.parametrize("on_epoch", [False, True])
+def test_averages_where_the_model_is_looked_at(on_epoch):
+    """x = y = 1, so that w ← w + (1 - w) / 2: 0.5, 0.75, 0.875; their averages are 0.5, 0.625, 0.75."""
+    w, means = np.array([0.5, 0.75, 0.875]), np.array([0.5, 0.625, 0.75])
+    model, x = averaged(), np.ones((1, 1))
+    begun, ended = [], []
+    see = callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: begun.append(model.get_weights()[0].item()),
+        on_epoch_end=lambda epoch, logs: ended.append(model.get_weights()[0].item()),
+    )
+    swap = callbacks.SwapEMAWeights(on_epoch)
+    history = model.fit(x, x, epochs=3, verbose=0, callbacks=[swap, see], validation_data=(x, x)).history
+    assert begun == [0.0, 0.5, 0.75]
+    assert ended == [*(means if on_epoch else w)]
+    np.testing.assert_allclose(history["val_loss"], (1 - means) ** 2, rtol=1e-6)
+    assert model.get_weights()[0].item() == means[-1]

@@ -1,0 +1,199 @@
+"""Copies and pickles of models: weights, optimizer, compile's arguments and random counters travel, as in Keras 3."""
+
+import copy
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import layers, losses, optimizers
+
+X = np.random.default_rng(0).normal(size=(37, 3)).astype(np.float32)
+Y = X[:, :2] * 2 + 1
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "oldest pickle": lambda model: pickle.loads(pickle.dumps(model, protocol=0)),
+}
+
+
+class Shifted(layers.Layer):
+    """A layer that nobody registered."""
+
+    def __init__(self, by=1.0, **more):
+        super().__init__(**more)
+        self.by = by
+
+    def forward(self, plan, x):
+        return layers.Rescaling(1.0, self.by, dtype=self.dtype).forward(plan, x)
+
+    def backward(self, plan, dy, x, y):
+        return dy
+
+
+def pinched(y_true, y_pred):
+    return (y_true - y_pred) * (y_true - y_pred) * 0.5
+
+
+def falling(step):
+    return 0.1 / (1 + step)
+
+
+def network(*, deferred=False, own=False):
+    inner = fastnet.Sequential([layers.Dense(5, "tanh", kernel_regularizer="l2"), layers.Dropout(0.3)], name="inner")
+    given = [] if deferred else [layers.Input((3,))]
+    return fastnet.Sequential(
+        [
+            *given,
+            layers.GaussianNoise(0.1),
+            *([Shifted(0.5)] * own),
+            inner,
+            layers.BatchNormalization(),
+            layers.Dense(2),
+        ]
+    )
+
+
+def everything(model):
+    """All numbers that training changes."""
+    state = model.optimizer.state(model.weights)
+    return [*model.get_weights(), *state.values(), model._trainer.seed, model._trainer.epochs_done]
+
+
+def same(a, b):
+    return len(a) == len(b) and all(np.array_equal(p, q) for p, q in zip(a, b, strict=True))
+
+
+OPTIMIZERS = {
+    "adam": lambda model: optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9),
+    "nadam": lambda model: optimizers.Nadam(0.01),
+    "scheduled": lambda model: optimizers.SGD(optimizers.schedules.ExponentialDecay(0.1, 3, 0.5), momentum=0.9),
+    "accumulating": lambda model: optimizers.SGD(0.1, gradient_accumulation_steps=4),
+    "function": lambda model: optimizers.SGD(falling),
+    "excluded by name": lambda model: excluding(var_names=["kernel"]),
+    "excluded": lambda model: excluding(var_list=model.weights[1:3]),
+}
+
+
+def excluding(**what):
+    optimizer = optimizers.AdamW(0.05, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(**what)
+    return optimizer
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("how", COPIES)
+def test_a_copy_trains_on_to_the_same_bits(how, optimizer):
+    model = network(own=True)
+    model.compile(OPTIMIZERS[optimizer](model), "mse", metrics=["mae"], weighted_metrics=["mse"])
+    model.fit(X, Y, epochs=2, verbose=0, batch_size=8)
+    model.layers[0].trainable = False
+    twin = COPIES[how](model)
+    assert type(twin) is fastnet.Sequential and twin.name == model.name and twin is not model
+    assert [layer.name for layer in twin.leaves] == [layer.name for layer in model.leaves]
+    assert [layer.trainable for layer in twin.leaves] == [layer.trainable for layer in model.leaves]
+    assert same(everything(twin), everything(model))
+    assert not any(a is b for a, b in zip(twin.weights, model.weights, strict=True))
+    ours, theirs = (m.fit(X, Y, epochs=3, verbose=0, batch_size=8).history for m in (model, twin))
+    assert ours == theirs and set(ours) == {"loss", "mae", "mse"}
+    assert same(everything(twin), everything(model))
+    before = twin.get_weights()
+    model.fit(X, Y, verbose=0)
+    assert same(before, twin.get_weights())
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_not_compiled(how):
+    model = network()
+    twin = COPIES[how](model)
+    assert twin.optimizer is None and twin.loss is None and twin.built
+    assert same(twin.get_weights(), model.get_weights())
+    np.testing.assert_array_equal(twin.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_not_built(how):
+    empty = COPIES[how](fastnet.Sequential())
+    assert not empty.built and empty.layers == []
+    model = network(deferred=True)
+    twin = COPIES[how](model)
+    assert not twin.built and twin.weights == [] and twin.optimizer is None
+    model.compile(optimizers.Adam(0.25, clipnorm=2.0), losses.Huber(0.5), loss_weights=2.0, metrics=["mae"])
+    twin = COPIES[how](model)
+    assert not twin.built and twin.get_compile_config() == model.get_compile_config()
+    assert twin._trainer.seed == model._trainer.seed
+    for net in (model, twin):
+        net.build((None, 3))
+    twin.set_weights(model.get_weights())
+    ours, theirs = (net.fit(X, Y, epochs=2, verbose=0).history for net in (model, twin))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_layer_that_was_built_before_its_model(how):
+    norm = layers.Normalization()
+    norm.adapt(X)
+    model = fastnet.Sequential([norm, fastnet.Sequential([layers.Dense(2)])])
+    twin = COPIES[how](model)
+    assert not twin.built and same(twin.layers[0].get_weights(), norm.get_weights())
+    np.testing.assert_array_equal(twin.layers[0](X), norm(X))
+    assert twin.predict(X).shape == (37, 2)
+
+
+def test_functions_and_classes_that_nobody_registered():
+    model = network(own=True)
+    model.compile(optimizers.SGD(falling), pinched, metrics=[pinched])
+    for how in COPIES.values():
+        twin = how(model)
+        assert type(twin.layers[1]) is Shifted and twin.layers[1].by == 0.5
+        assert twin.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+
+
+class Named(fastnet.Sequential):
+    """A subclass."""
+
+
+def test_subclasses_and_what_belongs_to_a_class_stay():
+    model = Named([layers.Input((3,)), layers.Dense(2)])
+    assert type(copy.deepcopy(model)) is Named
+    pair = copy.deepcopy([model, model])
+    assert pair[0] is pair[1] and pair[0] is not model
+
+
+def test_what_has_no_name_is_refused():
+    model = network()
+    model.compile(optimizers.SGD(lambda step: 0.1), "mse")
+    with pytest.raises(TypeError, match="lambda has no name"):
+        pickle.dumps(model)
+
+
+def test_another_process_goes_on(tmp_path):
+    fastnet.utils.set_random_seed(3)
+    model = network()
+    model.compile("adam", "mse")
+    model.fit(X, Y, verbose=0)
+    (tmp_path / "model").write_bytes(pickle.dumps((model, X, Y)))
+    program = "import pickle, sys; m, x, y = pickle.load(open(sys.argv[1], 'rb')); h = m.fit(x, y, verbose=0).history"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}; print(h['loss'][0].hex())", str(tmp_path / "model")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert float.fromhex(done.stdout) == model.fit(X, Y, verbose=0).history["loss"][0]
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_layers_alone(how):
+    if how == "copy":
+        pytest.skip("copy.copy of a layer shares its weights, as of any object")
+    layer = layers.Dense(4, "relu", kernel_constraint="non_neg")
+    layer.connect((3,))
+    twin = COPIES[how](layer)
+    assert twin.kernel is twin.variables[0] and twin.kernel is not layer.kernel
+    assert twin.kernel.address % 64 == 0  # what kernels rely on
+    np.testing.assert_array_equal(twin(X), layer(X))
+    twin.kernel.assign(np.zeros((3, 4)))
+    assert layer.kernel.numpy().any()

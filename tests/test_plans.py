@@ -1,0 +1,349 @@
+"""From a plan to memory and barriers: lifetimes, offsets, who waits for whom, what is joined; against slow oracles."""
+
+import itertools
+import types
+
+import numpy as np
+import pytest
+
+from fastnet._kernels import abi, registry
+from fastnet._kernels.cpu import gemm
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import elementwise
+from fastnet.engine import cpu, memory
+from fastnet.engine.cpu import Bound
+from fastnet.engine.fuse import fuse
+from fastnet.engine.plan import ROWS, Buffer, Extent, Launch, Plan, Product, Slot
+from fastnet.engine.variable import Variable
+from fastnet.testing.running import threads
+
+# ---- memory
+
+
+def launch(*access, flags=0):
+    """A launch that touches (buffer, mode) pairs, and of which nothing else is of interest."""
+    return Launch(None, (), access, Extent(), 1, 1, "", "", flags=flags)
+
+
+def buffer(size=1, per_row=False, dtype="uint8"):
+    return Buffer((size,), dtype, per_row)
+
+
+def random_plan(rng, count=14):
+    """Launches over buffers of many sizes, views of them and slots among them; the buffers."""
+    sizes = rng.choice([0, 1, 63, 64, 65, 1000, 4096], count)
+    buffers = [buffer(int(size), bool(rng.integers(2))) for size in sizes]
+    launches = []
+    for place in range(30):
+        near = [b for i, b in enumerate(buffers) if abs(2 * i - place) < 5] or buffers  # most live for a while only
+        chosen = [near[i] for i in rng.permutation(len(near))[: rng.integers(1, 4)]]
+        touched = [b.view((b.width, 1)) if rng.random() < 0.3 else b for b in chosen]
+        launches.append(launch((Slot(abi.HEADER), "r"), *((b, rng.choice(["r", "w", "rw"])) for b in touched)))
+    return launches, buffers
+
+
+def alive(launches, pinned):
+    """By storage, the places at which its contents matter: from the first launch that touches it to the last."""
+    places = {}
+    for place, one in enumerate(launches):
+        for operand, _ in one.access:
+            if isinstance(operand, Buffer):
+                places.setdefault(operand.storage, []).append(place)
+    spans = {storage: set(range(min(p), max(p) + 1)) for storage, p in places.items()}
+    return spans | {b.storage: set(range(len(launches) + 1)) for b in pinned}
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+@pytest.mark.parametrize("seed", range(12))
+def test_what_lives_at_the_same_time_shares_no_byte(seed, reuse):
+    rng = np.random.default_rng(seed)
+    launches, buffers = random_plan(rng)
+    pinned = [buffers[i] for i in rng.choice(len(buffers), 2, replace=False)]
+    rows = int(rng.integers(1, 9))
+    offsets, total = memory.layout(launches, rows, pinned, reuse)
+    spans = alive(launches, pinned)
+    assert set(offsets) == set(spans)
+    owner = {}  # (byte, place) → buffer
+    for b, span in spans.items():
+        assert offsets[b] % memory.ALIGNMENT == 0 and offsets[b] + b.size(rows) <= total
+        for byte in range(offsets[b], offsets[b] + b.size(rows)):
+            for place in span if reuse else [0]:
+                assert owner.setdefault((byte, place), b) is b
+    assert total <= sum(-(-max(b.size(rows), 1) // 64) * 64 for b in spans)
+
+
+def test_a_chain_needs_two_places():
+    """a → b → c → d …: of each pair one is done with when the next comes."""
+    chain = [buffer(100, per_row=True) for _ in range(9)]
+    launches = [launch((x, "r"), (y, "w")) for x, y in itertools.pairwise(chain)]
+    assert memory.layout(launches, 64)[1] == 2 * 6400
+    assert memory.layout(launches, 64, [chain[0]])[1] == 3 * 6400
+    assert memory.layout(launches, 64, chain)[1] == memory.layout(launches, 64, reuse=False)[1] == 9 * 6400
+
+
+def test_the_largest_goes_first():
+    """The small one finds a place below it; placed first, small and middle would push it up to 832."""
+    small, middle, large = buffer(64), buffer(128), buffer(640)
+    launches = [launch((small, "w")), launch((small, "r"), (middle, "w")), launch((middle, "r"), (large, "w"))]
+    offsets, total = memory.layout(launches, 1)
+    assert offsets == {large: 0, middle: 640, small: 0} and total == 768
+
+
+def test_a_gap_must_be_large_enough():
+    """c lies where a was, below b; d would begin in what is left of that gap, and end in b."""
+    a, b, c, d = buffer(320), buffer(256), buffer(192), buffer(192)
+    launches = [launch((a, "w")), launch((a, "r"), (b, "w")), launch((b, "r"), (c, "w"), (d, "w"))]
+    offsets, total = memory.layout(launches, 1)
+    assert offsets == {a: 0, b: 320, c: 0, d: 576} and total == 768
+
+
+def test_lifetimes_reach_over_views_and_from_the_first_to_the_last_touch():
+    x, y, held = buffer(4), buffer(4), buffer(4)
+    launches = [launch((y, "w")), launch((x, "w")), launch((x.view((2, 2)), "r"), (held, "w")), launch((y, "r"))]
+    assert memory.lifetimes(launches, [held]) == {y: (0, 3), x: (1, 2), held: (0, 4)}
+
+
+# ---- barriers
+
+
+def barriers(launches, offsets, rows):
+    table = np.zeros((len(launches), abi.COLUMNS), np.int64)
+    cpu._place_barriers(table, launches, offsets, rows)
+    return table[:, abi.FLAGS]
+
+
+def bytes_of(operand, offsets, rows):
+    if isinstance(operand, Slot):
+        return {("slot", operand.index)}
+    if isinstance(operand, Variable):
+        return {("weight", operand.address + i) for i in range(operand.array.nbytes)}
+    start = offsets[operand.storage]
+    return {("arena", start + i) for i in range(operand.storage.size(rows))}
+
+
+def naive_barriers(launches, offsets, rows):
+    """Byte by byte: threads meet before a launch that touches what was written, or writes what was read, since."""
+    read, written, found = set(), set(), []
+    for one in launches:
+        reads, writes = set(), set()
+        for operand, mode in one.access:
+            touched = bytes_of(operand, offsets, rows)
+            reads |= touched if "r" in mode else set()
+            writes |= touched if "w" in mode else set()
+        needed = bool((reads | writes) & written or writes & read)
+        if needed:
+            read, written = set(), set()
+        found.append(needed or bool(one.flags & abi.CHECK))
+        read, written = read | reads, written | writes
+    return found
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_barriers_are_those_of_an_oracle(seed):
+    """Overlapping buffers, weights and slots, in random order; sizes of at least one byte."""
+    rng = np.random.default_rng(100 + seed)
+    buffers = [buffer(int(size), bool(rng.integers(2))) for size in rng.choice([1, 16, 64, 200], 10)]
+    weights = [Variable(np.zeros(n, np.float32), "w") for n in (1, 5, 40)]
+    things = [*buffers, *weights, *(Slot(abi.HEADER + i) for i in range(4))]
+    launches = []
+    for _ in range(60):
+        chosen = [things[i] for i in rng.choice(len(things), rng.integers(1, 4), replace=False)]
+        flags = abi.CHECK if rng.random() < 0.05 else 0
+        access = [(t, str(rng.choice(["r", "r", "r", "w", "rw"]))) for t in chosen]
+        launches.append(launch(*access, flags=flags))
+    rows = int(rng.integers(1, 5))
+    offsets, _ = memory.layout(launches, rows)
+    flags = barriers(launches, offsets, rows)
+    assert [bool(f & abi.BARRIER) for f in flags] == naive_barriers(launches, offsets, rows)
+    assert [bool(f & abi.CHECK) for f in flags] == [bool(one.flags & abi.CHECK) for one in launches]
+
+
+def test_neighbours_do_not_wait_for_each_other():
+    """Slots and buffers that touch end to end share nothing."""
+    x, y = buffer(64), buffer(64)
+    offsets = {x: 0, y: 64}
+    launches = [launch((x, "w"), (Slot(20), "w")), launch((y, "w"), (Slot(21), "w"))]
+    assert not barriers(launches, offsets, 1).any()
+    offsets[y] = 63
+    assert barriers(launches, offsets, 1).tolist() == [0, abi.BARRIER]
+
+
+def test_memory_that_overlaps_in_its_last_rows_only():
+    """x holds 64 bytes a row, y begins in its third row."""
+    x, y = buffer(64, per_row=True), buffer(64)
+    launches = [launch((x, "w")), launch((y, "r"))]
+    assert [barriers(launches, {x: 0, y: 128}, rows)[1] for rows in (1, 2, 3)] == [0, 0, abi.BARRIER]
+
+
+def test_scratch_is_there_for_the_largest_launch(monkeypatch):
+    """A product needs some, wherever it stands among launches that need none."""
+    given = []
+    monkeypatch.setattr(cpu, "Execution", lambda table, bases, step, scratch, keep: given.append(scratch))
+    plan, b = network()
+    follow_twice(plan, b)
+    plan.launches.insert(0, plan.launches[-1])
+    Bound(plan, N)
+    assert given == [gemm.scratch_bytes()]
+
+
+def test_a_barrier_ends_all_that_was_before_it():
+    x, y = buffer(8), buffer(8)
+    offsets = {x: 0, y: 64}
+    launches = [launch((x, "w")), launch((x, "r"), (y, "r")), launch((y, "w")), launch((x, "w"))]
+    #            written: x         waits for x                 waits for its read  read before the barrier only
+    assert barriers(launches, offsets, 1).tolist() == [0, abi.BARRIER, abi.BARRIER, 0]
+
+
+# ---- joining
+
+
+def half(x):
+    return 0.5 * x + 1.0
+
+
+def slope(x):
+    return 2.0 * x
+
+
+FORWARD = Kernel(elementwise.forward, (("f", half),), "float64")
+BACKWARD = Kernel(elementwise.backward, (("df", slope),), "float64")
+N, UNITS, INPUTS = 5, 7, 3
+
+
+def network():
+    """A plan with a product x w → y, and its buffers."""
+    plan = Plan(True, "float64", N)
+    w = Variable(np.random.default_rng(1).normal(size=(INPUTS, UNITS)), "w")
+    x, y, z, v = (plan.buffer((n,)) for n in (INPUTS, UNITS, UNITS, UNITS))
+    plan.product(Product("float64", ROWS, UNITS, INPUTS), x, w, y)
+    return plan, types.SimpleNamespace(w=w, x=x, y=y, z=z, v=v)
+
+
+def run(plan, buffers, *results, **values):
+    bound = Bound(plan, N, list(vars(buffers).values())[1:], reuse=False)
+    for name, value in values.items():
+        bound.read(getattr(buffers, name), N)[...] = value
+    bound.execution.run(0, N, N, 1, 0.0)
+    return [bound.read(getattr(buffers, name), N).copy() for name in results]
+
+
+def follow(plan, b):
+    plan.elements(FORWARD, b.y, 100, x=b.y, y=b.z, p=[])
+
+
+def follow_twice(plan, b):
+    follow(plan, b)
+    plan.elements(FORWARD, b.y, 100, x=b.y, y=b.v, p=[])
+
+
+def follow_both(plan, b):
+    follow(plan, b)
+    plan.elements(BACKWARD, b.y, 100, kept=b.y, dy=b.z, dx=b.v, p=[])
+
+
+def follow_a_view(plan, b):
+    plan.elements(FORWARD, b.y, 100, x=b.y.view((UNITS, 1)), y=b.z, p=[])
+
+
+def change_before(plan, b):
+    """What the second launch reads beside the product is written between the two."""
+    plan.elements(FORWARD, b.z, 100, x=b.v, y=b.z, p=[])
+    plan.elements(BACKWARD, b.y, 100, kept=b.z, dy=b.y, dx=b.u, p=[])
+
+
+def read_before(plan, b):
+    """What the second launch writes is read between the two."""
+    plan.elements(FORWARD, b.z, 100, x=b.v, y=b.z, p=[])
+    plan.elements(FORWARD, b.y, 100, x=b.y, y=b.v, p=[])
+
+
+def as_operand(plan, b):
+    """The launch reads the product's result where no tile can stand."""
+    plan.elements(BACKWARD, b.y, 100, kept=b.y, dy=b.z, dx=b.v, p=[])
+
+
+EXPECTED = {  # what follows: (joined, what comes out of xw, z and v)
+    follow: (1, lambda xw, z, v: {"z": xw / 2 + 1}),
+    follow_twice: (0, lambda xw, z, v: {"z": xw / 2 + 1, "v": xw / 2 + 1}),
+    follow_both: (0, lambda xw, z, v: {"z": xw / 2 + 1, "v": 2 * xw * (xw / 2 + 1)}),
+    follow_a_view: (0, lambda xw, z, v: {"z": xw / 2 + 1}),
+    change_before: (1, lambda xw, z, v: {"z": v / 2 + 1, "u": xw * (v + 2)}),
+    read_before: (1, lambda xw, z, v: {"z": v / 2 + 1, "v": xw / 2 + 1}),
+    as_operand: (0, lambda xw, z, v: {"v": 2 * xw * z}),
+}
+
+
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("after", EXPECTED, ids=lambda after: after.__name__)
+def test_what_is_joined_computes_the_same(after, n):
+    joined, oracle = EXPECTED[after]
+    plan, b = network()
+    b.u = plan.buffer((UNITS,))
+    after(plan, b)
+    fuse(plan)
+    assert sum(one.epilogue is not None for one in plan.launches) == joined
+    rng = np.random.default_rng(2)
+    x, z, v = (rng.normal(size=(N, k)) for k in (INPUTS, UNITS, UNITS))
+    expected = oracle(x @ b.w.array, z, v)
+    with threads(n):
+        got = run(plan, b, *expected, x=x, z=z, v=v)
+    for value, name in zip(got, expected, strict=True):
+        np.testing.assert_allclose(value, expected[name], rtol=1e-13, err_msg=name)
+
+
+def test_a_joined_launch_stands_where_nothing_it_needs_is_late():
+    """Beside the product where it can, for the tile is warm; behind what writes its operands where it must."""
+    plan, b = network()
+    plan.elements(FORWARD, b.v, 100, x=b.v, y=plan.buffer((UNITS,)), p=[])
+    plan.elements(FORWARD, b.y, 100, x=b.y, y=b.z, p=[])
+    fuse(plan)
+    assert [one.epilogue is not None for one in plan.launches] == [True, False]
+    plan, b = network()
+    read_before(plan, b)
+    fuse(plan)
+    assert [one.epilogue is not None for one in plan.launches] == [False, True]
+
+
+def test_what_is_joined_reads_what_the_product_would_have_read():
+    """One launch between makes the joined one late, another overwrites the product's operand: they stay apart."""
+
+    def result(join):
+        plan = Plan(False, "float32", 4)
+        a, b, c, y, z = plan.buffer((8,)), plan.buffer((8, 8), per_row=False), *(plan.buffer((8,)) for _ in range(3))
+        tanh = Kernel(elementwise.forward, (("f", registry.activations["tanh"].f),), counts=(("p", 0),))
+        plan.product(Product("float32", ROWS, 8, 8), a, b, c)
+        for source, target in [(z, a), (a, y), (c, y)]:
+            plan.elements(tanh, source, 100, x=source, y=target, p=[])
+        if join:
+            fuse(plan)
+        bound, random = Bound(plan, 4, [a, b, y, z, c]), np.random.default_rng(0)
+        for buffer in (a, b, z):
+            values = bound.read(buffer, 4)
+            values[...] = random.standard_normal(values.shape)
+        bound.execution.run(0, 4, 4, 1, 0.0)
+        return bound.read(y, 4).copy()
+
+    np.testing.assert_array_equal(result(True), result(False))
+
+
+def test_flags_of_what_is_joined_stay():
+    """The first launch behind the loss stops the step; it may be one that is joined."""
+    plan, b = network()
+    follow(plan, b)
+    plan.launches[1].flags |= abi.CHECK
+    fuse(plan)
+    (one,) = plan.launches
+    assert one.flags & abi.CHECK
+
+
+def test_a_product_takes_one_launch_and_others_keep_their_dtype():
+    plan, b = network()
+    follow(plan, b)
+    plan.elements(FORWARD, b.z, 100, x=b.z, y=b.v, p=[])
+    fuse(plan)
+    assert [one.epilogue is not None for one in plan.launches] == [True, False]  # z is a product's no more
+    plan, b = network()
+    other = plan.buffer((UNITS,), "float32")
+    plan.elements(Kernel(elementwise.forward, (("f", half),), "float32"), b.y, 100, x=b.y, y=other, p=[])
+    fuse(plan)
+    assert len(plan.launches) == 2
