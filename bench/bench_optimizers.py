@@ -16,8 +16,9 @@ import pytest
 
 from fastnet import Sequential, layers, optimizers
 from fastnet.engine import machine as engine
+from fastnet.engine.profiling import launch_bytes
 from fastnet.testing.plans import update_run
-from fastnet.testing.running import launch_bytes, threads
+from fastnet.testing.running import threads
 
 from . import machine, report
 

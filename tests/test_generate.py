@@ -2,6 +2,7 @@
 
 import ast
 import math
+import re
 
 import numpy as np
 import pytest
@@ -72,6 +73,30 @@ def compiled(rule, x):
     run.set(source, x)
     run.steps()
     return run.get(result)[0]
+
+
+def test_numba_leaves_its_code_as_written_and_marks_pointers():
+    """fastnet optimises a kernel once, as a whole; hooks of numba that were renamed would show here."""
+    relu = fastnet._kernels.registry.activations["relu"].f
+    kernel = Kernel(elementwise.forward, (("f", relu),), "float32", (("p", 0),))
+    text, _ = compiler._numba_ir(kernel.source(), "as_written")
+    assert "alloca" in text and "x float>" not in text
+    (body,) = (line for line in text.splitlines() if line.startswith("define") and "body" in line)
+    assert re.search(r"ptr noalias [^,]*%arg\.x, ptr noalias [^,]*%arg\.y", body)
+    assert "x float>" in str(compiler._optimised(kernel.source(), "as_optimised"))
+
+
+def test_a_debugging_session_changes_no_code(monkeypatch):
+    from numba.core import config
+
+    monkeypatch.setattr(config, "DEBUGINFO_DEFAULT", 1)
+    kernel = Kernel(elementwise.forward, (("f", parabola),), "float32", (("p", 0),))
+    assert "debug" not in compiler.assembly(kernel.source())
+
+
+def parabola(x):
+    return x * x + x
+
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.__name__)

@@ -139,7 +139,6 @@ def _place_barriers(table: np.ndarray, launches: Sequence[Launch], offsets: dict
             row[abi.FLAGS] |= abi.BARRIER
             read.clear()
             written.clear()
-        row[abi.FLAGS] |= launch.flags
         if launch.flags & abi.CHECK:
             row[abi.FLAGS] |= abi.BARRIER
         read += [(a, b) for a, b, mode in spans if "r" in mode]
@@ -147,7 +146,7 @@ def _place_barriers(table: np.ndarray, launches: Sequence[Launch], offsets: dict
 
 
 def _span(operand: Buffer | Variable | Slot, offsets: dict[Buffer, int], rows: int) -> tuple[int, int]:
-    """Where an operand lies, in one line of addresses: the arena below 2**62, weights where they are, slots below 0."""
+    """Where an operand lies, in one line of addresses: slots below 0, weights where they are, the arena from 2**62."""
     if isinstance(operand, Buffer):
         start = (1 << 62) + offsets[operand.storage]
         return start, start + max(operand.storage.size(rows), 1)

@@ -77,7 +77,7 @@ class Profile:
             group = groups.setdefault((launch.label, launch.phase), _Sums())
             group.seconds += seconds / steps
             group.operations += operations
-            group.bytes += sum(_bytes(operand, rows) * len(mode) for operand, mode in launch.access)
+            group.bytes += launch_bytes(launch, rows)
             group.at_peak += operations / here.gflops[dtype] / 1e9
         total = sum(group.seconds for group in groups.values()) or 1e-12
         lines = tuple(group.row(*name, total, here.gigabytes) for name, group in groups.items())
@@ -144,6 +144,11 @@ def _operations(launch: Launch, rows: float) -> float:
     if launch.flops:
         return launch.flops * rows
     return launch.extent.per_row * rows + launch.extent.fixed
+
+
+def launch_bytes(launch: Launch, rows: float) -> float:
+    """Bytes a launch reads and writes, each operand once for each."""
+    return sum(_bytes(operand, rows) * len(mode) for operand, mode in launch.access)
 
 
 def _bytes(operand: Buffer | Variable | Slot, rows: float) -> float:

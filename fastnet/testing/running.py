@@ -17,6 +17,7 @@ from fastnet._kernels.generate import Kernel
 from fastnet.engine import machine
 from fastnet.engine.cpu import Bound
 from fastnet.engine.plan import Buffer, Plan
+from fastnet.engine.profiling import launch_bytes
 from fastnet.engine.threads import get_num_threads, set_num_threads
 from fastnet.engine.variable import Variable
 
@@ -225,17 +226,6 @@ def speed(report: Report, run: Run, elements: int, rounds: int = 5, steps: int =
             f"{launch.kernel.label}: {figure['ns']:.3f} ns an element, {rate:.1f} GB/s, {rate / peak:.0%} of a += 3·b",
         )
     return figures
-
-
-def launch_bytes(launch: Any, rows: int) -> int:
-    """Bytes a launch reads and writes, each buffer once for each."""
-    total = 0
-    for operand, mode in launch.access:
-        if isinstance(operand, Buffer):
-            total += operand.size(rows) * len(mode)
-        elif hasattr(operand, "array"):
-            total += operand.array.nbytes * len(mode)
-    return total
 
 
 def kind(values: Mapping[str, float] | np.ndarray) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
+from numba.core import cgutils, types
 
 from fastnet._kernels import compile as compiler
 
@@ -14,6 +16,22 @@ I64 = ir.IntType(64)
 I32 = ir.IntType(32)
 PTR = ir.PointerType()
 SIZES = {"float32": 4, "float64": 8}
+
+
+def calling(function: Callable[[ir.Module], ir.Function], kinds: str) -> tuple[Any, Any]:
+    """What an intrinsic returns that calls an emitted function, made in the caller's module.
+
+    Args:
+        function: makes or finds it.
+        kinds: of its arguments, all int64 outside: p an address, i an integer.
+    """
+
+    def generate(context, b, _signature, arguments):
+        values = [b.inttoptr(x, PTR) if kind == "p" else x for x, kind in zip(arguments, kinds, strict=True)]
+        b.call(function(b.module), values)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * len(kinds)), generate
 
 
 @dataclass(frozen=True)
@@ -79,6 +97,10 @@ class Emitter:
         function.attributes.add("noinline")
         function.attributes.add("nounwind")
         return function, True
+
+    def fma(self, b: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+        """``x * y + z``, fused where the processor can."""
+        return b.call(self.declare(f"llvm.fmuladd.{self.suffix}", self.vector, [self.vector] * 3), [x, y, z])
 
     def at(self, b: ir.IRBuilder, pointer: ir.Value, offset: ir.Value | int) -> ir.Value:
         """The address ``offset`` bytes behind a pointer."""

@@ -10,7 +10,8 @@ One kernel for each dtype serves every transposition and shape:
 
 Every element is summed in one fixed order: k is cut into blocks of 384 (the last holds 193 to 576), each is summed
 from zero in order of k, and the sums are added in order; to C's old value where it accumulates; then the bias. Neither
-blocks nor threads nor vector width show in the bits.
+blocks nor threads nor vector width show in the bits. A is one row and B transposed: then the elements of a block are
+summed in 64 bytes of lanes (`one_row`), so that such a row has not the bits it has among others.
 
 The parallel axis counts blocks of C, MB x NB each, column of blocks by column of blocks.
 """

@@ -44,6 +44,15 @@ def pack_b(b, ldb, transposed, k, n, out):
 
 
 @local
+def row_times_b(a, a_step, b, ldb, transposed, k, n, out):
+    """A row of sums, laid out as packed B of one step of k."""
+    if transposed:
+        dots(a, b, ldb * SIZE, k, n, out)
+    else:
+        combine(a, a_step, b, ldb * SIZE, k, n, out)
+
+
+@local
 def tiles(a, a_row, a_step, a_panel, b, b_step, b_panel, k, c, c_row, m, n, count, bias, flags):
     """C[m, n] from one K-block. ``a_panel``: bytes of a tile's panel of packed A, 0 where A is read in place.
 
@@ -97,12 +106,8 @@ def column(bases, args, m, n, k, i0, i1, j0, j1):
         b = place(bases, args[G.B]) + (j0 * ldb + k0 if trans_b else k0 * ldb + j0) * SIZE
         b_step, panel = ldb * SIZE, PANEL * SIZE
         if alone:
-            a = place(bases, args[G.A]) + k0 * a_step
-            if trans_b:
-                dots(a, b, ldb * SIZE, depth, j1 - j0, packed_b)
-            else:
-                combine(a, a_step, b, ldb * SIZE, depth, j1 - j0, packed_b)
-            b, depth = packed_b, 1
+            row_times_b(place(bases, args[G.A]) + k0 * a_step, a_step, b, ldb, trans_b != 0, depth, j1 - j0, packed_b)
+            b, b_step, depth = packed_b, PANEL * SIZE, 1
         elif pack:
             pack_b(b, ldb, trans_b != 0, depth, j1 - j0, packed_b)
             b, b_step, panel = packed_b, PANEL * SIZE, PANEL * depth * SIZE + LINE

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastnet._kernels.cpu.emit import I32, I64, PTR, Emitter
+from fastnet._kernels.cpu.emit import I32, I64, PTR, Emitter, calling
 
 STEPS = 8  # rows of B that `combine` goes through at once: so many streams, and so many splats in registers
 SPAN = 64  # bytes that `dots` sums as lanes, whatever the vector width, so that it does not show in the bits
@@ -19,10 +19,6 @@ class OneRow(Emitter):
     """The two ways through B."""
 
     prefix = "one_row"
-
-    def fma(self, b: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
-        function = self.declare(f"llvm.fmuladd.{self.suffix}", self.vector, [self.vector] * 3)
-        return b.call(function, [x, y, z])
 
     def combine(self) -> ir.Function:
         """out[j] = sum over k of a[k] * b[k, j], in order of k from zero.
@@ -145,26 +141,12 @@ def make(dtype: str):
     @intrinsic
     def combine(typing, a, a_step, rows, row, k, n, out):
         """See `OneRow.combine`."""
-
-        def generate(context, b, _signature, arguments):
-            a, a_step, rows, row, k, n, out = arguments
-            a, rows, out = (b.inttoptr(x, PTR) for x in (a, rows, out))
-            b.call(OneRow(b.module, dtype).combine(), [a, a_step, rows, row, k, n, out])
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 7), generate
+        return calling(lambda module: OneRow(module, dtype).combine(), "pipiiip")
 
     @intrinsic
     def dots(typing, a, rows, row, k, n, out):
         """See `OneRow.dots`."""
-
-        def generate(context, b, _signature, arguments):
-            a, rows, row, k, n, out = arguments
-            a, rows, out = (b.inttoptr(x, PTR) for x in (a, rows, out))
-            b.call(OneRow(b.module, dtype).dots(), [a, rows, row, k, n, out])
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 6), generate
+        return calling(lambda module: OneRow(module, dtype).dots(), "ppiiip")
 
     @intrinsic
     def one(typing):

@@ -16,10 +16,9 @@ def spin(typing, turns, out):
 
     def generate(context, b, signature, args):
         emitter = emit.Emitter(b.module, DTYPE)
-        fma = emitter.declare(f"llvm.fmuladd.{emitter.suffix}", emitter.vector, [emitter.vector] * 3)
         half = ir.Constant(emitter.vector, [0.5] * emitter.lanes)
         starts = [ir.Constant(emitter.vector, [float(i)] * emitter.lanes) for i in range(SUMS)]
-        ends = emitter.loop(b, args[0], starts, lambda sums: [b.call(fma, [v, half, half]) for v in sums])
+        ends = emitter.loop(b, args[0], starts, lambda sums: [emitter.fma(b, v, half, half) for v in sums])
         total = ends[0]
         for value in ends[1:]:
             total = b.fadd(total, value)

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastnet._kernels.cpu.emit import I32, I64, PTR, SIZES, Emitter
+from fastnet._kernels.cpu.emit import I32, I64, PTR, SIZES, Emitter, calling
 
 VECTORS = 2  # of a panel of B
 UNROLL = 2  # steps of k; 4 is no faster, and compiles for longer
@@ -92,8 +92,8 @@ class Tiles(Emitter):
     def any_tile(self, whole: bool) -> ir.Function:
         """The tile for any number of rows and vectors: void (rows, vectors, masked, arguments of `tile`).
 
-        Without ``whole`` an empty weak function that linking replaces: numba optimises every function's module with all
-        it calls, so the tiles are written into the outermost one only (compile time 5 s otherwise).
+        Without ``whole`` an empty weak function that linking replaces: numba gives every function a module with all it
+        calls, so the tiles are written into the outermost one only (a third more compile time otherwise).
         """
         name = f"gemm_{self.dtype}_any_tile"
         function = self.module.globals.get(name)
@@ -132,7 +132,6 @@ class Tiles(Emitter):
         Hidden from LLVM, which would otherwise walk from row to row, a chain of additions as long as the multiply-adds
         take."""
         (a, a_row, a_step), (b_row, b_step) = a, b_rows
-        fma = self.declare(f"llvm.fmuladd.{self.suffix}", self.vector, [self.vector] * 3)
         bases = [a]
         for row in range(3, rows, 3):
             bases.append(self.at(b, a, b.mul(a_row, I64(row))))
@@ -146,7 +145,7 @@ class Tiles(Emitter):
             for r in range(rows):
                 place = self.at(b, bases[r // 3], offsets[r % 3]) if r % 3 else bases[r // 3]
                 left = self.splat(b, b.load(place, align=self.size, typ=self.scalar))
-                out += [b.call(fma, [left, right[v], sums[r * vectors + v]]) for v in range(vectors)]
+                out += [self.fma(b, left, right[v], sums[r * vectors + v]) for v in range(vectors)]
             return [self.at(b, p, a_step) for p in bases] + [self.at(b, row, b_step)] + out
 
         def steps(values):
@@ -218,34 +217,18 @@ class Tiles(Emitter):
             return function
         source, source_row, destination, destination_row, count = function.args
         b = ir.IRBuilder(function.append_basic_block("entry"))
-        unit, parts = 16 // self.size, self.target.width // 16
-        small = ir.VectorType(self.scalar, unit)
-
-        def gather(rows):
-            """One vector from the 16-byte pieces at the pointers, joined pairwise."""
-            pieces, width = [b.load(p, align=self.size, typ=small) for p in rows], unit
-            while len(pieces) > 1:
-                width *= 2
-                order = ir.Constant(ir.VectorType(I32, width), list(range(width)))
-                pieces = [b.shuffle_vector(x, y, order) for x, y in zip(pieces[::2], pieces[1::2], strict=True)]
-            return pieces[0]
-
-        def interleave(x, y, high):
-            start = unit // 2 if high else 0
-            order = [p * unit + start + i // 2 + (i % 2) * self.lanes for p in range(parts) for i in range(unit)]
-            return b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, self.lanes), order))
+        unit = 16 // self.size
 
         def piece(values):
             base, out = values
             rows = [base]
             for _ in range(1, self.lanes):
                 rows.append(self.at(b, rows[-1], source_row))
-            vectors = [gather(rows[i::unit]) for i in range(unit)]
+            vectors = [self._joined(b, rows[i::unit]) for i in range(unit)]
             half = unit // 2
             while half:
-                vectors = [
-                    interleave(vectors[i], vectors[i + unit // 2], high) for i in range(unit // 2) for high in (0, 1)
-                ]
+                pairs = zip(vectors[: unit // 2], vectors[unit // 2 :], strict=True)
+                vectors = [self._interleaved(b, x, y, high) for x, y in pairs for high in (0, 1)]
                 half //= 2
             for value in vectors:
                 self.store(b, value, out)
@@ -269,69 +252,74 @@ class Tiles(Emitter):
         b.ret_void()
         return function
 
+    def _joined(self, b: ir.IRBuilder, places: list[ir.Value]) -> ir.Value:
+        """One vector from the 16-byte pieces at the pointers, joined pairwise."""
+        width = 16 // self.size
+        small = ir.VectorType(self.scalar, width)
+        pieces = [b.load(p, align=self.size, typ=small) for p in places]
+        while len(pieces) > 1:
+            width *= 2
+            order = ir.Constant(ir.VectorType(I32, width), list(range(width)))
+            pieces = [b.shuffle_vector(x, y, order) for x, y in zip(pieces[::2], pieces[1::2], strict=True)]
+        return pieces[0]
 
-def _pointers(b: ir.IRBuilder, arguments, kinds: str):
-    return [b.inttoptr(x, PTR) if kind == "p" else x for x, kind in zip(arguments, kinds, strict=True)]
+    def _interleaved(self, b: ir.IRBuilder, x: ir.Value, y: ir.Value, high: int) -> ir.Value:
+        """Elements of x and y in turns, from the lower or the higher half of each 16 bytes."""
+        unit = 16 // self.size
+        start = unit // 2 * high
+        parts = range(0, self.lanes, unit)
+        order = [p + start + i // 2 + (i % 2) * self.lanes for p in parts for i in range(unit)]
+        return b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, self.lanes), order))
 
 
 def make(dtype: str):
     """The intrinsics of a dtype. Addresses and byte distances are int64."""
 
-    def copy_panels(context, b, arguments, panel):
-        emitter = Tiles(b.module, dtype)
-        width = VECTORS * emitter.lanes if panel == "B" else emitter.target.rows
-        b.call(emitter.copy(width), _pointers(b, arguments, "piiipii"))
-        return context.get_dummy_value()
+    def tiles(module):
+        return Tiles(module, dtype)
+
+    def whole_panels(module):
+        return tiles(module).copy(VECTORS * tiles(module).lanes)
 
     @intrinsic
     def tile(typing, rows, vectors, masked, a, a_row, a_step, b, b_step, k, c, c_row, valid, bias, flags):
-        """Run the tile of ``rows`` rows and ``vectors`` vectors; see `Emitter.tile`."""
-
-        def generate(context, b, _signature, arguments):
-            b.call(Tiles(b.module, dtype).any_tile(whole=False), [*arguments[:3], *_pointers(b, arguments[3:], TILE)])
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 14), generate
+        """Run the tile of ``rows`` rows and ``vectors`` vectors; see `Tiles.tile`."""
+        return calling(lambda module: tiles(module).any_tile(whole=False), "iii" + TILE)
 
     @intrinsic
     def define(typing):
-        """Write the tiles into this module; see `Emitter.any_tile`."""
+        """Write the tiles into this module; see `Tiles.any_tile`."""
 
         def generate(context, b, _signature, _arguments):
-            Tiles(b.module, dtype).any_tile(whole=True)
+            tiles(b.module).any_tile(whole=True)
             return context.get_dummy_value()
 
         return types.void(), generate
 
     @intrinsic
     def copy_a(typing, source, source_row, rows, columns, destination, row_step, panel_step):
-        """Into panels as wide as a tile has rows; see `Emitter.copy`."""
-        return types.void(*[types.int64] * 7), lambda context, b, _, args: copy_panels(context, b, args, "A")
+        """Into panels as wide as a tile has rows; see `Tiles.copy`."""
+        return calling(lambda module: tiles(module).copy(tiles(module).target.rows), "piiipii")
 
     @intrinsic
     def copy_b(typing, source, source_row, rows, columns, destination, row_step, panel_step):
-        """Into panels as wide as a tile has columns; see `Emitter.copy`."""
-        return types.void(*[types.int64] * 7), lambda context, b, _, args: copy_panels(context, b, args, "B")
+        """Into panels as wide as a tile has columns; see `Tiles.copy`."""
+        return calling(whole_panels, "piiipii")
 
     @intrinsic
     def transpose(typing, source, source_row, destination, destination_row, count):
-        """See `Emitter.transpose`."""
-
-        def generate(context, b, _signature, arguments):
-            b.call(Tiles(b.module, dtype).transpose(), _pointers(b, arguments, "pipii"))
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 5), generate
+        """See `Tiles.transpose`."""
+        return calling(lambda module: tiles(module).transpose(), "pipii")
 
     @intrinsic
     def move(typing, source, destination):
         """``*destination = *source``, one element."""
 
-        def generate(_context, b, _signature, arguments):
-            source, destination = _pointers(b, arguments, "pp")
+        def generate(context, b, _signature, arguments):
+            source, destination = (b.inttoptr(x, PTR) for x in arguments)
             size = SIZES[dtype]
-            b.store(b.load(source, align=size, typ=Tiles(b.module, dtype).scalar), destination, align=size)
-            return _context.get_dummy_value()
+            b.store(b.load(source, align=size, typ=tiles(b.module).scalar), destination, align=size)
+            return context.get_dummy_value()
 
         return types.void(types.int64, types.int64), generate
 
