@@ -7,7 +7,7 @@ import sys
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import CompileError, PlatformError
+from setuptools.errors import CompileError, LinkError, PlatformError
 
 REMEDY = {
     "linux": "Install them: `apt install gcc python3-dev` (Debian, Ubuntu), "
@@ -19,29 +19,30 @@ REMEDY = {
 
 
 class BuildRunner(build_ext):
-    """build_ext that says in one sentence that there is no compiler, or nothing of Python's to compile with."""
+    """build_ext that says in one sentence what is missing to compile with, or what of it does not work."""
 
     def build_extensions(self):
         if self.compiler.compiler_type == "msvc":
             try:
                 self.compiler.initialize()
             except PlatformError:
-                missing("Visual C++")
+                stop("Visual C++ was not found")
+            command = "Visual C++"
         else:
-            command = self.compiler.compiler_so[0]
-            if shutil.which(command) is None:
-                missing(f"`{command}`")
+            command = f"`{self.compiler.compiler_so[0]}`"
+            if shutil.which(self.compiler.compiler_so[0]) is None:
+                stop(f"{command} was not found")
         try:
             super().build_extensions()
-        except CompileError:
+        except (CompileError, LinkError):
             if not any(os.path.exists(os.path.join(folder, "Python.h")) for folder in self.include_dirs):
-                missing("`Python.h`")
-            raise
+                stop("`Python.h` was not found")
+            stop(f"the compiler {command} failed; its command and what it printed stand above")
 
 
-def missing(part):
+def stop(reason):
     remedy = REMEDY.get(sys.platform, REMEDY["linux"])
-    raise SystemExit(f"fastnet needs a C compiler and Python's headers to build; {part} was not found. {remedy}")
+    raise SystemExit(f"fastnet needs a C compiler and Python's headers to build; {reason}. {remedy}")
 
 
 runner = Extension(

@@ -1,4 +1,4 @@
-"""`python -m bench [what ...] [--quick]`: measure, print tables, write bench/results."""
+"""Measures, prints tables, writes bench/results: `fastnet bench`, or `python -m bench`."""
 
 import argparse
 import importlib
@@ -10,7 +10,7 @@ BENCHES = ("machine", "kernels", "optimizers", "gemm", "dense", "latency", "star
 
 def main():
     """Run the benchmarks named on the command line, in the order of `BENCHES`."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fastnet bench", description=__doc__)
     parser.add_argument("what", nargs="*", choices=[*BENCHES, "all"], default="all")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter epochs, into results/quick")
     parser.add_argument("--only", nargs="+", metavar="CONTENDER", help="dense: these, e.g. fastnet@1 torch@2")

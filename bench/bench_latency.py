@@ -19,7 +19,7 @@ fastnet = pytest.importorskip("fastnet")
 
 
 def small_model(units=(64, 64), inputs=16, classes=4):
-    """The `tiny` network of PERFORMANCE.md, or another of its kind, compiled for training."""
+    """The network `tiny`, or another of its kind, compiled for training."""
     from fastnet import layers
 
     model = fastnet.Sequential(
@@ -134,7 +134,7 @@ def interrupted_main():
 
 
 def run(quick=False):
-    """Measure all of it and report it against the floors of PERFORMANCE.md."""
+    """Measure all of it and report it against what is aimed at."""
     repeats = 300 if quick else 5000
     model, (x, y) = small_model(), batch()
     best_seconds(lambda: model.train_on_batch(x, y), 20)

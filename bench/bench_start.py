@@ -68,7 +68,7 @@ def warm(rounds):
 
 
 def run(quick=False):
-    """Measure all of it and report it against the floors of PERFORMANCE.md."""
+    """Measure all of it and report it against what is aimed at."""
     import fastnet
 
     times, numba = warm(3 if quick else 9)

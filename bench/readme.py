@@ -42,7 +42,8 @@ def text():
             BEGIN,
             *dense_table(),
             "",
-            "Below 1× fastnet is the slower one. `fastnet bench` measures on your machine and writes tables and",
+            "Below 1× fastnet is the slower one. `fastnet bench` measures on your machine, in a checkout after",
+            '`.venv/bin/pip install -e ".[bench]"` (`".[bench,peers]"` for the other columns), and writes tables and',
             "pictures into `bench/results`; the table above is made from them by `python -m bench.readme`.",
             END,
         ]

@@ -24,6 +24,7 @@ from fastnet.engine.nonfinite import NonFiniteError as NonFiniteError
 from fastnet.engine.threads import get_num_threads as get_num_threads
 from fastnet.engine.threads import set_num_threads as set_num_threads
 from fastnet.layers import Input as Input
+from fastnet.refused import module_error
 from fastnet.sequential import Sequential as Sequential
 
 __version__ = "0.1.0"
@@ -34,4 +35,4 @@ def __getattr__(name: str):
         import fastnet.testing as module
 
         return module
-    raise AttributeError(f"module 'fastnet' has no attribute {name!r}")
+    raise module_error("fastnet", name)

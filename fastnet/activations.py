@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from fastnet._kernels.rules import activations as rules
 from fastnet._kernels.templates import elementwise, rows
 from fastnet.engine.plan import Buffer, Plan
 
+RELU, _LINEAR = registry.activations.find("relu"), registry.activations.find("linear")
 _FORWARD_COST, _BACKWARD_COST = 400, 300  # picoseconds an element, of a middling one: relu takes 90, gelu 1,240
 
 
@@ -21,39 +24,54 @@ class Activation:
 
     Args:
         row: its row of the registry.
+        function: a user's function that the row was made of, where it was not registered: files name it.
         parameters: values of its arguments; the row's defaults where not named.
+
+    Example:
+        >>> activations.get("leaky_relu")([-1.0, 2.0], negative_slope=0.25).tolist()
+        [-0.25, 2.0]
     """
 
-    def __init__(self, row: registry.Activation, **parameters: float):
+    def __init__(self, row: registry.Activation, function: Callable[..., Any] | None = None, /, **parameters: float):
         unknown = set(parameters) - set(row.parameters)
         if unknown:
             raise TypeError(f"The activation {row.name!r} takes {list(row.parameters)}, received {sorted(unknown)}.")
-        self.row = row
+        self.row, self.function = row, function
         owner = f"The activation {row.name!r}"
         given = {name: checks.number(f"{owner}: {name}", value, checks.NO_NAN) for name, value in parameters.items()}
         self.parameters = {**row.parameters, **given}
         self.__name__ = row.name
+        either = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        named = [inspect.Parameter(name, either, default=value) for name, value in self.parameters.items()]
+        self.__signature__ = inspect.Signature([inspect.Parameter("x", either), *named])
 
     @property
     def name(self) -> str:
         return self.row.name
 
-    def __call__(self, x: Any, **parameters: float) -> np.ndarray:
+    def __call__(self, x: Any, *values: float, **parameters: float) -> np.ndarray:
         """Apply to an array of any shape.
 
         Args:
             x: numbers; float64 stays, everything else becomes float32.
-            parameters: other values for the arguments.
+            values, parameters: other values for the arguments, in their order or by name.
 
         Returns:
             An array of the same shape.
         """
-        changed = type(self)(self.row, **{**self.parameters, **parameters})
-        return _apply(changed, x)
+        try:
+            given = self.__signature__.bind(x, *values, **parameters).arguments
+        except TypeError as error:
+            raise TypeError(f"The activation {self.name!r} takes {self.__signature__}: {error}.") from None
+        return _apply(self.having(**{name: given[name] for name in self.parameters if name in given}), x)
+
+    def having(self, **parameters: float) -> Activation:
+        """The same activation with other values of these arguments."""
+        return type(self)(self.row, self.function, **{**self.parameters, **parameters})
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
         """Add the launch of y = f(x)."""
-        if self.name == "linear":
+        if self.row is _LINEAR:
             return x
         y = plan.buffer(x.shape, x.dtype, needs_gradient=x.needs_gradient)
         values = list(self.parameters.values())
@@ -63,7 +81,7 @@ class Activation:
 
     def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
         """Add the launch of dx = dy f'."""
-        if self.name == "linear":
+        if self.row is _LINEAR:
             return dy
         dx = plan.buffer(x.shape, x.dtype)
         values = list(self.parameters.values())
@@ -73,9 +91,12 @@ class Activation:
         return dx
 
     def as_config(self) -> Any:
-        """Its name; with arguments that are not the defaults, ``{"name": name, "arguments": {...}}``."""
+        """Its name, or a function's description; with arguments of its own ``{"name": ..., "arguments": {...}}``."""
+        from fastnet.saving import serialization
+
+        name = self.name if self.function is None else serialization.serialize_keras_object(self.function)
         changed = {k: v for k, v in self.parameters.items() if v != self.row.parameters[k]}
-        return {"name": self.name, "arguments": changed} if changed else self.name
+        return {"name": name, "arguments": changed} if changed else name
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{k}={v!r}" for k, v in self.parameters.items())
@@ -145,10 +166,11 @@ def _apply(activation, x: Any) -> np.ndarray:
 
 
 def get(identifier: Any):
-    """The activation of a name, a function of this module, or None (linear).
+    """The activation of a name, a function of this module, a function of a number, a description, or None (linear).
 
     Raises:
-        ValueError: an unknown name; offers the nearest known ones.
+        ValueError: an unknown name, which offers the nearest known ones; `fastnet.RuleError`, a kind of it, for a
+            function that cannot become a kernel.
 
     Example:
         >>> import fastnet
@@ -159,10 +181,12 @@ def get(identifier: Any):
         return linear
     if isinstance(identifier, (Activation, RowActivation)):
         return identifier
-    if isinstance(identifier, dict) and "name" in identifier:
-        return Activation(registry.activations.find(identifier["name"]), **identifier.get("arguments", {}))
+    if isinstance(identifier, dict):
+        return _described(identifier)
     if identifier is relu or identifier is gelu:
         return get(identifier.__name__)
+    if inspect.isfunction(identifier):
+        return Activation(registry.activation_row(identifier.__name__, identifier), identifier)
     if isinstance(identifier, str):
         if identifier in _ROWS:
             return _ROWS[identifier]
@@ -170,9 +194,27 @@ def get(identifier: Any):
             raise ValueError(registry.unknown("activation", identifier, [*registry.activations, *_ROWS]))
         return Activation(registry.activations[identifier])
     raise ValueError(
-        f"An activation is a name, or one of fastnet.activations, received {identifier!r}. To use a function of your "
-        "own, register it: fastnet.register_activation(name, function)."
+        f"An activation is a name, one of fastnet.activations or a function of a number, written with def; received "
+        f"{identifier!r}."
     )
+
+
+def _described(config: dict[str, Any]) -> Any:
+    """The activation of what `serialize` gave."""
+    from fastnet.saving import serialization
+
+    if config.get("class_name") == "function":
+        return get(serialization.deserialize_keras_object(config))
+    arguments = config.get("arguments", {})
+    if "name" not in config or not set(config) <= {"name", "arguments"} or not isinstance(arguments, dict):
+        raise ValueError(
+            f"An activation's description is {{'name': name}}, or {{'name': name, 'arguments': {{argument: number}}}}; "
+            f"received {config!r}."
+        )
+    found = get(config["name"])
+    if isinstance(found, RowActivation) and arguments:
+        raise ValueError(f"The activation {found.name!r} has no arguments, received {arguments}.")
+    return found.having(**arguments) if arguments else found
 
 
 def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> np.ndarray:
@@ -183,6 +225,10 @@ def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, th
         negative_slope: slope below the threshold.
         max_value: largest result; None for no limit.
         threshold: where the slope changes.
+
+    Example:
+        >>> activations.relu([-1.0, 2.0, 9.0], negative_slope=0.25, max_value=6.0).tolist()
+        [-0.25, 2.0, 6.0]
     """
     return relu_with(negative_slope, max_value, threshold)(x)
 
@@ -200,18 +246,36 @@ def relu_with(negative_slope: float = 0.0, max_value: float | None = None, thres
 
 
 def gelu(x: Any, approximate: bool = False) -> np.ndarray:
-    """x Φ(x), or its tanh form; Hendrycks and Gimpel 2016, arXiv:1606.08415."""
+    """x Φ(x), or its tanh form; Hendrycks and Gimpel 2016, arXiv:1606.08415.
+
+    Example:
+        >>> activations.gelu([-1.0, 2.0]).round(3).tolist()
+        [-0.159, 1.954]
+    """
     return get("approximate_gelu" if approximate else "gelu")(x)
 
 
 def serialize(activation: Any) -> Any:
-    """The name of an activation, or ``{"name": ..., "arguments": ...}`` where it has arguments of its own."""
+    """The name of an activation, or its description: ``{"name": ..., "arguments": ...}`` where it has arguments.
+
+    Example:
+        >>> activations.serialize(activations.relu)
+        'relu'
+    """
     return get(activation).as_config()
 
 
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
-    """The activation of what `serialize` gave; ``custom_objects`` maps further names to activations."""
-    return get((custom_objects or {}).get(config, config) if isinstance(config, str) else config)
+    """The activation of what `serialize` gave; ``custom_objects`` maps further names to activations or functions.
+
+    Example:
+        >>> activations.deserialize("relu")([-1.0, 2.0]).tolist()
+        [0.0, 2.0]
+    """
+    from fastnet.saving import serialization
+
+    with serialization.custom_object_scope(custom_objects):
+        return get((custom_objects or {}).get(config, config) if isinstance(config, str) else config)
 
 
 linear = Activation(registry.activations.find("linear"))

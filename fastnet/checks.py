@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import numbers
+import os
 from collections.abc import Callable
 from typing import Any, TypeGuard
 
@@ -87,3 +89,40 @@ def seed(what: str, value: Any, most: int | None = None) -> int | None:
         ValueError: it is neither None nor an integer from 0.
     """
     return None if value is None else whole(what, value, 0, most)
+
+
+def flag(what: str, value: Any) -> bool:
+    """``value`` as True or False, Python's or numpy's.
+
+    Raises:
+        ValueError: it is neither; 1 and 0 are numbers.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{what} must be True or False, received {value!r}.")
+    return bool(value)
+
+
+def path_name(what: str, value: Any) -> str:
+    """The name of a file or folder: a string, or an object that is a path.
+
+    Raises:
+        TypeError: it is no path.
+        ValueError: it is empty.
+    """
+    name = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(name, str):
+        raise TypeError(f"{what} must be a string or a path, received {value!r}.")
+    if not name:
+        raise ValueError(f"{what} must be the name of a file or folder, received an empty one.")
+    return name
+
+
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """Whether a function may be called with so many arguments; one that tells nothing of itself is said to."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:  # a builtin
+        return True
+    return True

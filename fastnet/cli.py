@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             # A file or a pipe on Windows may not know µ; whoever reads a pipe wants each line when it is written.
             stream.reconfigure(errors="replace", line_buffering=True)
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    own, rest = (given[:1], given[1:]) if given[:1] == ["bench"] else (given, [])  # it parses its own
+    options = _parser().parse_args(own, argparse.Namespace(rest=rest))
     try:
         return options.run(options)
     except KeyboardInterrupt:
@@ -54,8 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
 
     bench = commands.add_parser("bench", help="measure kernels, training steps and starts, beside other libraries")
-    bench.add_argument("suite", nargs="*", help="what to measure; all by default")
-    bench.add_argument("--quick", action="store_true", help="fewer rounds: seconds, not minutes")
     bench.set_defaults(run=_bench)
 
     info = commands.add_parser("info", help="versions, processor, threads, the kernel cache and the machine's speed")
@@ -89,8 +89,7 @@ def _bench(options: argparse.Namespace) -> int:
             if importlib.util.find_spec("pytest_benchmark") is None:
                 print('fastnet bench needs more packages: pip install -e ".[bench]" in the checkout.', file=sys.stderr)
                 return 1
-            quick = ["--quick"] if options.quick else []
-            return subprocess.call([sys.executable, "-m", "bench", *options.suite, *quick], cwd=root)
+            return subprocess.call([sys.executable, "-m", "bench", *options.rest], cwd=root)
     print(
         "fastnet bench: the benchmarks are not part of the installed package. Run it in a checkout of fastnet "
         '(after pip install -e ".[bench]").',

@@ -7,7 +7,12 @@ _floatx = "float32"
 
 
 def floatx() -> str:
-    """The dtype of layers and losses that name none: "float32", or what `set_floatx` was given."""
+    """The dtype of layers and losses that name none: "float32", or what `set_floatx` was given.
+
+    Example:
+        >>> config.floatx()
+        'float32'
+    """
     return _floatx
 
 
@@ -36,5 +41,10 @@ def check_dtype(value: object, owner: str) -> str:
 
 
 def epsilon() -> float:
-    """The smallest probability that losses see: 1e-7, Keras's value."""
+    """The smallest probability that losses see: 1e-7, Keras's value.
+
+    Example:
+        >>> config.epsilon()
+        1e-07
+    """
     return 1e-7

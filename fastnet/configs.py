@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from fastnet import checks
 from fastnet._kernels.registry import unknown
 
+_MISSING = object()
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+class Completed(type):
+    """The metaclass of classes that look at an object once its ``__init__`` is done, whatever subclass defined that."""
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        return inspect.Signature(list(inspect.signature(cls.__init__).parameters.values())[1:])  # type: ignore[misc]
+
+    def __call__(cls, *args: Any, **more: Any) -> Any:
+        made = super().__call__(*args, **more)
+        made.completed()
+        return made
+
+
+def rule_numbers(owner: Any, rule: Callable[..., Any], leading: int) -> dict[str, float]:
+    """The numbers a rule takes behind its first ``leading`` arguments: the owner's attributes of their names.
+
+    Raises:
+        ValueError: the owner has no such attribute, or it is no number.
+    """
+    numbers = {}
+    for name in list(inspect.signature(rule).parameters)[leading:]:
+        value = getattr(owner, name, _MISSING)
+        what = f"{type(owner).__name__}.{rule.__name__} takes {name!r}, which is the attribute self.{name}"
+        if value is _MISSING:
+            near = difflib.get_close_matches(name, [key for key in vars(owner) if not key.startswith("_")], 1)
+            hint = f" There is self.{near[0]}: give both the same name." if near else ""
+            raise ValueError(f"{what}; __init__ does not set it.{hint}")
+        if not checks.is_number(value) and not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{what}; it must be a number, received {value!r}.")
+        numbers[name] = float(value)
+    return numbers
 
 
 class Configurable:
@@ -28,7 +64,7 @@ class Configurable:
 
     def kept_arguments(self, names: Iterable[str]) -> dict[str, Any]:
         """The arguments of these names as plain data."""
-        return {name: _plain(_kept(self, name)) for name in names}
+        return {name: _plain(_kept(self, name), name) for name in names}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
@@ -60,14 +96,15 @@ def _kept(owner: Any, name: str) -> Any:
         ) from None
 
 
-def _plain(value: Any) -> Any:
-    """Objects and functions as their descriptions; numbers, texts and tuples stay."""
+def _plain(value: Any, argument: str | None = None) -> Any:
+    """Objects and functions as their descriptions; numbers, texts and tuples stay. Errors name the argument."""
     from fastnet.saving import serialization
 
     if hasattr(value, "as_config"):  # an activation
         return value.as_config()
     if hasattr(value, "get_config") or callable(value):
-        return serialization.serialize_keras_object(value)
+        serialize = serialization.serialize_keras_object
+        return serialize(value) if argument is None else serialization.serialize_part(argument, value)
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
@@ -93,6 +130,7 @@ class Family:
         functions: whether any callable is one too.
         table: of the registry, whose rows are of this kind too. The further names of a row that has a class are names
             of the class.
+        hidden: rows of the table that are no names: what the classes are made of.
         twins: a module whose functions stand for the classes of their names.
         spelled: the names of a class; by default its own and that in snake case.
         wanted: what `get` takes, for errors.
@@ -107,13 +145,14 @@ class Family:
         functions: bool = False,
         *,
         table: Mapping[str, Any] | None = None,
+        hidden: Collection[str] = (),
         twins: ModuleType | None = None,
         spelled: Callable[[type], Iterable[str]] = _spelled,
         wanted: str | None = None,
         **aliases: Callable[..., Any],
     ):
         self.kind, self.base, self.functions, self.twins = kind, base, functions, twins
-        self.table = {} if table is None else table
+        self.table, self.hidden = {} if table is None else table, hidden
         self.names = {name: cls for cls in classes for name in spelled(cls)} | aliases
         for name, row in self.table.items():
             if row.name in self.names:
@@ -122,6 +161,11 @@ class Family:
         self.wanted = wanted or (
             f"a name, {article} {base.__name__}{', a function of (shape, dtype)' if functions else ''} or None"
         )
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        """The rows of the table that are names."""
+        return {name: row for name, row in self.table.items() if name not in self.hidden}
 
     def get(self, identifier: Any) -> Any:
         """The object of a name, a description, a class or an object; None for None."""
@@ -175,7 +219,7 @@ class Family:
 
     def _known(self, name: str) -> Any:
         """What fastnet itself has under a name, or None."""
-        tried = ((names, spelling) for spelling in (name, name.lower()) for names in (self.names, self.table))
+        tried = ((names, spelling) for spelling in (name, name.lower()) for names in (self.names, self.rows))
         return next((names[spelling] for names, spelling in tried if spelling in names), None)
 
     def _named(self, name: str) -> Any:
@@ -185,7 +229,7 @@ class Family:
         if found is None:
             found = self._known(name)
         if found is None:
-            raise ValueError(unknown(self.kind.split(" ", 1)[1], name, [*self.names, *self.table]))
+            raise ValueError(unknown(self.kind.split(" ", 1)[1], name, [*self.names, *self.rows]))
         return found
 
     def _described(self, config: dict[str, Any]) -> Any:
@@ -193,10 +237,15 @@ class Family:
         from fastnet.saving import serialization
 
         name = config.get("class_name")
+        if not isinstance(name, str):
+            raise ValueError(
+                f"{self.kind.capitalize()} is {self.wanted}, or a description with a class_name, as `serialize` gives; "
+                f"received {config!r}."
+            )
         if name == "function":
             return self._named(config.get("registered_name") or config["config"])
-        registered = serialization.get_registered_object(config.get("registered_name") or str(name))
-        known = self._known(str(name))
+        registered = serialization.get_registered_object(config.get("registered_name") or name)
+        known = self._known(name)
         if registered is None and isinstance(known, type):
             config = {**config, **serialization.place(known)}
         return serialization.deserialize_keras_object(config)

@@ -14,12 +14,12 @@ from fastnet._kernels import pasting
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import penalties as loops
-from fastnet.configs import Configurable, Family
+from fastnet.configs import Completed, Configurable, Family, rule_numbers
 from fastnet.engine.plan import Extent, Plan
 from fastnet.engine.variable import Variable
 
 
-class Constraint(Configurable):
+class Constraint(Configurable, metaclass=Completed):
     """Each element becomes a function of it.
 
     A subclass defines the function, a rule (docs/extending.md), as a static method ``project``. Its first argument is
@@ -46,6 +46,11 @@ class Constraint(Configurable):
                 raise TypeError(f"{cls.__name__}.project must be a @staticmethod of an element and numbers.")
             pasting.check_rule(cls.project)
 
+    def completed(self) -> None:
+        """Look at it once it is made: what its rule takes must be there."""
+        if hasattr(type(self), "project"):
+            self._numbers()
+
     def __call__(self, w: Any) -> np.ndarray:
         """What becomes of an array."""
         from fastnet.engine.cpu import Bound
@@ -64,16 +69,20 @@ class Constraint(Configurable):
         plan.launch(kernel, {"w": variable, "p": numbers}, Extent(fixed=variable.size), 64, 300)
 
     def _numbers(self) -> list[float]:
-        """The further arguments of the rule: attributes of these names, and Keras's epsilon."""
-        names = list(inspect.signature(type(self).project).parameters)[1:]
-        return [config.epsilon() if name == "epsilon" else float(getattr(self, name)) for name in names]
+        """The further arguments of the rule: attributes of these names."""
+        return list(rule_numbers(self, type(self).project, 1).values())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
 
 
 class NonNeg(Constraint):
-    """Negative elements become 0."""
+    """Negative elements become 0.
+
+    Example:
+        >>> constraints.NonNeg()([-1.0, 2.0]).tolist()
+        [0.0, 2.0]
+    """
 
     project = staticmethod(rules.non_negative)
 
@@ -82,6 +91,11 @@ class _OfNorms(Constraint):
     """Multiplies the elements that share a norm by a function of it; ``project`` is that function."""
 
     axis: int | Sequence[int]
+
+    @property
+    def epsilon(self) -> float:
+        """What keeps a norm from being 0."""
+        return config.epsilon()
 
     def launch(self, plan: Plan, variable: Variable) -> None:
         outer, reduced, inner = self._parts(variable)
@@ -116,7 +130,7 @@ class MaxNorm(_OfNorms):
     Example:
         >>> from fastnet import constraints
         >>> constraints.MaxNorm(1.0)([[3.0], [4.0]]).round(3).tolist()
-        [[0.6000000238418579], [0.800000011920929]]
+        [[0.6], [0.8]]
     """
 
     project = staticmethod(rules.max_norm)
@@ -126,7 +140,12 @@ class MaxNorm(_OfNorms):
 
 
 class UnitNorm(_OfNorms):
-    """w ← w / (|w| + 1e-7), with |w| the norm over ``axis`` (see `MaxNorm`)."""
+    """w ← w / (|w| + 1e-7), with |w| the norm over ``axis`` (see `MaxNorm`).
+
+    Example:
+        >>> constraints.UnitNorm()([[3.0], [4.0]]).round(3).tolist()
+        [[0.6], [0.8]]
+    """
 
     project = staticmethod(rules.unit_norm)
 
@@ -144,6 +163,10 @@ class MinMaxNorm(_OfNorms):
 
     Raises:
         ValueError: negative norms, min_value above max_value, a rate outside [0, 1].
+
+    Example:
+        >>> constraints.MinMaxNorm(1.0, 2.0)([[3.0], [4.0]]).round(3).tolist()
+        [[1.2], [1.6]]
     """
 
     project = staticmethod(rules.min_max_norm)

@@ -8,6 +8,7 @@ from typing import Any
 from fastnet import saving
 from fastnet.saving import load_model as load_model
 from fastnet.saving import save_model as save_model
+from fastnet.saving import serialization
 from fastnet.sequential import Sequential as Sequential
 
 
@@ -34,5 +35,20 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
 
 
 def clone_model(model: Sequential) -> Any:
-    """A model of the same layers and names, with new weights, that is not compiled."""
-    return type(model).from_config(model.get_config())
+    """A model of the same layers and names, with new weights, that is not compiled.
+
+    Your own classes and functions in it need not be registered.
+
+    Raises:
+        TypeError: a part of it that has no description, a lambda say; names the layer and the argument.
+
+    Example:
+        >>> import fastnet
+        >>> model = fastnet.Sequential([fastnet.layers.Input((2,)), fastnet.layers.Dense(1)])
+        >>> fastnet.models.clone_model(model).output_shape
+        (None, 1)
+    """
+    with serialization.mentioned() as custom_objects:
+        config = model.get_config()
+    with serialization.custom_object_scope(custom_objects):
+        return type(model).from_config(config)

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import checks, saving
+from fastnet import checks, config, saving
 from fastnet._kernels.registry import unknown
 from fastnet.engine.variable import Variable
-from fastnet.layers.base import Layer, assign_all, check_batch_shape, unchanged_on_error
+from fastnet.layers.base import Layer, assign_all, check_batch_shape
 from fastnet.layers.core import InputLayer
+from fastnet.layers.undo import unchanged_on_error
 from fastnet.summary import summary_text
 
 
@@ -30,14 +31,16 @@ class Network:
             )
         self.name = name
         self.built = False
+        self._trainable = checks.flag(f"{owner}: trainable", trainable)
         self._layers: list[Layer | Network] = []
         self._leaves: list[Layer] | None = None  # of all depths; found again after a change
+        #: of samples, then of each leaf's result. A leaf in several networks has another shape in each.
+        self._shapes: list[tuple[int, ...]] = []
+        self._networks: list[Network] | None = None  # itself and those in it, of all depths
         self._parents: weakref.WeakSet[Network] = weakref.WeakSet()  # networks this one is in
         for layer in layers or []:
             self.add(layer, rebuild=False)
         self._maybe_build()
-        if not trainable:
-            self.trainable = False
 
     def add(self, layer: Layer | Network, rebuild: bool = True) -> None:
         """Append a layer, or a network whose layers run in its place.
@@ -57,8 +60,8 @@ class Network:
             raise ValueError(f"The layer {layer.name!r} is in this model already; make a second one.")
         if any(layer.name == other.name for other in self._layers):
             raise ValueError(f"Two layers have the name {layer.name!r}; give one of them another (name=...).")
-        if self.built and (shape := self.leaves[-1].output_shape) is not None:
-            layer.connect(shape)
+        if self.built:
+            layer.connect(self._shapes[-1])
         self._layers.append(layer)
         if isinstance(layer, Network):
             layer._parents.add(self)
@@ -72,7 +75,9 @@ class Network:
 
     def _changed(self) -> None:
         """Its layers are other ones now."""
-        self._leaves = None
+        self._leaves = self._networks = None
+        if self.built:
+            self._shapes = self._shapes_from(self._shapes[0])
         for parent in self._parents:
             parent.built = False
             parent._changed()
@@ -125,20 +130,29 @@ class Network:
     def given_input_shape(self) -> tuple[int, ...] | None:
         """The shape of a sample, where an Input, the first layer or its own weights say it."""
         if self.built:
-            return self.leaves[0].input_shape
+            return self._shapes[0]
         return self._layers[0].given_input_shape if self._layers else None
 
     def connect(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Build for samples of this shape; the shape of the result. What a network does in the place of a layer."""
+        if self.built:  # it keeps the shapes it has by itself
+            return self.sample_output_shape(input_shape)
         self._connect(input_shape)
-        return self.leaves[-1].output_shape or ()
+        return self._shapes[-1]
 
     def _connect(self, shape: tuple[int, ...]) -> None:
-        self.sample_output_shape(shape)  # first: where one layer does not fit, none may be built
+        shapes = self._shapes_from(shape)  # first: where one layer does not fit, none may be built
         with unchanged_on_error(self.parts):
             for layer in self._layers:
                 shape = layer.connect(shape)
-        self.built = True
+        self._shapes, self.built = shapes, True
+
+    def _shapes_from(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """The shape of a sample, and that of each leaf's result for it."""
+        shapes = [shape]
+        for leaf in self.leaves:
+            shapes.append(leaf.sample_output_shape(shapes[-1]))
+        return shapes
 
     @property
     def parts(self) -> Iterator[Layer | Network]:
@@ -158,11 +172,14 @@ class Network:
         """
         if not self._layers:
             raise ValueError(f"The model {self.name!r} has no layers; add some first.")
-        if self.built and shape == self.leaves[0].input_shape:
-            return self.leaves[-1].output_shape or ()
-        for layer in self.leaves:
-            shape = layer.compute_output_shape(shape)
-        return shape
+        if self.built and shape == self._shapes[0]:
+            return self._shapes[-1]
+        return self._shapes_from(shape)[-1]
+
+    @property
+    def result_shapes(self) -> dict[int, tuple[int, ...]]:
+        """id of each leaf → the shape of one sample's result in this network. A leaf may be in others too."""
+        return dict(zip(map(id, self.leaves), self._shapes[1:])) if self.built else {}
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
         """The shape of what it gives for data of this shape, both with the batch first, as in Keras."""
@@ -171,13 +188,14 @@ class Network:
 
     @property
     def trainable(self) -> bool:
-        """Whether any layer may be trained; setting it sets it for every layer, as in Keras."""
-        return any(layer.trainable for layer in self._layers)
+        """Whether its weights are trained where their layers' are; setting it sets every layer's, as in Keras."""
+        return self._trainable
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
+        self._trainable = checks.flag(f"The model {self.name!r}: trainable", value)
         for layer in self._layers:
-            layer.trainable = bool(value)
+            layer.trainable = self._trainable
 
     @property
     def layers(self) -> list[Layer | Network]:
@@ -190,6 +208,13 @@ class Network:
         if self._leaves is None:
             self._leaves = [leaf for layer in self._layers for leaf in _leaves(layer)]
         return self._leaves
+
+    @property
+    def networks(self) -> list[Network]:
+        """Itself and the networks in it, of all depths."""
+        if self._networks is None:
+            self._networks = [part for part in self.parts if isinstance(part, Network)]
+        return self._networks
 
     @property
     def layers_to_run(self) -> list[Layer]:
@@ -206,13 +231,13 @@ class Network:
     def input_shape(self) -> tuple:
         """Shape of the data, None for the batch."""
         self._must_be_built()
-        return (None, *(self.leaves[0].input_shape or ()))
+        return (None, *self._shapes[0])
 
     @property
     def output_shape(self) -> tuple:
         """Shape of a prediction, None for the batch."""
         self._must_be_built()
-        return (None, *(self.leaves[-1].output_shape or ()))
+        return (None, *self._shapes[-1])
 
     @property
     def weights(self) -> list[Variable]:
@@ -221,13 +246,25 @@ class Network:
 
     @property
     def trainable_weights(self) -> list[Variable]:
-        """What the optimizer changes."""
-        return [v for layer in self._layers for v in layer.trainable_weights]
+        """What the optimizer changes: empty where ``trainable`` is False."""
+        return [v for layer in self._layers for v in layer.trainable_weights] if self.trainable else []
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
         """What the optimizer does not change."""
-        return [v for layer in self._layers for v in layer.non_trainable_weights]
+        return [v for layer in self._layers for v in layer.non_trainable_weights] if self.trainable else self.weights
+
+    trainable_variables, non_trainable_variables = trainable_weights, non_trainable_weights
+
+    @property
+    def losses(self) -> list[float]:
+        """The penalties of the trained weights as they are now."""
+        return [float(v.regularizer(v.numpy())) for v in self.trainable_weights if v.regularizer is not None]
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of its first layer."""
+        return self.leaves[0].dtype if self._layers else config.floatx()
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer | Network:
         """A layer by name or by index.
@@ -238,7 +275,12 @@ class Network:
         if (name is None) == (index is None):
             raise ValueError(f"get_layer takes a name or an index, received name={name!r}, index={index!r}.")
         if index is not None:
-            if not checks.is_whole(index) or not -len(self.layers) <= index < len(self.layers):
+            if not checks.is_whole(index):
+                hint = " For a layer by its name: get_layer(name)." if isinstance(index, str) else ""
+                raise ValueError(
+                    f"The model {self.name!r}: get_layer: index must be an integer, received {index!r}.{hint}"
+                )
+            if not -len(self.layers) <= index < len(self.layers):
                 count = len(self.layers)
                 raise ValueError(f"The model {self.name!r} has {count} layers; there is none of index={index!r}.")
             return self.layers[index]
@@ -294,13 +336,13 @@ class Network:
 
     def get_config(self) -> dict[str, Any]:
         """The layers that make another network like it, weights and compile's arguments aside, as plain data."""
-        config = {
+        described = {
             "name": self.name,
-            "trainable": self.trainable or not self._layers,
-            "dtype": self.leaves[0].dtype if self._layers else None,
+            "trainable": self.trainable,
+            "dtype": self.dtype,
             "layers": [saving.serialize_keras_object(layer) for layer in self._layers],
         }
-        return {**config, "build_input_shape": self.input_shape} if self.built else config
+        return {**described, "build_input_shape": self.input_shape} if self.built else described
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
@@ -316,7 +358,7 @@ class Network:
         if not isinstance(config, dict) or not {"name", "layers"} <= set(config):
             raise ValueError(f"A network's description has the entries 'name' and 'layers', received {config!r}.")
         layers = saving.deserialize_keras_object(config["layers"], custom_objects)
-        network = cls(layers, name=config["name"])  # type: ignore[call-arg]
+        network = cls(layers, trainable=bool(config.get("trainable", True)), name=config["name"])  # type: ignore[call-arg]
         if not network.built and (shape := config.get("build_input_shape")) is not None:
             network.build((None, *tuple(saving.deserialize_keras_object(shape))[1:]))
         return network

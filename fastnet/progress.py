@@ -33,11 +33,14 @@ class Progress:
     stream is closed or breaks, progress goes silent and training goes on.
 
     Example:
+        >>> from fastnet.progress import Progress
         >>> with Progress(epochs=2, steps=100, verbose=2) as progress:
         ...     for epoch in range(2):
         ...         progress.epoch_begin(epoch)
         ...         progress.update(100, {"loss": 0.5})
         ...         progress.epoch_end({"loss": 0.5})
+        Epoch 1/2 ... loss 0.5000
+        Epoch 2/2 ... loss 0.5000
     """
 
     def __init__(

@@ -40,6 +40,10 @@ def next_seed() -> int:
 
     The n-th draw is a hash of the root and n (numpy's ``SeedSequence(entropy=root, spawn_key=(n,))``), so it depends
     on how many seeds were drawn before and on nothing else.  Safe to call from several threads.
+
+    Example:
+        >>> fastnet.random.next_seed() != fastnet.random.next_seed()
+        True
     """
     global _root, _drawn
     with _lock:

@@ -1,4 +1,4 @@
-"""What a Keras model has and a `Sequential` has not, each with the sentence that says what to do instead.
+"""What Keras has and fastnet has not, each with the sentence that says what to do instead.
 
 `docs/keras.md` lists the same; a test compares them.
 """
@@ -7,29 +7,107 @@ from __future__ import annotations
 
 _STEP = "a step is compiled from the layers, the loss and the optimizer; register an activation, a loss or an optimizer"
 _GRAPH = "a Sequential is a list of layers, not a graph of tensors; use model.layers"
+_QUANTIZED = "weights are float32 or float64"
+_CONFIG = "the shape it was built for is in get_config()"
+_DTYPE = "one dtype is each layer's, for its weights and its data; use layer.dtype"
+_MASK = "there are no masks; leave rows and places out by sample_weight"
+_STATE = "use get_weights and set_weights, or save_weights and load_weights"
+_BACKEND = "there is one backend, and weights belong to the model"
+_COMPILED = "every step is compiled, and as many are executed in one call as callbacks allow"
+_FILES = "use save_weights and load_weights"
 
 REFUSED: dict[str, str] = {
+    "activity_regularizer": "activity_regularizer is an argument of layers",
     "add_loss": "penalties come from the layers' regularizers and activity_regularizer, or from a registered loss",
     "add_metric": "metrics are given to compile(metrics=[...])",
+    "add_variable": "weights belong to layers; write a layer (docs/extending.md)",
     "add_weight": "weights belong to layers; write a layer (docs/extending.md)",
+    "autocast": "data become the dtype of the layer that reads them",
+    "build_from_config": _CONFIG,
     "call": "a model is called as model(x), or model.predict(x)",
+    "call_signature_parameters": _GRAPH,
+    "compute_dtype": _DTYPE,
+    "compute_loss_and_updates": f"{_STEP} (docs/extending.md)",
+    "compute_mask": _MASK,
     "compute_metrics": "metrics are given to compile(metrics=[...])",
+    "compute_output_spec": "there are no symbolic tensors; use compute_output_shape",
+    "dtype_policy": _DTYPE,
     "export": "there is no other runtime to export to; model.save writes a file that fastnet reads",
+    "get_build_config": _CONFIG,
     "get_metrics_result": "metrics are in what fit, evaluate and train_on_batch return",
+    "get_quantization_layer_structure": _QUANTIZED,
+    "get_state_tree": _STATE,
     "input": _GRAPH,
+    "input_dtype": _DTYPE,
+    "input_spec": "every layer checks the shape it is given; use model.input_shape",
     "inputs": _GRAPH,
+    "jax_state_sync": _BACKEND,
+    "jit_compile": _COMPILED,
+    "load_own_variables": _FILES,
     "make_predict_function": "predictions are compiled when they are first asked for",
     "make_test_function": "evaluation is compiled when it is first asked for",
     "make_train_function": "training is compiled when it is first asked for",
+    "metrics_variables": "metrics count in the compiled step; their numbers are in what fit and evaluate return",
     "output": _GRAPH,
     "outputs": _GRAPH,
+    "path": "a model has a name",
+    "predict_function": "predictions are compiled when they are first asked for",
     "predict_step": f"{_STEP} (docs/extending.md)",
-    "quantize": "weights are float32 or float64",
+    "quantization_mode": _QUANTIZED,
+    "quantize": _QUANTIZED,
+    "quantized_build": _QUANTIZED,
+    "quantized_call": _QUANTIZED,
+    "rematerialized_call": _BACKEND,
     "reset_metrics": "metrics begin anew with each epoch, evaluate and train_on_batch",
+    "run_eagerly": _COMPILED,
+    "save_own_variables": _FILES,
+    "set_state_tree": _STATE,
     "stateless_call": "weights belong to the model; use model(x)",
+    "stateless_compute_loss": _BACKEND,
+    "steps_per_execution": _COMPILED,
+    "supports_jit": _COMPILED,
+    "supports_masking": _MASK,
+    "symbolic_call": _GRAPH,
+    "test_function": "evaluation is compiled when it is first asked for",
     "test_step": f"{_STEP} (docs/extending.md)",
+    "train_function": "training is compiled when it is first asked for",
     "train_step": f"{_STEP} (docs/extending.md)",
+    "variable_dtype": _DTYPE,
 }
+
+
+_ROW = "a Sequential is the one kind of model: layers in a row"
+_DENSE = "fastnet trains dense networks; there are no convolutions, recurrent layers or attention"
+
+#: what Keras has in a module and fastnet has not
+ABSENT: dict[str, dict[str, str]] = {
+    "fastnet": {
+        "Model": _ROW,
+        "Function": _ROW,
+        "KerasTensor": _ROW,
+        "Variable": "weights are made by layers: self.add_weight(...)",
+        "backend": _BACKEND,
+        "distribution": "a model is trained on one machine",
+        "mixed_precision": "weights are float32 or float64: fastnet.config.set_floatx(...), or a layer's dtype=...",
+        "ops": "layers compute by compiled rules, functions of numbers (docs/extending.md); for arrays use numpy",
+    },
+    "fastnet.layers": {
+        "Add": _ROW,
+        "Concatenate": _ROW,
+        "Multiply": _ROW,
+        "Masking": f"{_MASK}; it will come with recurrent layers",
+        **dict.fromkeys(("Attention", "Conv1D", "Conv2D", "Embedding", "GRU", "LSTM", "MaxPooling2D"), _DENSE),
+        **dict.fromkeys(("GlobalAveragePooling1D", "MultiHeadAttention", "SimpleRNN", "TimeDistributed"), _DENSE),
+        "GroupNormalization": "there are BatchNormalization, LayerNormalization, RMSNormalization, over the last axes",
+    },
+}
+
+
+def module_error(module: str, name: str) -> AttributeError:
+    """The error for what a module has not."""
+    if name in ABSENT[module]:
+        return AttributeError(f"{module} has no {name}: {ABSENT[module][name]}.")
+    return AttributeError(f"module {module!r} has no attribute {name!r}")
 
 
 def attribute_error(owner: str, name: str) -> AttributeError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,14 +15,14 @@ from fastnet._kernels.generate import Kernel
 from fastnet._kernels.registry import unknown
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import penalties as loops
-from fastnet.configs import Configurable, Family
+from fastnet.configs import Completed, Configurable, Family, rule_numbers
 from fastnet.engine.plan import Buffer, Extent, Plan
 from fastnet.engine.variable import Variable
 
 _STRETCH = 4096  # elements of a weight that are summed by one thread
 
 
-class Regularizer(Configurable):
+class Regularizer(Configurable, metaclass=Completed):
     """A penalty: the sum of a function of each element.
 
     A subclass defines the function, a rule (docs/extending.md), as a static method ``penalty``. Its first argument is
@@ -33,6 +32,7 @@ class Regularizer(Configurable):
         l1, l2: the part of the gradient, l1·sign(w) + 2·l2·w, that an optimizer adds in its own pass over a weight.
 
     Raises:
+        ValueError: when one is made that has no attribute for an argument of ``penalty``.
         TypeError: when a subclass is defined whose ``penalty`` has arguments named ``l1`` or ``l2``.
 
     Example:
@@ -60,6 +60,11 @@ class Regularizer(Configurable):
                     "or l2: optimizers add the gradient of l1·|w| + l2·w² by themselves."
                 )
             pasting.check_rule(cls.penalty)
+
+    def completed(self) -> None:
+        """Look at it once it is made: what its rule takes must be there."""
+        if hasattr(type(self), "penalty"):
+            self._numbers()
 
     def __call__(self, x: Any) -> float:
         """The penalty of an array."""
@@ -99,7 +104,7 @@ class Regularizer(Configurable):
         return dx
 
     def _numbers(self) -> list[float]:
-        return [float(getattr(self, name)) for name in list(inspect.signature(type(self).penalty).parameters)[1:]]
+        return list(rule_numbers(self, type(self).penalty, 1).values())
 
     def _kernel(self, template: Any, name: str, rule: Any, dtype: str) -> Kernel:
         return Kernel(template, ((name, rule),), dtype, (("p", len(self._numbers())),))
@@ -153,7 +158,12 @@ class L1L2(Regularizer):
 
 
 class L1(Regularizer):
-    """l1 · Σ|w|. Raises ValueError where ``l1`` is no finite number of at least 0."""
+    """l1 · Σ|w|. Raises ValueError where ``l1`` is no finite number of at least 0.
+
+    Example:
+        >>> regularizers.L1(0.5)([1.0, -3.0])
+        2.0
+    """
 
     penalty = staticmethod(rules.l1_l2)
 
@@ -162,7 +172,12 @@ class L1(Regularizer):
 
 
 class L2(Regularizer):
-    """l2 · Σw². Raises ValueError where ``l2`` is no finite number of at least 0."""
+    """l2 · Σw². Raises ValueError where ``l2`` is no finite number of at least 0.
+
+    Example:
+        >>> regularizers.L2(0.5)([1.0, -3.0])
+        5.0
+    """
 
     penalty = staticmethod(rules.l1_l2)
 
@@ -179,6 +194,10 @@ class OrthogonalRegularizer(Regularizer):
 
     Raises:
         ValueError: another mode, a factor that is no finite number of at least 0; in use, a weight that is no matrix.
+
+    Example:
+        >>> regularizers.OrthogonalRegularizer(0.5)([[1.0, 0.0], [0.0, 1.0]])
+        0.0
     """
 
     def __init__(self, factor: float = 0.01, mode: str = "rows"):
@@ -224,9 +243,7 @@ class OrthogonalRegularizer(Regularizer):
 
 
 def _factor(value: Any, name: str) -> float:
-    if not checks.is_number(value) or not math.isfinite(value) or value < 0:
-        raise ValueError(f"A regularizer's {name} must be a finite number of at least 0, received {value!r}.")
-    return float(value)
+    return checks.number(f"A regularizer's {name}", value, checks.NOT_NEGATIVE)
 
 
 _family = Family("a regularizer", Regularizer, (L1, L2, L1L2, OrthogonalRegularizer))

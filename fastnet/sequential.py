@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from fastnet import losses, optimizers, saving
 from fastnet import metrics as metrics_module
 from fastnet.callbacks import History
 from fastnet.engine import fitting
-from fastnet.layers.base import Layer
+from fastnet.layers.base import Layer, refuse_call
 from fastnet.network import Network
 from fastnet.refused import attribute_error
 
@@ -70,6 +70,18 @@ class Sequential(Network):
         self._trainer.forget()
         super()._changed()
 
+    @property
+    def random_counters(self) -> dict[str, int]:
+        """What masks and permutations follow from: the ``seed``, and how many epochs used it, ``epochs_done``.
+
+        A model that is given another's, and its weights and optimizer state, trains on as that one would.
+        """
+        return {"seed": self._trainer.seed, "epochs_done": self._trainer.epochs_done}
+
+    @random_counters.setter
+    def random_counters(self, counters: Mapping[str, int]) -> None:
+        self._trainer.seed, self._trainer.epochs_done = int(counters["seed"]), int(counters["epochs_done"])
+
     # ---- files
 
     def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None) -> None:
@@ -104,7 +116,8 @@ class Sequential(Network):
             optimizer: a name or one of `fastnet.optimizers`.
             loss: a name, one of `fastnet.losses`, or a plain function of two numbers ``f(y_true, y_pred)``, whose
                 derivative is found.
-            loss_weights: a number, or a list of one: what the loss is multiplied by.
+                Like all that follows it may stand in a list or a dictionary of one entry, for the one output.
+            loss_weights: a number: what the loss is multiplied by.
             metrics: a list of names, of `fastnet.metrics`, or of functions: of two numbers, or of a batch's arrays. The
                 latter, and metrics written in Python (see `fastnet.metrics.Metric`), make the runner stop after each
                 batch.
@@ -115,18 +128,15 @@ class Sequential(Network):
         Raises:
             ValueError: an unknown name, which offers the nearest known ones; what cannot become a kernel.
         """
+        if optimizer is None:
+            raise ValueError("compile: optimizer must be a name or one of fastnet.optimizers, received None.")
         optimizer = optimizers.get(optimizer)
-        loss = None if loss is None else losses.get(loss)
+        loss = losses.get(losses.of_one_output(loss, "loss"))
         weight = losses.loss_weight(loss_weights)
         if loss is not None and weight != loss.weight:
             loss = copy.copy(loss)
             loss.weight = weight
-        given = [
-            list(m) if isinstance(m, (list, tuple)) else [] if m is None else [m] for m in (metrics, weighted_metrics)
-        ]
-        given = [[metrics_module.get(m) if isinstance(m, type) else m for m in ms] for ms in given]
-        for metric in given[0] + given[1]:
-            metrics_module.get(metric)
+        given = [metrics_module.listed(metrics, "metrics"), metrics_module.listed(weighted_metrics, "weighted_metrics")]
         self.optimizer, self.loss, (self._metrics, self._weighted) = optimizer, loss, given
         self._loss_weights = None if weight == 1 else weight
         self._trainer = fitting.new_trainer(self)
@@ -136,7 +146,7 @@ class Sequential(Network):
         if self.optimizer is None:
             return None
         given = {name: getattr(self, attribute) for name, attribute in _COMPILED.items()}
-        return {name: saving.serialize_keras_object(value) for name, value in given.items() if value}
+        return saving.serialize_keras_object({name: v for name, v in given.items() if v is not None and v != []})
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """`compile` with what `get_compile_config` gave."""
@@ -146,15 +156,15 @@ class Sequential(Network):
     def metrics_names(self) -> list[str]:
         """The keys of the logs: "loss" and the metrics, in the order in which `evaluate` returns them."""
         self._must_be_built()
-        return ["loss", *(name for name, _, _ in self.metrics_for(self._layers[-1].output_shape or ()))]
+        return ["loss", *(name for name, _, _ in self.metrics_for(self._shapes[-1]))]
 
     @property
     def metrics(self) -> list[metrics_module.Metric]:
-        """The metrics as compiled, in the order of the logs. What fastnet's own count while training is in the logs."""
+        """The metrics as compiled, in the order of the logs. The `result` of objects is that of the last pass."""
         if not self._metrics and not self._weighted:
             return []
         self._must_be_built()
-        return [metric for _, metric, _ in self.metrics_for(self._layers[-1].output_shape or ())]
+        return [metric for _, metric, _ in self.metrics_for(self._shapes[-1])]
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -297,8 +307,14 @@ class Sequential(Network):
         """What the last layer gives for these rows."""
         return fitting.predict_rows(self, x)
 
-    def __call__(self, x: Any) -> np.ndarray:
-        """The same as `predict_on_batch`."""
+    @property
+    def compiled(self) -> bool:
+        """Whether `compile` was called."""
+        return self.optimizer is not None
+
+    def __call__(self, x: Any, training: bool | None = None) -> np.ndarray:
+        """The same as `predict_on_batch`; ``training`` must not be True."""
+        refuse_call(f"The model {self.name!r}", x, training)
         return fitting.predict_rows(self, x)
 
     def profile(self, x: Any, y: Any, batch_size: int | None = None, seconds: float = 1.0) -> fitting.Profile:
@@ -324,7 +340,10 @@ class Sequential(Network):
             RuntimeError: `compile` was not called.
 
         Example:
-            >>> print(model.profile(x, y, seconds=0.5))  # doctest: +SKIP
+            >>> model = fastnet.Sequential([layers.Dense(1, name="out")])
+            >>> model.compile("sgd", "mse")
+            >>> {row.layer for row in model.profile(np.ones((8, 2)), np.ones(8), seconds=0.01).rows} >= {"out", "sgd"}
+            True
         """
         return fitting.profile(self, x, y, batch_size, seconds)
 

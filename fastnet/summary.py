@@ -20,9 +20,11 @@ def summary_text(
         f"{'Layer (type)':<{first}}  {'Output shape':<{second}}  {'Param #':>10}{last}",
         rule,
     ]
+    shapes = model.result_shapes
     for depth, layer in _entries(model, expand_nested):
         name = f"{'  ' * depth}{layer.name} ({type(layer).__name__})"
-        shape = str((None, *getattr(layer, "leaves", [layer])[-1].output_shape)) if layer.built else "?"
+        result = shapes.get(id(getattr(layer, "leaves", [layer])[-1]))
+        shape = "?" if result is None else str((None, *result))
         count = f"{layer.count_params():,}" if layer.built else "?"
         trained = ("Y" if layer.trainable else "N").rjust(len(last)) * show_trainable
         lines.append(f"{name:<{first}.{first}}  {shape:<{second}.{second}}  {count:>10}{trained}")

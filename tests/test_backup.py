@@ -164,7 +164,7 @@ def test_a_training_that_has_ended_ends_at_once(whole, tmp_path):
         ({"backup_dir": "b", "save_freq": 0}, "save_freq .* received 0"),
         ({"backup_dir": "b", "save_freq": "step"}, "save_freq .* received 'step'"),
         ({"backup_dir": "b", "save_freq": True}, "save_freq"),
-        ({"backup_dir": "b", "seconds": 0}, "seconds must be positive"),
+        ({"backup_dir": "b", "seconds": 0}, "seconds must be a number that is positive"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -115,7 +115,7 @@ PLATEAUS = [  # arguments, values, learning rates after the epochs; it begins wi
     ({"patience": 1, "factor": 0.25, "min_lr": 0.2}, [3, 3, 3, 3], [1, 0.25, 0.2, 0.2]),
     ({"patience": 1, "factor": 0.5, "min_delta": 1.0}, [3, 2, 1.5, 0.9], [1, 0.5, 0.5, 0.25]),
     ({"patience": 1, "factor": 0.5, "mode": "max"}, [1, 2, 2, 3], [1, 1, 0.5, 0.5]),
-    ({"patience": 1, "factor": 0.0}, [3, 3, 3], [1, 0, 0]),
+    ({"patience": 1, "factor": 0.0, "min_lr": 0.125}, [3, 3, 3], [1, 0.125, 0.125]),
 ]
 
 

@@ -82,8 +82,8 @@ def test_csv(tmp_path):
     assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["epoch", "0", "1", "2", "2", "3"]
     fit(callbacks.CSVLogger(path), epochs=0)
     assert path.read_text() == ""
-    with pytest.raises(FileNotFoundError):
-        fit(callbacks.CSVLogger(tmp_path / "none" / "log.csv"))
+    fit(callbacks.CSVLogger(tmp_path / "new" / "er" / "log.csv"), epochs=1)
+    assert len((tmp_path / "new" / "er" / "log.csv").read_text().splitlines()) == 2
 
 
 def test_csv_is_on_disk_when_an_epoch_ends_and_a_new_file_has_a_heading(tmp_path):
@@ -133,23 +133,6 @@ def test_what_is_not_in_the_logs():
         fit(callbacks.EarlyStopping("val_los"), epochs=1)
     with pytest.warns(UserWarning, match="ReduceLROnPlateau: .* 'val_loss'"):
         fit(callbacks.ReduceLROnPlateau(), epochs=1)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (
-            lambda: callbacks.EarlyStopping(mode="up"),
-            "EarlyStopping: mode must be 'auto', 'min' or 'max', received 'up'",
-        ),
-        (lambda: callbacks.ReduceLROnPlateau(factor=1.0), "factor must be at least 0 and below 1, received 1.0"),
-        (lambda: callbacks.ModelCheckpoint("a", save_freq=0), "save_freq must be 'epoch' or a positive number"),
-        (lambda: callbacks.ModelCheckpoint("a", save_freq="batch"), "save_freq .* received 'batch'"),
-    ],
-)
-def test_bad_arguments(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
 
 
 def test_learning_rate_scheduler_needs_a_float():
@@ -219,6 +202,8 @@ def test_steps_are_counted_over_epochs():
 def test_checkpoints_of_a_log_that_is_not_there(tmp_path):
     with pytest.raises(KeyError, match="asks for 'accuracy', and there are only epoch, loss, mae"):
         fit(callbacks.ModelCheckpoint(tmp_path / "{accuracy}"))
+    with pytest.raises(KeyError, match="asks for 'epcoh', .*Did you mean 'epoch'"):
+        fit(callbacks.ModelCheckpoint(tmp_path / "{epcoh}"))
     (tmp_path / "folder").mkdir()
     with pytest.raises(IsADirectoryError, match="is a folder"):
         fit(callbacks.ModelCheckpoint(tmp_path / "folder"))
@@ -240,7 +225,7 @@ def test_a_model_no_file_can_describe_is_refused_before_training(tmp_path):
         [layers.Input((2,)), layers.Dense(1, kernel_initializer=lambda shape, dtype: np.ones(shape))]
     )
     model.compile("sgd", "mse")
-    with pytest.raises(TypeError, match="lambda"):
+    with pytest.raises(TypeError, match=r"Layer 'dense\w*' \(Dense\): kernel_initializer: A lambda"):
         fit(callbacks.ModelCheckpoint(tmp_path / "a"), model=model)
     assert model.optimizer.iterations == 0
     fit(callbacks.ModelCheckpoint(tmp_path / "a", save_weights_only=True), model=model)

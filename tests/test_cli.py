@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastnet
-from fastnet import cli, demo, pictures
+from fastnet import cli, pictures
 
 PROGRAM = [sys.executable, "-c", "import sys; from fastnet.cli import main; sys.exit(main())"]
 
@@ -22,19 +23,18 @@ def test_demo(tmp_path, capsys):
     assert cli.main(["demo", "--seed", "3", "--output", str(folder)]) == 0
     output = capsys.readouterr().out
     assert float(re.search(r"Test accuracy: ([\d.]+)%", output)[1]) >= 97
-    assert re.search(r"2,700 steps in [\d.]+ s: [\d,]+ steps per second", output)
+    assert re.search(r"2,700 training steps in [\d.]+ s: [\d,]+ per second, \d+ µs each", output)
     assert "Total params: 17,226" in output
     for layer in ("rescaling", "dropout", "dense", "adam"):
         assert re.search(rf"^{layer}\w* .*%.*%$", output, re.MULTILINE), layer  # of the step, of the machine
     saved = sorted(path.name for path in folder.iterdir())
-    assert saved == ["digits.png", "digits.weights.npz", "learning_curves.png"]
+    assert saved == ["digits.fastnet", "digits.png", "learning_curves.png"]
     for name in saved:
         assert str(folder / name) in output
         if name.endswith(".png"):
             assert (folder / name).read_bytes().startswith(b"\x89PNG")
-    # The weights in the file are those whose accuracy was told.
-    model = demo.make_model()
-    model.load_weights(folder / "digits.weights.npz")
+    # The model in the file is the one whose accuracy was told.
+    model = fastnet.models.load_model(folder / "digits.fastnet")
     accuracy = model.evaluate(*fastnet.datasets.digits.load_data()[1], verbose=0)[1]
     assert f"Test accuracy: {accuracy:.2%}" in output
 
@@ -43,9 +43,7 @@ def test_demo_does_as_it_is_told_twice(tmp_path, capsys):
     weights = []
     for name in ("one", "two"):
         assert cli.main(["demo", "--epochs", "1", "--seed", "5", "--output", str(tmp_path / name)]) == 0
-        model = demo.make_model()
-        model.load_weights(tmp_path / name / "digits.weights.npz")
-        weights.append(model.get_weights())
+        weights.append(fastnet.models.load_model(tmp_path / name / "digits.fastnet").get_weights())
     assert "1 epochs" in capsys.readouterr().out
     for a, b in zip(*weights):
         assert np.array_equal(a, b)
@@ -58,7 +56,7 @@ def test_demo_without_matplotlib(tmp_path, capsys, monkeypatch):
     assert cli.main(["demo", "--epochs", "1", "--output", str(tmp_path)]) == 0
     output = capsys.readouterr().out
     assert output.count("No pictures: matplotlib is not installed") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["digits.weights.npz"]
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.fastnet"]
 
 
 def test_demo_where_nothing_can_be_written(tmp_path, capsys):
@@ -143,6 +141,17 @@ def test_bench_runs_the_checkout_it_stands_in(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["bench", "dense", "--quick"]) == 7
     assert capfd.readouterr().out == "['dense', '--quick']\n"
+
+
+def test_bench_speaks_of_itself_as_it_was_called(monkeypatch, capfd):
+    pytest.importorskip("pytest_benchmark")
+    root = Path(__file__).resolve().parents[1]
+    if not (root / "bench" / "__main__.py").exists():
+        pytest.skip("needs a checkout")
+    monkeypatch.chdir(root)
+    assert cli.main(["bench", "nosuch"]) == 2
+    error = capfd.readouterr().err
+    assert error.startswith("usage: fastnet bench ") and "nosuch" in error and "dense" in error
 
 
 def test_bench_of_an_installed_package(tmp_path, monkeypatch, capsys):

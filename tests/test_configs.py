@@ -140,6 +140,11 @@ def test_unknown_classes_are_explained():
     with pytest.raises(ValueError, match="register"):
         layers.deserialize(config)
     assert isinstance(layers.deserialize(config, {"Scaled": Scaled}), Scaled)
+    for module in ("fastnet.losses", None):
+        with pytest.raises(ValueError, match="^Where 'Foo' is yours, register it") as caught:
+            saving.deserialize_keras_object({"class_name": "Foo", "config": {}, "module": module})
+        for imported in ("Any", "Buffer", "Callable", "RuleError", "NonFiniteError"):
+            assert imported not in str(caught.value).replace(",", " ").replace(".", " ").split()
 
 
 def test_names_in_one_table():

@@ -29,7 +29,7 @@ class Scale(layers.Layer):
         super().__init__(**more)
         self.parts = []
 
-    def build(self, input_shape):
+    def make_weights(self, input_shape):
         self.parts.append(self.add_weight("scale", input_shape, "ones", trainable=False))
         if self.bad:
             raise ArithmeticError("the layer's own")

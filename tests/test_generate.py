@@ -98,7 +98,6 @@ def parabola(x):
     return x * x + x
 
 
-
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.__name__)
 def test_the_kernel_computes_what_the_function_computes(rule):
     x = np.random.default_rng(0).uniform(-4, 4, 131)

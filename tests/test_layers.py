@@ -7,6 +7,7 @@ import pytest
 
 import fastnet
 from fastnet import layers, testing
+from fastnet._kernels.rules.random import philox
 from fastnet.testing.plans import LayerRun
 
 from . import oracles
@@ -174,6 +175,22 @@ def test_a_mask_follows_from_step_layer_and_element_alone():
         assert 0.4 < (other == whole).mean() < 0.6
     np.testing.assert_array_equal(dropout(0.5, (64, 33), seed=1)[0], dropout(0.5, (64, 33), seed=1)[0])
     assert not np.array_equal(dropout(0.5, (64, 33), seed=1)[0], dropout(0.5, (64, 33), seed=2)[0])
+
+
+@pytest.mark.parametrize("size", [1, 63, 64, 511, 512, 1291])
+@pytest.mark.parametrize("rate", [0.3, 1e-9, 1 - 1e-9])
+def test_the_mask_is_that_of_philox(size, rate):
+    """Element e: 64 blocks of eight 16-bit numbers for each 512 elements."""
+    y, _ = dropout(rate, (1, size), "float32", step=3, seed=7)
+    e = np.arange(size)
+    block, part = 64 * (e // 512) + e % 64, e % 512 // 64
+    counters = zip(block, part)
+    seed = testing.running.SEED
+    expected = []
+    for at, half in counters:
+        words = philox(*map(np.uint32, [at, 0, 3, 7 + 2**31, seed, 0]))
+        expected.append(int(words[half // 2]) >> 16 * (half % 2) & 0xFFFF)
+    np.testing.assert_array_equal(y[0] == 0, np.array(expected) < min(round(rate * 65536), 65535))
 
 
 def test_two_dropouts_have_masks_of_their_own_and_inference_has_none():

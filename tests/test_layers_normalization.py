@@ -92,7 +92,7 @@ def test_permute_and_repeat():
     x = RNG.standard_normal((4, 2, 3, 5)).astype("f")
     np.testing.assert_array_equal(layers.Permute((3, 1, 2))(x), x.transpose(0, 3, 1, 2))
     np.testing.assert_array_equal(layers.RepeatVector(3)(x[:, 0, 0]), np.repeat(x[:, :1, 0], 3, axis=1))
-    assert layers.Permute((2, 1)).compute_output_shape((3, 4)) == (4, 3)
+    assert layers.Permute((2, 1)).compute_output_shape((None, 3, 4)) == (None, 4, 3)
 
 
 def test_a_lambda_keeps_its_arguments():

@@ -137,6 +137,36 @@ def test_the_coefficient_of_determination_in_a_model():
         metrics.R2Score(num_regressors=9)([[1.0], [2.0]], [[1.0], [2.0]])
 
 
+def test_the_adjusted_coefficient_by_hand():
+    """Sums of squares 8.75 and 1.5 of four rows: 1 - 1.5 / 8.75 · 3 / (4 - 2 - 1)."""
+    got = metrics.R2Score(num_regressors=2)([[1.0], [2.0], [3.0], [5.0]], [[1.0], [2.5], [2.5], [4.0]])
+    assert got == pytest.approx(1 - 1.5 / 8.75 * 3, rel=1e-12)
+
+
+def test_areas_by_hand():
+    """Points (1, 1), (½, ½), (0, 0) of ROC, and (1, ½), (½, ½), (0, 0) of recall and precision."""
+    labels, predictions = [0, 1, 1, 0], [0.2, 0.4, 0.7, 0.9]
+    wanted = {("ROC", "majoring"): 0.75, ("ROC", "minoring"): 0.25, ("ROC", "interpolation"): 0.5}
+    wanted |= {("PR", "majoring"): 0.5, ("PR", "minoring"): 0.25}
+    for (curve, method), area in wanted.items():
+        assert metrics.AUC(3, curve, method)(labels, predictions) == pytest.approx(area, abs=1e-12), (curve, method)
+    several = metrics.AUC(3, multi_label=True, label_weights=[3.0, 1.0])
+    columns = np.array([labels, [1 - label for label in labels]]).T
+    areas = [metrics.AUC(3)(columns[:, i], predictions) for i in (0, 1)]
+    assert several(columns, np.array([predictions] * 2).T) == pytest.approx((3 * areas[0] + areas[1]) / 4)
+
+
+def test_a_mean_of_rows_is_a_mean_of_their_means():
+    mean = metrics.Mean()
+    mean.update_state([[1, 2], [3, 6]])
+    mean.update_state(1.0)
+    assert mean.result() == pytest.approx(7 / 3, rel=1e-15)  # of 1.5, 4.5 and 1
+    assert metrics.Mean()([[1, 2], [3, 6]], [[1, 0], [1, 1]]) == pytest.approx(5 / 1.5)
+    assert metrics.Mean()([[1, 2], [3, 6]], [1, 3]) == 3.75
+    assert metrics.Sum()([[1, 2], [3, 6]], [1, 3]) == 30.0
+    assert metrics.Mean()(np.zeros((2, 0))) == 0.0
+
+
 def test_weights_on_arrays_and_resetting():
     metric = metrics.BinaryAccuracy()
     metric.update_state([[1], [1], [0], [0]], [[0.98], [1], [0], [0.6]], sample_weight=[1, 0, 0, 1])
@@ -171,6 +201,9 @@ def test_names_and_arguments():
         (lambda: metrics.AUC(num_thresholds=1), "num_thresholds must be at least 2"),
         (lambda: metrics.AUC(curve="roc_curve"), "curve must be one of 'ROC', 'PR', 'PRGAIN'"),
         (lambda: metrics.AUC(summation_method="left"), "summation_method must be one of"),
+        (lambda: metrics.AUC(multi_label=True, label_weights=[-1, 1]), "label_weights must be.*not negative.*-1"),
+        (lambda: metrics.AUC(multi_label=True, label_weights=[0, 0]), "label_weights must not all be 0"),
+        (lambda: metrics.AUC(multi_label="x"), "AUC: multi_label must be True or False"),
         (lambda: metrics.AUC(num_labels=3), "num_labels is of use with multi_label=True only"),
         (lambda: metrics.F1Score(average="mean"), "F1Score: average must be None, 'micro'"),
         (lambda: metrics.FBetaScore(beta=0), "beta must be a positive number"),

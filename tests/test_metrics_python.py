@@ -233,7 +233,7 @@ def test_a_function_that_fails_says_why_it_is_no_formula():
     model.compile("sgd", "mse", metrics=[clipped])
     with pytest.raises(ValueError, match=r"(?s)'clipped' raised ValueError.*\(4, 2\) \(targets\).*max\(\) loses NaN"):
         model.fit(*data(4), verbose=0)
-    with pytest.raises(ValueError, match="A loss is a name.*received 3"):
+    with pytest.raises(ValueError, match="A metric is a name.*received 3"):
         model.compile("sgd", "mse", metrics=[3])
 
 

@@ -33,6 +33,15 @@ def test_import_is_light():
 
 
 @pytest.mark.smoke
+def test_import_beside_a_folder_of_the_same_name(tmp_path):
+    """Where a clone called fastnet lies, that folder is no namespace package in its place."""
+    (tmp_path / "fastnet" / "fastnet").mkdir(parents=True)
+    code = "import fastnet; print(fastnet.__version__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", done.stdout), done.stderr
+
+
+@pytest.mark.smoke
 def test_sources_of_kernels_and_data_are_installed():
     package = importlib.resources.files("fastnet")
     for folder in ("rules", "templates", "cpu"):

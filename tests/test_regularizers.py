@@ -149,7 +149,7 @@ def test_a_penalty_that_overflows_is_found():
 def test_names_and_bad_arguments():
     assert repr(regularizers.get("l1")) == "L1(l1=0.01)" and repr(regularizers.get("L1L2")) == "L1L2(l1=0.0, l2=0.0)"
     for wrong in (-1.0, math.nan, math.inf, "1", True):
-        with pytest.raises(ValueError, match="l2 must be a finite number of at least 0"):
+        with pytest.raises(ValueError, match="l2 must be a number that is finite and not negative"):
             regularizers.L2(wrong)
     with pytest.raises(ValueError, match="Unknown regularizer 'l22'"):
         regularizers.get("l22")

@@ -34,7 +34,10 @@ def derivative(rule: Callable, wrt: str, gradients: Gradients | None = None) -> 
         DifferentiationError: the rule uses something else, or its source cannot be read.
 
     Example:
-        >>> print(derivative(square_distance, "y"))  # def square_distance(x, y): return (x - y) ** 2
+        >>> from fastnet._kernels.differentiate import derivative
+        >>> def square_distance(x, y):
+        ...     return (x - y) ** 2
+        >>> print(derivative(square_distance, "y"))
         def square_distance_by_y(x, y):
             v1 = x - y
             return -(2 * v1)

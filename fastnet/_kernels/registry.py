@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -159,7 +160,7 @@ def unknown(kind: str, name: object, known) -> str:
     """The sentence for an unknown name."""
     near = nearest(str(name), known)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(sorted(known))}."
+    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(sorted(set(known)))}."
 
 
 def nearest(name: str, known) -> list[str]:
@@ -234,7 +235,8 @@ def register_activation(name: str, f: Callable, df: Callable | None = None, keep
         >>> import math, fastnet
         >>> def bent(x):
         ...     return (math.sqrt(x * x + 1) - 1) / 2 + x
-        >>> fastnet.register_activation("bent_identity", bent)  # doctest: +SKIP
+        >>> fastnet.register_activation("bent_identity", bent).name
+        'bent_identity'
     """
     return activations.register(activation_row(name, f, df, keeps))
 
@@ -266,14 +268,23 @@ def register_loss(name: str, f: Callable, df: Callable | None = None) -> Loss:
     Raises:
         ValueError: a bad name, one of fastnet's own, or arguments that do not fit; `fastnet.RuleError`, a kind of it,
             for a rule that cannot become a kernel. Nothing is registered then.
+
+    Example:
+        >>> def cubic(y_true, y_pred):
+        ...     return abs(y_pred - y_true) ** 3
+        >>> fastnet.register_loss("cubic", cubic).name
+        'cubic'
     """
     return losses.register(loss_row(name, f, df))
 
 
-def loss_row(name: str, f: Callable, df: Callable | None = None, gradient: bool = True) -> Loss:
-    """A row of its own for a user's loss, see `register_loss`; for a metric where no ``gradient`` is wanted."""
+def loss_row(name: str, f: Callable, df: Callable | None = None, gradient: bool = True, of_class: bool = False) -> Loss:
+    """A row of its own for a user's loss, see `register_loss`; for a metric where no ``gradient`` is wanted.
+
+    Of a class the parameters need no defaults: they are attributes.
+    """
     _check("loss", name, f, df)
-    parameters = _defaults(f, 2)
+    parameters = dict.fromkeys(parameter_names(f, 2), math.nan) if of_class else _defaults(f, 2)
     _check_parameters("loss", name, f, 2, parameters)
     if df is not None:
         _check_parameters("loss", name, df, 2, parameters)
@@ -296,6 +307,12 @@ def register_optimizer(name: str, f: Callable, states: tuple[str, ...] = (), **p
     Raises:
         ValueError: a bad name, one of fastnet's own, or arguments that do not fit; `fastnet.RuleError`, a kind of it,
             for a rule that cannot become a kernel. Nothing is registered then.
+
+    Example:
+        >>> def signed(w, g, rate):
+        ...     return w - rate * (1 if g > 0 else (-1 if g < 0 else g))
+        >>> fastnet.register_optimizer("signed", signed, learning_rate=1e-3).parameters
+        {'learning_rate': 0.001}
     """
     _check("optimizer", name, f, results=None)
     rate = parameters.pop("learning_rate", 0.01)

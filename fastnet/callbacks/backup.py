@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from fastnet import checks
 from fastnet.callbacks.base import Callback, Logs
 from fastnet.callbacks.every import EverySteps
 from fastnet.saving import archive
@@ -35,7 +36,8 @@ class BackupAndRestore(Callback):
         seconds: save also when so many seconds have passed since the last (not in Keras).
 
     Raises:
-        ValueError: no folder, no such save_freq, seconds that are not positive.
+        ValueError: an empty backup_dir, no such save_freq, seconds that are not positive, a flag that is none.
+        TypeError: backup_dir is no path; when `fit` starts, another callback gives a state that no file can hold.
         fastnet.saving.SavedFileError: when `fit` starts, a backup that is damaged, of another model, of other
             callbacks, or, in the middle of an epoch, of another number of rows or batch size.
         OSError: a backup cannot be written; it comes at the next one, or at the end of `fit`.
@@ -57,14 +59,13 @@ class BackupAndRestore(Callback):
         delete_checkpoint: bool = True,
         seconds: float | None = None,
     ):
-        if not os.fspath(backup_dir):
-            raise ValueError("BackupAndRestore: backup_dir must be the name of a folder, received an empty one.")
-        if seconds is not None and not seconds > 0:
-            raise ValueError(f"BackupAndRestore: seconds must be positive, received {seconds!r}.")
-        self.backup_dir, self.save_freq, self.seconds = Path(backup_dir), save_freq, seconds
-        self.double_checkpoint, self.delete_checkpoint = double_checkpoint, delete_checkpoint
+        owner = "BackupAndRestore"
+        self.backup_dir, self.save_freq = Path(checks.path_name(f"{owner}: backup_dir", backup_dir)), save_freq
+        self.seconds = None if seconds is None else checks.number(f"{owner}: seconds", seconds, checks.POSITIVE)
+        self.double_checkpoint = checks.flag(f"{owner}: double_checkpoint", double_checkpoint)
+        self.delete_checkpoint = checks.flag(f"{owner}: delete_checkpoint", delete_checkpoint)
         self._latest, self._previous = self.backup_dir / "latest.backup", self.backup_dir / "previous.backup"
-        self._every = EverySteps(save_freq, "BackupAndRestore")
+        self._every = EverySteps(save_freq, owner)
         self._writer = Writer()
         self._found: tuple[Path, dict[str, Any]] | None = None
         self._place: Any = None
@@ -85,6 +86,12 @@ class BackupAndRestore(Callback):
             with archive.explained(path, "cannot be resumed here"):
                 place.restore(tree, path)
             self._every.seen, self._every.step = tree["backup"]["seen"], place.step
+            return
+        for name, state in place.calls.get_state():  # what no file can hold is to be found now, not after an epoch
+            try:
+                archive.Packed("checkpoint", {"state": state})
+            except TypeError as error:
+                raise TypeError(f"BackupAndRestore: what the callback {name} gives by get_state(): {error}") from None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._every.begin_epoch()

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from fastnet import checks
+
 Logs = dict[str, Any]
+
+
+def verbosity(owner: str, value: Any) -> int:
+    """How much a callback prints: 0 or more; True is 1.
+
+    Raises:
+        ValueError: it is no such number.
+    """
+    return int(value) if isinstance(value, (bool, np.bool_)) else checks.whole(f"{owner}: verbose", value, 0)
 
 
 class Callback:
@@ -130,9 +143,18 @@ class Callback:
 class History(Callback):
     """What happened in each epoch; `fit` adds one and returns it.
 
+    A pickle or a copy of it holds these numbers and ``params``, and no model.
+
     Attributes:
         epoch: the epochs done, counted from 0.
         history: maps each log name to the list of its values, one for each epoch.
+
+    Example:
+        >>> model = fastnet.Sequential([layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> history = model.fit(np.ones((8, 2)), np.ones(8), epochs=3, verbose=0)
+        >>> history.epoch, len(history.history["loss"])
+        ([0, 1, 2], 3)
     """
 
     def __init__(self) -> None:
@@ -147,6 +169,9 @@ class History(Callback):
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
         self.model.history = self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_model"}
 
     def get_state(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "history": self.history}

@@ -50,6 +50,11 @@ class CallbackList:
         wants_batches: whether someone overrides a per-batch training hook, so that chunks must be one step long.
         wants_test_batches, wants_predict_batches: the same for `evaluate` and validation, and for `predict`.
         history: the `History`, or None.
+
+    Example:
+        >>> with callbacks.CallbackList([callbacks.TerminateOnNaN()], add_history=True) as both:
+        ...     [type(callback).__name__ for callback in both.callbacks]
+        ['TerminateOnNaN', 'History']
     """
 
     def __init__(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnet.callbacks.base import Logs
+from fastnet import checks
+from fastnet.callbacks.base import Logs, verbosity
 from fastnet.callbacks.monitor import MonitorCallback
 
 
@@ -28,7 +29,8 @@ class EarlyStopping(MonitorCallback):
         stopped_epoch: number of the epoch after which training was stopped, from 0; 0 where it was not.
 
     Raises:
-        ValueError: an unknown mode; at the first epoch's end, mode="auto" of a log that has no known direction.
+        ValueError: an argument that is none of these; at the first epoch's end, mode="auto" of a log that has no known
+            direction.
 
     Example:
         >>> import numpy as np, fastnet
@@ -51,8 +53,11 @@ class EarlyStopping(MonitorCallback):
         start_from_epoch: int = 0,
     ):
         super().__init__(monitor, mode, min_delta=min_delta)
-        self.patience, self.verbose, self.baseline = patience, verbose, baseline
-        self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
+        self.patience = checks.whole("EarlyStopping: patience", patience, 0)
+        self.verbose = verbosity("EarlyStopping", verbose)
+        self.baseline = None if baseline is None else checks.number("EarlyStopping: baseline", baseline, checks.NO_NAN)
+        self.restore_best_weights = checks.flag("EarlyStopping: restore_best_weights", restore_best_weights)
+        self.start_from_epoch = checks.whole("EarlyStopping: start_from_epoch", start_from_epoch, 0)
         self._forget()
 
     def _forget(self) -> None:

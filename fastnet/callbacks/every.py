@@ -17,9 +17,9 @@ class EverySteps:
     """
 
     def __init__(self, count: int | str, owner: str):
-        if count != "epoch" and not (checks.is_whole(count) and count >= 1):
+        if not (isinstance(count, str) and count == "epoch") and not (checks.is_whole(count) and count >= 1):
             raise ValueError(f"{owner}: save_freq must be 'epoch' or a positive number of steps, received {count!r}.")
-        self.count = None if count == "epoch" else int(count)
+        self.count = None if isinstance(count, str) else int(count)
         self.seen = self.step = 0
 
     def begin_epoch(self) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.callbacks.base import Callback, Logs
+from fastnet import checks
+from fastnet.callbacks.base import Callback, Logs, verbosity
 from fastnet.callbacks.monitor import MonitorCallback
 
 
@@ -20,7 +21,7 @@ class LearningRateScheduler(Callback):
         verbose: 1 to print each.
 
     Raises:
-        ValueError: before an epoch, what ``schedule`` gives is no float.
+        ValueError: what is no function of these; before an epoch, what ``schedule`` gives is no float.
 
     Example:
         >>> import fastnet
@@ -30,14 +31,18 @@ class LearningRateScheduler(Callback):
     """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0):
-        self.schedule, self.verbose = schedule, verbose
+        # By its signature: a TypeError that comes out of it is its own.
+        self._takes_rate = callable(schedule) and checks.takes(schedule, 2)
+        if not self._takes_rate and not (callable(schedule) and checks.takes(schedule, 1)):
+            raise ValueError(
+                "LearningRateScheduler: schedule must be a function of (epoch, learning_rate), or of the epoch alone, "
+                f"received {schedule!r}."
+            )
+        self.schedule, self.verbose = schedule, verbosity("LearningRateScheduler", verbose)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         optimizer = self.model.optimizer
-        try:
-            rate = self.schedule(epoch, optimizer.learning_rate)
-        except TypeError:  # Keras's older form
-            rate = self.schedule(epoch)
+        rate = self.schedule(epoch, optimizer.learning_rate) if self._takes_rate else self.schedule(epoch)
         if not isinstance(rate, (float, np.floating)):
             raise ValueError(f"LearningRateScheduler: schedule must give a float, received {rate!r}.")
         optimizer.learning_rate = float(rate)
@@ -56,7 +61,7 @@ class ReduceLROnPlateau(MonitorCallback):
 
     Args:
         monitor: the log's name.
-        factor: below 1.
+        factor: below 1; 0 where there is a min_lr.
         patience: epochs without improvement after which the rate is reduced.
         verbose: 1 to print when it acts.
         mode: "min", "max", or "auto": which of them is better follows from the loss or metric.
@@ -70,7 +75,7 @@ class ReduceLROnPlateau(MonitorCallback):
         cooldown_counter: epochs of the cooldown that are left.
 
     Raises:
-        ValueError: a factor of 1 or more, an unknown mode.
+        ValueError: an argument that is none of these.
 
     Example:
         >>> import fastnet
@@ -89,10 +94,17 @@ class ReduceLROnPlateau(MonitorCallback):
         min_lr: float = 0.0,
     ):
         super().__init__(monitor, mode, min_delta=min_delta)
-        if not 0 <= factor < 1:
-            raise ValueError(f"ReduceLROnPlateau: factor must be at least 0 and below 1, received {factor!r}.")
-        self.factor, self.min_lr, self.patience, self.verbose = factor, min_lr, patience, verbose
-        self.cooldown = cooldown
+        owner = "ReduceLROnPlateau"
+        self.factor = checks.number(f"{owner}: factor", factor, checks.UNIT)
+        self.min_lr = checks.number(f"{owner}: min_lr", min_lr, checks.NOT_NEGATIVE)
+        if self.factor == self.min_lr == 0:
+            raise ValueError(
+                f"{owner}: factor=0 with min_lr=0 would leave a learning rate of 0, with which nothing is learnt; give "
+                "a factor above 0, or a min_lr."
+            )
+        self.patience = checks.whole(f"{owner}: patience", patience, 0)
+        self.cooldown = checks.whole(f"{owner}: cooldown", cooldown, 0)
+        self.verbose = verbosity(owner, verbose)
         self._forget()
 
     def _forget(self) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
+import string
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastnet.callbacks.base import Logs
+from fastnet import checks
+from fastnet._kernels.registry import nearest
+from fastnet.callbacks.base import Logs, verbosity
 from fastnet.callbacks.every import EverySteps
 from fastnet.callbacks.monitor import MonitorCallback
 from fastnet.saving.models import describe, pack
 from fastnet.saving.writer import Writer
+
+#: what a file name may hold that is known before there are logs, and values of the kind it will have
+_KNOWN = {"epoch": 1, "batch": 1, "loss": 0.5, "val_loss": 0.5}
 
 
 class ModelCheckpoint(MonitorCallback):
@@ -34,7 +41,9 @@ class ModelCheckpoint(MonitorCallback):
         initial_value_threshold: with ``save_best_only``, the value to beat at first.
 
     Raises:
-        ValueError: no such mode or save_freq.
+        ValueError: a ``filepath`` that is no format, or asks for what there never is (``{batch}`` where epochs are
+            saved, ``{val_loss}`` where steps are), and every other argument that is none of these.
+        TypeError: ``filepath`` is no path; when `fit` starts, a part of the model that no file can describe.
         KeyError: when it is saved, a name in ``filepath`` that the logs do not have.
         OSError: the file cannot be written.
 
@@ -54,11 +63,17 @@ class ModelCheckpoint(MonitorCallback):
         save_freq: int | str = "epoch",
         initial_value_threshold: float | None = None,
     ):
+        owner = "ModelCheckpoint"
+        if initial_value_threshold is not None:
+            what = f"{owner}: initial_value_threshold"
+            initial_value_threshold = checks.number(what, initial_value_threshold, checks.NO_NAN)
         super().__init__(monitor, mode, initial_value_threshold)
-        self.filepath, self.verbose = os.fspath(filepath), verbose
-        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
+        self.filepath, self.verbose = checks.path_name(f"{owner}: filepath", filepath), verbosity(owner, verbose)
+        self.save_best_only = checks.flag(f"{owner}: save_best_only", save_best_only)
+        self.save_weights_only = checks.flag(f"{owner}: save_weights_only", save_weights_only)
         self.save_freq = save_freq
-        self._every = EverySteps(save_freq, "ModelCheckpoint")
+        self._every = EverySteps(save_freq, owner)
+        _check_template(self.filepath, self._every.count is None)
         self._epoch = 0
         self._writer = Writer()
 
@@ -103,9 +118,16 @@ class ModelCheckpoint(MonitorCallback):
         try:
             return Path(self.filepath.format(**{"epoch": epoch + 1, **logs}))
         except KeyError as error:
+            known = ["epoch", *logs]
+            near = nearest(error.args[0], known)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
             raise KeyError(
                 f"ModelCheckpoint: the file name {self.filepath!r} asks for {error}, and there are only "
-                f"{', '.join(['epoch', *logs])}."
+                f"{', '.join(known)}.{hint}"
+            ) from None
+        except (ValueError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError(
+                f"ModelCheckpoint: the file name {self.filepath!r} does not fit the logs: {error}."
             ) from None
 
     def _is_wanted(self, epoch: int, logs: Logs, path: Path) -> bool:
@@ -134,6 +156,37 @@ class ModelCheckpoint(MonitorCallback):
 
     def set_state(self, state: dict[str, Any]) -> None:
         self.best, self._every.seen, self._every.step = state["best"], state["seen"], state["step"]
+
+
+def _check_template(filepath: str, by_epoch: bool) -> None:
+    """What can be told of a file name before there are logs.
+
+    Raises:
+        ValueError: it cannot be formatted, or asks for what there will not be.
+    """
+    what = f"ModelCheckpoint: filepath {filepath!r}"
+    try:
+        fields = [part for part in string.Formatter().parse(filepath) if part[1] is not None]
+    except ValueError as error:
+        raise ValueError(f"{what} is no format such as '{{epoch:02d}}-{{val_loss:.2f}}.fastnet': {error}.") from None
+    for _, field, code, conversion in fields:
+        name = re.split(r"[.\[]", field or "")[0]
+        if not name or name.isdigit():
+            raise ValueError(f"{what} has a place without a name; write {{epoch}}, {{batch}} or the name of a log.")
+        if by_epoch and name == "batch":
+            raise ValueError(f"{what} asks for {{batch}}, which there is only where save_freq is a number of steps.")
+        if not by_epoch and name.startswith("val_"):
+            raise ValueError(
+                f"{what} asks for {{{name}}}, which there is only after an epoch; leave save_freq='epoch'."
+            )
+        if name not in _KNOWN:
+            continue
+        place = f"{{{field}{f'!{conversion}' if conversion else ''}:{code}}}"
+        try:
+            place.format(**_KNOWN)
+        except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+            kind = "an integer" if isinstance(_KNOWN[name], int) else "a number"
+            raise ValueError(f"{what}: {{{field}:{code}}} does not fit {name!r}, which is {kind}: {error}.") from None
 
 
 def _nothing(text: str) -> None:

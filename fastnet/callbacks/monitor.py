@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from fastnet import checks
 from fastnet.callbacks.base import Callback, Logs
 
 
@@ -15,18 +16,22 @@ class MonitorCallback(Callback):
         monitor: the log's name.
         mode: "min", "max", or "auto": which of them is better follows from the loss or metric.
         baseline: the value to beat at first; None: the first value seen is an improvement.
-        min_delta: an improvement is larger than this.
+        min_delta: an improvement is larger than this; its sign does not matter.
 
     Raises:
-        ValueError: an unknown mode.
+        ValueError: an unknown mode, a ``monitor`` that is no name, a ``min_delta`` that is no finite number.
     """
 
     def __init__(
         self, monitor: str = "val_loss", mode: str = "auto", baseline: float | None = None, min_delta: float = 0
     ):
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"{type(self).__name__}: mode must be 'auto', 'min' or 'max', received {mode!r}.")
-        self.monitor, self.mode, self.best, self.min_delta = monitor, mode, baseline, abs(min_delta)
+        owner = type(self).__name__
+        if not isinstance(monitor, str) or not monitor:
+            raise ValueError(f"{owner}: monitor must be the name of a log, such as 'val_loss', received {monitor!r}.")
+        if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
+            raise ValueError(f"{owner}: mode must be 'auto', 'min' or 'max', received {mode!r}.")
+        self.monitor, self.mode, self.best = monitor, mode, baseline
+        self.min_delta = abs(checks.number(f"{owner}: min_delta", min_delta))
         self._sign: int | None = None  # 1: larger is better; -1: smaller is
 
     def is_improvement(self, value: float, reference: float | None) -> bool:
@@ -61,8 +66,8 @@ class MonitorCallback(Callback):
         model = self.model
         metrics = model.metrics_for(model.output_shape[1:]) if model is not None and model.built else []
         for key, metric, _ in metrics:
-            if key == name and metric._direction is not None:
-                return 1 if metric._direction == "up" else -1
+            if key == name and metric.direction is not None:
+                return 1 if metric.direction == "up" else -1
         raise ValueError(
             f"{type(self).__name__}: whether a larger {self.monitor!r} is better cannot be told from its name; give "
             "mode='max' or mode='min'."

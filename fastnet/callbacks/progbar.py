@@ -7,7 +7,13 @@ from fastnet.progress import Progress
 
 
 class ProgbarLogger(Callback):
-    """Shows progress; `fit`, `evaluate` and `predict` add one that follows their ``verbose``."""
+    """Shows progress; `fit`, `evaluate` and `predict` add one that follows their ``verbose``.
+
+    Example:
+        >>> model = fastnet.Sequential([layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> history = model.fit(np.ones((8, 2)), np.ones(8), callbacks=[callbacks.ProgbarLogger()], verbose=0)
+    """
 
     def __init__(self) -> None:
         self._progress: Progress | None = None

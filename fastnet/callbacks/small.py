@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet import checks
 from fastnet.callbacks.base import Callback, Logs
 
 
@@ -19,9 +20,14 @@ class CSVLogger(Callback):
     "NA" stands for a log that an epoch does not have. Each row is on disk when its epoch ends.
 
     Args:
-        filename: where to.
-        separator: between columns.
+        filename: where to. Folders are made.
+        separator: between columns: one character.
         append: whether rows follow those of a file that is there, instead of replacing it.
+
+    Raises:
+        ValueError: a separator that is none, an ``append`` that is neither True nor False, an empty name.
+        TypeError: ``filename`` is no path.
+        OSError: when `fit` starts, the file cannot be written.
 
     Example:
         >>> import fastnet
@@ -29,7 +35,13 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False):
-        self.filename, self.sep, self.append = os.fspath(filename), separator, append
+        self.filename = checks.path_name("CSVLogger: filename", filename)
+        if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
+            raise ValueError(
+                "CSVLogger: separator must be one character, such as ',' or ';', and neither a quote nor the end of a "
+                f"line, received {separator!r}."
+            )
+        self.sep, self.append = separator, checks.flag("CSVLogger: append", append)
         self.keys: list[str] | None = None
         self._file: Any = None
         self._position = 0  # size of the file up to this training's last row
@@ -38,8 +50,9 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.close()
         self.keys = None
-        # Opened now, so that a folder that is not there is found before training; cut with the first row only, since a
+        # Opened now, so that a place nobody may write to is found before training; cut with the first row only, since a
         # resumed training goes on with what is there.
+        os.makedirs(os.path.dirname(self.filename) or ".", exist_ok=True)
         self._file = open(self.filename, "a", newline="")
         self._position, self._cut = os.path.getsize(self.filename) if self.append else 0, True
 
@@ -139,13 +152,16 @@ class TerminateOnNaN(Callback):
     Args:
         raise_error: raise a RuntimeError instead, with the `NonFiniteError` as its cause; `on_train_end` is not called.
 
+    Raises:
+        ValueError: ``raise_error`` is neither True nor False.
+
     Example:
         >>> import fastnet
         >>> callback = fastnet.callbacks.TerminateOnNaN()
     """
 
     def __init__(self, raise_error: bool = False):
-        self.raise_error = raise_error
+        self.raise_error = checks.flag("TerminateOnNaN: raise_error", raise_error)
 
     def accepts_nonfinite(self, batch: int, error: ArithmeticError) -> bool:
         if self.raise_error:

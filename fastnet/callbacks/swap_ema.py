@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnet import checks
 from fastnet.callbacks.base import Callback, Logs
 
 
@@ -18,7 +19,8 @@ class SwapEMAWeights(Callback):
             callback in the list, `ModelCheckpoint` say, sees the averages. After the last epoch the model keeps them.
 
     Raises:
-        ValueError: at the first swap, an optimizer without ``use_ema=True``.
+        ValueError: ``swap_on_epoch`` is neither True nor False; at the first swap, an optimizer without
+            ``use_ema=True``.
 
     Example:
         >>> import fastnet
@@ -26,7 +28,7 @@ class SwapEMAWeights(Callback):
     """
 
     def __init__(self, swap_on_epoch: bool = False):
-        self.swap_on_epoch = swap_on_epoch
+        self.swap_on_epoch = checks.flag("SwapEMAWeights: swap_on_epoch", swap_on_epoch)
         self._swapped = False
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:

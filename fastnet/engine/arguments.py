@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from fastnet import checks
 from fastnet.engine.data import as_array, check_labels, match_targets, match_weights
 from fastnet.engine.feeding import is_stream
-from fastnet.layers.base import Before, check_shape
+from fastnet.layers.base import check_shape
+from fastnet.layers.undo import Before
 
 BATCH = 32
 WIDE_BATCH = 256  # rows at a time where nothing depends on the batch and none was given: evaluate, predict
@@ -106,16 +108,28 @@ def split_place(rows: int, split: Any) -> int:
     return at
 
 
+@contextlib.contextmanager
+def _naming_the_last_layer(model: Any) -> Iterator[None]:
+    """What does not fit predictions names the layer that gives them."""
+    try:
+        yield
+    except ValueError as error:
+        last = model.layers_to_run[-1]
+        raise ValueError(f"{error} Predictions are what layer {last.name!r} ({type(last).__name__}) gives.") from None
+
+
 def check_targets(model: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The targets as the loss reads them; builds nothing."""
     loss, known, kind = model.loss, model._trainer.fits, (x.shape[1:], y.shape[1:])
     if kind in known and len(x) == len(y):  # shapes that fitted before: a step need not wait for all that again
         if known[kind]:
-            check_labels(y, known[kind], loss.name)
+            with _naming_the_last_layer(model):
+                check_labels(y, known[kind], loss.name)
         return y
     given = y
     shape = model.sample_output_shape(check_samples(model, x))
-    y = match_targets(y, shape or (1,), len(x), loss.sparse, loss.name, loss.ignore_class)
+    with _naming_the_last_layer(model):
+        y = match_targets(y, shape or (1,), len(x), loss.sparse, loss.name, loss.ignore_class)
     if loss.reduction in ("none", None):
         raise ValueError(f"The loss {loss.name!r} has reduction={loss.reduction!r}, which gives no number to train on.")
     for _, metric, _ in model.metrics_for(shape):

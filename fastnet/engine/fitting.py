@@ -191,8 +191,8 @@ def _predict(model, feed: Feed, calls: CallbackList) -> np.ndarray:
 
 def _result(model, ready, part: Part) -> np.ndarray:
     """Where the predictions of a part's rows, which begin with row 0, are written."""
-    dtype = ready.low.outputs[-1][1].dtype
-    result = np.empty((part.total, *model.layers_to_run[-1].output_shape), dtype)
+    last = ready.low.outputs[-1][1]
+    result = np.empty((part.total, *last.shape), last.dtype)
     ready.step[ready.low.result.index] = result.ctypes.data
     return result
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ class Tally(NamedTuple):
     slot: Slot
     size: int
     value: Callable[[Any], Any]
+    metric: Any = None
 
     def read(self, numbers: np.ndarray) -> np.ndarray:
         """What was counted so far, of the numbers of a step block; a view."""
@@ -36,6 +37,11 @@ class Tally(NamedTuple):
     def reset(self, numbers: np.ndarray) -> None:
         """Count from 0 on."""
         self.read(numbers)[...] = 0.0
+
+    def tell(self, numbers: np.ndarray) -> None:
+        """Give the metric what was counted, so that its own `result` is that of the pass."""
+        if self.metric is not None:
+            self.metric.set_numbers(self.read(numbers))
 
     def result(self, numbers: np.ndarray) -> Any:
         """The result so far."""
@@ -66,6 +72,9 @@ class Watched:
     def reset(self, numbers: np.ndarray) -> None:
         self.metric.reset_state()
         self.begun = False
+
+    def tell(self, numbers: np.ndarray) -> None:
+        """It knows."""
 
     def result(self, numbers: np.ndarray) -> Any:
         value = self.metric.result() if self.begun else math.nan
@@ -121,6 +130,7 @@ def lower(
     optimizer: Any = None,
     join: bool = True,
     weights: tuple | None = None,
+    trained: Collection[Any] | None = None,
 ) -> Lowered:
     """What one step of ``mode`` does.
 
@@ -131,6 +141,7 @@ def lower(
         x, y, weights: signatures of the sources (`data.Source`).
         loss, metrics, optimizer: as compiled; the optimizer has its state.
         join: whether launches may be joined; off when every layer's result is to be looked at.
+        trained: the weights that are penalized and updated, where not all of which their layers say so.
     """
     plan = Plan(mode == "train", layers[0].dtype, rows)
     numbers = None
@@ -138,7 +149,7 @@ def lower(
         plan.label = optimizer.name
         numbers = optimizer.start(plan)
     plan.label = "input"
-    source = plan.buffer(layers[0].input_shape)
+    source = plan.buffer(x[0])
     low = Lowered(plan, Inlet(plan, x, source), input=source)
     trace = _forward(plan, layers, source)
     low.outputs = [(layer, out) for layer, _, out in trace]
@@ -151,12 +162,13 @@ def lower(
         return low
     assert y is not None
     dy = _losses(low, prediction, y, weights, loss, metrics)
-    _penalties(low, trace)
+    owned = [(layer, v) for layer in layers for v in layer.trainable_weights if trained is None or v in trained]
+    _penalties(low, trace, owned)
     if mode == "train":
         plan.phase = "backward"
         _backward(plan, trace, dy)
         plan.phase = "update"
-        optimizer.apply(plan, [(layer.name, v) for layer in layers for v in layer.trainable_weights], numbers)
+        optimizer.apply(plan, [(layer.name, v) for layer, v in owned], numbers)
     if join:
         fuse(plan)
     return low
@@ -225,18 +237,18 @@ def _losses(
         size = metric.size(prediction.shape)
         slot = plan.slot(size)
         metric.count(plan, prediction, target, each if weighted else None, slot)
-        low.totals.append(Tally(name, slot, size, metric.value))
+        low.totals.append(Tally(name, slot, size, metric.value, metric))
     return dy
 
 
-def _penalties(low: Lowered, trace: Sequence[tuple[Any, Buffer, Buffer]]) -> None:
+def _penalties(low: Lowered, trace: Sequence[tuple[Any, Buffer, Buffer]], owned: Sequence[tuple[Any, Any]]) -> None:
     """What regularizers add to the loss, before it is looked at."""
     assert isinstance(low.totals[0], Tally)
     plan, total = low.plan, low.totals[0].slot
     slots = {"loss": Slot(abi.LOSS), "nonfinite": Slot(abi.NONFINITE)}
     for layer, _, y in trace:
         plan.label = layer.name
-        weights = [v for v in layer.trainable_weights if v.regularizer is not None]
+        weights = [v for owner, v in owned if owner is layer and v.regularizer is not None]
         found = [v.regularizer.weight_penalty(plan, v) for v in weights]
         if layer.activity_regularizer is not None:
             found.append(layer.activity_regularizer.activity_penalty(plan, y))

@@ -53,7 +53,7 @@ class Place:
             "totals": self.lease.ready.totals(),
             "feed": self.feed.place(self.step),
             "held_out": self.held_out and self.held_out.place(0),
-            "ordered": self.model._trainer.ordered,
+            "ordered": self.lease.trainer.ordered,
             "stop": self.model.stop_training,
             "logs": self.logs,
             "callbacks": self.calls.get_state(),
@@ -75,7 +75,7 @@ class Place:
             raise SavedFileError(
                 f"{path} was saved by a training that logged {tree['logged']}; this one logs {self._logged()}."
             )
-        trainer = self.model._trainer
+        trainer = self.lease.trainer
         self.calls.set_state(tree["callbacks"])
         state.restore(self.model, tree, path)
         if not self._is_restored:

@@ -47,6 +47,7 @@ class Ready:
 
     def __init__(self, low: Lowered, rows: int, reuse: bool = True):
         self.watched = low.watched
+        self.version = 0  # of the optimizer's arguments
         kept = (low.target, *((low.prediction, low.each) if self.watched else ()))
         self.low, self.bound = low, Bound(low.plan, rows, [b for b in kept if b is not None], reuse)
         self.step, self.numbers = self.bound.step, self.bound.numbers
@@ -77,6 +78,11 @@ class Ready:
         for tally in self.low.totals:
             tally.reset(self.numbers)
 
+    def tell(self) -> None:
+        """Give the metrics what they have counted in the pass that ends."""
+        for tally in self.low.totals:
+            tally.tell(self.numbers)
+
     def logs(self) -> dict[str, Any]:
         """The loss and the metrics so far."""
         return {tally.name: tally.result(self.numbers) for tally in self.low.totals}
@@ -105,7 +111,10 @@ class Lease:
         trainer = self.trainer
         trainer.renew_locks()
         if self.mode == "train" and not trainer.alone.acquire(blocking=False):
-            raise RuntimeError("This model is being trained by another thread. Train it in one thread at a time.")
+            raise RuntimeError(
+                "This model is being trained already: by another thread, or by the fit that this callback belongs to. "
+                "One training at a time; within a callback train a copy, copy.deepcopy(model)."
+            )
         try:
             self.ready, self.free = trainer.take(self.mode, self.rows, self.sources)
         except BaseException:
@@ -116,14 +125,20 @@ class Lease:
             trainer.sources, trainer.began = self.sources, trainer.network.optimizer.iterations
         return self.ready
 
+    @property
+    def stale(self) -> bool:
+        """Whether an argument of the optimizer has changed since the plan was made."""
+        return self.mode == "train" and self.ready.version != self.trainer.network.optimizer.version
+
     def connect(self, part: Part) -> Ready:
-        """The plan, reading from this part; where its batches are larger than any before, a larger plan."""
+        """The plan, reading from this part; another one where its batches are the largest so far, or it is stale."""
         trainer = self.trainer
-        if part.batch > self.rows:
-            ready, free = trainer.take(self.mode, part.batch, part.sources)
+        if part.batch > self.rows or self.stale:
+            self.rows = max(part.batch, self.rows)
+            ready, free = trainer.take(self.mode, self.rows, part.sources)
             ready.take_over(self.ready)
             self.free.append(self.ready)
-            self.ready, self.free, self.rows = ready, free, part.batch
+            self.ready, self.free = ready, free
         self.ready.connect(*part.sources)
         trainer._prepare(self.ready, part.order)
         if self.mode == "train":
@@ -171,7 +186,7 @@ class Trainer:
 
     def finish(self) -> None:
         """End training; what the last step did to the weights is looked at too."""
-        weights = [v for layer in self.network.layers_to_run for v in layer.trainable_weights]
+        weights = self.network.trainable_weights
         if self.network.optimizer.iterations != self.began and not all(finite(v.array) for v in weights):
             raise overflow_at_end(self)
         self.network.optimizer.finalize_variable_values(weights)
@@ -192,14 +207,16 @@ class Trainer:
         """A plan for batches of ``rows`` that no other thread uses meanwhile, as a context.
 
         Raises:
-            RuntimeError: on entry, where ``mode`` is "train" and another thread trains this model.
+            RuntimeError: on entry, where ``mode`` is "train" and this model is being trained already.
         """
         return Lease(self, mode, rows, sources)
 
     def take(self, mode: str, rows: int, sources: tuple[Source, ...]) -> tuple[Ready, list[Ready]]:
         """A plan that is free, and the list it goes back to."""
-        trainable = tuple([layer.trainable for layer in self.network.layers_to_run])
-        key = (mode, rows, tuple([source.signature for source in sources]), trainable)
+        layers = tuple([(layer.trainable, layer.changes) for layer in self.network.layers_to_run])
+        trainable = tuple([network.trainable for network in self.network.networks])
+        version = self.network.optimizer.version if mode == "train" else 0
+        key = (mode, rows, tuple([source.signature for source in sources]), layers, trainable, version)
         with self.taking:
             free = self.ready.pop(key, [])
             self.ready[key] = free  # last, as the one used last
@@ -228,15 +245,17 @@ class Trainer:
         loss, optimizer, metrics = None, None, ()
         if mode != "predict":
             loss = network.loss
-            metrics = network.metrics_for(layers[-1].output_shape)
+            metrics = network.metrics_for(network.sample_output_shape(x.signature[0]))
         if mode == "train":
             optimizer = network.optimizer
-            optimizer.build([v for layer in layers for v in layer.trainable_weights])
+            optimizer.build(network.trainable_weights)
         low = lower(
             layers, mode, rows, x.signature, y.signature if y else None, loss, metrics, optimizer, reuse,
-            weights.signature if weights else None,
+            weights.signature if weights else None, set(network.trainable_weights),
         )  # fmt: skip
-        return Ready(low, rows, reuse)
+        ready = Ready(low, rows, reuse)
+        ready.version = 0 if optimizer is None else optimizer.version
+        return ready
 
     def train_epoch(self, lease: Lease, feed: Any, watch: Watch, steps: int = 0) -> dict[str, float]:
         """One pass over the data of a feed (`feeding`), or what is left after ``steps``; the loss and the metrics.
@@ -247,14 +266,19 @@ class Trainer:
             lease.ready.reset()
         with contextlib.closing(feed.parts(watch.single)) as parts:
             for part in parts:
-                steps = self._train_part(lease.connect(part), part, steps, watch)
+                steps = self._train_part(lease, part, steps, watch)
                 if self.network.stop_training:
                     break
+        lease.ready.tell()
         return lease.ready.logs() if steps else {}
 
-    def _train_part(self, ready: Ready, part: Part, steps: int, watch: Watch) -> int:
+    def _train_part(self, lease: Lease, part: Part, steps: int, watch: Watch) -> int:
+        ready = lease.connect(part)
         variables, first = self.variables(), part.first
         while first < part.total and not self.network.stop_training:
+            if lease.stale:  # a callback has changed an argument of the optimizer
+                ready = lease.connect(part)
+                self.snapshot.due = 0.0
             if self.snapshot.consider(variables, self.network.optimizer.iterations, first if part.kept else None):
                 self.rates.clear()
             if watch.single:
@@ -316,6 +340,7 @@ class Trainer:
         if status == CHECKED:
             raise report(self, ready, 0, rows, rows, None)
         ready.show(rows)
+        ready.tell()
         return ready.logs()
 
     def run_all(self, lease: Lease, feed: Any, watch: Watch, enter: Callable | None = None) -> int:
@@ -327,6 +352,7 @@ class Trainer:
                 if enter is not None:
                     enter(ready, part)
                 steps = self.run_part(ready, part, steps, watch)
+        lease.ready.tell()
         return steps
 
     def run_part(self, ready: Ready, part: Part, steps: int = 0, watch: Watch = SILENT) -> int:

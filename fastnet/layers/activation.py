@@ -35,11 +35,15 @@ class Activation(_Applied):
     Args:
         activation: a name or one of `fastnet.activations`.
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+
+    Example:
+        >>> layers.Activation("relu")([[-1.0, 2.0]]).tolist()
+        [[0.0, 2.0]]
     """
 
     def __init__(self, activation: Any, **more: Any):
         super().__init__(**more)
-        self.activation = self.named("activation", activation)
+        self.activation = activation
 
 
 class ReLU(_Applied):
@@ -53,7 +57,13 @@ class ReLU(_Applied):
 
     Raises:
         ValueError: a negative argument.
+
+    Example:
+        >>> layers.ReLU(negative_slope=0.25, max_value=6.0)([[-1.0, 2.0, 9.0]]).tolist()
+        [[-0.25, 2.0, 6.0]]
     """
+
+    _fixed = ("max_value", "negative_slope", "threshold")
 
     def __init__(
         self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **more: Any
@@ -74,7 +84,13 @@ class LeakyReLU(_Applied):
 
     Raises:
         ValueError: a negative slope.
+
+    Example:
+        >>> layers.LeakyReLU(0.25)([[-1.0, 2.0]]).tolist()
+        [[-0.25, 2.0]]
     """
+
+    _fixed = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.3, **more: Any):
         super().__init__(**more)
@@ -92,7 +108,13 @@ class ELU(_Applied):
 
     Raises:
         ValueError: an alpha that is no finite number.
+
+    Example:
+        >>> print(layers.ELU(alpha=2.0)([[-1.0, 2.0]]).round(3))
+        [[-1.264  2.   ]]
     """
+
+    _fixed = ("alpha",)
 
     def __init__(self, alpha: float = 1.0, **more: Any):
         super().__init__(**more)
@@ -109,14 +131,20 @@ class Softmax(_Applied):
 
     Raises:
         ValueError: another axis.
+
+    Example:
+        >>> print(layers.Softmax()([[0.0, 0.0, 1.0]]).round(3))
+        [[0.212 0.212 0.576]]
     """
+
+    _fixed = ("axis",)
 
     def __init__(self, axis: int = -1, **more: Any):
         super().__init__(**more)
         self.axis = checks.whole(f"{self._owner}: axis", axis, None)
         self.activation = activations.softmax
 
-    def compute_output_shape(self, input_shape):
+    def sample_output_shape(self, input_shape):
         if self.axis not in (-1, len(input_shape)):
             raise ValueError(
                 f"{self._owner} works on the last axis (-1); received axis={self.axis} for samples of "
@@ -150,6 +178,8 @@ class Lambda(_Applied):
         >>> layer([[1.0, -3.0]]).round(4).tolist()
         [[1.0, -0.6000000238418579]]
     """
+
+    _fixed = ("function", "mask", "arguments", "gradient", "keeps")
 
     def __init__(
         self,
@@ -210,7 +240,14 @@ class PReLU(Layer):
 
     Raises:
         ValueError: shared axes the sample does not have.
+
+    Example:
+        >>> model = fastnet.Sequential([layers.Input((2,)), layers.PReLU(initializers.Constant(0.25))])
+        >>> model.predict([[-1.0, 2.0]], verbose=0).tolist()
+        [[-0.25, 2.0]]
     """
+
+    _fixed = ("shared_axes",)
 
     def __init__(
         self,
@@ -221,13 +258,15 @@ class PReLU(Layer):
         **more: Any,
     ):
         super().__init__(**more)
-        self.alpha_initializer = self.named("alpha_initializer", alpha_initializer)
-        self.alpha_regularizer = self.named("alpha_regularizer", alpha_regularizer)
-        self.alpha_constraint = self.named("alpha_constraint", alpha_constraint)
+        self.alpha_initializer = alpha_initializer
+        self.alpha_regularizer = alpha_regularizer
+        self.alpha_constraint = alpha_constraint
         axes = None if shared_axes is None else checks.wholes(f"{self._owner}: shared_axes", shared_axes)
-        self.shared_axes = [axes] if isinstance(axes, int) else axes
+        self.shared_axes = axes = [axes] if isinstance(axes, int) else axes
+        if axes is not None and len(set(axes)) < len(axes):
+            raise ValueError(f"{self._owner}: shared_axes must name each axis once, received {shared_axes!r}.")
 
-    def compute_output_shape(self, input_shape):
+    def sample_output_shape(self, input_shape):
         if not all(1 <= axis <= len(input_shape) for axis in self.shared_axes or []):
             raise ValueError(
                 f"{self._owner}: shared_axes must name axes from 1 to {len(input_shape)} of samples of "
@@ -242,7 +281,7 @@ class PReLU(Layer):
     def _alpha_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(1 if axis + 1 in (self.shared_axes or []) else size for axis, size in enumerate(shape))
 
-    def build(self, input_shape):
+    def make_weights(self, input_shape):
         self.alpha = self.add_weight(
             "alpha", self._alpha_shape(input_shape), self.alpha_initializer,
             regularizer=self.alpha_regularizer, constraint=self.alpha_constraint,

@@ -14,8 +14,9 @@ from fastnet._kernels.templates import normalization as loops
 from fastnet.engine.data import as_array
 from fastnet.engine.plan import Buffer, Plan
 from fastnet.engine.variable import Variable
-from fastnet.layers.base import Layer, unchanged_on_error
+from fastnet.layers.base import Layer
 from fastnet.layers.normalization import constant
+from fastnet.layers.undo import unchanged_on_error
 
 
 class Normalization(Layer):
@@ -43,6 +44,8 @@ class Normalization(Layer):
         [[-1.0, 1.0]]
     """
 
+    _fixed = ("axis", "mean", "variance", "invert")
+
     def __init__(self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **more: Any):
         super().__init__(**more)
         if (mean is None) != (variance is None):
@@ -54,7 +57,8 @@ class Normalization(Layer):
             if (variances < 0).any():
                 raise ValueError(f"{self._owner}: variance must not be negative, received {variance!r}.")
         self.axis = None if axis is None else checks.wholes(f"{self._owner}: axis", axis)
-        self.mean, self.variance, self.invert = mean, variance, bool(invert)
+        self.mean, self.variance = mean, variance
+        self.invert = checks.flag(f"{self._owner}: invert", invert)
         self._mean: Any = None
         self._variance: Any = None
 
@@ -75,7 +79,7 @@ class Normalization(Layer):
             )
         return tuple(shape[a - 1] for a in axes)
 
-    def compute_output_shape(self, input_shape):
+    def sample_output_shape(self, input_shape):
         kept = self._kept_shape(input_shape)
         if self.built and kept != self._mean.shape:
             raise ValueError(
@@ -91,7 +95,7 @@ class Normalization(Layer):
                 ) from None
         return input_shape
 
-    def build(self, input_shape):
+    def make_weights(self, input_shape):
         kept = self._kept_shape(input_shape)
         if self.mean is None:
             self._mean = self.add_weight("mean", kept, "zeros", trainable=False)
@@ -107,7 +111,7 @@ class Normalization(Layer):
         """Take mean and variance from data.
 
         Args:
-            data: an array (n, ...), or an iterable of such batches, of which (x, y) give x.
+            data: an array (n, ...), lists of numbers in lists, or an iterable of such batches, of which (x, y) give x.
 
         Raises:
             ValueError: no data, none that are finite, batches of different shapes, or a layer that was given its mean.
@@ -126,10 +130,13 @@ class Normalization(Layer):
         count = 0
         if isinstance(data, str) or not (hasattr(data, "shape") or np.iterable(data)):
             raise ValueError(f"{self._owner}: adapt takes an array, or an iterable of batches; received {data!r}.")
-        for batch in [data] if hasattr(data, "shape") else _batches(data):
+        rows = 0
+        for batch in [data] if hasattr(data, "shape") or _is_nested(data) else _batches(data):
             x = as_array(batch, f"{self._owner}: adapt: a batch").astype(float)
             if not x.size or x.ndim < 1:
                 continue
+            self._check_rows(x, rows)
+            rows += len(x)
             self.connect(x.shape[1:])
             axes = tuple(range(x.ndim - len(self._mean.shape)))
             number = math.prod(x.shape[a] for a in axes)
@@ -143,8 +150,18 @@ class Normalization(Layer):
         if count == 0:
             raise ValueError(f"{self._owner}: adapt received no data.")
         if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
-            raise ValueError(f"{self._owner}: adapt received NaN, infinity, or numbers whose squares overflow.")
+            raise ValueError(f"{self._owner}: adapt received numbers whose squares overflow.")
         return mean, variance
+
+    def _check_rows(self, x: np.ndarray, before: int) -> None:
+        """What is not finite is told by its row, counted from 0 over all batches."""
+        bad = ~np.isfinite(x.reshape(len(x), -1))
+        if bad.any():
+            row, place = np.argwhere(bad)[0]
+            raise ValueError(
+                f"{self._owner}: adapt received {x.reshape(len(x), -1)[row, place]} in row {before + row}; "
+                f"{bad.any(axis=1).sum()} rows of the {len(x)} given with it are not finite. Leave them out."
+            )
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
         width = self._mean.size
@@ -172,6 +189,13 @@ class Normalization(Layer):
             width=width,
         )  # fmt: skip
         return y
+
+
+def _is_nested(data: Any) -> bool:
+    """Whether it is numbers in lists, which are one array."""
+    while isinstance(data, (list, tuple)) and len(data):
+        data = data[0]
+    return checks.is_number(data)
 
 
 def _batches(data: Iterable[Any]) -> Iterable[Any]:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
+import functools
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastnet import activations, checks, config, constraints, initializers, regularizers
+from fastnet._kernels.errors import RuleError
+from fastnet._kernels.registry import nearest
 from fastnet.configs import Configurable, argument_names, snake_case
 from fastnet.engine.cpu import run_once
 from fastnet.engine.plan import Buffer, Plan
 from fastnet.engine.variable import Variable
+from fastnet.layers.undo import unchanged_on_error
 
 _BASE = ("trainable", "dtype", "autocast", "name", "input_shape", "input_dim")
 _counters: defaultdict[str, itertools.count] = defaultdict(itertools.count)
+#: methods of Keras's layers that mean something else here → what a subclass defines instead
+_HOOKS = {
+    "call": "forward(plan, x) and backward(plan, dy, x, y)",
+    "build": "make_weights(input_shape), which is given the shape of one sample",
+    "compute_output_shape": "sample_output_shape(input_shape), from the shape of one sample to that of its result",
+}
 #: the last word of an argument → where what it names is found
 _NAMED = {
     "activation": activations,
@@ -29,7 +36,12 @@ _NAMED = {
 
 
 class Layer(Configurable):
-    """A step of a network. Subclasses define what they need of `build`, `compute_output_shape`, `forward`, `backward`.
+    """A step of a network. Subclasses define what they need of four methods.
+
+    These are `make_weights`, `sample_output_shape`, `forward` and `backward`.
+
+    An attribute that bears the name of an argument may be replaced: it counts from the next step on. What the weights
+    or the shapes follow from may not.
 
     Args:
         activity_regularizer: penalty on what the layer gives, divided by the rows of the batch; a name or one of
@@ -40,7 +52,32 @@ class Layer(Configurable):
         name: unique in a model; by default the class's name with a number.
         input_shape: shape of one sample, instead of an `Input` before the first layer.
         input_dim: the same for samples of one axis: its size.
+        **unknown: must be empty.
+
+    Raises:
+        TypeError: an argument that the class does not have; a subclass with Keras's `call`, `build` or
+            `compute_output_shape`.
+
+    Example:
+        >>> layer = layers.Dense(2, name="out")
+        >>> layer.build((None, 3))
+        >>> [weight.shape for weight in layer.weights]
+        [(3, 2), (2,)]
     """
+
+    #: arguments that stay as they are
+    _fixed: ClassVar[tuple[str, ...]] = ()
+    #: arguments that are numbers, with their ranges
+    _ranges: ClassVar[dict[str, checks.Range]] = {}
+
+    def __init_subclass__(cls, **more: Any):
+        super().__init_subclass__(**more)
+        for name, instead in _HOOKS.items():
+            if name in vars(cls):
+                raise TypeError(
+                    f"The layer class {cls.__name__} defines {name}; in fastnet a layer defines {instead} "
+                    "(docs/extending.md)."
+                )
 
     def __init__(
         self,
@@ -52,13 +89,18 @@ class Layer(Configurable):
         name: str | None = None,
         input_shape: tuple[int, ...] | None = None,
         input_dim: int | None = None,
+        **unknown: Any,
     ):
+        if unknown:
+            raise TypeError(_unknown_argument(type(self), next(iter(unknown))))
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"{type(self).__name__}: name must be a string without '/', received {name!r}.")
+        self.changes = 0  # how often an argument was replaced: plans from before are void
+        self.built = False
         self.name = name or _new_name(type(self).__name__)
         self.dtype = config.floatx() if dtype is None else config.check_dtype(dtype, self._owner)
-        self.trainable = bool(trainable)
-        self.activity_regularizer = self.named("activity_regularizer", activity_regularizer)
+        self.trainable = trainable
+        self.activity_regularizer = activity_regularizer
         if input_dim is not None:
             input_shape = (checks.whole(f"{self._owner}: input_dim", input_dim),)
         self.given_input_shape: tuple[int, ...] | None = None
@@ -67,7 +109,35 @@ class Layer(Configurable):
         self.input_shape: tuple[int, ...] | None = None
         self.output_shape: tuple[int, ...] | None = None
         self.variables: list[Variable] = []
-        self.built = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Attributes that are arguments are checked, those that are weights get the value."""
+        current = vars(self).get(name)
+        if isinstance(current, Variable) and any(current is v for v in self.variables):
+            if value is not current:
+                current.assign(value)
+            return
+        own: Any = type(self)
+        if "name" in vars(self) and name in _arguments(own):  # not before Layer.__init__
+            value = self._argument(name, value)
+            # Plans know themselves what was trainable.
+            self.changes += name in vars(self) and name not in ("trainable", "input_shape", "output_shape")
+        super().__setattr__(name, value)
+
+    def _argument(self, name: str, value: Any) -> Any:
+        """An argument's value as it is kept."""
+        what = f"{self._owner}: {name}"
+        built_in = ("dtype", "initializer", "constraint", "regularizer")
+        settled = name in self._fixed or (self.built and name.endswith(built_in))
+        if name in vars(self) and settled and name != "activity_regularizer":
+            kept = vars(self)[name]
+            if value is not kept and not np.array_equal(value, kept):
+                raise ValueError(f"{what} is {kept!r} and stays so, received {value!r}; make another layer.")
+        if name in self._ranges:
+            return checks.number(what, value, self._ranges[name])
+        if name.rsplit("_", 1)[-1] in _NAMED:
+            return self.named(name, value)
+        return checks.flag(what, value) if name == "trainable" else value
 
     @property
     def _owner(self) -> str:
@@ -87,7 +157,8 @@ class Layer(Configurable):
         try:
             return _NAMED[argument.rsplit("_", 1)[-1]].get(identifier)
         except ValueError as error:
-            raise ValueError(f"{self._owner}: {argument}: {error}") from error
+            kind = RuleError if isinstance(error, RuleError) else ValueError
+            raise kind(f"{self._owner}: {argument}: {error}") from error
 
     def connect(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Build for samples of this shape, once; the shape of the result.
@@ -95,19 +166,35 @@ class Layer(Configurable):
         Raises:
             ValueError: the shape does not fit; nothing has changed then, as with every other error.
         """
-        output_shape = self.compute_output_shape(input_shape)
+        output_shape = self.sample_output_shape(input_shape)
         if not self.built:
             with unchanged_on_error([self]):
-                self.build(input_shape)
+                self.make_weights(input_shape)
             self.built = True
         self.input_shape, self.output_shape = input_shape, output_shape
         return output_shape
 
-    def build(self, input_shape: tuple[int, ...]) -> None:
-        """Make the weights for samples of this shape."""
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for data of this shape, once.
 
-    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of one sample's result."""
+        Args:
+            input_shape: with the batch first, as in Keras: ``(None, 784)``.
+
+        Raises:
+            ValueError: the shape does not fit, or the weights that are there already do not.
+        """
+        self.connect(check_batch_shape(input_shape, f"{self._owner}: input_shape"))
+
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        """The shape of what it gives for data of this shape, both with the batch first, as in Keras."""
+        shape = check_batch_shape(input_shape, f"{self._owner}: input_shape")
+        return (next(iter(input_shape)), *self.sample_output_shape(shape))
+
+    def make_weights(self, input_shape: tuple[int, ...]) -> None:
+        """Make the weights for samples of this shape; called once. A subclass's own."""
+
+    def sample_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of one sample's result. A subclass's own."""
         return input_shape
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
@@ -163,6 +250,8 @@ class Layer(Configurable):
         trainable = set(map(id, self.trainable_weights))
         return [v for v in self.weights if id(v) not in trainable]
 
+    trainable_variables, non_trainable_variables = trainable_weights, non_trainable_weights
+
     def get_weights(self) -> list[np.ndarray]:
         """Copies of the weights' values."""
         return [v.numpy() for v in self.weights]
@@ -191,15 +280,17 @@ class Layer(Configurable):
             config = {**config, "dtype": dtype.get("config", {}).get("name")}
         return super().from_config(config)
 
-    def __call__(self, x: Any) -> np.ndarray:
+    def __call__(self, x: Any, training: bool | None = None) -> np.ndarray:
         """What the layer gives for these rows when it is not trained; it is built for them if it is not yet.
 
         Args:
             x: (n, ...); converted to the layer's dtype.
+            training: must not be True.
         """
+        refuse_call(self._owner, x, training)
         x = np.asarray(x, self.dtype, order="C")
         # A layer of a model keeps that model's shapes.
-        (self.compute_output_shape if self.built else self.connect)(x.shape[1:])
+        (self.sample_output_shape if self.built else self.connect)(x.shape[1:])
         plan = Plan(False, self.dtype, max(1, len(x)))
         source = plan.buffer(x.shape[1:])
         result = self.forward(plan, source)
@@ -207,45 +298,17 @@ class Layer(Configurable):
             return np.zeros((0, *result.shape), self.dtype)
         return run_once(plan, {source: x}, result)
 
+    @property
+    def losses(self) -> list[float]:
+        """The penalties of its trained weights as they are now."""
+        return [float(v.regularizer(v.numpy())) for v in self.trainable_weights if v.regularizer is not None]
+
     def count_params(self) -> int:
         """How many numbers its weights hold."""
         return sum(v.size for v in self.variables)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}{' ' + str(self.output_shape) if self.built else ''}>"
-
-
-class Before:
-    """The attributes that objects have now, to be had again; lists and dictionaries among them are what they were too.
-
-    So a layer that collects its weights in a list has none of a build that failed.
-
-    Args:
-        things: the objects.
-    """
-
-    def __init__(self, things: Iterable[Any]):
-        self._kept = [
-            (thing, {k: copy.copy(v) if type(v) in (list, dict) else v for k, v in vars(thing).items()})
-            for thing in things
-        ]
-
-    def restore(self) -> None:
-        """Give the objects their attributes back."""
-        for thing, attributes in self._kept:
-            vars(thing).clear()
-            vars(thing).update(attributes)
-
-
-@contextlib.contextmanager
-def unchanged_on_error(things: Iterable[Any]) -> Iterator[None]:
-    """Where what is done in the ``with`` block fails, these objects have the attributes they had."""
-    before = Before(things)
-    try:
-        yield
-    except BaseException:
-        before.restore()
-        raise
 
 
 def assign_all(variables: list[Variable], values: Any, owner: str) -> None:
@@ -290,6 +353,34 @@ def check_batch_shape(shape: Any, what: str) -> tuple[int, ...]:
 def _positive_sizes(shape: Any) -> tuple[int, ...] | None:
     sizes = tuple(shape) if np.iterable(shape) else (None,)
     return tuple(int(s) for s in sizes) if all(checks.is_whole(s) and s > 0 for s in sizes) else None
+
+
+def refuse_call(owner: str, x: Any, training: Any) -> None:
+    """What a layer or a model cannot be called with.
+
+    Raises:
+        TypeError: a layer, as in Keras's functional interface.
+        ValueError: behaviour as in training.
+    """
+    if hasattr(x, "layers") or isinstance(x, Layer):
+        raise TypeError(
+            f"{owner} was called with {x!r}: there are no graphs of layers here; list the layers in a row: "
+            "fastnet.Sequential([Input(...), Dense(...), ...])."
+        )
+    if training is not None and checks.flag(f"{owner}: training", training):
+        raise ValueError(f"{owner}: a call never behaves as in training; leave training=True out, and train with fit.")
+
+
+@functools.cache
+def _arguments(cls: Any) -> frozenset[str]:
+    return frozenset(argument_names(cls))
+
+
+def _unknown_argument(cls: type, name: str) -> str:
+    known = argument_names(cls)
+    near = nearest(name, [argument for argument in known if argument != "unknown"])
+    hint = f" Did you mean {' or '.join(near)}?" if near else f" It has {', '.join(known)}."
+    return f"{cls.__name__} has no argument {name!r}.{hint}"
 
 
 def refuse(owner: str, **given: Any) -> None:

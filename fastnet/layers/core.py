@@ -7,6 +7,7 @@ from typing import Any
 from fastnet import checks
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import reduce
+from fastnet.activations import RELU
 from fastnet.engine.plan import ROWS, Buffer, Plan, Product
 from fastnet.layers.base import Layer, check_batch_shape, check_shape, refuse
 
@@ -25,6 +26,10 @@ class InputLayer(Layer):
 
     Raises:
         ValueError: a shape that is not a tuple of positive sizes, both shapes or neither.
+
+    Example:
+        >>> fastnet.Sequential([layers.InputLayer((8, 8)), layers.Flatten()]).output_shape
+        (None, 64)
     """
 
     def __init__(
@@ -51,7 +56,7 @@ class InputLayer(Layer):
         else:
             self.given_input_shape = check_batch_shape(batch_shape, f"{self._owner}: batch_shape")
 
-    def compute_output_shape(self, input_shape):
+    def sample_output_shape(self, input_shape):
         if input_shape != self.given_input_shape:
             raise ValueError(f"{self._owner} is for samples of shape {self.given_input_shape}; received {input_shape}.")
         return input_shape
@@ -78,7 +83,12 @@ def Input(
     tensor: None = None,
     optional: bool = False,
 ) -> InputLayer:
-    """The first entry of a `Sequential`: the shape of one sample. See `InputLayer`."""
+    """The first entry of a `Sequential`: the shape of one sample. See `InputLayer`.
+
+    Example:
+        >>> fastnet.Sequential([layers.Input((8, 8)), layers.Flatten()]).output_shape
+        (None, 64)
+    """
     return InputLayer(shape, batch_size, dtype, sparse, ragged, batch_shape, tensor, optional, name)
 
 
@@ -87,6 +97,10 @@ class Identity(Layer):
 
     Args:
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+
+    Example:
+        >>> layers.Identity()([[1.0, 2.0]]).tolist()
+        [[1.0, 2.0]]
     """
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
@@ -122,6 +136,8 @@ class Dense(Layer):
         (None, 2)
     """
 
+    _fixed = ("units", "use_bias")
+
     def __init__(
         self,
         units: int,
@@ -143,18 +159,18 @@ class Dense(Layer):
         refuse(self._owner, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         self.lora_rank = self.lora_alpha = self.quantization_config = None
         self.units = checks.whole(f"{self._owner}: units", units)
-        self.activation = self.named("activation", activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = self.named("kernel_initializer", kernel_initializer)
-        self.bias_initializer = self.named("bias_initializer", bias_initializer)
-        self.kernel_regularizer = self.named("kernel_regularizer", kernel_regularizer)
-        self.bias_regularizer = self.named("bias_regularizer", bias_regularizer)
-        self.kernel_constraint = self.named("kernel_constraint", kernel_constraint)
-        self.bias_constraint = self.named("bias_constraint", bias_constraint)
+        self.activation = activation
+        self.use_bias = checks.flag(f"{self._owner}: use_bias", use_bias)
+        self.kernel_initializer = kernel_initializer
+        self.bias_initializer = bias_initializer
+        self.kernel_regularizer = kernel_regularizer
+        self.bias_regularizer = bias_regularizer
+        self.kernel_constraint = kernel_constraint
+        self.bias_constraint = bias_constraint
         self.kernel: Any = None
         self.bias: Any = None
 
-    def compute_output_shape(self, input_shape):
+    def sample_output_shape(self, input_shape):
         if not input_shape:
             raise ValueError(f"{self._owner} needs samples with at least one axis; received numbers.")
         if self.kernel is not None and input_shape[-1] != self.kernel.shape[0]:
@@ -164,7 +180,7 @@ class Dense(Layer):
             )
         return (*input_shape[:-1], self.units)
 
-    def build(self, input_shape):
+    def make_weights(self, input_shape):
         self.kernel = self.add_weight(
             "kernel", (input_shape[-1], self.units), self.kernel_initializer,
             regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
@@ -175,9 +191,14 @@ class Dense(Layer):
                 regularizer=self.bias_regularizer, constraint=self.bias_constraint,
             )  # fmt: skip
 
+    @property
+    def _gives_relu(self) -> bool:
+        """Whether the product itself applies the activation; a user's function may bear any name."""
+        return getattr(self.activation, "row", None) is RELU
+
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
         inner, inputs = x.width // x.shape[-1], x.shape[-1]
-        relu = self.activation.name == "relu"
+        relu = self._gives_relu
         z = plan.buffer((*x.shape[:-1], self.units), self.dtype, needs_gradient=x.needs_gradient or self.trainable)
         product = Product(self.dtype, ROWS, self.units, inputs, inner, relu=relu)
         plan.product(product, x, self.kernel, z, self.bias)
@@ -188,7 +209,7 @@ class Dense(Layer):
 
     def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
         inner, inputs = x.width // x.shape[-1], x.shape[-1]
-        z = y if self.activation.name == "relu" else plan.recall(self, "z")
+        z = y if self._gives_relu else plan.recall(self, "z")
         dz = self.activation.backward(plan, dy, z, y)
         # dx before dw: the update of the kernel can then follow its gradient tile by tile.
         dx = None

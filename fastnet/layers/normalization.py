@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from fastnet import checks
 from fastnet._kernels.generate import Kernel
@@ -37,7 +37,15 @@ class BatchNormalization(Layer):
 
     Raises:
         ValueError: a momentum outside [0, 1], an epsilon that is not positive, an axis that is not the last.
+
+    Example:
+        >>> model = fastnet.Sequential([layers.Input((1,)), layers.BatchNormalization()])
+        >>> [weight.name for weight in model.weights]
+        ['gamma', 'beta', 'moving_mean', 'moving_variance']
     """
+
+    _fixed = ("axis", "center", "scale")
+    _ranges: ClassVar = {"momentum": checks.CLOSED_UNIT, "epsilon": checks.POSITIVE}
 
     def __init__(
         self,
@@ -67,21 +75,21 @@ class BatchNormalization(Layer):
         # Keras keeps the axis of a built layer in a list.
         axis = axis[0] if isinstance(axis, (list, tuple)) and len(axis) == 1 else axis
         self.axis = checks.whole(f"{self._owner}: axis", axis, None)
-        self.momentum = checks.number(f"{self._owner}: momentum", momentum, checks.CLOSED_UNIT)
-        self.epsilon = checks.number(f"{self._owner}: epsilon", epsilon, checks.POSITIVE)
-        self.center, self.scale = center, scale
-        self.beta_initializer = self.named("beta_initializer", beta_initializer)
-        self.gamma_initializer = self.named("gamma_initializer", gamma_initializer)
-        self.moving_mean_initializer = self.named("moving_mean_initializer", moving_mean_initializer)
-        self.moving_variance_initializer = self.named("moving_variance_initializer", moving_variance_initializer)
-        self.beta_regularizer = self.named("beta_regularizer", beta_regularizer)
-        self.gamma_regularizer = self.named("gamma_regularizer", gamma_regularizer)
-        self.beta_constraint = self.named("beta_constraint", beta_constraint)
-        self.gamma_constraint = self.named("gamma_constraint", gamma_constraint)
+        self.momentum, self.epsilon = momentum, epsilon
+        self.center = checks.flag(f"{self._owner}: center", center)
+        self.scale = checks.flag(f"{self._owner}: scale", scale)
+        self.beta_initializer = beta_initializer
+        self.gamma_initializer = gamma_initializer
+        self.moving_mean_initializer = moving_mean_initializer
+        self.moving_variance_initializer = moving_variance_initializer
+        self.beta_regularizer = beta_regularizer
+        self.gamma_regularizer = gamma_regularizer
+        self.beta_constraint = beta_constraint
+        self.gamma_constraint = gamma_constraint
         self.gamma: Any = None
         self.beta: Any = None
 
-    def compute_output_shape(self, input_shape):
+    def sample_output_shape(self, input_shape):
         if not input_shape or self.axis not in (-1, len(input_shape)):
             raise ValueError(
                 f"{self._owner} works on the last axis (-1); received axis={self.axis} for "
@@ -94,7 +102,7 @@ class BatchNormalization(Layer):
             )
         return input_shape
 
-    def build(self, input_shape):
+    def make_weights(self, input_shape):
         shape = (input_shape[-1],)
         if self.scale:
             self.gamma = self.add_weight(

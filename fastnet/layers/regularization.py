@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from fastnet import checks
 from fastnet._kernels import abi
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import random as rules
 from fastnet._kernels.templates import dropout
-from fastnet.engine.plan import Buffer, Plan, Slot
+from fastnet.engine.plan import Buffer, Extent, Plan, Slot
 from fastnet.layers.base import Layer
 from fastnet.layers.places import Places
 from fastnet.regularizers import L1L2
@@ -24,8 +24,13 @@ class _Noise(Layer):
     kept.
     """
 
-    strength: float  # 0: nothing is done
     seed: int | None
+    _fixed = ("seed", "noise_shape")
+
+    @property
+    def strength(self) -> float:
+        """0 where nothing is done."""
+        raise NotImplementedError
 
     def _check_seed(self, seed: Any) -> int | None:
         return checks.seed(f"{self._owner}: seed", seed, 2**31 - 1)
@@ -59,7 +64,8 @@ class _Noise(Layer):
 class Dropout(_Noise):
     """Sets a share of the elements to 0 while training, and divides the others by (1 - rate).
 
-    The mask follows from (seed, step, layer, element) alone; Srivastava et al. 2014.
+    The mask follows from (seed, step, layer, element) alone; Srivastava et al. 2014. Without ``noise_shape`` the share
+    is rounded to a whole number of 65,536ths.
 
     Args:
         rate: the share, 0 <= rate < 1.
@@ -76,15 +82,21 @@ class Dropout(_Noise):
         >>> layer = layers.Dropout(0.2, noise_shape=(None, 1, 8))  # the same for all steps of a sequence
     """
 
+    _ranges: ClassVar = {"rate": checks.UNIT}
+
     def __init__(
         self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None, **more: Any
     ):
         super().__init__(**more)
-        self.rate = self.strength = checks.number(f"{self._owner}: rate", rate, checks.UNIT)
+        self.rate = rate
         self.noise_shape = self._check_noise_shape(noise_shape)
         self.seed = self._check_seed(seed)
 
-    def compute_output_shape(self, input_shape):
+    @property
+    def strength(self) -> float:
+        return self.rate
+
+    def sample_output_shape(self, input_shape):
         sizes = (self.noise_shape or (None,))[1:]
         fits = len(sizes) == len(input_shape) and all(s in (None, 1, n) for s, n in zip(sizes, input_shape))
         if self.noise_shape is not None and not fits:
@@ -109,11 +121,12 @@ class Dropout(_Noise):
         return {"scale": 1 / (1 - self.rate), "offset": 0.0, "dropped": 0.0}
 
     def _launch(self, plan: Plan, x: Buffer, y: Buffer, backward: bool) -> None:
-        arguments = {"x": x, "y": y, "threshold": round(self.rate * 2**32), **self._numbers(backward)}
-        arguments |= self._draws(plan)
+        arguments = {"x": x, "y": y, **self._numbers(backward), **self._draws(plan)}
         if self.noise_shape is None:
-            plan.elements(Kernel(dropout.dropout, dtype=self.dtype), x, 700, **arguments)
+            arguments["threshold"] = min(round(self.rate * 2**16), 2**16 - 1)
+            plan.launch(Kernel(dropout.dropout, dtype=self.dtype), arguments, Extent(per_row=x.width), 512, 350)
             return
+        arguments["threshold"] = round(self.rate * 2**32)
         places = Places.shared(x.shape, [a for a, size in enumerate(self.noise_shape[1:]) if size == 1])
         arguments |= {"place": places.place, "width": x.width}
         arguments["row_places"] = 0 if self.noise_shape[0] == 1 else places.count
@@ -129,6 +142,10 @@ class AlphaDropout(Dropout):
     Args:
         rate, noise_shape, seed: see `Dropout`.
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+
+    Example:
+        >>> layers.AlphaDropout(0.1)([[1.0, 2.0]]).tolist()  # without training=True: as it is
+        [[1.0, 2.0]]
     """
 
     def _numbers(self, backward: bool) -> dict[str, float]:
@@ -159,14 +176,23 @@ class GaussianNoise(_Gaussian):
 
     Raises:
         ValueError: a stddev outside [0, 1].
+
+    Example:
+        >>> layers.GaussianNoise(0.1)([[1.0, 2.0]]).tolist()  # without training=True: as it is
+        [[1.0, 2.0]]
     """
 
     _rule = staticmethod(rules.add_noise)
+    _ranges: ClassVar = {"stddev": checks.CLOSED_UNIT}
 
     def __init__(self, stddev: float, seed: int | None = None, **more: Any):
         super().__init__(**more)
-        self.stddev = self.strength = checks.number(f"{self._owner}: stddev", stddev, checks.CLOSED_UNIT)
+        self.stddev = stddev
         self.seed = self._check_seed(seed)
+
+    @property
+    def strength(self) -> float:
+        return self.stddev
 
     def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
         return dy
@@ -182,15 +208,23 @@ class GaussianDropout(_Gaussian):
 
     Raises:
         ValueError: a rate outside [0, 1).
+
+    Example:
+        >>> layers.GaussianDropout(0.1)([[1.0, 2.0]]).tolist()  # without training=True: as it is
+        [[1.0, 2.0]]
     """
 
     _rule = staticmethod(rules.multiply_noise)
+    _ranges: ClassVar = {"rate": checks.UNIT}
 
     def __init__(self, rate: float, seed: int | None = None, **more: Any):
         super().__init__(**more)
-        self.rate = checks.number(f"{self._owner}: rate", rate, checks.UNIT)
-        self.strength = math.sqrt(self.rate / (1 - self.rate))
+        self.rate = rate
         self.seed = self._check_seed(seed)
+
+    @property
+    def strength(self) -> float:
+        return math.sqrt(self.rate / (1 - self.rate))
 
 
 class ActivityRegularization(Layer):
@@ -203,12 +237,19 @@ class ActivityRegularization(Layer):
 
     Raises:
         ValueError: a factor that is no finite number of at least 0.
+
+    Example:
+        >>> layer = layers.ActivityRegularization(l2=0.01)
+        >>> layer([[1.0, 2.0]]).tolist()
+        [[1.0, 2.0]]
     """
+
+    _fixed = ("l1", "l2")
+    _ranges: ClassVar = {"l1": checks.NOT_NEGATIVE, "l2": checks.NOT_NEGATIVE}
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **more: Any):
         super().__init__(**more)
-        self.l1 = checks.number(f"{self._owner}: l1", l1, checks.NOT_NEGATIVE)
-        self.l2 = checks.number(f"{self._owner}: l2", l2, checks.NOT_NEGATIVE)
+        self.l1, self.l2 = l1, l2
         self.activity_regularizer = L1L2(self.l1, self.l2)
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from fastnet import checks
 from fastnet._kernels.generate import Kernel
@@ -16,6 +16,8 @@ from fastnet.layers.normalization import constant
 class _RowNormalization(Layer):
     """y = (x - center mean) s gamma + beta over the last axes; s is the inverse root of a mean or a sum of squares."""
 
+    _fixed: ClassVar[tuple[str, ...]] = ("axis",)
+    _ranges: ClassVar = {"epsilon": checks.POSITIVE}
     axis: Any
     centered = 0.0  # 1 where the mean is taken away
     averaged = True  # whether s follows from the mean of the squares, or from their sum
@@ -29,9 +31,6 @@ class _RowNormalization(Layer):
             raise ValueError(f"{self._owner}: axis must name at least one axis, received {axis!r}.")
         return axes
 
-    def _check_epsilon(self, epsilon: Any) -> float:
-        return checks.number(f"{self._owner}: epsilon", epsilon, checks.POSITIVE)
-
     def _row_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The part of a sample's shape that is normalized together."""
         given = self.axis if isinstance(self.axis, list) else [self.axis]
@@ -43,7 +42,7 @@ class _RowNormalization(Layer):
             )
         return tuple(shape[a - 1] for a in axes)
 
-    def compute_output_shape(self, input_shape):
+    def sample_output_shape(self, input_shape):
         row = self._row_shape(input_shape)
         known = next((v.shape for v in (self.gamma_weight, self.beta_weight) if v is not None), row)
         if row != known:
@@ -113,9 +112,18 @@ class LayerNormalization(_RowNormalization):
 
     Raises:
         ValueError: axes that are not the last, an epsilon that is not positive.
+
+    Example:
+        >>> model = fastnet.Sequential([layers.Input((2,)), layers.LayerNormalization()])
+        >>> print(model.predict([[1.0, 3.0]], verbose=0).round(2))
+        [[-1.  1.]]
     """
 
     centered = 1.0
+
+    _fixed = ("axis", "center", "scale", "rms_scaling")
+    gamma: Any
+    beta: Any
 
     def __init__(
         self,
@@ -133,36 +141,30 @@ class LayerNormalization(_RowNormalization):
         **more: Any,
     ):
         super().__init__(**more)
+        self.gamma = self.beta = None
         refuse(self._owner, rms_scaling=rms_scaling)
-        self.axis, self.epsilon, self.rms_scaling = self._check_axis(axis), self._check_epsilon(epsilon), False
-        self.center, self.scale = center, scale
-        self.beta_initializer = self.named("beta_initializer", beta_initializer)
-        self.gamma_initializer = self.named("gamma_initializer", gamma_initializer)
-        self.beta_regularizer = self.named("beta_regularizer", beta_regularizer)
-        self.gamma_regularizer = self.named("gamma_regularizer", gamma_regularizer)
-        self.beta_constraint = self.named("beta_constraint", beta_constraint)
-        self.gamma_constraint = self.named("gamma_constraint", gamma_constraint)
+        self.axis, self.epsilon, self.rms_scaling = self._check_axis(axis), epsilon, False
+        self.center = checks.flag(f"{self._owner}: center", center)
+        self.scale = checks.flag(f"{self._owner}: scale", scale)
+        self.beta_initializer = beta_initializer
+        self.gamma_initializer = gamma_initializer
+        self.beta_regularizer = beta_regularizer
+        self.gamma_regularizer = gamma_regularizer
+        self.beta_constraint = beta_constraint
+        self.gamma_constraint = gamma_constraint
 
-    def build(self, input_shape):
+    def make_weights(self, input_shape):
         shape = self._row_shape(input_shape)
         if self.scale:
-            self.gamma_weight = self.add_weight(
+            self.gamma = self.gamma_weight = self.add_weight(
                 "gamma", shape, self.gamma_initializer,
                 regularizer=self.gamma_regularizer, constraint=self.gamma_constraint,
             )  # fmt: skip
         if self.center:
-            self.beta_weight = self.add_weight(
+            self.beta = self.beta_weight = self.add_weight(
                 "beta", shape, self.beta_initializer,
                 regularizer=self.beta_regularizer, constraint=self.beta_constraint,
             )  # fmt: skip
-
-    @property
-    def gamma(self) -> Any:
-        return self.gamma_weight
-
-    @property
-    def beta(self) -> Any:
-        return self.beta_weight
 
 
 class RMSNormalization(_RowNormalization):
@@ -177,13 +179,18 @@ class RMSNormalization(_RowNormalization):
 
     Raises:
         ValueError: axes that are not the last, an epsilon that is not positive.
+
+    Example:
+        >>> model = fastnet.Sequential([layers.Input((2,)), layers.RMSNormalization()])
+        >>> print(model.predict([[1.0, 7.0]], verbose=0).round(2))  # by sqrt((1² + 7²) / 2) = 5
+        [[0.2 1.4]]
     """
 
     def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **more: Any):
         super().__init__(**more)
-        self.axis, self.epsilon = self._check_axis(axis), self._check_epsilon(epsilon)
+        self.axis, self.epsilon = self._check_axis(axis), epsilon
 
-    def build(self, input_shape):
+    def make_weights(self, input_shape):
         self.scale = self.gamma_weight = self.add_weight("scale", self._row_shape(input_shape), "ones")
 
 
@@ -196,6 +203,10 @@ class UnitNormalization(_RowNormalization):
 
     Raises:
         ValueError: axes that are not the last.
+
+    Example:
+        >>> print(layers.UnitNormalization()([[3.0, 4.0]]).round(3))
+        [[0.6 0.8]]
     """
 
     averaged = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,7 +26,13 @@ class Flatten(Layer):
 
     Raises:
         ValueError: another data_format.
+
+    Example:
+        >>> layers.Flatten()(np.zeros((2, 3, 4))).shape
+        (2, 12)
     """
+
+    _fixed = ("data_format",)
 
     def __init__(self, data_format: str | None = None, **more: Any):
         super().__init__(**more)
@@ -34,7 +40,7 @@ class Flatten(Layer):
             raise ValueError(f"{self._owner}: data_format must be None or 'channels_last', received {data_format!r}.")
         self.data_format = data_format
 
-    def compute_output_shape(self, input_shape):
+    def sample_output_shape(self, input_shape):
         return (math.prod(input_shape),)
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
@@ -53,7 +59,13 @@ class Reshape(Layer):
 
     Raises:
         ValueError: more than one -1, or a shape with another number of elements.
+
+    Example:
+        >>> layers.Reshape((-1, 2))(np.zeros((5, 6))).shape
+        (5, 3, 2)
     """
+
+    _fixed = ("target_shape",)
 
     def __init__(self, target_shape: Any, **more: Any):
         super().__init__(**more)
@@ -68,7 +80,7 @@ class Reshape(Layer):
             raise ValueError(f"{self._owner}: at most one size may be -1, received {target_shape!r}.")
         self.target_shape = tuple(map(int, sizes))
 
-    def compute_output_shape(self, input_shape):
+    def sample_output_shape(self, input_shape):
         count, known = math.prod(input_shape), math.prod(s for s in self.target_shape if s != -1)
         fits = count % known == 0 if -1 in self.target_shape else count == known
         if not fits:
@@ -79,7 +91,7 @@ class Reshape(Layer):
         return tuple(count // known if s == -1 else s for s in self.target_shape)
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
-        return x.view(self.compute_output_shape(x.shape))
+        return x.view(self.sample_output_shape(x.shape))
 
     def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
         return dy.view(x.shape)
@@ -92,7 +104,7 @@ class _Rearranged(Layer):
         """For each element of the result the number of the sample's element, in the shape of the result."""
         raise NotImplementedError
 
-    def compute_output_shape(self, input_shape):
+    def sample_output_shape(self, input_shape):
         return self._place(input_shape).shape
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
@@ -123,7 +135,13 @@ class Permute(_Rearranged):
 
     Raises:
         ValueError: numbers that are not 1 to the number of the sample's axes.
+
+    Example:
+        >>> layers.Permute((2, 1))(np.zeros((2, 3, 4))).shape
+        (2, 4, 3)
     """
+
+    _fixed = ("dims",)
 
     def __init__(self, dims: Any, **more: Any):
         super().__init__(**more)
@@ -149,7 +167,13 @@ class RepeatVector(_Rearranged):
 
     Raises:
         ValueError: an n that is no positive integer, samples that are no vectors.
+
+    Example:
+        >>> layers.RepeatVector(2)([[1.0, 2.0]]).tolist()
+        [[[1.0, 2.0], [1.0, 2.0]]]
     """
+
+    _fixed = ("n",)
 
     def __init__(self, n: int, **more: Any):
         super().__init__(**more)
@@ -171,12 +195,17 @@ class Rescaling(Layer):
 
     Raises:
         ValueError: what is no finite number.
+
+    Example:
+        >>> layers.Rescaling(1 / 255)([[0.0, 255.0]]).tolist()
+        [[0.0, 1.0]]
     """
+
+    _ranges: ClassVar = {"scale": checks.FINITE, "offset": checks.FINITE}
 
     def __init__(self, scale: float, offset: float = 0.0, **more: Any):
         super().__init__(**more)
-        self.scale = checks.number(f"{self._owner}: scale", scale)
-        self.offset = checks.number(f"{self._owner}: offset", offset)
+        self.scale, self.offset = scale, offset
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
         y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient)

@@ -39,4 +39,5 @@ from fastnet.losses.functions import squared_hinge as squared_hinge
 from fastnet.losses.lookup import deserialize as deserialize
 from fastnet.losses.lookup import get as get
 from fastnet.losses.lookup import loss_weight as loss_weight
+from fastnet.losses.lookup import of_one_output as of_one_output
 from fastnet.losses.lookup import serialize as serialize

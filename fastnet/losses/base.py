@@ -14,7 +14,7 @@ from fastnet._kernels import abi, registry
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
 from fastnet._kernels.templates import normalization, reduce, weights
-from fastnet.configs import Configurable, snake_case
+from fastnet.configs import Completed, Configurable, rule_numbers, snake_case
 from fastnet.engine.plan import Buffer, Plan, Slot
 from fastnet.losses.rowwise import OnArrays, RowFunction
 
@@ -23,13 +23,13 @@ REDUCTIONS = (*MEANS, "mean_with_sample_weight", "sum", "none", None)
 _COST = 250  # picoseconds a row, of looking at it
 
 
-class Loss(Configurable):
+class Loss(Configurable, metaclass=Completed):
     """A loss: a number for each row of predictions, and the reduction of these to the loss of a batch.
 
     A loss of your own is a subclass with a static method ``call(y_true, y_pred)``, a formula of two numbers whose mean
     over the last axis is the loss of a row. Further arguments of ``call`` take the values of the attributes of their
-    names. Its derivative by ``y_pred`` is found by differentiation, or is the static method ``gradient`` of the same
-    arguments.
+    names, which ``__init__`` must set. Its derivative by ``y_pred`` is found by differentiation, or is the static
+    method ``gradient`` of the same arguments.
 
     Args:
         name: as shown; by default the class's name.
@@ -39,7 +39,8 @@ class Loss(Configurable):
         dtype: accepted; a loss is computed in the dtype of the predictions.
 
     Raises:
-        ValueError: another reduction or dtype.
+        ValueError: another reduction or dtype; a ``call`` that is no formula of numbers, or whose further arguments
+            are no attributes.
 
     Example:
         >>> import fastnet
@@ -49,9 +50,9 @@ class Loss(Configurable):
         ...         self.quantile = quantile
         ...
         ...     @staticmethod
-        ...     def call(y_true, y_pred, quantile):
+        ...     def call(y_true, y_pred, quantile=0.5):
         ...         return quantile * (y_true - y_pred) if y_true > y_pred else (1 - quantile) * (y_pred - y_true)
-        >>> Pinball(0.9)([[1.0, 2.0]], [[1.0, 4.0]])  # doctest: +SKIP
+        >>> round(Pinball(0.9)([[1.0, 2.0]], [[1.0, 4.0]]), 4)
         0.1
     """
 
@@ -73,16 +74,20 @@ class Loss(Configurable):
         if self._row is not None:
             return registry.losses[self._row + "_from_logits" * bool(getattr(self, "from_logits", False))]
         formula, slope = (inspect.getattr_static(type(self), name, None) for name in ("call", "gradient"))
-        if not isinstance(formula, staticmethod) or not (slope is None or isinstance(slope, staticmethod)):
-            raise ValueError(
-                f"The loss {type(self).__name__} needs a static method call(y_true, y_pred), a formula of two numbers: "
-                "fastnet compiles it, and finds its derivative."
-            )
-        return _user_row(self.name, formula.__func__, slope and slope.__func__)
+        return _user_row(self.name, _formula(self, formula), slope and _formula(self, slope), of_class=True)
+
+    def completed(self) -> None:
+        """Look at it once it is made: what its formula takes must be there."""
+        formula = inspect.getattr_static(type(self), "call", None)
+        if self._row is None and formula is not None:
+            rule_numbers(self, _formula(self, formula), 2)
 
     @property
     def parameters(self) -> dict[str, float]:
         """The values of its formula's arguments."""
+        if self._row is None and not isinstance(self, FunctionLoss):
+            assert self.row.f is not None
+            return rule_numbers(self, self.row.f, 2)
         return {name: float(getattr(self, name, default)) for name, default in self.row.parameters.items()}
 
     @property
@@ -112,6 +117,7 @@ class Loss(Configurable):
         return values, dy
 
     def _values(self, plan, y_pred, y_true, gradient=False, shares=None):
+        check_axis(self, y_pred.shape)
         values, dy = self.function.launch(plan, y_pred, y_true, gradient, shares)
         if self.ignore_class is not None:
             kernel = Kernel(weights.leave_out, dtype=values.dtype)
@@ -185,6 +191,16 @@ class Loss(Configurable):
         return f"<loss {self.name}>"
 
 
+def check_axis(owner: Any, shape: tuple[int, ...]) -> None:
+    """Raise unless the axis of a loss or a metric, if it has one, is the last of predictions of this shape a sample."""
+    axis = getattr(owner, "axis", -1)
+    if axis not in (-1, len(shape)):
+        raise ValueError(
+            f"{type(owner).__name__}: axis must be the last one, -1, of predictions of shape {('n', *shape)}, received "
+            f"{axis!r}. Permute the axes first: layers.Permute.".replace("'n'", "n")
+        )
+
+
 def ones(plan: Plan, width: int, dtype: str) -> Buffer:
     """Add the launch that fills a buffer with 1."""
     buffer = plan.buffer((width,), dtype)
@@ -204,6 +220,12 @@ class FunctionLoss(Loss):
 
     Raises:
         ValueError: a function that cannot become a kernel, or unknown arguments.
+
+    Example:
+        >>> def cubic(y_true, y_pred):
+        ...     return abs(y_pred - y_true) ** 3
+        >>> losses.FunctionLoss(cubic)([[0.0, 1.0]], [[2.0, 1.0]])
+        4.0
     """
 
     def __init__(
@@ -248,6 +270,18 @@ class FunctionLoss(Loss):
         return cls(fn, **config)
 
 
+def _formula(loss: Loss, function: Any) -> Callable:
+    if not isinstance(function, staticmethod):
+        raise ValueError(
+            f"The loss {type(loss).__name__} needs a static method call(y_true, y_pred): a formula of two numbers, not "
+            "of arrays, with @staticmethod above it and without self. fastnet compiles it, and finds its derivative; "
+            "docs/extending.md shows one."
+        )
+    return function.__func__
+
+
 @functools.lru_cache(maxsize=256)
-def _user_row(name: str, formula: Callable, slope: Callable | None, gradient: bool = True) -> registry.Loss:
-    return registry.loss_row(name, formula, slope, gradient)
+def _user_row(
+    name: str, formula: Callable, slope: Callable | None, gradient: bool = True, of_class: bool = False
+) -> registry.Loss:
+    return registry.loss_row(name, formula, slope, gradient, of_class)

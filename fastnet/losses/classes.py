@@ -15,6 +15,10 @@ class MeanSquaredError(Loss):
 
     Args:
         reduction, name, dtype: as for every `Loss`.
+
+    Example:
+        >>> losses.MeanSquaredError()([[0.0, 1.0]], [[0.5, 1.0]])
+        0.125
     """
 
     _row = "mean_squared_error"
@@ -28,6 +32,10 @@ class MeanAbsoluteError(Loss):
 
     Args:
         reduction, name, dtype: as for every `Loss`.
+
+    Example:
+        >>> losses.MeanAbsoluteError()([[0.0, 1.0]], [[0.5, 1.0]])
+        0.25
     """
 
     _row = "mean_absolute_error"
@@ -41,6 +49,10 @@ class MeanAbsolutePercentageError(Loss):
 
     Args:
         reduction, name, dtype: as for every `Loss`.
+
+    Example:
+        >>> losses.MeanAbsolutePercentageError()([[2.0, 4.0]], [[1.0, 4.0]])
+        25.0
     """
 
     _row = "mean_absolute_percentage_error"
@@ -54,6 +66,10 @@ class MeanSquaredLogarithmicError(Loss):
 
     Args:
         reduction, name, dtype: as for every `Loss`.
+
+    Example:
+        >>> round(losses.MeanSquaredLogarithmicError()([[0.0, 1.0]], [[1.0, 1.0]]), 4)  # log(2)² / 2
+        0.2402
     """
 
     _row = "mean_squared_logarithmic_error"
@@ -67,6 +83,10 @@ class LogCosh(Loss):
 
     Args:
         reduction, name, dtype: as for every `Loss`.
+
+    Example:
+        >>> round(losses.LogCosh()([[0.0, 1.0]], [[1.0, 1.0]]), 4)
+        0.2169
     """
 
     _row = "log_cosh"
@@ -80,6 +100,10 @@ class Poisson(Loss):
 
     Args:
         reduction, name, dtype: as for every `Loss`.
+
+    Example:
+        >>> round(losses.Poisson()([[3.0]], [[1.0]]), 4)
+        1.0
     """
 
     _row = "poisson"
@@ -93,6 +117,10 @@ class KLDivergence(Loss):
 
     Args:
         reduction, name, dtype: as for every `Loss`.
+
+    Example:
+        >>> round(losses.KLDivergence()([[0.5, 0.5]], [[0.25, 0.75]]), 4)
+        0.1438
     """
 
     _row = "kl_divergence"
@@ -106,6 +134,10 @@ class Hinge(Loss):
 
     Args:
         reduction, name, dtype: as for every `Loss`.
+
+    Example:
+        >>> losses.Hinge()([[0.0, 1.0]], [[0.5, 0.5]])  # of 1.5 and 0.5
+        1.0
     """
 
     _row = "hinge"
@@ -119,6 +151,10 @@ class SquaredHinge(Loss):
 
     Args:
         reduction, name, dtype: as for every `Loss`.
+
+    Example:
+        >>> losses.SquaredHinge()([[0.0, 1.0]], [[0.5, 0.5]])  # of 2.25 and 0.25
+        1.25
     """
 
     _row = "squared_hinge"
@@ -132,6 +168,10 @@ class CategoricalHinge(Loss):
 
     Args:
         reduction, name, dtype: as for every `Loss`.
+
+    Example:
+        >>> losses.CategoricalHinge()([[0.0, 1.0]], [[0.5, 0.75]])
+        0.75
     """
 
     _row = "categorical_hinge"
@@ -149,6 +189,10 @@ class Huber(Loss):
 
     Raises:
         ValueError: delta is not positive.
+
+    Example:
+        >>> losses.Huber(delta=1.0)([[0.0, 0.0]], [[0.5, 3.0]])  # of 0.125 and 2.5
+        1.3125
     """
 
     _row = "huber"
@@ -162,11 +206,15 @@ class CosineSimilarity(Loss):
     """-sum(y_true y_pred) / (|y_true| |y_pred|) over the last axis, lengths at least 1e-7: -1 where they agree.
 
     Args:
-        axis: only -1.
+        axis: the last one: -1, or its number.
         reduction, name, dtype: as for every `Loss`.
 
     Raises:
         ValueError: another axis.
+
+    Example:
+        >>> round(losses.CosineSimilarity()([[0.0, 1.0]], [[3.0, 4.0]]), 4)
+        -0.8
     """
 
     _row = "cosine_similarity"
@@ -185,11 +233,15 @@ class BinaryCrossentropy(Loss):
         from_logits: predictions are logits x, and p = σ(x); the loss then is exact for any x. Otherwise p is clipped
             to [1e-7, 1 - 1e-7].
         label_smoothing: s moves targets towards ½: t (1 - s) + s / 2.
-        axis: only -1.
+        axis: the last one: -1, or its number.
         reduction, name, dtype: as for every `Loss`.
 
     Raises:
         ValueError: label_smoothing outside [0, 1], another axis.
+
+    Example:
+        >>> round(losses.BinaryCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]]), 4)
+        0.6931
     """
 
     _row = "binary_crossentropy"
@@ -204,7 +256,7 @@ class BinaryCrossentropy(Loss):
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)
-        self.from_logits = bool(from_logits)
+        self.from_logits = _flag(self, "from_logits", from_logits)
         self.label_smoothing = _number(self, "label_smoothing", label_smoothing, checks.CLOSED_UNIT)
         self.axis = _axis(self, axis)
 
@@ -220,11 +272,15 @@ class BinaryFocalCrossentropy(Loss):
         gamma: at least 0; with 0 and w = 1 the loss is binary cross-entropy.
         from_logits: predictions are logits x, and p = σ(x).
         label_smoothing: s moves targets towards ½: t (1 - s) + s / 2.
-        axis: only -1.
+        axis: the last one: -1, or its number.
         reduction, name, dtype: as for every `Loss`.
 
     Raises:
         ValueError: a number outside its range, another axis.
+
+    Example:
+        >>> round(losses.BinaryFocalCrossentropy(gamma=2.0)([[0.0, 1.0]], [[0.5, 0.5]]), 4)  # log(2) / 4
+        0.1733
     """
 
     _row = "binary_focal_crossentropy"
@@ -242,7 +298,8 @@ class BinaryFocalCrossentropy(Loss):
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)
-        self.apply_class_balancing, self.from_logits = bool(apply_class_balancing), bool(from_logits)
+        self.apply_class_balancing = _flag(self, "apply_class_balancing", apply_class_balancing)
+        self.from_logits = _flag(self, "from_logits", from_logits)
         self.alpha = _number(self, "alpha", alpha, checks.CLOSED_UNIT)
         self.gamma = _number(self, "gamma", gamma, checks.NOT_NEGATIVE)
         self.label_smoothing = _number(self, "label_smoothing", label_smoothing, checks.CLOSED_UNIT)
@@ -256,11 +313,15 @@ class CategoricalCrossentropy(Loss):
         from_logits: predictions are logits x, and log p = x - logsumexp(x). Otherwise p is divided by its sum and
             clipped to [1e-7, 1 - 1e-7].
         label_smoothing: s moves targets towards the uniform distribution: t (1 - s) + s / classes.
-        axis: only -1.
+        axis: the last one: -1, or its number.
         reduction, name, dtype: as for every `Loss`.
 
     Raises:
         ValueError: label_smoothing outside [0, 1], another axis.
+
+    Example:
+        >>> round(losses.CategoricalCrossentropy()([[0.0, 1.0]], [[0.75, 0.25]]), 4)
+        1.3863
     """
 
     _row = "categorical_crossentropy"
@@ -275,7 +336,7 @@ class CategoricalCrossentropy(Loss):
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)
-        self.from_logits = bool(from_logits)
+        self.from_logits = _flag(self, "from_logits", from_logits)
         self.label_smoothing = _number(self, "label_smoothing", label_smoothing, checks.CLOSED_UNIT)
         self.axis = _axis(self, axis)
 
@@ -289,11 +350,15 @@ class CategoricalFocalCrossentropy(Loss):
         from_logits: predictions are logits, and p is their softmax. Otherwise p is divided by its sum and clipped to
             [1e-7, 1 - 1e-7].
         label_smoothing: s moves targets towards the uniform distribution: t (1 - s) + s / classes.
-        axis: only -1.
+        axis: the last one: -1, or its number.
         reduction, name, dtype: as for every `Loss`.
 
     Raises:
         ValueError: a number outside its range, another axis.
+
+    Example:
+        >>> round(losses.CategoricalFocalCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]]), 4)
+        0.0433
     """
 
     _row = "categorical_focal_crossentropy"
@@ -310,7 +375,7 @@ class CategoricalFocalCrossentropy(Loss):
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)
-        self.from_logits = bool(from_logits)
+        self.from_logits = _flag(self, "from_logits", from_logits)
         self.alpha = _number(self, "alpha", alpha, checks.NOT_NEGATIVE)
         self.gamma = _number(self, "gamma", gamma, checks.NOT_NEGATIVE)
         self.label_smoothing = _number(self, "label_smoothing", label_smoothing, checks.CLOSED_UNIT)
@@ -325,11 +390,15 @@ class SparseCategoricalCrossentropy(Loss):
             clipped to [1e-7, 1 - 1e-7].
         ignore_class: a label, -1 or 255 perhaps, whose rows have the loss 0, no gradient and no part in the mean.
         reduction: as for every `Loss`.
-        axis: only -1.
+        axis: the last one: -1, or its number.
         name, dtype: as for every `Loss`.
 
     Raises:
         ValueError: ignore_class is no whole number, another axis.
+
+    Example:
+        >>> round(losses.SparseCategoricalCrossentropy(from_logits=True)([1], [[0.0, 0.0]]), 4)  # log(2)
+        0.6931
     """
 
     _row = "sparse_categorical_crossentropy"
@@ -344,17 +413,22 @@ class SparseCategoricalCrossentropy(Loss):
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)
-        self.from_logits = bool(from_logits)
+        self.from_logits = _flag(self, "from_logits", from_logits)
         self.ignore_class = None if ignore_class is None else _whole("ignore_class", ignore_class)
         self.axis = _axis(self, axis)
 
 
 def _axis(loss: Loss, axis: Any) -> int:
-    if axis != -1 or isinstance(axis, bool):
+    if not checks.is_whole(axis) or (axis < 1 and axis != -1):
         raise ValueError(
-            f"{type(loss).__name__}: axis must be -1, received {axis!r}. Permute the axes first: layers.Permute."
+            f"{type(loss).__name__}: axis must be the last one, -1, received {axis!r}. Permute the axes first: "
+            "layers.Permute."
         )
-    return -1
+    return int(axis)
+
+
+def _flag(loss: Loss, argument: str, value: Any) -> bool:
+    return checks.flag(f"{type(loss).__name__}: {argument}", value)
 
 
 def _number(loss: Loss, argument: str, value: Any, allowed: checks.Range) -> float:

@@ -23,8 +23,26 @@ family = Family(
 )
 
 
-def get(identifier: Any, gradient: bool = True, **parameters: Any) -> Loss:
+def of_one_output(given: Any, argument: str) -> Any:
+    """What an argument of ``compile`` says of a model's one output: the entry of a list or dictionary of one.
+
+    Raises:
+        ValueError: entries for another number of outputs.
+    """
+    several = isinstance(given, (list, tuple)) or (isinstance(given, dict) and "class_name" not in given)
+    if not several:
+        return given
+    if len(given) != 1:
+        raise ValueError(
+            f"compile: {argument} must be given for one output, which is what a Sequential has; received {given!r}."
+        )
+    return next(iter(given.values() if isinstance(given, dict) else given))
+
+
+def get(identifier: Any, gradient: bool = True, **parameters: Any) -> Any:
     """The loss of a name, a class, a description, one of this module's functions, or a function of two numbers.
+
+    None for None.
 
     Args:
         identifier: what to look up.
@@ -39,6 +57,8 @@ def get(identifier: Any, gradient: bool = True, **parameters: Any) -> Loss:
         >>> fastnet.losses.get("mse")([[1.0, 2.0]], [[1.0, 4.0]])
         2.0
     """
+    if identifier is None:
+        return None
     found = family.look_up(identifier)
     if isinstance(found, registry.Loss) or inspect.isfunction(found):
         return FunctionLoss(found, gradient=gradient, **parameters)
@@ -49,10 +69,9 @@ def loss_weight(given: Any) -> float:
     """``loss_weights`` of a model with one output as a factor; 1 where None.
 
     Raises:
-        ValueError: no finite number, nor a list of one.
+        ValueError: no finite number, nor a list or a dictionary of one.
     """
-    if isinstance(given, (list, tuple)) and len(given) == 1:
-        given = given[0]
+    given = of_one_output(given, "loss_weights")
     if given is None:
         return 1.0
     if not checks.is_number(given) or not math.isfinite(given):
@@ -65,6 +84,10 @@ def serialize(loss: Any) -> Any:
 
     Args:
         loss: a `Loss`, or a function.
+
+    Example:
+        >>> losses.serialize(losses.Huber(2.0))["config"]["delta"]
+        2.0
     """
     return family.serialize(loss)
 
@@ -78,5 +101,9 @@ def deserialize(name: Any, custom_objects: dict[str, Any] | None = None) -> Loss
 
     Raises:
         ValueError: nothing of that name is known.
+
+    Example:
+        >>> losses.deserialize(losses.serialize(losses.Huber(2.0))).delta
+        2.0
     """
     return family.deserialize(name, custom_objects, get)

@@ -31,6 +31,7 @@ from fastnet.metrics.functions import sparse_top_k_categorical_accuracy as spars
 from fastnet.metrics.functions import top_k_categorical_accuracy as top_k_categorical_accuracy
 from fastnet.metrics.lookup import deserialize as deserialize
 from fastnet.metrics.lookup import get as get
+from fastnet.metrics.lookup import listed as listed
 from fastnet.metrics.lookup import named as named
 from fastnet.metrics.lookup import serialize as serialize
 from fastnet.metrics.losses import BinaryCrossentropy as BinaryCrossentropy

@@ -33,6 +33,10 @@ class Metric(Configurable):
         dtype: accepted; metrics are counted in float64.
         name: its key in the logs; by default the class's name.
 
+    Attributes:
+        direction: "up" where larger is better, "down" where smaller is, None where neither is said: what callbacks with
+            ``mode="auto"`` go by.
+
     Example:
         >>> import numpy as np, fastnet
         >>> class Bias(fastnet.metrics.Metric):
@@ -57,7 +61,7 @@ class Metric(Configurable):
     sparse: bool | None = False  # a target is a class index; None: whichever the loss takes
     elements = False  # on arrays, predictions of one axis are as many samples
     ignore_class: int | None = None  # a label that is no class
-    _direction: str | None = None  # "up" where larger is better, "down" where smaller is
+    direction: str | None = None
 
     def __init__(self, dtype: Any = None, name: str | None = None):
         self.name = name or snake_case(type(self).__name__)

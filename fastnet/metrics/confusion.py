@@ -118,25 +118,44 @@ class TruePositives(_OneCount):
 
     Raises:
         ValueError: a threshold outside [0, 1].
+
+    Example:
+        >>> metrics.TruePositives()([1, 0, 1, 1], [0.9, 0.8, 0.7, 0.1])
+        2.0
     """
 
     _which = "tp"
 
 
 class FalsePositives(_OneCount):
-    """The weight of negative labels whose prediction exceeds the threshold; arguments as of `TruePositives`."""
+    """The weight of negative labels whose prediction exceeds the threshold; arguments as of `TruePositives`.
+
+    Example:
+        >>> metrics.FalsePositives()([1, 0, 1, 1], [0.9, 0.8, 0.7, 0.1])
+        1.0
+    """
 
     _which = "fp"
 
 
 class TrueNegatives(_OneCount):
-    """The weight of negative labels whose prediction does not exceed the threshold; see `TruePositives`."""
+    """The weight of negative labels whose prediction does not exceed the threshold; see `TruePositives`.
+
+    Example:
+        >>> metrics.TrueNegatives()([1, 0, 1, 1], [0.9, 0.8, 0.7, 0.1])
+        0.0
+    """
 
     _which = "tn"
 
 
 class FalseNegatives(_OneCount):
-    """The weight of positive labels whose prediction does not exceed the threshold; see `TruePositives`."""
+    """The weight of positive labels whose prediction does not exceed the threshold; see `TruePositives`.
+
+    Example:
+        >>> metrics.FalseNegatives()([1, 0, 1, 1], [0.9, 0.8, 0.7, 0.1])
+        1.0
+    """
 
     _which = "fn"
 
@@ -144,7 +163,7 @@ class FalseNegatives(_OneCount):
 class _Share(Counts):
     """True positives over themselves and something else."""
 
-    _direction = "up"
+    direction = "up"
     _beside = ""
 
     def __init__(
@@ -175,13 +194,22 @@ class Precision(_Share):
 
     Raises:
         ValueError: an argument outside its range.
+
+    Example:
+        >>> round(metrics.Precision()([1, 0, 1, 1], [0.9, 0.8, 0.7, 0.1]), 4)
+        0.6667
     """
 
     _beside = "fp"
 
 
 class Recall(_Share):
-    """Share of positive labels that were predicted so: tp / (tp + fn); arguments as of `Precision`."""
+    """Share of positive labels that were predicted so: tp / (tp + fn); arguments as of `Precision`.
+
+    Example:
+        >>> round(metrics.Recall()([1, 0, 1, 1], [0.9, 0.8, 0.7, 0.1]), 4)
+        0.6667
+    """
 
     _beside = "fn"
 
@@ -204,9 +232,13 @@ class AUC(Counts):
 
     Raises:
         ValueError: an argument outside its range.
+
+    Example:
+        >>> round(metrics.AUC()([1, 0, 1, 1], [0.9, 0.8, 0.7, 0.1]), 4)
+        0.3333
     """
 
-    _direction = "up"
+    direction = "up"
 
     def __init__(
         self,
@@ -233,9 +265,9 @@ class AUC(Counts):
         self.curve = _choice("curve", str(curve).upper(), ("ROC", "PR", "PRGAIN"))
         methods = ("interpolation", "minoring", "majoring")
         self.summation_method = _choice("summation_method", str(summation_method).lower(), methods)
-        self.multi_label = self.apart = bool(multi_label)
-        self.num_labels, self.from_logits = num_labels, bool(from_logits)
-        self.label_weights = None if label_weights is None else [float(w) for w in label_weights]
+        self.multi_label = self.apart = checks.flag("AUC: multi_label", multi_label)
+        self.num_labels, self.from_logits = num_labels, checks.flag("AUC: from_logits", from_logits)
+        self.label_weights = None if label_weights is None else _weights(label_weights)
 
     def size(self, shape):
         if self.num_labels not in (None, split(shape)[0]):
@@ -293,6 +325,14 @@ def _thresholds(cls: str, thresholds: Any, default: float) -> list[float]:
     if bad or not given:
         raise ValueError(f"{cls}: thresholds must lie in [0, 1], received {bad[0] if bad else given!r}.")
     return [float(t) for t in given]
+
+
+def _weights(given: Any) -> list[float]:
+    what = "AUC: each of label_weights"
+    found = [checks.number(what, weight, checks.NOT_NEGATIVE) for weight in (given if np.ndim(given) else [given])]
+    if not any(found):
+        raise ValueError(f"AUC: label_weights must not all be 0, received {given!r}.")
+    return found
 
 
 def _choice(argument: str, value: str, known: tuple[str, ...]) -> str:

@@ -10,7 +10,12 @@ from fastnet.metrics import means
 
 
 def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> np.ndarray:
-    """1 for each element on the right side of ``threshold``, else 0; of the predictions' shape."""
+    """1 for each element on the right side of ``threshold``, else 0; of the predictions' shape.
+
+    Example:
+        >>> metrics.binary_accuracy([[1, 0]], [[0.9, 0.8]]).tolist()
+        [[1.0, 0.0]]
+    """
     y_pred = np.asarray(y_pred)
     flat, targets = y_pred.reshape(-1), np.broadcast_to(_of_rank(y_true, y_pred), y_pred.shape).reshape(-1)
     function = means.BinaryAccuracy(threshold=threshold).function
@@ -18,30 +23,55 @@ def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> np.ndar
 
 
 def categorical_accuracy(y_true: Any, y_pred: Any) -> np.ndarray:
-    """1 for each row whose largest prediction stands where the largest target stands, else 0."""
+    """1 for each row whose largest prediction stands where the largest target stands, else 0.
+
+    Example:
+        >>> metrics.categorical_accuracy([[0, 1], [1, 0]], [[0.1, 0.9], [0.2, 0.8]]).tolist()
+        [1.0, 0.0]
+    """
     return means.CategoricalAccuracy().function.on_arrays(y_true, y_pred, "categorical_accuracy")
 
 
 def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> np.ndarray:
-    """1 for each row whose largest prediction stands at the label, else 0."""
+    """1 for each row whose largest prediction stands at the label, else 0.
+
+    Example:
+        >>> metrics.sparse_categorical_accuracy([1, 0], [[0.1, 0.9], [0.2, 0.8]]).tolist()
+        [1.0, 0.0]
+    """
     return means.SparseCategoricalAccuracy().function.on_arrays(y_true, y_pred, "sparse_categorical_accuracy")
 
 
 def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> np.ndarray:
-    """1 for each row in which fewer than k predictions are larger than that of the largest target, else 0."""
+    """1 for each row in which fewer than k predictions are larger than that of the largest target, else 0.
+
+    Example:
+        >>> metrics.top_k_categorical_accuracy([[0, 0, 1], [1, 0, 0]], [[0.1, 0.6, 0.3]] * 2, k=2).tolist()
+        [1.0, 0.0]
+    """
     return means.TopKCategoricalAccuracy(k).function.on_arrays(y_true, y_pred, "top_k_categorical_accuracy")
 
 
 def sparse_top_k_categorical_accuracy(
     y_true: Any, y_pred: Any, k: int = 5, from_sorted_ids: bool = False
 ) -> np.ndarray:
-    """1 for each row in which fewer than k predictions are larger than that of the label, else 0."""
+    """1 for each row in which fewer than k predictions are larger than that of the label, else 0.
+
+    Example:
+        >>> metrics.sparse_top_k_categorical_accuracy([2, 0], [[0.1, 0.6, 0.3]] * 2, k=2).tolist()
+        [1.0, 0.0]
+    """
     metric = means.SparseTopKCategoricalAccuracy(k, from_sorted_ids=from_sorted_ids)
     return metric.function.on_arrays(y_true, y_pred, "sparse_top_k_categorical_accuracy")
 
 
 def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> np.ndarray:
-    """sum(y_true y_pred) / (|y_true| |y_pred|) of each row."""
+    """sum(y_true y_pred) / (|y_true| |y_pred|) of each row.
+
+    Example:
+        >>> metrics.cosine_similarity([[0.0, 1.0]], [[3.0, 4.0]]).round(4).tolist()
+        [0.8]
+    """
     return means.CosineSimilarity(axis=axis).function.on_arrays(y_true, y_pred, "cosine_similarity")
 
 

@@ -27,6 +27,8 @@ family = Family(
     ],
     table=registry.losses,
     twins=functions,
+    wanted="a name, one of fastnet.metrics, a subclass of fastnet.metrics.Metric, a loss, or a function "
+    "f(y_true, y_pred) of two numbers or of arrays",
     acc=means.Accuracy,  # but see `get`
     log_cosh=loss_metrics.LogCoshError,
     logcosh=loss_metrics.LogCoshError,
@@ -36,22 +38,28 @@ for _name, _loss in losses.lookup.family.names.items():
 _ACCURACY = ("accuracy", "acc")
 
 
-def get(identifier: Any, y_shape: tuple[int, ...] | None = None, sparse: bool = False) -> Metric:
+def get(identifier: Any, y_shape: tuple[int, ...] | None = None, sparse: bool = False) -> Any:
     """The metric of a name, a class, a description, an object, a loss, a function of two numbers or one of arrays.
 
     Args:
-        identifier: what to look up. "accuracy" and "acc" are binary, sparse or categorical accuracy, whichever the
-            predictions and targets call for, as in Keras. A metric got by a name has that name.
+        identifier: what to look up; None for None. "accuracy" and "acc" are binary, sparse or categorical accuracy,
+            whichever the predictions and targets call for, as in Keras. A metric got by a name has that name.
         y_shape: shape of one sample's prediction, needed for "accuracy".
         sparse: whether the targets are class indices.
 
     Raises:
         ValueError: an unknown name, which offers the nearest known ones; what is no metric.
+
+    Example:
+        >>> metrics.get("mse")([[0.0, 1.0]], [[0.5, 1.0]])
+        0.125
     """
     if isinstance(identifier, str) and identifier.lower() in _ACCURACY:
         if y_shape is None or (y_shape[-1:] in ((), (1,))):
             return means.BinaryAccuracy(identifier)
         return means.SparseCategoricalAccuracy(identifier) if sparse else means.CategoricalAccuracy(identifier)
+    if identifier is None:
+        return None
     found = family.look_up(identifier)
     is_metric = isinstance(found, Metric) or (isinstance(found, type) and issubclass(found, Metric))
     metric = family.made(found) if is_metric else _of_function(found)
@@ -60,8 +68,30 @@ def get(identifier: Any, y_shape: tuple[int, ...] | None = None, sparse: bool = 
     return metric
 
 
+def listed(given: Any, argument: str) -> list[Any]:
+    """The metrics of a model's one output, as ``compile`` takes them: a list, whatever holds it; classes are made.
+
+    Raises:
+        ValueError: what is no metric, or metrics for several outputs.
+    """
+    if given == {}:
+        return []
+    if isinstance(given, dict) or (
+        isinstance(given, (list, tuple)) and len(given) == 1 and isinstance(given[0], (list, tuple))
+    ):
+        given = losses.of_one_output(given, argument)
+    given = list(given) if isinstance(given, (list, tuple)) else [] if given is None else [given]
+    given = [get(metric) if isinstance(metric, type) else metric for metric in given]
+    for metric in given:
+        if get(metric) is None:
+            raise ValueError(f"compile: a metric in {argument} is {family.wanted}; received None.")
+    return given
+
+
 def _of_function(found: Any) -> Metric:
     """A metric of a formula of two numbers, a loss or its row, else of a function of arrays."""
+    if not callable(found) and not isinstance(found, registry.Loss):
+        return family.made(found)  # which says what a metric is
     try:
         return means.MeanMetricWrapper(found)
     except RuleError as error:
@@ -87,6 +117,10 @@ def serialize(metric: Any) -> Any:
 
     Args:
         metric: a `Metric`, or a function.
+
+    Example:
+        >>> metrics.serialize(metrics.Mean())["class_name"]
+        'Mean'
     """
     return family.serialize(metric)
 
@@ -100,5 +134,9 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Me
 
     Raises:
         ValueError: nothing of that name is known.
+
+    Example:
+        >>> metrics.deserialize(metrics.serialize(metrics.Mean("loss"))).name
+        'loss'
     """
     return family.deserialize(config, custom_objects, get)

@@ -13,6 +13,10 @@ class MeanSquaredError(LossMetric):
 
     Args:
         name, dtype: as for every `Metric`.
+
+    Example:
+        >>> metrics.MeanSquaredError()([[0.0, 1.0]], [[0.5, 1.0]])
+        0.125
     """
 
     def __init__(self, name: str = "mean_squared_error", dtype: Any = None):
@@ -24,6 +28,10 @@ class MeanAbsoluteError(LossMetric):
 
     Args:
         name, dtype: as for every `Metric`.
+
+    Example:
+        >>> metrics.MeanAbsoluteError()([[0.0, 1.0]], [[0.5, 1.0]])
+        0.25
     """
 
     def __init__(self, name: str = "mean_absolute_error", dtype: Any = None):
@@ -35,6 +43,10 @@ class MeanAbsolutePercentageError(LossMetric):
 
     Args:
         name, dtype: as for every `Metric`.
+
+    Example:
+        >>> metrics.MeanAbsolutePercentageError()([[2.0, 4.0]], [[1.0, 4.0]])
+        25.0
     """
 
     def __init__(self, name: str = "mean_absolute_percentage_error", dtype: Any = None):
@@ -46,6 +58,10 @@ class MeanSquaredLogarithmicError(LossMetric):
 
     Args:
         name, dtype: as for every `Metric`.
+
+    Example:
+        >>> round(metrics.MeanSquaredLogarithmicError()([[0.0, 1.0]], [[1.0, 1.0]]), 4)
+        0.2402
     """
 
     def __init__(self, name: str = "mean_squared_logarithmic_error", dtype: Any = None):
@@ -57,6 +73,10 @@ class LogCoshError(LossMetric):
 
     Args:
         name, dtype: as for every `Metric`.
+
+    Example:
+        >>> round(metrics.LogCoshError()([[0.0, 1.0]], [[1.0, 1.0]]), 4)
+        0.2169
     """
 
     def __init__(self, name: str = "logcosh", dtype: Any = None):
@@ -68,6 +88,10 @@ class Poisson(LossMetric):
 
     Args:
         name, dtype: as for every `Metric`.
+
+    Example:
+        >>> round(metrics.Poisson()([[3.0]], [[1.0]]), 4)
+        1.0
     """
 
     def __init__(self, name: str = "poisson", dtype: Any = None):
@@ -79,6 +103,10 @@ class KLDivergence(LossMetric):
 
     Args:
         name, dtype: as for every `Metric`.
+
+    Example:
+        >>> round(metrics.KLDivergence()([[0.5, 0.5]], [[0.25, 0.75]]), 4)
+        0.1438
     """
 
     def __init__(self, name: str = "kl_divergence", dtype: Any = None):
@@ -90,6 +118,10 @@ class Hinge(LossMetric):
 
     Args:
         name, dtype: as for every `Metric`.
+
+    Example:
+        >>> metrics.Hinge()([[0.0, 1.0]], [[0.5, 0.5]])
+        1.0
     """
 
     def __init__(self, name: str = "hinge", dtype: Any = None):
@@ -101,6 +133,10 @@ class SquaredHinge(LossMetric):
 
     Args:
         name, dtype: as for every `Metric`.
+
+    Example:
+        >>> metrics.SquaredHinge()([[0.0, 1.0]], [[0.5, 0.5]])
+        1.25
     """
 
     def __init__(self, name: str = "squared_hinge", dtype: Any = None):
@@ -112,6 +148,10 @@ class CategoricalHinge(LossMetric):
 
     Args:
         name, dtype: as for every `Metric`.
+
+    Example:
+        >>> metrics.CategoricalHinge()([[0.0, 1.0]], [[0.5, 0.75]])
+        0.75
     """
 
     def __init__(self, name: str = "categorical_hinge", dtype: Any = None):
@@ -127,6 +167,10 @@ class BinaryCrossentropy(LossMetric):
 
     Raises:
         ValueError: label_smoothing outside [0, 1].
+
+    Example:
+        >>> round(metrics.BinaryCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]]), 4)
+        0.6931
     """
 
     def __init__(
@@ -150,6 +194,10 @@ class CategoricalCrossentropy(LossMetric):
 
     Raises:
         ValueError: label_smoothing outside [0, 1], another axis.
+
+    Example:
+        >>> round(metrics.CategoricalCrossentropy()([[0.0, 1.0]], [[0.75, 0.25]]), 4)
+        1.3863
     """
 
     def __init__(
@@ -176,6 +224,10 @@ class SparseCategoricalCrossentropy(LossMetric):
 
     Raises:
         ValueError: ignore_class is no whole number, another axis.
+
+    Example:
+        >>> round(metrics.SparseCategoricalCrossentropy(from_logits=True)([1], [[0.0, 0.0]]), 4)
+        0.6931
     """
 
     def __init__(

@@ -19,7 +19,7 @@ from fastnet.metrics.base import MeanOfRows, Metric
 class RowMetric(MeanOfRows):
     """The mean of a row of the registry; parameters take the values of the attributes of their names."""
 
-    _direction = "up"
+    direction = "up"
     _row = ""
 
     @property
@@ -41,6 +41,10 @@ class Accuracy(RowMetric):
 
     Args:
         name, dtype: as for every `Metric`.
+
+    Example:
+        >>> metrics.Accuracy()([[1], [2], [3], [4]], [[0], [2], [3], [4]])
+        0.75
     """
 
     _row, elements = "accuracy", True
@@ -58,6 +62,10 @@ class BinaryAccuracy(RowMetric):
 
     Raises:
         ValueError: threshold outside [0, 1].
+
+    Example:
+        >>> metrics.BinaryAccuracy()([[1], [0], [1], [0]], [[0.9], [0.2], [0.3], [0.4]])
+        0.75
     """
 
     _row, elements = "binary_accuracy", True
@@ -74,6 +82,10 @@ class CategoricalAccuracy(RowMetric):
 
     Args:
         name, dtype: as for every `Metric`.
+
+    Example:
+        >>> metrics.CategoricalAccuracy()([[0, 1], [1, 0]], [[0.1, 0.9], [0.2, 0.8]])
+        0.5
     """
 
     _row = "categorical_accuracy"
@@ -87,6 +99,10 @@ class SparseCategoricalAccuracy(RowMetric):
 
     Args:
         name, dtype: as for every `Metric`.
+
+    Example:
+        >>> metrics.SparseCategoricalAccuracy()([1, 0], [[0.1, 0.9], [0.2, 0.8]])
+        0.5
     """
 
     _row = "sparse_categorical_accuracy"
@@ -104,6 +120,10 @@ class TopKCategoricalAccuracy(RowMetric):
 
     Raises:
         ValueError: k is no positive whole number.
+
+    Example:
+        >>> metrics.TopKCategoricalAccuracy(2)([[0, 0, 1], [1, 0, 0]], [[0.1, 0.6, 0.3], [0.1, 0.6, 0.3]])
+        0.5
     """
 
     _row = "top_k_categorical_accuracy"
@@ -123,6 +143,10 @@ class SparseTopKCategoricalAccuracy(RowMetric):
 
     Raises:
         ValueError: k is no positive whole number.
+
+    Example:
+        >>> metrics.SparseTopKCategoricalAccuracy(2)([2, 0], [[0.1, 0.6, 0.3], [0.1, 0.6, 0.3]])
+        0.5
     """
 
     def __init__(
@@ -133,7 +157,8 @@ class SparseTopKCategoricalAccuracy(RowMetric):
         from_sorted_ids: bool = False,
     ):
         super().__init__(name, dtype)
-        self.k, self.from_sorted_ids = positive("SparseTopKCategoricalAccuracy", "k", k), bool(from_sorted_ids)
+        self.k = positive("SparseTopKCategoricalAccuracy", "k", k)
+        self.from_sorted_ids = checks.flag("SparseTopKCategoricalAccuracy: from_sorted_ids", from_sorted_ids)
         self._row = f"{'sorted' if self.from_sorted_ids else 'sparse'}_top_k_categorical_accuracy"
 
 
@@ -146,6 +171,10 @@ class CosineSimilarity(RowMetric):
 
     Raises:
         ValueError: another axis.
+
+    Example:
+        >>> round(metrics.CosineSimilarity()([[0.0, 1.0]], [[3.0, 4.0]]), 4)
+        0.8
     """
 
     _row = "cosine_similarity"
@@ -154,15 +183,23 @@ class CosineSimilarity(RowMetric):
         super().__init__(name, dtype)
         self.axis = losses.CosineSimilarity(axis).axis
 
+    def values(self, plan, y_pred, y_true):
+        losses.base.check_axis(self, y_pred.shape)
+        return super().values(plan, y_pred, y_true)
+
 
 class RootMeanSquaredError(RowMetric):
     """√mean((y_pred - y_true)²) over all elements.
 
     Args:
         name, dtype: as for every `Metric`.
+
+    Example:
+        >>> metrics.RootMeanSquaredError()([[0.0], [0.0]], [[1.0], [7.0]])
+        5.0
     """
 
-    _direction = "down"
+    direction = "down"
     _row, elements = "mean_squared_error", True
 
     def __init__(self, name: str = "root_mean_squared_error", dtype: Any = None):
@@ -181,7 +218,7 @@ class LossMetric(MeanOfRows):
         dtype: accepted.
     """
 
-    _direction: str | None = "down"
+    direction: str | None = "down"
 
     def __init__(self, loss: losses.Loss, name: str | None = None, dtype: Any = None):
         super().__init__(name or loss.name, dtype)
@@ -217,9 +254,13 @@ class MeanMetricWrapper(LossMetric):
 
     Raises:
         ValueError: a function that cannot become a kernel.
+
+    Example:
+        >>> metrics.MeanMetricWrapper(losses.mean_squared_error, name="mine")([[0.0], [0.0]], [[1.0], [2.0]])
+        2.5
     """
 
-    _direction = None
+    direction = None
 
     def __init__(self, fn: Callable | str | losses.Loss, name: str | None = None, dtype: Any = None, **parameters: Any):
         super().__init__(losses.get(fn, gradient=False, **parameters), name, dtype)
@@ -237,6 +278,8 @@ class MeanMetricWrapper(LossMetric):
 class _OfValues(Metric):
     """Numbers that are added up as they are given: no targets, no predictions, nothing for a model."""
 
+    _rows = False  # whether the mean of a row is what counts, as one number
+
     def __init__(self, name: str, dtype: Any):
         super().__init__(dtype, name)
         self.total, self.weight = self.add_weight(name="total"), self.add_weight(name="weight")
@@ -245,8 +288,9 @@ class _OfValues(Metric):
         """Add values, each times its weight."""
         values = np.asarray(values, np.float64)
         weight = np.broadcast_to(self._matched(sample_weight, values), values.shape)
-        self.total.assign_add((values * weight).sum())
-        self.weight.assign_add(weight.sum())
+        elements = max(math.prod(values.shape[1:]), 1) if self._rows else 1
+        self.total.assign_add((values * weight).sum() / elements)
+        self.weight.assign_add(weight.sum() / elements)
 
     def _matched(self, sample_weight: Any, values: np.ndarray) -> np.ndarray:
         if sample_weight is None:
@@ -277,6 +321,8 @@ class _OfValues(Metric):
 class Mean(_OfValues):
     """The weighted mean of values: sum(value * weight) / sum(weight), 0 of no values.
 
+    Values of several axes count as many as they have rows: of each row its mean, as in Keras.
+
     Args:
         name, dtype: as for every `Metric`.
 
@@ -285,6 +331,8 @@ class Mean(_OfValues):
         >>> fastnet.metrics.Mean()([1, 3, 5, 7], sample_weight=[1, 1, 0, 0])
         2.0
     """
+
+    _rows = True
 
     def __init__(self, name: str = "mean", dtype: Any = None):
         super().__init__(name, dtype)
@@ -298,6 +346,10 @@ class Sum(_OfValues):
 
     Args:
         name, dtype: as for every `Metric`.
+
+    Example:
+        >>> metrics.Sum()([1, 3, 5, 7])
+        16.0
     """
 
     def __init__(self, name: str = "sum", dtype: Any = None):
@@ -310,8 +362,9 @@ class Sum(_OfValues):
 class ArrayMetric(Mean):
     """The mean of what a function of a batch's arrays gives, as Keras averages it.
 
-    Numbers for each row or element count the same each, or as their rows' weights say; one number counts as one for
-    each batch, or as the sum of its rows' weights. `compile` makes one of a function that is no formula of two numbers.
+    Numbers for each row, or the means of what each row has, count the same each, or as their weights say; one number
+    counts as one for each batch, or as the sum of its rows' weights. `compile` makes one of a function that is no
+    formula of two numbers.
 
     Args:
         fn: ``fn(y_true, y_pred)`` of NumPy arrays, which gives a number or an array that begins with the rows.

@@ -27,9 +27,14 @@ class FBetaScore(Metric):
 
     Raises:
         ValueError: an argument outside its range.
+
+    Example:
+        >>> y_true, y_pred = [[0, 1], [1, 0], [1, 0]], [[0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]
+        >>> metrics.FBetaScore(beta=2.0)(y_true, y_pred).round(4).tolist()
+        [0.5556, 0.8333]
     """
 
-    _direction = "up"
+    direction = "up"
 
     def __init__(
         self,
@@ -74,7 +79,13 @@ class FBetaScore(Metric):
 
 
 class F1Score(FBetaScore):
-    """2 precision recall / (precision + recall), of each class; arguments as of `FBetaScore`."""
+    """2 precision recall / (precision + recall), of each class; arguments as of `FBetaScore`.
+
+    Example:
+        >>> y_true, y_pred = [[0, 1], [1, 0], [1, 0]], [[0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]
+        >>> metrics.F1Score()(y_true, y_pred).round(4).tolist()
+        [0.6667, 0.6667]
+    """
 
     def __init__(
         self,
@@ -97,9 +108,13 @@ class R2Score(Metric):
 
     Raises:
         ValueError: an argument outside its range.
+
+    Example:
+        >>> metrics.R2Score()([[1.0], [3.0]], [[1.0], [2.0]])
+        0.5
     """
 
-    _direction = "up"
+    direction = "up"
 
     def __init__(
         self,

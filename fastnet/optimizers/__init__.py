@@ -27,13 +27,14 @@ _family = _Family(
     Optimizer,
     CLASSES.values(),
     table=registry.updates,
+    hidden=registry.updates.own,
     spelled=lambda cls: (cls.__name__.lower(),),
     wanted="a name or one of fastnet.optimizers",
 )
 
 
-def get(identifier: Any) -> Optimizer:
-    """The optimizer of a name (upper or lower case), a class, a description, or an optimizer itself.
+def get(identifier: Any) -> Any:
+    """The optimizer of a name (upper or lower case), a class, a description, or an optimizer itself; None for None.
 
     Raises:
         ValueError: an unknown name; offers the nearest known ones.
@@ -43,6 +44,8 @@ def get(identifier: Any) -> Optimizer:
         >>> fastnet.optimizers.get("adam").learning_rate
         0.001
     """
+    if identifier is None:
+        return None
     found = _family.look_up(identifier)
     if isinstance(found, registry.Update):
         return Optimizer(found, found.parameters.get("learning_rate", 0.01))
@@ -50,7 +53,12 @@ def get(identifier: Any) -> Optimizer:
 
 
 def serialize(optimizer: Optimizer) -> dict[str, Any]:
-    """A description of an optimizer as plain data: its class and `Optimizer.get_config`."""
+    """A description of an optimizer as plain data: its class and `Optimizer.get_config`.
+
+    Example:
+        >>> optimizers.serialize(optimizers.SGD(0.5))["class_name"]
+        'SGD'
+    """
     return _family.serialize(optimizer)
 
 
@@ -59,5 +67,9 @@ def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = 
 
     Raises:
         ValueError: an unknown class, or arguments it does not take.
+
+    Example:
+        >>> optimizers.deserialize({"class_name": "adam", "config": {"learning_rate": 0.5}}).learning_rate
+        0.5
     """
     return _family.deserialize(config, custom_objects, get)

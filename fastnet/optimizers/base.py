@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,9 +12,10 @@ import numpy as np
 
 from fastnet._kernels import registry
 from fastnet._kernels.rules import updates as rules  # noqa: F401  (fills the table)
+from fastnet.checks import flag
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
-from fastnet.optimizers import checks, updating
+from fastnet.optimizers import changing, checks, updating
 from fastnet.optimizers.schedules import LearningRateSchedule
 
 AVERAGE, SUM = "moving average", "gradient sum"  # kept beside the rule's own states, whose names have no spaces
@@ -36,7 +36,7 @@ class Common(TypedDict, total=False):
     name: str | None
 
 
-class Optimizer:
+class Optimizer(metaclass=changing.Made):
     """Changes each weight by its gradient: by a rule of the registry, and by what all optimizers share.
 
     In each step, in Keras's order: the gradient is clipped, the weight decays, ``w -= lr · weight_decay · w``, the rule
@@ -53,9 +53,10 @@ class Optimizer:
         global_clipnorm: largest norm of all gradients together. One of the three may be given.
         use_ema: whether a moving average of each weight is kept; it becomes the weight at the end of `fit`.
         ema_momentum: share of the average that stays in a step.
-        ema_overwrite_frequency: updates after which the average becomes the weight, again and again; None for never.
+        ema_overwrite_frequency: updates after which the average becomes the weight, again and again; None or 0 for
+            never.
         loss_scale_factor: accepted; the loss is not scaled, since float32 and float64 need no such help.
-        gradient_accumulation_steps: steps whose gradients are averaged for one update, at least 2; None for 1.
+        gradient_accumulation_steps: steps whose gradients are averaged for one update, at least 2; None or 0 for 1.
         name: as shown.
         parameters: values of the rule's numbers.
 
@@ -63,6 +64,7 @@ class Optimizer:
         iterations: steps done, also those that only accumulated. (Keras's counts updates; schedules, there as here,
             are asked for the step.)
         learning_rate: the number of the coming step; may be set at any time, unless a `LearningRateSchedule` was given.
+            So may every other argument, which counts from the next step on, unless other states would be kept with it.
         states: weight → what is kept for it: the rule's states by name, then "moving average" and "gradient sum".
         memory: numbers the rule hands on from step to step (Nadam's product).
 
@@ -114,7 +116,7 @@ class Optimizer:
             checks.parameters(type(self).__name__, self.parameters)
         self.weight_decay, self.clipnorm, self.clipvalue = weight_decay, clipnorm, clipvalue
         self.global_clipnorm, self.loss_scale_factor = global_clipnorm, loss_scale_factor
-        self.use_ema, self.ema_momentum = bool(use_ema), ema_momentum
+        self.use_ema, self.ema_momentum = flag(f"{type(self).__name__}: use_ema", use_ema), ema_momentum
         self.ema_overwrite_frequency = ema_overwrite_frequency
         self.gradient_accumulation_steps = gradient_accumulation_steps
         checks.common(self)
@@ -123,24 +125,37 @@ class Optimizer:
         self.states: dict[Variable, list[Variable]] = {}
         self.memory = self._first_memory()
         self._undecayed: tuple[Sequence[Variable], str | None] = ((), None)
-
-    def __init_subclass__(cls, **more: Any):
-        """Where ``__init__`` passes ``**common`` on, the class shows the arguments that stand for it."""
-        super().__init_subclass__(**more)
-        own = list(inspect.signature(cls.__init__).parameters.values())[1:]
-        if any(p.kind is p.VAR_KEYWORD for p in own):
-            own = [p for p in own if p.kind is not p.VAR_KEYWORD]
-            base = inspect.signature(Optimizer.__init__).parameters
-            known = {p.name for p in own}
-            own += [base[name] for name in Common.__annotations__ if name not in known]
-            cls.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+        self._version = 0  # how often an argument was changed, for the plans that have it
 
     def __getattr__(self, name: str) -> Any:
         """The rule's numbers, ``optimizer.beta_1``."""
         try:
             return self.__dict__["parameters"][name]
         except KeyError:
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.") from None
+            owner, instead = type(self).__name__, changing.INSTEAD.get(name)
+            told = f" {name}: {instead}." if instead else f" attribute {name!r}."
+            raise AttributeError(f"{owner} has no{told}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """An argument's new value is checked and counts from the next step on; there are no other attributes."""
+        if name == "iterations":
+            value = changing.count(type(self).__name__, value)
+        elif not changing.settable(self, name):
+            return changing.change(self, name, value)
+        object.__setattr__(self, name, value)
+        return None
+
+    def given(self) -> dict[str, Any]:
+        """What it was made with, as it is now."""
+        names = [n for n in type(self).__signature__.parameters if n not in ("row", "parameters", "learning_rate")]
+        own = {"row": self.row, **self.parameters} if type(self) is Optimizer else {}
+        rate = self._schedule if self.scheduled else self._rate
+        return {"learning_rate": rate, **own, **{name: getattr(self, name) for name in names}}
+
+    def kept_names(self) -> list[str]:
+        """The names of what is kept for each weight."""
+        extras = [AVERAGE] * bool(self.use_ema) + [SUM] * bool(self.gradient_accumulation_steps)
+        return [*self.row.states, *extras]
 
     def _first_memory(self) -> list[Variable]:
         return [Variable(np.array(start, float), name) for name, start in self.row.memory.items()]
@@ -154,8 +169,8 @@ class Optimizer:
     # ---- the learning rate
 
     @property
-    def learning_rate(self) -> float:
-        return self._rate if self._schedule is None else float(self.rates(1)[0])
+    def learning_rate(self) -> changing.Rate:
+        return changing.Rate(self._rate if self._schedule is None else float(self.rates(1)[0]), self)
 
     @learning_rate.setter
     def learning_rate(self, value: float | LearningRateSchedule | Callable[..., float]) -> None:
@@ -169,6 +184,11 @@ class Optimizer:
                 "be set to a number; make the optimizer with a number, or set another schedule."
             )
         self._schedule, self._rate = None, checks.rate(type(self).__name__, value)
+
+    @property
+    def version(self) -> int:
+        """How often an argument was changed: plans hold their values."""
+        return self._version
 
     @property
     def scheduled(self) -> bool:
@@ -237,10 +257,9 @@ class Optimizer:
 
     def build(self, variables: Iterable[Variable]) -> None:
         """Make the state of weights that have none yet."""
-        extras = [AVERAGE] * self.use_ema + [SUM] * bool(self.gradient_accumulation_steps)
+        starts = [(name, self.start_of(name)) for name in self.kept_names()]
         for variable in variables:
             if variable not in self.states:
-                starts = [(name, self.start_of(name)) for name in self.row.states] + [(name, 0.0) for name in extras]
                 self.states[variable] = [
                     Variable(np.full(variable.shape, start, variable.dtype), name) for name, start in starts
                 ]
@@ -312,13 +331,13 @@ class Optimizer:
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make another one like it, without its state; the learning rate is the present one."""
-        from fastnet.saving.serialization import serialize_keras_object
+        from fastnet.saving.serialization import serialize_part
 
-        rate = serialize_keras_object(self._schedule if self.scheduled else self._rate)
+        rate = serialize_part("learning_rate", self._schedule if self.scheduled else self._rate)
         config = {"name": self.name, "learning_rate": rate}
         if type(self) is Optimizer:
             config |= {"row": self.row.name, **self.parameters}
-        names = [*inspect.signature(type(self)).parameters, *Common.__annotations__]
+        names = [*type(self).__signature__.parameters, *Common.__annotations__]
         return config | {n: getattr(self, n) for n in names if n not in (*config, "row", "parameters")}
 
     @classmethod

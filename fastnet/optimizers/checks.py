@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from fastnet.checks import CLOSED_UNIT, NOT_NEGATIVE, NOT_POSITIVE, POSITIVE, UNIT, number, whole
+from fastnet.checks import (
+    CLOSED_UNIT,
+    NOT_NEGATIVE,
+    NOT_POSITIVE,
+    POSITIVE,
+    UNIT,
+    is_whole,
+    number,
+    takes,
+    whole,
+)
 from fastnet.optimizers.schedules import LearningRateSchedule
 
 _PARAMETERS = {
@@ -62,19 +71,14 @@ def common(optimizer: Any) -> None:
             f"{owner}: only one of clipnorm, clipvalue and global_clipnorm may be given, received {given}."
         )
     for argument, least in (("ema_overwrite_frequency", 1), ("gradient_accumulation_steps", 2)):
-        if value := getattr(optimizer, argument):
+        value = getattr(optimizer, argument)
+        if value is not None and not (is_whole(value) and value == 0):  # 0 is None, as in Keras
             whole(f"{owner}: {argument}", value, least)
 
 
 def takes_iteration(schedule: Callable[..., Any]) -> bool:
     """Whether a function that gives the learning rate is to be told the iteration; Keras calls it without."""
-    try:
-        inspect.signature(schedule).bind(0)
-    except TypeError:
-        return False
-    except ValueError:  # a builtin that tells nothing of itself
-        return True
-    return True
+    return takes(schedule, 1)
 
 
 def schedule_rates(owner: str, schedule: Any, steps: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastnet.checks import flag, is_number
 from fastnet.optimizers import checks
 from fastnet.optimizers.base import Common, Optimizer
 
@@ -37,7 +38,7 @@ class SGD(Optimizer):
         self, learning_rate: Any = 0.01, momentum: float = 0.0, nesterov: bool = False, **common: Unpack[Common]
     ):
         checks.parameters("SGD", {"momentum": momentum})
-        self.momentum, self.nesterov = float(momentum), bool(nesterov)
+        self.momentum, self.nesterov = float(momentum), flag("SGD: nesterov", nesterov)
         row = ("nesterov" if nesterov else "momentum") if momentum else "sgd"
         super().__init__(row, learning_rate, **common, **({"momentum": self.momentum} if momentum else {}))
 
@@ -55,6 +56,10 @@ class RMSprop(Optimizer):
 
     Raises:
         ValueError: rho outside [0, 1), a momentum outside [0, 1], an epsilon that is not positive.
+
+    Example:
+        >>> optimizers.RMSprop().parameters
+        {'rho': 0.9, 'epsilon': 1e-07}
     """
 
     def __init__(
@@ -67,7 +72,7 @@ class RMSprop(Optimizer):
         **common: Unpack[Common],
     ):
         checks.parameters("RMSprop", {"momentum": momentum})
-        self.momentum, self.centered = float(momentum), bool(centered)
+        self.momentum, self.centered = float(momentum), flag("RMSprop: centered", centered)
         row = "rmsprop" + "_centered" * self.centered + "_momentum" * (self.momentum > 0)
         more = {"momentum": self.momentum} if momentum else {}
         super().__init__(row, learning_rate, **common, rho=rho, epsilon=epsilon, **more)
@@ -90,6 +95,10 @@ class Adam(Optimizer):
 
     Raises:
         ValueError: a beta outside [0, 1), an epsilon that is not positive.
+
+    Example:
+        >>> optimizers.Adam().parameters
+        {'beta_1': 0.9, 'beta_2': 0.999, 'epsilon': 1e-07}
     """
 
     def __init__(
@@ -101,7 +110,7 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         **common: Unpack[Common],
     ):
-        self.amsgrad = bool(amsgrad)
+        self.amsgrad = flag(f"{type(self).__name__}: amsgrad", amsgrad)
         row = "amsgrad" if amsgrad else "adam"
         super().__init__(row, learning_rate, **common, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
 
@@ -116,6 +125,10 @@ class AdamW(Adam):
 
     Raises:
         ValueError: ``weight_decay=None``, and what `Adam` raises.
+
+    Example:
+        >>> optimizers.AdamW().weight_decay
+        0.004
     """
 
     def __init__(
@@ -147,6 +160,10 @@ class Adamax(Optimizer):
 
     Raises:
         ValueError: a beta outside [0, 1), an epsilon that is not positive.
+
+    Example:
+        >>> optimizers.Adamax().parameters
+        {'beta_1': 0.9, 'beta_2': 0.999, 'epsilon': 1e-07}
     """
 
     def __init__(
@@ -175,6 +192,10 @@ class Nadam(Optimizer):
 
     Raises:
         ValueError: a beta outside [0, 1), an epsilon that is not positive.
+
+    Example:
+        >>> optimizers.Nadam().parameters
+        {'beta_1': 0.9, 'beta_2': 0.999, 'epsilon': 1e-07}
     """
 
     def __init__(
@@ -202,6 +223,10 @@ class RAdam(Optimizer):
 
     Raises:
         ValueError: a beta outside [0, 1), an epsilon that is not positive.
+
+    Example:
+        >>> optimizers.RAdam().parameters
+        {'beta_1': 0.9, 'beta_2': 0.999, 'epsilon': 1e-08}
     """
 
     def __init__(
@@ -226,6 +251,10 @@ class Adagrad(Optimizer):
 
     Raises:
         ValueError: a negative first value, an epsilon that is not positive.
+
+    Example:
+        >>> optimizers.Adagrad().parameters
+        {'initial_accumulator_value': 0.1, 'epsilon': 1e-07}
     """
 
     def __init__(
@@ -252,6 +281,10 @@ class Adadelta(Optimizer):
 
     Raises:
         ValueError: rho outside [0, 1), an epsilon that is not positive.
+
+    Example:
+        >>> optimizers.Adadelta().parameters
+        {'rho': 0.95, 'epsilon': 1e-07}
     """
 
     def __init__(self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **common: Unpack[Common]):
@@ -269,6 +302,10 @@ class Lion(Optimizer):
 
     Raises:
         ValueError: a beta outside [0, 1), or a beta_1 of 0, which leaves the sign of the gradient alone.
+
+    Example:
+        >>> optimizers.Lion().parameters
+        {'beta_1': 0.9, 'beta_2': 0.99}
     """
 
     def __init__(self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **common: Unpack[Common]):
@@ -297,6 +334,10 @@ class Ftrl(Optimizer):
 
     Raises:
         ValueError: a power above 0, or another negative number.
+
+    Example:
+        >>> optimizers.Ftrl(l1_regularization_strength=0.01).parameters["l1_regularization_strength"]
+        0.01
     """
 
     def __init__(
@@ -336,7 +377,11 @@ class Rprop(Optimizer):
         common: see `Optimizer`.
 
     Raises:
-        ValueError: etas that are not below and above 1, step sizes that are not positive.
+        ValueError: etas that are not below and above 1, step sizes that are not positive or do not rise.
+
+    Example:
+        >>> optimizers.Rprop().parameters
+        {'eta_minus': 0.5, 'eta_plus': 1.2, 'step_min': 1e-06, 'step_max': 50.0}
     """
 
     def __init__(
@@ -349,6 +394,8 @@ class Rprop(Optimizer):
         self.etas, self.step_sizes = checks.pair("Rprop", "etas", etas), checks.pair("Rprop", "step_sizes", step_sizes)
         (minus, plus), (least, most) = self.etas, self.step_sizes
         own = {"eta_minus": minus, "eta_plus": plus, "step_min": least, "step_max": most}
+        if is_number(least) and is_number(most) and least > most:
+            raise ValueError(f"Rprop: step_sizes must be (the smallest, the largest), received {step_sizes!r}.")
         super().__init__("rprop", learning_rate, **common, **own)
 
 

@@ -15,6 +15,8 @@ import numpy as np
 from fastnet import checks
 from fastnet.configs import Configurable, Family
 
+_STEPS: checks.Range = (lambda x: 0 < x < math.inf, "positive, as it counts steps")
+
 
 class LearningRateSchedule(Configurable):
     """A learning rate as a function of the step; subclasses define ``__call__(step)``, or `at` for whole arrays.
@@ -44,11 +46,15 @@ class _Formula(LearningRateSchedule):
         return float(self.at(np.asarray(step, float).reshape(1))[0])
 
     def _check(self, **values: Any) -> None:
-        """Numbers; those whose names speak of steps are above 0."""
+        """Numbers that are not negative; steps are above 0, ``alpha`` is a share, what is a condition True or False."""
         for argument, value in values.items():
-            if not checks.is_number(value) or not math.isfinite(value) or ("steps" in argument and value <= 0):
-                what = "a positive number of steps" if "steps" in argument else "a finite number"
-                raise ValueError(f"{type(self).__name__}: {argument} must be {what}, received {value!r}.")
+            what = f"{type(self).__name__}: {argument}"
+            if argument in ("staircase", "cycle", "three_phase"):
+                checks.flag(what, value)
+            elif "steps" in argument:
+                checks.number(what, value, _STEPS)
+            else:
+                checks.number(what, value, checks.CLOSED_UNIT if argument == "alpha" else checks.NOT_NEGATIVE)
 
 
 class ExponentialDecay(_Formula):
@@ -62,7 +68,11 @@ class ExponentialDecay(_Formula):
         name: as shown.
 
     Raises:
-        ValueError: a number of steps that is not positive.
+        ValueError: a number of steps that is not positive, another negative number, no number.
+
+    Example:
+        >>> optimizers.SGD(optimizers.schedules.ExponentialDecay(0.8, 1, 0.5)).rates(4).round(3).tolist()
+        [0.8, 0.4, 0.2, 0.1]
     """
 
     def __init__(
@@ -74,6 +84,7 @@ class ExponentialDecay(_Formula):
         name: str = "ExponentialDecay",
     ):
         self._check(initial_learning_rate=initial_learning_rate, decay_steps=decay_steps, decay_rate=decay_rate)
+        self._check(staircase=staircase)
         self.initial_learning_rate, self.decay_steps = initial_learning_rate, decay_steps
         self.decay_rate, self.staircase, self.name = decay_rate, staircase, name
 
@@ -93,7 +104,11 @@ class InverseTimeDecay(_Formula):
         name: as shown.
 
     Raises:
-        ValueError: a number of steps that is not positive.
+        ValueError: a number of steps that is not positive, another negative number, no number.
+
+    Example:
+        >>> optimizers.SGD(optimizers.schedules.InverseTimeDecay(1.0, 1, 1.0)).rates(4).round(3).tolist()
+        [1.0, 0.5, 0.333, 0.25]
     """
 
     def __init__(
@@ -105,6 +120,7 @@ class InverseTimeDecay(_Formula):
         name: str = "InverseTimeDecay",
     ):
         self._check(initial_learning_rate=initial_learning_rate, decay_steps=decay_steps, decay_rate=decay_rate)
+        self._check(staircase=staircase)
         self.initial_learning_rate, self.decay_steps = initial_learning_rate, decay_steps
         self.decay_rate, self.staircase, self.name = decay_rate, staircase, name
 
@@ -122,7 +138,11 @@ class PiecewiseConstantDecay(_Formula):
         name: as shown.
 
     Raises:
-        ValueError: lengths that do not fit, boundaries that do not rise.
+        ValueError: lengths that do not fit, boundaries that are no numbers or do not rise, negative values.
+
+    Example:
+        >>> optimizers.SGD(optimizers.schedules.PiecewiseConstantDecay([1], [0.1, 0.01])).rates(4).round(3).tolist()
+        [0.1, 0.1, 0.01, 0.01]
     """
 
     def __init__(self, boundaries: Sequence[float], values: Sequence[float], name: str = "PiecewiseConstant"):
@@ -131,6 +151,8 @@ class PiecewiseConstantDecay(_Formula):
                 f"PiecewiseConstantDecay: values must be one more than boundaries, received {len(values)} values and "
                 f"{len(boundaries)} boundaries."
             )
+        for i, boundary in enumerate(boundaries):
+            checks.number(f"PiecewiseConstantDecay: boundaries[{i}]", boundary)
         if any(a >= b for a, b in itertools.pairwise(boundaries)):
             raise ValueError(f"PiecewiseConstantDecay: boundaries must rise, received {list(boundaries)}.")
         self._check(**{f"values[{i}]": value for i, value in enumerate(values)})
@@ -152,7 +174,11 @@ class PolynomialDecay(_Formula):
         name: as shown.
 
     Raises:
-        ValueError: a number of steps that is not positive.
+        ValueError: a number of steps that is not positive, another negative number, no number.
+
+    Example:
+        >>> optimizers.SGD(optimizers.schedules.PolynomialDecay(0.9, 3, 0.0)).rates(4).round(3).tolist()
+        [0.9, 0.6, 0.3, 0.0]
     """
 
     def __init__(
@@ -165,7 +191,7 @@ class PolynomialDecay(_Formula):
         name: str = "PolynomialDecay",
     ):
         self._check(initial_learning_rate=initial_learning_rate, decay_steps=decay_steps, power=power)
-        self._check(end_learning_rate=end_learning_rate)
+        self._check(end_learning_rate=end_learning_rate, cycle=cycle)
         self.initial_learning_rate, self.decay_steps, self.end_learning_rate = (
             initial_learning_rate,
             decay_steps,
@@ -193,7 +219,12 @@ class CosineDecay(_Formula):
         warmup_steps: steps of the warm-up.
 
     Raises:
-        ValueError: a number of steps that is not positive (0 for the warm-up is).
+        ValueError: a number of steps that is not positive (0 for the warm-up may be), another negative number, an
+            ``alpha`` above 1.
+
+    Example:
+        >>> optimizers.SGD(optimizers.schedules.CosineDecay(1.0, 3)).rates(4).round(3).tolist()
+        [1.0, 0.75, 0.25, 0.0]
     """
 
     def __init__(
@@ -236,7 +267,12 @@ class CosineDecayRestarts(_Formula):
         name: as shown.
 
     Raises:
-        ValueError: a number of steps that is not positive, a ``t_mul`` below 1.
+        ValueError: a number of steps that is not positive, a ``t_mul`` below 1, another negative number, an ``alpha``
+            above 1.
+
+    Example:
+        >>> optimizers.SGD(optimizers.schedules.CosineDecayRestarts(1.0, 2)).rates(4).round(3).tolist()
+        [1.0, 0.5, 1.0, 0.854]
     """
 
     def __init__(
@@ -260,10 +296,11 @@ class CosineDecayRestarts(_Formula):
         if t == 1:
             period, done = np.floor(times), times % 1
         else:
-            period = np.floor(np.log1p(times * (t - 1)) / np.log(t))
-            period += times >= (t ** (period + 1) - 1) / (t - 1)  # where the logarithm was rounded down
-            period -= times < (t**period - 1) / (t - 1)  # … or up
-            done = (times - (t**period - 1) / (t - 1)) / t**period
+            periods = np.log1p(times * (t - 1)) / np.log(t)
+            whole = np.rint(periods)  # what is a period's first step must not be the last one by a rounding
+            periods = np.where(np.abs(periods - whole) < 1e-12 * (1 + whole), whole, periods)
+            period = np.floor(periods)
+            done = np.expm1((periods - period) * np.log(t)) / (t - 1)
         height = 0.5 * self.m_mul**period * (1 + np.cos(np.pi * done))
         return self.initial_learning_rate * ((1 - self.alpha) * height + self.alpha)
 
@@ -285,6 +322,10 @@ class OneCycle(_Formula):
 
     Raises:
         ValueError: a share outside [0, 1], another strategy, numbers that are not positive.
+
+    Example:
+        >>> optimizers.SGD(optimizers.schedules.OneCycle(1.0, 5, 0.4)).rates(5).round(3).tolist()
+        [0.04, 1.0, 0.75, 0.25, 0.0]
     """
 
     def __init__(
@@ -299,7 +340,7 @@ class OneCycle(_Formula):
         name: str = "OneCycle",
     ):
         self._check(max_learning_rate=max_learning_rate, total_steps=total_steps, pct_start=pct_start)
-        self._check(div_factor=div_factor, final_div_factor=final_div_factor)
+        self._check(div_factor=div_factor, final_div_factor=final_div_factor, three_phase=three_phase)
         if not 0 <= pct_start <= 1:
             raise ValueError(f"OneCycle: pct_start must lie in [0, 1], received {pct_start!r}.")
         if anneal_strategy not in ("cos", "linear"):
@@ -339,6 +380,10 @@ class Cyclic(_Formula):
 
     Raises:
         ValueError: another mode, numbers of steps that are not positive.
+
+    Example:
+        >>> optimizers.SGD(optimizers.schedules.Cyclic(0.0, 1.0, 2)).rates(6).tolist()
+        [0.0, 0.5, 1.0, 0.5, 0.0, 0.5]
     """
 
     def __init__(
@@ -382,7 +427,12 @@ _family = Family(
 
 
 def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
-    """A description of a schedule as plain data: its class and ``get_config``."""
+    """A description of a schedule as plain data: its class and ``get_config``.
+
+    Example:
+        >>> optimizers.schedules.serialize(optimizers.schedules.CosineDecay(1.0, 3))["class_name"]
+        'CosineDecay'
+    """
     return _family.serialize(learning_rate_schedule)
 
 
@@ -391,5 +441,10 @@ def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = 
 
     Raises:
         ValueError: an unknown class.
+
+    Example:
+        >>> config = optimizers.schedules.serialize(optimizers.schedules.CosineDecay(1.0, 3))
+        >>> optimizers.schedules.deserialize(config).decay_steps
+        3
     """
     return _family.deserialize(config, custom_objects)

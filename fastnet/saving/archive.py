@@ -19,6 +19,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from fastnet import checks
+
 FORMAT, VERSION = "fastnet", 1
 _ARRAY = "__array__"
 #: what a file that is no zip begins with → what it is
@@ -107,10 +109,9 @@ def as_path(filepath: Any) -> Path:
 
     Raises:
         TypeError: it is none.
+        ValueError: it is empty.
     """
-    if not isinstance(filepath, (str, os.PathLike)):
-        raise TypeError(f"filepath must be a string or a path, received {filepath!r}.")
-    return Path(filepath)
+    return Path(checks.path_name("filepath", filepath))
 
 
 def read(path: Path, kinds: Collection[str]) -> tuple[str, dict[str, Any]]:

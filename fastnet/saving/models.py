@@ -76,6 +76,12 @@ def load_model(
         SavedFileError: the file is damaged, foreign, of another version, holds weights only, or names a class that
             nobody registered.
         FileNotFoundError: there is no such file.
+
+    Example:
+        >>> model = fastnet.Sequential([layers.Input((2,)), layers.Dense(1)])
+        >>> saving.save_model(model, "model.fastnet")
+        >>> saving.load_model("model.fastnet").output_shape
+        (None, 1)
     """
     path = archive.as_path(filepath)
     _, tree = archive.read(path, ("model",))

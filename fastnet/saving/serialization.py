@@ -64,6 +64,13 @@ def custom_object_scope(custom_objects: dict[str, Any] | None) -> Iterator[None]
 
     Args:
         custom_objects: name → class or function.
+
+    Example:
+        >>> class Mine(regularizers.L2):
+        ...     pass
+        >>> with saving.custom_object_scope({"Mine": Mine}):
+        ...     saving.deserialize_keras_object(saving.serialize_keras_object(Mine(0.5)))
+        Mine(l2=0.5)
     """
     token = _scope.set({**_scope.get(), **(custom_objects or {})})
     try:
@@ -79,7 +86,8 @@ CustomObjectScope = custom_object_scope  # Keras has both names
 def mentioned() -> Iterator[dict[str, Any]]:
     """Collects the users' classes and functions that are described in the ``with`` block.
 
-    As `custom_object_scope` takes them: what a copy or a pickle needs beside the descriptions, registered or not.
+    As `custom_object_scope` takes them: what a copy or a pickle needs beside the descriptions, registered or not. Each
+    has a name of its own in these descriptions, also where two have one name, or the name of a class of fastnet's.
     """
     found: dict[str, Any] = {}
     token = _mentioned.set(found)
@@ -90,19 +98,34 @@ def mentioned() -> Iterator[dict[str, Any]]:
 
 
 def get_custom_objects() -> dict[str, Any]:
-    """The names that `register_keras_serializable` has given; may be changed."""
+    """The names that `register_keras_serializable` has given; may be changed.
+
+    Example:
+        >>> saving.get_custom_objects()
+        {}
+    """
     return _registered
 
 
 def get_registered_name(obj: Any) -> str:
-    """The name a class or function was registered by, else its own."""
+    """The name a class or function was registered by, else its own.
+
+    Example:
+        >>> saving.get_registered_name(regularizers.L2)
+        'L2'
+    """
     return next((name for name, item in _registered.items() if item is obj), getattr(obj, "__name__", str(obj)))
 
 
 def get_registered_object(
     name: str, custom_objects: dict[str, Any] | None = None, module_objects: dict[str, Any] | None = None
 ) -> Any:
-    """What a name stands for: in the scope, in ``custom_objects``, registered, in ``module_objects``; else None."""
+    """What a name stands for: in the scope, in ``custom_objects``, registered, in ``module_objects``; else None.
+
+    Example:
+        >>> saving.get_registered_object("mine>Unknown") is None
+        True
+    """
     for names in (_scope.get(), custom_objects or {}, _registered, module_objects or {}):
         if name in names:
             return names[name]
@@ -116,7 +139,11 @@ def serialize_keras_object(obj: Any) -> Any:
     "registered_name"}`` by its ``get_config()``, as in Keras.
 
     Raises:
-        TypeError: an object without ``get_config``, or a lambda.
+        TypeError: an object without ``get_config``, or a lambda; says in what object and which argument it is.
+
+    Example:
+        >>> saving.serialize_keras_object(regularizers.L2(0.5))["class_name"]
+        'L2'
     """
     if obj is None or isinstance(obj, (bool, int, float, str)):
         return obj
@@ -127,14 +154,34 @@ def serialize_keras_object(obj: Any) -> Any:
     if isinstance(obj, tuple):
         return {"class_name": "__tuple__", "items": [serialize_keras_object(item) for item in obj]}
     if isinstance(obj, dict):
-        return {str(key): serialize_keras_object(value) for key, value in obj.items()}
+        return {str(key): serialize_part(str(key), value) for key, value in obj.items()}
     if isinstance(obj, np.ndarray):
         return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}
     if hasattr(obj, "get_config") and not isinstance(obj, type):
-        return {**place(type(obj)), "config": serialize_keras_object(obj.get_config())}
+        with _within(getattr(obj, "_owner", type(obj).__name__)):
+            return {**place(type(obj)), "config": serialize_keras_object(obj.get_config())}
     if callable(obj) and hasattr(obj, "__name__"):
         return {"module": "builtins", "class_name": "function", "config": _name(obj), "registered_name": _name(obj)}
-    raise TypeError(f"{obj!r} cannot be written to a file: {type(obj).__name__} has no get_config().")
+    raise _NoDescriptionError(f"{obj!r} cannot be written to a file: {type(obj).__name__} has no get_config().")
+
+
+def serialize_part(name: str, value: Any) -> Any:
+    """`serialize_keras_object` of what is called ``name`` in something larger; an error names it."""
+    with _within(name):
+        return serialize_keras_object(value)
+
+
+class _NoDescriptionError(TypeError):
+    """What no file can hold."""
+
+
+@contextlib.contextmanager
+def _within(what: str) -> Iterator[None]:
+    """Says in an error what it is a part of."""
+    try:
+        yield
+    except _NoDescriptionError as error:
+        raise _NoDescriptionError(f"{what}: {error}") from None
 
 
 def deserialize_keras_object(config: Any, custom_objects: dict[str, Any] | None = None, safe_mode: bool = True) -> Any:
@@ -147,6 +194,10 @@ def deserialize_keras_object(config: Any, custom_objects: dict[str, Any] | None 
 
     Raises:
         ValueError: a class or function that nobody registered, or a description that makes no sense.
+
+    Example:
+        >>> saving.deserialize_keras_object(saving.serialize_keras_object(regularizers.L2(0.5)))
+        L2(l2=0.5)
     """
     with custom_object_scope(custom_objects):
         return _deserialize(config)
@@ -184,14 +235,16 @@ def place(cls: type) -> dict[str, Any]:
 
 def _mention(item: Any) -> str:
     name = get_registered_name(item)
-    if (found := _mentioned.get()) is not None:
-        found[name] = item
-    return name
+    if (found := _mentioned.get()) is None:
+        return name
+    known = next((key for key, other in found.items() if other is item), f"{name}#{len(found)}")
+    found[known] = item
+    return known
 
 
 def _name(obj: Any) -> str:
     if get_registered_name(obj) == "<lambda>":
-        raise TypeError("A lambda has no name that a file could hold: write a function with def instead.")
+        raise _NoDescriptionError("A lambda has no name that a file could hold: write a function with def instead.")
     return _mention(obj)
 
 
@@ -207,15 +260,20 @@ def _lookup(registered: str | None, name: str, module: str | None) -> Any:
             return found
     known = [key for candidate in modules or MODULES for key in _public(candidate)]
     raise ValueError(
-        f"{unknown('class or function', name, known)} Where it is yours, register it with "
-        "@fastnet.saving.register_keras_serializable(), or give custom_objects={name: class}."
+        f"Where {name!r} is yours, register it with "
+        f"@fastnet.saving.register_keras_serializable(), or give custom_objects={{{name!r}: ...}}. "
+        f"{unknown('class or function', name, known)}"
     )
 
 
 def _public(module: str) -> dict[str, Any]:
-    """The classes of a module that a file may name."""
+    """The classes of a module that a file may name: those that fastnet defines there or below, with a description."""
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError:
         return {}
-    return {key: item for key, item in vars(found).items() if isinstance(item, type) and not key.startswith("_")}
+    return {
+        key: item
+        for key, item in vars(found).items()
+        if isinstance(item, type) and hasattr(item, "get_config") and not key.startswith("_")
+    }

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import re
 import warnings
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fastnet.configs import snake_case
 from fastnet.saving.archive import SavedFileError
 
 
@@ -34,8 +38,7 @@ def state_so_far(model: Any) -> dict[str, Any]:
         "names": weight_names(model),
         "weights": [v.array for v in model.weights],
         "optimizer": _optimizer_state(model),
-        "seed": model._trainer.seed,
-        "epochs_done": model._trainer.epochs_done,
+        **model.random_counters,
     }
 
 
@@ -73,7 +76,7 @@ def restore(model: Any, tree: dict[str, Any], path: Path, skip_mismatch: bool = 
     if not model.built and len(model.weights) != len(tree["weights"]):
         raise SavedFileError(f"The model {model.name!r} is not built yet: build it, then load {path}.")
     pairs = _matching_weights(model, tree, path, skip_mismatch)
-    saved, seed, epochs_done = tree["optimizer"], int(tree["seed"]), int(tree["epochs_done"])
+    saved, counters = tree["optimizer"], {name: int(tree[name]) for name in ("seed", "epochs_done")}
     if model.optimizer is not None and saved is not None and not skip_mismatch:
         try:
             _load_optimizer(model, saved, path)
@@ -84,7 +87,7 @@ def restore(model: Any, tree: dict[str, Any], path: Path, skip_mismatch: bool = 
     for variable, value in pairs:
         variable.assign(value)
     if everything:
-        model._trainer.seed, model._trainer.epochs_done = seed, epochs_done
+        model.random_counters = counters
 
 
 def _matching_weights(model: Any, tree: dict[str, Any], path: Path, skip: bool) -> list[tuple[Any, np.ndarray]]:
@@ -119,18 +122,42 @@ def _first_mismatch(model: Any, tree: dict[str, Any]) -> str:
 
 
 def _by_layer(model: Any, tree: dict[str, Any]) -> tuple[list[tuple[Any, np.ndarray]], list[str]]:
-    """(weight, value) of the layers whose weights the file has, in order of both; names of the other layers."""
+    """(weight, value) of the layers whose weights the file has; names of the other layers.
+
+    By name first, then the layers that are left in the order of both.
+    """
     saved: dict[str, list[np.ndarray]] = {}
     for name, array in zip(tree["names"], tree["weights"], strict=True):
         saved.setdefault(name.rsplit("/", 1)[0], []).append(array)
-    queue, pairs, left = list(saved.values()), [], []
-    for layer in (layer for layer in model.layers if layer.weights):
-        arrays = queue.pop(0) if queue else []
-        if [a.shape for a in arrays] == [v.shape for v in layer.weights]:
+    given = {snake_case(type(layer).__name__) for layer in model.layers}
+    held = dict(zip(_keys(saved, given), saved.values(), strict=True))
+    layers = [layer for layer in model.layers if layer.weights]
+    keys = _keys([layer.name for layer in layers], given)
+    found = {key: held.pop(key) for key, layer in zip(keys, layers) if _fits(layer, held.get(key))}
+    rest, pairs, left = iter(held.values()), [], []
+    for key, layer in zip(keys, layers, strict=True):
+        arrays = found[key] if key in found else next(rest, None)
+        if arrays is not None and _fits(layer, arrays):
             pairs += list(zip(layer.weights, arrays, strict=True))
         else:
             left.append(layer.name)
     return pairs, left
+
+
+def _keys(names: Iterable[str], given: set[str]) -> list[tuple[str, int]]:
+    """Names to be compared between models. Those that classes gave, of ``given``, are counted anew in each model, as
+    Keras counts them in its files: the first Dense is "dense" in one process and "dense_7" in the next model."""
+    seen: Counter[str] = Counter()
+    keys = []
+    for name in names:
+        base = re.sub(r"_\d+$", "", name)
+        keys.append((base, seen[base]) if base in given else (name, -1))
+        seen[base] += 1
+    return keys
+
+
+def _fits(layer: Any, arrays: list[np.ndarray] | None) -> bool:
+    return arrays is not None and [a.shape for a in arrays] == [v.shape for v in layer.weights]
 
 
 def _load_optimizer(model: Any, saved: dict[str, Any], path: Path) -> None:

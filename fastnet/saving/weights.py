@@ -22,6 +22,10 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_si
         TypeError: ``filepath`` is no path.
         OSError: the file cannot be written, into a folder that is not there say.
         FileExistsError: the file is there and ``overwrite`` is False.
+
+    Example:
+        >>> model = fastnet.Sequential([layers.Input((2,)), layers.Dense(1)])
+        >>> saving.save_weights(model, "model.weights.npz")
     """
     if max_shard_size is not None:
         raise ValueError(f"save_weights writes one file: leave out max_shard_size, received {max_shard_size!r}.")
@@ -34,6 +38,10 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_si
 def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False) -> None:
     """Set a model's weights from a file of `save_weights` or `save_model`, or from a backup; layers match in order.
 
+    Where not all shapes are alike and ``skip_mismatch`` is True, layers match by name first, and those that are left in
+    order. Of names that classes gave, the place among the layers of the class counts: "dense_4" is the first of a model
+    whose second is "dense_5".
+
     What the optimizer remembered is set too, where the model is compiled with an optimizer of the same class.
 
     Args:
@@ -44,6 +52,11 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False) -> None
     Raises:
         SavedFileError: the file is damaged, is no such file, or fits another model; nothing has changed then.
         FileNotFoundError: there is no such file.
+
+    Example:
+        >>> model = fastnet.Sequential([layers.Input((2,)), layers.Dense(1)])
+        >>> saving.save_weights(model, "model.weights.npz")
+        >>> saving.load_weights(models.clone_model(model), "model.weights.npz")
     """
     path = archive.as_path(filepath)
     _, tree = archive.read(path, ("weights", "model", "checkpoint"))

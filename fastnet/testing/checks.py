@@ -55,7 +55,8 @@ def check_activation(activation: Any, domain: tuple[float, float] = (-4.0, 4.0))
 
     Example:
         >>> from fastnet import testing
-        >>> print(testing.check_activation("silu"))  # doctest: +SKIP
+        >>> print(testing.check_activation("silu").name)
+        activation 'silu'
     """
     if isinstance(activation, registry.Activation):
         activation = activations.Activation(activation)
@@ -115,6 +116,10 @@ def check_loss(
 
     Raises:
         AssertionError: something is wrong; says what.
+
+    Example:
+        >>> print(testing.check_loss("mse").name)
+        loss 'mean_squared_error'
     """
     loss = losses.get(loss)
     report, rng = Report(f"loss {loss.name!r}"), np.random.default_rng(0)
@@ -178,6 +183,10 @@ def check_optimizer(optimizer: Any) -> Report:
 
     Raises:
         AssertionError: something is wrong; says what.
+
+    Example:
+        >>> print(testing.check_optimizer("sgd").name)
+        optimizer 'sgd'
     """
     if isinstance(optimizer, registry.Update):
         optimizer = optimizers.Optimizer(optimizer, optimizer.parameters.get("learning_rate", 0.01))
@@ -267,7 +276,8 @@ def check_layer(
 
     Example:
         >>> from fastnet import layers, testing
-        >>> print(testing.check_layer(lambda: layers.Dense(3, activation="tanh"), (5,)))  # doctest: +SKIP
+        >>> print(testing.check_layer(lambda: layers.Dense(3, activation="tanh"), (5,)).name)
+        layer Dense
     """
     rng, rows = np.random.default_rng(0), 5
     double = LayerRun(layer_factory, "float64", input_shape, rows)

@@ -1,0 +1,95 @@
+"""The examples in docstrings run, and show what they say."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet._kernels import registry
+
+PACKAGE = Path(fastnet.__file__).parent
+# What an example may use without importing it: fastnet, np, and the public modules by their names.
+PUBLIC = (
+    "activations callbacks config constraints datasets initializers layers losses metrics models optimizers random "
+    "regularizers saving testing utils"
+).split()
+SOURCES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+MODULES = [name for name, path in SOURCES.items() if ">>> " in path.read_text("utf-8")]
+# Not for users, or never made by them.
+INSIDE = set(
+    "CallbackList DownloadError KernelError LossMetric MeanOfRows NonFiniteError Report RowActivation RuleError "
+    "SavedFileError check_dtype fans listed loss_weight named of_one_output relu_with".split()
+)
+DATA = Path(os.environ.get("FASTNET_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+
+
+@pytest.fixture
+def as_before(tmp_path, monkeypatch):
+    """Files go to a folder of the test; threads, default dtype and registered rows are afterwards as they were."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASTNET_DATA", str(DATA))
+    threads, dtype = fastnet.get_num_threads(), fastnet.config.floatx()
+    tables = [registry.activations, registry.losses, registry.updates]
+    rows = [dict(table) for table in tables]
+    yield
+    fastnet.set_num_threads(threads)
+    fastnet.config.set_floatx(dtype)
+    for table, before in zip(tables, rows):
+        table.clear()
+        table.update(before)
+
+
+def failures(module):
+    """What its examples print other than shown; the number of examples."""
+    names = {"fastnet": fastnet, "np": np} | {name: getattr(fastnet, name) for name in PUBLIC}
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    shown = []
+    for case in doctest.DocTestFinder().find(module, globs=names):
+        runner.run(case, out=shown.append)
+    return "".join(shown), runner.tries
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name, as_before):
+    if name.startswith("fastnet.datasets.") and "mnist" in name and not (DATA / name.split(".")[-1]).is_dir():
+        pytest.skip("needs the data set in the folder FASTNET_DATA")
+    shown, tries = failures(importlib.import_module(name))
+    assert not shown, shown
+    assert tries
+
+
+def test_no_example_is_left_out():
+    assert len(MODULES) > 40
+    skipped = [name for name in MODULES if "doctest:" in SOURCES[name].read_text("utf-8")]
+    assert not skipped
+
+
+def public(text):
+    """Names of the functions and classes that a module defines, and of what it imports as such (``X as X``)."""
+    for node in ast.parse(text).body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            yield node.name
+        elif isinstance(node, ast.ImportFrom):
+            yield from (each.name for each in node.names if each.asname == each.name)
+
+
+@pytest.mark.parametrize("module", ["", *PUBLIC, "optimizers.schedules"])
+def test_what_is_public_has_an_example(module):
+    name = f"fastnet.{module}".rstrip(".")
+    missing = []
+    for each in public(SOURCES[name].read_text("utf-8")):
+        found = getattr(importlib.import_module(name), each)
+        if each[0] == "_" or each in INSIDE or not (inspect.isclass(found) or inspect.isfunction(found)):
+            continue
+        if ">>> " not in (vars(found)["__doc__"] if inspect.isclass(found) else found.__doc__):
+            missing.append(each)
+    assert not missing
