@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import optimizers
+from fastnet import layers, optimizers
 
 from .updates import a_step, model_of
 
@@ -126,3 +126,17 @@ def test_a_step_that_does_not_happen_leaves_everything(recwarn):
     np.testing.assert_array_equal(whole.get_weights()[0], broken.get_weights()[0])
     for name, array in whole.optimizer.state().items():
         np.testing.assert_array_equal(broken.optimizer.state()[name], array, err_msg=name)
+
+
+def test_another_optimizer_of_a_trained_model_is_the_one_that_trains():
+    model = fastnet.Sequential([layers.Input((3,)), layers.Dense(2)])
+    model.compile("sgd", "mse")
+    x, y = np.ones((8, 3), "float32"), np.zeros((8, 2), "float32")
+    model.fit(x, y, verbose=0)
+    before = model.get_weights()[0]
+    model.optimizer = fastnet.optimizers.SGD(0.0)
+    model.fit(x, y, verbose=0)
+    np.testing.assert_array_equal(model.get_weights()[0], before)
+    model.optimizer = fastnet.optimizers.Adam(0.5)
+    model.fit(x, y, verbose=0)
+    np.testing.assert_allclose(np.abs(model.get_weights()[0] - before), 0.5, rtol=1e-4)  # Adam's first step

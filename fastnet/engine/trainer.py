@@ -215,7 +215,8 @@ class Trainer:
         """A plan that is free, and the list it goes back to."""
         layers = tuple([(layer.trainable, layer.changes) for layer in self.network.layers_to_run])
         trainable = tuple([network.trainable for network in self.network.networks])
-        version = self.network.optimizer.version if mode == "train" else 0
+        optimizer = self.network.optimizer if mode == "train" else None
+        version = (optimizer, optimizer.version) if optimizer is not None else None
         key = (mode, rows, tuple([source.signature for source in sources]), layers, trainable, version)
         with self.taking:
             free = self.ready.pop(key, [])
