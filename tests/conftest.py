@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import signal
 import tempfile
 import threading
 from pathlib import Path
@@ -16,6 +17,10 @@ if "FASTNET_TEST_CACHE" in os.environ:
 elif "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the folder of the process that started them
     _temporary = tempfile.TemporaryDirectory(prefix="fastnet-tests-", ignore_cleanup_errors=True)
     os.environ["FASTNET_CACHE_DIR"] = _temporary.name
+
+# A shell that starts the tests in the background has Ctrl-C ignored, by us and by all that we start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Keras reads it when it is first imported; PyTorch's backend would do, TensorFlow is not among the peers.
 os.environ.setdefault("KERAS_BACKEND", "jax")

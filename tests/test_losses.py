@@ -153,8 +153,8 @@ def test_bad_arguments_are_explained():
         losses.get(lambda a, b: a)
     with pytest.raises(ValueError, match="label_smoothing must be a number that is at least 0 and at most 1"):
         losses.CategoricalCrossentropy(label_smoothing=1.5)
-    with pytest.raises(ValueError, match="axis must be -1"):
-        losses.BinaryCrossentropy(axis=1)
+    with pytest.raises(ValueError, match="BinaryCrossentropy: axis must be the last one, -1, received 0"):
+        losses.BinaryCrossentropy(axis=0)([[0.0, 1.0]], [[0.5, 0.5]])
     with pytest.raises(ValueError, match="MeanSquaredError: reduction must be one of 'sum_over_batch_size'"):
         losses.MeanSquaredError(reduction="average")
     with pytest.raises(ValueError, match=r"ignore_class must be None or a whole number of 32 bits, received 0.5"):

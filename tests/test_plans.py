@@ -108,6 +108,7 @@ def test_lifetimes_reach_over_views_and_from_the_first_to_the_last_touch():
 
 def barriers(launches, offsets, rows):
     table = np.zeros((len(launches), abi.COLUMNS), np.int64)
+    table[:, abi.FLAGS] = [launch.flags for launch in launches]
     cpu._place_barriers(table, launches, offsets, rows)
     return table[:, abi.FLAGS]
 

@@ -442,7 +442,7 @@ def test_memory_is_flat_over_many_models():
             model = classifier(inputs=50, units=200)
             model.fit(*data(64, 50), verbose=0)
 
-    train(30)
+    train(200)  # until the heap has found its size
     before = resident()
     train(200)
     # A model with its plans and states takes 0.3 MB; 200 of them would be 60 MB.
