@@ -184,6 +184,25 @@ INPUTS = {
 }
 
 
+@pytest.mark.parametrize("inputs", INPUTS.values(), ids=INPUTS)
+@pytest.mark.filterwarnings("ignore:The data ran out")
+def test_between_epochs(inputs, tmp_path):
+    """The order of the coming epoch is not that of the one before."""
+
+    def train(name, more=()):
+        model = make(schedule=False)
+        group = [callbacks.BackupAndRestore(tmp_path / name), plateau(), faded(), *more]
+        history = model.fit(**inputs(*data()), epochs=4, verbose=0, callbacks=group)
+        return everything(model, history, callbacks.EarlyStopping())
+
+    with pytest.raises(Interrupted):
+        train("b", [Interrupt("on_epoch_begin", 3)])
+    for thread in threading.enumerate():
+        if thread.name == "fastnet-writer":
+            thread.join()
+    assert train("b") == train("whole")
+
+
 @pytest.mark.parametrize("n", [1, 9, 16, 23])
 @pytest.mark.parametrize("inputs", INPUTS.values(), ids=INPUTS)
 @pytest.mark.filterwarnings("ignore:The data ran out")

@@ -225,12 +225,12 @@ class StreamFeed:
 
     def resume(self, place: dict[str, Any]) -> None:
         """Go on there with the next pass: the batches before are pulled once more and dropped."""
-        if not self.once:
-            self.iterator = self._open()
-        assert self.iterator is not None
         self.seen, self.skip = place["at"], place["steps"]
         dropped = self.seen + self.skip
-        next(itertools.islice(self.iterator, dropped, dropped), None)
+        if not self.once:  # where nothing is dropped the next pass opens it, in the order of its own epoch
+            self.iterator = self._open() if dropped else None
+        if self.iterator is not None:
+            next(itertools.islice(self.iterator, dropped, dropped), None)
 
     def _pull(self, most: int | None) -> Iterator[Any]:
         """The next batches; from the beginning where none are left and the dataset can be iterated again."""
