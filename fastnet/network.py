@@ -34,6 +34,7 @@ class Network:
         self._trainable = checks.flag(f"{owner}: trainable", trainable)
         self._layers: list[Layer | Network] = []
         self._leaves: list[Layer] | None = None  # of all depths; found again after a change
+        self._to_run: list[Layer] | None = None  # those a plan is made of
         #: of samples, then of each leaf's result. A leaf in several networks has another shape in each.
         self._shapes: list[tuple[int, ...]] = []
         self._networks: list[Network] | None = None  # itself and those in it, of all depths
@@ -75,7 +76,7 @@ class Network:
 
     def _changed(self) -> None:
         """Its layers are other ones now."""
-        self._leaves = self._networks = None
+        self._leaves = self._to_run = self._networks = None
         if self.built:
             self._shapes = self._shapes_from(self._shapes[0])
         for parent in self._parents:
@@ -219,8 +220,10 @@ class Network:
     @property
     def layers_to_run(self) -> list[Layer]:
         """The layers a plan is made of: at least one."""
-        leaves = self.leaves
-        return [leaf for leaf in leaves if not isinstance(leaf, InputLayer)] or leaves[:1]
+        if self._to_run is None:
+            leaves = self.leaves
+            self._to_run = [leaf for leaf in leaves if not isinstance(leaf, InputLayer)] or leaves[:1]
+        return self._to_run
 
     @property
     def variables(self) -> list[Variable]:

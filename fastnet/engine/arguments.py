@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -108,14 +107,10 @@ def split_place(rows: int, split: Any) -> int:
     return at
 
 
-@contextlib.contextmanager
-def _naming_the_last_layer(model: Any) -> Iterator[None]:
+def _of_last_layer(model: Any, error: ValueError) -> ValueError:
     """What does not fit predictions names the layer that gives them."""
-    try:
-        yield
-    except ValueError as error:
-        last = model.layers_to_run[-1]
-        raise ValueError(f"{error} Predictions are what layer {last.name!r} ({type(last).__name__}) gives.") from None
+    last = model.layers_to_run[-1]
+    return ValueError(f"{error} Predictions are what layer {last.name!r} ({type(last).__name__}) gives.")
 
 
 def check_targets(model: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -123,13 +118,17 @@ def check_targets(model: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     loss, known, kind = model.loss, model._trainer.fits, (x.shape[1:], y.shape[1:])
     if kind in known and len(x) == len(y):  # shapes that fitted before: a step need not wait for all that again
         if known[kind]:
-            with _naming_the_last_layer(model):
+            try:
                 check_labels(y, known[kind], loss.name)
+            except ValueError as error:
+                raise _of_last_layer(model, error) from None
         return y
     given = y
     shape = model.sample_output_shape(check_samples(model, x))
-    with _naming_the_last_layer(model):
+    try:
         y = match_targets(y, shape or (1,), len(x), loss.sparse, loss.name, loss.ignore_class)
+    except ValueError as error:
+        raise _of_last_layer(model, error) from None
     if loss.reduction in ("none", None):
         raise ValueError(f"The loss {loss.name!r} has reduction={loss.reduction!r}, which gives no number to train on.")
     for _, metric, _ in model.metrics_for(shape):
