@@ -7,6 +7,7 @@ import pickle
 import re
 import stat
 import sys
+import threading
 import zipfile
 
 import numpy as np
@@ -127,6 +128,19 @@ def test_an_error_beside_the_training_is_raised_once(tmp_path):
     writer.start(packed, tmp_path / "good", before=lambda: (tmp_path / "before").touch())
     writer.settle()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["before", "good"]
+
+
+def test_another_thread_may_wait_for_a_file_before_its_writing_begins(tmp_path, monkeypatch):
+    writer, begin = Writer(), threading.Thread.start
+
+    def settle_then_begin(thread):
+        writer.settle()
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", settle_then_begin)
+    writer.start(Packed("weights", {}), tmp_path / "file")
+    writer.wait()
+    assert (tmp_path / "file").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such permissions")

@@ -1,8 +1,5 @@
 """The interface of Sequential: what a user calls, in which order things happen, and what comes back."""
 
-import gc
-import os
-
 import numpy as np
 import pytest
 
@@ -416,7 +413,7 @@ def test_floatx_and_layers_of_mixed_dtype():
     assert history[-1] < history[0]
 
 
-# ---- profile, memory
+# ---- profile
 
 
 def test_profile_has_every_layer_and_adds_up():
@@ -428,22 +425,3 @@ def test_profile_has_every_layer_and_adds_up():
     assert profile.steps == model.optimizer.iterations > 0
     text = str(profile)
     assert model.layers[0].name in text and "GF/s" in text and "backward" in text
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads Linux's account of memory")
-def test_memory_is_flat_over_many_models():
-    def resident():
-        gc.collect()
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-    def train(count):
-        for _ in range(count):
-            model = classifier(inputs=50, units=200)
-            model.fit(*data(64, 50), verbose=0)
-
-    train(200)  # until the heap has found its size
-    before = resident()
-    train(200)
-    # A model with its plans and states takes 0.3 MB; 200 of them would be 60 MB.
-    assert resident() - before < 15e6

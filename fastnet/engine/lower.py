@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,35 +17,45 @@ from fastnet.engine.fuse import fuse
 from fastnet.engine.plan import Buffer, Plan, Slot
 
 
-class Tally(NamedTuple):
-    """What the loss or a metric counts: ``size`` numbers from ``slot`` on, and the result that follows from them."""
+@dataclass(eq=False)
+class Tally:
+    """What the loss or a metric counts: ``size`` numbers from ``slot`` on, and the result that follows from them.
+
+    Attributes:
+        counted: the numbers themselves, in the step block that the plan is bound to.
+    """
 
     name: str
     slot: Slot
     size: int
     value: Callable[[Any], Any]
     metric: Any = None
+    counted: np.ndarray = field(init=False)
 
-    def read(self, numbers: np.ndarray) -> np.ndarray:
-        """What was counted so far, of the numbers of a step block; a view."""
-        return numbers[self.slot.index : self.slot.index + self.size]
+    def bind(self, numbers: np.ndarray) -> None:
+        """Count in this step block."""
+        self.counted = numbers[self.slot.index : self.slot.index + self.size]
 
-    def write(self, numbers: np.ndarray, values: np.ndarray) -> None:
+    def read(self) -> np.ndarray:
+        """What was counted so far; a view."""
+        return self.counted
+
+    def write(self, values: np.ndarray) -> None:
         """Go on from what `read` gave."""
-        self.read(numbers)[...] = values
+        self.counted[...] = values
 
-    def reset(self, numbers: np.ndarray) -> None:
+    def reset(self) -> None:
         """Count from 0 on."""
-        self.read(numbers)[...] = 0.0
+        self.counted.fill(0.0)
 
-    def tell(self, numbers: np.ndarray) -> None:
+    def tell(self) -> None:
         """Give the metric what was counted, so that its own `result` is that of the pass."""
         if self.metric is not None:
-            self.metric.set_numbers(self.read(numbers))
+            self.metric.set_numbers(self.counted)
 
-    def result(self, numbers: np.ndarray) -> Any:
+    def result(self) -> Any:
         """The result so far."""
-        return self.value(self.read(numbers))
+        return self.value(self.counted)
 
 
 @dataclass(eq=False)
@@ -62,21 +72,24 @@ class Watched:
     weighted: bool
     begun: bool = False
 
-    def read(self, numbers: np.ndarray) -> np.ndarray:
+    def bind(self, numbers: np.ndarray) -> None:
+        """It counts in memory of its own."""
+
+    def read(self) -> np.ndarray:
         return self.metric.numbers()
 
-    def write(self, numbers: np.ndarray, values: np.ndarray) -> None:
+    def write(self, values: np.ndarray) -> None:
         self.metric.set_numbers(values)
         self.begun = True
 
-    def reset(self, numbers: np.ndarray) -> None:
+    def reset(self) -> None:
         self.metric.reset_state()
         self.begun = False
 
-    def tell(self, numbers: np.ndarray) -> None:
+    def tell(self) -> None:
         """It knows."""
 
-    def result(self, numbers: np.ndarray) -> Any:
+    def result(self) -> Any:
         value = self.metric.result() if self.begun else math.nan
         if isinstance(value, dict):
             return value

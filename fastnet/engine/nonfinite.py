@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels import abi
+from fastnet.engine import changes
 
 _assignments = operator.attrgetter("assignments")
 _SHARE = 100  # a snapshot is taken when this many times its own cost has passed since the last one
@@ -30,6 +31,7 @@ class Snapshot:
 
     def __init__(self):
         self.variables: Sequence[Any] = ()
+        self.seen: object = None  # the last assignment to any weight when these were looked through
         self.state = 0  # assignments from outside that the copies include
         self.copies: list[np.ndarray] = []
         self.iteration = self.first = None
@@ -41,9 +43,12 @@ class Snapshot:
         One is due when this is a hundred times its cost later than the last one, or when a weight was set from outside
         since: a fit may so begin with a copy from the fit before.
         """
-        now = time.perf_counter()
+        now, seen = time.perf_counter(), changes.weights.now
+        if variables is self.variables and seen is self.seen and now < self.due:
+            return False
         state = sum(map(_assignments, variables))
         if variables is self.variables and state == self.state and now < self.due:
+            self.seen = seen
             return False
         if not all(finite(v.array) for v in variables):
             if variables is not self.variables or state != self.state:
@@ -51,7 +56,7 @@ class Snapshot:
             return False
         if len(self.copies) != len(variables) or any(c.shape != v.shape for c, v in zip(self.copies, variables)):
             self.copies = [np.empty_like(v.array) for v in variables]
-        self.variables, self.state = variables, state
+        self.variables, self.state, self.seen = variables, state, seen
         for copy, variable in zip(self.copies, variables, strict=True):
             np.copyto(copy, variable.array)
         self.iteration, self.first = iteration, first

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels import abi
+from fastnet.engine import changes
 from fastnet.engine.cpu import Bound
 from fastnet.engine.data import Source, permutation
 from fastnet.engine.feeding import Part
@@ -51,6 +51,8 @@ class Ready:
         kept = (low.target, *((low.prediction, low.each) if self.watched else ()))
         self.low, self.bound = low, Bound(low.plan, rows, [b for b in kept if b is not None], reuse)
         self.step, self.numbers = self.bound.step, self.bound.numbers
+        for tally in low.totals:
+            tally.bind(self.numbers)
 
     def connect(self, *sources: Source) -> None:
         """Read from these from now on: x, y, sample weights."""
@@ -66,26 +68,26 @@ class Ready:
 
     def totals(self) -> list[np.ndarray]:
         """What the loss and the metrics have counted so far: copies."""
-        return [tally.read(self.numbers).copy() for tally in self.low.totals]
+        return [tally.read().copy() for tally in self.low.totals]
 
     def set_totals(self, values: Sequence[np.ndarray]) -> None:
         """Go on with what another plan of the same model and mode has counted."""
         for tally, counted in zip(self.low.totals, values, strict=True):
-            tally.write(self.numbers, counted)
+            tally.write(counted)
 
     def reset(self) -> None:
         """Start the totals of the loss and the metrics anew."""
         for tally in self.low.totals:
-            tally.reset(self.numbers)
+            tally.reset()
 
     def tell(self) -> None:
         """Give the metrics what they have counted in the pass that ends."""
         for tally in self.low.totals:
-            tally.tell(self.numbers)
+            tally.tell()
 
     def logs(self) -> dict[str, Any]:
         """The loss and the metrics so far."""
-        return {tally.name: tally.result(self.numbers) for tally in self.low.totals}
+        return {tally.name: tally.result() for tally in self.low.totals}
 
     def show(self, rows: int) -> None:
         """Show the batch that was run to the metrics that are written in Python: copies, which they may keep."""
@@ -169,18 +171,19 @@ class Trainer:
         self.snapshot = Snapshot()
         self.rates: list[tuple[int, float]] = []  # since the snapshot: the iteration from which on, the learning rate
         self.sources: tuple[Source, ...] | None = None
-        self.process = 0
+        self.process: object = None
         self.renew_locks()
         self.fits: dict[tuple, int] = {}  # shapes of a sample and its targets that fit: classes, 0 without labels
         self.began = 0  # iteration at which this training began
         self.before_build: Any = None  # what a build for the first data changed, until there is a plan for these
         self._known = -1  # weights with optimizer state when `variables` was asked for last
         self._variables: list[Any] = []
+        self._structure: tuple[object, tuple] = (None, ())  # what it was found at, and what it was
 
     def renew_locks(self) -> None:
         """Make locks of this process's own: in a forked child no thread would ever give its parent's back."""
-        if self.process != os.getpid():
-            self.process = os.getpid()
+        if self.process is not changes.process.now:
+            self.process = changes.process.now
             self.alone = threading.Lock()  # held while the model is trained
             self.taking = threading.Lock()  # held while plans are looked up
 
@@ -202,6 +205,7 @@ class Trainer:
         self.ready.clear()
         self.fits.clear()
         self._known = -1
+        self._structure = (None, ())
 
     def lease(self, mode: str, rows: int, *sources: Source) -> Lease:
         """A plan for batches of ``rows`` that no other thread uses meanwhile, as a context.
@@ -213,11 +217,9 @@ class Trainer:
 
     def take(self, mode: str, rows: int, sources: tuple[Source, ...]) -> tuple[Ready, list[Ready]]:
         """A plan that is free, and the list it goes back to."""
-        layers = tuple([(layer.trainable, layer.changes) for layer in self.network.layers_to_run])
-        trainable = tuple([network.trainable for network in self.network.networks])
         optimizer = self.network.optimizer if mode == "train" else None
         version = (optimizer, optimizer.version) if optimizer is not None else None
-        key = (mode, rows, tuple([source.signature for source in sources]), layers, trainable, version)
+        key = (mode, rows, tuple([source.signature for source in sources]), self.structure(), version)
         with self.taking:
             free = self.ready.pop(key, [])
             self.ready[key] = free  # last, as the one used last
@@ -229,6 +231,14 @@ class Trainer:
             self.before_build = None
         ready.connect(*sources)
         return ready, free
+
+    def structure(self) -> tuple:
+        """All of the network that decides what its plans are, but for the layers themselves."""
+        now = changes.arguments.now
+        if self._structure[0] is not now:
+            layers = tuple([(layer.trainable, layer.changes) for layer in self.network.layers_to_run])
+            self._structure = now, (layers, tuple([network.trainable for network in self.network.networks]))
+        return self._structure[1]
 
     def make(
         self,
@@ -317,13 +327,13 @@ class Trainer:
             most = len(rates)
         else:
             if rate is None:
-                rate = optimizer.learning_rate
+                rate = optimizer.fixed_rate
                 if not self.rates or rate != self.rates[-1][1]:
                     self.rates.append((optimizer.iterations, rate))
             ready.numbers[abi.RATE], ready.step[abi.RATES] = rate, 0
         done, status = ready.bound.execution.run(first, total, batch, most, CHUNK_SECONDS, times)
         ready.step[abi.RATES] = 0  # they live no longer than this call
-        optimizer.iterations += done
+        optimizer.advance(done)
         return done, status
 
     def repeat(self, ready: Ready, first: int, total: int, batch: int) -> None:

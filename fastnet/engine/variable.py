@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.engine import changes
+
 
 def aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """Zeros on a cache line's boundary, in memory of their own."""
@@ -124,6 +126,7 @@ class Variable:
         """
         self._array[...] = self.check(value)
         self.assignments += 1
+        changes.weights.mark()
 
     def __reduce__(self) -> tuple:
         """For copies and pickles: made anew, since kernels need the memory aligned."""

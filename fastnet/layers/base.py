@@ -13,6 +13,7 @@ from fastnet import activations, checks, config, constraints, initializers, regu
 from fastnet._kernels.errors import RuleError
 from fastnet._kernels.registry import nearest
 from fastnet.configs import Configurable, argument_names, snake_case
+from fastnet.engine import changes
 from fastnet.engine.cpu import run_once
 from fastnet.engine.plan import Buffer, Plan
 from fastnet.engine.variable import Variable
@@ -122,6 +123,9 @@ class Layer(Configurable):
             value = self._argument(name, value)
             # Plans know themselves what was trainable.
             self.changes += name in vars(self) and name not in ("trainable", "input_shape", "output_shape")
+            super().__setattr__(name, value)
+            changes.arguments.mark()
+            return
         super().__setattr__(name, value)
 
     def _argument(self, name: str, value: Any) -> Any:

@@ -186,6 +186,15 @@ class Optimizer(metaclass=changing.Made):
         self._schedule, self._rate = None, checks.rate(type(self).__name__, value)
 
     @property
+    def fixed_rate(self) -> float:
+        """The learning rate as a plain number; NaN where it follows a schedule."""
+        return self._rate
+
+    def advance(self, steps: int) -> None:
+        """Count steps that were done: `iterations` without the checks, which a step need not pay for."""
+        self.__dict__["iterations"] = changing.Count(self.iterations + steps)
+
+    @property
     def version(self) -> int:
         """How often an argument was changed: plans hold their values."""
         return self._version

@@ -29,8 +29,9 @@ class Writer:
         """
         self.wait()
         # No daemon: a program that ends waits for its last file.
-        self._thread = threading.Thread(target=self._write, args=(packed, path, before), name="fastnet-writer")
-        self._thread.start()
+        thread = threading.Thread(target=self._write, args=(packed, path, before), name="fastnet-writer")
+        thread.start()
+        self._thread = thread  # now only, since `settle` may be waiting for the chance to join it
 
     def wait(self) -> None:
         """Return when every file is whole.
