@@ -263,7 +263,8 @@ def test_memory_is_flat_over_many_models():
 
         def train(count):
             for _ in range(count):
-                model = fastnet.Sequential([layers.Input((201,)), layers.Dense(200, "tanh"), layers.Dense(17, "softmax")])
+                hidden, output = layers.Dense(200, "tanh"), layers.Dense(17, "softmax")
+                model = fastnet.Sequential([layers.Input((201,)), hidden, output])
                 model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
                 model.fit(x, y, verbose=0)
 
