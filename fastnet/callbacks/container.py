@@ -48,7 +48,8 @@ class CallbackList:
 
     Attributes:
         wants_batches: whether someone overrides a per-batch training hook, so that chunks must be one step long.
-        wants_test_batches, wants_predict_batches: the same for `evaluate` and validation, and for `predict`.
+        wants_progress: whether someone overrides `on_progress`.
+        wants_test_batches, wants_predict_batches: as wants_batches, for `evaluate` and validation, and for `predict`.
         history: the `History`, or None.
 
     Example:
@@ -74,6 +75,7 @@ class CallbackList:
         self.wants_batches = self._wants("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
         self.wants_test_batches = self._wants("on_test_batch_begin", "on_test_batch_end")
         self.wants_predict_batches = self._wants("on_predict_batch_begin", "on_predict_batch_end")
+        self.wants_progress = self._wants("on_progress")
         self._counting = [c for c in self.callbacks if _is_overridden(c, "steps_wanted")]
         self._saving = [c for c in self.callbacks if _is_overridden(c, "safe_point")]
         if params:

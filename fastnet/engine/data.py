@@ -58,7 +58,7 @@ class Batches(Source):
         self.arrays = arrays
         if len(arrays) > 1:
             self.per, self.rows = self.rows, sum(len(array) for array in arrays)
-            self.table = np.array([(a.__array_interface__["data"][0], a.strides[0]) for a in arrays], np.int64)
+            self.table = np.array([rows_of(a)[:2] for a in arrays], np.int64)
             self.address, self.stride = self.table.ctypes.data, 0
 
     def part(self, number: int) -> Source:

@@ -12,9 +12,8 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,8 +28,7 @@ _SHARE, _WINDOW = 0.1, 4  # batches are pulled ahead once pulling took more of t
 _MANY = 100_000  # batches of a pass of unknown length after which somebody is told how to end it
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """Rows ``[first, total)``, which the runner goes through in steps of ``batch``, the last one perhaps shorter.
 
     Attributes:
@@ -144,7 +142,7 @@ class StreamFeed:
         self.ahead = False  # whether a thread pulls
         self.iterator: Iterator[Any] | None = None
         self.seen = self.number = 0  # batches of this iterator; of all
-        self.first: Arrays | None = None
+        self.kinds: list[tuple | None] | None = None  # what the arrays of a batch are like
         self.begun = False
         self.skip = 0  # batches of the next pass that are done already
         self._peek()
@@ -199,7 +197,12 @@ class StreamFeed:
 
     def _take(self, batches: Iterator[Any], most: int) -> Iterator[list[Arrays]]:
         """Batches one by one, each when the step before is done, so that nothing is copied and no thread takes a core
-        from the step; once that takes long, as many as a thread has pulled meanwhile."""
+        from the step; once that takes long, as many as a thread has pulled meanwhile. Of a list, many at once."""
+        if isinstance(self.dataset, (list, tuple)):
+            checked = map(self._checked, batches)
+            while taken := list(itertools.islice(checked, most)):
+                yield taken
+            return
         window = itertools.count(1)
         pulling, began = 0.0, perf_counter()
         while not self.ahead:
@@ -270,12 +273,13 @@ class StreamFeed:
         self.number += 1
         try:
             arrays = self.check(_unpacked(batch))
-            first = self.first = self.first or arrays
-            for name, array, other in zip(("x", "y", "sample_weight"), arrays, first):
-                _same_kind(name, array, other)
+            kinds = [None if a is None else (a.dtype, a.shape[1:]) for a in arrays]
+            if kinds != self.kinds:
+                self.kinds = self.kinds or kinds
+                _check_kinds(kinds, self.kinds)
         except ValueError as error:
             raise ValueError(f"Batch {self.number} of the {self.name}: {error}") from None
-        return tuple(a if a is None else self._own(a) for a in arrays)
+        return tuple([None if a is None else self._own(a) for a in arrays])
 
     def _own(self, array: np.ndarray) -> np.ndarray:
         return np.array(array, order="C") if self.ahead and not self.trusted else np.ascontiguousarray(array)
@@ -344,23 +348,26 @@ def _unpacked(batch: Any) -> Arrays:
     return (*arrays, None, None)[:3]
 
 
-def _same_kind(name: str, array: np.ndarray | None, first: np.ndarray | None) -> None:
-    if array is None or first is None:
-        same = array is first
-    else:
-        same = array.dtype == first.dtype and array.shape[1:] == first.shape[1:]
-    if not same:
-        said = ["none" if a is None else f"{a.dtype} of shape {('n', *a.shape[1:])}" for a in (first, array)]
-        raise ValueError(f"{name} must be like the first batch's, {said[0]}; received {said[1]}.".replace("'n'", "n"))
+def _check_kinds(kinds: Sequence[tuple | None], first: Sequence[tuple | None]) -> None:
+    """(dtype, shape of a row) of x, y and sample weights are those of the first batch."""
+    for name, *pair in zip(("x", "y", "sample_weight"), first, kinds):
+        if pair[0] != pair[1]:
+            said = ["none" if kind is None else f"{kind[0]} of shape {('n', *kind[1])}" for kind in pair]
+            told = f"{name} must be like the first batch's, {said[0]}; received {said[1]}."
+            raise ValueError(told.replace("'n'", "n"))
 
 
 def _sources(kind: Callable[[Any], Source], arrays: Sequence[Any]) -> Sources:
     """Sources of x, and of y and sample weights where there are any."""
-    return tuple(kind(a) for a in arrays if a is not None)
+    return tuple([kind(a) for a in arrays if a is not None])
 
 
 def _parts(batches: list[Arrays]) -> Iterator[Part]:
     """Batches as parts: of one size each, but for the last of a part, which may be shorter."""
+    if len(batches) == 1:
+        sources = _sources(Source, batches[0])
+        yield Part(sources, 0, sources[0].rows, sources[0].rows, kept=False)
+        return
     start = 0
     rows = [len(b[0]) for b in batches if b[0] is not None]
     for k in range(1, len(batches) + 1):

@@ -108,7 +108,8 @@ def _train_epoch(trainer: Trainer, place: Place) -> dict[str, float]:
     def end(steps, logs):
         if calls.wants_batches:
             calls.on_train_batch_end(steps - 1, logs())
-        calls.on_progress(steps, logs())
+        if calls.wants_progress:
+            calls.on_progress(steps, logs())
         place.reach(steps)
 
     watch = Watch(calls.wants_batches, calls.on_train_batch_begin, end, calls.steps_wanted)
@@ -178,7 +179,8 @@ def _predict(model, feed: Feed, calls: CallbackList) -> np.ndarray:
         batches = (result[first : first + part.batch] for first in range(0, part.total, part.batch))
 
     def end(steps, logs):
-        calls.on_progress(steps)
+        if calls.wants_progress:
+            calls.on_progress(steps)
         if calls.wants_predict_batches:
             calls.on_predict_batch_end(steps - 1, {"outputs": next(batches)})
 

@@ -287,9 +287,6 @@ class Trainer:
         ready = lease.connect(part)
         variables, first = self.variables(), part.first
         while first < part.total and not self.network.stop_training:
-            if lease.stale:  # a callback has changed an argument of the optimizer
-                ready = lease.connect(part)
-                self.snapshot.due = 0.0
             if self.snapshot.consider(variables, self.network.optimizer.iterations, first if part.kept else None):
                 self.rates.clear()
             if watch.single:
@@ -309,6 +306,9 @@ class Trainer:
                 error.batch = steps
                 raise error
             watch.end(steps, ready.logs)
+            if lease.stale:  # a callback has changed an argument of the optimizer
+                ready = lease.connect(part)
+                self.snapshot.due = 0.0
         return steps
 
     def _prepare(self, ready: Ready, order: np.ndarray | None) -> None:
