@@ -48,7 +48,9 @@ class Network:
 
         Raises:
             ValueError: no layer, a name that is taken, a shape that does not fit; the model is unchanged then.
+            RuntimeError: it is being trained.
         """
+        self._must_be_idle()
         if not isinstance(layer, (Layer, Network)):
             hint = " Did you forget the parentheses?" if isinstance(layer, type) and issubclass(layer, Layer) else ""
             raise ValueError(
@@ -74,6 +76,11 @@ class Network:
                 self.pop()
                 raise
 
+    def _must_be_idle(self) -> None:
+        """Raise where it, or a network it is in, is being trained: its layers must stay."""
+        for parent in self._parents:
+            parent._must_be_idle()
+
     def _changed(self) -> None:
         """Its layers are other ones now."""
         self._leaves = self._to_run = self._networks = None
@@ -88,7 +95,9 @@ class Network:
 
         Raises:
             ValueError: there is none.
+            RuntimeError: it is being trained.
         """
+        self._must_be_idle()
         if not self._layers:
             raise ValueError(f"The model {self.name!r} has no layer to remove.")
         layer = self._layers.pop()

@@ -66,6 +66,10 @@ class Sequential(Network):
             name = f"sequential_{number}" if number else "sequential"
         super().__init__(layers, trainable, name)
 
+    def _must_be_idle(self) -> None:
+        self._trainer.must_be_idle()
+        super()._must_be_idle()
+
     def _changed(self) -> None:
         self._trainer.forget()
         super()._changed()
@@ -127,7 +131,9 @@ class Sequential(Network):
 
         Raises:
             ValueError: an unknown name, which offers the nearest known ones; what cannot become a kernel.
+            RuntimeError: the model is being trained.
         """
+        self._must_be_idle()
         if optimizer is None:
             raise ValueError("compile: optimizer must be a name or one of fastnet.optimizers, received None.")
         optimizer = optimizers.get(optimizer)

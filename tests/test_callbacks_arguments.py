@@ -159,3 +159,27 @@ def test_a_training_within_a_training():
     again.on_epoch_end = lambda epoch, logs: again.model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
     with pytest.raises(RuntimeError, match="trained already: by another thread, or by the fit that this callback"):
         fit(again)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: model.compile("sgd", "mae"),
+        lambda model: model.add(layers.Dense(1)),
+        lambda model: model.pop(),
+        lambda model: model.layers[0].pop(),
+    ],
+    ids=["compile", "add", "pop", "pop of an inner network"],
+)
+def test_a_model_stays_what_it_is_while_it_trains(change):
+    inner = fastnet.Sequential([layers.Input((2,)), layers.Dense(3), layers.Dense(2)])
+    model = fastnet.Sequential([inner, layers.Dense(1)])
+    model.compile("adam", "mse")
+    x, y = np.ones((4, 2)), np.ones((4, 1))
+    callback = callbacks.Callback()
+    callback.on_epoch_begin = lambda epoch, logs: change(model)
+    with pytest.raises(RuntimeError, match="is being trained: by another thread, or by the fit that this callback"):
+        model.fit(x, y, verbose=0, callbacks=[callback])
+    assert len(model.layers) == len(inner.layers) == 2 and model.optimizer.name == "adam"
+    model.fit(x, y, verbose=0)  # nothing was changed or is held
+    change(model)

@@ -187,6 +187,15 @@ class Trainer:
             self.alone = threading.Lock()  # held while the model is trained
             self.taking = threading.Lock()  # held while plans are looked up
 
+    def must_be_idle(self) -> None:
+        """Raise where the model is being trained: neither its layers nor how it is compiled may change then."""
+        self.renew_locks()
+        if self.alone.locked():
+            raise RuntimeError(
+                "This model is being trained: by another thread, or by the fit that this callback belongs to. Compile it, "
+                "add and remove layers before or after; within a callback do so with a copy, copy.deepcopy(model)."
+            )
+
     def finish(self) -> None:
         """End training; what the last step did to the weights is looked at too."""
         weights = self.network.trainable_weights
