@@ -192,8 +192,8 @@ class Trainer:
         self.renew_locks()
         if self.alone.locked():
             raise RuntimeError(
-                "This model is being trained: by another thread, or by the fit that this callback belongs to. Compile it, "
-                "add and remove layers before or after; within a callback do so with a copy, copy.deepcopy(model)."
+                "This model is being trained: by another thread, or by the fit that this callback belongs to. Compile "
+                "it, add and remove layers before or after; within a callback do so with a copy, copy.deepcopy(model)."
             )
 
     def finish(self) -> None:
