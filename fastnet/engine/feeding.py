@@ -364,7 +364,7 @@ def _sources(kind: Callable[[Any], Source], arrays: Sequence[Any]) -> Sources:
 
 def _parts(batches: list[Arrays]) -> Iterator[Part]:
     """Batches as parts: of one size each, but for the last of a part, which may be shorter."""
-    if len(batches) == 1:
+    if len(batches) == 1:  # the usual case, before each step of a generator: no table of addresses
         sources = _sources(Source, batches[0])
         yield Part(sources, 0, sources[0].rows, sources[0].rows, kept=False)
         return
