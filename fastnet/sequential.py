@@ -66,6 +66,16 @@ class Sequential(Network):
             name = f"sequential_{number}" if number else "sequential"
         super().__init__(layers, trainable, name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Another optimizer or loss counts from the next step on, as after `compile`."""
+        if name in ("optimizer", "loss") and "_trainer" in vars(self):
+            self._must_be_idle()
+            value = (optimizers if name == "optimizer" else losses).get(value)
+            self._trainer.forget()
+            if name == "loss":
+                self._loss_weights = None  # they were the other's
+        super().__setattr__(name, value)
+
     def _must_be_idle(self) -> None:
         self._trainer.must_be_idle()
         super()._must_be_idle()

@@ -165,11 +165,13 @@ def test_a_training_within_a_training():
     "change",
     [
         lambda model: model.compile("sgd", "mae"),
+        lambda model: setattr(model, "optimizer", "sgd"),
+        lambda model: setattr(model, "loss", "mae"),
         lambda model: model.add(layers.Dense(1)),
         lambda model: model.pop(),
         lambda model: model.layers[0].pop(),
     ],
-    ids=["compile", "add", "pop", "pop of an inner network"],
+    ids=["compile", "optimizer", "loss", "add", "pop", "pop of an inner network"],
 )
 def test_a_model_stays_what_it_is_while_it_trains(change):
     inner = fastnet.Sequential([layers.Input((2,)), layers.Dense(3), layers.Dense(2)])

@@ -140,3 +140,16 @@ def test_another_optimizer_of_a_trained_model_is_the_one_that_trains():
     model.optimizer = fastnet.optimizers.Adam(0.5)
     model.fit(x, y, verbose=0)
     np.testing.assert_allclose(np.abs(model.get_weights()[0] - before), 0.5, rtol=1e-4)  # Adam's first step
+
+
+def test_another_loss_of_a_trained_model_is_the_one_it_is_trained_by():
+    model = fastnet.Sequential([layers.Input((3,)), layers.Dense(2, kernel_initializer="ones")])
+    model.compile(fastnet.optimizers.SGD(0.0), "mse", loss_weights=2)
+    x, y = np.ones((8, 3), "float32"), np.zeros((8, 2), "float32")
+    assert model.train_on_batch(x, y) == 18.0
+    model.loss = "mae"
+    assert model.train_on_batch(x, y) == 3.0 and model.evaluate(x, y, verbose=0) == 3.0
+    assert "loss_weights" not in model.get_compile_config()
+    with pytest.raises(ValueError, match="'mean_absolute_eror'.*mean_absolute_error"):
+        model.loss = "mean_absolute_eror"
+    assert model.loss.name == "mean_absolute_error"

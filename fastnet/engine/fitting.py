@@ -15,10 +15,11 @@ from fastnet.engine import arguments
 from fastnet.engine.arguments import BATCH, WIDE_BATCH
 from fastnet.engine.data import Source, as_array
 from fastnet.engine.feeding import ArrayFeed, Part, StreamFeed, is_stream
+from fastnet.engine.lease import Lease
 from fastnet.engine.nonfinite import NonFiniteError
 from fastnet.engine.profiling import Profile
 from fastnet.engine.resume import Place
-from fastnet.engine.trainer import Lease, Trainer, Watch
+from fastnet.engine.trainer import Trainer, Watch
 
 Feed = ArrayFeed | StreamFeed
 

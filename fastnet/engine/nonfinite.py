@@ -141,7 +141,7 @@ def _first_bad(trainer, ready, first: int, rows: int, order: np.ndarray | None) 
     """The first place of the forward pass that is not finite, found by running it again with every buffer kept."""
     probe = trainer.make("train", rows, *trainer.sources, reuse=False)
     probe.connect(*trainer.sources)
-    trainer._prepare(probe, order)
+    trainer.prepare(probe, order)
     probe.step[abi.ITERATION] = trainer.network.optimizer.iterations
     probe.bound.execution.run(first, first + rows, rows, 1, 0.0)
     low = probe.low
