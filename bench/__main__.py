@@ -1,4 +1,4 @@
-"""Measures, prints tables, writes bench/results: `fastnet bench`, or `python -m bench`."""
+"""Measures, prints tables, writes bench/results/own: `fastnet bench`, or `python -m bench`. All takes half an hour."""
 
 import argparse
 import importlib
@@ -12,13 +12,14 @@ def main():
     """Run the benchmarks named on the command line, in the order of `BENCHES`."""
     parser = argparse.ArgumentParser(prog="fastnet bench", description=__doc__)
     parser.add_argument("what", nargs="*", choices=[*BENCHES, "all"], default="all")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter epochs, into results/quick")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter epochs")
+    parser.add_argument("--publish", action="store_true", help="into bench/results, for the README's table")
     parser.add_argument("--only", nargs="+", metavar="CONTENDER", help="dense: these, e.g. fastnet@1 torch@2")
     parser.add_argument("--works", nargs="+", metavar="NAME", help="dense: these workloads")
     parser.add_argument("--rounds", type=int, help="dense: rounds to measure")
     options = parser.parse_args()
-    if options.quick:
-        report.RESULTS /= "quick"  # not what the README's table is made from
+    if not options.publish:
+        report.RESULTS /= "own"
     for name in BENCHES:
         if name not in options.what and "all" not in options.what:
             continue

@@ -9,7 +9,13 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
 SIZES = {workload.name: workload.sizes for workload in WORKLOADS.values()}
 BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
-NAMES = {"jax": "JAX, epoch in one scan", "torch": "PyTorch", "keras": "Keras on JAX", "sklearn": "scikit-learn"}
+NAMES = {
+    "jax": "JAX, epoch in one scan",
+    "torch": "PyTorch",
+    "keras": "Keras on JAX",
+    "keras-50": "the same, 50 steps a call",
+    "sklearn": "scikit-learn",
+}
 
 
 def dense_table():
@@ -44,7 +50,8 @@ def text():
             "",
             "Below 1× fastnet is the slower one. `fastnet bench` measures on your machine, in a checkout after",
             '`.venv/bin/pip install -e ".[bench]"` (`".[bench,peers]"` for the other columns), and writes tables and',
-            "pictures into `bench/results`; the table above is made from them by `python -m bench.readme`.",
+            "pictures into `bench/results/own`, in half an hour; `fastnet bench dense` is the table above, which",
+            "`python -m bench.readme` makes from `bench/results`.",
             END,
         ]
     )

@@ -44,9 +44,18 @@ def number(what: str, value: Any, allowed: Range = FINITE) -> float:
     Raises:
         ValueError: it is no number, or none in the range.
     """
-    if not is_number(value) or not allowed[0](value):
+    converted = _as_float(value) if is_number(value) else math.nan
+    if not is_number(value) or not allowed[0](converted):
         raise ValueError(f"{what} must be a number that is {allowed[1]}, received {value!r}.")
-    return float(value)
+    return converted
+
+
+def _as_float(value: Any) -> float:
+    """A number as a float, which is infinite where it is too large for one."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def whole(what: str, value: Any, least: int | None = 1, most: int | None = None) -> int:
@@ -82,6 +91,38 @@ def wholes(what: str, value: Any) -> int | list[int]:
     return [int(item) for item in items]
 
 
+def sample_shape(what: str, value: Any) -> tuple[int, ...]:
+    """The shape of one sample: a tuple of positive sizes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if (sizes := _positive_sizes(value)) is None:
+        raise ValueError(f"{what} must be a tuple of positive sizes such as (784,), received {value!r}.")
+    return sizes
+
+
+def batch_shape(what: str, value: Any) -> tuple[int, ...]:
+    """The shape of one sample, from one with the batch first.
+
+    Raises:
+        ValueError: it is none.
+    """
+    given = tuple(value) if np.iterable(value) else ()
+    sizes = _positive_sizes(given[1:])
+    if not given or sizes is None:
+        raise ValueError(
+            f"{what} must be a tuple of the batch, None for any, and positive sizes, such as (None, 784); received "
+            f"{value!r}."
+        )
+    return sizes
+
+
+def _positive_sizes(shape: Any) -> tuple[int, ...] | None:
+    sizes = tuple(shape) if np.iterable(shape) else (None,)
+    return tuple(int(s) for s in sizes) if all(is_whole(s) and s > 0 for s in sizes) else None
+
+
 def seed(what: str, value: Any, most: int | None = None) -> int | None:
     """``value`` as the seed of random numbers; None for none.
 
@@ -100,6 +141,18 @@ def flag(what: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{what} must be True or False, received {value!r}.")
     return bool(value)
+
+
+def one_of(what: str, value: Any, *names: str | None) -> Any:
+    """``value``, which is one of these names.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    if not isinstance(value, (str, type(None))) or value not in names:
+        *others, last = map(repr, names)
+        raise ValueError(f"{what} must be {', '.join(others)} or {last}, received {value!r}.")
+    return value
 
 
 def path_name(what: str, value: Any) -> str:

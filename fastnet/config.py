@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fastnet._kernels.rules.losses import EPSILON
+
 FLOATS = ("float32", "float64")
 _floatx = "float32"
 
@@ -35,7 +37,7 @@ def set_floatx(value: str) -> None:
 def check_dtype(value: object, owner: str) -> str:
     """``value`` as the name of a float dtype fastnet computes in."""
     name = getattr(value, "name", None) or getattr(value, "__name__", None) or value
-    if name not in FLOATS:
+    if not isinstance(name, str) or name not in FLOATS:
         raise ValueError(f"{owner}: the dtype must be 'float32' or 'float64', received {value!r}.")
     return str(name)
 
@@ -47,4 +49,4 @@ def epsilon() -> float:
         >>> config.epsilon()
         1e-07
     """
-    return 1e-7
+    return EPSILON

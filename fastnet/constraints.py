@@ -14,12 +14,13 @@ from fastnet._kernels import pasting
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import penalties as loops
-from fastnet.configs import Completed, Configurable, Family, rule_numbers
+from fastnet.configs import Completed as _Completed
+from fastnet.configs import Configurable, Family, rule_numbers
 from fastnet.engine.plan import Extent, Plan
 from fastnet.engine.variable import Variable
 
 
-class Constraint(Configurable, metaclass=Completed):
+class Constraint(Configurable, metaclass=_Completed):
     """Each element becomes a function of it.
 
     A subclass defines the function, a rule (docs/extending.md), as a static method ``project``. Its first argument is

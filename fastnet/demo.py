@@ -87,7 +87,6 @@ def run(epochs: int, seed: int, output: Path) -> float:
     model.save(saved)
     print("\nWhere the time within a step goes, without what is around it:\n")
     print(model.profile(*train, batch_size=BATCH, seconds=0.5))
-    model.load_weights(saved)  # profiling trains
     print()
     for path in [saved, *_pictures(model, history.history, test, output)]:
         print(f"saved {path.resolve()}")

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, random
-from fastnet._kernels.registry import unknown
 from fastnet.configs import Configurable, Family
 
 
@@ -197,12 +196,10 @@ class VarianceScaling(Initializer):
         output_axes: Sequence[int] | None = None,
     ):
         own = type(self).__name__
-        if mode not in ("fan_in", "fan_out", "fan_avg"):
-            raise ValueError(unknown("mode of VarianceScaling", mode, ("fan_in", "fan_out", "fan_avg")))
+        checks.one_of(f"{own}: mode", mode, "fan_in", "fan_out", "fan_avg")
+        names = ("normal", "truncated_normal", "untruncated_normal", "uniform")
+        distribution = checks.one_of(f"{own}: distribution", distribution, *names)
         distribution = "truncated_normal" if distribution == "normal" else distribution
-        if distribution not in ("truncated_normal", "untruncated_normal", "uniform"):
-            known = ("truncated_normal", "untruncated_normal", "uniform")
-            raise ValueError(unknown("distribution of VarianceScaling", distribution, known))
         if (input_axes is None) != (output_axes is None):
             raise ValueError(
                 f"{own}: give input_axes and output_axes, or neither; received {input_axes!r} and {output_axes!r}."

@@ -12,7 +12,7 @@ import numpy as np
 from fastnet import checks, config, saving
 from fastnet._kernels.registry import unknown
 from fastnet.engine.variable import Variable
-from fastnet.layers.base import Layer, assign_all, check_batch_shape
+from fastnet.layers.base import Layer, assign_all
 from fastnet.layers.core import InputLayer
 from fastnet.layers.undo import unchanged_on_error
 from fastnet.summary import summary_text
@@ -120,7 +120,7 @@ class Network:
             raise ValueError(f"The model {self.name!r} has no layers; add some first.")
         given = self.given_input_shape
         if input_shape is not None:
-            shape = check_batch_shape(input_shape, f"The model {self.name!r}: input_shape")
+            shape = checks.batch_shape(f"The model {self.name!r}: input_shape", input_shape)
             if given is not None and shape != given:
                 raise ValueError(f"The model {self.name!r} has an Input of shape {given}; build was given {shape}.")
         elif given is not None:
@@ -193,7 +193,7 @@ class Network:
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
         """The shape of what it gives for data of this shape, both with the batch first, as in Keras."""
-        shape = check_batch_shape(input_shape, f"The model {self.name!r}: input_shape")
+        shape = checks.batch_shape(f"The model {self.name!r}: input_shape", input_shape)
         return (input_shape[0], *self.sample_output_shape(shape))
 
     @property

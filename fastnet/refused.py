@@ -10,7 +10,7 @@ _GRAPH = "a Sequential is a list of layers, not a graph of tensors; use model.la
 _QUANTIZED = "weights are float32 or float64"
 _CONFIG = "the shape it was built for is in get_config()"
 _DTYPE = "one dtype is each layer's, for its weights and its data; use layer.dtype"
-_MASK = "there are no masks; leave rows and places out by sample_weight"
+_MASK = "layers.Masking makes a mask of the data, and each layer says whether it passes it on (docs/extending.md)"
 _STATE = "use get_weights and set_weights, or save_weights and load_weights"
 _BACKEND = "there is one backend, and weights belong to the model"
 _COMPILED = "every step is compiled, and as many are executed in one call as callbacks allow"
@@ -95,10 +95,8 @@ ABSENT: dict[str, dict[str, str]] = {
         "Add": _ROW,
         "Concatenate": _ROW,
         "Multiply": _ROW,
-        "Masking": f"{_MASK}; it will come with recurrent layers",
         **dict.fromkeys(("Attention", "Conv1D", "Conv2D", "Embedding", "GRU", "LSTM", "MaxPooling2D"), _DENSE),
         **dict.fromkeys(("GlobalAveragePooling1D", "MultiHeadAttention", "SimpleRNN", "TimeDistributed"), _DENSE),
-        "GroupNormalization": "there are BatchNormalization, LayerNormalization, RMSNormalization, over the last axes",
     },
 }
 

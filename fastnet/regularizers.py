@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import checks
+from fastnet import checks, config
 from fastnet._kernels import pasting
 from fastnet._kernels.generate import Kernel
-from fastnet._kernels.registry import unknown
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import penalties as loops
-from fastnet.configs import Completed, Configurable, Family, rule_numbers
+from fastnet.configs import Completed as _Completed
+from fastnet.configs import Configurable, Family, rule_numbers
 from fastnet.engine.plan import Buffer, Extent, Plan
 from fastnet.engine.variable import Variable
 
 _STRETCH = 4096  # elements of a weight that are summed by one thread
 
 
-class Regularizer(Configurable, metaclass=Completed):
+class Regularizer(Configurable, metaclass=_Completed):
     """A penalty: the sum of a function of each element.
 
     A subclass defines the function, a rule (docs/extending.md), as a static method ``penalty``. Its first argument is
@@ -201,8 +201,7 @@ class OrthogonalRegularizer(Regularizer):
     """
 
     def __init__(self, factor: float = 0.01, mode: str = "rows"):
-        if mode not in ("rows", "columns"):
-            raise ValueError(unknown("mode of OrthogonalRegularizer", mode, ("rows", "columns")))
+        checks.one_of("OrthogonalRegularizer: mode", mode, "rows", "columns")
         self.factor, self.mode = _factor(factor, "factor"), mode
 
     def weight_penalty(self, plan: Plan, variable: Variable) -> tuple[Buffer, dict[str, int]]:
@@ -210,8 +209,8 @@ class OrthogonalRegularizer(Regularizer):
         dtype = variable.dtype
         length, cosine = (plan.buffer(shape, dtype, per_row=False) for shape in ((n,), (n, n)))
         size = places["size"]
-        plan.launch(Kernel(loops.lengths, dtype=dtype), {"w": variable, "length": length, **places}, Extent(fixed=n), 1,
-                    1000 * size)  # fmt: skip
+        arguments = {"w": variable, "length": length, "epsilon": config.epsilon(), **places}
+        plan.launch(Kernel(loops.lengths, dtype=dtype), arguments, Extent(fixed=n), 1, 1000 * size)
         arguments = {"w": variable, "length": length, "cosine": cosine, "n": n, **places}
         plan.launch(Kernel(loops.cosines, dtype=dtype), arguments, Extent(fixed=n), 1, 1000 * size * n)
         plan.keep(variable, length=length, cosine=cosine)

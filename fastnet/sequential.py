@@ -340,7 +340,8 @@ class Sequential(Network):
             x: data (n, ...).
             y: targets (n, ...).
             batch_size: rows in a step, 32 by default.
-            seconds: how long to train; a whole step at least. The weights change as in `fit`.
+            seconds: how long to train; a whole step at least. Weights and optimizer
+                then get back what they had.
 
         Returns:
             A `Profile`; print it. For each layer, forward and backward: microseconds a step, share of the step, GF/s

@@ -107,7 +107,7 @@ def launch(function, *args, per_row=0, unit=1, times=1, fixed=0, grain=1, cost=H
 
 
 class Bound:
-    """A launch table in memory; args may be arrays (their address is passed) or numbers."""
+    """A launch table in memory; a function may be an address, args arrays (their address is passed) or numbers."""
 
     def __init__(self, *launches, scratch=0):
         self.table = np.zeros((len(launches), abi.COLUMNS), np.int64)
@@ -116,7 +116,8 @@ class Bound:
         for row, (function, args, numbers) in zip(self.table, launches, strict=True):
             block = np.array([a.ctypes.data if isinstance(a, np.ndarray) else a for a in args] or [0], np.int64)
             keep.append(block)
-            row[:] = compiled(function).address, block.ctypes.data, *numbers
+            address = function if isinstance(function, int) else compiled(function).address
+            row[:] = address, block.ctypes.data, *numbers
         self.execution = _runner.Execution(self.table, [0, 0, self.step.ctypes.data, 0], self.step, scratch, keep)
 
     def run(self, first=0, total=1, batch=1, max_steps=10**9, seconds=FOREVER, times=None):

@@ -249,11 +249,52 @@ def ftrl_by_keyword(t, w, g, states, rate, **numbers):
     return ftrl(t, w, g, states, rate, *numbers.values())
 
 
+def schedule_free(t, w, g, states, rate, beta_1, beta_2, epsilon, warmup_steps):
+    """The mean of all z, with z before its step taken out of w."""
+    z, rate = states[0], rate * min(1.0, t / warmup_steps) if warmup_steps else rate
+    mean = (w - (1 - beta_1) * z) / beta_1
+    states[1] = beta_2 * states[1] + (1 - beta_2) * g**2
+    states[0] = z - rate * g / (np.sqrt(states[1] / (1 - beta_2**t)) + epsilon)
+    return (1 - beta_1) * states[0] + beta_1 * (mean + (states[0] - mean) / t)
+
+
+def lamb(t, w, g, states, rate, beta_1, beta_2, epsilon):
+    states[0] = beta_1 * states[0] + (1 - beta_1) * g
+    states[1] = beta_2 * states[1] + (1 - beta_2) * g**2
+    u = states[0] / (1 - beta_1**t) / (np.sqrt(states[1] / (1 - beta_2**t)) + epsilon)
+    lengths = np.linalg.norm(w), np.linalg.norm(u)
+    return w - rate * (lengths[0] / lengths[1] if min(lengths) > 0 else 1.0) * u
+
+
+def rms(x):
+    return np.sqrt(np.mean(x**2))
+
+
+def adafactor(t, w, g, states, rate, beta_2_decay, epsilon_1, epsilon_2, clip_threshold):
+    """Algorithm 4 for a weight of two or more axes, whose states are means over the last and the one before it; 5."""
+    beta_2, squares = 1 - t**beta_2_decay, g**2 + epsilon_1
+    if w.ndim < 2:
+        states[0] = v = beta_2 * states[0] + (1 - beta_2) * squares
+    else:
+        states[0] = beta_2 * states[0] + (1 - beta_2) * squares.mean(axis=-1)
+        states[1] = beta_2 * states[1] + (1 - beta_2) * squares.mean(axis=-2)
+        r = states[0] / states[0].mean(axis=-1, keepdims=True)
+        v = r[..., :, None] * states[1][..., None, :]
+    u = g / np.sqrt(v)
+    return w - max(epsilon_2, rms(w)) * min(rate, 1 / np.sqrt(t)) * u / max(1.0, rms(u) / clip_threshold)
+
+
+def muon(t, w, g, states, rate, adam_beta_1, adam_beta_2, epsilon, adam_lr_ratio, momentum):
+    """Of a weight that is no matrix."""
+    return adam(t, w, g, states, rate * adam_lr_ratio, adam_beta_1, adam_beta_2, epsilon)
+
+
 UPDATES = {
     f.__name__: f
     for f in (
         sgd, momentum, nesterov, rmsprop, rmsprop_momentum, rmsprop_centered, rmsprop_centered_momentum, adam, amsgrad,
-        adamax, nadam, radam, adagrad, adadelta, lion, rprop,
+        adamax, nadam, radam, adagrad, adadelta, lion, rprop, schedule_free,
+        lamb, adafactor, muon,
     )
 } | dict.fromkeys(("ftrl", "ftrl_power"), ftrl_by_keyword)  # fmt: skip
 
@@ -278,3 +319,10 @@ def categorical_accuracy(t, x):
 
 def sparse_categorical_accuracy(t, x):
     return np.mean(t == x.argmax(-1))
+
+
+def same(a, b):
+    """Whether two lists of arrays are the same to the bit, in shape and dtype too."""
+    pairs = [(np.asarray(p), np.asarray(q)) for p, q in zip(a, b)]
+    alike = [(p.dtype, p.shape, p.tobytes()) == (q.dtype, q.shape, q.tobytes()) for p, q in pairs]
+    return len(a) == len(b) and all(alike)

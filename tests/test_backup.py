@@ -27,6 +27,15 @@ def test_a_backup_waits_for_the_files_it_knows_of(tmp_path, monkeypatch):
     assert order == ["best", "latest.backup"] * 3
 
 
+@pytest.mark.parametrize("name", ["file", "file/folder"])
+def test_a_file_in_the_place_of_the_folder(tmp_path, name):
+    (tmp_path / "file").write_text("in the way")
+    model = make()
+    with pytest.raises(NotADirectoryError, match="BackupAndRestore: backup_dir .*file.* give the name of a folder"):
+        model.fit(*data(), verbose=0, callbacks=[callbacks.BackupAndRestore(tmp_path / name)])
+    assert model.optimizer.iterations == 0 and (tmp_path / "file").read_text() == "in the way"
+
+
 def test_a_callback_of_the_users_remembers(tmp_path):
     class Sum(callbacks.Callback):
         total, array = 0.0, None

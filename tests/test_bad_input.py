@@ -98,6 +98,39 @@ def test_data_leave_a_deferred_model_unbuilt(call, data):
     unchanged(model, lambda: CALLS[call](model, x, y), *parts)
 
 
+@pytest.mark.parametrize("built", [False, True], ids=["first step", "later step"])
+@pytest.mark.parametrize("y", [[[0, 1]] * 7 + [[2, 0]], [[0.5, 0.5]] * 7 + [[-0.1, 1.1]]], ids=["above", "below"])
+@pytest.mark.parametrize("loss", ["binary_crossentropy", "categorical_crossentropy", "binary_focal_crossentropy"])
+def test_targets_that_are_no_probabilities(loss, y, built):
+    model = classifier(loss=loss)
+    if built:
+        model.train_on_batch(X, np.eye(2)[[0, 1] * 4])
+    unchanged(model, lambda: model.fit(X, np.array(y), verbose=0), repr(loss), "from 0 to 1", "row 7")
+    model.fit(X, np.full((8, 2), 1 + 1e-7), verbose=0)  # as float32 rounds a softmax
+
+
+def test_columns_of_a_table_that_are_no_numbers():
+    class Table:  # what of a pandas.DataFrame matters here
+        dtypes = {"age": np.dtype("int64"), "name": np.dtype("O"), "member": np.dtype("bool")}
+
+        def __array__(self, dtype=None, copy=None):
+            return np.array([[1, "a", True]] * 8, object)
+
+    unchanged(
+        model := classifier(), lambda: model.fit(Table(), Y), "x must", "'name' (object), 'member' (bool)", "float32"
+    )
+
+
+@pytest.mark.parametrize("given", [[X], {"input_layer": X}], ids=["list", "dictionary"])
+def test_the_one_input_in_a_list_or_a_dictionary(given):
+    model, other = classifier(), classifier()
+    other.set_weights(model.get_weights())
+    assert model.train_on_batch(given, Y) == other.train_on_batch(X, Y)
+    one = classifier()
+    one.train_on_batch([X[0]], Y[:1])  # a list of one row
+    unchanged(one, lambda: one.fit({"a": X, "b": X}, Y), "one input", "['a', 'b']")
+
+
 def test_class_indices_for_a_dense_loss():
     model = classifier(loss=fastnet.losses.CategoricalCrossentropy(from_logits=True))
     parts = ["(n, 2)", "(n,)", "sparse_categorical_crossentropy", "to_categorical"]

@@ -198,7 +198,7 @@ def test_what_is_saved_after_so_many_steps(weights_only, tmp_path):
     model.fit(x, x, 2, 3, verbose=0, callbacks=[often])
     assert sorted(file.name for file in tmp_path.iterdir()) == ["2-1", "3-2"]
     if weights_only:
-        with pytest.raises(fastnet.saving.SavedFileError, match="holds a fastnet weights"):
+        with pytest.raises(fastnet.saving.SavedFileError, match="is a file of fastnet weights"):
             fastnet.saving.load_model(tmp_path / "2-1")
     else:
         assert fastnet.saving.load_model(tmp_path / "2-1").optimizer.iterations == 4
@@ -215,6 +215,19 @@ def test_a_checkpoint_goes_by_the_best_so_far_and_the_epoch_alone(tmp_path):
     seldom = callbacks.ModelCheckpoint(tmp_path / "seldom{epoch}", save_freq=1000)
     model.fit(x, x, epochs=3, verbose=0, callbacks=[script, best, seldom])
     assert [path.name for path in tmp_path.iterdir()] == ["best1"] and best.best == 1.0
+
+
+@pytest.mark.parametrize("hook", ["on_train_begin", "on_epoch_begin"])
+def test_an_epoch_that_begins_has_a_step_when_it_is_to_stop(hook):
+    """As in Keras, so that there are logs; without hooks of batches too, where a chunk is many steps."""
+    model, x = fastnet.Sequential([layers.Input((1,)), layers.Dense(1)]), np.zeros((64, 1))
+    model.compile("sgd", "mse")
+
+    def stop(*position, logs=None):
+        model.stop_training = True
+
+    history = model.fit(x, x, 2, epochs=3, verbose=0, callbacks=[callbacks.LambdaCallback(**{hook: stop})])
+    assert model.optimizer.iterations == 1 and list(history.history) == ["loss"] and history.epoch == [0]
 
 
 # ---- averages of weights
@@ -244,3 +257,83 @@ def test_averages_where_the_model_is_looked_at(on_epoch):
     assert ended == [*(means if on_epoch else w)]
     np.testing.assert_allclose(history["val_loss"], (1 - means) ** 2, rtol=1e-6)
     assert model.get_weights()[0].item() == means[-1]
+
+
+class Failing(callbacks.Callback):
+    """Raises in one of its hooks, at a certain call."""
+
+    def __init__(self, hook, call=0, error=RuntimeError):
+        self.left, self.error = call, error
+        setattr(self, hook, self.fail)
+
+    def fail(self, *args):
+        self.left -= 1
+        if self.left < 0:
+            raise self.error("asked for")
+
+
+@pytest.mark.parametrize(
+    ("on_epoch", "hook", "call", "w"),
+    [
+        (False, "on_test_begin", 1, 0.75),
+        (False, "on_test_end", 1, 0.75),
+        (True, "on_test_end", 1, 0.75),
+        (True, "on_epoch_end", 1, 0.75),
+        (True, "on_epoch_end", 2, 0.875),  # after the last epoch, when the averages stand in both places
+        (True, "on_train_end", 0, 0.875),
+    ],
+)
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failed_training_has_its_weights_and_averages(on_epoch, hook, call, w, error):
+    """And the callback may be used again, with another model too: see the weights and averages worked out above."""
+    model, x = averaged(), np.ones((1, 1))
+    swap, fails = callbacks.SwapEMAWeights(on_epoch), Failing(hook, call, error)
+    given = [fails, swap] if hook == "on_train_end" else [swap, fails]
+    with pytest.raises(error, match="asked for"):
+        model.fit(x, x, epochs=3, verbose=0, callbacks=given, validation_data=(x, x))
+    assert model.get_weights()[0].item() == w
+    assert model.optimizer.average(model.trainable_weights[0]).numpy().item() == {0.75: 0.625, 0.875: 0.75}[w]
+    other = averaged()
+    history = other.fit(x, x, epochs=3, verbose=0, callbacks=[swap], validation_data=(x, x)).history
+    np.testing.assert_allclose(history["val_loss"], [0.25, 0.375**2, 0.0625], rtol=1e-6)
+
+
+@pytest.mark.parametrize("call", ["evaluate", "predict"])
+def test_a_failed_look_at_the_averages_leaves_the_weights(call):
+    model, x = averaged(), np.ones((1, 1))
+    model.fit(x, x, epochs=2, verbose=0)
+    model.set_weights([np.full((1, 1), 7.0)])
+    swap = callbacks.SwapEMAWeights()
+
+    def batches():
+        yield x, x
+        assert model.get_weights()[0].item() == 0.625
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        getattr(model, call)(batches(), verbose=0, callbacks=[swap])
+    assert model.get_weights()[0].item() == 7.0
+
+
+def test_weights_that_overflowed_are_not_swapped_once_they_were_put_back():
+    """The averages of the last epoch are infinite as well: what `fit` restores must stay."""
+    model, x = averaged(), np.ones((1, 1))
+    model.fit(x, x, epochs=1, verbose=0)
+    model.optimizer.learning_rate = 3e38
+    with pytest.raises(fastnet.NonFiniteError):
+        model.fit(10 * x, x, verbose=0, callbacks=[callbacks.SwapEMAWeights(True)])
+    assert model.get_weights()[0].item() == 0.5
+    assert model.optimizer.average(model.trainable_weights[0]).numpy().item() == 0.5
+
+
+@pytest.mark.parametrize(("on_epoch", "kept"), [(False, 0.625), (True, 0.75)])
+def test_what_a_training_that_stops_early_keeps(on_epoch, kept):
+    """As in Keras, whose `fit` takes what stands in the place of the averages."""
+    model, x = averaged(), np.ones((1, 1))
+
+    def stop(epoch, logs):
+        model.stop_training = epoch == 1
+
+    swap = callbacks.SwapEMAWeights(on_epoch)
+    model.fit(x, x, epochs=3, verbose=0, callbacks=[swap, callbacks.LambdaCallback(on_epoch_end=stop)])
+    assert model.get_weights()[0].item() == kept

@@ -1,5 +1,6 @@
 """Descriptions: every layer, initializer, regularizer and constraint comes back from its own, and nested networks."""
 
+import inspect
 import json
 
 import numpy as np
@@ -7,6 +8,13 @@ import pytest
 
 import fastnet
 from fastnet import constraints, initializers, layers, regularizers, saving
+
+
+@pytest.mark.parametrize("module", [regularizers, constraints, initializers, layers], ids=lambda m: m.__name__)
+def test_every_class_of_a_module_tells_its_arguments(module):
+    for name, thing in vars(module).items():
+        if isinstance(thing, type) and not name.startswith("_"):
+            inspect.signature(thing)
 
 
 def halve(x, k=0.5):
@@ -65,6 +73,9 @@ LAYERS = {  # class: (layer, shape of a sample)
     "ActivityRegularization": (lambda: layers.ActivityRegularization(0.1, 0.2), (5,)),
     "BatchNormalization": (lambda: layers.BatchNormalization(momentum=0.5, gamma_constraint="unit_norm"), (5,)),
     "LayerNormalization": (lambda: layers.LayerNormalization([1, 2], beta_regularizer="l2", trainable=False), (2, 3)),
+    "GroupNormalization": (lambda: layers.GroupNormalization(2, gamma_regularizer="l2", center=False), (3, 4)),
+    "CategoryEncoding": (lambda: layers.CategoryEncoding(3, "count"), (5,)),
+    "Masking": (lambda: layers.Masking(-1.5), (4, 3)),
     "RMSNormalization": (lambda: layers.RMSNormalization(epsilon=0.1), (5,)),
     "UnitNormalization": (lambda: layers.UnitNormalization(), (5,)),
     "Normalization": (lambda: layers.Normalization(mean=np.arange(5.0), variance=np.ones(5)), (5,)),
@@ -86,7 +97,8 @@ def test_a_layer_comes_back(name, known):
     assert type(again) is type(layer) and again.name == layer.name and again.trainable == layer.trainable
     assert json.dumps(saving.serialize_keras_object(again)) == json.dumps(saving.serialize_keras_object(layer))
     assert type(layer).from_config(layer.get_config()).get_config() == layer.get_config()
-    x = np.random.default_rng(0).standard_normal((3, *shape))
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 3, (3, *shape)) if name == "CategoryEncoding" else rng.standard_normal((3, *shape))
     y = layer(x)
     again.connect(shape)
     again.set_weights(layer.get_weights())

@@ -11,6 +11,8 @@ import pytest
 import fastnet
 from fastnet import layers, losses, optimizers
 
+from .oracles import same
+
 X = np.random.default_rng(0).normal(size=(37, 3)).astype(np.float32)
 Y = X[:, :2] * 2 + 1
 COPIES = {
@@ -62,10 +64,6 @@ def everything(model):
     """All numbers that training changes."""
     state = model.optimizer.state(model.weights)
     return [*model.get_weights(), *state.values(), model._trainer.seed, model._trainer.epochs_done]
-
-
-def same(a, b):
-    return len(a) == len(b) and all(np.array_equal(p, q) for p, q in zip(a, b, strict=True))
 
 
 OPTIMIZERS = {

@@ -197,6 +197,14 @@ def f_text(x):
     return "a"
 
 
+def f_list(x):
+    return [x, x]
+
+
+def f_of_numpy(x):
+    return np.mean(x)
+
+
 def f_pair(x):
     return x, x
 
@@ -238,6 +246,8 @@ def test_a_rule_without_its_arguments_or_results():
 
 
 @pytest.mark.parametrize(("f", "message"), [
+    (f_of_numpy, "np.mean is not among the functions a rule may use"),
+    (f_list, "must return 1 number, and has `return [x, x]` (line 2 of its source)"),
     (f_unknown_call, "math.sinh is not among the functions a rule may use"),
     (f_unknown_name, "the name 'nowhere' stands for no number"),
     (f_keyword, "passes arguments by name"),

@@ -29,6 +29,18 @@ def test_steps_go_on_in_the_next_epoch():
         assert bits(net) == bits(by_hand)
 
 
+def test_where_all_batches_were_had_none_is_pulled_again_to_go_on():
+    """Two passes of two of four batches: the next one begins anew."""
+    source = Dataset(pieces())
+    feed, again = (feeding.StreamFeed(source, lambda arrays: arrays, steps=2) for _ in range(2))
+    for _ in range(2):
+        assert sum(part.total for part in feed.parts()) > 8
+    source.log.clear()
+    again.resume(feed.place(0))
+    assert source.log == []
+    assert next(iter(again.parts())).total >= 8 and source.log[0] == 0
+
+
 def test_a_generator_that_ends_early_warns_and_goes_on():
     seen = []
 

@@ -150,6 +150,33 @@ def test_classes_of_targets_in_rows():
         assert results[0] == results[1]
 
 
+def test_classes_may_be_floats_that_are_whole():
+    results = []
+    for weights in ({0: 3.0, 2: 0.5}, {0.0: 3.0, np.float64(2): 0.5}):
+        net = classifier()
+        net.fit(X, LABELS, 8, class_weight=weights, shuffle=False, verbose=0)
+        results.append(bits(net))
+    assert results[0] == results[1]
+    for wrong in (0.5, np.inf, np.nan):
+        with pytest.raises(ValueError, match=f"whole numbers as classes, received {wrong}"):
+            classifier().fit(X, LABELS, class_weight={wrong: 1.0}, verbose=0)
+
+
+@pytest.mark.parametrize("last", [(), (1,)], ids=["labels", "column"])
+def test_labels_of_steps_are_no_class_of_a_row(last):
+    """Not the step with the largest label, either."""
+    net = fastnet.Sequential([layers.Input((5, 3)), layers.Dense(4)])
+    net.compile("sgd", fastnet.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = np.ones((6, 5, 3)), np.arange(30).reshape(6, 5, *last) % 4
+    with pytest.raises(ValueError, match="needs one class for each row.*give sample_weight"):
+        net.fit(x, y, class_weight={0: 2.0}, verbose=0)
+    assert net.optimizer.iterations == 0
+    one = fastnet.Sequential([layers.Input((1, 3)), layers.Dense(4)])
+    one.compile("sgd", fastnet.losses.SparseCategoricalCrossentropy(from_logits=True))
+    heavy, plain = (one.train_on_batch(x[:, :1], np.zeros((6, 1)), class_weight=w) for w in ({0: 0.0}, None))
+    assert heavy == 0 and plain > 0
+
+
 def test_class_weights_do_not_reach_the_validation():
     net = classifier()
     history = net.fit(

@@ -103,9 +103,11 @@ def test_bad_arguments_are_explained():
         initializers.get("glorot")
     with pytest.raises(ValueError, match="scale must be a number that is positive"):
         initializers.VarianceScaling(0)
-    with pytest.raises(ValueError, match="Unknown mode"):
+    with pytest.raises(
+        ValueError, match="VarianceScaling: mode must be 'fan_in', 'fan_out' or 'fan_avg', received 'fan'"
+    ):
         initializers.VarianceScaling(mode="fan")
-    with pytest.raises(ValueError, match="Unknown distribution"):
+    with pytest.raises(ValueError, match="VarianceScaling: distribution must be"):
         initializers.VarianceScaling(distribution="cauchy")
     with pytest.raises(ValueError, match="An initializer is"):
         initializers.get(3)

@@ -13,6 +13,8 @@ from fastnet import layers
 from fastnet._kernels.rules import random
 from fastnet.engine.data import check_labels, permutation
 
+from .oracles import same
+
 DTYPES = ["float16", "float32", "float64", "bool"] + [f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)]
 
 
@@ -28,10 +30,6 @@ def trained(x, y):
     model.compile("adam", "mse")
     model.fit(x, y, epochs=2, batch_size=8, verbose=0)
     return model.get_weights()
-
-
-def same(a, b):
-    return all(np.array_equal(p, q) for p, q in zip(a, b, strict=True))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -69,6 +69,11 @@ CHECKED = {  # (layer, shape of a sample)
     "layer normalization of one": (lambda: layers.LayerNormalization(), (1,)),
     "layer normalization rank 3": (lambda: layers.LayerNormalization(axis=[-2, -1]), (3, 2, 5)),
     "layer normalization bare": (lambda: layers.LayerNormalization(center=False, scale=False), (3, 7)),
+    "group normalization": (lambda: layers.GroupNormalization(3, gamma_initializer=layers_alpha()), (2, 5, 9)),
+    "group normalization of vectors": (lambda: layers.GroupNormalization(2, beta_initializer="uniform"), (6,)),
+    "group normalization, one group": (lambda: layers.GroupNormalization(1, gamma_initializer=layers_alpha()), (3, 7)),
+    "group normalization of instances": (lambda: layers.GroupNormalization(-1, center=False), (70, 5)),
+    "group normalization bare": (lambda: layers.GroupNormalization(2, center=False, scale=False), (1, 2)),
     "rms normalization": (lambda: layers.RMSNormalization(), (70,)),
     "rms normalization rank 3": (lambda: layers.RMSNormalization(axis=[1, 2]), (3, 5)),
     "unit normalization": (lambda: layers.UnitNormalization(), (3, 7)),
@@ -179,16 +184,18 @@ def test_a_mask_follows_from_step_layer_and_element_alone():
 
 @pytest.mark.parametrize("size", [1, 63, 64, 511, 512, 1291])
 @pytest.mark.parametrize("rate", [0.3, 1e-9, 1 - 1e-9])
-def test_the_mask_is_that_of_philox(size, rate):
+@pytest.mark.parametrize(
+    ("own", "number", "seed"), [(None, 1, testing.running.SEED), (7, 7 + 2**31, 0)], ids=["the model's", "its own"]
+)
+def test_the_mask_is_that_of_philox(size, rate, own, number, seed):
     """Element e: 64 blocks of eight 16-bit numbers for each 512 elements."""
-    y, _ = dropout(rate, (1, size), "float32", step=3, seed=7)
+    y, _ = dropout(rate, (1, size), "float32", step=3, seed=own)
     e = np.arange(size)
     block, part = 64 * (e // 512) + e % 64, e % 512 // 64
     counters = zip(block, part)
-    seed = testing.running.SEED
     expected = []
     for at, half in counters:
-        words = philox(*map(np.uint32, [at, 0, 3, 7 + 2**31, seed, 0]))
+        words = philox(*map(np.uint32, [at, 0, 3, number, seed, 0]))
         expected.append(int(words[half // 2]) >> 16 * (half % 2) & 0xFFFF)
     np.testing.assert_array_equal(y[0] == 0, np.array(expected) < min(round(rate * 65536), 65535))
 
@@ -238,6 +245,13 @@ def test_two_dropouts_have_masks_of_their_own_and_inference_has_none():
     (lambda: layers.LayerNormalization(axis=1).connect((3, 4)), "last axes"),
     (lambda: layers.LayerNormalization(epsilon=0), "epsilon"),
     (lambda: layers.LayerNormalization(rms_scaling=True), "rms_scaling is not supported"),
+    (lambda: layers.GroupNormalization(4).connect((3, 6)), r"groups=4 for .*\(3, 6\). These do: 1, 2, 3, 6"),
+    (lambda: layers.GroupNormalization().connect((6,)), "groups must divide the channels"),
+    (lambda: layers.GroupNormalization(0), "groups .* integer of at least 1"),
+    (lambda: layers.GroupNormalization(-2), "groups"),
+    (lambda: layers.GroupNormalization(2, axis=1).connect((4, 4)), "works on the last axis"),
+    (lambda: layers.GroupNormalization(2, axis=[-1]), "axis must be an integer"),
+    (lambda: layers.GroupNormalization(1).connect(()), "works on the last axis"),
     (lambda: layers.UnitNormalization(axis="last"), "axis"),
     (lambda: layers.RMSNormalization(axis=0).connect((3,)), "last axes"),
     (lambda: layers.Normalization(mean=1.0), "mean and variance, or neither"),

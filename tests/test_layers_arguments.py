@@ -42,6 +42,8 @@ F, D, H, L, U = np.float32, np.float64, np.float16, np.int64, np.uint8
     (lambda: layers.BatchNormalization(L(-1), F(0.5), F(0.25)), lambda: layers.BatchNormalization(-1, 0.5, 0.25), (3,)),
     (lambda: layers.LayerNormalization(L(-1), F(0.5)), lambda: layers.LayerNormalization(-1, 0.5), (3,)),
     (lambda: layers.LayerNormalization([L(-1)]), lambda: layers.LayerNormalization([-1]), (3,)),
+    (lambda: layers.GroupNormalization(L(2), L(-1), F(0.5)), lambda: layers.GroupNormalization(2, -1, 0.5), (4,)),
+    (lambda: layers.Masking(L(0)), lambda: layers.Masking(0.0), (3,)),
     (lambda: layers.Normalization(L(-1), F(1), F(4)), lambda: layers.Normalization(-1, 1.0, 4.0), (3,)),
     (lambda: layers.Input((L(3),), batch_size=L(2)), lambda: layers.Input((3,), batch_size=2), (3,)),
 ])  # fmt: skip

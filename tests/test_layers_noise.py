@@ -66,6 +66,23 @@ def test_noise_follows_from_step_seed_and_element_alone():
     np.testing.assert_array_equal(noisy(make(3), np.zeros((4, 4)))[0], noisy(make(3), np.zeros((4, 4)))[0])
 
 
+@pytest.mark.parametrize("kind", [layers.GaussianNoise, layers.Dropout, layers.AlphaDropout])
+def test_noise_with_a_seed_of_its_own_does_not_follow_from_the_models(kind):
+    x, y = np.ones((8, 40), "float32"), np.zeros((8, 1), "float32")
+
+    def losses(own, seed):
+        fastnet.utils.set_random_seed(seed)
+        model = fastnet.Sequential(
+            [layers.Input((40,)), kind(0.5, seed=own), layers.Dense(1, kernel_initializer="ones")]
+        )
+        model.compile(fastnet.optimizers.SGD(0.0), "mse")
+        return [model.train_on_batch(x, y) for _ in range(3)]
+
+    own = losses(5, 1)
+    assert losses(5, 2) == own and losses(6, 1) != own and losses(None, 1) != losses(None, 2)
+    assert len(set(own)) == 3  # of every step its own
+
+
 @pytest.mark.parametrize("rate", [0.1, 0.5])
 def test_alpha_dropout_keeps_mean_and_variance(rate):
     x = np.random.default_rng(1).standard_normal((400, 250))
@@ -91,6 +108,12 @@ def test_a_shape_of_noise_says_what_shares_a_draw(shape):
     assert 0.2 < (drawn == 0).mean() < 0.8
     if shape[0] != 1:
         assert not (y == y[:1]).all()
+
+
+def test_a_rate_next_to_one_drops_all_that_share_draws():
+    """Its share of 2**32 rounds to all of them, which are one more than 32 bits hold."""
+    y, dx = noisy(lambda: layers.Dropout(1 - 1e-11, noise_shape=(None, 1, 5)), np.ones((7, 3, 5)))
+    assert (y == 0).all() and (dx == 0).all()
 
 
 def test_nothing_is_drawn_in_inference():

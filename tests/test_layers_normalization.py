@@ -5,6 +5,8 @@ import pytest
 
 import fastnet
 from fastnet import layers
+from fastnet.testing.plans import LayerRun
+from fastnet.testing.running import threads
 
 RNG = np.random.default_rng(0)
 
@@ -42,6 +44,86 @@ def test_rows_of_zeros_and_of_nan():
         assert (y[[0, 2]] == 0).all() and np.isnan(y[1]).all()
 
 
+def grouped(x, groups):
+    """(n, everything before the channels, groups, channels of a group)."""
+    return x.reshape(len(x), -1, groups, x.shape[-1] // groups)
+
+
+def group_normalization(x, dy, gamma, beta, groups, epsilon):
+    """The result, the gradients of x, gamma and beta; of the formula, in float64."""
+    centered = grouped(x, groups) - grouped(x, groups).mean((1, 3), keepdims=True)
+    inverse = 1 / np.sqrt((centered**2).mean((1, 3), keepdims=True) + epsilon)
+    normal = (centered * inverse).reshape(x.shape)
+    g = grouped(dy * gamma, groups)
+    along = (g * grouped(normal, groups)).mean((1, 3), keepdims=True)
+    dx = inverse * (g - g.mean((1, 3), keepdims=True) - grouped(normal, groups) * along)
+    rest = tuple(range(x.ndim - 1))
+    return normal * gamma + beta, dx.reshape(x.shape), (dy * normal).sum(rest), dy.sum(rest)
+
+
+GROUPED = [  # (shape of the data, groups, or -1), samples of every rank, more rows than lanes, more runs than a block
+    ((1, 1), 1), ((7, 6), 3), ((131, 6), -1), ((3, 5, 12), 1), ((66, 5, 12), 4), ((2, 67, 3), 3), ((5, 2, 3, 7, 10), 5),
+    ((3, 2, 64), 32),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("shape", "groups"), GROUPED, ids=str)
+def test_group_normalization(shape, groups, dtype):
+    x, dy = RNG.standard_normal((2, *shape)) * 3 + 5
+    gamma, beta = RNG.standard_normal((2, shape[-1]))
+    run = LayerRun(lambda: layers.GroupNormalization(groups, epsilon=0.01), dtype, shape[1:], len(x))
+    run.layer.set_weights([gamma, beta])
+    wanted = group_normalization(x, dy, gamma, beta, shape[-1] if groups == -1 else groups, 0.01)
+    # float32: sums of up to 1572 products of sizes around 5, in another order.
+    tolerance = 1e-11 if dtype == "float64" else 3e-5
+    for got, want in zip(run(x, dy), wanted, strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * max(1.0, np.abs(want).max()))
+
+
+def test_groups_of_huge_and_equal_numbers_and_of_nan():
+    x = np.full((3, 2, 4), 1e30)
+    x[0, :, 2:] = 0.0
+    x[1, 1, 3] = np.nan
+    x[2, 0, 0] = np.inf
+    y = layers.GroupNormalization(2, beta_initializer="ones", dtype="float64")(x)
+    assert (y[0] == 1).all()  # a group of equal numbers is 0, and beta
+    assert (y[1, :, :2] == 1).all() and np.isnan(y[1, :, 2:]).all()  # NaN stays in its group
+    assert np.isnan(y[2, :, :2]).all() and (y[2, :, 2:] == 1).all()
+
+
+def test_one_group_is_layer_normalization_and_a_group_of_one_channel_instance_normalization():
+    x = RNG.standard_normal((9, 6, 4)).astype("f")
+    one = layers.GroupNormalization(1)(x)
+    np.testing.assert_array_equal(one, layers.LayerNormalization([1, 2])(x))
+    np.testing.assert_array_equal(layers.GroupNormalization(-1)(x), layers.GroupNormalization(4)(x))
+    alone = np.stack([layers.GroupNormalization(-1)(x[..., [c]])[..., 0] for c in range(4)], -1)
+    np.testing.assert_array_equal(layers.GroupNormalization(-1)(x), alone)
+
+
+@pytest.mark.parametrize(("shape", "groups"), [((700, 12), 3), ((300, 6, 20), 4), ((90, 80, 7), -1), ((60, 70, 6), 1)])
+def test_groups_keep_their_bits_on_any_number_of_threads(shape, groups):
+    x, dy = RNG.standard_normal((2, *shape)).astype("f")
+    results = []
+    for number in (1, 2, 3, 5):
+        with threads(number):
+            run = LayerRun(lambda: layers.GroupNormalization(groups), "float32", shape[1:], len(x))
+            assert number == 1 or run.run.shared(number) >= 2
+            results.append([array.tobytes() for array in run(x, dy)])
+    assert all(result == results[0] for result in results)
+
+
+def test_group_normalization_trains_with_penalties_and_constraints():
+    norm = layers.GroupNormalization(2, gamma_regularizer="l2", beta_constraint="non_neg", gamma_constraint="unit_norm")
+    model = fastnet.Sequential([layers.Input((3, 4)), norm, layers.Flatten(), layers.Dense(1)])
+    model.compile(fastnet.optimizers.SGD(0.3), "mse")
+    assert model.losses == [pytest.approx(0.01 * 4)]
+    model.fit(RNG.standard_normal((21, 3, 4)), RNG.standard_normal(21), batch_size=8, epochs=2, verbose=0)
+    assert np.linalg.norm(norm.gamma.numpy()) == pytest.approx(1, rel=1e-5) and (norm.beta.numpy() >= 0).all()
+    with pytest.raises(ValueError, match=r"built for rows of shape \(4,\)"):
+        norm(np.ones((2, 6)))
+
+
 def test_adapt_takes_arrays_and_batches():
     x = RNG.normal(3.0, 5.0, (37, 4, 3))
     whole = layers.Normalization(dtype="float64")
@@ -60,6 +142,29 @@ def test_adapt_takes_arrays_and_batches():
     np.testing.assert_allclose(one(x), (x - x.mean()) / x.std(), rtol=1e-12, atol=1e-12)
     with pytest.raises(ValueError, match="means of shape"):
         whole.adapt(np.ones((3, 2)))
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(-1, (1, 1, 3)), (None, (1, 1, 1)), ([1, 2], (1, 4, 3))], ids=str)
+def test_what_was_adapted_has_the_shape_of_data(axis, shape):
+    """Keras's shape; the arguments, and so the description, stay None."""
+    x = RNG.normal(3.0, 5.0, (37, 4, 3))
+    layer = layers.Normalization(axis, dtype="float64")
+    assert layer.mean is None and layer.variance is None
+    config = layer.get_config()
+    layer.adapt(x)
+    over = tuple(i for i, size in enumerate(shape) if size == 1)
+    np.testing.assert_allclose(layer.mean, x.mean(over, keepdims=True), rtol=1e-12)
+    np.testing.assert_allclose(layer.variance, x.var(over, keepdims=True), rtol=1e-12)
+    np.testing.assert_allclose((x - layer.mean) / np.sqrt(layer.variance), layer(x), rtol=1e-9, atol=1e-12)
+    assert layer.get_config() == config and config["mean"] is config["variance"] is None
+    given = layers.Normalization(axis, mean=0.5, variance=2.0, dtype="float64")
+    assert given.mean is None
+    given.build((None, 4, 3))
+    assert np.array_equal(given.mean, np.full(shape, 0.5)) and np.array_equal(given.variance, np.full(shape, 2.0))
+    assert (given.get_config()["mean"], given.input_mean) == (0.5, 0.5)
+    for name in ("mean", "variance"):
+        with pytest.raises(ValueError, match=f"{name} stays as it is; adapt the layer"):
+            setattr(layer, name, 0.0)
 
 
 def test_adapt_again_is_seen_by_a_model_that_ran():

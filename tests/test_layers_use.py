@@ -263,7 +263,7 @@ def test_a_weight_gets_the_value():
     norm = layers.LayerNormalization()
     norm.build((None, 4))
     norm.gamma = np.full(4, 2.0)
-    assert (norm.get_weights()[0] == 2).all() and norm.gamma_weight is norm.gamma
+    assert (norm.get_weights()[0] == 2).all() and norm.weights[0] is norm.gamma
 
 
 @pytest.mark.parametrize(

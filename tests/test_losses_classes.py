@@ -6,6 +6,27 @@ import pytest
 from fastnet import constraints, losses, regularizers
 
 
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight", "sum", None])
+@pytest.mark.parametrize("shape", [(3, 2), (3, 4, 2), (2,)], ids=str)
+def test_a_weight_that_is_a_number_counts_for_every_row(shape, reduction):
+    rng = np.random.default_rng(0)
+    y, p = rng.standard_normal((2, *shape))
+    rows = ((y - p) ** 2).mean(-1)
+    wanted = {"sum_over_batch_size": 2.5 * rows.mean(), "sum": 2.5 * rows.sum(), None: 2.5 * rows}
+    for weight in (2.5, np.float32(2.5), np.array(2.5)):
+        got = losses.MeanSquaredError(reduction)(y, p, sample_weight=weight)
+        np.testing.assert_allclose(got, wanted.get(reduction, rows.mean()), rtol=1e-12)
+
+
+def test_weights_of_a_single_row_are_explained():
+    loss = losses.MeanSquaredError()
+    assert loss([1.0, 2.0, 3.0], np.zeros(3), [3.0]) == pytest.approx(14.0)
+    with pytest.raises(ValueError, match=r"one row, which has one weight; received 3. For 3 rows .* shape \(3, 1\)"):
+        loss([1.0, 2.0, 3.0], np.zeros(3), [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="sample_weight must be finite; it is nan"):
+        loss([[1.0]], np.zeros((1, 1)), np.nan)
+
+
 class Weighted(losses.Loss):
     def __init__(self, factor=2.0, **more):
         super().__init__(**more)

@@ -225,6 +225,30 @@ def test_functions_of_arrays_are_averaged(weighted):
         assert logs[name] == pytest.approx(value, rel=1e-6)
 
 
+@pytest.mark.parametrize("given", [None, "a", [None], 1j], ids=str)
+def test_what_is_no_number_is_refused(given):
+    class Own(metrics.Metric):
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            pass
+
+        def result(self):
+            return given
+
+    for metric in (metrics.ArrayMetric(lambda y_true, y_pred: given, "own"), Own()):
+        model = same()
+        model.compile("sgd", "mse", metrics=[metric])
+        with pytest.raises(ValueError, match="'own'.* returns must hold real numbers"):
+            model.fit(*data(4), verbose=0)
+
+
+def test_a_function_of_one_argument_is_told_as_a_metric():
+    def single(y_true):
+        return y_true
+
+    with pytest.raises(ValueError, match="The metric 'single': 'single' must take at least 2 arguments"):
+        same().compile("sgd", "mse", metrics=[single])
+
+
 def test_a_function_that_fails_says_why_it_is_no_formula():
     def clipped(y_true, y_pred):
         return max(y_pred - y_true, 0)

@@ -8,6 +8,8 @@ import pytest
 import fastnet
 from fastnet import NonFiniteError, layers
 
+from .oracles import same
+
 BATCH = 4
 
 
@@ -48,10 +50,6 @@ def stopped_after(steps, *arguments, epochs=1, callbacks=(), **more):
     callbacks = [*callbacks, Look()]
     model.fit(*arguments, batch_size=BATCH, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
     return weights
-
-
-def same(a, b):
-    return len(a) == len(b) > 0 and all(np.array_equal(p, q) for p, q in zip(a, b))
 
 
 def is_usable(model):
@@ -182,6 +180,14 @@ def test_a_loss_that_overflows():
     with pytest.raises(NonFiniteError, match="Step 1: .*the loss itself overflowed"):
         model.fit(x, y + np.float32(1e30), verbose=0)
     assert same(model.get_weights(), before)
+
+
+@pytest.mark.parametrize("y", [np.zeros(40, int), np.eye(3)[[0] * 40]], ids=["sparse", "dense"])
+def test_a_loss_of_probabilities_without_any(y):
+    model = fastnet.Sequential([layers.Input((2,)), layers.Dense(3, kernel_initializer="zeros")])
+    model.compile("sgd", "sparse_categorical_crossentropy" if y.ndim == 1 else "categorical_crossentropy")
+    with pytest.raises(NonFiniteError, match=r"not defined for what the last one gives.*softmax.*from_logits=True"):
+        model.fit(np.ones((40, 2)), y, verbose=0)
 
 
 def overflowing():

@@ -24,6 +24,8 @@ def test_ten_steps_follow_the_paper(name, dtype):
     optimizer = optimizers.Optimizer(row, 0.01)
     got = update(optimizer, dtype, start, gradients)
     w, states = start.astype(float), [np.full(37, STARTS.get(state, 0.0)) for state in row.states]
+    if name == "schedule_free":
+        states[0] = w
     for t, g in enumerate(gradients.astype(float), 1):
         w = oracles.UPDATES[name](t, w, g, states, 0.01, **row.parameters)
     # Ten roundings; a state near 0 keeps the absolute error of the numbers that cancelled in it. FTRL's is a sum of
@@ -76,11 +78,32 @@ def test_radam_is_rectified_from_the_sixth_step_on():
     assert -10.1 < rows[0][0] < -10.0
 
 
+def test_the_weight_is_between_a_step_and_the_mean_of_all():
+    """A constant gradient: z = -1, -2, -3, whose mean is -2; in four steps of warming up -¼, -¾, -3/2."""
+    options = {"beta_1": 0.75, "epsilon": 1e-300}
+    for warmup, last, mean in ((0, -3.0, -2.0), (4, -1.5, -2.5 / 3)):
+        optimizer = optimizers.ScheduleFreeAdamW(1.0, **options, warmup_steps=warmup)
+        w, z, _ = update(optimizer, "float64", np.zeros(1), np.full((3, 1), 2.0))
+        np.testing.assert_allclose([z[0], w[0]], [last, 0.25 * last + 0.75 * mean])
+    with pytest.raises(ValueError, match="ScheduleFreeAdamW: beta_1"):
+        optimizers.ScheduleFreeAdamW(beta_1=0)
+    with pytest.raises(ValueError, match="ScheduleFreeAdamW: warmup_steps"):
+        optimizers.ScheduleFreeAdamW(warmup_steps=-1)
+
+
 def test_rprop_by_hand():
     """Steps 0.1, 0.12 (same sign), none and half of it (other sign), 0.06 again."""
     gradients = np.array([[1.0], [3.0], [-2.0], [-2.0]])
     w, before, step = update(optimizers.Rprop(0.1), "float64", np.zeros(1), gradients)
     np.testing.assert_allclose([w[0], before[0], step[0]], [-0.1 - 0.12 + 0.06, -2.0, 0.06])
+
+
+def test_the_steps_of_rprop_have_limits():
+    """0.1, 0.12, 0.144, at most 0.15; none where the sign changes, then at least 0.08, twice."""
+    gradients = np.array([[1.0], [1.0], [1.0], [1.0], [-1.0], [-1.0], [1.0], [1.0]])
+    optimizer = optimizers.Rprop(0.1, step_sizes=(0.08, 0.15))
+    w, _, step = update(optimizer, "float64", np.zeros(1), gradients)
+    np.testing.assert_allclose([w[0], step[0]], [-0.1 - 0.12 - 0.144 - 0.15 + 0.08 - 0.08, 0.08])
 
 
 @pytest.mark.parametrize("name", NAMES)

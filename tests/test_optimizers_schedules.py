@@ -81,6 +81,9 @@ def test_a_schedule_of_ones_own():
         s.LearningRateSchedule()(0)
 
 
+PAIR = np.array([0.1, 0.2])
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -111,6 +114,13 @@ def test_a_schedule_of_ones_own():
         (lambda: s.OneCycle(0.1, 10, pct_start=1.5), "OneCycle: pct_start"),
         (lambda: s.OneCycle(0.1, 10, anneal_strategy="cosine"), "OneCycle: anneal_strategy must be 'cos' or 'linear'"),
         (lambda: s.Cyclic(0.1, 0.2, step_size_up=0), "Cyclic: step_size_up"),
+        (lambda: s.Cyclic(0.1, 0.2, step_size_up=float("inf")), "Cyclic: step_size_up must be.*it counts steps.*inf"),
+        (lambda: s.Cyclic(0.1, 0.2, step_size_up=None), "Cyclic: step_size_up must be.*None"),
+        (lambda: s.Cyclic(0.1, 0.2, step_size_down=float("inf")), "Cyclic: step_size_down must be.*inf"),
+        (lambda: s.Cyclic(0.1, 0.2, mode=PAIR), "Cyclic: mode must be 'triangular', 'triangular2' or 'exp_range'"),
+        (lambda: s.OneCycle(0.1, 10, anneal_strategy=PAIR), "OneCycle: anneal_strategy must be.*array"),
+        (lambda: s.CosineDecay(0.1, 5, warmup_steps=PAIR), "CosineDecay: warmup_steps must be.*array"),
+        (lambda: s.ExponentialDecay(0.1, 10**400, 0.5), "ExponentialDecay: decay_steps must be"),
         (lambda: s.Cyclic(0.1, 0.2, mode="saw"), "Cyclic: mode.*'saw'"),
     ],
 )

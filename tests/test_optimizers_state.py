@@ -1,6 +1,8 @@
 """What an optimizer keeps from step to step, and optimizers as plain data."""
 
+import _thread
 import inspect
+import threading
 
 import numpy as np
 import pytest
@@ -153,3 +155,17 @@ def test_another_loss_of_a_trained_model_is_the_one_it_is_trained_by():
     with pytest.raises(ValueError, match="'mean_absolute_eror'.*mean_absolute_error"):
         model.loss = "mean_absolute_eror"
     assert model.loss.name == "mean_absolute_error"
+
+
+@pytest.mark.parametrize("rate", [1.0, lambda step: 1.0], ids=["number", "schedule"])
+def test_steps_that_ctrl_c_ends_are_counted(rate):
+    """The slope of |1e9 - w| is -1, so that w is the number of updates."""
+    model = fastnet.Sequential([layers.Input((1,)), layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
+    model.compile(fastnet.optimizers.SGD(rate), "mae")
+    x, y = np.ones((10**5, 1)), np.full((10**5, 1), 1e9)
+    model.fit(x[:1], y[:1], batch_size=1, verbose=0)
+    for _ in range(3):
+        threading.Timer(0.15, _thread.interrupt_main).start()
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(x, y, batch_size=1, epochs=10**6, verbose=0)
+        assert model.optimizer.iterations == model.get_weights()[0].item() > 1

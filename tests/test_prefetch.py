@@ -1,6 +1,7 @@
 """The thread that pulls batches: how far ahead it is, when it ends, what it lets go."""
 
 import _thread
+import contextlib
 import gc
 import threading
 import time
@@ -17,47 +18,78 @@ from .streams import Oops, X, Y, model, pieces
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
-def test_batches_that_come_at_once_are_pulled_one_by_one():
+@pytest.fixture
+def clock(monkeypatch):
+    """The time by which it is decided who pulls: only the test lets it pass."""
+    passed = [0.0]
+    monkeypatch.setattr(feeding, "perf_counter", lambda: passed[0])
+    return passed
+
+
+class Uses(fastnet.callbacks.Callback):
+    """Uses a second for each batch, and tells how many more there were by then."""
+
+    def __init__(self, clock, made):
+        self.clock, self.made, self.lead = clock, made, []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.clock[0] += 1
+        self.lead.append(len(self.made) - batch - 1)
+
+
+def test_batches_that_come_at_once_are_pulled_one_by_one(clock):
     """No thread is started, and none is ahead of the callback that uses a batch."""
-    lead, threads, made = [], set(), 0
+    made = []
 
     def ready():
-        nonlocal made
         for _ in range(40):
-            made += 1
-            threads.add(threading.current_thread())
+            clock[0] += 0.1  # a tenth of what is used: not more than a tenth of all
+            made.append(threading.current_thread())
             yield X, Y
 
-    class Slow(fastnet.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            time.sleep(0.005)
-            lead.append(made - batch - 1)
-
-    model().fit(ready(), callbacks=[Slow()], verbose=0)
-    assert lead == [0] * 40
-    assert threads == {threading.main_thread()}
+    uses = Uses(clock, made)
+    model().fit(ready(), callbacks=[uses], verbose=0)
+    assert uses.lead == [0] * 40
+    assert set(made) == {threading.main_thread()}
 
 
-def test_batches_that_take_long_are_made_while_others_are_used():
+def test_batches_that_become_slow_are_pulled_ahead_from_then_on(clock):
+    """What counts is the share of the last few steps, however long all went well before."""
+    made = []
+
+    def ready():
+        for k in range(60):
+            clock[0] += 0.5 if 40 <= k < 44 else 0
+            made.append(threading.current_thread())
+            yield X, Y
+
+    model().fit(ready(), callbacks=[Uses(clock, made)], verbose=0)
+    assert set(made[:44]) == {threading.main_thread()}
+    assert threading.main_thread() not in made[44:] and len(made) == 60
+
+
+def test_batches_that_take_long_are_made_while_others_are_used(clock):
     """The thread is ahead of the callback that uses a batch, and never by more than it may."""
-    lead = []
-    made = 0
+    made, four_more = [], threading.Event()
 
     def counting():
-        nonlocal made
         for k in range(60):
-            time.sleep(0.001)
-            made = k + 1
+            clock[0] += 0.5
+            made.append(k)
+            if k == 24:
+                four_more.set()
             yield X, Y
 
-    class Slow(fastnet.callbacks.Callback):
+    class Waits(Uses):
         def on_train_batch_end(self, batch, logs=None):
-            time.sleep(0.002)
-            lead.append(made - batch - 1)
+            if batch == 20:
+                assert four_more.wait(60)
+            super().on_train_batch_end(batch, logs)
 
-    model().fit(counting(), callbacks=[Slow()], verbose=0)
-    assert max(lead[:40]) > 2
-    assert max(lead) <= feeding._DEPTH + 2  # those that wait, the one in hand, the one being made
+    uses = Waits(clock, made)
+    model().fit(counting(), callbacks=[uses], verbose=0)
+    assert uses.lead[20] >= 4
+    assert max(uses.lead) <= feeding._DEPTH + 2  # those that wait, the one in hand, the one being made
 
 
 def test_large_batches_are_few():
@@ -65,6 +97,41 @@ def test_large_batches_are_few():
     feed = feeding.StreamFeed([(big, None)], lambda arrays: arrays)
     assert feed.depth == 2
     assert feeding.StreamFeed([(X, Y)], lambda arrays: arrays).depth == feeding._DEPTH
+
+
+def test_a_pass_that_is_ended_early_waits_for_the_iterator():
+    """The next pass may use the same one; where an error ends the pass, nobody waits for an iterator that hangs."""
+    asked, may_go_on = threading.Event(), threading.Event()
+
+    def items(wait):
+        yield 0
+        asked.set()
+        wait()
+        yield 1
+
+    def passing(wait):
+        with Prefetch(items(wait), 1) as queue:
+            while taken := queue.take(1):
+                yield taken
+
+    def feeds():
+        return [t for t in threading.enumerate() if t.name.startswith("fastnet-feed")]
+
+    ended = passing(lambda: time.sleep(1.5))
+    next(ended)
+    asked.wait()
+    ended.close()
+    assert not feeds()
+
+    asked.clear()
+    failed = passing(may_go_on.wait)
+    with pytest.raises(Oops), contextlib.closing(failed):
+        next(failed)
+        asked.wait()
+        raise Oops
+    assert len(feeds()) == 1
+    may_go_on.set()
+    feeds()[0].join()
 
 
 def test_ctrl_c_ends_the_thread_and_the_model_stays():

@@ -14,6 +14,8 @@ import pytest
 import fastnet
 from fastnet import layers
 
+from .oracles import same
+
 
 def make(seed):
     """A network large enough that its products, sums and updates are shared out."""
@@ -46,10 +48,6 @@ def train(model, x, y, epochs=2):
 # What other processes begin with.
 IMPORTS = "import numpy as np, fastnet\nfrom fastnet import layers\n"
 CODE = IMPORTS + "".join(map(inspect.getsource, (make, data, train)))
-
-
-def same(a, b):
-    return len(a) == len(b) and all(p.tobytes() == q.tobytes() for p, q in zip(a, b, strict=True))
 
 
 @pytest.fixture

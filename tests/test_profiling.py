@@ -1,5 +1,6 @@
 """The profile of a training step, and the measurement of the machine it is a share of."""
 
+import contextlib
 import dataclasses
 import html
 
@@ -115,6 +116,25 @@ def test_shares_of_the_machine_are_the_limit_over_the_time(dtype):
         assert row.of_machine >= row.gflops / here.gflops[dtype] * 0.999999
 
 
+def test_a_profile_leaves_the_model_as_it_was():
+    model, other, (x, y) = regression(), regression(), data()
+    for m in (model, other):
+        m.compile("adam", "mse")
+    other.set_weights(model.get_weights())
+    other.random_counters = model.random_counters
+    for m in (model, other):
+        m.fit(x, y, verbose=0)
+    before = model.get_weights()
+    model.profile(x, y, seconds=0.02)
+    assert (
+        all(map(np.array_equal, model.get_weights(), before))
+        and model.optimizer.iterations == other.optimizer.iterations
+    )
+    for m in (model, other):
+        m.fit(x, y, verbose=0)
+    assert all(map(np.array_equal, model.get_weights(), other.get_weights()))
+
+
 def test_layers_of_two_dtypes_have_two_peaks():
     model = fastnet.Sequential([layers.Input((8,)), layers.Dense(4, dtype="float64"), layers.Dense(1, dtype="float32")])
     model.compile("sgd", "mse")
@@ -145,7 +165,7 @@ def test_a_notebook_shows_the_same_table():
 
 
 @pytest.mark.parametrize("fitted", [False, True])
-def test_a_profile_trains_with_the_rates_of_the_schedule(fitted):
+def test_a_profile_trains_with_the_rates_of_the_schedule(fitted, monkeypatch):
     """w shrinks by (1 - 2 * rate) in a step, whose rate is 0 from the third on."""
     schedule = fastnet.optimizers.schedules.PiecewiseConstantDecay([2], [1e-3, 0.0])
     model = fastnet.Sequential([layers.Input((1,)), layers.Dense(1, use_bias=False)])
@@ -154,6 +174,7 @@ def test_a_profile_trains_with_the_rates_of_the_schedule(fitted):
     model.set_weights([np.ones((1, 1), "float32")])
     if fitted:
         model.fit(x[:32], y[:32], verbose=0)
+    monkeypatch.setattr(model._trainer, "unchanged", contextlib.nullcontext)
     profile = model.profile(x, y, batch_size=32, seconds=0.0)
     assert profile.steps >= 10
     np.testing.assert_allclose(model.get_weights()[0], 0.998**3, rtol=1e-6)

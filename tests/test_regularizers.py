@@ -155,7 +155,7 @@ def test_names_and_bad_arguments():
         regularizers.get("l22")
     with pytest.raises(ValueError, match="subclass"):
         regularizers.get(lambda w: 0.1)
-    with pytest.raises(ValueError, match="Unknown mode"):
+    with pytest.raises(ValueError, match="OrthogonalRegularizer: mode must be 'rows' or 'columns'"):
         regularizers.OrthogonalRegularizer(mode="row")
     with pytest.raises(ValueError, match="for matrices"):
         layers_with_bias = layers.Dense(2, bias_regularizer=regularizers.OrthogonalRegularizer())

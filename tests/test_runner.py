@@ -1,5 +1,6 @@
 """The runner against slow oracles: which parts run, in which order, and what a step leaves in the step block."""
 
+import ctypes
 import random
 import time
 
@@ -216,9 +217,10 @@ def test_scratch_is_private_and_aligned():
 def test_times_of_each_launch(threads):
     set_num_threads(threads)
     times = np.zeros(4)
+    kernel = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 3)(lambda *_: time.sleep(0.02))
     bound = Bound(
         launch(work, zeros(8), 20, fixed=8),
-        launch(work, zeros(8), 200_000, fixed=8, flags=abi.BARRIER),
+        launch(ctypes.cast(kernel, ctypes.c_void_p).value, fixed=8, flags=abi.BARRIER),
         launch(work, zeros(8), 20, fixed=0),
         launch(work, zeros(8), 20, fixed=8, flags=abi.BARRIER),
     )
@@ -228,8 +230,7 @@ def test_times_of_each_launch(threads):
     assert times[2] == 0
     assert (times[[0, 1, 3]] > 0).all()
     assert times.sum() <= elapsed
-    if threads == 1:  # several may have to wait for a core in a short launch, too
-        assert times[1] > 10 * (times[0] + times[3])
+    assert times[1] > 5 * 0.019  # however busy the machine: a sleep is never shorter, but for the grain of its clock
     once = times.copy()
     bound.run(total=5, times=times)
     assert (times[[0, 1, 3]] > once[[0, 1, 3]]).all()

@@ -1,5 +1,6 @@
 """Weights in files: whole or not at all, and nothing is believed that a file says."""
 
+import _thread
 import io
 import json
 import os
@@ -8,6 +9,7 @@ import re
 import stat
 import sys
 import threading
+import time
 import zipfile
 
 import numpy as np
@@ -16,8 +18,10 @@ import pytest
 import fastnet
 from fastnet import layers
 from fastnet.saving import SavedFileError
-from fastnet.saving.archive import Packed
+from fastnet.saving.archive import Packed, read
 from fastnet.saving.writer import Writer
+
+from .oracles import same
 
 
 def network(units=4, dtype=None):
@@ -29,10 +33,6 @@ def network(units=4, dtype=None):
             layers.Dense(2, dtype=dtype),
         ]
     )
-
-
-def same(a, b):
-    return len(a) == len(b) and all(p.dtype == q.dtype and np.array_equal(p, q) for p, q in zip(a, b))
 
 
 def refuses(model, path, part):
@@ -143,6 +143,20 @@ def test_another_thread_may_wait_for_a_file_before_its_writing_begins(tmp_path, 
     assert (tmp_path / "file").exists()
 
 
+def test_a_file_is_waited_for_although_ctrl_c_ended_a_wait(tmp_path, monkeypatch):
+    may_write, writer = threading.Event(), Writer()
+    writer.start(Packed("weights", {"a": 1}), tmp_path / "file", may_write.wait)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "join", lambda self: _thread.interrupt_main() or time.sleep(1))
+        with pytest.raises(KeyboardInterrupt):
+            writer.wait()
+    assert writer.is_busy
+    may_write.set()
+    writer.start(Packed("weights", {"a": 2}), tmp_path / "file")
+    writer.wait()
+    assert read(tmp_path / "file", ["weights"])[1] == {"a": 2}
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no such permissions")
 def test_the_file_may_be_read_by_whom_the_user_lets(tmp_path):
     umask = os.umask(0o022)
@@ -151,6 +165,29 @@ def test_the_file_may_be_read_by_whom_the_user_lets(tmp_path):
     finally:
         os.umask(umask)
     assert stat.S_IMODE((tmp_path / "w").stat().st_mode) == 0o644
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such permissions")
+def test_a_link_stays_one_and_a_file_keeps_its_mode(tmp_path):
+    (tmp_path / "to").mkdir()
+    network().save_weights(tmp_path / "to" / "w")
+    (tmp_path / "to" / "w").chmod(0o600)
+    (tmp_path / "link").symlink_to(tmp_path / "to" / "w")
+    model = network()
+    model.save_weights(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and stat.S_IMODE((tmp_path / "to" / "w").stat().st_mode) == 0o600
+    other = network()
+    other.load_weights(tmp_path / "to" / "w")
+    np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
+
+
+def test_a_file_that_may_not_be_written_stays(tmp_path, monkeypatch):
+    network().save_weights(tmp_path / "w")
+    before = (tmp_path / "w").read_bytes()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # the administrator may write all files
+    with pytest.raises(PermissionError, match=r"may not be written: '.*w'$"):
+        network().save_weights(tmp_path / "w")
+    assert (tmp_path / "w").read_bytes() == before
 
 
 def test_missing_folder_and_missing_file(tmp_path):
@@ -271,7 +308,7 @@ ODD = [
 @pytest.mark.parametrize("about", ODD, ids=range(len(ODD)))
 def test_odd_descriptions(about, tmp_path):
     archive(tmp_path / "w", about, **{"0000": np.ones((3, 4), np.float32)})
-    refuses(network(), tmp_path / "w", "damaged|format|another model|where weights")
+    refuses(network(), tmp_path / "w", "damaged|format|another model|not of fastnet weights")
 
 
 def test_arrays_that_are_no_weights(tmp_path):

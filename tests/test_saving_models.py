@@ -10,6 +10,8 @@ import fastnet
 from fastnet import layers, saving
 from fastnet.saving import SavedFileError, load_model
 
+from .oracles import same
+
 
 def data(rows=90, targets=3):
     rng = np.random.default_rng(5)
@@ -36,10 +38,6 @@ def network(optimizer="adam", **compiled):
 def everything(model):
     optimizer = model.optimizer
     return [*model.get_weights(), *optimizer.state(model.weights).values()]
-
-
-def same(a, b):
-    return len(a) == len(b) and all(np.asarray(p).tobytes() == np.asarray(q).tobytes() for p, q in zip(a, b))
 
 
 O = fastnet.optimizers  # noqa: E741
@@ -141,7 +139,7 @@ def test_weights_are_loaded_from_models_and_the_other_way_round_is_refused(tmp_p
         other = network()
         other.load_weights(tmp_path / name)
         assert same(everything(model), everything(other))
-    with pytest.raises(SavedFileError, match="holds a fastnet weights, where model is needed"):
+    with pytest.raises(SavedFileError, match="is a file of fastnet weights, not of fastnet model"):
         load_model(tmp_path / "weights")
 
 

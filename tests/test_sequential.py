@@ -6,6 +6,8 @@ import pytest
 import fastnet
 from fastnet import layers
 
+from .oracles import same
+
 
 def data(n=70, inputs=5, classes=3, seed=0):
     rng = np.random.default_rng(seed)
@@ -36,10 +38,6 @@ def forward(model, x):
 def cross_entropy(logits, y):
     shifted = logits - logits.max(-1, keepdims=True)
     return np.log(np.exp(shifted).sum(-1)) - shifted[np.arange(len(y)), y]
-
-
-def same(a, b):
-    return len(a) == len(b) and all(np.array_equal(p, q) for p, q in zip(a, b))
 
 
 # ---- what the calls return
@@ -422,6 +420,6 @@ def test_profile_has_every_layer_and_adds_up():
     assert {layer.name for layer in model.layers if layer.variables} <= {row.layer for row in profile.rows}
     assert sum(row.share for row in profile.rows) == pytest.approx(1)
     assert sum(row.microseconds for row in profile.rows) == pytest.approx(profile.microseconds)
-    assert profile.steps == model.optimizer.iterations > 0
+    assert profile.steps > 0 and model.optimizer.iterations == 0
     text = str(profile)
     assert model.layers[0].name in text and "GF/s" in text and "backward" in text

@@ -224,7 +224,7 @@ def _environment() -> str:
 def _shared() -> str:
     """The contents of the files that every kernel follows from."""
     folder = Path(__file__).parent
-    names = ("compile.py", "target.py", "generate.py", "pasting.py", "intrinsics.py", "templates/kinds.py")
+    names = ("compile.py", "target.py", "generate.py", "pasting.py", "intrinsics.py", "kinds.py")
     files = [folder / name for name in names]
     return "".join(_contents(str(path)) for path in [*files, *sorted((folder / "rules").glob("*.py"))])
 

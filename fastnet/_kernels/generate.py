@@ -1,6 +1,6 @@
 """From rules and a loop template to the source of a complete module.
 
-A template is a plain Python function, a loop over buffers; its annotations (`templates/kinds.py`) say how each
+A template is a plain Python function, a loop over buffers; its annotations (`kinds.py`) say how each
 argument reaches it.  Its rules are pasted into the module it becomes, with every literal typed, so that the module's
 text says all there is to say about the machine code that follows from it.
 """
@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels import compile as compiler
+from fastnet._kernels import kinds
 from fastnet._kernels.pasting import function_tree, paste
 from fastnet._kernels.rules import primitives
-from fastnet._kernels.templates import kinds
 
 _REPEATED = ("reads", "writes", "updates", "reals", "values")
 _AHEAD = 2  # rows an epilogue asks for in advance; 1024x1024x256 and Adam: 72 GF/s with 0, 79 with 1 to 4, 69 with 8
@@ -233,7 +233,7 @@ class _Template(ast.NodeTransformer):
     def visit_Call(self, node):
         node.args = self._written_out(node.args)
         if isinstance(node.func, ast.Name):
-            if node.func.id == "stack":
+            if node.func.id == "stack" and len(node.args) == 1:
                 node.args.insert(0, ast.Constant(self.kernel.dtype))
             elif node.func.id in self.names:
                 node.func = ast.Name(self.names[node.func.id], ast.Load())

@@ -56,8 +56,10 @@ def check_rule(rule: Callable, results: int | None = 1) -> None:
         value = node.value
         given = 0 if value is None else len(value.elts) if isinstance(value, ast.Tuple) else 1
         unseen = isinstance(value, (ast.Call, ast.IfExp, ast.Name))  # what these are is not written here
-        text = isinstance(value, ast.Constant) and not isinstance(value.value, (int, float))
-        if text or (given != results and not (unseen and results > 1)):
+        other = isinstance(value, ast.List) or (
+            isinstance(value, ast.Constant) and not isinstance(value.value, (int, float))
+        )
+        if other or (given != results and not (unseen and results > 1)):
             raise RuleError(
                 f"The rule {rule.__name__!r} cannot become a kernel: it must return {results} "
                 f"number{'s' * (results > 1)}, and has `{ast.unparse(node)}` (line {node.lineno} of its source)."
@@ -200,7 +202,7 @@ class _Rule(ast.NodeTransformer):
             return attribute
         rule = getattr(elementary, f"{attribute}_{self.dtype}", None)
         if rule is None:
-            raise self._error(node, f"math.{attribute} is not among the functions a rule may use")
+            raise self._error(node, f"{ast.unparse(node.func)} is not among the functions a rule may use")
         return paste(rule, self.dtype, self.pasted)
 
     def _error(self, node, problem: str) -> RuleError:

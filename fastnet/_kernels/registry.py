@@ -104,9 +104,16 @@ class Update:
             ``t`` counts from 1.
         scalar_count: how many scalars it returns; one number is returned bare.
         states: names of what is kept for each weight, starting at 0.
-        starts: their start values, 0 where not named; a string is the name of a parameter, or "learning_rate".
+        starts: their start values, 0 where not named; a string is the name of a parameter, "learning_rate" or "weight".
         parameters: names and defaults of the further arguments of ``scalars``.
         memory: names and start values of float64 numbers that ``scalars`` hands on to the next step.
+        direction: whether the weight changes only when something is known of the whole of it. ``f`` then leaves it as
+            it is and gives a direction as its last state, which is there for the step alone; w -= factor · direction
+            follows.
+        factor: float64 rule ``factor(w_squares, direction_squares, size, *scalars)``, of the sums of squares; by
+            default the first of the scalars.
+        means: states that are means over one axis of the weight: name → the axis they lack. They come after
+            ``states``; ``f`` is not given them.
     """
 
     name: str
@@ -117,6 +124,9 @@ class Update:
     starts: Mapping[str, float | str] = field(default_factory=dict)
     parameters: Mapping[str, float] = field(default_factory=dict)
     memory: Mapping[str, float] = field(default_factory=dict)
+    direction: bool = False
+    factor: Callable | None = None
+    means: Mapping[str, int] = field(default_factory=dict)
 
 
 class Table(dict):
@@ -283,11 +293,12 @@ def loss_row(name: str, f: Callable, df: Callable | None = None, gradient: bool 
 
     Of a class the parameters need no defaults: they are attributes.
     """
-    _check("loss", name, f, df)
+    kind = "loss" if gradient else "metric"
+    _check(kind, name, f, df)
     parameters = dict.fromkeys(parameter_names(f, 2), math.nan) if of_class else _defaults(f, 2)
-    _check_parameters("loss", name, f, 2, parameters)
+    _check_parameters(kind, name, f, 2, parameters)
     if df is not None:
-        _check_parameters("loss", name, df, 2, parameters)
+        _check_parameters(kind, name, df, 2, parameters)
     if df is None and gradient:
         from fastnet._kernels import differentiate
 

@@ -40,7 +40,8 @@ class BackupAndRestore(Callback):
         TypeError: backup_dir is no path; when `fit` starts, another callback gives a state that no file can hold.
         fastnet.saving.SavedFileError: when `fit` starts, a backup that is damaged, of another model, of other
             callbacks, or, in the middle of an epoch, of another number of rows or batch size.
-        OSError: a backup cannot be written; it comes at the next one, or at the end of `fit`.
+        OSError: when `fit` starts, backup_dir is a file; at the next backup, or at the end of `fit`, one that cannot
+            be written.
 
     Example:
         >>> import tempfile, numpy as np, fastnet
@@ -73,7 +74,12 @@ class BackupAndRestore(Callback):
         self._next = float("inf")
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self.backup_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            self.backup_dir.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise NotADirectoryError(
+                f"BackupAndRestore: backup_dir {self.backup_dir} is a file, or lies in one; give the name of a folder."
+            ) from None
         for left in self.backup_dir.glob(".*.backup.*"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
         self._found = self._find()

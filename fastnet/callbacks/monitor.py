@@ -28,8 +28,7 @@ class MonitorCallback(Callback):
         owner = type(self).__name__
         if not isinstance(monitor, str) or not monitor:
             raise ValueError(f"{owner}: monitor must be the name of a log, such as 'val_loss', received {monitor!r}.")
-        if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
-            raise ValueError(f"{owner}: mode must be 'auto', 'min' or 'max', received {mode!r}.")
+        checks.one_of(f"{owner}: mode", mode, "auto", "min", "max")
         self.monitor, self.mode, self.best = monitor, mode, baseline
         self.min_delta = abs(checks.number(f"{owner}: min_delta", min_delta))
         self._sign: int | None = None  # 1: larger is better; -1: smaller is

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastnet import checks
 from fastnet.callbacks.base import Callback, Logs
 
@@ -12,11 +14,12 @@ class SwapEMAWeights(Callback):
     """Evaluates and predicts with the moving average of the weights, which an optimizer with ``use_ema=True`` keeps.
 
     The averages and the weights change places before an evaluation, the validation within `fit` too, or a prediction,
-    and back after it.
+    and back after it, also where it fails.
 
     Args:
         swap_on_epoch: whether they are swapped at the end of an epoch too, until the next begins: what comes after this
-            callback in the list, `ModelCheckpoint` say, sees the averages. After the last epoch the model keeps them.
+            callback in the list, `ModelCheckpoint` say, sees the averages. After the last of the epochs that `fit` was
+            given the model keeps them; where the training is stopped before that, it has the weights, as in Keras.
 
     Raises:
         ValueError: ``swap_on_epoch`` is neither True nor False; at the first swap, an optimizer without
@@ -29,18 +32,26 @@ class SwapEMAWeights(Callback):
 
     def __init__(self, swap_on_epoch: bool = False):
         self.swap_on_epoch = checks.flag("SwapEMAWeights: swap_on_epoch", swap_on_epoch)
-        self._swapped = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._swapped: int | None = None  # the optimizer's iteration at which they were swapped
+        self._weights: list[np.ndarray] = []  # after the last epoch, when the averages are in both places
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         if self.swap_on_epoch:
             self._swap(False)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        if self.swap_on_epoch and not self._swapped:
+        if self.swap_on_epoch and self._swapped is None:
             self._swap(True)
             if epoch == (self.params or {})["epochs"] - 1:
                 for weight, average in self._pairs():  # so that the end of fit, which takes the averages, takes these
+                    self._weights.append(average.numpy())
                     average.assign(weight.array)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self._reset()
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         self._swap(True)
@@ -55,17 +66,25 @@ class SwapEMAWeights(Callback):
         self._swap(False)
 
     def _swap(self, wanted: bool) -> None:
-        if self._swapped != wanted:
+        if (self._swapped is not None) != wanted:
             for weight, average in self._pairs():
                 value = weight.numpy()
                 weight.assign(average.array)
                 average.assign(value)
-            self._swapped = wanted
+            self._swapped = self.model.optimizer.iterations if wanted else None
+
+    def close(self) -> None:
+        # With another iteration the weights are a snapshot's, of before the swap.
+        if self._swapped is not None and self._swapped == self.model.optimizer.iterations:
+            for (_, average), value in zip(self._pairs(), self._weights):
+                average.assign(value)
+            self._swap(False)
+        self._reset()
 
     def _pairs(self) -> list[tuple[Any, Any]]:
         """(weight, its moving average) of all that is trained."""
         optimizer = self.model.optimizer
-        if not optimizer.use_ema:
+        if optimizer is None or not optimizer.use_ema:
             raise ValueError(
                 f"SwapEMAWeights needs an optimizer with use_ema=True, this model has {optimizer!r}: make the "
                 "optimizer with use_ema=True."

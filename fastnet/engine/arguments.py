@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks
-from fastnet.engine.data import as_array, check_labels, match_targets, match_weights
+from fastnet.engine.data import as_array, check_labels, check_range, match_targets, match_weights
 from fastnet.engine.feeding import is_stream
-from fastnet.layers.base import check_shape
 from fastnet.layers.undo import Before
 
 BATCH = 32
@@ -82,7 +81,7 @@ def pair(x: Any, y: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
     """x and y as arrays with the same number of rows, at least one."""
     if x is None or y is None:
         raise ValueError(f"{what} needs x and y, received {'no x' if x is None else 'no y'}.")
-    x, y = as_array(x, "x"), as_array(y, "y")
+    x, y = as_array(_of_one_input(x, y), "x"), as_array(y, "y")
     for name, array in (("x", x), ("y", y)):
         if array.ndim == 0:
             raise ValueError(f"{name} must have one row for each sample, received a number.")
@@ -91,6 +90,17 @@ def pair(x: Any, y: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
     if len(x) == 0:
         raise ValueError(f"{what} needs at least one sample; x has the shape {x.shape}.")
     return x, y
+
+
+def _of_one_input(x: Any, y: Any) -> Any:
+    """The data where they stand, as in Keras, in a list or a dictionary of the inputs, of which there is one."""
+    if isinstance(x, dict):
+        if len(x) != 1:
+            raise ValueError(f"x must be the data of one input; received a dictionary of {len(x)}: {list(x)}.")
+        return next(iter(x.values()))
+    if isinstance(x, list) and len(x) == 1 and isinstance(x[0], np.ndarray) and x[0].ndim:
+        return x[0] if len(x[0]) == len(y) != 1 else x
+    return x
 
 
 def split_place(rows: int, split: Any) -> int:
@@ -122,6 +132,8 @@ def check_targets(model: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
                 check_labels(y, known[kind], loss.name)
             except ValueError as error:
                 raise _of_last_layer(model, error) from None
+        elif loss.target_range is not None:
+            check_range(y, loss.target_range, loss.name)
         return y
     given = y
     shape = model.sample_output_shape(check_samples(model, x))
@@ -129,6 +141,8 @@ def check_targets(model: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         y = match_targets(y, shape or (1,), len(x), loss.sparse, loss.name, loss.ignore_class)
     except ValueError as error:
         raise _of_last_layer(model, error) from None
+    if loss.target_range is not None:
+        check_range(y, loss.target_range, loss.name)
     if loss.reduction in ("none", None):
         raise ValueError(f"The loss {loss.name!r} has reduction={loss.reduction!r}, which gives no number to train on.")
     for _, metric, _ in model.metrics_for(shape):
@@ -157,13 +171,16 @@ def row_weights(model: Any, x: np.ndarray, y: np.ndarray, sample_weight: Any, cl
     if sample_weight is not None and class_weight is not None:
         raise ValueError("sample_weight and class_weight cannot be given both; multiply the sample weights yourself.")
     if class_weight is not None:
-        sample_weight = class_weights(y, class_weight)
+        sample_weight = class_weights(y, class_weight, model.loss.sparse)
     shape = model.sample_output_shape(check_samples(model, x))
     return match_weights(sample_weight, len(x), shape[:-1])
 
 
-def class_weights(y: np.ndarray, class_weight: Any) -> np.ndarray:
-    """The weight of each row's class: its label, or where its largest target stands; 1 for a class that is not named.
+def class_weights(y: np.ndarray, class_weight: Any, sparse: bool) -> np.ndarray:
+    """The weight of each row's class; 1 for a class that is not named.
+
+    Its class is its label where the loss reads labels (``sparse``) or there is one target, else where its largest
+    target stands.
 
     Raises:
         ValueError: no dictionary of finite weights by class, or targets that are not one class for each row.
@@ -171,13 +188,13 @@ def class_weights(y: np.ndarray, class_weight: Any) -> np.ndarray:
     if not isinstance(class_weight, dict):
         raise ValueError(f"class_weight must be a dictionary {{class: weight}}, received {class_weight!r}.")
     for label, weight in class_weight.items():
-        if not checks.is_whole(label):
+        if not checks.is_number(label) or not (checks.is_whole(label) or float(label).is_integer()):
             raise ValueError(f"class_weight must have whole numbers as classes, received {label!r}.")
         if not checks.is_number(weight) or not np.isfinite(weight):
             raise ValueError(f"class_weight must have finite weights, received {weight!r} for class {label}.")
     labels = y
     if y.ndim > 1:
-        labels = y[..., 0] if y.shape[-1] == 1 else y.argmax(axis=-1)
+        labels = y[..., 0] if y.shape[-1] == 1 else y if sparse else y.argmax(axis=-1)
     if labels.ndim != 1:
         raise ValueError(
             f"class_weight needs one class for each row, received targets of shape {y.shape}; give sample_weight."
@@ -194,6 +211,14 @@ def build(model: Any, shape: tuple[int, ...]) -> None:
         model._trainer.before_build = before
 
 
+def check_values(model: Any, x: np.ndarray) -> None:
+    """Let the layers that read the data look at them: the first one, and those behind layers that only move numbers."""
+    for layer in model.layers_to_run:
+        layer.check_data(x)
+        if not layer.keeps_values:
+            return
+
+
 def check_samples(model: Any, x: np.ndarray) -> tuple[int, ...]:
     """The shape of one sample, which is the one the first layer wants; builds nothing."""
     if x.ndim == 0:
@@ -202,7 +227,7 @@ def check_samples(model: Any, x: np.ndarray) -> tuple[int, ...]:
         raise ValueError(f"The model {model.name!r} has no layers; add some first.")
     wanted = model.given_input_shape
     if wanted is None:
-        return check_shape(x.shape[1:], f"The model {model.name!r}: the shape of a sample")
+        return checks.sample_shape(f"The model {model.name!r}: the shape of a sample", x.shape[1:])
     if x.shape[1:] != wanted:
         hint = f" For one sample give x[None], of shape {(1, *x.shape)}." if x.shape == wanted else ""
         raise ValueError(

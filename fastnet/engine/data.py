@@ -140,13 +140,24 @@ def as_array(value: Any, argument: str) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"{argument} cannot become an array: {error}. Give rows of equal length.") from None
     if array.dtype.kind not in "fiub":
-        what = {"c": "complex numbers", "O": "objects", "U": "strings", "S": "bytes"}.get(
-            array.dtype.kind, "other things"
-        )
-        raise ValueError(f"{argument} must hold real numbers; received {what} (dtype {array.dtype}).")
+        raise ValueError(f"{argument} must hold real numbers; received {_what(array)}.{_how(value)}")
     if array.dtype not in _READ:
         array = array.astype(np.float64 if array.dtype.kind == "f" else array.dtype.newbyteorder("="))
     return array
+
+
+def _what(array: np.ndarray) -> str:
+    kinds = {"c": "complex numbers", "O": "objects", "U": "strings", "S": "bytes", "M": "dates", "m": "durations"}
+    return f"{kinds.get(array.dtype.kind, 'records')} (dtype {array.dtype})"
+
+
+def _how(value: Any) -> str:
+    """What to do about a table whose columns are not all numbers (`pandas`), or an array of objects."""
+    dtypes: Any = getattr(value, "dtypes", None)
+    if not hasattr(dtypes, "items"):
+        return " If they are numbers all the same: .astype('float32')." if hasattr(value, "astype") else ""
+    others = [f"{name!r} ({dtype})" for name, dtype in dtypes.items() if getattr(dtype, "kind", "O") not in "fiu"]
+    return f" Convert or drop {', '.join(others[:5])}, then .to_numpy('float32')."
 
 
 def match_targets(
@@ -203,6 +214,21 @@ def match_weights(weights: Any, rows: int, shape: tuple[int, ...]) -> np.ndarray
         place = np.argwhere(~np.isfinite(array))[0]
         raise ValueError(f"sample_weight must be finite; it is {array[tuple(place)]} in row {place[0]}.")
     return np.broadcast_to(array, (rows, *shape))
+
+
+def check_range(y: np.ndarray, limits: tuple[float, float], loss: str) -> None:
+    """Targets lie within the limits, but for what rounding in float32 may do; NaN is left to the step that finds it.
+
+    Raises:
+        ValueError: one does not.
+    """
+    least, most = limits[0] - 1e-6, limits[1] + 1e-6
+    if y.size and (y.min() < least or y.max() > most):
+        row = np.argwhere((y < least) | (y > most))[0]
+        raise ValueError(
+            f"The loss {loss!r} needs targets from {limits[0]:g} to {limits[1]:g}; received {y[tuple(row)]} "
+            f"(row {row[0]})."
+        )
 
 
 def check_labels(y: np.ndarray, classes: int, loss: str) -> None:

@@ -176,7 +176,7 @@ def _predict(model, feed: Feed, calls: CallbackList) -> np.ndarray:
 
     def enter(ready, part):
         nonlocal batches
-        results.append(result := _result(model, ready, part))
+        results.append(result := _result(ready, part))
         batches = (result[first : first + part.batch] for first in range(0, part.total, part.batch))
 
     def end(steps, logs):
@@ -192,7 +192,7 @@ def _predict(model, feed: Feed, calls: CallbackList) -> np.ndarray:
     return results[0] if len(results) == 1 else np.concatenate(results)
 
 
-def _result(model, ready, part: Part) -> np.ndarray:
+def _result(ready, part: Part) -> np.ndarray:
     """Where the predictions of a part's rows, which begin with row 0, are written."""
     last = ready.low.outputs[-1][1]
     result = np.empty((part.total, *last.shape), last.dtype)
@@ -204,11 +204,13 @@ def _result(model, ready, part: Part) -> np.ndarray:
 def predict_rows(model, x: Any, batch_size: int | None = None) -> np.ndarray:
     """Predictions without callbacks."""
     x = as_array(x, "x")
-    arguments.build(model, arguments.check_samples(model, x))
+    shape = arguments.check_samples(model, x)
+    arguments.check_values(model, x)
+    arguments.build(model, shape)
     batch = arguments.batch_rows(batch_size, len(x), WIDE_BATCH)
     part = Part((Source(x),), 0, len(x), batch)
     with model._trainer.lease("predict", batch, *part.sources) as ready:
-        result = _result(model, ready, part)
+        result = _result(ready, part)
         model._trainer.run_part(ready, part)
     return result
 
@@ -240,6 +242,7 @@ def compute_loss(model, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> floa
 
 def evaluate_rows(model, x: Any, y: Any, sample_weight: Any) -> dict[str, float]:
     """Loss and metrics of one batch."""
+    arguments.must_be_compiled(model, "test_on_batch")
     return evaluate(model, x, y, None, 0, sample_weight, None, None)
 
 
@@ -252,7 +255,8 @@ def profile(model, x: Any, y: Any, batch_size: int | None, seconds: float) -> Pr
     batch = arguments.batch_rows(batch_size, len(x), BATCH)
     trainer, sources = model._trainer, _sources(model, x, y)
     with trainer.lease("train", batch, *sources) as ready:
-        times, steps = trainer.profile(ready, len(x), batch, seconds)
+        with trainer.unchanged():
+            times, steps = trainer.profile(ready, len(x), batch, seconds)
         return Profile.of(ready.bound, times, steps, len(x) / -(-len(x) // batch))
 
 
@@ -276,6 +280,7 @@ def _feed(
             raise ValueError(f"{what}: a {type(x).__name__} yields the sample weights too: (x, y, sample_weight).")
         return StreamFeed(x, functools.partial(_check_batch, model, what, class_weight), steps, new_order)
     if what == "predict":
+        arguments.check_values(model, x)
         rows, sources = len(x), (Source(x),)
     else:
         x, y = arguments.pair(x, y, what)
@@ -300,9 +305,12 @@ def _check_batch(model: Any, what: str, class_weight: Any, arrays: tuple) -> tup
         if x is None or x.ndim == 0 or len(x) == 0:
             raise ValueError("x must have at least one row.")
         arguments.check_samples(model, x)
+        arguments.check_values(model, x)
         return (x,)
     x, y = arguments.pair(x, y, what)
-    return x, arguments.check_targets(model, x, y), arguments.row_weights(model, x, y, weights, class_weight)
+    targets = arguments.check_targets(model, x, y)
+    arguments.check_values(model, x)
+    return x, targets, arguments.row_weights(model, x, y, weights, class_weight)
 
 
 def _lease(model: Any, mode: str, feed: Feed) -> Lease:
@@ -358,5 +366,6 @@ def _sources(
 
 def _checked_sources(model: Any, x: np.ndarray, y: np.ndarray, sample_weight: Any, class_weight: Any):
     targets = Source(arguments.check_targets(model, x, y))
+    arguments.check_values(model, x)
     weights = arguments.row_weights(model, x, y, sample_weight, class_weight)
     return (Source(x), targets) if weights is None else (Source(x), targets, Source(weights))

@@ -23,7 +23,7 @@ class Ready:
     def __init__(self, low: Lowered, rows: int, reuse: bool = True):
         self.watched = low.watched
         self.version = 0  # of the optimizer's arguments
-        kept = (low.target, *((low.prediction, low.each) if self.watched else ()))
+        kept = (low.target, *((low.prediction, low.each, low.mask) if self.watched else ()))
         self.low, self.bound = low, Bound(low.plan, rows, [b for b in kept if b is not None], reuse)
         self.step, self.numbers = self.bound.step, self.bound.numbers
         for tally in low.totals:
@@ -71,9 +71,12 @@ class Ready:
         low, read = self.low, self.bound.read
         assert low.prediction is not None and low.target is not None
         y_true, y_pred = read(low.target, rows).copy(), read(low.prediction, rows).copy()
-        weights = None if low.each is None else read(low.each, rows).reshape(y_pred.shape[:-1] or rows).copy()
+        weights, mask = (
+            None if each is None else read(each, rows).reshape(y_pred.shape[:-1] or rows).copy()
+            for each in (low.each, low.mask)
+        )
         for tally in self.watched:
-            tally.see(y_true, y_pred, weights)
+            tally.see(y_true, y_pred, weights, mask)
 
 
 class Lease:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from fastnet._kernels import abi
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import data, penalties
-from fastnet.engine.data import Inlet, outlet
+from fastnet.engine.data import Inlet, as_array, outlet
 from fastnet.engine.fuse import fuse
 from fastnet.engine.plan import Buffer, Plan, Slot
 
@@ -93,12 +94,17 @@ class Watched:
         value = self.metric.result() if self.begun else math.nan
         if isinstance(value, dict):
             return value
-        value = np.asarray(value)
+        value = as_array(value, f"The metric {self.name!r}: what result() returns")
         return value if value.ndim else value.item()
 
-    def see(self, y_true: np.ndarray, y_pred: np.ndarray, sample_weight: np.ndarray | None) -> None:
+    def see(
+        self, y_true: np.ndarray, y_pred: np.ndarray, sample_weight: np.ndarray | None, mask: np.ndarray | None
+    ) -> None:
         """Count a batch."""
         more = {"sample_weight": sample_weight} if self.weighted else {}
+        if mask is not None and self.metric.masked:
+            weighted = self.weighted and sample_weight is not None
+            more = {"sample_weight": mask * sample_weight if weighted else mask}
         self.metric.update_state(y_true, y_pred, **more)
         self.begun = True
 
@@ -126,6 +132,11 @@ class Lowered:
     prediction: Buffer | None = None
     each: Buffer | None = None
     totals: list[Tally | Watched] = field(default_factory=list)
+
+    @property
+    def mask(self) -> Buffer | None:
+        """The mask of the predictions."""
+        return None if self.prediction is None else self.prediction.mask
 
     @property
     def watched(self) -> list[Watched]:
@@ -193,9 +204,30 @@ def _forward(plan: Plan, layers: Sequence[Any], x: Buffer) -> list[tuple[Any, Bu
         plan.label = layer.name
         x = _cast(plan, x, layer.dtype)
         y = layer.forward(plan, x)
+        _pass_mask(layer, x, y)
         trace.append((layer, x, y))
         x = y
     return trace
+
+
+def _pass_mask(layer: Any, x: Buffer, y: Buffer) -> None:
+    """Give the result the mask of what its layer read, unless it has one already."""
+    if x.mask is None or y.mask is not None:
+        return
+    owner = f"Layer {layer.name!r} ({type(layer).__name__})"
+    if not layer.supports_masking:
+        warnings.warn(
+            f"{owner} does not support masking and drops the mask of its input: from here on the steps that were left "
+            "out count, in the loss and the metrics too.",
+            stacklevel=2,
+        )
+        return
+    if y.shape[:-1] != x.mask.shape:
+        raise ValueError(
+            f"{owner} supports masking and must keep the steps: of samples of shape {x.shape}, whose mask has the "
+            f"shape {x.mask.shape}, it gives {y.shape}. A layer that changes the steps sets `y.mask` in forward."
+        )
+    y.mask = x.mask
 
 
 def _backward(plan: Plan, trace: Sequence[tuple[Any, Buffer, Buffer]], dy: Buffer | None) -> None:
@@ -218,6 +250,8 @@ def _cast(plan: Plan, x: Buffer, dtype: str) -> Buffer:
     y = plan.buffer(x.shape, dtype, needs_gradient=x.needs_gradient)
     template = data.cast_float32 if x.dtype == "float32" else data.cast_float64
     plan.elements(Kernel(template, dtype=dtype), x, 200, x=x, y=y)
+    if x.mask is not None:
+        y.mask = _cast(plan, x.mask, dtype)
     return y
 
 

@@ -13,6 +13,7 @@ from fastnet._kernels import abi
 from fastnet.engine import changes
 
 _assignments = operator.attrgetter("assignments")
+_REMEDY = "Try a smaller learning rate, or scale the data."
 _SHARE = 100  # a snapshot is taken when this many times its own cost has passed since the last one
 
 
@@ -81,15 +82,15 @@ def report(trainer: Any, ready: Any, first: int, total: int, batch: int, order: 
     optimizer = trainer.network.optimizer
     at = optimizer.iterations
     if not all(finite(v.array) for v in trainer.variables()):
-        return _overflow(trainer, ready, first, total, batch, order, at)
+        return _overflow(trainer, ready, first, total, batch, at)
     rows = min(batch, total - first)
-    where = _first_bad(trainer, ready, first, rows, order)
+    where = _first_bad(trainer, first, rows, order)
     loss = ready.numbers[abi.LOSS]
     told = "" if np.isfinite(loss) else f"the loss is {loss}. "
     return NonFiniteError(f"Step {at + 1}: {told}{where} The weights are those before this step.")
 
 
-def _overflow(trainer, ready, first, total, batch, order, at) -> NonFiniteError:
+def _overflow(trainer, ready, first, total, batch, at) -> NonFiniteError:
     """A weight is not finite: go back to the snapshot, and from there to the last good step."""
     snapshot, optimizer = trainer.snapshot, trainer.network.optimizer
     names = {id(v): f"{layer.name}/{v.name}" for layer in trainer.network.layers_to_run for v in layer.variables}
@@ -114,8 +115,7 @@ def _overflow(trainer, ready, first, total, batch, order, at) -> NonFiniteError:
         trainer.repeat(ready, start + step * batch, total, batch)
     return NonFiniteError(
         f"Step {optimizer.iterations + 1}: a gradient overflowed, and {bad} became infinite or NaN (seen at step "
-        f"{at + 1}). The weights are those before step {optimizer.iterations + 1}. Try a smaller learning rate, or "
-        "scale the data."
+        f"{at + 1}). The weights are those before step {optimizer.iterations + 1}. {_REMEDY}"
     )
 
 
@@ -133,11 +133,11 @@ def overflow_at_end(trainer: Any) -> NonFiniteError:
     optimizer.iterations = snapshot.iteration
     return NonFiniteError(
         f"A gradient overflowed in one of the steps {snapshot.iteration + 1} to {at}. The weights are those before "
-        f"step {snapshot.iteration + 1}. Try a smaller learning rate, or scale the data."
+        f"step {snapshot.iteration + 1}. {_REMEDY}"
     )
 
 
-def _first_bad(trainer, ready, first: int, rows: int, order: np.ndarray | None) -> str:
+def _first_bad(trainer, first: int, rows: int, order: np.ndarray | None) -> str:
     """The first place of the forward pass that is not finite, found by running it again with every buffer kept."""
     probe = trainer.make("train", rows, *trainer.sources, reuse=False)
     probe.connect(*trainer.sources)
@@ -156,7 +156,17 @@ def _first_bad(trainer, ready, first: int, rows: int, order: np.ndarray | None) 
     targets = probe.bound.read(low.target, rows)
     if targets.dtype.kind == "f" and not finite(targets):
         return f"The targets are not finite: {_bad_row(targets, first, order)} of y holds NaN or infinity."
-    return "Every layer's result is finite: the loss itself overflowed."
+    return _of_loss(trainer.network.loss, probe.numbers[abi.LOSS])
+
+
+def _of_loss(loss: Any, value: float) -> str:
+    """What to say of a loss that is not finite where all that it reads is."""
+    if np.isinf(value):
+        return f"Every layer's result is finite: the loss itself overflowed. {_REMEDY}"
+    told = f"Every layer's result is finite, but the loss {loss.name!r} is not defined for what the last one gives."
+    if getattr(loss, "from_logits", None) is False:
+        told += " It takes probabilities: give the last layer softmax or sigmoid, or the loss from_logits=True."
+    return told
 
 
 def _bad_row(batch: np.ndarray, first: int, order: np.ndarray | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastnet._kernels import abi
 from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates.kinds import buffer_access
+from fastnet._kernels.kinds import buffer_access
 from fastnet.engine.variable import Variable
 
 SIZES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint8": 1}
@@ -25,6 +25,8 @@ class Buffer:
         per_row: whether it holds this shape for each row of the batch.
         needs_gradient: whether a weight stands before it, so that its gradient is of use.
         root: the buffer whose memory this one names with another shape.
+        mask: 1 for each step (a place of every axis but the last) that counts and 0 for each that is left out; None
+            where all count.
     """
 
     shape: tuple[int, ...]
@@ -32,6 +34,7 @@ class Buffer:
     per_row: bool = True
     needs_gradient: bool = False
     root: Buffer | None = None
+    mask: Buffer | None = None
 
     @property
     def width(self) -> int:
@@ -83,7 +86,7 @@ class Launch:
     cost: int  # picoseconds for a unit of extent
     label: str
     phase: str
-    flops: int = 0  # of a product, for a row of the batch
+    flops: int = 0  # of a product, for a row of the batch where it goes over these
     flags: int = 0
     period: int = 1  # runs in each step whose number, from 1, is a multiple
     epilogue: Launch | None = None  # what a product does to its result while a tile of it is in cache
@@ -176,12 +179,18 @@ class Plan:
         self.launch(kernel, arguments, Extent(fixed=width), 16, cost)
 
     def product(
-        self, product: Product, a: Buffer | Variable, b: Buffer | Variable, c: Buffer, bias: Variable | None = None
+        self,
+        product: Product,
+        a: Buffer | Variable,
+        b: Buffer | Variable,
+        c: Buffer,
+        bias: Variable | None = None,
+        **more: Any,
     ) -> None:
         """Append a matrix product."""
         access = [(a, "r"), (b, "r"), (c, "w")] + ([(bias, "r")] if bias is not None else [])
         sizes = [product.inner if size == ROWS else size for size in (product.m, product.n, product.k)]
-        self.append(product, (a, b, c, bias), access, Extent(), 1, 1, flops=2 * math.prod(sizes))
+        self.append(product, (a, b, c, bias), access, Extent(), 1, 1, flops=2 * math.prod(sizes), **more)
 
     def once(self, kernel: Kernel, /, **arguments: Any) -> None:
         """Append a kernel without a parallel axis."""
@@ -212,6 +221,11 @@ class Product:
     @property
     def label(self) -> str:
         return f"product_{self.dtype}"
+
+    @property
+    def of_batch(self) -> bool:
+        """Whether one of its sizes is that of the batch."""
+        return ROWS in (self.m, self.n, self.k)
 
     @property
     def lda(self) -> int:

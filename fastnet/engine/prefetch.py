@@ -34,13 +34,15 @@ class Prefetch:
             raise
         return self
 
-    def __exit__(self, kind: Any, *error: object) -> None:
+    def __exit__(self, kind: Any, *error: Any) -> None:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-        # After an error or Ctrl-C nobody waits long for an iterator that hangs; its thread ends when it comes back.
+        # After an error or Ctrl-C nobody waits long for an iterator that hangs; its thread ends when it comes back. The
+        # generator this stands in may be closed on the way of either, and then has it as context, or at a pass's end.
         if self._thread.is_alive():
-            self._thread.join(None if kind is None else 1.0)
+            in_time = kind is None or (kind is GeneratorExit and error[0].__context__ is None)
+            self._thread.join(None if in_time else 1.0)
 
     def take(self, most: int) -> list[Any]:
         """The items that wait, at least one; none where there are no more. Raises what the iterator raised."""

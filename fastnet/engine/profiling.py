@@ -142,7 +142,8 @@ def _touched(bound: Bound) -> int:
 def _operations(launch: Launch, rows: float) -> float:
     """Floating-point operations of a launch: exact for products, one for each element of the others."""
     if launch.flops:
-        return launch.flops * rows
+        once = isinstance(launch.kernel, Product) and not launch.kernel.of_batch
+        return launch.flops * (1 if once else rows)
     return launch.extent.per_row * rows + launch.extent.fixed
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from fastnet.engine.data import Source, permutation
 from fastnet.engine.feeding import Part
 from fastnet.engine.lease import Lease, Ready
 from fastnet.engine.lower import lower
-from fastnet.engine.nonfinite import Snapshot, finite, overflow_at_end, report
+from fastnet.engine.nonfinite import NonFiniteError, Snapshot, finite, overflow_at_end, report
 
 CHUNK_SECONDS = 0.1  # how long the runner may work before Python looks in: progress, Ctrl-C
 KEPT = 8  # bound plans a model keeps
@@ -71,9 +71,9 @@ class Trainer:
     def renew_locks(self) -> None:
         """Make locks of this process's own: in a forked child no thread would ever give its parent's back."""
         if self.process is not changes.process.now:
-            self.process = changes.process.now
             self.alone = threading.Lock()  # held while the model is trained
             self.taking = threading.Lock()  # held while plans are looked up
+            self.process = changes.process.now  # last: another thread that sees it finds the new locks
 
     def must_be_idle(self) -> None:
         """Raise where the model is being trained: neither its layers nor how it is compiled may change then."""
@@ -183,12 +183,13 @@ class Trainer:
     def _train_part(self, lease: Lease, part: Part, steps: int, watch: Watch) -> int:
         ready = lease.connect(part)
         variables, first = self.variables(), part.first
-        while first < part.total and not self.network.stop_training:
+        while first < part.total and not (steps and self.network.stop_training):
             if self.snapshot.consider(variables, self.network.optimizer.iterations, first if part.kept else None):
                 self.rates.clear()
             if watch.single:
                 watch.begin(steps)
-            most = _steps_ahead(ready, part, first, watch)
+            # As in Keras, an epoch that begins has a step, wherever a callback said that training should stop.
+            most = 1 if self.network.stop_training else _steps_ahead(ready, part, first, watch)
             most = min(most, watch.most() or most)
             done, status = self._run(ready, first, part.total, part.batch, most)
             if done:
@@ -229,10 +230,12 @@ class Trainer:
                 if not self.rates or rate != self.rates[-1][1]:
                     self.rates.append((optimizer.iterations, rate))
             ready.numbers[abi.RATE], ready.step[abi.RATES] = rate, 0
-        done, status = ready.bound.execution.run(first, total, batch, most, CHUNK_SECONDS, times)
-        ready.step[abi.RATES] = 0  # they live no longer than this call
-        optimizer.advance(done)
-        return done, status
+        before = optimizer.iterations
+        try:
+            return ready.bound.execution.run(first, total, batch, most, CHUNK_SECONDS, times)
+        finally:  # Ctrl-C arrives when the runner is back, before its answer does: its steps count all the same
+            ready.step[abi.RATES] = 0  # they live no longer than this call
+            optimizer.advance(int(ready.step[abi.ITERATION]) - before)
 
     def repeat(self, ready: Ready, first: int, total: int, batch: int) -> None:
         """Do one step again, with the learning rate it had."""
@@ -291,6 +294,25 @@ class Trainer:
             self._variables = [v for weight in weights for v in (weight, *states.get(weight, ()))] + optimizer.memory
             self._known = len(states)
         return self._variables
+
+    @contextlib.contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Put back what training within it changed; not after a `NonFiniteError`, which tells what the weights are."""
+        variables, iterations = self.variables(), self.network.optimizer.iterations
+        kept = [v.array.copy() for v in variables]
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._put_back, variables, kept, iterations)
+            try:
+                yield
+            except NonFiniteError:
+                stack.pop_all()
+                raise
+
+    def _put_back(self, variables: Sequence[Any], arrays: Sequence[np.ndarray], iterations: int) -> None:
+        for variable, array in zip(variables, arrays, strict=True):
+            np.copyto(variable.array, array)
+        self.network.optimizer.iterations = iterations
+        self.snapshot.due = 0.0  # it is of steps that were not
 
     def profile(self, ready: Ready, total: int, batch: int, seconds: float) -> tuple[np.ndarray, int]:
         """Train for some time; (seconds of each launch, steps)."""

@@ -27,16 +27,23 @@ class Variable:
         trainable: False for what an optimizer must not touch.
         regularizer: what adds a penalty of its value to the loss (`fastnet.regularizers`), or None.
         constraint: what changes it after each update (`fastnet.constraints`), or None.
+        path: its layer's name and its own, "dense/kernel"; by default its own.
     """
 
-    __slots__ = ("_array", "assignments", "constraint", "name", "regularizer", "trainable")
+    __slots__ = ("_array", "assignments", "constraint", "name", "path", "regularizer", "trainable")
 
     def __init__(
-        self, value: np.ndarray, name: str, trainable: bool = True, regularizer: Any = None, constraint: Any = None
+        self,
+        value: np.ndarray,
+        name: str,
+        trainable: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        path: str | None = None,
     ):
         self._array = aligned(value.shape, value.dtype.name)
         self._array[...] = value
-        self.name = name
+        self.name, self.path = name, path or name
         self.trainable = trainable
         self.regularizer, self.constraint = regularizer, constraint
         self.assignments = 0  # how often the value was set from outside
@@ -130,7 +137,7 @@ class Variable:
 
     def __reduce__(self) -> tuple:
         """For copies and pickles: made anew, since kernels need the memory aligned."""
-        return type(self), (self.numpy(), self.name, self.trainable, self.regularizer, self.constraint)
+        return type(self), (self.numpy(), self.name, self.trainable, self.regularizer, self.constraint, self.path)
 
     def __repr__(self) -> str:
         return f"<Variable {self.name} {self.shape} {self.dtype}{'' if self.trainable else ', not trainable'}>"

@@ -14,12 +14,15 @@ from fastnet.layers.core import Dense as Dense
 from fastnet.layers.core import Identity as Identity
 from fastnet.layers.core import Input as Input
 from fastnet.layers.core import InputLayer as InputLayer
+from fastnet.layers.encoding import CategoryEncoding as CategoryEncoding
+from fastnet.layers.masking import Masking as Masking
 from fastnet.layers.normalization import BatchNormalization as BatchNormalization
 from fastnet.layers.regularization import ActivityRegularization as ActivityRegularization
 from fastnet.layers.regularization import AlphaDropout as AlphaDropout
 from fastnet.layers.regularization import Dropout as Dropout
 from fastnet.layers.regularization import GaussianDropout as GaussianDropout
 from fastnet.layers.regularization import GaussianNoise as GaussianNoise
+from fastnet.layers.row_normalization import GroupNormalization as GroupNormalization
 from fastnet.layers.row_normalization import LayerNormalization as LayerNormalization
 from fastnet.layers.row_normalization import RMSNormalization as RMSNormalization
 from fastnet.layers.row_normalization import UnitNormalization as UnitNormalization

@@ -17,6 +17,7 @@ from fastnet.layers.places import Places
 class _Applied(Layer):
     """A layer that is its activation."""
 
+    supports_masking = True
     activation: Any
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
@@ -144,6 +145,14 @@ class Softmax(_Applied):
         self.axis = checks.whole(f"{self._owner}: axis", axis, None)
         self.activation = activations.softmax
 
+    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+        if x.mask is not None:
+            raise ValueError(
+                f"{self._owner} received steps with a mask, which Keras's Softmax takes for one of the places it sums "
+                "over, and refuses. Use layers.Activation('softmax'), which passes the mask on."
+            )
+        return super().forward(plan, x)
+
     def sample_output_shape(self, input_shape):
         if self.axis not in (-1, len(input_shape)):
             raise ValueError(
@@ -179,6 +188,7 @@ class Lambda(_Applied):
         [[1.0, -0.6000000238418579]]
     """
 
+    supports_masking = False  # as in Keras, where no mask is given
     _fixed = ("function", "mask", "arguments", "gradient", "keeps")
 
     def __init__(
@@ -247,6 +257,7 @@ class PReLU(Layer):
         [[-0.25, 2.0]]
     """
 
+    supports_masking = True
     _fixed = ("shared_axes",)
 
     def __init__(

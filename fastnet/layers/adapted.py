@@ -32,6 +32,10 @@ class Normalization(Layer):
     Weights, where no mean is given: ``mean``, ``variance``, ``count`` (which Keras has, and does not use), none of them
     trained.
 
+    Attributes:
+        mean, variance: arrays that broadcast with data, (1, features) say, once the layer is built; None before.
+        input_mean, input_variance: the arguments.
+
     Raises:
         ValueError: axes that are not the last, a mean without a variance, a negative variance, shapes that do not fit.
 
@@ -44,7 +48,8 @@ class Normalization(Layer):
         [[-1.0, 1.0]]
     """
 
-    _fixed = ("axis", "mean", "variance", "invert")
+    supports_masking = True
+    _fixed = ("axis", "invert")
 
     def __init__(self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **more: Any):
         super().__init__(**more)
@@ -57,10 +62,40 @@ class Normalization(Layer):
             if (variances < 0).any():
                 raise ValueError(f"{self._owner}: variance must not be negative, received {variance!r}.")
         self.axis = None if axis is None else checks.wholes(f"{self._owner}: axis", axis)
-        self.mean, self.variance = mean, variance
+        self.input_mean, self.input_variance = mean, variance
         self.invert = checks.flag(f"{self._owner}: invert", invert)
         self._mean: Any = None
         self._variance: Any = None
+
+    @property
+    def mean(self) -> np.ndarray | None:
+        return self._shown(self._mean)
+
+    @mean.setter
+    def mean(self, value: Any) -> None:
+        self._refuse_change("mean")
+
+    @property
+    def variance(self) -> np.ndarray | None:
+        return self._shown(self._variance)
+
+    @variance.setter
+    def variance(self, value: Any) -> None:
+        self._refuse_change("variance")
+
+    def _shown(self, numbers: Variable | None) -> np.ndarray | None:
+        if numbers is None or self.input_shape is None:
+            return None
+        rank = 1 + len(self.input_shape)
+        return numbers.numpy().reshape((1,) * (rank - len(numbers.shape)) + numbers.shape)
+
+    def _refuse_change(self, argument: str) -> None:
+        raise ValueError(f"{self._owner}: {argument} stays as it is; adapt the layer, or make another one.")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, ``mean`` and ``variance`` as they were given."""
+        given = {"mean": self.input_mean, "variance": self.input_variance}
+        return super().get_config() | {name: None if v is None else np.asarray(v).tolist() for name, v in given.items()}
 
     def _finite(self, argument: str, value: Any) -> np.ndarray:
         array = as_array(value, f"{self._owner}: {argument}")
@@ -85,26 +120,26 @@ class Normalization(Layer):
             raise ValueError(
                 f"{self._owner} has means of shape {self._mean.shape}; received samples of shape {input_shape}."
             )
-        if self.mean is not None:
+        if self.input_mean is not None:
             try:
-                np.broadcast_to(np.asarray(self.mean), kept)
+                np.broadcast_to(np.asarray(self.input_mean), kept)
             except ValueError:
                 raise ValueError(
-                    f"{self._owner}: mean and variance of shape {np.shape(self.mean)} do not fit samples of shape "
-                    f"{input_shape}, whose means along axis={self.axis} have the shape {kept}."
+                    f"{self._owner}: mean and variance of shape {np.shape(self.input_mean)} do not fit samples of "
+                    f"shape {input_shape}, whose means along axis={self.axis} have the shape {kept}."
                 ) from None
         return input_shape
 
     def make_weights(self, input_shape):
         kept = self._kept_shape(input_shape)
-        if self.mean is None:
+        if self.input_mean is None:
             self._mean = self.add_weight("mean", kept, "zeros", trainable=False)
             self._variance = self.add_weight("variance", kept, "ones", trainable=False)
             self.add_weight("count", (), "zeros", trainable=False)
         else:
             self._mean, self._variance = (
                 Variable(np.broadcast_to(np.asarray(value, self.dtype), kept), name, trainable=False)
-                for name, value in (("mean", self.mean), ("variance", self.variance))
+                for name, value in (("mean", self.input_mean), ("variance", self.input_variance))
             )
 
     def adapt(self, data: Any) -> None:
@@ -116,7 +151,7 @@ class Normalization(Layer):
         Raises:
             ValueError: no data, none that are finite, batches of different shapes, or a layer that was given its mean.
         """
-        if self.mean is not None:
+        if self.input_mean is not None:
             raise ValueError(f"{self._owner} was given its mean: there is nothing to adapt.")
         with unchanged_on_error([self]):
             mean, variance = self._moments(data)

@@ -66,6 +66,10 @@ class Layer(Configurable):
         [(3, 2), (2,)]
     """
 
+    #: whether the mask of what it reads (`Masking`) is that of its result too; else it is dropped, with a warning
+    supports_masking = False
+    #: whether all numbers of its result are numbers it reads, so that layers behind it read the data too (`check_data`)
+    keeps_values = False
     #: arguments that stay as they are
     _fixed: ClassVar[tuple[str, ...]] = ()
     #: arguments that are numbers, with their ranges
@@ -106,7 +110,7 @@ class Layer(Configurable):
             input_shape = (checks.whole(f"{self._owner}: input_dim", input_dim),)
         self.given_input_shape: tuple[int, ...] | None = None
         if input_shape is not None:
-            self.given_input_shape = check_shape(input_shape, f"{self._owner}: input_shape")
+            self.given_input_shape = checks.sample_shape(f"{self._owner}: input_shape", input_shape)
         self.input_shape: tuple[int, ...] | None = None
         self.output_shape: tuple[int, ...] | None = None
         self.variables: list[Variable] = []
@@ -187,11 +191,11 @@ class Layer(Configurable):
         Raises:
             ValueError: the shape does not fit, or the weights that are there already do not.
         """
-        self.connect(check_batch_shape(input_shape, f"{self._owner}: input_shape"))
+        self.connect(checks.batch_shape(f"{self._owner}: input_shape", input_shape))
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
         """The shape of what it gives for data of this shape, both with the batch first, as in Keras."""
-        shape = check_batch_shape(input_shape, f"{self._owner}: input_shape")
+        shape = checks.batch_shape(f"{self._owner}: input_shape", input_shape)
         return (next(iter(input_shape)), *self.sample_output_shape(shape))
 
     def make_weights(self, input_shape: tuple[int, ...]) -> None:
@@ -200,6 +204,9 @@ class Layer(Configurable):
     def sample_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one sample's result. A subclass's own."""
         return input_shape
+
+    def check_data(self, x: np.ndarray) -> None:
+        """Raise where data, of any dtype, hold what it cannot read; nothing has run yet. A subclass's own, if any."""
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
         """Add the launches that compute y from x."""
@@ -234,7 +241,8 @@ class Layer(Configurable):
             raise ValueError(
                 f"{self._owner}: the initializer of {name!r} gave shape {value.shape} instead of {tuple(shape)}."
             )
-        variable = Variable(value, name, trainable, regularizers.get(regularizer), constraints.get(constraint))
+        penalty, projection = regularizers.get(regularizer), constraints.get(constraint)
+        variable = Variable(value, name, trainable, penalty, projection, f"{self.name}/{name}")
         self.variables.append(variable)
         return variable
 
@@ -292,6 +300,7 @@ class Layer(Configurable):
             training: must not be True.
         """
         refuse_call(self._owner, x, training)
+        self.check_data(np.asarray(x))
         x = np.asarray(x, self.dtype, order="C")
         # A layer of a model keeps that model's shapes.
         (self.sample_output_shape if self.built else self.connect)(x.shape[1:])
@@ -333,30 +342,6 @@ def assign_all(variables: list[Variable], values: Any, owner: str) -> None:
             raise ValueError(f"{owner}: weight {place}: {error}") from None
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
-
-
-def check_shape(shape: Any, what: str) -> tuple[int, ...]:
-    """``shape`` as a tuple of positive sizes."""
-    if (sizes := _positive_sizes(shape)) is None:
-        raise ValueError(f"{what} must be a tuple of positive sizes such as (784,), received {shape!r}.")
-    return sizes
-
-
-def check_batch_shape(shape: Any, what: str) -> tuple[int, ...]:
-    """The shape of a sample from one with the batch first."""
-    given = tuple(shape) if np.iterable(shape) else ()
-    sizes = _positive_sizes(given[1:])
-    if not given or sizes is None:
-        raise ValueError(
-            f"{what} must be a tuple of the batch, None for any, and positive sizes, such as (None, 784); received "
-            f"{shape!r}."
-        )
-    return sizes
-
-
-def _positive_sizes(shape: Any) -> tuple[int, ...] | None:
-    sizes = tuple(shape) if np.iterable(shape) else (None,)
-    return tuple(int(s) for s in sizes) if all(checks.is_whole(s) and s > 0 for s in sizes) else None
 
 
 def refuse_call(owner: str, x: Any, training: Any) -> None:

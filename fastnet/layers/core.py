@@ -9,7 +9,7 @@ from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import reduce
 from fastnet.activations import RELU
 from fastnet.engine.plan import ROWS, Buffer, Plan, Product
-from fastnet.layers.base import Layer, check_batch_shape, check_shape, refuse
+from fastnet.layers.base import Layer, refuse
 
 
 class InputLayer(Layer):
@@ -52,9 +52,9 @@ class InputLayer(Layer):
         if (shape is None) == (batch_shape is None):
             raise ValueError(f"{self._owner}: give either shape=(784,) or batch_shape=(None, 784).")
         if batch_shape is None:
-            self.given_input_shape = check_shape(shape, f"{self._owner}: shape")
+            self.given_input_shape = checks.sample_shape(f"{self._owner}: shape", shape)
         else:
-            self.given_input_shape = check_batch_shape(batch_shape, f"{self._owner}: batch_shape")
+            self.given_input_shape = checks.batch_shape(f"{self._owner}: batch_shape", batch_shape)
 
     def sample_output_shape(self, input_shape):
         if input_shape != self.given_input_shape:
@@ -103,6 +103,9 @@ class Identity(Layer):
         [[1.0, 2.0]]
     """
 
+    supports_masking = True
+    keeps_values = True
+
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
         return x
 
@@ -136,6 +139,7 @@ class Dense(Layer):
         (None, 2)
     """
 
+    supports_masking = True
     _fixed = ("units", "use_bias")
 
     def __init__(

@@ -9,14 +9,16 @@ from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import normalization
 from fastnet.engine.plan import Buffer, Plan
 from fastnet.engine.variable import Variable
-from fastnet.layers.base import Layer, refuse
+from fastnet.layers.affine import Affine
+from fastnet.layers.base import refuse
 
 
-class BatchNormalization(Layer):
+class BatchNormalization(Affine):
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, over every axis but the last.
 
-    In training mean and variance are the batch's; they also move the averages that are used otherwise:
-    moving = moving · momentum + batch · (1 - momentum).  Ioffe and Szegedy 2015, arXiv:1502.03167.
+    In training mean and variance are the batch's, of the steps that a mask (`Masking`) keeps; they also move the
+    averages that are used otherwise: moving = moving · momentum + batch · (1 - momentum).  Ioffe and Szegedy 2015,
+    arXiv:1502.03167.
 
     Args:
         axis: the axis of the channels: the last one (-1).
@@ -44,6 +46,7 @@ class BatchNormalization(Layer):
         ['gamma', 'beta', 'moving_mean', 'moving_variance']
     """
 
+    supports_masking = True
     _fixed = ("axis", "center", "scale")
     _ranges: ClassVar = {"momentum": checks.CLOSED_UNIT, "epsilon": checks.POSITIVE}
 
@@ -76,18 +79,12 @@ class BatchNormalization(Layer):
         axis = axis[0] if isinstance(axis, (list, tuple)) and len(axis) == 1 else axis
         self.axis = checks.whole(f"{self._owner}: axis", axis, None)
         self.momentum, self.epsilon = momentum, epsilon
-        self.center = checks.flag(f"{self._owner}: center", center)
-        self.scale = checks.flag(f"{self._owner}: scale", scale)
-        self.beta_initializer = beta_initializer
-        self.gamma_initializer = gamma_initializer
+        self._keep_affine(
+            *(center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer),
+            *(beta_constraint, gamma_constraint),
+        )
         self.moving_mean_initializer = moving_mean_initializer
         self.moving_variance_initializer = moving_variance_initializer
-        self.beta_regularizer = beta_regularizer
-        self.gamma_regularizer = gamma_regularizer
-        self.beta_constraint = beta_constraint
-        self.gamma_constraint = gamma_constraint
-        self.gamma: Any = None
-        self.beta: Any = None
 
     def sample_output_shape(self, input_shape):
         if not input_shape or self.axis not in (-1, len(input_shape)):
@@ -104,16 +101,7 @@ class BatchNormalization(Layer):
 
     def make_weights(self, input_shape):
         shape = (input_shape[-1],)
-        if self.scale:
-            self.gamma = self.add_weight(
-                "gamma", shape, self.gamma_initializer,
-                regularizer=self.gamma_regularizer, constraint=self.gamma_constraint,
-            )  # fmt: skip
-        if self.center:
-            self.beta = self.add_weight(
-                "beta", shape, self.beta_initializer,
-                regularizer=self.beta_regularizer, constraint=self.beta_constraint,
-            )  # fmt: skip
+        self._make_affine(shape)
         self.moving_mean = self.add_weight("moving_mean", shape, self.moving_mean_initializer, trainable=False)
         self.moving_variance = self.add_weight(
             "moving_variance", shape, self.moving_variance_initializer, trainable=False
@@ -124,11 +112,13 @@ class BatchNormalization(Layer):
         deviation = self._columns(plan, width)
         if plan.training and self.trainable:
             mean, variance = self._columns(plan, width), self._columns(plan, width)
+            masked = {} if x.mask is None else {"kept": x.mask, "share": self._columns(plan, width)}
+            template = normalization.kept_statistics if masked else normalization.statistics
             plan.columns(
-                self._kernel(normalization.statistics), width, 400 * inner * plan.typical_rows, x=x, mean=mean,
-                variance=variance, scale=deviation, epsilon=self.epsilon, width=width, inner=inner,
+                self._kernel(template), width, 400 * inner * plan.typical_rows, x=x, mean=mean, variance=variance,
+                scale=deviation, epsilon=self.epsilon, width=width, inner=inner, **masked,
             )  # fmt: skip
-            plan.keep(self, variance=variance)
+            plan.keep(self, variance=variance, masked=masked)
         else:
             mean = self.moving_mean
             plan.columns(
@@ -161,10 +151,11 @@ class BatchNormalization(Layer):
         )  # fmt: skip
         if not x.needs_gradient:
             return None
-        dx = plan.buffer(x.shape, self.dtype)
+        dx, masked = plan.buffer(x.shape, self.dtype), plan.recall(self, "masked")
+        template = normalization.kept_gradient if masked else normalization.gradient
         plan.rows(
-            self._kernel(normalization.gradient), inner, 500 * width, x=x, dy=dy, mean=mean, scale=deviation,
-            gamma=gamma, dgamma=dgamma, dbeta=dbeta, dx=dx, width=width, inner=inner,
+            self._kernel(template), inner, 500 * width, x=x, dy=dy, mean=mean, scale=deviation, gamma=gamma,
+            dgamma=dgamma, dbeta=dbeta, dx=dx, width=width, inner=inner, **masked,
         )  # fmt: skip
         return dx
 

@@ -24,6 +24,7 @@ class _Noise(Layer):
     kept.
     """
 
+    supports_masking = True
     seed: int | None
     _fixed = ("seed", "noise_shape")
 
@@ -39,8 +40,10 @@ class _Noise(Layer):
         if not plan.training or self.strength == 0:
             return x
         plan.layer_count += 1
-        # A layer's own seed takes the place of its number: numbers stay below 2**31.
-        plan.keep(self, stream=plan.layer_count if self.seed is None else self.seed + 2**31)
+        if self.seed is None:
+            plan.keep(self, stream=plan.layer_count, seed=Slot(abi.SEED))
+        else:  # instead of the layer's number, which stays below 2**31, and of the model's seed: a slot of its own is 0
+            plan.keep(self, stream=self.seed + 2**31, seed=plan.slot())
         y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient)
         self._launch(plan, x, y, backward=False)
         return y
@@ -58,7 +61,8 @@ class _Noise(Layer):
         raise NotImplementedError
 
     def _draws(self, plan: Plan) -> dict[str, Any]:
-        return {"seed": Slot(abi.SEED), "iteration": Slot(abi.ITERATION), "layer": plan.recall(self, "stream")}
+        seed, layer = (plan.recall(self, name) for name in ("seed", "stream"))
+        return {"seed": seed, "iteration": Slot(abi.ITERATION), "layer": layer}
 
 
 class Dropout(_Noise):
@@ -71,7 +75,7 @@ class Dropout(_Noise):
         rate: the share, 0 <= rate < 1.
         noise_shape: shape of the mask, the batch first: an axis of size 1 shares its draws, None is the axis's own
             size. By default every element has a draw of its own.
-        seed: for a mask that does not follow from the model's seed.
+        seed: of its mask, which then does not follow from the model's seed.
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
 
     Raises:
@@ -126,7 +130,7 @@ class Dropout(_Noise):
             arguments["threshold"] = min(round(self.rate * 2**16), 2**16 - 1)
             plan.launch(Kernel(dropout.dropout, dtype=self.dtype), arguments, Extent(per_row=x.width), 512, 350)
             return
-        arguments["threshold"] = round(self.rate * 2**32)
+        arguments["threshold"] = min(round(self.rate * 2**32), 2**32 - 1)
         places = Places.shared(x.shape, [a for a, size in enumerate(self.noise_shape[1:]) if size == 1])
         arguments |= {"place": places.place, "width": x.width}
         arguments["row_places"] = 0 if self.noise_shape[0] == 1 else places.count
@@ -171,7 +175,7 @@ class GaussianNoise(_Gaussian):
 
     Args:
         stddev: standard deviation of the noise, from 0 to 1.
-        seed: for noise that does not follow from the model's seed.
+        seed: of its noise, which then does not follow from the model's seed.
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
 
     Raises:
@@ -203,7 +207,7 @@ class GaussianDropout(_Gaussian):
 
     Args:
         rate: 0 <= rate < 1: the noise has the variance of `Dropout`'s.
-        seed: for noise that does not follow from the model's seed.
+        seed: of its noise, which then does not follow from the model's seed.
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
 
     Raises:
@@ -244,6 +248,7 @@ class ActivityRegularization(Layer):
         [[1.0, 2.0]]
     """
 
+    supports_masking = True
     _fixed = ("l1", "l2")
     _ranges: ClassVar = {"l1": checks.NOT_NEGATIVE, "l2": checks.NOT_NEGATIVE}
 

@@ -1,20 +1,42 @@
-"""Layers that normalize each row by itself."""
+"""Layers that normalize each row by itself, or each group of a sample's channels."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from fastnet import checks
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import row_normalization as loops
 from fastnet.engine.plan import Buffer, Plan
+from fastnet.layers.affine import Affine
 from fastnet.layers.base import Layer, refuse
 from fastnet.layers.normalization import constant
 
 
+class _Rows(NamedTuple):
+    """How rows lie in memory: (blocks, runs, groups, width), of which a row is a group of one block."""
+
+    width: int
+    groups: int = 1
+    runs: int = 1
+
+    @property
+    def size(self) -> int:
+        """Elements of a row."""
+        return self.width * self.runs
+
+    @property
+    def channels(self) -> int:
+        """Elements of a run, which are those of gamma and beta."""
+        return self.width * self.groups
+
+
 class _RowNormalization(Layer):
-    """y = (x - center mean) s gamma + beta over the last axes; s is the inverse root of a mean or a sum of squares."""
+    """y = (x - center mean) s gamma + beta over each row; s is the inverse root of a mean or a sum of squares.
+
+    A row is what the last axes hold; a subclass may say otherwise (`_rows`).
+    """
 
     _fixed: ClassVar[tuple[str, ...]] = ("axis",)
     _ranges: ClassVar = {"epsilon": checks.POSITIVE}
@@ -23,16 +45,19 @@ class _RowNormalization(Layer):
     averaged = True  # whether s follows from the mean of the squares, or from their sum
     limit = math.inf  # the largest s
     epsilon = 0.0  # added to the mean of the squares
-    gamma_weight: Any = None
-    beta_weight: Any = None
 
     def _check_axis(self, axis: Any) -> Any:
         if (axes := checks.wholes(f"{self._owner}: axis", axis)) == []:
             raise ValueError(f"{self._owner}: axis must name at least one axis, received {axis!r}.")
         return axes
 
-    def _row_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The part of a sample's shape that is normalized together."""
+    @property
+    def _affine(self) -> tuple[Any, Any]:
+        """The weights that multiply and are added; None for those it has not."""
+        return None, None
+
+    def _weight_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The last axes of a sample, over which its weights go."""
         given = self.axis if isinstance(self.axis, list) else [self.axis]
         axes = sorted(a + len(shape) + 1 if a < 0 else a for a in given)  # the batch is axis 0, as in Keras
         if axes != list(range(len(shape) + 1 - len(axes), len(shape) + 1)) or axes[0] < 1:
@@ -42,9 +67,12 @@ class _RowNormalization(Layer):
             )
         return tuple(shape[a - 1] for a in axes)
 
+    def _rows(self, shape: tuple[int, ...]) -> _Rows:
+        return _Rows(math.prod(self._weight_shape(shape)))
+
     def sample_output_shape(self, input_shape):
-        row = self._row_shape(input_shape)
-        known = next((v.shape for v in (self.gamma_weight, self.beta_weight) if v is not None), row)
+        row = self._weight_shape(input_shape)
+        known = next((v.shape for v in self._affine if v is not None), row)
         if row != known:
             raise ValueError(
                 f"{self._owner} was built for rows of shape {known}; received samples of shape {input_shape}."
@@ -52,49 +80,66 @@ class _RowNormalization(Layer):
         return input_shape
 
     def forward(self, plan: Plan, x: Buffer) -> Buffer:
-        width, numbers = math.prod(self._row_shape(x.shape)), self._numbers(x)
-        inner = x.width // width
-        gamma = constant(plan, self.gamma_weight, width, 1.0, self.dtype)
-        beta = constant(plan, self.beta_weight, width, 0.0, self.dtype)
+        rows, numbers = self._rows(x.shape), self._numbers(x)
+        inner = x.width // rows.size
+        gamma, beta = (
+            constant(plan, weight, rows.channels, neutral, self.dtype)
+            for weight, neutral in zip(self._affine, (1.0, 0.0), strict=True)
+        )
         mean, scale = (plan.buffer((inner,), self.dtype) for _ in range(2))
         trained = self.trainable and bool(self.variables)
         y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient or trained)
         kernel = Kernel(loops.normalize_rows, dtype=self.dtype)
         plan.rows(
-            kernel, inner, 1000 * width, x=x, gamma=gamma, beta=beta, mean=mean, scale=scale, y=y,
-            epsilon=self.epsilon, width=width, **numbers,
+            kernel, inner, 1000 * rows.size, x=x, gamma=gamma, beta=beta, mean=mean, scale=scale, y=y,
+            epsilon=self.epsilon, **rows._asdict(), **numbers,
         )  # fmt: skip
         plan.keep(self, gamma=gamma, mean=mean, scale=scale)
         return y
 
     def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
-        width, numbers = math.prod(self._row_shape(x.shape)), self._numbers(x)
-        inner = x.width // width
+        rows, numbers = self._rows(x.shape), self._numbers(x)
+        inner = x.width // rows.size
         gamma, mean, scale = (plan.recall(self, name) for name in ("gamma", "mean", "scale"))
         if self.trainable and self.variables:
             dgamma, dbeta = (
-                plan.buffer((width,), self.dtype, per_row=False) if v is None else plan.gradient(v)
-                for v in (self.gamma_weight, self.beta_weight)
+                plan.buffer((rows.channels,), self.dtype, per_row=False) if v is None else plan.gradient(v)
+                for v in self._affine
             )
+            cost = 400 * (x.width // rows.channels) * plan.typical_rows
             plan.columns(
-                Kernel(loops.row_parameter_gradients, dtype=self.dtype), width, 400 * inner * plan.typical_rows, x=x,
-                dy=dy, mean=mean, scale=scale, dgamma=dgamma, dbeta=dbeta, width=width, inner=inner,
+                Kernel(loops.row_parameter_gradients, dtype=self.dtype), rows.channels, cost, x=x, dy=dy, mean=mean,
+                scale=scale, dgamma=dgamma, dbeta=dbeta, inner=inner, **rows._asdict(),
             )  # fmt: skip
         if not x.needs_gradient:
             return None
         dx = plan.buffer(x.shape, self.dtype)
         plan.rows(
-            Kernel(loops.normalized_gradient, dtype=self.dtype), inner, 1000 * width, x=x, dy=dy, gamma=gamma,
-            mean=mean, scale=scale, dx=dx, width=width, **numbers,
+            Kernel(loops.normalized_gradient, dtype=self.dtype), inner, 1000 * rows.size, x=x, dy=dy, gamma=gamma,
+            mean=mean, scale=scale, dx=dx, **rows._asdict(), **numbers,
         )  # fmt: skip
         return dx
 
     def _numbers(self, x: Buffer) -> dict[str, float]:
-        share = 1 / math.prod(self._row_shape(x.shape)) if self.averaged else 1.0
+        share = 1 / self._rows(x.shape).size if self.averaged else 1.0
         return {"center": self.centered, "share": share, "limit": self.limit}
 
 
-class LayerNormalization(_RowNormalization):
+class _AffineRows(Affine, _RowNormalization):
+    """A normalization of rows with ``gamma`` and ``beta``."""
+
+    supports_masking = True
+    centered = 1.0
+
+    @property
+    def _affine(self) -> tuple[Any, Any]:
+        return self.gamma, self.beta
+
+    def make_weights(self, input_shape):
+        self._make_affine(self._weight_shape(input_shape))
+
+
+class LayerNormalization(_AffineRows):
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, over the last axes; Ba et al. 2016, arXiv:1607.06450.
 
     Args:
@@ -119,11 +164,7 @@ class LayerNormalization(_RowNormalization):
         [[-1.  1.]]
     """
 
-    centered = 1.0
-
     _fixed = ("axis", "center", "scale", "rms_scaling")
-    gamma: Any
-    beta: Any
 
     def __init__(
         self,
@@ -141,30 +182,87 @@ class LayerNormalization(_RowNormalization):
         **more: Any,
     ):
         super().__init__(**more)
-        self.gamma = self.beta = None
         refuse(self._owner, rms_scaling=rms_scaling)
         self.axis, self.epsilon, self.rms_scaling = self._check_axis(axis), epsilon, False
-        self.center = checks.flag(f"{self._owner}: center", center)
-        self.scale = checks.flag(f"{self._owner}: scale", scale)
-        self.beta_initializer = beta_initializer
-        self.gamma_initializer = gamma_initializer
-        self.beta_regularizer = beta_regularizer
-        self.gamma_regularizer = gamma_regularizer
-        self.beta_constraint = beta_constraint
-        self.gamma_constraint = gamma_constraint
+        self._keep_affine(
+            *(center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer),
+            *(beta_constraint, gamma_constraint),
+        )
 
-    def make_weights(self, input_shape):
-        shape = self._row_shape(input_shape)
-        if self.scale:
-            self.gamma = self.gamma_weight = self.add_weight(
-                "gamma", shape, self.gamma_initializer,
-                regularizer=self.gamma_regularizer, constraint=self.gamma_constraint,
-            )  # fmt: skip
-        if self.center:
-            self.beta = self.beta_weight = self.add_weight(
-                "beta", shape, self.beta_initializer,
-                regularizer=self.beta_regularizer, constraint=self.beta_constraint,
-            )  # fmt: skip
+
+class GroupNormalization(_AffineRows):
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, over each group of a sample's channels.
+
+    The last axis holds the channels. A group is so many that stand next to each other; mean and variance are those of
+    all its elements in the sample, over every other axis too. One group for each channel is instance normalization, one
+    for all of them layer normalization but for gamma and beta. Wu and He 2018, arXiv:1803.08494.
+
+    Args:
+        groups: how many groups, which divide the channels evenly; -1 for one of each channel.
+        axis: the axis of the channels: the last one (-1).
+        epsilon: added to the variance.
+        center: whether beta is added.
+        scale: whether gamma multiplies.
+        beta_initializer, gamma_initializer: start values.
+        beta_regularizer, gamma_regularizer: penalties; see `fastnet.regularizers`.
+        beta_constraint, gamma_constraint: see `fastnet.constraints`.
+        **more: ``name``, ``dtype``, ``trainable``, ``activity_regularizer``, ``input_shape``.
+
+    Weights: ``gamma``, ``beta``, each (channels,).
+
+    Raises:
+        ValueError: groups that do not divide the channels, an axis that is not the last, an epsilon that is not
+            positive.
+
+    Example:
+        >>> layers.GroupNormalization(groups=2)([[1.0, 3.0, 10.0, 50.0]]).round(2).tolist()
+        [[-1.0, 1.0, -1.0, 1.0]]
+    """
+
+    _fixed = ("groups", "axis", "center", "scale")
+
+    def __init__(
+        self,
+        groups: int = 32,
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        **more: Any,
+    ):
+        super().__init__(**more)
+        if not (checks.is_whole(groups) and groups == -1):
+            checks.whole(f"{self._owner}: groups (-1 for one of each channel)", groups)
+        self.groups = int(groups)
+        self.axis, self.epsilon = checks.whole(f"{self._owner}: axis", axis, None), epsilon
+        self._keep_affine(
+            *(center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer),
+            *(beta_constraint, gamma_constraint),
+        )
+
+    def _weight_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if not shape or self.axis not in (-1, len(shape)):
+            raise ValueError(
+                f"{self._owner} works on the last axis (-1); received axis={self.axis} for samples of shape {shape}. "
+                "Put the axis last with Permute."
+            )
+        if self.groups != -1 and shape[-1] % self.groups:
+            fitting = [n for n in range(1, shape[-1] + 1) if shape[-1] % n == 0]
+            raise ValueError(
+                f"{self._owner}: groups must divide the channels, the last axis, evenly; received groups="
+                f"{self.groups} for samples of shape {shape}. These do: {', '.join(map(str, fitting))}."
+            )
+        return shape[-1:]
+
+    def _rows(self, shape: tuple[int, ...]) -> _Rows:
+        groups = shape[-1] if self.groups == -1 else self.groups
+        return _Rows(shape[-1] // groups, groups, math.prod(shape[:-1]))
 
 
 class RMSNormalization(_RowNormalization):
@@ -188,10 +286,15 @@ class RMSNormalization(_RowNormalization):
 
     def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **more: Any):
         super().__init__(**more)
+        self.scale: Any = None
         self.axis, self.epsilon = self._check_axis(axis), epsilon
 
+    @property
+    def _affine(self) -> tuple[Any, Any]:
+        return self.scale, None
+
     def make_weights(self, input_shape):
-        self.scale = self.gamma_weight = self.add_weight("scale", self._row_shape(input_shape), "ones")
+        self.scale = self.add_weight("scale", self._weight_shape(input_shape), "ones")
 
 
 class UnitNormalization(_RowNormalization):
@@ -209,6 +312,7 @@ class UnitNormalization(_RowNormalization):
         [[0.6 0.8]]
     """
 
+    supports_masking = True
     averaged = False
     limit = 1e12
 

@@ -32,13 +32,12 @@ class Flatten(Layer):
         (2, 12)
     """
 
+    keeps_values = True
     _fixed = ("data_format",)
 
     def __init__(self, data_format: str | None = None, **more: Any):
         super().__init__(**more)
-        if data_format not in (None, "channels_last"):
-            raise ValueError(f"{self._owner}: data_format must be None or 'channels_last', received {data_format!r}.")
-        self.data_format = data_format
+        self.data_format = checks.one_of(f"{self._owner}: data_format", data_format, None, "channels_last")
 
     def sample_output_shape(self, input_shape):
         return (math.prod(input_shape),)
@@ -65,6 +64,7 @@ class Reshape(Layer):
         (5, 3, 2)
     """
 
+    keeps_values = True
     _fixed = ("target_shape",)
 
     def __init__(self, target_shape: Any, **more: Any):
@@ -99,6 +99,8 @@ class Reshape(Layer):
 
 class _Rearranged(Layer):
     """Every element of the result is an element of the sample, and all of these are used equally often."""
+
+    keeps_values = True
 
     def _place(self, shape: tuple[int, ...]) -> np.ndarray:
         """For each element of the result the number of the sample's element, in the shape of the result."""
@@ -201,6 +203,7 @@ class Rescaling(Layer):
         [[0.0, 1.0]]
     """
 
+    supports_masking = True
     _ranges: ClassVar = {"scale": checks.FINITE, "offset": checks.FINITE}
 
     def __init__(self, scale: float, offset: float = 0.0, **more: Any):

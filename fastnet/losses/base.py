@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import config
+from fastnet import checks, config
 from fastnet._kernels import abi, registry
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
@@ -58,13 +58,11 @@ class Loss(Configurable, metaclass=Completed):
 
     _row: str | None = None  # name of its row in the registry, of fastnet's own losses
     ignore_class: int | None = None
+    target_range: tuple[float, float] | None = None  # what targets must lie in; Keras trains on others without a word
 
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None):
-        if reduction not in REDUCTIONS:
-            allowed = ", ".join(map(repr, REDUCTIONS))
-            raise ValueError(f"{type(self).__name__}: reduction must be one of {allowed}, received {reduction!r}.")
         self.name = name or snake_case(type(self).__name__)
-        self.reduction = reduction
+        self.reduction = checks.one_of(f"{type(self).__name__}: reduction", reduction, *REDUCTIONS)
         self.dtype = None if dtype is None else config.check_dtype(dtype, f"loss {self.name!r}")
         self.weight = 1.0  # `compile`'s loss_weights
 
@@ -137,16 +135,16 @@ class Loss(Configurable, metaclass=Completed):
         Args:
             sample_weight: the weight of each row, or None.
         """
-        masked, dtype = self.ignore_class is not None, y_pred.dtype
-        plain = sample_weight is None and not masked and self.weight == 1.0
+        dtype, kept = y_pred.dtype, y_pred.mask
+        if self.ignore_class is not None:
+            kept = product(plan, kept, self.kept(plan, y_true, dtype))
+        plain = sample_weight is None and kept is None and self.weight == 1.0
         if plain and self.reduction not in ("sum", "none", None):
             return None
         inner = y_pred.width // (y_pred.shape[-1] if y_pred.shape else 1)
-        kept = self.kept(plan, y_true, dtype) if masked else ones(plan, inner, dtype)
-        each = sample_weight or kept
-        if masked and sample_weight is not None:
-            each = plan.buffer((inner,), dtype)
-            plan.elements(Kernel(weights.multiply, dtype=dtype), each, _COST, x=sample_weight, y=kept, product=each)
+        each = product(plan, sample_weight, kept)
+        kept = ones(plan, inner, dtype) if kept is None else kept
+        each = kept if each is None else each
         shares = plan.buffer((inner,), dtype)
         counted, divide = kept if self.reduction in MEANS else each, self.reduction != "sum"
         rows = {"weights": each, "counted": counted, "shares": shares, "inner": inner}
@@ -166,7 +164,17 @@ class Loss(Configurable, metaclass=Completed):
         return float(state[0] / state[1]) if state[1] else 0.0
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """The loss of arrays: a number, or with ``reduction=None`` that of each row."""
+        """The loss of arrays: a number, or with ``reduction=None`` that of each row.
+
+        Args:
+            y_true, y_pred: targets and predictions; predictions of one axis are one row.
+            sample_weight: of each row (n,), or of each place (n, ...) without the last axis; a number counts for all.
+
+        Raises:
+            ValueError: shapes that do not fit.
+        """
+        if checks.is_number(sample_weight) or getattr(sample_weight, "ndim", 1) == 0:
+            sample_weight = np.broadcast_to(sample_weight, np.shape(y_pred)[:-1][:1] or 1)
         once = OnArrays(y_true, y_pred, self.sparse, self.name, sample_weight, ignored=self.ignore_class)
         values = self.values(once.plan, once.prediction, once.target)
         if self.reduction in ("none", None):
@@ -206,6 +214,15 @@ def ones(plan: Plan, width: int, dtype: str) -> Buffer:
     buffer = plan.buffer((width,), dtype)
     plan.elements(Kernel(normalization.fill, dtype=dtype), buffer, _COST, y=buffer, number=1.0)
     return buffer
+
+
+def product(plan: Plan, x: Buffer | None, y: Buffer | None) -> Buffer | None:
+    """Add the launch that multiplies what two buffers say of each row; None stands for 1 each."""
+    if x is None or y is None:
+        return y if x is None else x
+    both = plan.buffer((x.width,), x.dtype)
+    plan.elements(Kernel(weights.multiply, dtype=x.dtype), both, _COST, x=x, y=y, product=both)
+    return both
 
 
 class FunctionLoss(Loss):

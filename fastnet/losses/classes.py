@@ -7,6 +7,7 @@ from typing import Any
 from fastnet import checks
 from fastnet.losses.base import Loss
 
+_PROBABILITIES = (0.0, 1.0)
 _MEAN = "sum_over_batch_size"
 
 
@@ -245,6 +246,7 @@ class BinaryCrossentropy(Loss):
     """
 
     _row = "binary_crossentropy"
+    target_range = _PROBABILITIES
 
     def __init__(
         self,
@@ -284,6 +286,7 @@ class BinaryFocalCrossentropy(Loss):
     """
 
     _row = "binary_focal_crossentropy"
+    target_range = _PROBABILITIES
 
     def __init__(
         self,
@@ -325,6 +328,7 @@ class CategoricalCrossentropy(Loss):
     """
 
     _row = "categorical_crossentropy"
+    target_range = _PROBABILITIES
 
     def __init__(
         self,
@@ -362,6 +366,7 @@ class CategoricalFocalCrossentropy(Loss):
     """
 
     _row = "categorical_focal_crossentropy"
+    target_range = _PROBABILITIES
 
     def __init__(
         self,

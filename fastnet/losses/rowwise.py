@@ -11,7 +11,7 @@ from fastnet._kernels import registry
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import rows, weights
 from fastnet.engine.cpu import Bound
-from fastnet.engine.data import match_targets, match_weights
+from fastnet.engine.data import as_array, match_targets, match_weights
 from fastnet.engine.plan import Buffer, Extent, Plan
 
 _ELEMENT_COST, _ROW_COST = 1000, 3000  # picoseconds an element
@@ -137,9 +137,14 @@ class OnArrays:
         self.inputs = {self.prediction: y_pred, self.target: y_true}
         self.weights = None
         if sample_weight is not None:
+            given = as_array(sample_weight, "sample_weight")
+            if self.shape == () and given.shape == shape != (1,):
+                raise ValueError(
+                    f"{name!r}: predictions of one axis are one row, which has one weight; received {len(given)}. For "
+                    f"{len(given)} rows of one number give targets and predictions of shape {(len(given), 1)}."
+                )
             self.weights = self.plan.buffer((split(shape)[1],))
-            given = match_weights(sample_weight, self.rows, shape[:-1])
-            self.inputs[self.weights] = given.reshape(self.rows, -1)
+            self.inputs[self.weights] = match_weights(given, self.rows, shape[:-1]).reshape(self.rows, -1)
 
     def run(self, *results: Buffer, state: tuple[int, np.ndarray] | None = None) -> Bound:
         """Run it; its memory, from which results may be read.

@@ -12,7 +12,7 @@ from fastnet._kernels.rules import metrics  # noqa: F401  (fills the table)
 from fastnet._kernels.templates import reduce, weights
 from fastnet.configs import Configurable, snake_case
 from fastnet.engine.plan import Buffer, Plan, Slot
-from fastnet.losses.base import ones
+from fastnet.losses.base import ones, product
 from fastnet.losses.rowwise import OnArrays, RowFunction, split
 from fastnet.metrics.variables import MetricVariable
 
@@ -36,6 +36,8 @@ class Metric(Configurable):
     Attributes:
         direction: "up" where larger is better, "down" where smaller is, None where neither is said: what callbacks with
             ``mode="auto"`` go by.
+        masked: whether the mask of predictions (`layers.Masking`) counts as a weight of each step; as in Keras it does
+            for means of rows. Written in Python, a metric is given the mask in ``sample_weight``.
 
     Example:
         >>> import numpy as np, fastnet
@@ -61,6 +63,7 @@ class Metric(Configurable):
     sparse: bool | None = False  # a target is a class index; None: whichever the loss takes
     elements = False  # on arrays, predictions of one axis are as many samples
     ignore_class: int | None = None  # a label that is no class
+    masked = False
     direction: str | None = None
 
     def __init__(self, dtype: Any = None, name: str | None = None):
@@ -192,6 +195,8 @@ class MeanOfRows(Metric):
         name, dtype: as for every `Metric`.
     """
 
+    masked = True
+
     def __init__(self, name: str | None = None, dtype: Any = None):
         super().__init__(dtype, name)
 
@@ -214,6 +219,7 @@ class MeanOfRows(Metric):
     def count(self, plan, y_pred, y_true, sample_weight, state):
         values = self.values(plan, y_pred, y_true)
         rows = {"values": values, "total": state, "inner": values.width}
+        sample_weight = product(plan, y_pred.mask if self.masked else None, sample_weight)
         if sample_weight is None:
             plan.once(Kernel(reduce.metric_total, dtype=values.dtype), **rows)
         else:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import activations, checks
+from fastnet import activations, checks, config
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import metrics as templates
 from fastnet.engine.plan import Buffer, Plan, Slot
@@ -19,7 +19,6 @@ from fastnet.losses.rowwise import split
 from fastnet.metrics.base import Metric, as_number, each_row, safe_divide
 from fastnet.metrics.means import positive
 
-EPSILON = 1e-7  # how far an area's outer thresholds lie beyond 0 and 1, as in Keras
 LEFT_OUT = -1e10  # what Keras puts in the place of a prediction that is not among the k largest
 
 
@@ -81,7 +80,7 @@ class Counts(Metric):
         """Whether thresholds stand at equal distances from 0 to 1 (1) or a little beyond (2): Keras then rounds
         instead of comparing."""
         number = len(self._limits)
-        if number < 3 or not np.allclose(self._limits, np.arange(number) / (number - 1), atol=EPSILON):
+        if number < 3 or not np.allclose(self._limits, np.arange(number) / (number - 1), atol=config.epsilon()):
             return 0
         return 2 if self._limits[0] < 0 or self._limits[-1] > 1 else 1
 
@@ -261,7 +260,8 @@ class AUC(Counts):
         self.num_thresholds = num_thresholds if self.thresholds is None else len(self.thresholds) + 2
         last = self.num_thresholds - 1
         inner = [i / last for i in range(1, last)] if self.thresholds is None else self.thresholds
-        super().__init__([-EPSILON, *inner, 1 + EPSILON], name or "auc", dtype)
+        beyond = config.epsilon()  # 0 and 1, as in Keras
+        super().__init__([-beyond, *inner, 1 + beyond], name or "auc", dtype)
         self.curve = _choice("curve", str(curve).upper(), ("ROC", "PR", "PRGAIN"))
         methods = ("interpolation", "minoring", "majoring")
         self.summation_method = _choice("summation_method", str(summation_method).lower(), methods)

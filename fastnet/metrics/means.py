@@ -10,8 +10,7 @@ import numpy as np
 
 from fastnet import checks, losses
 from fastnet._kernels import registry
-from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates import weights
+from fastnet.engine.data import as_array
 from fastnet.losses.rowwise import RowFunction
 from fastnet.metrics.base import MeanOfRows, Metric
 
@@ -201,6 +200,7 @@ class RootMeanSquaredError(RowMetric):
 
     direction = "down"
     _row, elements = "mean_squared_error", True
+    masked = False  # as in Keras, where the squares it averages have lost the mask
 
     def __init__(self, name: str = "root_mean_squared_error", dtype: Any = None):
         super().__init__(name, dtype)
@@ -236,11 +236,7 @@ class LossMetric(MeanOfRows):
         in Keras."""
         if self.loss.ignore_class is None:
             return sample_weight
-        counted = plan.buffer(sample_weight.shape, sample_weight.dtype)
-        kept = self.loss.kept(plan, y_true, sample_weight.dtype)
-        kernel = Kernel(weights.multiply, dtype=counted.dtype)
-        plan.elements(kernel, counted, 250, x=sample_weight, y=kept, product=counted)
-        return counted
+        return losses.base.product(plan, sample_weight, self.loss.kept(plan, y_true, sample_weight.dtype))
 
 
 class MeanMetricWrapper(LossMetric):
@@ -382,6 +378,7 @@ class ArrayMetric(Mean):
         3.0
     """
 
+    masked = True
     _refused = ""  # why the function is no formula of two numbers, where that was tried
 
     def __init__(self, fn: Callable, name: str | None = None, dtype: Any = None):
@@ -392,7 +389,7 @@ class ArrayMetric(Mean):
         """Add what the function gives for these arrays."""
         y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
         try:
-            values = np.asarray(self.fn(y_true, y_pred), np.float64)
+            values = as_array(self.fn(y_true, y_pred), "what it returns").astype(np.float64)
         except Exception as error:
             raise ValueError(
                 f"The metric {self.name!r} raised {type(error).__name__}: {error} It was called with arrays of the "

@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import checks
+from fastnet import checks, config
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import metrics as templates
 from fastnet.metrics.base import Metric, as_number, each_row
-
-EPSILON = 1e-7
 
 
 class FBetaScore(Metric):
@@ -46,8 +44,7 @@ class FBetaScore(Metric):
     ):
         super().__init__(dtype, name)
         own = type(self).__name__
-        if average not in (None, "micro", "macro", "weighted"):
-            raise ValueError(f"{own}: average must be None, 'micro', 'macro' or 'weighted', received {average!r}.")
+        checks.one_of(f"{own}: average", average, None, "micro", "macro", "weighted")
         if not checks.is_number(beta) or not 0 < beta < float("inf"):
             raise ValueError(f"{own}: beta must be a positive number, received {beta!r}.")
         if threshold is not None and (not checks.is_number(threshold) or not 0 < threshold <= 1):
@@ -69,12 +66,13 @@ class FBetaScore(Metric):
         tp, fp, fn, labels = state.reshape(4, -1)
         if self.average == "micro":
             tp, fp, fn = tp.sum(), fp.sum(), fn.sum()
-        precision, recall = tp / (tp + fp + EPSILON), tp / (tp + fn + EPSILON)
-        scores = precision * recall / (self.beta**2 * precision + recall + EPSILON) * (1 + self.beta**2)
+        epsilon = config.epsilon()
+        precision, recall = tp / (tp + fp + epsilon), tp / (tp + fn + epsilon)
+        scores = precision * recall / (self.beta**2 * precision + recall + epsilon) * (1 + self.beta**2)
         if self.average == "macro":
             scores = scores.mean()
         elif self.average == "weighted":
-            scores = (scores * labels / (labels.sum() + EPSILON)).sum()
+            scores = (scores * labels / (labels.sum() + epsilon)).sum()
         return as_number(scores)
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 from fastnet._kernels import registry
 from fastnet.configs import Family as _Family
+from fastnet.optimizers import classes as _classes
+from fastnet.optimizers import schedule_free as _schedule_free
 from fastnet.optimizers import schedules as schedules
+from fastnet.optimizers import whole as _whole
 from fastnet.optimizers.base import Optimizer as Optimizer
-from fastnet.optimizers.classes import CLASSES as CLASSES
 from fastnet.optimizers.classes import SGD as SGD
 from fastnet.optimizers.classes import Adadelta as Adadelta
 from fastnet.optimizers.classes import Adagrad as Adagrad
@@ -21,6 +23,12 @@ from fastnet.optimizers.classes import Nadam as Nadam
 from fastnet.optimizers.classes import RAdam as RAdam
 from fastnet.optimizers.classes import RMSprop as RMSprop
 from fastnet.optimizers.classes import Rprop as Rprop
+from fastnet.optimizers.schedule_free import ScheduleFreeAdamW as ScheduleFreeAdamW
+from fastnet.optimizers.whole import Adafactor as Adafactor
+from fastnet.optimizers.whole import Lamb as Lamb
+from fastnet.optimizers.whole import Muon as Muon
+
+CLASSES = {**_classes.CLASSES, **_schedule_free.CLASSES, **_whole.CLASSES}
 
 _family = _Family(
     "an optimizer",

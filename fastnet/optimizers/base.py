@@ -13,7 +13,7 @@ import numpy as np
 from fastnet._kernels import registry
 from fastnet._kernels.rules import updates as rules  # noqa: F401  (fills the table)
 from fastnet.checks import flag
-from fastnet.engine.plan import Plan
+from fastnet.engine.plan import Buffer, Plan
 from fastnet.engine.variable import Variable
 from fastnet.optimizers import changing, checks, updating
 from fastnet.optimizers.schedules import LearningRateSchedule
@@ -41,7 +41,8 @@ class Optimizer(metaclass=changing.Made):
 
     In each step, in Keras's order: the gradient is clipped, the weight decays, ``w -= lr · weight_decay · w``, the rule
     updates it, its moving average follows, its constraint is applied. All but the last is one pass over the weight;
-    ``clipnorm``, ``global_clipnorm`` and ``gradient_accumulation_steps`` need the whole gradient first.
+    ``clipnorm``, ``global_clipnorm`` and ``gradient_accumulation_steps`` need the whole gradient first, and some rules
+    the norms of the whole weight (`Lamb`, `Adafactor`, `Muon`).
 
     Args:
         row: its row of the registry, or the row's name.
@@ -124,7 +125,7 @@ class Optimizer(metaclass=changing.Made):
         self.iterations = 0
         self.states: dict[Variable, list[Variable]] = {}
         self.memory = self._first_memory()
-        self._undecayed: tuple[Sequence[Variable], str | None] = ((), None)
+        self.undecayed: tuple[Sequence[Variable], str | None] = ((), None)  # by themselves, and a pattern of names
         self._version = 0  # how often an argument was changed, for the plans that have it
 
     def __getattr__(self, name: str) -> Any:
@@ -152,10 +153,15 @@ class Optimizer(metaclass=changing.Made):
         rate = self._schedule if self.scheduled else self._rate
         return {"learning_rate": rate, **own, **{name: getattr(self, name) for name in names}}
 
-    def kept_names(self) -> list[str]:
-        """The names of what is kept for each weight."""
+    def row_of(self, variable: Variable) -> registry.Update:
+        """The row that updates a weight; all rows of an optimizer have the same ``scalars``."""
+        return self.row
+
+    def kept_names(self, variable: Variable | None = None) -> list[str]:
+        """The names of what is kept for a weight."""
+        row = self.row if variable is None else self.row_of(variable)
         extras = [AVERAGE] * bool(self.use_ema) + [SUM] * bool(self.gradient_accumulation_steps)
-        return [*self.row.states, *extras]
+        return [*row.states, *row.means, *extras]
 
     def _first_memory(self) -> list[Variable]:
         return [Variable(np.array(start, float), name) for name, start in self.row.memory.items()]
@@ -234,12 +240,16 @@ class Optimizer(metaclass=changing.Made):
                 f"{type(self).__name__}: exclude_from_weight_decay must be called before the optimizer has met a "
                 "weight, that is before fit."
             )
-        self._undecayed = (tuple(var_list or ()), "|".join(var_names or ()) or None)
+        self.undecayed = (tuple(var_list or ()), "|".join(var_names or ()) or None)
+
+    def decay_of(self, variable: Variable) -> float:
+        """The share of a weight, times the learning rate, that it loses in a step in which it decays."""
+        return self.weight_decay or 0.0
 
     def decays(self, variable: Variable) -> bool:
         """Whether a weight decays."""
-        variables, pattern = self._undecayed
-        if not self.weight_decay or any(variable is v for v in variables):
+        variables, pattern = self.undecayed
+        if not self.decay_of(variable) or any(variable is v for v in variables):
             return False
         return pattern is None or re.search(pattern, variable.name) is None
 
@@ -252,8 +262,7 @@ class Optimizer(metaclass=changing.Made):
         return self._kept(variable, SUM)
 
     def _kept(self, variable: Variable, name: str) -> Variable | None:
-        extras = self.states.get(variable, [])[len(self.row.states) :]
-        return next((v for v in extras if v.name == name), None)
+        return next((v for v in self.states.get(variable, ()) if v.name == name), None)
 
     def finalize_variable_values(self, variables: Iterable[Variable]) -> None:
         """Give weights the values of their moving averages, as Keras does at the end of `fit`."""
@@ -266,16 +275,19 @@ class Optimizer(metaclass=changing.Made):
 
     def build(self, variables: Iterable[Variable]) -> None:
         """Make the state of weights that have none yet."""
-        starts = [(name, self.start_of(name)) for name in self.kept_names()]
         for variable in variables:
             if variable not in self.states:
+                means, shape, start = self.row_of(variable).means, variable.shape, variable.array
                 self.states[variable] = [
-                    Variable(np.full(variable.shape, start, variable.dtype), name) for name, start in starts
+                    Variable(np.full(_without(shape, means.get(n)), self.start_of(n, start), variable.dtype), n)
+                    for n in self.kept_names(variable)
                 ]
 
-    def start_of(self, state: str) -> float:
-        """What a state begins with."""
+    def start_of(self, state: str, weight: np.ndarray) -> float | np.ndarray:
+        """What a state of a weight begins with."""
         start = self.row.starts.get(state, 0.0)
+        if start == "weight":
+            return weight
         if start == "learning_rate":
             return self.learning_rate
         return self.parameters[start] if isinstance(start, str) else start
@@ -366,5 +378,13 @@ class Optimizer(metaclass=changing.Made):
         """Add the launches that change weights, each given with its layer's name, by ``plan.gradients``."""
         updating.apply(self, plan, weights, numbers)
 
+    def redirect(self, plan: Plan, variable: Variable, direction: Buffer, numbers: updating.Numbers) -> Buffer:
+        """Add the launches that make of a weight's direction the one it goes along; a subclass's own."""
+        return direction
+
     def __repr__(self) -> str:
         return f"<optimizer {self.name} learning_rate={self._schedule if self.scheduled else self._rate!r}>"
+
+
+def _without(shape: tuple[int, ...], axis: int | None) -> tuple[int, ...]:
+    return shape if axis is None else (*shape[:axis], *shape[len(shape) + axis + 1 :])

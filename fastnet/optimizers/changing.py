@@ -22,7 +22,7 @@ INSTEAD = {
     "minimize": "updates are compiled into the step of fit and train_on_batch",
 }
 #: What training changes, and a name: all else that can be set is an argument.
-_CHANGING = ("iterations", "states", "memory", "name", "learning_rate")
+_CHANGING = ("iterations", "states", "memory", "undecayed", "name", "learning_rate")
 
 
 class Made(type):
@@ -40,7 +40,7 @@ class Made(type):
             if not isinstance(parent.__mro__[1], Made):  # a rule's own numbers are not for all
                 rest = [p for p in rest if p.kind is not p.VAR_KEYWORD]
             own += sorted((p for p in rest if p.name not in taken), key=lambda p: p.name == "name")  # Keras has it last
-        return inspect.Signature(own)
+        return inspect.Signature(sorted(own, key=lambda p: p.kind))  # and behind it what is passed by name alone
 
     def __call__(cls, *args: Any, **more: Any) -> Any:
         signature = cls.__signature__
@@ -75,7 +75,10 @@ def change(optimizer: Optimizer, name: str, value: Any) -> None:
         raise AttributeError(unknown_argument(owner, name, arguments))
     new = type(optimizer)(**{**arguments, name: value})
     if optimizer.states:
-        other = new.kept_names() != optimizer.kept_names() or new.row is not optimizer.row
+        other = new.row is not optimizer.row or any(
+            new.row_of(v) is not optimizer.row_of(v) or new.kept_names(v) != optimizer.kept_names(v)
+            for v in optimizer.states
+        )
         if other or name in optimizer.row.starts.values():
             raise AttributeError(
                 f"{owner}: {name} cannot be changed to {value!r} any more: what the optimizer keeps for each weight "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from fastnet.checks import (
     CLOSED_UNIT,
+    FINITE,
     NOT_NEGATIVE,
     NOT_POSITIVE,
     POSITIVE,
@@ -37,6 +39,19 @@ _PARAMETERS = {
     "eta_plus": (lambda x: 1 < x < math.inf, "above 1 and finite"),
     "step_min": POSITIVE,
     "step_max": POSITIVE,
+    "warmup_steps": NOT_NEGATIVE,
+    "beta_2_decay": NOT_POSITIVE,
+    "epsilon_1": POSITIVE,
+    "epsilon_2": NOT_NEGATIVE,
+    "clip_threshold": POSITIVE,
+    "adam_beta_1": UNIT,
+    "adam_beta_2": UNIT,
+    "adam_lr_ratio": NOT_NEGATIVE,
+    "adam_weight_decay": NOT_NEGATIVE,
+    "muon_a": FINITE,
+    "muon_b": FINITE,
+    "muon_c": FINITE,
+    "rms_rate": NOT_NEGATIVE,
 }
 _COMMON = {
     "weight_decay": NOT_NEGATIVE,
@@ -124,3 +139,16 @@ def pair(owner: str, argument: str, value: Any) -> tuple[float, float]:
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise ValueError(f"{owner}: {argument} must be a pair of numbers, received {value!r}.")
     return value[0], value[1]
+
+
+def expressions(owner: str, argument: str, value: Any) -> list[str]:
+    """Regular expressions; None for none."""
+    given = [] if value is None else value
+    if not isinstance(given, (list, tuple)) or not all(isinstance(each, str) for each in given):
+        raise ValueError(f"{owner}: {argument} must be a list of regular expressions, received {value!r}.")
+    for each in given:
+        try:
+            re.compile(each)
+        except re.error as error:
+            raise ValueError(f"{owner}: {argument}: {each!r} is no regular expression: {error}.") from None
+    return list(given)

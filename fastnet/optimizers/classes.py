@@ -309,11 +309,11 @@ class Lion(Optimizer):
     """
 
     def __init__(self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **common: Unpack[Common]):
+        super().__init__("lion", learning_rate, **common, beta_1=beta_1, beta_2=beta_2)
         if beta_1 == 0:
             raise ValueError(
                 "Lion: beta_1 must be positive, received 0; with it the steps do not depend on the average."
             )
-        super().__init__("lion", learning_rate, **common, beta_1=beta_1, beta_2=beta_2)
 
 
 class Ftrl(Optimizer):
@@ -359,7 +359,7 @@ class Ftrl(Optimizer):
             "l2_shrinkage_regularization_strength": l2_shrinkage_regularization_strength,
             "beta": beta,
         }
-        row = "ftrl" if learning_rate_power == -0.5 else "ftrl_power"
+        row = "ftrl" if is_number(learning_rate_power) and learning_rate_power == -0.5 else "ftrl_power"
         super().__init__(row, learning_rate, **common, **own)
 
 

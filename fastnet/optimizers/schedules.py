@@ -51,7 +51,7 @@ class _Formula(LearningRateSchedule):
             what = f"{type(self).__name__}: {argument}"
             if argument in ("staircase", "cycle", "three_phase"):
                 checks.flag(what, value)
-            elif "steps" in argument:
+            elif "step" in argument:
                 checks.number(what, value, _STEPS)
             else:
                 checks.number(what, value, checks.CLOSED_UNIT if argument == "alpha" else checks.NOT_NEGATIVE)
@@ -239,7 +239,7 @@ class CosineDecay(_Formula):
         self._check(initial_learning_rate=initial_learning_rate, decay_steps=decay_steps, alpha=alpha)
         if warmup_target is not None:
             self._check(warmup_target=warmup_target)
-        if warmup_steps != 0:
+        if not checks.is_number(warmup_steps) or warmup_steps != 0:
             self._check(warmup_steps=warmup_steps)
         self.initial_learning_rate, self.decay_steps, self.alpha = initial_learning_rate, decay_steps, alpha
         self.name, self.warmup_target, self.warmup_steps = name, warmup_target, warmup_steps
@@ -343,8 +343,7 @@ class OneCycle(_Formula):
         self._check(div_factor=div_factor, final_div_factor=final_div_factor, three_phase=three_phase)
         if not 0 <= pct_start <= 1:
             raise ValueError(f"OneCycle: pct_start must lie in [0, 1], received {pct_start!r}.")
-        if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"OneCycle: anneal_strategy must be 'cos' or 'linear', received {anneal_strategy!r}.")
+        checks.one_of("OneCycle: anneal_strategy", anneal_strategy, "cos", "linear")
         self.max_learning_rate, self.total_steps, self.pct_start = max_learning_rate, total_steps, pct_start
         self.anneal_strategy, self.div_factor, self.final_div_factor = anneal_strategy, div_factor, final_div_factor
         self.three_phase, self.name = three_phase, name
@@ -397,11 +396,10 @@ class Cyclic(_Formula):
         name: str = "Cyclic",
     ):
         self._check(base_learning_rate=base_learning_rate, max_learning_rate=max_learning_rate, gamma=gamma)
-        for argument, value in (("step_size_up", step_size_up), ("step_size_down", step_size_down)):
-            if value is not None and not (checks.is_number(value) and value > 0):
-                raise ValueError(f"Cyclic: {argument} must be a positive number of steps, received {value!r}.")
-        if mode not in ("triangular", "triangular2", "exp_range"):
-            raise ValueError(f"Cyclic: mode must be 'triangular', 'triangular2' or 'exp_range', received {mode!r}.")
+        self._check(step_size_up=step_size_up)
+        if step_size_down is not None:
+            self._check(step_size_down=step_size_down)
+        checks.one_of("Cyclic: mode", mode, "triangular", "triangular2", "exp_range")
         self.base_learning_rate, self.max_learning_rate = base_learning_rate, max_learning_rate
         self.step_size_up, self.step_size_down, self.mode = step_size_up, step_size_down, mode
         self.gamma, self.name = gamma, name

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import io
 import json
 import os
 import secrets
+import shutil
 import zipfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -75,9 +77,13 @@ class Packed:
         Raises:
             OSError: it cannot be written; the error tells ``path``, whichever file it was.
         """
+        path = path.resolve()  # a link stays one
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
         _check_folder(path)
+        there = path.exists()
+        if there and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, "the file may not be written", str(path))
         # Not tempfile: its files can be read by their owner alone, and so could the weights.
         # Cut: a name as long as the file system takes leaves no room for more.
         temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}")
@@ -86,11 +92,13 @@ class Packed:
                 self._write(file)
                 file.flush()
                 os.fsync(file.fileno())
+            if there:
+                shutil.copymode(path, temporary)
             os.replace(temporary, path)
         except BaseException as error:
             temporary.unlink(missing_ok=True)
             if isinstance(error, OSError) and error.filename is not None:
-                error.filename, error.filename2 = str(path), None
+                raise type(error)(error.errno, error.strerror, str(path)) from error
             raise
 
     def to_bytes(self) -> bytes:
@@ -150,7 +158,7 @@ def parse(stream: IO[bytes], path: Path, kinds: Collection[str]) -> tuple[str, d
                     "load it with the fastnet that wrote it."
                 )
             if about["kind"] not in kinds:
-                raise SavedFileError(f"{path} holds a fastnet {about['kind']}, where {wanted} is needed.")
+                raise SavedFileError(f"{path} is a file of fastnet {about['kind']}, not of fastnet {wanted}.")
             return about["kind"], _unpack(about["content"], file)
 
 

@@ -55,7 +55,7 @@ def _optimizer_state(model: Any) -> dict[str, Any] | None:
 
 def _undecayed(model: Any) -> dict[str, Any]:
     """Which weights were kept from decaying, by their places and by name."""
-    variables, pattern = model.optimizer._undecayed
+    variables, pattern = model.optimizer.undecayed
     kept = set(map(id, variables))
     return {"places": [i for i, v in enumerate(model.weights) if id(v) in kept], "pattern": pattern}
 
@@ -173,4 +173,4 @@ def _load_optimizer(model: Any, saved: dict[str, Any], path: Path) -> None:
     except ValueError as error:
         raise SavedFileError(f"{path} holds the state of another optimizer. {error}") from None
     if (kept := saved.get("undecayed")) and (kept["places"] or kept["pattern"]):
-        optimizer._undecayed = (tuple(model.weights[place] for place in kept["places"]), kept["pattern"])
+        optimizer.undecayed = (tuple(model.weights[place] for place in kept["places"]), kept["pattern"])

@@ -39,9 +39,9 @@ class Writer:
         Raises:
             OSError: one could not be written.
         """
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.join()
+        if self._thread is not None:
+            self._thread.join()  # Ctrl-C may end this: it is forgotten only when it has ended
+            self._thread = None
         error, self._error = self._error, None
         if error is not None:
             raise error

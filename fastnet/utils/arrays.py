@@ -110,8 +110,7 @@ def pad_sequences(
                [5, 6]], dtype=int32)
     """
     for name, given in (("padding", padding), ("truncating", truncating)):
-        if given not in ("pre", "post"):
-            raise ValueError(f"pad_sequences: {name} must be 'pre' or 'post', received {given!r}.")
+        checks.one_of(f"pad_sequences: {name}", given, "pre", "post")
     if not hasattr(sequences, "__len__") or not all(hasattr(s, "__len__") for s in sequences):
         raise ValueError("pad_sequences: sequences must be a list of sequences.")
     text = np.dtype(dtype).kind in "USO"

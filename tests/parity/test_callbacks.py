@@ -82,7 +82,10 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("stop", [None, ("on_train_batch_end", 1), ("on_epoch_end", 0)], ids=str)
+STOPS = [None, ("on_train_batch_end", 1), ("on_epoch_end", 0), ("on_epoch_begin", 0), ("on_train_begin",)]
+
+
+@pytest.mark.parametrize("stop", STOPS, ids=str)
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_order_of_calls(call, stop, models):
     recorded = []

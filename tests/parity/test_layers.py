@@ -31,9 +31,9 @@ def between(make, shape=(FEATURES,), flat=False):
     return lambda name: Case(name, stack, shape=shape)
 
 
-def first(make, shape):
+def first(make, shape, **data):
     """A case: the layer, Flatten, Dense(3)."""
-    return lambda name: Case(name, lambda L: [make(library(L)), L.Flatten(), L.Dense(3)], shape=shape)
+    return lambda name: Case(name, lambda L: [make(library(L)), L.Flatten(), L.Dense(3)], shape=shape, **data)
 
 
 def of_dense(**arguments):
@@ -81,6 +81,24 @@ TABLE = {
         )
     ),
     "LayerNormalization, bare": between(lambda K: K.layers.LayerNormalization(center=False, scale=False)),
+    "GroupNormalization": between(
+        lambda K: K.Sequential([K.layers.Dense(6), K.layers.GroupNormalization(3)]), (2, 3, FEATURES), True
+    ),
+    "GroupNormalization first": first(
+        lambda K: K.layers.GroupNormalization(3, axis=3, gamma_regularizer="l1", beta_regularizer="l2"), (5, 2, 6),
+        optimizer=dense.optimizer("SGD", 0.01),
+    ),
+    "GroupNormalization of vectors": between(
+        lambda K: K.layers.GroupNormalization(1, epsilon=0.1, gamma_constraint="max_norm", beta_constraint="non_neg")
+    ),
+    "GroupNormalization of instances": first(lambda K: K.layers.GroupNormalization(-1, center=False), (7, 3)),
+    "GroupNormalization, bare": first(lambda K: K.layers.GroupNormalization(2, scale=False, center=False), (3, 4)),
+    **{
+        f"CategoryEncoding {mode} of {shape}": first(
+            lambda K, m=mode: K.layers.CategoryEncoding(256, m), (shape,), x_dtype="uint8"
+        )
+        for mode, shape in [("one_hot", 1), ("one_hot", 3), ("multi_hot", 5), ("count", 20), ("count", 1)]
+    },
     "RMSNormalization": between(lambda K: K.layers.RMSNormalization()),
     "UnitNormalization": between(lambda K: K.layers.UnitNormalization()),
     "UnitNormalization, rank 3": between(lambda K: K.layers.UnitNormalization(axis=[1, 2]), (2, FEATURES), True),
@@ -208,6 +226,7 @@ def test_adapt():
     for lib in (keras, fastnet):
         layer = lib.layers.Normalization()
         layer.adapt(x)
-        seen.append([np.asarray(layer(x)), *(np.asarray(w, float) for w in layer.get_weights())])
+        found = (layer(x), layer.mean, layer.variance, *layer.get_weights())
+        seen.append([np.asarray(each, float) for each in found])
     for ours, theirs in zip(seen[1], seen[0], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)

@@ -45,12 +45,14 @@ class Case:
 
 
 def shared(**options):
-    """The same arguments for an optimizer without state, one with, and one with numbers of its own for each step."""
+    """The same arguments for an optimizer without state, one with, one with numbers of its own for each step, and those
+    of more passes than one."""
     return [
         Case("SGD", {"learning_rate": 0.1, **options}),
         Case("RMSprop", {"learning_rate": 0.01, "momentum": 0.9, **options}),
         Case("Adam", {"learning_rate": 0.05, **options}),
         Case("Nadam", {"learning_rate": 0.05, **options}),
+        *(Case(name, {"learning_rate": 0.05, **options}) for name in ("Lamb", "Adafactor", "Muon")),
     ]
 
 
@@ -77,6 +79,18 @@ CASES = [
     ),
     Case("Ftrl", {"learning_rate": 0.1, "learning_rate_power": -0.3, "initial_accumulator_value": 0.2}),
     Case("Lion", {"learning_rate": 0.01, "beta_1": 0.8, "beta_2": 0.7}),
+    Case("ScheduleFreeAdamW"),
+    Case("ScheduleFreeAdamW", {"learning_rate": 0.1, "beta_1": 0.7, "warmup_steps": 4, "weight_decay": 0.1}),
+    Case("Lamb"),
+    Case("Lamb", {"learning_rate": 0.3, "beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-3}),
+    Case("Adafactor"),
+    Case("Adafactor", {"learning_rate": 0.4, "beta_2_decay": -0.6, "epsilon_1": 1e-3, "epsilon_2": 0.5}),
+    Case("Adafactor", {"learning_rate": 0.05, "clip_threshold": 0.3, "relative_step": False}),
+    Case("Muon"),
+    Case("Muon", {"learning_rate": 0.05, "exclude_layers": ["dense_1|dense/bias"], "momentum": 0.8, "ns_steps": 3}),
+    Case("Muon", {"learning_rate": 0.05, "nesterov": False, "rms_rate": None, "adam_lr_ratio": 0.3, "epsilon": 1e-3}),
+    Case("Muon", {"learning_rate": 0.05, "adam_weight_decay": 0.2, "weight_decay": 0.1, "adam_beta_1": 0.7}),
+    Case("Muon", {"muon_a": 3.0, "muon_b": -4.0, "muon_c": 1.5, "weight_decay": None, "adam_beta_2": 0.9}),
     *shared(weight_decay=0.1),
     Case("SGD", {"learning_rate": 0.1, "weight_decay": 0.5}, exclude={"var_names": ["bias"]}),
     *shared(clipvalue=0.05),
@@ -246,7 +260,10 @@ def test_schedules_as_torch_has_them(name, options, torch_name, theirs):
     np.testing.assert_allclose(ours.at(np.arange(len(expected))), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("cls", ["SGD", "RMSprop", "Adam", "AdamW", "Adamax", "Nadam", "Adagrad", "Adadelta", "Ftrl"])
+@pytest.mark.parametrize(
+    "cls",
+    ["SGD", "RMSprop", "Adam", "AdamW", "Adamax", "Nadam", "Adagrad", "Adadelta", "Ftrl", "Lamb", "Adafactor", "Muon"],
+)
 def test_a_description_by_keras_is_understood(cls):
     theirs = getattr(keras.optimizers, cls)(0.25, clipnorm=0.5)
     ours = fastnet.optimizers.deserialize(keras.optimizers.serialize(theirs))

@@ -76,7 +76,7 @@ def tiles(a, a_row, a_step, a_panel, b, b_step, b_panel, k, c, c_row, m, n, coun
 
 
 @local
-def column(bases, args, m, n, k, i0, i1, j0, j1):
+def column(bases, args, m, k, i0, i1, j0, j1):
     """Rows i0 to i1 of a column of blocks."""
     flags = args[G.FLAGS]
     scratch = (bases[3] + 63) & -64
@@ -150,5 +150,5 @@ def kernel(bases, args, rows, lo, hi):
         i = block - j * down
         span = min(hi - block, down - i)
         span = (span + (span + most - 1) // most - 1) // ((span + most - 1) // most)
-        column(bases, args, m, n, k, i * mb, min((i + span) * mb, m), j * nb, min((j + 1) * nb, n))
+        column(bases, args, m, k, i * mb, min((i + span) * mb, m), j * nb, min((j + 1) * nb, n))
         block += span

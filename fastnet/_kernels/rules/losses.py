@@ -4,9 +4,10 @@ under each.  Losses of a whole row are in ``row_losses.py``.  Definitions and co
 import math
 
 from fastnet._kernels.registry import Loss, losses
+from fastnet._kernels.rules.updates import sign
 
 LOG_2 = math.log(2)
-EPSILON = 1e-7  # Keras's backend.epsilon(): probabilities are clipped to [EPSILON, 1 - EPSILON]
+EPSILON = 1e-7  # Keras's backend.epsilon(), `fastnet.config.epsilon`: probabilities lie in [EPSILON, 1 - EPSILON]
 
 
 def mean_squared_error(y_true, y_pred):
@@ -22,8 +23,7 @@ def mean_absolute_error(y_true, y_pred):
 
 
 def mean_absolute_error_gradient(y_true, y_pred):
-    difference = y_pred - y_true
-    return difference if difference != difference else (1 if difference > 0 else (-1 if difference < 0 else 0))
+    return sign(y_pred - y_true)
 
 
 def clip(p):
@@ -41,7 +41,7 @@ def binary_crossentropy_gradient(y_true, y_pred, label_smoothing):
     t = y_true * (1 - label_smoothing) + 0.5 * label_smoothing
     p = clip(y_pred)
     gradient = (1 - t) / (1 - p) - t / p
-    return gradient if p == y_pred else (0 if p != p or p > 0 else y_pred)
+    return 0 if p < y_pred or p > y_pred else gradient  # NaN stays
 
 
 def binary_crossentropy_from_logits(y_true, y_pred, label_smoothing):
@@ -54,11 +54,6 @@ def binary_crossentropy_from_logits(y_true, y_pred, label_smoothing):
 def binary_crossentropy_from_logits_gradient(y_true, y_pred, label_smoothing):
     t = y_true * (1 - label_smoothing) + 0.5 * label_smoothing
     return 1 / (1 + math.exp(-y_pred)) - t
-
-
-def sign(x):
-    """0 at 0, NaN at NaN."""
-    return 1 if x > 0 else (-1 if x < 0 else x)
 
 
 def at_least_epsilon(x):

@@ -212,6 +212,84 @@ def ftrl_weight(z, l1, quadratic):
     return (clipped - z) / quadratic
 
 
+def schedule_free_scalars(rate, t, beta_1, beta_2, epsilon, warmup_steps):
+    rate = rate * t / (warmup_steps if warmup_steps > t else t)
+    return rate, beta_1, 1 - beta_1, 1 - beta_2, 1 / (1 - beta_2**t), epsilon, 1 / t
+
+
+def schedule_free(w, g, z, v, rate, beta_1, rest_1, rest_2, correction, epsilon, share):
+    """Defazio et al. 2024, arXiv:2405.15682, as Keras has it: the mean x = (w - (1 - β₁) z) / β₁ is not kept."""
+    x = (w - rest_1 * z) / beta_1
+    v = v + (g * g - v) * rest_2
+    z = z - rate * g / (math.sqrt(v * correction) + epsilon)
+    x = (1 - share) * x + share * z
+    return rest_1 * z + beta_1 * x, z, v
+
+
+def lamb_scalars(rate, t, beta_1, beta_2, epsilon):
+    return rate, 1 - beta_1, 1 - beta_2, 1 / (1 - beta_1**t), 1 / (1 - beta_2**t), epsilon
+
+
+def lamb(w, g, m, v, u, rate, rest_1, rest_2, correction_1, correction_2, epsilon):
+    """You et al. 2020, arXiv:1904.00962, algorithm 2: Adam's step is the direction u, its length |w|."""
+    m = m + (g - m) * rest_1
+    v = v + (g * g - v) * rest_2
+    return w, m, v, m * correction_1 / (math.sqrt(v * correction_2) + epsilon)
+
+
+def lamb_factor(w_squares, u_squares, size, rate, rest_1, rest_2, correction_1, correction_2, epsilon):
+    """lr·|w| / |u|; lr where one of the norms is 0, or NaN."""
+    return rate * math.sqrt(w_squares / u_squares) if w_squares > 0 and u_squares > 0 else rate
+
+
+def adafactor_scalars(rate, t, beta_2_decay, epsilon_1, epsilon_2, clip_threshold):
+    """Shazeer and Stern 2018, sections 7.2 and 8: ρₜ = min(lr, 1 / √t), 1 - β₂ₜ = t^β."""
+    longest = 1 / math.sqrt(t)
+    return (longest if rate > longest else rate), t**beta_2_decay, epsilon_1, epsilon_2, clip_threshold
+
+
+def adafactor(w, g, v, u, rho, share, epsilon_1, epsilon_2, clip_threshold):
+    """Shazeer and Stern 2018, arXiv:1804.04235, algorithm 5: of vectors, whose squares are not factored."""
+    v = (1 - share) * v + share * regular_square(g, epsilon_1)
+    return w, v, g / math.sqrt(v)
+
+
+def adafactor_matrix(w, g, u, rho, share, epsilon_1, epsilon_2, clip_threshold):
+    """Algorithm 4: the direction begins as the gradient."""
+    return w, g
+
+
+def regular_square(g, epsilon_1):
+    return g * g + epsilon_1
+
+
+def adafactor_factor(w_squares, u_squares, size, rho, share, epsilon_1, epsilon_2, clip_threshold):
+    """max(ε₂, RMS(w))·ρₜ / max(1, RMS(u) / d)."""
+    scale, excess = math.sqrt(w_squares / size), math.sqrt(u_squares / size) / clip_threshold
+    return (epsilon_2 if scale < epsilon_2 else scale) * rho / (1 if excess < 1 else excess)
+
+
+def muon_scalars(rate, t, adam_beta_1, adam_beta_2, epsilon, adam_lr_ratio, momentum):
+    alpha = rate * adam_lr_ratio * math.sqrt(1 - adam_beta_2**t) / (1 - adam_beta_1**t)
+    return rate, momentum, alpha, 1 - adam_beta_1, 1 - adam_beta_2, epsilon
+
+
+def muon(w, g, m, v, rate, momentum, alpha, rest_1, rest_2, epsilon):
+    """Of what is not to be made orthogonal: Adam's."""
+    return adam(w, g, m, v, alpha, rest_1, rest_2, epsilon)
+
+
+def muon_matrix(w, g, m, u, rate, momentum, alpha, rest_1, rest_2, epsilon):
+    """What is to be made orthogonal: m = momentum·m + g."""
+    m = g + momentum * m
+    return w, m, m
+
+
+def muon_nesterov(w, g, m, u, rate, momentum, alpha, rest_1, rest_2, epsilon):
+    m = g + momentum * m
+    return w, m, g + momentum * m
+
+
 _MOMENTUM = {"momentum": 0.9}
 _RMSPROP = {"rho": 0.9, "epsilon": 1e-7}
 _ADAM = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
@@ -225,6 +303,8 @@ _FTRL = {
     "beta": 0.0,
 }
 _ACCUMULATOR = {"accumulator": "initial_accumulator_value"}
+_ADAFACTOR = {"beta_2_decay": -0.8, "epsilon_1": 1e-30, "epsilon_2": 1e-3, "clip_threshold": 1.0}
+_MUON = {"adam_beta_1": 0.9, "adam_beta_2": 0.999, "epsilon": 1e-7, "adam_lr_ratio": 1.0, "momentum": 0.95}
 _V, _VM, _VA, _VMA = (
     ("velocity",),
     ("velocity", "momentum"),
@@ -264,5 +344,23 @@ for _row in (
     ),
     Update("ftrl", ftrl, ftrl_scalars, 5, ("accumulator", "linear"), _ACCUMULATOR, _FTRL),
     Update("ftrl_power", ftrl_power, ftrl_scalars, 5, ("accumulator", "linear"), _ACCUMULATOR, _FTRL),
+    Update(
+        "schedule_free", schedule_free, schedule_free_scalars, 7, _MV, {"momentum": "weight"},
+        {**_ADAM, "epsilon": 1e-8, "warmup_steps": 0},
+    ),
+    Update("lamb", lamb, lamb_scalars, 6, _MV, parameters=_ADAM, direction=True, factor=lamb_factor),
+    Update(
+        "adafactor", adafactor, adafactor_scalars, 5, _V, parameters=_ADAFACTOR, direction=True,
+        factor=adafactor_factor,
+    ),
+    Update("muon", muon, muon_scalars, 6, _MV, parameters=_MUON),
 ):  # fmt: skip
     updates.add(_row)
+
+# Of matrices; the classes say which weights these are, and what becomes of the direction.
+ADAFACTOR_MATRIX = Update(
+    "adafactor_matrix", adafactor_matrix, adafactor_scalars, 5, parameters=_ADAFACTOR, direction=True,
+    factor=adafactor_factor, means={"r": -1, "c": -2},
+)  # fmt: skip
+MUON_MATRIX = Update("muon_matrix", muon_matrix, muon_scalars, 6, ("momentum",), parameters=_MUON, direction=True)
+MUON_NESTEROV = Update("muon_nesterov", muon_nesterov, muon_scalars, 6, ("momentum",), parameters=_MUON, direction=True)

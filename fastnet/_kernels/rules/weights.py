@@ -1,7 +1,7 @@
 """What happens to a weight beside its optimizer's own update, element by element.
 
 Each rule gives the new value of its first parameter.  ``w`` and ``g`` are the weight and its gradient; the annotation
-of any other parameter is its kind (`templates/kinds.py`), so that a template can be written from a list of rules
+of any other parameter is its kind (`kinds.py`), so that a template can be written from a list of rules
 (`templates/elementwise.UpdateTemplate`).
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 
+from fastnet._kernels.kinds import real, update, value
 from fastnet._kernels.rules.updates import sign
-from fastnet._kernels.templates.kinds import real, update, value
 
 
 def regularize(g, w, l1: real, l2: real):
@@ -36,9 +36,9 @@ def clip_gradient(g, limit: real):
     return -limit if g < -limit else (limit if g > limit else g)
 
 
-def decay(w, share: value):
+def decay(w, rate: value, weight_decay: real):
     """Decoupled weight decay: w −= lr·weight_decay·w.  Loshchilov and Hutter 2017, arXiv:1711.05101."""
-    return w - w * share
+    return w - w * (rate * weight_decay)
 
 
 def average(mean: update, w, keep: value):
@@ -51,8 +51,8 @@ def overwrite(w, mean: update, due: value):
     return mean if due > 0 else w
 
 
-def step_numbers(rate, t, weight_decay, ema_momentum, overwrite_every, accumulation_steps):
-    """What these rules need to know of step ``t``: share, keep, due, fresh; float64, once a step.
+def step_numbers(rate, t, ema_momentum, overwrite_every, accumulation_steps):
+    """What these rules need to know of step ``t``: keep, due, fresh; float64, once a step.
 
     The first average is the weight itself: Keras takes 0 for the momentum until the first update is done.
     """
@@ -60,10 +60,22 @@ def step_numbers(rate, t, weight_decay, ema_momentum, overwrite_every, accumulat
     keep = 0 if updates == 0 else ema_momentum
     due = 1 if updates + 1 == math.floor((updates + 1) / overwrite_every) * overwrite_every else 0
     fresh = 1 if t - 1 == updates * accumulation_steps else 0
-    return rate * weight_decay, keep, due, fresh
+    return keep, due, fresh
 
 
 def clip_factor(squares, limit, steps):
     """What a gradient is multiplied with, so that its norm, √squares / steps, is ``limit`` at most."""
     norm = math.sqrt(squares) / steps
     return limit / (limit if norm < limit else norm)
+
+
+def inverse_norm(squares, epsilon):
+    return 1 / (math.sqrt(squares) + epsilon)
+
+
+def square(x):
+    return x * x
+
+
+def itself(x):
+    return x

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.rules.random import philox
-from fastnet._kernels.templates.kinds import (
+from fastnet._kernels.kinds import (
     count,
     hi,
     integer,
@@ -15,6 +14,7 @@ from fastnet._kernels.templates.kinds import (
     write,
     write_int64,
 )
+from fastnet._kernels.rules.random import philox
 
 
 def gather(

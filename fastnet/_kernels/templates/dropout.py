@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fastnet._kernels.kinds import count, hi, integer, lo, read, read_int32, real, reals, write
 from fastnet._kernels.rules.random import normal_pair, philox, philox_word
-from fastnet._kernels.templates.kinds import count, hi, integer, lo, read, read_int32, real, reals, write
 
 
 def dropout(

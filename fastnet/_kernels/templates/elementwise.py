@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from fastnet._kernels.templates.kinds import hi, lo, read, reals, write
+from fastnet._kernels.kinds import hi, lo, read, reals, write
 
 
 def forward(x: read, y: write, p: reals, lo: lo, hi: hi):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.templates.kinds import hi, integer, lo, read, update
+from fastnet._kernels.kinds import hi, integer, lo, read, update
 
 
 def triad(a: update, b: read, passes: integer, lo: lo, hi: hi):

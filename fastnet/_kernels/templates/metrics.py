@@ -6,7 +6,7 @@ there are.
 
 from __future__ import annotations
 
-from fastnet._kernels.templates.kinds import integer, read, real, rows, update_float64, write
+from fastnet._kernels.kinds import integer, read, real, rows, update_float64, write
 
 
 def histogram(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.templates.kinds import hi, integer, lo, read, real, rows, update, write
+from fastnet._kernels.kinds import hi, integer, lo, read, real, rows, update, write
 
 
 def statistics(
@@ -33,6 +33,35 @@ def statistics(
             variance[j] = variance[j] + d * d
     for j in range(lo, hi):
         variance[j] = variance[j] / T(n)
+        scale[j] = 1.0 / sqrt(variance[j] + epsilon)
+
+
+def kept_statistics(
+    x: read, kept: read, mean: write, variance: write, scale: write, share: write, epsilon: real, width: integer,
+    inner: integer, rows: rows, lo: lo, hi: hi,
+):  # fmt: skip
+    # `statistics` of the rows that are kept (n,); share (width,) = 1 / their number, to which Keras adds 1e-7
+    n = rows * inner
+    count = float64(0.0)
+    for r in range(n):
+        count += kept[r]
+    for j in range(lo, hi):
+        share[j] = 1.0 / T(count + 1e-7)
+        mean[j] = 0.0
+        variance[j] = 0.0
+    for r in range(n):
+        if kept[r] > 0.0:
+            for j in range(lo, hi):
+                mean[j] = mean[j] + x[r * width + j]
+    for j in range(lo, hi):
+        mean[j] = mean[j] * share[j]
+    for r in range(n):
+        if kept[r] > 0.0:
+            for j in range(lo, hi):
+                d = x[r * width + j] - mean[j]
+                variance[j] = variance[j] + d * d
+    for j in range(lo, hi):
+        variance[j] = variance[j] * share[j]
         scale[j] = 1.0 / sqrt(variance[j] + epsilon)
 
 
@@ -81,6 +110,19 @@ def gradient(
             i = r * width + j
             xhat = (x[i] - mean[j]) * scale[j]
             dx[i] = (gamma[j] * scale[j]) * (dy[i] - (dbeta[j] + xhat * dgamma[j]) * share)
+
+
+def kept_gradient(
+    x: read, dy: read, kept: read, mean: read, scale: read, share: read, gamma: read, dgamma: read, dbeta: read,
+    dx: write, width: integer, lo: lo, hi: hi,
+):  # fmt: skip
+    # `gradient` where mean and variance are those of the rows that are kept; the sum of x - mean over these is not 0,
+    # but mean * 1e-7
+    for r in range(lo, hi):
+        for j in range(width):
+            i = r * width + j
+            xhat = (x[i] - mean[j] * (1.0 + 1e-7 * share[j])) * scale[j]
+            dx[i] = (gamma[j] * scale[j]) * (dy[i] - kept[r] * ((dbeta[j] + xhat * dgamma[j]) * share[j]))
 
 
 def fill(y: write, number: real, lo: lo, hi: hi):

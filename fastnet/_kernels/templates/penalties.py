@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.templates.kinds import (
+from fastnet._kernels.kinds import (
     hi,
     integer,
     lo,
@@ -68,14 +68,14 @@ def add_gradient(w: read, g: update, p: reals, lo: lo, hi: hi):
         g[i] = g[i] + df(w[i], *p)
 
 
-def lengths(w: read, length: write, size: integer, apart: integer, along: integer, lo: lo, hi: hi):
+def lengths(w: read, length: write, epsilon: real, size: integer, apart: integer, along: integer, lo: lo, hi: hi):
     # w: vectors of `size` elements, `apart` from each other, their elements `along` apart; length (n,)
     for i in range(lo, hi):
         squares = 0.0
         for k in range(size):
             v = w[i * apart + k * along]
             squares = squares + v * v
-        length[i] = max(sqrt(squares), 1e-7)
+        length[i] = max(sqrt(squares), epsilon)
 
 
 def cosines(

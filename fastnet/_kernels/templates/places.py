@@ -6,7 +6,7 @@ from place s: what one loop spreads the other sums.
 
 from __future__ import annotations
 
-from fastnet._kernels.templates.kinds import hi, integer, lo, read, read_int32, rows, write
+from fastnet._kernels.kinds import hi, integer, lo, read, read_int32, rows, write
 
 
 def take(x: read, place: read_int32, y: write, from_width: integer, width: integer, lo: lo, hi: hi):

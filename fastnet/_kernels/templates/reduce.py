@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.templates.kinds import (
+from fastnet._kernels.kinds import (
     count,
     hi,
     integer,
@@ -65,39 +65,22 @@ def remember(s: values, memory: writes):
     (*memory[0],) = (*s,)
 
 
-def square_sums(x: read, sums: write_float64, size: integer, lo: lo, hi: hi):
-    # x (size,)  sums (ceil(size / 4096),): each block is summed in 64 lanes that are added in order, so that the bits
-    # depend neither on the vector width nor on who works on it
-    lanes = stack(64)
-    for block in range(lo, hi):
-        for k in range(64):
-            lanes[k] = 0.0
-        first = block * 4096
-        last = min(first + 4096, size)
-        whole = first + (last - first) // 64 * 64
-        for start in range(first, whole, 64):
-            for k in range(64):
-                lanes[k] = lanes[k] + x[start + k] * x[start + k]
-        for i in range(whole, last):
-            lanes[i - whole] = lanes[i - whole] + x[i] * x[i]
-        total = float64(0.0)
-        for k in range(64):
-            total += lanes[k]
-        sums[block] = total
-
-
 def sum_blocks(sums: read_float64, squares: write_float64, blocks: integer, place: integer):
-    # sums (blocks,)  squares (weights,): entry `place` is the square of a weight's gradient's norm
+    # sums (blocks,)  squares (arrays,): entry `place` is the square of an array's norm
     total = 0.0
     for i in range(blocks):
         total += sums[i]
     squares[place] = total
 
 
-def clip_factor(
-    squares: read_float64, factor: write_float64, first: integer, count: integer, limit: real, steps: real
-):  # squares (weights,)  factor (1,): for the weights first … first + count
+def norm_factor(squares: read_float64, factor: write_float64, first: integer, count: integer, p: reals):
+    # squares (arrays,)  factor (1,): for the arrays first … first + count, of whose norms it is made
     total = 0.0
     for i in range(first, first + count):
         total += squares[i]
-    factor[0] = f(total, limit, steps)
+    factor[0] = f(total, *p)
+
+
+def step_factor(squares: read_float64, factor: write_float64, first: integer, size: real, s: values):
+    # squares (arrays,): that of a weight at `first`, of its direction behind it  factor (1,)
+    factor[0] = f(squares[first], squares[first + 1], size, *s)

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from fastnet._kernels.kinds import hi, integer, lo, read, reals, rows, write
 from fastnet._kernels.registry import RowRule
-from fastnet._kernels.templates.kinds import hi, integer, lo, read, reals, rows, write
 
 
 @dataclass(frozen=True)

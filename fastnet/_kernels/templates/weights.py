@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.templates.kinds import (
+from fastnet._kernels.kinds import (
     hi,
     integer,
     lo,

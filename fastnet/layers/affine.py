@@ -1,0 +1,46 @@
+"""The weights that scale and shift what was normalized."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnet import checks
+from fastnet.layers.base import Layer
+
+
+class Affine(Layer):
+    """A layer with the weights ``gamma``, where ``scale`` is True, and ``beta``, where ``center`` is."""
+
+    gamma: Any = None
+    beta: Any = None
+
+    def _keep_affine(
+        self,
+        center: bool,
+        scale: bool,
+        beta_initializer: Any,
+        gamma_initializer: Any,
+        beta_regularizer: Any,
+        gamma_regularizer: Any,
+        beta_constraint: Any,
+        gamma_constraint: Any,
+    ) -> None:
+        """Keep the arguments of both; in the order in which Keras's layers have them."""
+        self.center = checks.flag(f"{self._owner}: center", center)
+        self.scale = checks.flag(f"{self._owner}: scale", scale)
+        self.beta_initializer, self.gamma_initializer = beta_initializer, gamma_initializer
+        self.beta_regularizer, self.gamma_regularizer = beta_regularizer, gamma_regularizer
+        self.beta_constraint, self.gamma_constraint = beta_constraint, gamma_constraint
+
+    def _make_affine(self, shape: tuple[int, ...]) -> None:
+        """Make the weights that there are."""
+        if self.scale:
+            self.gamma = self.add_weight(
+                "gamma", shape, self.gamma_initializer,
+                regularizer=self.gamma_regularizer, constraint=self.gamma_constraint,
+            )  # fmt: skip
+        if self.center:
+            self.beta = self.add_weight(
+                "beta", shape, self.beta_initializer,
+                regularizer=self.beta_regularizer, constraint=self.beta_constraint,
+            )  # fmt: skip

@@ -1,0 +1,60 @@
+"""Leaving out steps."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from fastnet import checks
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import masking as loops
+from fastnet.engine.plan import Buffer, Plan
+from fastnet.layers.base import Layer
+
+
+class Masking(Layer):
+    """Leaves out the steps whose features all equal ``mask_value``: y = 0 there, elsewhere y = x.
+
+    A step is a place of every axis but the last: of (n, steps, features) each of the n · steps. The mask goes with the
+    data through all layers that pass it on (`Layer.supports_masking`), and steps that are left out count neither in
+    the loss nor in metrics that are means of rows, nor in the statistics of `BatchNormalization`.
+
+    Args:
+        mask_value: a number. NaN in the data is a value like any other, and never equals it.
+        **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
+
+    Raises:
+        ValueError: a mask_value that is no number, or NaN; samples that are single numbers.
+
+    Example:
+        >>> layers.Masking(mask_value=-1.0)([[[1.0, -1.0], [-1.0, -1.0]]]).tolist()
+        [[[1.0, -1.0], [0.0, 0.0]]]
+    """
+
+    supports_masking = True
+    _ranges: ClassVar = {"mask_value": checks.NO_NAN}
+
+    def __init__(self, mask_value: float = 0.0, **more: Any):
+        super().__init__(**more)
+        self.mask_value = mask_value
+
+    def sample_output_shape(self, input_shape):
+        if not input_shape:
+            raise ValueError(f"{self._owner} needs samples with at least one axis, the features; received numbers.")
+        return input_shape
+
+    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+        y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient)
+        y.mask = plan.buffer(x.shape[:-1], self.dtype)
+        self._steps(plan, loops.mask_steps, x, x=x, mask_value=self.mask_value, y=y, mask=y.mask)
+        return y
+
+    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
+        if not x.needs_gradient:
+            return None
+        dx = plan.buffer(x.shape, self.dtype)
+        self._steps(plan, loops.masked_gradient, x, dy=dy, mask=y.mask, dx=dx)
+        return dx
+
+    def _steps(self, plan: Plan, template: Any, like: Buffer, **arguments: Any) -> None:
+        width = like.shape[-1]
+        plan.rows(Kernel(template, dtype=self.dtype), like.width // width, 300 * width, width=width, **arguments)
