@@ -14,8 +14,8 @@ from fastnet._kernels import pasting
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import penalties as loops
-from fastnet.configs import Completed as _Completed
-from fastnet.configs import Configurable, Family, rule_numbers
+from fastnet.descriptions import Completed as _Completed
+from fastnet.descriptions import Configurable, Family, rule_numbers
 from fastnet.engine.plan import Extent, Plan
 from fastnet.engine.variable import Variable
 

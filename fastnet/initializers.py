@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, random
-from fastnet.configs import Configurable, Family
+from fastnet.descriptions import Configurable, Family
 
 
 class Initializer(Configurable):

@@ -1,6 +1,6 @@
 """The layers."""
 
-from fastnet.configs import Family as _Family
+from fastnet.descriptions import Family as _Family
 from fastnet.layers.activation import ELU as ELU
 from fastnet.layers.activation import Activation as Activation
 from fastnet.layers.activation import Lambda as Lambda

@@ -12,7 +12,7 @@ import numpy as np
 from fastnet import activations, checks, config, constraints, initializers, regularizers
 from fastnet._kernels.errors import RuleError
 from fastnet._kernels.registry import nearest
-from fastnet.configs import Configurable, argument_names, snake_case
+from fastnet.descriptions import Configurable, argument_names, snake_case
 from fastnet.engine import changes
 from fastnet.engine.cpu import run_once
 from fastnet.engine.plan import Buffer, Plan

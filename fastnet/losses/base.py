@@ -14,7 +14,7 @@ from fastnet._kernels import abi, registry
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
 from fastnet._kernels.templates import normalization, reduce, weights
-from fastnet.configs import Completed, Configurable, rule_numbers, snake_case
+from fastnet.descriptions import Completed, Configurable, rule_numbers, snake_case
 from fastnet.engine.plan import Buffer, Plan, Slot
 from fastnet.losses.rowwise import OnArrays, RowFunction
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnet import checks
 from fastnet._kernels import registry
-from fastnet.configs import Family
+from fastnet.descriptions import Family
 from fastnet.losses import classes, functions
 from fastnet.losses.base import FunctionLoss, Loss
 

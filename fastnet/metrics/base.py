@@ -10,7 +10,7 @@ from fastnet import config, initializers
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import metrics  # noqa: F401  (fills the table)
 from fastnet._kernels.templates import reduce, weights
-from fastnet.configs import Configurable, snake_case
+from fastnet.descriptions import Configurable, snake_case
 from fastnet.engine.plan import Buffer, Plan, Slot
 from fastnet.losses.base import ones, product
 from fastnet.losses.rowwise import OnArrays, RowFunction, split

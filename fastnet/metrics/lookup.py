@@ -8,7 +8,7 @@ from typing import Any
 from fastnet import losses
 from fastnet._kernels import registry
 from fastnet._kernels.errors import RuleError
-from fastnet.configs import Family
+from fastnet.descriptions import Family
 from fastnet.metrics import confusion, functions, means, scores
 from fastnet.metrics import losses as loss_metrics
 from fastnet.metrics.base import Metric

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnet._kernels import registry
-from fastnet.configs import Family as _Family
+from fastnet.descriptions import Family as _Family
 from fastnet.optimizers import classes as _classes
 from fastnet.optimizers import schedule_free as _schedule_free
 from fastnet.optimizers import schedules as schedules

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks
-from fastnet.configs import Configurable, Family
+from fastnet.descriptions import Configurable, Family
 
 _STEPS: checks.Range = (lambda x: 0 < x < math.inf, "positive, as it counts steps")
 

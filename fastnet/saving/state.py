@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.configs import snake_case
+from fastnet.descriptions import snake_case
 from fastnet.saving.archive import SavedFileError
 
 

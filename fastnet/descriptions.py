@@ -1,4 +1,4 @@
-"""What an object is made of, as plain data, and classes found by name: for layers, initializers and their like."""
+"""Objects as plain data, and classes found by name, class or description: layers, initializers and their like."""
 
 from __future__ import annotations
 
