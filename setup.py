@@ -52,6 +52,6 @@ runner = Extension(
     include_dirs=["fastnet/engine"],
 )
 
-arrays = Extension("fastnet.engine._arrays", ["fastnet/engine/_arrays.pyx"])
+arrays = Extension("fastnet._arrays", ["fastnet/_arrays.pyx"])
 
 setup(ext_modules=cythonize([runner, arrays], build_dir="build"), cmdclass={"build_ext": BuildRunner})

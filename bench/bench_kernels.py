@@ -15,8 +15,8 @@ from fastnet import activations, layers, losses, optimizers
 from fastnet._kernels import abi, registry
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import reduce
-from fastnet.engine.data import Inlet, Source
 from fastnet.engine.plan import Plan
+from fastnet.engine.sources import Inlet, Source
 from fastnet.testing.plans import LayerRun, activation_plan, loss_run, targets_for, update_run
 from fastnet.testing.running import Report, Run, speed, threads
 

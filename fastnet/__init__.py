@@ -20,12 +20,12 @@ from fastnet._kernels.errors import RuleError as RuleError
 from fastnet._kernels.registry import register_activation as register_activation
 from fastnet._kernels.registry import register_loss as register_loss
 from fastnet._kernels.registry import register_optimizer as register_optimizer
-from fastnet.engine.nonfinite import NonFiniteError as NonFiniteError
 from fastnet.engine.threads import get_num_threads as get_num_threads
 from fastnet.engine.threads import set_num_threads as set_num_threads
 from fastnet.layers import Input as Input
 from fastnet.refused import module_error
 from fastnet.sequential import Sequential as Sequential
+from fastnet.training.nonfinite import NonFiniteError as NonFiniteError
 
 __version__ = "0.1.0"
 

@@ -12,10 +12,10 @@ import numpy as np
 from fastnet import losses, optimizers, saving
 from fastnet import metrics as metrics_module
 from fastnet.callbacks import History
-from fastnet.engine import fitting
 from fastnet.layers.base import Layer, refuse_call
 from fastnet.network import Network
 from fastnet.refused import attribute_error
+from fastnet.training import loop
 
 _names = itertools.count()
 #: arguments of `Sequential.compile` and where they are kept
@@ -61,7 +61,7 @@ class Sequential(Network):
         self._metrics: list[Any] = []
         self._weighted: list[Any] = []
         self._loss_weights: float | None = None
-        self._trainer = fitting.new_trainer(self)
+        self._trainer = loop.new_trainer(self)
         if name is None:
             name = f"sequential_{number}" if number else "sequential"
         super().__init__(layers, trainable, name)
@@ -155,7 +155,7 @@ class Sequential(Network):
         given = [metrics_module.listed(metrics, "metrics"), metrics_module.listed(weighted_metrics, "weighted_metrics")]
         self.optimizer, self.loss, (self._metrics, self._weighted) = optimizer, loss, given
         self._loss_weights = None if weight == 1 else weight
-        self._trainer = fitting.new_trainer(self)
+        self._trainer = loop.new_trainer(self)
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """What `compile` was given, as plain data; None where it was not called. The optimizer's state is not in it."""
@@ -199,7 +199,7 @@ class Sequential(Network):
                 whose penalty does not follow from predictions.
             RuntimeError: `compile` was not called.
         """
-        return fitting.compute_loss(self, x, y, y_pred, sample_weight)
+        return loop.compute_loss(self, x, y, y_pred, sample_weight)
 
     def metrics_for(self, output_shape: tuple[int, ...]) -> list[tuple[str, metrics_module.Metric, bool]]:
         """(key in the logs, metric, whether it is weighted), as compiled, for predictions of this shape."""
@@ -260,7 +260,7 @@ class Sequential(Network):
             fastnet.NonFiniteError: NaN or infinity; the model has the last good weights.
             RuntimeError: `compile` was not called.
         """
-        return fitting.fit(
+        return loop.fit(
             self,
             *(x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle),
             *(class_weight, sample_weight, initial_epoch, steps_per_epoch, validation_steps),
@@ -286,8 +286,8 @@ class Sequential(Network):
         Returns:
             The loss, or a list of the loss and the metrics, or a dictionary where ``return_dict``.
         """
-        logs = fitting.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks)
-        return fitting.as_results(logs, return_dict)
+        logs = loop.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks)
+        return loop.as_results(logs, return_dict)
 
     def predict(
         self,
@@ -301,7 +301,7 @@ class Sequential(Network):
 
         ``x`` are rows, or whatever yields batches of them (see `fit`), as many as ``steps``; targets are passed over.
         """
-        return fitting.predict(self, x, batch_size, verbose, steps, callbacks)
+        return loop.predict(self, x, batch_size, verbose, steps, callbacks)
 
     def train_on_batch(
         self,
@@ -312,16 +312,16 @@ class Sequential(Network):
         return_dict: bool = False,
     ) -> Any:
         """One step on these rows; its loss and metrics. Weights as in `fit`."""
-        logs = fitting.train_on_batch(self, x, y, sample_weight, class_weight)
-        return fitting.as_results(logs, return_dict)
+        logs = loop.train_on_batch(self, x, y, sample_weight, class_weight)
+        return loop.as_results(logs, return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of these rows. Weights as in `fit`."""
-        return fitting.as_results(fitting.evaluate_rows(self, x, y, sample_weight), return_dict)
+        return loop.as_results(loop.evaluate_rows(self, x, y, sample_weight), return_dict)
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
         """What the last layer gives for these rows."""
-        return fitting.predict_rows(self, x)
+        return loop.predict_rows(self, x)
 
     @property
     def compiled(self) -> bool:
@@ -331,9 +331,9 @@ class Sequential(Network):
     def __call__(self, x: Any, training: bool | None = None) -> np.ndarray:
         """The same as `predict_on_batch`; ``training`` must not be True."""
         refuse_call(f"The model {self.name!r}", x, training)
-        return fitting.predict_rows(self, x)
+        return loop.predict_rows(self, x)
 
-    def profile(self, x: Any, y: Any, batch_size: int | None = None, seconds: float = 1.0) -> fitting.Profile:
+    def profile(self, x: Any, y: Any, batch_size: int | None = None, seconds: float = 1.0) -> loop.Profile:
         """Train for some time and tell where it went.
 
         Args:
@@ -362,7 +362,7 @@ class Sequential(Network):
             >>> {row.layer for row in model.profile(np.ones((8, 2)), np.ones(8), seconds=0.01).rows} >= {"out", "sgd"}
             True
         """
-        return fitting.profile(self, x, y, batch_size, seconds)
+        return loop.profile(self, x, y, batch_size, seconds)
 
     def __reduce__(self) -> tuple:
         """For pickles, copy and deepcopy, which all make a model of its own, as in Keras: the whole file, in memory.

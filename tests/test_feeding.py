@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet.engine import feeding
 from fastnet.engine.cpu import Bound
-from fastnet.engine.data import Batches, Inlet, Source
 from fastnet.engine.plan import Plan
+from fastnet.engine.sources import Batches, Inlet, Source
+from fastnet.training import samples as feeding
 
 from .streams import SOURCES, Iterable, X, Y, bits, generator, model, pieces, trained
 

@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 import fastnet
-from fastnet.engine import feeding
+from fastnet.training import samples as feeding
 
 from .streams import Dataset, Iterable, X, Y, bits, generator, model, pieces, trained
 

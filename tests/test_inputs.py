@@ -11,7 +11,8 @@ import pytest
 import fastnet
 from fastnet import layers
 from fastnet._kernels.rules import random
-from fastnet.engine.data import check_labels, permutation
+from fastnet.arrays import check_labels
+from fastnet.engine.sources import permutation
 
 from .oracles import same
 

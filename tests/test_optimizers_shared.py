@@ -142,8 +142,8 @@ def launches(optimizer, period=1):
     """The product of the weight's gradient, and what follows it, whose last launch has this period."""
     model = model_of(optimizer, units=64, features=64)
     optimizer.build(model.weights)
-    source = fastnet.engine.data.Source(np.zeros((8, 64)))
-    target = fastnet.engine.data.Source(np.zeros((8, 64)))
+    source = fastnet.engine.sources.Source(np.zeros((8, 64)))
+    target = fastnet.engine.sources.Source(np.zeros((8, 64)))
     signatures = source.signature, target.signature
     plan = lower(model.layers_to_run, "train", 8, *signatures, model.loss, (), optimizer, join=False).plan
     plan.launches[-1].period = max(period, plan.launches[-1].period)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet.engine import feeding
-from fastnet.engine.prefetch import Prefetch
+from fastnet.training import samples as feeding
+from fastnet.training.prefetch import Prefetch
 
 from .streams import Oops, X, Y, model, pieces
 

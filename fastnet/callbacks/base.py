@@ -124,7 +124,7 @@ class Callback:
         """
 
     def safe_point(self, place: Any) -> None:
-        """Called after `on_progress` and `on_epoch_end` of all; ``place`` is a `fastnet.engine.resume.Place`."""
+        """Called after `on_progress` and `on_epoch_end` of all; ``place`` is a `fastnet.training.resume.Place`."""
 
     def get_state(self) -> dict[str, Any]:
         """What it remembers of a training: numbers, strings, arrays, in lists and dictionaries."""

@@ -13,9 +13,10 @@ import numpy as np
 from fastnet._kernels import abi
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import data, penalties
-from fastnet.engine.data import Inlet, as_array, outlet
+from fastnet.arrays import as_array
 from fastnet.engine.fuse import fuse
 from fastnet.engine.plan import Buffer, Plan, Slot
+from fastnet.engine.sources import Inlet, outlet
 
 
 @dataclass(eq=False)
@@ -162,7 +163,7 @@ def lower(
         layers: the network, built.
         mode: "train", "evaluate" or "predict".
         rows: the batch's size.
-        x, y, weights: signatures of the sources (`data.Source`).
+        x, y, weights: signatures of the sources (`sources.Source`).
         loss, metrics, optimizer: as compiled; the optimizer has its state.
         join: whether launches may be joined; off when every layer's result is to be looked at.
         trained: the weights that are penalized and updated, where not all of which their layers say so.

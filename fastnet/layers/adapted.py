@@ -11,7 +11,7 @@ import numpy as np
 from fastnet import checks, config
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import normalization as loops
-from fastnet.engine.data import as_array
+from fastnet.arrays import as_array
 from fastnet.engine.plan import Buffer, Plan
 from fastnet.engine.variable import Variable
 from fastnet.layers.base import Layer

@@ -10,8 +10,8 @@ import numpy as np
 from fastnet._kernels import registry
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import rows, weights
+from fastnet.arrays import as_array, match_targets, match_weights
 from fastnet.engine.cpu import Bound
-from fastnet.engine.data import as_array, match_targets, match_weights
 from fastnet.engine.plan import Buffer, Extent, Plan
 
 _ELEMENT_COST, _ROW_COST = 1000, 3000  # picoseconds an element

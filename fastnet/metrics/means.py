@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnet import checks, losses
 from fastnet._kernels import registry
-from fastnet.engine.data import as_array
+from fastnet.arrays import as_array
 from fastnet.losses.rowwise import RowFunction
 from fastnet.metrics.base import MeanOfRows, Metric
 

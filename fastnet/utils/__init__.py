@@ -9,14 +9,14 @@ from fastnet.saving.serialization import get_registered_object as get_registered
 from fastnet.saving.serialization import register_keras_serializable as register_keras_serializable
 from fastnet.saving.serialization import serialize_keras_object as serialize_keras_object
 
-from .arrays import normalize as normalize
-from .arrays import pad_sequences as pad_sequences
-from .arrays import split_dataset as split_dataset
-from .arrays import to_categorical as to_categorical
 from .datasets import PyDataset as PyDataset
 from .datasets import pack_x_y_sample_weight as pack_x_y_sample_weight
 from .datasets import timeseries_dataset_from_array as timeseries_dataset_from_array
 from .datasets import unpack_x_y_sample_weight as unpack_x_y_sample_weight
+from .preprocessing import normalize as normalize
+from .preprocessing import pad_sequences as pad_sequences
+from .preprocessing import split_dataset as split_dataset
+from .preprocessing import to_categorical as to_categorical
+from .process_state import clear_session as clear_session
+from .process_state import set_random_seed as set_random_seed
 from .progbar import Progbar as Progbar
-from .session import clear_session as clear_session
-from .session import set_random_seed as set_random_seed

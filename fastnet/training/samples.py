@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnet.engine.data import Batches, Source, as_array
-from fastnet.engine.prefetch import Prefetch
+from fastnet.arrays import as_array
+from fastnet.engine.sources import Batches, Source
+from fastnet.training.prefetch import Prefetch
 
 Arrays = tuple[np.ndarray | None, ...]  # x, y, sample weights
 Sources = tuple[Source, ...]  # of the same

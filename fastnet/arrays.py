@@ -1,19 +1,13 @@
-"""Data sets as the gather kernels see them: an address, strides and a dtype. Nothing is copied that need not be."""
+"""Arrays, labels and weights, converted and checked: for data, layers, losses and metrics alike."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from fastnet._kernels import abi
-from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates import data
-from fastnet.engine._arrays import all_below, rows_of
-from fastnet.engine.cpu import call
-from fastnet.engine.plan import Buffer, Plan, Slot
-from fastnet.engine.variable import aligned
+from fastnet._arrays import all_below
+from fastnet._arrays import rows_of as rows_of
 
 _DTYPES = {
     "float32": "float32",
@@ -22,108 +16,7 @@ _DTYPES = {
     "bool": "uint8",
     **{name: name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
 }
-_READ = {np.dtype(name): dtype for name, dtype in _DTYPES.items()}  # by dtype: its `name` takes numpy microseconds
-_GATHER_COST = 250  # picoseconds an element
-
-
-class Source:
-    """Rows of an array, of any supported dtype and any strides.
-
-    Args:
-        array: (n, ...); kept alive and not copied.
-    """
-
-    def __init__(self, array: np.ndarray):
-        self.array = array
-        self.rows = len(array)
-        dtype = _READ[array.dtype]
-        self.address, self.stride, contiguous = rows_of(array)
-        self.layout = None
-        if not contiguous:
-            self.layout = np.array([array.ndim - 1, *array.shape[1:], *array.strides[1:]], np.int64)
-        #: what decides the kernel that reads it
-        self.signature = array.shape[1:], dtype, contiguous
-        self.per = 0  # rows of each part where there are several
-
-
-class Batches(Source):
-    """The rows of several arrays, one after the other: batches of one size, the last perhaps shorter.
-
-    Args:
-        arrays: (n, ...) each, C-contiguous, of one dtype; kept alive and not copied.
-    """
-
-    def __init__(self, arrays: Sequence[np.ndarray]):
-        super().__init__(arrays[0])
-        self.arrays = arrays
-        if len(arrays) > 1:
-            self.per, self.rows = self.rows, sum(len(array) for array in arrays)
-            self.table = np.array([rows_of(a)[:2] for a in arrays], np.int64)
-            self.address, self.stride = self.table.ctypes.data, 0
-
-    def part(self, number: int) -> Source:
-        """One of the arrays."""
-        return Source(self.arrays[number])
-
-
-class Inlet:
-    """The place in a plan where the rows of a source enter.
-
-    Args:
-        plan: gets the launch.
-        signature: of the sources it takes.
-        target: the buffer to fill.
-    """
-
-    def __init__(self, plan: Plan, signature: tuple, target: Buffer):
-        _, dtype, self.contiguous = signature
-        self.slots = plan.slot(4)
-        address, stride, layout, per = (Slot(self.slots.index + i) for i in range(4))
-        watched = plan.training and dtype.startswith("float") and target.dtype.startswith("float")
-        names = (
-            ("address_source", f"address_pointer_{'uint16' if dtype == 'float16' else dtype}"),
-            ("convert", "half" if dtype == "float16" else "T"),
-            ("watch", "watch" if watched else "unwatched"),
-            ("bits", "int64" if target.dtype in ("float64", "int64") else "int32"),
-        )
-        arguments: dict[str, Any] = {
-            "address": address,
-            "stride": stride,
-            "per": per,
-            "order": Slot(abi.ORDER),
-            "first": Slot(abi.FIRST),
-            "nonfinite": Slot(abi.NONFINITE),
-        }
-        arguments |= {"y": target, "width": target.width}
-        template = data.gather if self.contiguous else data.gather_strided
-        if not self.contiguous:
-            arguments["layout"] = layout
-        plan.rows(Kernel(template, dtype=target.dtype, names=names), 1, _GATHER_COST * target.width, **arguments)
-
-    def connect(self, step: np.ndarray, source: Source) -> None:
-        """Let the plan read from ``source`` from now on."""
-        start = self.slots.index
-        step[start], step[start + 1], step[start + 3] = source.address, source.stride, source.per
-        if source.layout is not None:
-            step[start + 2] = source.layout.ctypes.data
-
-
-def outlet(plan: Plan, y: Buffer) -> Slot:
-    """Add the launch that copies a batch's result to its place in an array; the slot of that array's address."""
-    address = plan.slot()
-    names = (("address_target", f"address_pointer_{y.dtype}"),)
-    arguments = {"y": y, "address": address, "first": Slot(abi.FIRST), "width": y.width}
-    plan.rows(Kernel(data.scatter, dtype=y.dtype, names=names), 1, _GATHER_COST * y.width, **arguments)
-    return address
-
-
-def permutation(rows: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of an epoch's rows: depends on (seed, epoch) alone."""
-    if rows >= 2**32:
-        raise ValueError(f"{rows} rows cannot be shuffled: the draws have 32 bits. Give shuffle=False.")
-    order = aligned((rows,), "int64")
-    call(Kernel(data.permutation), [order.ctypes.data << 3, seed, epoch, rows])
-    return order
+READABLE = {np.dtype(name): dtype for name, dtype in _DTYPES.items()}  # by dtype: its `name` takes numpy microseconds
 
 
 def as_array(value: Any, argument: str) -> np.ndarray:
@@ -132,7 +25,7 @@ def as_array(value: Any, argument: str) -> np.ndarray:
     Raises:
         ValueError: no numbers, complex numbers, objects, ragged lists.
     """
-    if type(value) is np.ndarray and value.dtype in _READ:
+    if type(value) is np.ndarray and value.dtype in READABLE:
         return value
     try:
         bare = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
@@ -141,7 +34,7 @@ def as_array(value: Any, argument: str) -> np.ndarray:
         raise ValueError(f"{argument} cannot become an array: {error}. Give rows of equal length.") from None
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{argument} must hold real numbers; received {_what(array)}.{_how(value)}")
-    if array.dtype not in _READ:
+    if array.dtype not in READABLE:
         array = array.astype(np.float64 if array.dtype.kind == "f" else array.dtype.newbyteorder("="))
     return array
 

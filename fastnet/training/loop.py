@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from fastnet import random
+from fastnet.arrays import as_array
 from fastnet.callbacks import CallbackList, History
-from fastnet.engine import arguments
-from fastnet.engine.arguments import BATCH, WIDE_BATCH
-from fastnet.engine.data import Source, as_array
-from fastnet.engine.feeding import ArrayFeed, Part, StreamFeed, is_stream
-from fastnet.engine.lease import Lease
-from fastnet.engine.nonfinite import NonFiniteError
 from fastnet.engine.profiling import Profile
-from fastnet.engine.resume import Place
-from fastnet.engine.trainer import Trainer, Watch
+from fastnet.engine.sources import Source
+from fastnet.training import arguments
+from fastnet.training.arguments import BATCH, WIDE_BATCH
+from fastnet.training.nonfinite import NonFiniteError
+from fastnet.training.resume import Place
+from fastnet.training.samples import ArrayFeed, Part, StreamFeed, is_stream
+from fastnet.training.session import Lease
+from fastnet.training.trainer import Trainer, Watch
 
 Feed = ArrayFeed | StreamFeed
 

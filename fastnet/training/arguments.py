@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks
-from fastnet.engine.data import as_array, check_labels, check_range, match_targets, match_weights
-from fastnet.engine.feeding import is_stream
+from fastnet.arrays import as_array, check_labels, check_range, match_targets, match_weights
 from fastnet.layers.undo import Before
+from fastnet.training.samples import is_stream
 
 BATCH = 32
 WIDE_BATCH = 256  # rows at a time where nothing depends on the batch and none was given: evaluate, predict

@@ -13,11 +13,11 @@ import numpy as np
 
 from fastnet._kernels import abi
 from fastnet.engine import changes
-from fastnet.engine.data import Source, permutation
-from fastnet.engine.feeding import Part
-from fastnet.engine.lease import Lease, Ready
 from fastnet.engine.lower import lower
-from fastnet.engine.nonfinite import NonFiniteError, Snapshot, finite, overflow_at_end, report
+from fastnet.engine.sources import Source, permutation
+from fastnet.training.nonfinite import NonFiniteError, Snapshot, finite, overflow_at_end, report
+from fastnet.training.samples import Part
+from fastnet.training.session import Lease, Ready
 
 CHUNK_SECONDS = 0.1  # how long the runner may work before Python looks in: progress, Ctrl-C
 KEPT = 8  # bound plans a model keeps

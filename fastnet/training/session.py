@@ -9,12 +9,12 @@ import numpy as np
 
 from fastnet._kernels import abi
 from fastnet.engine.cpu import Bound
-from fastnet.engine.data import Source
-from fastnet.engine.feeding import Part
 from fastnet.engine.lower import Lowered
+from fastnet.engine.sources import Source
+from fastnet.training.samples import Part
 
 if TYPE_CHECKING:
-    from fastnet.engine.trainer import Trainer
+    from fastnet.training.trainer import Trainer
 
 
 class Ready:
