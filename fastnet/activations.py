@@ -10,13 +10,13 @@ import numpy as np
 
 from fastnet import checks
 from fastnet._kernels import registry
-from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import activations as rules
 from fastnet._kernels.templates import elementwise, rows
-from fastnet.engine.plan import Buffer, Plan
+from fastnet.engine.bind import run_once
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import View
 
 RELU, _LINEAR = registry.activations.find("relu"), registry.activations.find("linear")
-_FORWARD_COST, _BACKWARD_COST = 400, 300  # picoseconds an element, of a middling one: relu takes 90, gelu 1,240
 
 
 class Activation:
@@ -69,25 +69,22 @@ class Activation:
         """The same activation with other values of these arguments."""
         return type(self)(self.row, self.function, **{**self.parameters, **parameters})
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+    def forward(self, plan: Plan, x: View) -> View:
         """Add the launch of y = f(x)."""
         if self.row is _LINEAR:
             return x
-        y = plan.buffer(x.shape, x.dtype, needs_gradient=x.needs_gradient)
-        values = list(self.parameters.values())
-        kernel = Kernel(elementwise.forward, (("f", self.row.f),), x.dtype, (("p", len(values)),))
-        plan.elements(kernel, x, _FORWARD_COST, x=x, y=y, p=values)
+        y = plan.like(x)
+        plan.call(elementwise.apply, f=self.row.f, x=x, y=y, p=list(self.parameters.values()))
         return y
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
         """Add the launch of dx = dy f'."""
         if self.row is _LINEAR:
             return dy
-        dx = plan.buffer(x.shape, x.dtype)
+        dx = plan.like(x)
+        saved = x if self.row.keeps == "x" else y
         values = list(self.parameters.values())
-        kernel = Kernel(elementwise.backward, (("df", self.row.df),), x.dtype, (("p", len(values)),))
-        kept = x if self.row.keeps == "x" else y
-        plan.elements(kernel, x, _BACKWARD_COST, kept=kept, dy=dy, dx=dx, p=values)
+        plan.call(elementwise.chain_rule, df=self.row.df, saved=saved, dy=dy, dx=dx, p=values)
         return dx
 
     def as_config(self) -> Any:
@@ -126,20 +123,16 @@ class RowActivation:
             raise ValueError(f"{self.name}: axis must be one of the {x.ndim} axes of x, received {axis!r}.")
         return np.moveaxis(_apply(self, np.moveaxis(x, axis, -1)), -1, axis)
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+    def forward(self, plan: Plan, x: View) -> View:
         """Add the launch of y = f(x)."""
-        y = plan.buffer(x.shape, x.dtype, needs_gradient=x.needs_gradient)
-        width = x.shape[-1] if x.shape else 1
-        kernel = Kernel(self._forward, self._forward.rules(), x.dtype)
-        plan.rows(kernel, x.width // width, 2000 * width, x=x, y=y, width=width)
+        y = plan.like(x)
+        self._forward.call(plan, x=_rows(x), y=_rows(y))
         return y
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
         """Add the launch of dx."""
-        dx = plan.buffer(x.shape, x.dtype)
-        width = x.shape[-1] if x.shape else 1
-        kernel = Kernel(self._backward, self._backward.rules(), x.dtype)
-        plan.rows(kernel, x.width // width, 500 * width, x=dy, t=y, y=dx, width=width)
+        dx = plan.like(x)
+        self._backward.call(plan, x=_rows(dy), t=_rows(y), y=_rows(dx))
         return dx
 
     def as_config(self) -> str:
@@ -150,17 +143,20 @@ class RowActivation:
         return f"<activation {self.name}>"
 
 
-def _apply(activation, x: Any) -> np.ndarray:
-    from fastnet.engine.cpu import run_once
+def _rows(x: View) -> View:
+    """A view whose last axis is a row; a number is a row of one."""
+    return x if x.shape else x.view((1,))
 
+
+def _apply(activation, x: Any) -> np.ndarray:
     x = np.asarray(x)
     if x.dtype.kind not in "fiub":
         raise TypeError(f"The activation {activation.name!r} needs real numbers, received an array of {x.dtype}.")
     x = np.asarray(x, x.dtype if x.dtype == np.float64 else np.float32, order="C")
     if x.size == 0:
         return x.copy()
-    plan = Plan(False, x.dtype.name)
-    source = plan.buffer(x.shape, per_row=True)
+    plan = Plan(False, x.dtype.name, 1)
+    source = plan.buffer(x.shape)
     result = activation.forward(plan, source)
     return run_once(plan, {source: x[None]}, result)[0] if result is not source else x.copy()
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from fastnet import checks, config
 from fastnet._kernels import pasting
-from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import penalties as loops
 from fastnet.descriptions import Completed as _Completed
 from fastnet.descriptions import Configurable, Family, rule_numbers
-from fastnet.engine.plan import Extent, Plan
+from fastnet.engine.bind import bind
+from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 
 
@@ -54,20 +54,16 @@ class Constraint(Configurable, metaclass=_Completed):
 
     def __call__(self, w: Any) -> np.ndarray:
         """What becomes of an array."""
-        from fastnet.engine.cpu import Bound
-
         w = np.asarray(w)
         variable = Variable(w if w.dtype == np.float64 else w.astype(np.float32), "w")
-        plan = Plan(False, variable.dtype)
+        plan = Plan(False, variable.dtype, 1)
         self.launch(plan, variable)
-        Bound(plan, 1).execution.run(0, 1, 1, 1, 0.0)
+        bind(plan).execution.run(0, 1, 1, 1, 0.0)
         return variable.numpy()
 
     def launch(self, plan: Plan, variable: Variable) -> None:
         """Add the launch that changes a weight."""
-        numbers = self._numbers()
-        kernel = Kernel(loops.project, (("f", type(self).project),), variable.dtype, (("p", len(numbers)),))
-        plan.launch(kernel, {"w": variable, "p": numbers}, Extent(fixed=variable.size), 64, 300)
+        plan.call(loops.project, f=type(self).project, w=variable, p=self._numbers())
 
     def _numbers(self) -> list[float]:
         """The further arguments of the rule: attributes of these names."""
@@ -100,10 +96,8 @@ class _OfNorms(Constraint):
 
     def launch(self, plan: Plan, variable: Variable) -> None:
         outer, reduced, inner = self._parts(variable)
-        numbers = self._numbers()
-        kernel = Kernel(loops.project_norms, (("f", type(self).project),), variable.dtype, (("p", len(numbers)),))
-        arguments = {"w": variable, "p": numbers, "reduced": reduced, "inner": inner}
-        plan.launch(kernel, arguments, Extent(fixed=outer * -(-inner // 64)), 1, 400 * reduced * min(inner, 64))
+        sizes = {"outer": outer, "reduced": reduced, "inner": inner}
+        plan.call(loops.project_norms, f=type(self).project, w=variable, p=self._numbers(), **sizes)
 
     def _parts(self, variable: Variable) -> tuple[int, int, int]:
         """Sizes before, along and behind the axes of the norm."""

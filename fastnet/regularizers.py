@@ -11,15 +11,15 @@ import numpy as np
 
 from fastnet import checks, config
 from fastnet._kernels import pasting
-from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import penalties as rules
+from fastnet._kernels.templates import folds
 from fastnet._kernels.templates import penalties as loops
 from fastnet.descriptions import Completed as _Completed
 from fastnet.descriptions import Configurable, Family, rule_numbers
-from fastnet.engine.plan import Buffer, Extent, Plan
+from fastnet.engine.bind import bind
+from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
-
-_STRETCH = 4096  # elements of a weight that are summed by one thread
+from fastnet.engine.view import View
 
 
 class Regularizer(Configurable, metaclass=_Completed):
@@ -68,58 +68,41 @@ class Regularizer(Configurable, metaclass=_Completed):
 
     def __call__(self, x: Any) -> float:
         """The penalty of an array."""
-        from fastnet.engine.cpu import Bound
-
         x = np.asarray(x)
         variable = Variable(x if x.dtype == np.float64 else x.astype(np.float32), "x")
-        plan = Plan(False, variable.dtype)
-        sums, _ = self.weight_penalty(plan, variable)
-        bound = Bound(plan, 1, [sums])
+        plan = Plan(False, variable.dtype, 1)
+        chunk_sums, _ = self.weight_penalty(plan, variable)
+        bound = bind(plan, pinned=[chunk_sums])
         bound.execution.run(0, 1, 1, 1, 0.0)
-        return float(bound.read(sums, 1).sum())
+        return float(bound.read(chunk_sums, 1).sum())
 
-    def weight_penalty(self, plan: Plan, variable: Variable) -> tuple[Buffer, dict[str, int]]:
-        """Add the launch of the sums whose sum is the penalty; these, and how many there are."""
-        return self._sums(plan, variable, variable.dtype, variable.size), {"count": self._stretches(variable.size)}
+    def weight_penalty(self, plan: Plan, variable: Variable) -> tuple[View, int]:
+        """Add the launch of the sums of chunks whose sum is the penalty; these, and how many elements were summed."""
+        return self._chunk_sums(plan, variable, variable.size)
 
-    def activity_penalty(self, plan: Plan, y: Buffer) -> tuple[Buffer, dict[str, int]]:
-        """Add the launch of each sample's penalty."""
-        sums = plan.buffer((), "float64")
-        arguments = {"x": y, "sums": sums, "p": self._numbers(), "width": y.width, "size": 2**62}
-        plan.rows(self._kernel(loops.stretch_sums, "f", type(self).penalty, y.dtype), 1, 1000 * y.width, **arguments)
-        return sums, {"inner": 1}
+    def activity_penalty(self, plan: Plan, y: View) -> tuple[View, int]:
+        """The same for what a layer gives."""
+        return self._chunk_sums(plan, y, -y.width)
 
-    def add_gradient(self, plan: Plan, variable: Variable, gradient: Buffer) -> None:
+    def add_gradient(self, plan: Plan, variable: Variable, gradient: View) -> None:
         """Add the launch that adds what ``l1`` and ``l2`` do not say to a weight's gradient."""
         if self.l1 == self.l2 == 0 and any(self._numbers() or [1]):
-            kernel = self._kernel(loops.add_gradient, "df", derivative(type(self).penalty), variable.dtype)
-            extent = Extent(fixed=variable.size)
-            plan.launch(kernel, {"w": variable, "g": gradient, "p": self._numbers()}, extent, 64, 500)
+            slope = derivative(type(self).penalty)
+            plan.call(loops.add_gradient, df=slope, w=variable, g=gradient, p=self._numbers())
 
-    def activity_gradient(self, plan: Plan, dy: Buffer, y: Buffer) -> Buffer:
+    def activity_gradient(self, plan: Plan, dy: View, y: View) -> View:
         """Add the launch of dy + the gradient of the samples' mean penalty."""
-        dx = plan.buffer(y.shape, y.dtype)
-        kernel = self._kernel(loops.add_activity_gradient, "df", derivative(type(self).penalty), y.dtype)
-        plan.elements(kernel, y, 500, y=y, dy=dy, dx=dx, p=self._numbers())
+        dx, slope = plan.like(y), derivative(type(self).penalty)
+        plan.call(loops.add_activity_gradient, df=slope, y=y, dy=dy, dx=dx, p=self._numbers(), batch=-1)
         return dx
 
     def _numbers(self) -> list[float]:
         return list(rule_numbers(self, type(self).penalty, 1).values())
 
-    def _kernel(self, template: Any, name: str, rule: Any, dtype: str) -> Kernel:
-        return Kernel(template, ((name, rule),), dtype, (("p", len(self._numbers())),))
-
-    def _sums(self, plan: Plan, x: Variable | Buffer, dtype: str, size: int) -> Buffer:
-        count = self._stretches(size)
-        sums = plan.buffer((count,), "float64", per_row=False)
-        kernel = self._kernel(loops.stretch_sums, "f", type(self).penalty, dtype)
-        arguments = {"x": x, "sums": sums, "p": self._numbers(), "width": _STRETCH, "size": size}
-        plan.launch(kernel, arguments, Extent(fixed=count), 1, 300 * _STRETCH)
-        return sums
-
-    @staticmethod
-    def _stretches(size: int) -> int:
-        return -(-size // _STRETCH)
+    def _chunk_sums(self, plan: Plan, x: Variable | View, count: int) -> tuple[View, int]:
+        chunk_sums = plan.chunk_sums(count)
+        plan.call(folds.sum_rule, f=type(self).penalty, x=x, p=self._numbers(), total=chunk_sums)
+        return chunk_sums, count
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
@@ -204,41 +187,34 @@ class OrthogonalRegularizer(Regularizer):
         checks.one_of("OrthogonalRegularizer: mode", mode, "rows", "columns")
         self.factor, self.mode = _factor(factor, "factor"), mode
 
-    def weight_penalty(self, plan: Plan, variable: Variable) -> tuple[Buffer, dict[str, int]]:
-        n, places = self._places(variable)
-        dtype = variable.dtype
-        length, cosine = (plan.buffer(shape, dtype, per_row=False) for shape in ((n,), (n, n)))
-        size = places["size"]
-        arguments = {"w": variable, "length": length, "epsilon": config.epsilon(), **places}
-        plan.launch(Kernel(loops.lengths, dtype=dtype), arguments, Extent(fixed=n), 1, 1000 * size)
-        arguments = {"w": variable, "length": length, "cosine": cosine, "n": n, **places}
-        plan.launch(Kernel(loops.cosines, dtype=dtype), arguments, Extent(fixed=n), 1, 1000 * size * n)
-        plan.keep(variable, length=length, cosine=cosine)
-        scaled = L1(self._share(n))
-        return scaled._sums(plan, cosine, dtype, n * n), {"count": self._stretches(n * n)}
+    def weight_penalty(self, plan: Plan, variable: Variable) -> tuple[View, int]:
+        n, vectors = self._vectors(variable)
+        norms, cosine = (plan.buffer(shape, variable.dtype, per_row=False) for shape in ((n,), (n, n)))
+        plan.call(loops.vector_norms, w=variable, norms=norms, epsilon=config.epsilon(), **vectors)
+        plan.call(loops.cosines, w=variable, norms=norms, cosine=cosine, **vectors)
+        plan.penalty_state[variable] = {"norms": norms, "cosine": cosine}
+        return L1(self._share(n))._chunk_sums(plan, cosine, n * n)
 
-    def add_gradient(self, plan: Plan, variable: Variable, gradient: Buffer) -> None:
-        n, places = self._places(variable)
-        arguments = {name: plan.recall(variable, name) for name in ("length", "cosine")}
-        arguments |= {"w": variable, "g": gradient, "factor": self._share(n), "n": n, **places}
-        kernel = Kernel(loops.add_orthogonality_gradient, (("f", rules.sign),), variable.dtype)
-        plan.launch(kernel, arguments, Extent(fixed=n), 1, 1000 * places["size"] * n)
+    def add_gradient(self, plan: Plan, variable: Variable, gradient: View) -> None:
+        n, vectors = self._vectors(variable)
+        operands = {"w": variable, "g": gradient, "factor": self._share(n), **plan.penalty_state[variable], **vectors}
+        plan.call(loops.add_orthogonality_gradient, f=rules.sign, **operands)
 
-    def activity_penalty(self, plan: Plan, y: Buffer) -> tuple[Buffer, dict[str, int]]:
+    def activity_penalty(self, plan: Plan, y: View) -> tuple[View, int]:
         raise ValueError("OrthogonalRegularizer is for weights; as activity_regularizer use L1, L2 or L1L2.")
 
     def _share(self, n: int) -> float:
         return self.factor * 0.5 / max(n * (n - 1.0) / 2.0, 1.0)  # each pair stands in the matrix twice
 
-    def _places(self, variable: Variable) -> tuple[int, dict[str, int]]:
+    def _vectors(self, variable: Variable) -> tuple[int, dict[str, int]]:
         if len(variable.shape) != 2:
             raise ValueError(
                 f"OrthogonalRegularizer is for matrices; the weight {variable.name!r} has the shape {variable.shape}."
             )
         rows, columns = variable.shape
         if self.mode == "rows":
-            return rows, {"size": columns, "apart": columns, "along": 1}
-        return columns, {"size": rows, "apart": 1, "along": columns}
+            return rows, {"length": columns, "vector_stride": columns, "element_stride": 1}
+        return columns, {"length": rows, "vector_stride": 1, "element_stride": columns}
 
 
 def _factor(value: Any, name: str) -> float:

@@ -1,64 +1,68 @@
-"""From rules and a loop template to the source of a complete module.
+"""From a template, its rules and a dtype to the source of a complete module.
 
-A template is a plain Python function, a loop over buffers; its annotations (`kinds.py`) say how each
-argument reaches it.  Its rules are pasted into the module it becomes, with every literal typed, so that the module's
-text says all there is to say about the machine code that follows from it.
+The rules are pasted into the module, with every literal typed. The module's text therefore says all there is to say about
+the machine code that follows from it.
 """
 
 from __future__ import annotations
 
 import ast
+import copy
 import functools
 import inspect
-import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from fastnet._kernels import abi
 from fastnet._kernels import compile as compiler
-from fastnet._kernels import kinds
+from fastnet._kernels.errors import RuleError
+from fastnet._kernels.kinds import Kind, parse
 from fastnet._kernels.pasting import function_tree, paste
 from fastnet._kernels.rules import primitives
 
-_REPEATED = ("reads", "writes", "updates", "reals", "values")
-_AHEAD = 2  # rows an epilogue asks for in advance; 1024x1024x256 and Adam: 72 GF/s with 0, 79 with 1 to 4, 69 with 8
 _HEADER = """import numpy as np
 from fastnet._kernels.intrinsics import *
 from numpy import float64, int32, int64, uint32, uint64
 """
+_INTEGER = parse("integer")
+_ROWS = abi.reference(abi.STEP, 8 * abi.ROWS)  # an epilogue is not given the rows of the batch: it looks them up
+#: how an argument's integer becomes what a kernel's body sees
+_DECODED = {
+    "integer": "@",
+    "size": "size(rows, @)",
+    "real": "T(real(@))",
+    "value": "T(pointer_float64(bases, @)[0])",
+    "count": "pointer_int64(bases, @)[0]",
+}
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A loop around rules for one dtype.
+    """A template with its rules, for one dtype.
 
     Args:
-        template: the loop, a function of `templates/`.
-        rules: (name in the template, rule) pairs.
-        dtype: "float32" or "float64", the type of buffers and literals.
-        counts: (parameter, how many) for parameters of a kind in the plural.
-        names: (name in the template, name in the module) for functions chosen with the kernel.
-        tile: the buffer that is a finished tile of a matrix product; the kernel then is an epilogue (`abi`), and the
-            template a single loop over elements.
-        outer: the matrix product is one of a column and a row, so that the tile need not be made: the kernel works on
-            rows of the result, and has the column and the row as buffers in place of the tile.
+        template: a `Template`, or another object with its attributes that writes its own text (`written`).
+        rules: (parameter, rule) pairs.
+        dtype: "float32", "float64", "int32" or "int64": of views and literals.
+        counts: (parameter, how many) for the parameters that stand for several.
+        absent: the optional parameters that were not given.
+        functions: (parameter, name of an intrinsic) pairs.
     """
 
     template: Any
     rules: tuple[tuple[str, Callable], ...] = ()
     dtype: str = "float32"
     counts: tuple[tuple[str, int], ...] = ()
-    names: tuple[tuple[str, str], ...] = ()
-    tile: str | None = None
-    outer: bool = False
+    absent: tuple[str, ...] = ()
+    functions: tuple[tuple[str, str], ...] = ()
 
     def source(self) -> compiler.Source:
         """The kernel as a complete module."""
         return _source(self)
 
-    def parameters(self) -> list[tuple[str, str]]:
+    @property
+    def parameters(self) -> tuple[tuple[str, Kind], ...]:
         """(name, kind) of the arguments in the argument block, in order."""
         return _parameters(self)
 
@@ -66,179 +70,214 @@ class Kernel:
     def label(self) -> str:
         """A name for tables and errors."""
         rules = dict.fromkeys(rule.__name__ for _, rule in self.rules)
-        part = "outer" if self.outer else "tile"
-        return "_".join([self.template.__name__, *rules, *[part] * bool(self.tile), self.dtype])
+        return "_".join([self.template.name, *rules, self.dtype])
 
 
 @functools.cache
 def _source(kernel: Kernel) -> compiler.Source:
-    """Fastnet's own rules and templates are told apart by their names, and by the contents of their files: on a warm
-    start nothing is generated (5 ms a kernel). What a user registered is told apart by the text itself."""
-    template, signature = kernel.template, "epilogue" if kernel.tile and not kernel.outer else "kernel"
-    functions = [template, *(rule for _, rule in kernel.rules)]
-    if not all((f.__module__ or "").startswith("fastnet._kernels.") for f in functions):
+    """Fastnet's own rules and templates are told apart by their names, and by the contents of their files: a warm start
+    generates nothing (5 ms a kernel). What a user registered is told apart by the text itself."""
+    template, signature = kernel.template, getattr(kernel.template, "signature", "kernel")
+    rules_built_in = all((f.__module__ or "").startswith("fastnet._kernels.") for _, f in kernel.rules)
+    if not (template.built_in and rules_built_in):
         text = _text(kernel)
         return compiler.Source(kernel.label, text, lambda: text, signature=signature)
-    identity = template.text() if hasattr(template, "text") else f"{template.__module__}.{template.__qualname__}"
     rules = [(name, f"{f.__module__}.{f.__qualname__}") for name, f in kernel.rules]
-    identity = repr((identity, rules, kernel.dtype, kernel.counts, kernel.names, kernel.tile, kernel.outer))
-    files = (template.__globals__["__file__"],)
+    identity = repr((template.identity, rules, kernel.dtype, kernel.counts, kernel.absent, kernel.functions))
+    files = getattr(template, "files", None) or (template.file,)
     return compiler.Source(kernel.label, identity, lambda: _text(kernel), files, signature=signature)
 
 
 def _text(kernel: Kernel) -> str:
-    template = function_tree(kernel.template)
     pasted: dict[str, str] = {}
-    names = {name: paste(rule, kernel.dtype, pasted) for name, rule in kernel.rules} | dict(kernel.names)
-    globals_ = kernel.template.__globals__
-    body = _Template(kernel, names, globals_, pasted).visit(template)
-    call = _index_arguments(", ".join(_expression(name, kind, kernel) for name, kind in _signature(kernel)))
-    head = "bases, args, rows, lo, hi"
-    if kernel.tile and not kernel.outer:
-        head = "bases, args, tile, ld, i0, i1, j0, j1"
-        call += f", address_pointer_{kernel.dtype}(tile), ld, i0, i1, j0, j1"
+    names = {name: paste(rule, kernel.dtype, pasted) for name, rule in kernel.rules} | dict(kernel.functions)
+    if hasattr(kernel.template, "written"):
+        body, head, extra = kernel.template.written(kernel, names, pasted)
+    else:
+        body, head, extra = _Loop(kernel, names, pasted).written(), "bases, args, rows, lo, hi", []
+    rows = "rows" if "rows" in head else f"pointer_int64(bases, {_ROWS})[0]"
+    call = ", ".join([*_decoded(signature(kernel), kernel.dtype, rows), *extra])
     return "\n\n".join(
         [
-            f'"""Generated by fastnet: {kernel.template.__name__} for {kernel.dtype}."""',
+            f'"""Generated by fastnet: {kernel.template.name} for {kernel.dtype}."""',
             f"{_HEADER}T = np.{kernel.dtype}",
+            "@rule\ndef size(rows, number):\n    return -number * rows if number < 0 else number",
             *(f"@rule\n{text}" for text in pasted.values()),
             f"@body\n{ast.unparse(body)}",
-            f"def kernel({head}):\n    {body.name}({call})\n",
+            f"def kernel({head}):\n    body({call})\n",
         ]
     )
 
 
-@functools.cache
-def _annotations(template: Any) -> tuple[tuple[str, str], ...]:
-    """(parameter, kind) pairs: a template's module has the annotations as text."""
-    written = hasattr(template, "parameters")
-    return tuple((template.parameters() if written else template.__annotations__).items())
-
-
-def _signature(kernel: Kernel) -> list[tuple[str, str]]:
-    """(name, kind) of the template's parameters, repeated ones written out."""
-    counts = dict(kernel.counts)
-    out = []
-    for name, kind in _annotations(kernel.template):
-        if kind in _REPEATED:
-            out += [(f"{name}_{i}", kind[:-1]) for i in range(counts.get(name, 0))]
-        elif kernel.outer and name == kernel.tile:
-            out += [("column", kind), ("row", kind)]
-        elif kernel.outer or not (kernel.tile and (name == kernel.tile or kind in ("lo", "hi"))):
-            out.append((name, kind))
-    return [*out, ("width", "integer")] if kernel.tile else out
+def _decoded(parameters: tuple[tuple[str, Kind], ...], dtype: str, rows: str) -> list[str]:
+    """The expressions of a body's arguments: element after element of the argument block."""
+    out, position = [], 0
+    for name, kind in parameters:
+        form = f"pointer_{kind.dtype or dtype}(bases, @)" if kind.access else _DECODED.get(kind.name, name)
+        if "@" in form:
+            form = form.replace("rows", rows).replace("@", f"args[{position}]")
+            position += 1
+        out.append(form)
+    return out
 
 
 @functools.cache
-def _parameters(kernel: Kernel) -> list[tuple[str, str]]:
-    return [(name, kind) for name, kind in _signature(kernel) if kind not in ("rows", "lo", "hi")]
+def _parameters(kernel: Kernel) -> tuple[tuple[str, Kind], ...]:
+    return tuple((name, kind) for name, kind in signature(kernel) if kind.name not in ("lo", "hi"))
 
 
-def _expression(name: str, kind: str, kernel: Kernel) -> str:
-    if kind in ("rows", "lo", "hi"):
-        return kind
-    if kinds.buffer_access(kind):
-        return f"pointer_{kinds.buffer_dtype(kind, kernel.dtype)}(bases, @)"
-    return {
-        "integer": "@",
-        "real": "T(real(@))",
-        "value": "T(pointer_float64(bases, @)[0])",
-        "count": "pointer_int64(bases, @)[0]",
-    }[kind]
+@functools.cache
+def signature(kernel: Kernel) -> tuple[tuple[str, Kind], ...]:
+    """(name, kind) of a body's parameters: several are written out, and a matrix is followed by its row distance."""
+    if hasattr(kernel.template, "signature_of"):
+        return kernel.template.signature_of(kernel)
+    counts, out = dict(kernel.counts), []
+    for name, kind in kernel.template.parameters.items():
+        if kind.name in ("rule", "function") or name in kernel.absent:
+            continue
+        copies = [f"{name}_{i}" for i in range(counts.get(name, 0))] if kind.several else [name]
+        for copied in copies:
+            out.append((copied, kind.one if kind.several else kind))
+            if kind.access and len(kind.dims) == 2:
+                out.append((f"{copied}_ld", _INTEGER))
+    return tuple(out)
 
 
-def _index_arguments(call: str) -> str:
-    pieces = call.split("@")
-    return "".join(f"{piece}args[{i}]" for i, piece in enumerate(pieces[:-1])) + pieces[-1]
+class Rewriter(ast.NodeTransformer):
+    """What every template's statements go through: typed literals, rules by their pasted names, several written out.
 
+    Args:
+        kernel: the kernel.
+        names: parameter → the name of the rule or intrinsic it stands for.
+        namespace: the template's globals.
+        pasted: rules that the module has.
+    """
 
-class _Template(ast.NodeTransformer):
-    """Writes out repeated parameters, types float literals, and names the rules."""
+    def __init__(self, kernel: Kernel, names: Mapping[str, str], namespace: Mapping[str, Any], pasted: dict[str, str]):
+        self.kernel, self.names, self.namespace, self.pasted = kernel, names, namespace, pasted
 
-    def __init__(self, kernel: Kernel, names: Mapping[str, str], globals_: dict, pasted: dict[str, str]):
-        self.kernel, self.names, self.globals, self.pasted = kernel, names, globals_, pasted
-        self.repeated = {
-            name: [f"{name}_{i}" for i in range(dict(kernel.counts).get(name, 0))]
-            for name, kind in _annotations(kernel.template)
-            if kind in _REPEATED
-        }
+    def copies(self, name: str) -> list[str] | None:
+        """The names that stand for several arguments; None for another name."""
+        kind = self.kernel.template.parameters.get(name)
+        if kind is None or not kind.several:
+            return None
+        return [f"{name}_{i}" for i in range(dict(self.kernel.counts).get(name, 0))]
 
-    def visit_FunctionDef(self, node):
-        node.args.args = [ast.arg(name) for name, _ in _signature(self.kernel)]
-        if self.kernel.outer:
-            node.body = [self._over_rows(node.body)]
-        elif self.kernel.tile:
-            node.args.args += [ast.arg(name) for name in (self.kernel.tile, "ld", "i0", "i1", "j0", "j1")]
-            node.body = [self._over_tile(node.body)]
-        node.body = [self.visit(s) for s in node.body]
-        node.name = "body"
-        return ast.fix_missing_locations(node)
-
-    def _over_rows(self, body):
-        """The loop over elements as loops over rows and columns, an element of the tile as the product that it is."""
-        (loop,) = body
-        inside = "\n".join(ast.unparse(statement) for statement in loop.body)
-        inside = textwrap.indent(inside.replace(f"{self.kernel.tile}[i]", "(column[r] * row[c])"), "        ")
-        text = f"for r in range(lo, hi):\n    for c in range(width):\n        i = r * width + c\n{inside}"
-        return ast.parse(text).body[0]
-
-    def _over_tile(self, body):
-        """The loop over elements as loops over a tile: over all of it where its rows lie back to back in every buffer
-        (four columns would not fill a vector), else over its rows and columns: pieces too short for the processor to
-        see a stream in them, so the rows to come are asked for."""
-        (loop,) = body
-        inside = "\n".join(ast.unparse(statement) for statement in loop.body)
-        tile = self.kernel.tile
-
-        def indexed(place: str, indent: int) -> str:
-            return textwrap.indent(inside.replace(f"{tile}[i]", f"{tile}[{place}]"), " " * indent)
-
-        line = 64 // np.dtype(self.kernel.dtype).itemsize
-        buffers = [name for name, kind in _signature(self.kernel) if kinds.buffer_access(kind) and name != tile]
-        ask = f"        for c in range(j0, j1, {line}):\n" + "".join(
-            f"            prefetch({name}, (r + {_AHEAD}) * width + c)\n" for name in buffers
-        )
-        text = (
-            f"if j1 - j0 == width and ld == width:\n    for i in range(i0 * width, i1 * width):\n"
-            f"{indexed('i - i0 * width', 8)}\nelse:\n    for r in range(i0, i1):\n{ask}"
-            f"        for c in range(j0, j1):\n            i = r * width + c\n{indexed('(r - i0) * ld + (c - j0)', 12)}"
-        )
-        return ast.parse(text).body[0]
-
-    def visit_Constant(self, node):
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if isinstance(node.value, float):
-            return ast.parse(f"T({node.value!r})", mode="eval").body
+            return expression(f"T({node.value!r})")
         return node
 
-    def _written_out(self, elements):
+    def written_out(self, elements: list[ast.expr]) -> list[ast.expr]:
+        """Elements of a tuple or a call, with ``*name`` and ``*name[i]`` as one element for each argument."""
         out = []
         for element in elements:
             inner = element.value if isinstance(element, ast.Starred) else None
             name = inner.value if isinstance(inner, ast.Subscript) else inner
-            if isinstance(name, ast.Name) and name.id in self.repeated:
-                for copy in self.repeated[name.id]:
-                    text = ast.unparse(inner).replace(name.id, copy, 1)
-                    out.append(self.visit(ast.parse(text, mode="eval").body))
-            else:
+            copies = self.copies(name.id) if isinstance(name, ast.Name) else None
+            if copies is None:
                 out.append(self.visit(element))
+                continue
+            for copied in copies:
+                one = copy.deepcopy(inner)
+                assert isinstance(one, (ast.Subscript, ast.Name))
+                (one.value if isinstance(one, ast.Subscript) else one).id = copied  # type: ignore[attr-defined]
+                out.append(self.visit(one))
         return out
 
-    def visit_Tuple(self, node):
-        node.elts = self._written_out(node.elts)
+    def visit_Tuple(self, node: ast.Tuple) -> ast.AST:
+        node.elts = self.written_out(node.elts)
         for element in node.elts:
-            if isinstance(node.ctx, ast.Store):
+            if isinstance(node.ctx, ast.Store) and hasattr(element, "ctx"):
                 element.ctx = ast.Store()
         return node.elts[0] if len(node.elts) == 1 else node
 
-    def visit_Call(self, node):
-        node.args = self._written_out(node.args)
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        node.args = self.written_out(node.args)
         if isinstance(node.func, ast.Name):
-            if node.func.id == "stack" and len(node.args) == 1:
+            name = node.func.id
+            if name == "stack" and len(node.args) == 1:
                 node.args.insert(0, ast.Constant(self.kernel.dtype))
-            elif node.func.id in self.names:
-                node.func = ast.Name(self.names[node.func.id], ast.Load())
+            elif name in self.names:
+                node.func = ast.Name(self.names[name], ast.Load())
             else:
-                value = self.globals.get(node.func.id)
+                value = self.namespace.get(name)
                 if inspect.isfunction(value) and value.__module__ != primitives.__name__:
                     node.func = ast.Name(paste(value, self.kernel.dtype, self.pasted), ast.Load())
         return node
+
+
+def constant(name: str, template: Any) -> ast.expr | None:
+    """The number that a global name of a template's module stands for."""
+    value = template.namespace.get(name)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and name not in template.locals:
+        return ast.Constant(value)
+    return None
+
+
+class _Loop(Rewriter):
+    """Rewrites a template of the form "loop"."""
+
+    def __init__(self, kernel: Kernel, names: Mapping[str, str], pasted: dict[str, str]):
+        super().__init__(kernel, names, kernel.template.namespace, pasted)
+        self.dims = {name: len(kind.dims) for name, kind in signature(kernel) if kind.access}
+
+    def written(self) -> ast.FunctionDef:
+        template = self.kernel.template
+        node = function_tree(template) if hasattr(template, "text") else function_tree(template.function)
+        node = self.visit(node)
+        node.args.args = [ast.arg(name) for name, _ in signature(self.kernel)]
+        node.args.kwonlyargs = node.args.defaults = node.args.kw_defaults = []
+        node.name, node.returns = "body", None
+        return ast.fix_missing_locations(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if node.id in self.kernel.absent:
+            return self._default(node.id)
+        number = constant(node.id, self.kernel.template) if isinstance(node.ctx, ast.Load) else None
+        return node if number is None else self.visit(number)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.body = [s for s in map(self.visit, node.body) if s is not None]
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        name = node.value.id if isinstance(node.value, ast.Name) else ""
+        if name in self.kernel.absent:
+            return self._default(name)
+        node.slice = self.visit(node.slice)
+        pair, dims = isinstance(node.slice, ast.Tuple), self.dims.get(name, 1)
+        if pair != (dims == 2):
+            raise RuleError(
+                f"The template {self.kernel.template.name!r}: {ast.unparse(node)}: an element of {name!r}, a view of "
+                f"{dims} dimensions, is {name}[{'row, column' if dims == 2 else 'i'}]."
+            )
+        if pair:
+            row, column = node.slice.elts  # type: ignore[attr-defined]
+            node.slice = ast.BinOp(ast.BinOp(row, ast.Mult(), ast.Name(f"{name}_ld", ast.Load())), ast.Add(), column)
+        return node
+
+    def _default(self, name: str) -> ast.AST:
+        return self.visit(default(self.kernel.template.parameters[name]))
+
+    def visit_For(self, node: ast.For) -> ast.AST:
+        self.generic_visit(node)
+        node.body = node.body or [ast.Pass()]
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        targets = [element for t in node.targets for element in (t.elts if isinstance(t, ast.Tuple) else [t])]
+        names = [t.value.id for t in targets if isinstance(t, ast.Subscript) and isinstance(t.value, ast.Name)]
+        if any(name in self.kernel.absent for name in names):
+            return None  # what would be written is not asked for
+        return self.generic_visit(node)
+
+
+def default(kind: Kind) -> ast.expr:
+    """What stands for a missing argument."""
+    return expression(kind.default if isinstance(kind.default, str) else repr(kind.default))
+
+
+def expression(text: str) -> ast.expr:
+    """The syntax tree of an expression."""
+    return ast.parse(text, mode="eval").body

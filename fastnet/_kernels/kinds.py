@@ -1,33 +1,94 @@
-"""What a template's parameter is: the annotations that decide how an argument reaches the loop.
+"""The kinds of a template's parameters: how an argument reaches the kernel.
 
-======================  ==============================================================================
-kind                    argument
-======================  ==============================================================================
-read, write, update     a buffer of the kernel's dtype that is read, written, or both
-read_X, write_X, …      the same with dtype X
-reads, writes, updates  any number of such buffers; ``*name[i]`` stands for their elements
-integer, real           a number fixed when the plan is bound; ``real`` has the kernel's dtype
-reals                   any number of them; ``*name`` stands for all
-value, values           float64 slots of the step block, converted to the kernel's dtype
-count                   an int64 slot of the step block
-rows, lo, hi            of the call
-======================  ==============================================================================
+===========================  =========================================================================================
+kind                         argument
+===========================  =========================================================================================
+read, write, update          a view that is read, written, or both; of the kernel's dtype
+read_X, write_X, update_X    the same with dtype X
+reads, writes, updates       any number of such views; ``*name`` stands for all of them
+rule                         a scalar function that is pasted in
+function                     the name of an intrinsic
+integer, real                a number fixed when the plan is made; ``real`` has the kernel's dtype
+reals                        any number of them
+value, values                float64 slots of the step block, converted to the kernel's dtype
+count                        an int64 slot of the step block
+size                         the size of the dimension of this name, or one that the call says; in an elementwise
+                             template ``rows`` and ``columns`` are those of the loop
+lo, hi                       the part of the parallel axis (named, not annotated)
+===========================  =========================================================================================
+
+A view's kind may name its dimensions: ``x: read["n, width"]``. The last ones are the view's last axes, the first one is
+all axes before them; equal names have equal sizes. ``x[r, j]`` is an element of a view of two dimensions, whose rows
+may lie apart, ``x[i]`` one of a view of one dimension, which is contiguous. In an elementwise template a view without
+dimensions is indexed by the element, ``read["row"]`` by its row and ``read["column"]`` by its column.
+
+``gamma: read["width"] | 1.0`` is optional: where the operand is not given each element is 1, or the value of an
+expression, ``row_weight: read["n"] | "1.0 / T(n)"``. ``dx: write["n"] | None`` is written only where it is given.
 """
 
-read = write = update = reads = writes = updates = "buffer"
-read_int32 = read_float32 = read_float64 = write_int32 = write_int64 = update_int64 = write_float64 = update_float64 = (
-    "buffer"
-)
-integer = real = reals = value = values = count = "number"  # each an argument of its own
-rows = lo = hi = "range"
-ACCESS = {"read": "r", "write": "w", "update": "rw"}
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cache
+
+DTYPES = ("float32", "float64", "int32", "int64", "uint8")
 
 
-def buffer_access(kind: str) -> str | None:
-    """How a kind touches its buffer: "r", "w" or "rw"; None for a kind that is no buffer."""
-    return ACCESS.get(kind.split("_")[0].rstrip("s"))
+@dataclass(frozen=True)
+class Kind:
+    """One kind.
+
+    Attributes:
+        name: as in the table above, the dtype left out.
+        access: "r", "w" or "rw" for a view, "" for everything else.
+        dtype: of a view's elements; None for the kernel's.
+        several: whether it stands for any number of arguments.
+        dims: names of a view's dimensions.
+        optional: whether the argument may be missing.
+        default: the value of a missing argument, or of its elements: a number or an expression; None where nothing is
+            written.
+    """
+
+    name: str
+    access: str = ""
+    dtype: str | None = None
+    several: bool = False
+    dims: tuple[str, ...] = ()
+    optional: bool = False
+    default: float | str | None = None
+
+    def __getitem__(self, dims: str) -> Kind:
+        return dataclasses.replace(self, dims=tuple(name.strip() for name in dims.split(",")))
+
+    def __or__(self, default: float | str | None) -> Kind:
+        return dataclasses.replace(self, optional=True, default=default)
+
+    @property
+    def one(self) -> Kind:
+        """The kind of one of several arguments."""
+        return dataclasses.replace(self, name=self.name.rstrip("s"), several=False)
 
 
-def buffer_dtype(kind: str, dtype: str) -> str:
-    """The dtype of a kind's buffer in a kernel of ``dtype``."""
-    return kind.split("_", 1)[1] if "_" in kind else dtype
+def _kinds() -> dict[str, Kind]:
+    table = {}
+    for name, access in (("read", "r"), ("write", "w"), ("update", "rw")):
+        table[name] = Kind(name, access)
+        table[f"{name}s"] = Kind(f"{name}s", access, several=True)
+        table |= {f"{name}_{dtype}": Kind(name, access, dtype) for dtype in DTYPES}
+    names = ("rule", "function", "integer", "real", "value", "count", "size", "lo", "hi")
+    table |= {name: Kind(name) for name in names}
+    return table | {name: Kind(name, several=True) for name in ("reals", "values")}
+
+
+_TABLE = _kinds()
+globals().update(_TABLE)
+
+
+@cache
+def parse(annotation: str) -> Kind:
+    """The kind that an annotation's text stands for."""
+    kind = eval(annotation, {"__builtins__": {}}, _TABLE)  # text of a function that is about to be compiled
+    if not isinstance(kind, Kind):
+        raise TypeError(f"{annotation!r} is no kind of a parameter")
+    return kind

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnet._kernels.cpu.peak import MultiplyAdds
-from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import machine as templates
-from fastnet.engine.cpu import Bound
-from fastnet.engine.plan import SIZES, Buffer, Extent, Plan
+from fastnet.engine.bind import Executable, bind
+from fastnet.engine.cpu import OPERATION
+from fastnet.engine.launch import Launch
+from fastnet.engine.plan import Plan
+from fastnet.engine.sizes import Extent
 from fastnet.engine.threads import get_num_threads
+from fastnet.engine.view import SIZES, View
 
 TURNS = 300_000  # of multiply-adds: about a millisecond
 MOVED = 50_000_000  # bytes a thread moves: about as long from the caches
@@ -31,7 +34,7 @@ class Loop:
         amount: operations or bytes of a run.
     """
 
-    bound: Bound
+    bound: Executable
     amount: float
 
     def run(self) -> float:
@@ -41,8 +44,8 @@ class Loop:
         return self.amount / max(times[0], 1e-12) / 1e9
 
 
-def _bind(plan: Plan, *buffers: Buffer) -> Bound:
-    bound = Bound(plan, 1, buffers)
+def _bind(plan: Plan, *buffers: View) -> Executable:
+    bound = bind(plan, pinned=buffers)
     for buffer in buffers:
         bound.read(buffer, 1)[...] = 0  # memory never written is one page of zeros under many addresses
     return bound
@@ -52,7 +55,8 @@ def multiply_adds(dtype: str) -> Loop:
     """Multiply-adds that stay in registers, two operations each; one part for each thread that is set now."""
     plan, parts = Plan(False, dtype, 1), get_num_threads()
     sums = plan.buffer((parts, 64 // SIZES[dtype]))
-    plan.append(MultiplyAdds(dtype), (sums, TURNS), [(sums, "w")], Extent(fixed=parts), 1, _COST)
+    operands = {"out": sums, "turns": TURNS}
+    plan.append(Launch(MultiplyAdds(dtype), operands, [(sums, "w")], Extent(fixed=parts), cost=_COST // OPERATION))
     bound = _bind(plan, sums)
     bound.execution.run(0, 1, 1, 1, 0.0)
     return Loop(bound, 2.0 * TURNS * float(bound.read(sums, 1).sum()))  # see `MultiplyAdds`
@@ -64,9 +68,8 @@ def triad(dtype: str, size: int) -> Loop:
     moved = 3 * SIZES[dtype] * count
     passes = max(1, MOVED * get_num_threads() // moved)
     a, b = plan.buffer((count,)), plan.buffer((count,))
-    kernel = Kernel(templates.triad, dtype=dtype)
-    cost = max(1, _COST * get_num_threads() // count)
-    plan.launch(kernel, {"a": a, "b": b, "passes": passes}, Extent(fixed=count), 64, cost)
+    launch = plan.call(templates.triad, a=a, b=b, passes=passes)
+    launch.cost = max(1, _COST // OPERATION * get_num_threads() // count)
     return Loop(_bind(plan, a, b), float(moved * passes))
 
 

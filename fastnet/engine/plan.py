@@ -1,95 +1,21 @@
-"""A plan: a flat list of launches over buffers with known sizes. It knows nothing of a device."""
+"""A plan: a flat list of launches over views with known sizes. It knows nothing of a device."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastnet._kernels import abi
-from fastnet._kernels.generate import Kernel
-from fastnet._kernels.kinds import buffer_access
+from fastnet._kernels.chain import CHUNK_ELEMENTS
+from fastnet._kernels.templates import elementwise
+from fastnet.engine.gradients import DenseGradient, Gradient
+from fastnet.engine.launch import Launch, Product, chunk_entries, fold, launch_of
+from fastnet.engine.operations import Cast, Penalized
+from fastnet.engine.tape import Tape
+from fastnet.engine.text import plan_text
 from fastnet.engine.variable import Variable
-
-SIZES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint8": 1}
-
-
-@dataclass(eq=False)
-class Buffer:
-    """Memory a plan needs while it runs.
-
-    Args:
-        shape: of one row, or of the whole where ``per_row`` is False.
-        dtype: of its elements.
-        per_row: whether it holds this shape for each row of the batch.
-        needs_gradient: whether a weight stands before it, so that its gradient is of use.
-        root: the buffer whose memory this one names with another shape.
-        mask: 1 for each step (a place of every axis but the last) that counts and 0 for each that is left out; None
-            where all count.
-    """
-
-    shape: tuple[int, ...]
-    dtype: str
-    per_row: bool = True
-    needs_gradient: bool = False
-    root: Buffer | None = None
-    mask: Buffer | None = None
-
-    @property
-    def width(self) -> int:
-        """Elements in a row."""
-        return math.prod(self.shape)
-
-    @property
-    def storage(self) -> Buffer:
-        return self.root or self
-
-    def view(self, shape: tuple[int, ...]) -> Buffer:
-        """The same memory under another shape of a row."""
-        return Buffer(shape, self.dtype, self.per_row, self.needs_gradient, self.storage)
-
-    def size(self, rows: int) -> int:
-        """Bytes for a batch of ``rows``."""
-        return self.width * SIZES[self.dtype] * (rows if self.per_row else 1)
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A number in the step block."""
-
-    index: int
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How far a launch's parallel axis reaches: times * ceil(rows * per_row / unit) + fixed."""
-
-    per_row: int = 0
-    unit: int = 1
-    times: int = 1
-    fixed: int = 0
-
-    def at(self, rows: int) -> int:
-        return self.times * -(-rows * self.per_row // self.unit) + self.fixed
-
-
-@dataclass(eq=False)
-class Launch:
-    """One call of a kernel: its arguments in order, what it touches, and how it may be shared out."""
-
-    kernel: Any
-    arguments: Sequence[Any]
-    access: Sequence[tuple[Buffer | Variable | Slot, str]]
-    extent: Extent
-    grain: int
-    cost: int  # picoseconds for a unit of extent
-    label: str
-    phase: str
-    flops: int = 0  # of a product, for a row of the batch where it goes over these
-    flags: int = 0
-    period: int = 1  # runs in each step whose number, from 1, is a multiple
-    epilogue: Launch | None = None  # what a product does to its result while a tile of it is in cache
+from fastnet.engine.view import BATCH, ONCE, Slot, View
 
 
 @dataclass(eq=False)
@@ -99,143 +25,172 @@ class Plan:
     Args:
         training: whether layers behave as in training.
         dtype: of the data that flows.
-        typical_rows: the batch's size, for estimates of cost.
+        rows: the largest batch.
+        trained: the weights whose gradients are wanted; None for all that say so themselves.
     """
 
     training: bool
     dtype: str
-    typical_rows: int = 32
+    rows: int = 32
+    trained: frozenset[Variable] | None = None
     launches: list[Launch] = field(default_factory=list)
     slots: int = abi.HEADER
-    gradients: dict[Variable, Buffer] = field(default_factory=dict)
+    gradients: dict[Variable, list[Gradient]] = field(default_factory=dict)
+    results: list[View] = field(default_factory=list)  # what must be there after a step
     label: str = ""
     phase: str = "forward"
-    kept: dict[tuple[object, str], Any] = field(default_factory=dict)
-    layer_count: int = 0
+    random_streams: int = 0  # layers that draw random numbers
+    outputs: list[tuple[Any, View]] = field(default_factory=list)  # (layer, its result) in order
+    penalized: list[tuple[Any, View]] = field(default_factory=list)  # (layer with an activity regularizer, its result)
+    penalty_state: dict[Variable, dict[str, View]] = field(default_factory=dict)  # from a penalty to its gradient
+    tape: Tape = field(init=False)
 
-    def buffer(
-        self, shape: Sequence[int], dtype: str | None = None, per_row: bool = True, needs_gradient=False
-    ) -> Buffer:
-        """New memory for ``shape`` in each row, or once where ``per_row`` is False."""
-        return Buffer(tuple(shape), dtype or self.dtype, per_row, needs_gradient)
+    def __post_init__(self) -> None:
+        self.tape = Tape(self)
+
+    def buffer(self, shape: Sequence[int], dtype: str | None = None, per_row: bool = True) -> View:
+        """New memory for ``shape`` in each row of the batch, or once where ``per_row`` is False."""
+        return View.of(shape, dtype or self.dtype, BATCH if per_row else ONCE)
+
+    def like(self, x: View) -> View:
+        """New memory for as many elements as ``x`` has, of its shape."""
+        return View.of(x.shape, x.dtype, BATCH if x.per_row else ONCE)
+
+    def chunk_sums(self, count: int) -> View:
+        """New memory for the sums of the chunks that ``count`` elements are cut into by a fold over all of them."""
+        return View.of((), "float64", chunk_entries(count, CHUNK_ELEMENTS))
 
     def slot(self, count: int = 1) -> Slot:
         """New numbers in the step block."""
         self.slots += count
         return Slot(self.slots - count)
 
-    def keep(self, owner: object, **values: Any) -> None:
+    # ---- layers
+
+    def apply(self, layer: Any, x: View) -> View:
+        """Add the launches of a layer; its result.
+
+        What it reads is converted to what it takes (`Layer.reads`). A layer without a backward of its own applies others
+        in its forward.
+        """
+        outer, self.label = self.label, layer.name
+        wanted = {"float": layer.dtype, "any": x.dtype}.get(layer.reads, layer.reads)
+        if x.dtype != wanted:
+            x = self.tape.push(Cast(wanted), x)
+        y = layer.forward(self, x) if layer.composite else self.tape.push(layer, x)
+        if not layer.composite:
+            y.mask = layer.compute_mask(self, x, y)
+            self.outputs.append((layer, y))
+        if layer.activity_regularizer is not None:
+            y = self.tape.push(Penalized(layer.activity_regularizer), y)
+            self.penalized.append((layer, y))
+        self.label = outer
+        return y
+
+    def combine(self, operation: Any, *inputs: View) -> View:
+        """Add the launches of an operation between results (`operations`); its result."""
+        return self.tape.push(operation, *inputs)
+
+    def save(self, **values: Any) -> None:
         """Hand something from a layer's forward to its backward."""
-        self.kept.update({(owner, name): value for name, value in values.items()})
+        self.tape.save(**values)
 
-    def recall(self, owner: object, name: str) -> Any:
-        """What `keep` was given."""
-        return self.kept[owner, name]
+    def saved(self, name: str) -> Any:
+        """What `save` was given."""
+        return self.tape.saved(name)
 
-    def gradient(self, variable: Variable) -> Buffer:
-        """Where the gradient of a weight is to be written."""
-        buffer = self.buffer(variable.shape, variable.dtype, per_row=False)
-        self.gradients[variable] = buffer
-        return buffer
+    # ---- weights
 
-    def launch(
-        self, kernel: Kernel, arguments: Mapping[str, Any], extent: Extent, grain: int = 1, cost: int = 1000, **more
-    ):
-        """Append a call of a generated kernel; ``arguments`` by the names of its template's parameters."""
-        ordered, access = [], []
-        for name, kind in kernel.parameters():
-            try:
-                value = arguments[name]
-            except KeyError:
-                base, _, index = name.rpartition("_")
-                value = arguments[base][int(index)]
-            ordered.append(float(value) if kind == "real" else value)
-            mode = buffer_access(kind) or ("r" if kind in ("value", "count") else None)
-            if mode:
-                access.append((value, mode))
-        self.append(kernel, ordered, access, extent, grain, cost, **more)
+    def trains(self, variable: Variable) -> bool:
+        """Whether the gradient of a weight is wanted."""
+        return variable.trainable if self.trained is None else variable in self.trained
 
-    def append(self, kernel, arguments, access, extent: Extent, grain: int, cost: int, **more) -> None:
-        """Append a call whose arguments are already in order."""
-        touched = [id(b.storage if isinstance(b, Buffer) else b) for b, _ in access]
-        for (operand, mode), place in zip(access, touched, strict=True):
-            if "w" in mode and isinstance(operand, Buffer) and touched.count(place) > 1:
-                raise AssertionError(f"{kernel.label}: a buffer that is written is passed twice")
-        self.launches.append(
-            Launch(kernel, tuple(arguments), tuple(access), extent, grain, max(1, cost), self.label, self.phase, **more)
-        )
+    def gradient(self, variable: Variable) -> View | None:
+        """Where a layer writes the gradient of a weight; None where it is not wanted.
 
-    def elements(self, kernel: Kernel, like: Buffer, cost: int, /, **arguments: Any) -> None:
-        """Append a kernel that runs over every element of ``like``."""
-        extent = Extent(per_row=like.width) if like.per_row else Extent(fixed=like.width)
-        self.launch(kernel, arguments, extent, 64, cost)
+        A weight that is used again has several gradients, which are added.
+        """
+        if not self.trains(variable):
+            return None
+        view = self.buffer(variable.shape, variable.dtype, per_row=False)
+        self.gradients.setdefault(variable, []).append(DenseGradient(view))
+        return view
 
-    def rows(self, kernel: Kernel, inner: int, cost: int, /, **arguments: Any) -> None:
-        """Append a kernel that runs over ``inner`` rows of each row of the batch."""
-        self.launch(kernel, arguments, Extent(per_row=inner), 16, cost)
+    def total_gradient(self, variable: Variable) -> View:
+        """The gradient of a weight: the sum of those it has, in order.
 
-    def columns(self, kernel: Kernel, width: int, cost: int, /, **arguments: Any) -> None:
-        """Append a kernel that runs over ``width`` columns."""
-        self.launch(kernel, arguments, Extent(fixed=width), 16, cost)
+        Raises:
+            ValueError: it has none.
+        """
+        found = self.gradients.get(variable)
+        if not found:
+            raise ValueError(f"The weight {variable.path!r} has no gradient: its layer's backward writes none.")
+        return self.tape.total([gradient.dense(self) for gradient in found])
+
+    def gradient_or_buffer(self, variable: Variable | None, shape: Sequence[int]) -> View:
+        """Where the gradient of a weight is written, or what stands for it where it is needed but not wanted."""
+        gradient = None if variable is None else self.gradient(variable)
+        return self.buffer(shape, per_row=False) if gradient is None else gradient
+
+    # ---- launches
+
+    def call(self, template: Any, *, period: int = 1, flags: int = 0, dtype: str | None = None, **operands: Any) -> Launch:
+        """Append a call of a template; operands by the names of its parameters.
+
+        The dtype, the counts, the sizes, the extent of the parallel axis and what is read and written follow from the
+        operands. A fold over more rows than a chunk is followed by the sum of its chunks.
+
+        Args:
+            template: a `Template`.
+            period: runs only in steps whose number, from 1, is a multiple.
+            flags: of `abi`.
+            dtype: of the kernel, where no view says it.
+            operands: views, weights, slots, numbers, rules; several in a sequence.
+
+        Raises:
+            TypeError: an operand is missing, unknown, or of another kind than its parameter.
+            ValueError: sizes do not fit, or a view that is written overlaps another operand.
+        """
+        if getattr(template, "form", "loop") == "fold":
+            return fold(self, template, operands, period, flags)
+        if getattr(template, "form", "loop") == "loop":
+            operands = {name: self._packed(template, name, value) for name, value in operands.items()}
+        return self.append(launch_of(self.rows, template, operands, dtype), period, flags)
+
+    def _packed(self, template: Any, name: str, value: Any) -> Any:
+        """An operand that a template only takes with its elements back to back: a copy, where they are not."""
+        kind = template.parameters.get(name)
+        if not isinstance(value, View) or value.packed or kind is None or kind.access != "r" or len(kind.dims) == 2:
+            return value
+        copied = self.like(value)
+        self.call(elementwise.copy, x=value, y=copied)
+        return copied
+
+    def append(self, launch: Launch, period: int = 1, flags: int = 0) -> Launch:
+        """Append a launch."""
+        launch.label, launch.phase, launch.period, launch.flags = self.label, self.phase, period, flags
+        self.launches.append(launch)
+        return launch
 
     def product(
-        self,
-        product: Product,
-        a: Buffer | Variable,
-        b: Buffer | Variable,
-        c: Buffer,
-        bias: Variable | None = None,
-        **more: Any,
-    ) -> None:
-        """Append a matrix product."""
-        access = [(a, "r"), (b, "r"), (c, "w")] + ([(bias, "r")] if bias is not None else [])
-        sizes = [product.inner if size == ROWS else size for size in (product.m, product.n, product.k)]
-        self.append(product, (a, b, c, bias), access, Extent(), 1, 1, flops=2 * math.prod(sizes), **more)
+        self, a: View | Variable, b: View | Variable, c: View, bias: Variable | None = None, *, relu: bool = False,
+        transpose_a: bool = False, transpose_b: bool = False, period: int = 1,
+    ) -> Launch:  # fmt: skip
+        """Append the matrix product c = op(a) op(b) + bias.
 
-    def once(self, kernel: Kernel, /, **arguments: Any) -> None:
-        """Append a kernel without a parallel axis."""
-        self.launch(kernel, arguments, Extent(fixed=1))
+        A view is a matrix whose columns are its last axis, with all other axes, that of the batch included, as rows.
 
+        Args:
+            a, b: the factors; op transposes where asked for.
+            c: the result, which no other operand overlaps.
+            bias: added to every row.
+            relu: whether negative results become 0.
 
-@dataclass(frozen=True)
-class Product:
-    """The matrix product c = op(a) op(b), as a kernel without code: the backend has its own for it.
+        Raises:
+            ValueError: sizes do not fit.
+        """
+        return self.append(Product.launch(a, b, c, bias, relu, transpose_a, transpose_b), period)
 
-    Args:
-        dtype: of all operands.
-        m, n, k: sizes; `ROWS` stands for ``inner`` times the rows of the batch.
-        inner: rows of the product for each row of the batch.
-        transpose_a, transpose_b: whether op is a transposition.
-        relu: whether negative results become 0.
-    """
-
-    dtype: str
-    m: int
-    n: int
-    k: int
-    inner: int = 1
-    transpose_a: bool = False
-    transpose_b: bool = False
-    relu: bool = False
-
-    @property
-    def label(self) -> str:
-        return f"product_{self.dtype}"
-
-    @property
-    def of_batch(self) -> bool:
-        """Whether one of its sizes is that of the batch."""
-        return ROWS in (self.m, self.n, self.k)
-
-    @property
-    def lda(self) -> int:
-        """Elements in a stored row of a."""
-        return self.m if self.transpose_a else self.k
-
-    @property
-    def ldb(self) -> int:
-        """Elements in a stored row of b."""
-        return self.k if self.transpose_b else self.n
-
-
-ROWS = -1
+    def __str__(self) -> str:
+        """One line a launch: phase, label, template, operands with shapes and offsets, extent, cost."""
+        return plan_text(self)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastnet.engine.cpu import Bound
+from fastnet.engine.bind import Executable
+from fastnet.engine.launch import Launch, Product
 from fastnet.engine.machine import Machine, measure
-from fastnet.engine.plan import Buffer, Launch, Product, Slot
 from fastnet.engine.variable import Variable
+from fastnet.engine.view import SIZES, Slot, View
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Profile:
     machine: Machine
 
     @classmethod
-    def of(cls, bound: Bound, times: np.ndarray, steps: int, rows: float) -> Profile:
+    def of(cls, bound: Executable, times: np.ndarray, steps: int, rows: float) -> Profile:
         """Sum the launches of each layer and phase, and measure the machine they ran on.
 
         Args:
@@ -133,7 +134,7 @@ class _Sums:
         return Row(layer, phase, self.seconds * 1e6, self.seconds / total, *rates, of_machine)
 
 
-def _touched(bound: Bound) -> int:
+def _touched(bound: Executable) -> int:
     """Bytes that a step works on: its arena, and the weights with their optimizer's state."""
     operands = {operand for launch in bound.plan.launches for operand, _ in launch.access}
     return bound.arena.nbytes + sum(operand.array.nbytes for operand in operands if isinstance(operand, Variable))
@@ -144,7 +145,7 @@ def _operations(launch: Launch, rows: float) -> float:
     if launch.flops:
         once = isinstance(launch.kernel, Product) and not launch.kernel.of_batch
         return launch.flops * (1 if once else rows)
-    return launch.extent.per_row * rows + launch.extent.fixed
+    return launch.extent.at(1) if not launch.extent.per_row else launch.extent.per_row * rows
 
 
 def launch_bytes(launch: Launch, rows: float) -> float:
@@ -152,7 +153,7 @@ def launch_bytes(launch: Launch, rows: float) -> float:
     return sum(_bytes(operand, rows) * len(mode) for operand, mode in launch.access)
 
 
-def _bytes(operand: Buffer | Variable | Slot, rows: float) -> float:
-    if isinstance(operand, Buffer):
-        return operand.size(1) * (rows if operand.per_row else 1)
+def _bytes(operand: View | Variable | Slot, rows: float) -> float:
+    if isinstance(operand, View):
+        return operand.width * SIZES[operand.dtype] * (rows if operand.per_row else 1)
     return 8 if isinstance(operand, Slot) else operand.array.nbytes

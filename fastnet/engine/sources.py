@@ -12,10 +12,9 @@ from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import data
 from fastnet.arrays import READABLE, rows_of
 from fastnet.engine.cpu import call
-from fastnet.engine.plan import Buffer, Plan, Slot
+from fastnet.engine.plan import Plan
 from fastnet.engine.variable import aligned
-
-_GATHER_COST = 250  # picoseconds an element
+from fastnet.engine.view import Slot, View
 
 
 class Source:
@@ -67,30 +66,27 @@ class Inlet:
         target: the buffer to fill.
     """
 
-    def __init__(self, plan: Plan, signature: tuple, target: Buffer):
+    def __init__(self, plan: Plan, signature: tuple, target: View):
         _, dtype, self.contiguous = signature
         self.slots = plan.slot(4)
         address, stride, layout, per = (Slot(self.slots.index + i) for i in range(4))
         watched = plan.training and dtype.startswith("float") and target.dtype.startswith("float")
-        names = (
-            ("address_source", f"address_pointer_{'uint16' if dtype == 'float16' else dtype}"),
-            ("convert", "half" if dtype == "float16" else "T"),
-            ("watch", "watch" if watched else "unwatched"),
-            ("bits", "int64" if target.dtype in ("float64", "int64") else "int32"),
-        )
         arguments: dict[str, Any] = {
+            "address_source": f"address_pointer_{'uint16' if dtype == 'float16' else dtype}",
+            "convert": "half" if dtype == "float16" else "T",
+            "watch": "watch" if watched else "unwatched",
+            "bits": "int64" if target.dtype in ("float64", "int64") else "int32",
             "address": address,
             "stride": stride,
-            "per": per,
             "order": Slot(abi.ORDER),
             "first": Slot(abi.FIRST),
             "nonfinite": Slot(abi.NONFINITE),
+            "y": target.view((target.width,)),
         }
-        arguments |= {"y": target, "width": target.width}
-        template = data.gather if self.contiguous else data.gather_strided
-        if not self.contiguous:
-            arguments["layout"] = layout
-        plan.rows(Kernel(template, dtype=target.dtype, names=names), 1, _GATHER_COST * target.width, **arguments)
+        if self.contiguous:
+            plan.call(data.gather, per=per, **arguments)
+        else:
+            plan.call(data.gather_strided, layout=layout, **arguments)
 
     def connect(self, step: np.ndarray, source: Source) -> None:
         """Let the plan read from ``source`` from now on."""
@@ -100,12 +96,11 @@ class Inlet:
             step[start + 2] = source.layout.ctypes.data
 
 
-def outlet(plan: Plan, y: Buffer) -> Slot:
+def outlet(plan: Plan, y: View) -> Slot:
     """Add the launch that copies a batch's result to its place in an array; the slot of that array's address."""
     address = plan.slot()
-    names = (("address_target", f"address_pointer_{y.dtype}"),)
-    arguments = {"y": y, "address": address, "first": Slot(abi.FIRST), "width": y.width}
-    plan.rows(Kernel(data.scatter, dtype=y.dtype, names=names), 1, _GATHER_COST * y.width, **arguments)
+    rows = y.view((y.width,))
+    plan.call(data.scatter, address_target=f"address_pointer_{y.dtype}", y=rows, address=address, first=Slot(abi.FIRST))
     return address
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from fastnet import activations, checks
 from fastnet._kernels import registry
-from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates import places as loops
-from fastnet.engine.plan import Buffer, Plan
+from fastnet._kernels.templates import folds, indexed
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import View
 from fastnet.layers.base import Layer
-from fastnet.layers.places import Places
+from fastnet.layers.index_map import IndexMap
 
 
 class _Applied(Layer):
@@ -20,10 +20,10 @@ class _Applied(Layer):
     supports_masking = True
     activation: Any
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+    def forward(self, plan: Plan, x: View) -> View:
         return self.activation.forward(plan, x)
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
         return self.activation.backward(plan, dy, x, y)
 
     def _number(self, argument: str, value: Any, allowed: checks.Range = checks.NOT_NEGATIVE) -> float:
@@ -145,7 +145,7 @@ class Softmax(_Applied):
         self.axis = checks.whole(f"{self._owner}: axis", axis, None)
         self.activation = activations.softmax
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+    def forward(self, plan: Plan, x: View) -> View:
         if x.mask is not None:
             raise ValueError(
                 f"{self._owner} received steps with a mask, which Keras's Softmax takes for one of the places it sums "
@@ -298,24 +298,21 @@ class PReLU(Layer):
             regularizer=self.alpha_regularizer, constraint=self.alpha_constraint,
         )  # fmt: skip
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
-        y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient or self.trainable)
-        places = Places.shared(x.shape, [a - 1 for a in self.shared_axes or []])
-        plan.keep(self, places=places)
-        arguments = {"x": x, "alpha": self.alpha, "place": places.place, "y": y, "width": x.width}
-        plan.rows(Kernel(loops.prelu, dtype=self.dtype), 1, 400 * x.width, **arguments)
+    def forward(self, plan: Plan, x: View) -> View:
+        index_map = IndexMap.shared(x.shape, [a - 1 for a in self.shared_axes or []])
+        y = plan.like(x)
+        plan.call(indexed.prelu, x=x.flat, alpha=self.alpha, index=index_map.index, y=y.flat)
+        plan.save(index_map=index_map)
         return y
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
-        places = plan.recall(self, "places")
-        dx = None
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
+        index_map, alpha, dx = plan.saved("index_map"), self.alpha, None
         if x.needs_gradient:
-            dx = plan.buffer(x.shape, self.dtype)
-            arguments = {"x": x, "dy": dy, "alpha": self.alpha, "place": places.place, "dx": dx, "width": x.width}
-            plan.rows(Kernel(loops.prelu_gradient, dtype=self.dtype), 1, 400 * x.width, **arguments)
-        if self.trainable:
-            kernel = Kernel(loops.prelu_alpha_gradient, dtype=self.dtype)
-            arguments = {"x": x, "dy": dy, "members": places.members, "dalpha": plan.gradient(self.alpha)}
-            arguments |= {"share": places.share, "width": x.width}
-            plan.columns(kernel, places.count, 500 * places.share * plan.typical_rows, **arguments)
+            dx = plan.like(x)
+            operands = {"x": x.flat, "dy": dy.flat, "alpha": alpha, "index": index_map.index, "dx": dx.flat}
+            plan.call(indexed.prelu_gradient, **operands)
+        if (dalpha := plan.gradient(alpha)) is not None:
+            slopes = plan.buffer((alpha.size,))
+            plan.call(indexed.prelu_slopes, x=x.flat, dy=dy.flat, members=index_map.members, slopes=slopes)
+            plan.call(folds.sum_rows, x=slopes, total=dalpha.view((alpha.size,)))
         return dx

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, config
-from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates import normalization as loops
+from fastnet._kernels.templates import normalization
 from fastnet.arrays import as_array
-from fastnet.engine.plan import Buffer, Plan
+from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
+from fastnet.engine.view import View
 from fastnet.layers.base import Layer
-from fastnet.layers.normalization import constant
 from fastnet.layers.undo import unchanged_on_error
 
 
@@ -198,32 +197,27 @@ class Normalization(Layer):
                 f"{bad.any(axis=1).sum()} rows of the {len(x)} given with it are not finite. Leave them out."
             )
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
-        width = self._mean.size
-        scale = plan.buffer((width,), self.dtype, per_row=False)
-        kernel = Kernel(loops.root if self.invert else loops.inverse_root, dtype=self.dtype)
-        plan.columns(kernel, width, 2000, variance=self._variance, scale=scale, epsilon=config.epsilon())
-        plan.keep(self, scale=scale)
-        zero = constant(plan, None, width, 0.0, self.dtype)
-        mean, beta = (zero, self._mean) if self.invert else (self._mean, zero)
-        return self._normalize(plan, x, mean, scale, beta)
+    def forward(self, plan: Plan, x: View) -> View:
+        rows, width = self._by_column(x), self._mean.size
+        scale, y = plan.buffer((width,), per_row=False), plan.like(rows)
+        root = normalization.bounded_root if self.invert else normalization.inverse_root
+        plan.call(root, variance=self._variance, scale=scale, epsilon=config.epsilon())
+        plan.save(scale=scale)
+        moved = {"beta": self._mean} if self.invert else {"mean": self._mean}
+        plan.call(normalization.normalize, x=rows, scale=scale, y=y, **moved)
+        return y.view(x.shape)
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         if not x.needs_gradient:
             return None
-        zeros = [constant(plan, None, self._mean.size, 0.0, self.dtype) for _ in range(2)]
-        return self._normalize(plan, dy, zeros[0], plan.recall(self, "scale"), zeros[1])
+        rows = self._by_column(dy)
+        dx = plan.like(rows)
+        plan.call(normalization.normalize, x=rows, scale=plan.saved("scale"), y=dx)
+        return dx.view(x.shape)
 
-    def _normalize(self, plan: Plan, x: Buffer, mean: Any, scale: Buffer, beta: Any) -> Buffer:
-        width = self._mean.size
-        y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient)
-        kernel = Kernel(loops.normalize, dtype=self.dtype)
-        gamma = constant(plan, None, width, 1.0, self.dtype)
-        plan.rows(
-            kernel, x.width // width, 300 * width, x=x, mean=mean, scale=scale, gamma=gamma, beta=beta, y=y,
-            width=width,
-        )  # fmt: skip
-        return y
+    def _by_column(self, x: View) -> View:
+        """The elements in rows of as many columns as there are means."""
+        return x.view((x.width // self._mean.size, self._mean.size))
 
 
 def _is_nested(data: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import warnings
 from collections import defaultdict
 from typing import Any, ClassVar
 
@@ -14,9 +15,10 @@ from fastnet._kernels.errors import RuleError
 from fastnet._kernels.registry import nearest
 from fastnet.descriptions import Configurable, argument_names, snake_case
 from fastnet.engine import changes
-from fastnet.engine.cpu import run_once
-from fastnet.engine.plan import Buffer, Plan
+from fastnet.engine.bind import run_once
+from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
+from fastnet.engine.view import View
 from fastnet.layers.undo import unchanged_on_error
 
 _BASE = ("trainable", "dtype", "autocast", "name", "input_shape", "input_dim")
@@ -68,6 +70,8 @@ class Layer(Configurable):
 
     #: whether the mask of what it reads (`Masking`) is that of its result too; else it is dropped, with a warning
     supports_masking = False
+    #: what it reads: "float" (numbers in its dtype), "int32" (indices), or "any" (whatever comes)
+    reads = "float"
     #: whether all numbers of its result are numbers it reads, so that layers behind it read the data too (`check_data`)
     keeps_values = False
     #: arguments that stay as they are
@@ -208,13 +212,45 @@ class Layer(Configurable):
     def check_data(self, x: np.ndarray) -> None:
         """Raise where data, of any dtype, hold what it cannot read; nothing has run yet. A subclass's own, if any."""
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+    def forward(self, plan: Plan, x: View) -> View:
         """Add the launches that compute y from x."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward(plan, x).")
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
-        """Add the launches that compute the gradients of the weights and, where ``x.needs_gradient``, of x."""
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
+        """Add the launches that compute the gradients of the weights and, where ``x.needs_gradient``, of x.
+
+        A layer whose forward only applies others (`Plan.apply`, `Plan.combine`) leaves this out: they go back by
+        themselves.
+        """
         raise NotImplementedError(f"{type(self).__name__} defines no backward(plan, dy, x, y).")
+
+    @property
+    def composite(self) -> bool:
+        """Whether it goes back by the layers that its forward applies."""
+        return type(self).backward is Layer.backward
+
+    def compute_mask(self, plan: Plan, x: View, y: View) -> View | None:
+        """The mask of the result: that of ``x`` where the layer supports masking, else none, with a warning.
+
+        Raises:
+            ValueError: the layer supports masking and changes the steps.
+        """
+        if x.mask is None:
+            return None
+        if not self.supports_masking:
+            warnings.warn(
+                f"{self._owner} does not support masking and drops the mask of its input: from here on the steps that "
+                "were left out count, in the loss and the metrics too.",
+                stacklevel=2,
+            )
+            return None
+        if y.shape[:-1] != x.mask.shape:
+            raise ValueError(
+                f"{self._owner} supports masking and must keep the steps: of samples of shape {x.shape}, whose mask has "
+                f"the shape {x.mask.shape}, it gives {y.shape}. A layer that changes the steps defines compute_mask(plan, "
+                "x, y)."
+            )
+        return x.mask
 
     def add_weight(
         self,
@@ -306,7 +342,7 @@ class Layer(Configurable):
         (self.sample_output_shape if self.built else self.connect)(x.shape[1:])
         plan = Plan(False, self.dtype, max(1, len(x)))
         source = plan.buffer(x.shape[1:])
-        result = self.forward(plan, source)
+        result = plan.apply(self, source)
         if not len(x):
             return np.zeros((0, *result.shape), self.dtype)
         return run_once(plan, {source: x}, result)

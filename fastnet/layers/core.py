@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fastnet import checks
-from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates import reduce
+from fastnet._kernels.templates import folds
 from fastnet.activations import RELU
-from fastnet.engine.plan import ROWS, Buffer, Plan, Product
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import View
 from fastnet.layers.base import Layer, refuse
 
 
@@ -65,10 +65,10 @@ class InputLayer(Layer):
         """``batch_shape``, ``dtype`` and ``name``."""
         return {"batch_shape": (None, *(self.given_input_shape or ())), "dtype": self.dtype, "name": self.name}
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+    def forward(self, plan: Plan, x: View) -> View:
         return x
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
         return dy
 
 
@@ -106,10 +106,10 @@ class Identity(Layer):
     supports_masking = True
     keeps_values = True
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+    def forward(self, plan: Plan, x: View) -> View:
         return x
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
         return dy
 
 
@@ -200,31 +200,23 @@ class Dense(Layer):
         """Whether the product itself applies the activation; a user's function may bear any name."""
         return getattr(self.activation, "row", None) is RELU
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
-        inner, inputs = x.width // x.shape[-1], x.shape[-1]
-        relu = self._gives_relu
-        z = plan.buffer((*x.shape[:-1], self.units), self.dtype, needs_gradient=x.needs_gradient or self.trainable)
-        product = Product(self.dtype, ROWS, self.units, inputs, inner, relu=relu)
-        plan.product(product, x, self.kernel, z, self.bias)
-        if relu:
+    def forward(self, plan: Plan, x: View) -> View:
+        z = plan.buffer((*x.shape[:-1], self.units), self.dtype)
+        plan.product(x, self.kernel, z, self.bias, relu=self._gives_relu)
+        if self._gives_relu:
             return z
-        plan.keep(self, z=z)
+        plan.save(z=z)
         return self.activation.forward(plan, z)
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
-        inner, inputs = x.width // x.shape[-1], x.shape[-1]
-        z = y if self._gives_relu else plan.recall(self, "z")
-        dz = self.activation.backward(plan, dy, z, y)
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
+        dz = self.activation.backward(plan, dy, y if self._gives_relu else plan.saved("z"), y)
         # dx before dw: the update of the kernel can then follow its gradient tile by tile.
         dx = None
         if x.needs_gradient:
             dx = plan.buffer(x.shape, self.dtype)
-            plan.product(Product(self.dtype, ROWS, inputs, self.units, inner, transpose_b=True), dz, self.kernel, dx)
-        if self.trainable:
-            if self.use_bias:
-                sums = Kernel(reduce.sum_rows, dtype=self.dtype)
-                cost = 100 * inner * plan.typical_rows
-                plan.columns(sums, self.units, cost, x=dz, y=plan.gradient(self.bias), width=self.units, inner=inner)
-            product = Product(self.dtype, inputs, self.units, ROWS, inner, transpose_a=True)
-            plan.product(product, x, dz, plan.gradient(self.kernel))
+            plan.product(dz, self.kernel, dx, transpose_b=True)
+        if self.use_bias and (dbias := plan.gradient(self.bias)) is not None:
+            plan.call(folds.sum_rows, x=dz, total=dbias)
+        if (dkernel := plan.gradient(self.kernel)) is not None:
+            plan.product(x, dz, dkernel, transpose_a=True)
         return dx

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks
-from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates import encoding as loops
-from fastnet.engine.plan import Buffer, Plan
+from fastnet._kernels.templates import encoding
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import View
 from fastnet.layers.base import Layer, refuse
 
 _MODES = ("one_hot", "multi_hot", "count")
@@ -87,22 +87,21 @@ class CategoryEncoding(Layer):
                 f"received {x[place]} in row {place[0]} of x."
             )
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+    def forward(self, plan: Plan, x: View) -> View:
         if x.needs_gradient:
             raise ValueError(
                 f"{self._owner} passes no gradient on, so that layers before it cannot be trained; set their "
                 "trainable=False, or put it first."
             )
         y = plan.buffer(self.sample_output_shape(x.shape), self.dtype)
-        inner = y.width // self.num_tokens
-        share = x.width // inner
-        plan.rows(
-            Kernel(loops.encode, dtype=self.dtype), inner, 100 * self.num_tokens + 2000 * share, x=x, y=y,
-            counted=float(self.output_mode == "count"), outside=math.nan, share=share, tokens=self.num_tokens,
-        )  # fmt: skip
+        samples = y.width // self.num_tokens
+        numbers = x.view((samples, x.width // samples))
+        rows = y.view((samples, self.num_tokens))
+        counted = float(self.output_mode == "count")
+        plan.call(encoding.encode, x=numbers, y=rows, counted=counted, outside=math.nan)
         return y
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> None:
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> None:
         """Whole numbers have no gradient."""
 
     def __call__(self, x: Any, training: bool | None = None, count_weights: None = None) -> np.ndarray:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from fastnet import checks
-from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates import masking as loops
-from fastnet.engine.plan import Buffer, Plan
+from fastnet._kernels.templates import masking
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import View
 from fastnet.layers.base import Layer
 
 
@@ -42,19 +42,21 @@ class Masking(Layer):
             raise ValueError(f"{self._owner} needs samples with at least one axis, the features; received numbers.")
         return input_shape
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
-        y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient)
-        y.mask = plan.buffer(x.shape[:-1], self.dtype)
-        self._steps(plan, loops.mask_steps, x, x=x, mask_value=self.mask_value, y=y, mask=y.mask)
+    def forward(self, plan: Plan, x: View) -> View:
+        y, mask = plan.like(x), plan.buffer(x.shape[:-1])
+        plan.call(masking.steps_that_count, x=x, mask_value=self.mask_value, mask=mask)
+        plan.call(masking.zero_masked, x=x, mask=mask, y=y)
+        plan.save(mask=mask)
+        y.mask = mask
         return y
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
+    def compute_mask(self, plan: Plan, x: View, y: View) -> View:
+        assert y.mask is not None
+        return y.mask
+
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         if not x.needs_gradient:
             return None
-        dx = plan.buffer(x.shape, self.dtype)
-        self._steps(plan, loops.masked_gradient, x, dy=dy, mask=y.mask, dx=dx)
+        dx = plan.like(x)
+        plan.call(masking.zero_masked, x=dy, mask=plan.saved("mask"), y=dx)
         return dx
-
-    def _steps(self, plan: Plan, template: Any, like: Buffer, **arguments: Any) -> None:
-        width = like.shape[-1]
-        plan.rows(Kernel(template, dtype=self.dtype), like.width // width, 300 * width, width=width, **arguments)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from fastnet import checks
-from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates import normalization
-from fastnet.engine.plan import Buffer, Plan
-from fastnet.engine.variable import Variable
+from fastnet._kernels.rules import numbers
+from fastnet._kernels.templates import folds, normalization, step
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import Slot, View
 from fastnet.layers.affine import Affine
 from fastnet.layers.base import refuse
 
@@ -107,82 +107,59 @@ class BatchNormalization(Affine):
             "moving_variance", shape, self.moving_variance_initializer, trainable=False
         )
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
-        width, inner = x.shape[-1], x.width // x.shape[-1]
-        deviation = self._columns(plan, width)
+    def forward(self, plan: Plan, x: View) -> View:
+        channels, count = (x.shape[-1],), -(x.width // x.shape[-1])
+        scale = plan.buffer(channels, per_row=False)
         if plan.training and self.trainable:
-            mean, variance = self._columns(plan, width), self._columns(plan, width)
-            masked = {} if x.mask is None else {"kept": x.mask, "share": self._columns(plan, width)}
-            template = normalization.kept_statistics if masked else normalization.statistics
-            plan.columns(
-                self._kernel(template), width, 400 * inner * plan.typical_rows, x=x, mean=mean, variance=variance,
-                scale=deviation, epsilon=self.epsilon, width=width, inner=inner, **masked,
-            )  # fmt: skip
-            plan.keep(self, variance=variance, masked=masked)
+            mean, variance, total, total_squares = (plan.buffer(channels, per_row=False) for _ in range(4))
+            rows = {"count": count, **self._counted(plan, x, count)}
+            plan.call(normalization.sum_kept, x=x, keep=x.mask, total=total)
+            plan.call(normalization.mean_of_sum, total=total, mean=mean, **rows)
+            plan.call(normalization.sum_squared_deviations, x=x, mean=mean, keep=x.mask, total=total_squares)
+            squares = {"total": total_squares, "variance": variance, "scale": scale}
+            plan.call(normalization.variance_of_sum, epsilon=self.epsilon, **squares, **rows)
+            plan.save(variance=variance, rows=rows)
         else:
             mean = self.moving_mean
-            plan.columns(
-                self._kernel(normalization.inverse_deviation), width, 2000, variance=self.moving_variance,
-                scale=deviation, epsilon=self.epsilon,
-            )  # fmt: skip
-        y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient or self.trainable)
-        gamma, beta = self._constant(plan, self.gamma, width, 1.0), self._constant(plan, self.beta, width, 0.0)
-        plan.rows(
-            self._kernel(normalization.normalize), inner, 300 * width, x=x, mean=mean, scale=deviation, gamma=gamma,
-            beta=beta, y=y, width=width,
-        )  # fmt: skip
-        plan.keep(self, mean=mean, deviation=deviation, gamma=gamma)
+            deviation = {"variance": self.moving_variance, "scale": scale}
+            plan.call(normalization.inverse_deviation, epsilon=self.epsilon, **deviation)
+        y = plan.like(x)
+        plan.call(normalization.normalize, x=x, mean=mean, scale=scale, gamma=self.gamma, beta=self.beta, y=y)
+        plan.save(mean=mean, scale=scale)
         return y
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
-        width, inner = x.shape[-1], x.width // x.shape[-1]
-        mean, deviation, gamma = (plan.recall(self, name) for name in ("mean", "deviation", "gamma"))
+    def _counted(self, plan: Plan, x: View, count: int) -> dict[str, Slot]:
+        """Add the launches of 1 / the number of rows that a mask keeps, to which Keras adds 1e-7."""
+        if x.mask is None:
+            return {}
+        chunk_sums, inverse_count = plan.chunk_sums(count), plan.slot()
+        plan.call(folds.sum_weighted, values=x.mask, total=chunk_sums)
+        plan.call(
+            folds.total_of, f=numbers.inverse_count, chunk_sums=chunk_sums, count=count, result=inverse_count, p=[]
+        )
+        return {"inverse_count": inverse_count}
+
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
+        mean, scale = plan.saved("mean"), plan.saved("scale")
         if not self.trainable:
-            return self._inference_gradient(plan, dy, x, deviation, gamma) if x.needs_gradient else None
+            if not x.needs_gradient:
+                return None
+            dx = plan.like(x)  # mean and variance do not depend on x
+            plan.call(normalization.normalize, x=dy, scale=scale, gamma=self.gamma, y=dx)
+            return dx
         # Here and not in forward: a batch whose loss is not finite must leave the averages as they are.
-        for moving, value in ((self.moving_mean, mean), (self.moving_variance, plan.recall(self, "variance"))):
-            kernel = self._kernel(normalization.move_average)
-            plan.columns(kernel, width, 300, moving=moving, value=value, momentum=self.momentum)
-        dgamma = plan.gradient(self.gamma) if self.scale else self._columns(plan, width)
-        dbeta = plan.gradient(self.beta) if self.center else self._columns(plan, width)
-        plan.columns(
-            self._kernel(normalization.gradient_sums), width, 400 * inner * plan.typical_rows, x=x, dy=dy, mean=mean,
-            scale=deviation, dgamma=dgamma, dbeta=dbeta, width=width, inner=inner,
-        )  # fmt: skip
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, plan.saved("variance"))):
+            plan.call(normalization.move_average, moving=moving, batch=batch, momentum=self.momentum)
+        dgamma, dbeta = (plan.gradient_or_buffer(v, (x.shape[-1],)) for v in (self.gamma, self.beta))
+        sums = {"dgamma": dgamma, "dbeta": dbeta}
+        plan.call(normalization.sum_gradients, x=x, dy=dy, mean=mean, scale=scale, **sums)
         if not x.needs_gradient:
             return None
-        dx, masked = plan.buffer(x.shape, self.dtype), plan.recall(self, "masked")
-        template = normalization.kept_gradient if masked else normalization.gradient
-        plan.rows(
-            self._kernel(template), inner, 500 * width, x=x, dy=dy, mean=mean, scale=deviation, gamma=gamma,
-            dgamma=dgamma, dbeta=dbeta, dx=dx, width=width, inner=inner, **masked,
-        )  # fmt: skip
+        dx, rows = plan.like(x), dict(plan.saved("rows"))
+        if x.mask is not None:
+            rows |= {"keep": x.mask, "correction": plan.slot()}
+            plan.call(step.scaled, f=numbers.epsilon_over, x=rows["inverse_count"], y=rows["correction"])
+        plan.call(
+            normalization.gradient, x=x, dy=dy, mean=mean, scale=scale, gamma=self.gamma, dx=dx, **sums, **rows
+        )
         return dx
-
-    def _inference_gradient(self, plan: Plan, dy: Buffer, x: Buffer, deviation: Buffer, gamma) -> Buffer:
-        """dx = dy gamma / sqrt(moving variance + epsilon): mean and variance do not depend on x."""
-        mean, beta = (self._constant(plan, None, x.shape[-1], 0.0) for _ in range(2))
-        dx = plan.buffer(x.shape, self.dtype)
-        plan.rows(
-            self._kernel(normalization.normalize), x.width // x.shape[-1], 300 * x.shape[-1], x=dy, mean=mean,
-            scale=deviation, gamma=gamma, beta=beta, y=dx, width=x.shape[-1],
-        )  # fmt: skip
-        return dx
-
-    def _kernel(self, template) -> Kernel:
-        return Kernel(template, dtype=self.dtype)
-
-    def _columns(self, plan: Plan, width: int) -> Buffer:
-        return plan.buffer((width,), self.dtype, per_row=False)
-
-    def _constant(self, plan: Plan, variable, width: int, value: float):
-        return constant(plan, variable, width, value, self.dtype)
-
-
-def constant(plan: Plan, variable: Variable | None, width: int, value: float, dtype: str) -> Variable | Buffer:
-    """``variable``, or where a layer has none a buffer filled with its neutral value."""
-    if variable is not None:
-        return variable
-    buffer = plan.buffer((width,), dtype, per_row=False)
-    plan.columns(Kernel(normalization.fill, dtype=dtype), width, 100, y=buffer, number=value)
-    return buffer

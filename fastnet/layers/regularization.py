@@ -8,20 +8,19 @@ from typing import Any, ClassVar
 
 from fastnet import checks
 from fastnet._kernels import abi
-from fastnet._kernels.generate import Kernel
-from fastnet._kernels.rules import random as rules
-from fastnet._kernels.templates import dropout
-from fastnet.engine.plan import Buffer, Extent, Plan, Slot
+from fastnet._kernels.templates import elementwise, random
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import Slot, View
 from fastnet.layers.base import Layer
-from fastnet.layers.places import Places
+from fastnet.layers.index_map import IndexMap
 from fastnet.regularizers import L1L2
 
 
 class _Noise(Layer):
     """A layer whose noise follows from (seed, step, layer, element) alone.
 
-    It is the same on any number of threads and on any device, and is drawn again for the backward pass instead of being
-    kept.
+    It is the same on any number of threads and on any device. It is drawn once, into memory of its own, which forward and
+    backward read in formulas that are joined to what stands before them.
     """
 
     supports_masking = True
@@ -36,33 +35,36 @@ class _Noise(Layer):
     def _check_seed(self, seed: Any) -> int | None:
         return checks.seed(f"{self._owner}: seed", seed, 2**31 - 1)
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+    def forward(self, plan: Plan, x: View) -> View:
         if not plan.training or self.strength == 0:
+            plan.save(noise=None)
             return x
-        plan.layer_count += 1
+        plan.random_streams += 1
         if self.seed is None:
-            plan.keep(self, stream=plan.layer_count, seed=Slot(abi.SEED))
-        else:  # instead of the layer's number, which stays below 2**31, and of the model's seed: a slot of its own is 0
-            plan.keep(self, stream=self.seed + 2**31, seed=plan.slot())
-        y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient)
-        self._launch(plan, x, y, backward=False)
+            draws = {"stream": plan.random_streams, "seed": Slot(abi.SEED)}
+        else:  # instead of the layer's number, below 2**31, and of the model's seed: a slot of its own is 0
+            draws = {"stream": self.seed + 2**31, "seed": plan.slot()}
+        noise = self._draw(plan, x, {"iteration": Slot(abi.ITERATION), **draws})
+        plan.save(noise=noise)
+        y = plan.like(x)
+        self._act(plan, x, noise, y, backward=False)
         return y
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
-        if x is y:
-            return dy
-        if not x.needs_gradient:
-            return None
-        dx = plan.buffer(x.shape, self.dtype)
-        self._launch(plan, dy, dx, backward=True)
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
+        noise = plan.saved("noise")
+        if noise is None or not x.needs_gradient:
+            return dy if noise is None else None
+        dx = plan.like(x)
+        self._act(plan, dy, noise, dx, backward=True)
         return dx
 
-    def _launch(self, plan: Plan, x: Buffer, y: Buffer, backward: bool) -> None:
+    def _draw(self, plan: Plan, x: View, draws: dict[str, Any]) -> View:
+        """Add the launch that draws the noise of ``x``."""
         raise NotImplementedError
 
-    def _draws(self, plan: Plan) -> dict[str, Any]:
-        seed, layer = (plan.recall(self, name) for name in ("seed", "stream"))
-        return {"seed": seed, "iteration": Slot(abi.ITERATION), "layer": layer}
+    def _act(self, plan: Plan, x: View, noise: View, y: View, backward: bool) -> None:
+        """Add the launch of the formula, or of its gradient."""
+        raise NotImplementedError
 
 
 class Dropout(_Noise):
@@ -121,20 +123,25 @@ class Dropout(_Noise):
         return tuple(s if s is None else int(s) for s in sizes)
 
     def _numbers(self, backward: bool) -> dict[str, float]:
-        """What becomes of elements that are kept, and of those that are dropped."""
-        return {"scale": 1 / (1 - self.rate), "offset": 0.0, "dropped": 0.0}
+        """What becomes of elements that stay, and of those that are dropped."""
+        return {"factor": 1 / (1 - self.rate), "offset": 0.0, "dropped": 0.0}
 
-    def _launch(self, plan: Plan, x: Buffer, y: Buffer, backward: bool) -> None:
-        arguments = {"x": x, "y": y, **self._numbers(backward), **self._draws(plan)}
+    def _draw(self, plan: Plan, x: View, draws: dict[str, Any]) -> View:
+        keep = plan.buffer(x.shape, "uint8")
         if self.noise_shape is None:
-            arguments["threshold"] = min(round(self.rate * 2**16), 2**16 - 1)
-            plan.launch(Kernel(dropout.dropout, dtype=self.dtype), arguments, Extent(per_row=x.width), 512, 350)
-            return
-        arguments["threshold"] = min(round(self.rate * 2**32), 2**32 - 1)
-        places = Places.shared(x.shape, [a for a, size in enumerate(self.noise_shape[1:]) if size == 1])
-        arguments |= {"place": places.place, "width": x.width}
-        arguments["row_places"] = 0 if self.noise_shape[0] == 1 else places.count
-        plan.rows(Kernel(dropout.shared_dropout, dtype=self.dtype), 1, 2000 * x.width, **arguments)
+            threshold = min(round(self.rate * 2**16), 2**16 - 1)
+            plan.call(random.draw_mask, keep=keep, threshold=threshold, **draws)
+            return keep
+        index_map = IndexMap.shared(x.shape, [a for a, size in enumerate(self.noise_shape[1:]) if size == 1])
+        count = 0 if self.noise_shape[0] == 1 else len(index_map.members)
+        threshold = min(round(self.rate * 2**32), 2**32 - 1)
+        plan.call(
+            random.draw_shared_mask, keep=keep.flat, index=index_map.index, threshold=threshold, row_draws=count, **draws
+        )
+        return keep
+
+    def _act(self, plan: Plan, x: View, noise: View, y: View, backward: bool) -> None:
+        plan.call(elementwise.keep_or_drop, x=x, keep=noise, y=y, **self._numbers(backward))
 
 
 class AlphaDropout(Dropout):
@@ -156,18 +163,22 @@ class AlphaDropout(Dropout):
         lowest = -1.6732632423543772 * 1.0507009873554805
         a = ((1 - self.rate) * (1 + self.rate * lowest**2)) ** -0.5
         if backward:
-            return {"scale": a, "offset": 0.0, "dropped": 0.0}
-        return {"scale": a, "offset": -a * lowest * self.rate, "dropped": a * lowest * (1 - self.rate)}
+            return {"factor": a, "offset": 0.0, "dropped": 0.0}
+        return {"factor": a, "offset": -a * lowest * self.rate, "dropped": a * lowest * (1 - self.rate)}
 
 
 class _Gaussian(_Noise):
-    """y = rule(x, a standard normal number, strength)."""
+    """A formula of x, a standard normal number and the layer's strength."""
 
-    _rule: Any
+    _formula: Any
 
-    def _launch(self, plan: Plan, x: Buffer, y: Buffer, backward: bool) -> None:
-        kernel = Kernel(dropout.gaussian, (("f", self._rule),), self.dtype, (("p", 1),))
-        plan.elements(kernel, x, 4000, x=x, y=y, p=[self.strength], **self._draws(plan))
+    def _draw(self, plan: Plan, x: View, draws: dict[str, Any]) -> View:
+        noise = plan.like(x)
+        plan.call(random.draw_normal, noise=noise, **draws)
+        return noise
+
+    def _act(self, plan: Plan, x: View, noise: View, y: View, backward: bool) -> None:
+        plan.call(self._formula, x=x, noise=noise, y=y, strength=self.strength)
 
 
 class GaussianNoise(_Gaussian):
@@ -186,7 +197,7 @@ class GaussianNoise(_Gaussian):
         [[1.0, 2.0]]
     """
 
-    _rule = staticmethod(rules.add_noise)
+    _formula = elementwise.add_noise
     _ranges: ClassVar = {"stddev": checks.CLOSED_UNIT}
 
     def __init__(self, stddev: float, seed: int | None = None, **more: Any):
@@ -198,7 +209,7 @@ class GaussianNoise(_Gaussian):
     def strength(self) -> float:
         return self.stddev
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
         return dy
 
 
@@ -218,7 +229,7 @@ class GaussianDropout(_Gaussian):
         [[1.0, 2.0]]
     """
 
-    _rule = staticmethod(rules.multiply_noise)
+    _formula = elementwise.multiply_noise
     _ranges: ClassVar = {"rate": checks.UNIT}
 
     def __init__(self, rate: float, seed: int | None = None, **more: Any):
@@ -257,10 +268,10 @@ class ActivityRegularization(Layer):
         self.l1, self.l2 = l1, l2
         self.activity_regularizer = L1L2(self.l1, self.l2)
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+    def forward(self, plan: Plan, x: View) -> View:
         return x
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
         return dy
 
     def get_config(self) -> dict[str, Any]:

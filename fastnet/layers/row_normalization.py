@@ -6,12 +6,11 @@ import math
 from typing import Any, ClassVar, NamedTuple
 
 from fastnet import checks
-from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import row_normalization as loops
-from fastnet.engine.plan import Buffer, Plan
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import View
 from fastnet.layers.affine import Affine
 from fastnet.layers.base import Layer, refuse
-from fastnet.layers.normalization import constant
 
 
 class _Rows(NamedTuple):
@@ -79,48 +78,42 @@ class _RowNormalization(Layer):
             )
         return input_shape
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
-        rows, numbers = self._rows(x.shape), self._numbers(x)
-        inner = x.width // rows.size
-        gamma, beta = (
-            constant(plan, weight, rows.channels, neutral, self.dtype)
-            for weight, neutral in zip(self._affine, (1.0, 0.0), strict=True)
-        )
-        mean, scale = (plan.buffer((inner,), self.dtype) for _ in range(2))
-        trained = self.trainable and bool(self.variables)
-        y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient or trained)
-        kernel = Kernel(loops.normalize_rows, dtype=self.dtype)
-        plan.rows(
-            kernel, inner, 1000 * rows.size, x=x, gamma=gamma, beta=beta, mean=mean, scale=scale, y=y,
-            epsilon=self.epsilon, **rows._asdict(), **numbers,
+    def forward(self, plan: Plan, x: View) -> View:
+        rows, (gamma, beta) = self._rows(x.shape), self._affine
+        mean, scale = (plan.buffer((x.width // rows.size,)) for _ in range(2))
+        y = plan.like(x)
+        plan.call(
+            loops.normalize_rows, x=x, gamma=gamma, beta=beta, mean=mean, scale=scale, y=y, epsilon=self.epsilon,
+            **rows._asdict(), **self._numbers(x),
         )  # fmt: skip
-        plan.keep(self, gamma=gamma, mean=mean, scale=scale)
+        plan.save(mean=mean, scale=scale)
         return y
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
-        rows, numbers = self._rows(x.shape), self._numbers(x)
-        inner = x.width // rows.size
-        gamma, mean, scale = (plan.recall(self, name) for name in ("gamma", "mean", "scale"))
-        if self.trainable and self.variables:
-            dgamma, dbeta = (
-                plan.buffer((rows.channels,), self.dtype, per_row=False) if v is None else plan.gradient(v)
-                for v in self._affine
-            )
-            cost = 400 * (x.width // rows.channels) * plan.typical_rows
-            plan.columns(
-                Kernel(loops.row_parameter_gradients, dtype=self.dtype), rows.channels, cost, x=x, dy=dy, mean=mean,
-                scale=scale, dgamma=dgamma, dbeta=dbeta, inner=inner, **rows._asdict(),
-            )  # fmt: skip
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
+        rows, (gamma, beta) = self._rows(x.shape), self._affine
+        saved = {"mean": plan.saved("mean"), "scale": plan.saved("scale")}
+        if any(weight is not None and plan.trains(weight) for weight in (gamma, beta)):
+            shape = (rows.channels,)
+            dgamma, dbeta = (plan.gradient_or_buffer(weight, shape).view(shape) for weight in (gamma, beta))
+            self._parameter_gradients(plan, rows, x=x, dy=dy, dgamma=dgamma, dbeta=dbeta, **saved)
         if not x.needs_gradient:
             return None
-        dx = plan.buffer(x.shape, self.dtype)
-        plan.rows(
-            Kernel(loops.normalized_gradient, dtype=self.dtype), inner, 1000 * rows.size, x=x, dy=dy, gamma=gamma,
-            mean=mean, scale=scale, dx=dx, **rows._asdict(), **numbers,
-        )  # fmt: skip
+        dx = plan.like(x)
+        plan.call(
+            loops.normalized_gradient, x=x, dy=dy, gamma=gamma, dx=dx, **saved, **rows._asdict(), **self._numbers(x)
+        )
         return dx
 
-    def _numbers(self, x: Buffer) -> dict[str, float]:
+    def _parameter_gradients(self, plan: Plan, rows: _Rows, x: View, dy: View, **operands: Any) -> None:
+        """Add the launches of the gradients of gamma and beta."""
+        if rows.groups == rows.runs == 1:
+            shape = (x.width // rows.width, rows.width)
+            plan.call(loops.sum_row_gradients, x=x.view(shape), dy=dy.view(shape), **operands)
+        else:
+            samples = -(x.width // rows.size // rows.groups)
+            plan.call(loops.row_parameter_gradients, x=x, dy=dy, samples=samples, **rows._asdict(), **operands)
+
+    def _numbers(self, x: View) -> dict[str, float]:
         share = 1 / self._rows(x.shape).size if self.averaged else 1.0
         return {"center": self.centered, "share": share, "limit": self.limit}
 

@@ -8,13 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnet import checks
-from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules.activations import affine
-from fastnet._kernels.templates import elementwise
-from fastnet._kernels.templates import places as loops
-from fastnet.engine.plan import Buffer, Plan
+from fastnet._kernels.templates import elementwise, indexed
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import View
 from fastnet.layers.base import Layer
-from fastnet.layers.places import Places
+from fastnet.layers.index_map import IndexMap
 
 
 class Flatten(Layer):
@@ -42,10 +41,10 @@ class Flatten(Layer):
     def sample_output_shape(self, input_shape):
         return (math.prod(input_shape),)
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+    def forward(self, plan: Plan, x: View) -> View:
         return x.view((x.width,))
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
         return dy.view(x.shape)
 
 
@@ -90,10 +89,10 @@ class Reshape(Layer):
             )
         return tuple(count // known if s == -1 else s for s in self.target_shape)
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
+    def forward(self, plan: Plan, x: View) -> View:
         return x.view(self.sample_output_shape(x.shape))
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer:
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
         return dy.view(x.shape)
 
 
@@ -102,29 +101,26 @@ class _Rearranged(Layer):
 
     keeps_values = True
 
-    def _place(self, shape: tuple[int, ...]) -> np.ndarray:
+    def _index(self, shape: tuple[int, ...]) -> np.ndarray:
         """For each element of the result the number of the sample's element, in the shape of the result."""
         raise NotImplementedError
 
     def sample_output_shape(self, input_shape):
-        return self._place(input_shape).shape
+        return self._index(input_shape).shape
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
-        place = self._place(x.shape)
-        places = Places.of(place, x.width)
-        plan.keep(self, places=places)
-        y = plan.buffer(place.shape, self.dtype, needs_gradient=x.needs_gradient)
-        arguments = {"x": x, "place": places.place, "y": y, "from_width": x.width, "width": y.width}
-        plan.rows(Kernel(loops.take, dtype=self.dtype), 1, 600 * y.width, **arguments)
+    def forward(self, plan: Plan, x: View) -> View:
+        index = self._index(x.shape)
+        index_map = IndexMap.of(index, x.width)
+        plan.save(index_map=index_map)
+        y = plan.buffer(index.shape, self.dtype)
+        plan.call(indexed.take, x=x.flat, index=index_map.index, y=y.flat)
         return y
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         if not x.needs_gradient:
             return None
-        places, dx = plan.recall(self, "places"), plan.buffer(x.shape, self.dtype)
-        arguments = {"x": dy, "members": places.members, "y": dx, "share": places.share}
-        arguments |= {"from_width": y.width, "width": x.width}
-        plan.rows(Kernel(loops.sum_members, dtype=self.dtype), 1, 600 * y.width, **arguments)
+        dx = plan.like(x)
+        plan.call(indexed.sum_members, x=dy.flat, members=plan.saved("index_map").members, y=dx.flat)
         return dx
 
 
@@ -154,7 +150,7 @@ class Permute(_Rearranged):
                 f"{self._owner}: dims must hold each number from 1 to the number of axes once, received {dims!r}."
             )
 
-    def _place(self, shape):
+    def _index(self, shape):
         if len(shape) != len(self.dims):
             raise ValueError(f"{self._owner} orders {len(self.dims)} axes; received samples of shape {shape}.")
         return np.arange(math.prod(shape)).reshape(shape).transpose([d - 1 for d in self.dims])
@@ -181,7 +177,7 @@ class RepeatVector(_Rearranged):
         super().__init__(**more)
         self.n = checks.whole(f"{self._owner}: n", n)
 
-    def _place(self, shape):
+    def _index(self, shape):
         if len(shape) != 1:
             raise ValueError(f"{self._owner} repeats vectors; received samples of shape {shape}.")
         return np.tile(np.arange(shape[0]), (self.n, 1))
@@ -210,17 +206,14 @@ class Rescaling(Layer):
         super().__init__(**more)
         self.scale, self.offset = scale, offset
 
-    def forward(self, plan: Plan, x: Buffer) -> Buffer:
-        y = plan.buffer(x.shape, self.dtype, needs_gradient=x.needs_gradient)
-        plan.elements(self._kernel(), x, 150, x=x, y=y, p=[self.scale, self.offset])
+    def forward(self, plan: Plan, x: View) -> View:
+        y = plan.like(x)
+        plan.call(elementwise.apply, f=affine, x=x, y=y, p=[self.scale, self.offset])
         return y
 
-    def backward(self, plan: Plan, dy: Buffer, x: Buffer, y: Buffer) -> Buffer | None:
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         if not x.needs_gradient:
             return None
-        dx = plan.buffer(x.shape, self.dtype)
-        plan.elements(self._kernel(), x, 150, x=dy, y=dx, p=[self.scale, 0.0])
+        dx = plan.like(x)
+        plan.call(elementwise.scale, x=dy, y=dx, factor=self.scale)
         return dx
-
-    def _kernel(self) -> Kernel:
-        return Kernel(elementwise.forward, (("f", affine),), self.dtype, (("p", 2),))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,16 +12,16 @@ import numpy as np
 
 from fastnet import checks, config
 from fastnet._kernels import abi, registry
-from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
-from fastnet._kernels.templates import normalization, reduce, weights
+from fastnet._kernels.rules import numbers as rules
+from fastnet._kernels.templates import elementwise, folds, labels
 from fastnet.descriptions import Completed, Configurable, rule_numbers, snake_case
-from fastnet.engine.plan import Buffer, Plan, Slot
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import Slot, View, axes_of
 from fastnet.losses.rowwise import OnArrays, RowFunction
 
 MEANS = ("sum_over_batch_size", "mean")
 REDUCTIONS = (*MEANS, "mean_with_sample_weight", "sum", "none", None)
-_COST = 250  # picoseconds a row, of looking at it
 
 
 class Loss(Configurable, metaclass=Completed):
@@ -98,65 +99,69 @@ class Loss(Configurable, metaclass=Completed):
         """Whether a target is a class index instead of a row."""
         return self.row.sparse
 
-    def values(self, plan: Plan, y_pred: Buffer, y_true: Buffer) -> Buffer:
+    def values(self, plan: Plan, y_pred: View, y_true: View) -> View:
         """Add the launches of the loss of each row: 0 where its label is ignored."""
         return self._values(plan, y_pred, y_true)[0]
 
     def values_and_gradient(
-        self, plan: Plan, y_pred: Buffer, y_true: Buffer, shares: Buffer | None = None
-    ) -> tuple[Buffer, Buffer]:
+        self, plan: Plan, y_pred: View, y_true: View, row_weight: View | None = None
+    ) -> tuple[View, View]:
         """Add the launches of the loss of each row, and of the gradient of the batch's loss by ``y_pred``.
 
         Args:
-            shares: what `shares` gave.
+            row_weight: what `row_weight` gave.
         """
-        values, dy = self._values(plan, y_pred, y_true, True, shares)
+        values, dy = self._values(plan, y_pred, y_true, True, row_weight)
         assert dy is not None
         return values, dy
 
-    def _values(self, plan, y_pred, y_true, gradient=False, shares=None):
+    def _values(self, plan, y_pred, y_true, gradient=False, row_weight=None):
         check_axis(self, y_pred.shape)
-        values, dy = self.function.launch(plan, y_pred, y_true, gradient, shares)
+        values, dy = self.function.launch(plan, y_pred, y_true, gradient, row_weight)
         if self.ignore_class is not None:
-            kernel = Kernel(weights.leave_out, dtype=values.dtype)
-            plan.elements(kernel, values, _COST, values=values, kept=self.kept(plan, y_true, values.dtype))
+            plan.call(labels.zero_where_ignored, values=values, labels=y_true, ignored=self.ignore_class)
         return values, dy
 
-    def kept(self, plan: Plan, y_true: Buffer, dtype: str) -> Buffer:
+    def counted_rows(self, plan: Plan, y_true: View, dtype: str) -> View:
         """Add the launch that says of each row whether it counts: 0 where its label is the ignored one, else 1."""
-        kept = plan.buffer((y_true.width,), dtype)
-        kernel = Kernel(weights.kept_rows, dtype=dtype)
-        plan.elements(kernel, kept, _COST, labels=y_true, kept=kept, ignored=self.ignore_class)
-        return kept
+        counts = plan.buffer((y_true.width,), dtype)
+        plan.call(labels.counted_labels, labels=y_true, counts=counts, ignored=self.ignore_class)
+        return counts
 
-    def shares(self, plan: Plan, y_pred: Buffer, y_true: Buffer, sample_weight: Buffer | None) -> Buffer | None:
+    def row_weight(self, plan: Plan, y_pred: View, y_true: View, sample_weight: View | None) -> View | None:
         """Add the launches of what each row's loss counts in the batch's; None where that is the mean of all rows.
 
         Args:
             sample_weight: the weight of each row, or None.
         """
-        dtype, kept = y_pred.dtype, y_pred.mask
+        dtype, counts = y_pred.dtype, y_pred.mask
         if self.ignore_class is not None:
-            kept = product(plan, kept, self.kept(plan, y_true, dtype))
-        plain = sample_weight is None and kept is None and self.weight == 1.0
+            counts = product(plan, counts, self.counted_rows(plan, y_true, dtype))
+        plain = sample_weight is None and counts is None and self.weight == 1.0
         if plain and self.reduction not in ("sum", "none", None):
             return None
         inner = y_pred.width // (y_pred.shape[-1] if y_pred.shape else 1)
-        each = product(plan, sample_weight, kept)
-        kept = ones(plan, inner, dtype) if kept is None else kept
-        each = kept if each is None else each
-        shares = plan.buffer((inner,), dtype)
-        counted, divide = kept if self.reduction in MEANS else each, self.reduction != "sum"
-        rows = {"weights": each, "counted": counted, "shares": shares, "inner": inner}
-        plan.once(Kernel(weights.row_shares, dtype=dtype), factor=self.weight, divide=divide, **rows)
-        return shares
+        each = product(plan, sample_weight, counts)
+        counts = ones(plan, inner, dtype) if counts is None else counts
+        each = counts if each is None else each
+        row_weight = plan.buffer((inner,), dtype)
+        if self.reduction == "sum":
+            plan.call(elementwise.scale, x=each, y=row_weight, factor=self.weight)
+            return row_weight
+        chunk_sums, count = sum_of(plan, counts if self.reduction in MEANS else each)
+        factor = plan.slot()
+        operands = {"chunk_sums": chunk_sums, "count": count, "result": factor, "p": [self.weight]}
+        plan.call(folds.total_of, f=rules.divided_by, **operands)
+        plan.call(folds.scale_by, x=each, y=row_weight, factor=factor)
+        return row_weight
 
-    def total(self, plan: Plan, values: Buffer, shares: Buffer | None) -> Slot:
-        """Add the launch of the batch's loss; the slot of its sum over the rows of an epoch, and of their number."""
+    def total(self, plan: Plan, values: View, row_weight: View | None) -> Slot:
+        """Add the launches of the batch's loss; the slot of its sum over the rows of an epoch, and of their number."""
         total = plan.slot(2)
-        template = reduce.loss_total if shares is None else weights.shared_loss_total
+        chunk_sums, count = sum_of(plan, values, row_weight)
         slots = {"loss": Slot(abi.LOSS), "nonfinite": Slot(abi.NONFINITE), "total": total}
-        plan.once(Kernel(template, dtype=values.dtype), values=values, shares=shares, inner=values.width, **slots)
+        mean = row_weight is None
+        plan.call(folds.batch_loss, chunk_sums=chunk_sums, count=count, mean=mean, rows=-1, **slots)
         return total
 
     def mean(self, state: np.ndarray) -> float:
@@ -182,7 +187,7 @@ class Loss(Configurable, metaclass=Completed):
             if once.weights is not None:
                 result = result * once.inputs[once.weights]
             return result.reshape(once.shape).copy()
-        self.total(once.plan, values, self.shares(once.plan, once.prediction, once.target, once.weights))
+        self.total(once.plan, values, self.row_weight(once.plan, once.prediction, once.target, once.weights))
         return float(once.run().numbers[abi.LOSS])
 
     def per_row(self, y_true: Any, y_pred: Any) -> np.ndarray:
@@ -209,20 +214,28 @@ def check_axis(owner: Any, shape: tuple[int, ...]) -> None:
         )
 
 
-def ones(plan: Plan, width: int, dtype: str) -> Buffer:
+def ones(plan: Plan, width: int, dtype: str) -> View:
     """Add the launch that fills a buffer with 1."""
-    buffer = plan.buffer((width,), dtype)
-    plan.elements(Kernel(normalization.fill, dtype=dtype), buffer, _COST, y=buffer, number=1.0)
-    return buffer
+    view = plan.buffer((width,), dtype)
+    plan.call(elementwise.fill, y=view, number=1.0)
+    return view
 
 
-def product(plan: Plan, x: Buffer | None, y: Buffer | None) -> Buffer | None:
-    """Add the launch that multiplies what two buffers say of each row; None stands for 1 each."""
+def product(plan: Plan, x: View | None, y: View | None) -> View | None:
+    """Add the launch that multiplies what two views say of each row; None stands for 1 each."""
     if x is None or y is None:
         return y if x is None else x
     both = plan.buffer((x.width,), x.dtype)
-    plan.elements(Kernel(weights.multiply, dtype=x.dtype), both, _COST, x=x, y=y, product=both)
+    plan.call(elementwise.multiply, a=x, b=y, y=both)
     return both
+
+
+def sum_of(plan: Plan, values: View, weight: View | None = None) -> tuple[View, int]:
+    """Add the launch of the sums of chunks of values, each times its weight; these, and how many values there are."""
+    count = math.prod(axes_of(values)[0])
+    chunk_sums = plan.chunk_sums(count)
+    plan.call(folds.sum_weighted, values=values, weight=weight, total=chunk_sums)
+    return chunk_sums, count
 
 
 class FunctionLoss(Loss):

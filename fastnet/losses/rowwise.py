@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels import registry
-from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates import rows, weights
+from fastnet._kernels.templates import labels, rows
 from fastnet.arrays import as_array, match_targets, match_weights
-from fastnet.engine.cpu import Bound
-from fastnet.engine.plan import Buffer, Extent, Plan
+from fastnet.engine.bind import Executable, bind
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import View
 
-_ELEMENT_COST, _ROW_COST = 1000, 3000  # picoseconds an element
+
+def as_rows(x: View) -> View:
+    """A view whose last axis is a row; a number is a row of one."""
+    return x if x.shape else x.view((1,))
 
 
 def split(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -38,8 +41,8 @@ class RowFunction:
     smoothing: float = 0.0
 
     def launch(
-        self, plan: Plan, y_pred: Buffer, y_true: Buffer, gradient: bool = False, shares: Buffer | None = None
-    ) -> tuple[Buffer, Buffer | None]:
+        self, plan: Plan, y_pred: View, y_true: View, gradient: bool = False, row_weight: View | None = None
+    ) -> tuple[View, View | None]:
         """Add the launches of the number of each row, and of the gradient of the batch's loss by ``y_pred``.
 
         Args:
@@ -47,47 +50,37 @@ class RowFunction:
             y_pred: predictions.
             y_true: targets, as the row reads them.
             gradient: whether the gradient is wanted.
-            shares: what each row's number counts in the loss; None where the loss is their mean.
+            row_weight: what each row's number counts in the loss; None where the loss is their mean.
         """
-        width, inner = split(y_pred.shape)
+        _, inner = split(y_pred.shape)
         values = plan.buffer((inner,), y_pred.dtype)
-        dy = plan.buffer(y_pred.shape, y_pred.dtype) if gradient else None
+        dy = plan.like(y_pred) if gradient else None
         if self.row.targets == "signs":
-            signs = plan.buffer(y_true.shape, y_true.dtype)
-            kernel = Kernel(weights.signs_of_labels, dtype=y_true.dtype)
-            plan.once(kernel, y_true=y_true, signs=signs, width=y_true.width)
+            signs = plan.like(y_true)
+            plan.call(labels.signs_of_labels, y_true=y_true, signs=signs)
             y_true = signs
         launch = self._launch_elements if self.row.row is None else self._launch_rows
-        launch(plan, y_pred, y_true, values, dy, shares)
+        launch(plan, y_pred, y_true, values, dy, row_weight)
         return values, dy
 
-    def _launch_rows(self, plan, y_pred, y_true, values, dy, shares):
-        (width, inner), row, gradient = split(y_pred.shape), self.row, dy is not None
+    def _launch_rows(self, plan, y_pred, y_true, values, dy, row_weight):
+        row, gradient = self.row, dy is not None
         template = rows.RowTemplate(
-            row.name, row.row, row.targets, value=True, element=gradient, mean=gradient and shares is None,
-            shared=gradient and shares is not None, numbers=len(self.parameters),
+            row.name, row.row, row.targets, value=True, element=gradient, gradient=gradient,
+            numbers=len(self.parameters),
         )  # fmt: skip
-        target = {"labels": y_true} if row.sparse else {"t": y_true, "smoothing": self.smoothing}
-        kernel = Kernel(template, template.rules(), y_pred.dtype, (("p", len(self.parameters)),))
-        shared = {"x": y_pred, "loss": values, "y": dy, "shares": shares, "p": self.parameters}
-        plan.rows(kernel, inner, _ROW_COST * width, width=width, inner=inner, **shared, **target)
+        operands = {"x": as_rows(y_pred), "loss": values}
+        operands |= {"labels": y_true} if row.sparse else {"t": as_rows(y_true)}
+        operands |= {"smoothing": self.smoothing} if row.targets == "dense" else {}
+        operands |= {"p": self.parameters} if self.parameters else {}
+        operands |= {"y": as_rows(dy), "row_weight": row_weight} if gradient else {}
+        template.call(plan, **operands)
 
-    def _launch_elements(self, plan, y_pred, y_true, values, dy, shares):
-        width, inner = split(y_pred.shape)
-        counts = (("p", len(self.parameters)),)
-        kernel = Kernel(rows.elements_loss, (("f", self.row.f),), y_pred.dtype, counts)
-        shared = {"y_true": y_true, "y_pred": y_pred, "p": self.parameters, "width": width}
-        plan.rows(kernel, inner, _ELEMENT_COST * width, loss=values, **shared)
-        if dy is None:
-            return
-        rule = (("df", self.row.df),)
-        if shares is None:
-            kernel = Kernel(rows.elements_gradient, rule, y_pred.dtype, counts)
-            extent = Extent(per_row=y_pred.width)
-            plan.launch(kernel, {"dx": dy, "inner": inner, **shared}, extent, 64, _ELEMENT_COST)
-        else:
-            kernel = Kernel(rows.elements_gradient_shared, rule, y_pred.dtype, counts)
-            plan.rows(kernel, inner, _ELEMENT_COST * width, dx=dy, shares=shares, **shared)
+    def _launch_elements(self, plan, y_pred, y_true, values, dy, row_weight):
+        operands = {"y_true": as_rows(y_true), "y_pred": as_rows(y_pred), "p": self.parameters}
+        plan.call(rows.mean_of_row, f=self.row.f, loss=values, **operands)
+        if dy is not None:
+            plan.call(rows.gradient_of_mean, df=self.row.df, dx=as_rows(dy), row_weight=row_weight, **operands)
 
     def on_arrays(self, y_true: Any, y_pred: Any, name: str, elements: bool = False) -> np.ndarray:
         """The number of each row; of the predictions' shape without the last axis."""
@@ -131,7 +124,7 @@ class OnArrays:
             y_pred, y_true = y_pred[place], y_true if elements and sparse else y_true[place]
         shape, self.rows = y_pred.shape[1:], len(y_pred)
         y_true = match_targets(y_true, shape, self.rows, sparse, name, ignored)
-        self.plan = Plan(False, dtype, self.rows)
+        self.plan = Plan(False, dtype, max(self.rows, 1))
         self.prediction = self.plan.buffer(shape)
         self.target = self.plan.buffer(shape[:-1] if sparse else shape, "int32" if sparse else dtype)
         self.inputs = {self.prediction: y_pred, self.target: y_true}
@@ -146,14 +139,14 @@ class OnArrays:
             self.weights = self.plan.buffer((split(shape)[1],))
             self.inputs[self.weights] = match_weights(given, self.rows, shape[:-1]).reshape(self.rows, -1)
 
-    def run(self, *results: Buffer, state: tuple[int, np.ndarray] | None = None) -> Bound:
+    def run(self, *results: View, state: tuple[int, np.ndarray] | None = None) -> Executable:
         """Run it; its memory, from which results may be read.
 
         Args:
             results: buffers that will be read.
             state: slot and numbers that the step block starts with.
         """
-        bound = Bound(self.plan, max(self.rows, 1), [*self.inputs, *results])
+        bound = bind(self.plan, pinned=[*self.inputs, *results])
         for buffer, value in self.inputs.items():
             bound.read(buffer, self.rows)[...] = value.reshape(self.rows, *buffer.shape)
         if state is not None:

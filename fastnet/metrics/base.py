@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from fastnet import config, initializers
-from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import metrics  # noqa: F401  (fills the table)
-from fastnet._kernels.templates import reduce, weights
+from fastnet._kernels.templates import folds
 from fastnet.descriptions import Configurable, snake_case
-from fastnet.engine.plan import Buffer, Plan, Slot
-from fastnet.losses.base import ones, product
-from fastnet.losses.rowwise import OnArrays, RowFunction, split
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import Slot, View, axes_of
+from fastnet.losses.base import product
+from fastnet.losses.rowwise import OnArrays, RowFunction
 from fastnet.metrics.variables import MetricVariable
 
 
@@ -131,7 +132,7 @@ class Metric(Configurable):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no size(shape).")
 
-    def count(self, plan: Plan, y_pred: Buffer, y_true: Buffer, sample_weight: Buffer | None, state: Slot) -> None:
+    def count(self, plan: Plan, y_pred: View, y_true: View, sample_weight: View | None, state: Slot) -> None:
         """Add the launches that add a batch to the numbers at ``state``, which begin at 0."""
         raise NotImplementedError(f"{type(self).__name__} defines no count(plan, y_pred, y_true, weights, state).")
 
@@ -200,7 +201,7 @@ class MeanOfRows(Metric):
     def __init__(self, name: str | None = None, dtype: Any = None):
         super().__init__(dtype, name)
 
-    def values(self, plan: Plan, y_pred: Buffer, y_true: Buffer) -> Buffer:
+    def values(self, plan: Plan, y_pred: View, y_true: View) -> View:
         """Add the launches that compute the number of each row."""
         return self.function.launch(plan, y_pred, y_true)[0]
 
@@ -209,7 +210,7 @@ class MeanOfRows(Metric):
         """The formula of a row, where `values` is not overridden."""
         raise NotImplementedError(f"{type(self).__name__} defines no values(plan, y_pred, y_true).")
 
-    def row_weights(self, plan: Plan, y_true: Buffer, sample_weight: Buffer) -> Buffer:
+    def row_weights(self, plan: Plan, y_true: View, sample_weight: View) -> View:
         """What each row counts, of rows with a weight."""
         return sample_weight
 
@@ -218,13 +219,13 @@ class MeanOfRows(Metric):
 
     def count(self, plan, y_pred, y_true, sample_weight, state):
         values = self.values(plan, y_pred, y_true)
-        rows = {"values": values, "total": state, "inner": values.width}
-        sample_weight = product(plan, y_pred.mask if self.masked else None, sample_weight)
-        if sample_weight is None:
-            plan.once(Kernel(reduce.metric_total, dtype=values.dtype), **rows)
-        else:
-            counted = self.row_weights(plan, y_true, sample_weight)
-            plan.once(Kernel(weights.weighted_metric_total, dtype=values.dtype), weights=counted, **rows)
+        weight = product(plan, y_pred.mask if self.masked else None, sample_weight)
+        if weight is not None:
+            weight = self.row_weights(plan, y_true, weight)
+        count = math.prod(axes_of(values)[0])
+        value_sums, weight_sums = plan.chunk_sums(count), plan.chunk_sums(count)
+        plan.call(folds.sum_weighted, values=values, weight=weight, total=value_sums, weights=weight_sums)
+        plan.call(folds.add_totals, value_sums=value_sums, weight_sums=weight_sums, total=state, count=count)
 
     def value(self, state):
         return float(state[0] / state[1]) if state[1] else 0.0
@@ -232,11 +233,6 @@ class MeanOfRows(Metric):
     def result(self) -> Any:
         """The mean so far, 0 of no rows."""
         return 0.0 if self._state is None else self.value(self._state)
-
-
-def each_row(plan: Plan, y_pred: Buffer, sample_weight: Buffer | None) -> Buffer:
-    """The weights of the rows; 1 each where none were given."""
-    return ones(plan, split(y_pred.shape)[1], y_pred.dtype) if sample_weight is None else sample_weight
 
 
 def safe_divide(a: Any, b: Any) -> Any:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from fastnet import activations, checks, config
-from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import metrics as templates
-from fastnet.engine.plan import Buffer, Plan, Slot
+from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
-from fastnet.losses.rowwise import split
-from fastnet.metrics.base import Metric, as_number, each_row, safe_divide
+from fastnet.engine.view import Slot, View
+from fastnet.losses.rowwise import as_rows, split
+from fastnet.metrics.base import Metric, as_number, safe_divide
 from fastnet.metrics.means import positive
 
 LEFT_OUT = -1e10  # what Keras puts in the place of a prediction that is not among the k largest
@@ -57,23 +57,21 @@ class Counts(Metric):
             )
         return 2 * (len(self._limits) + 1) * (width if self.apart else 1)
 
-    def count(self, plan: Plan, y_pred: Buffer, y_true: Buffer, sample_weight: Buffer | None, state: Slot) -> None:
-        (width, inner), dtype = split(y_pred.shape), y_pred.dtype
+    def count(self, plan: Plan, y_pred: View, y_true: View, sample_weight: View | None, state: Slot) -> None:
+        (width, _), dtype = split(y_pred.shape), y_pred.dtype
         if self.from_logits:
             y_pred = activations.get("sigmoid").forward(plan, y_pred)
         if self.top_k is not None:
             best = plan.buffer(y_pred.shape, dtype)
-            plan.once(
-                Kernel(templates.only_top_k, dtype=dtype), x=y_pred, y=best, k=self.top_k, width=width, inner=inner
-            )
+            plan.call(templates.only_top_k, x=as_rows(y_pred), y=as_rows(best), k=self.top_k)
             y_pred = best
         first, last = (0, width) if self.class_id is None else (self.class_id, self.class_id + 1)
         columns = np.ones(width) if self.label_weights is None or self.apart else np.asarray(self.label_weights)
-        plan.once(
-            Kernel(templates.histogram, dtype=dtype), y_true=y_true, y_pred=y_pred, counts=state,
-            weights=each_row(plan, y_pred, sample_weight), columns=Variable(columns.astype(dtype), "label_weights"),
-            thresholds=Variable(self._limits[self._order].astype(dtype), "thresholds"), number=len(self._limits),
-            even=self._even(), first=first, last=last, apart=self.apart, width=width, inner=inner,
+        plan.call(
+            templates.histogram, y_true=as_rows(y_true), y_pred=as_rows(y_pred), counts=state, weights=sample_weight,
+            label_weights=Variable(columns.astype(dtype), "label_weights"),
+            thresholds=Variable(self._limits[self._order].astype(dtype), "thresholds"),
+            even=self._even(), first=first, last=last, per_label=self.apart,
         )  # fmt: skip
 
     def _even(self) -> int:

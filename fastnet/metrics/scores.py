@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, config
-from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import metrics as templates
-from fastnet.metrics.base import Metric, as_number, each_row
+from fastnet.metrics.base import Metric, as_number
 
 
 class FBetaScore(Metric):
@@ -56,11 +55,10 @@ class FBetaScore(Metric):
         return 4 * shape[0]
 
     def count(self, plan, y_pred, y_true, sample_weight, state):
-        plan.once(
-            Kernel(templates.class_counts, dtype=y_pred.dtype), y_true=y_true, y_pred=y_pred, counts=state,
-            weights=each_row(plan, y_pred, sample_weight), threshold=self.threshold or 0.0,
-            largest=self.threshold is None, width=y_pred.shape[0], inner=1,
-        )  # fmt: skip
+        plan.call(
+            templates.class_counts, y_true=y_true, y_pred=y_pred, counts=state, weights=sample_weight,
+            threshold=self.threshold or 0.0, largest=self.threshold is None,
+        )
 
     def value(self, state):
         tp, fp, fn, labels = state.reshape(4, -1)
@@ -135,9 +133,7 @@ class R2Score(Metric):
         return 4 * shape[0] + 1
 
     def count(self, plan, y_pred, y_true, sample_weight, state):
-        kernel = Kernel(templates.moments, dtype=y_pred.dtype)
-        columns, weights = y_pred.shape[0], each_row(plan, y_pred, sample_weight)
-        plan.once(kernel, y_true=y_true, y_pred=y_pred, weights=weights, sums=state, width=columns, inner=1)
+        plan.call(templates.moments, y_true=y_true, y_pred=y_pred, weights=sample_weight, sums=state)
 
     def value(self, state):
         total, squares, residual, count = state[:-1].reshape(4, -1)

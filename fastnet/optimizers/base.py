@@ -13,8 +13,9 @@ import numpy as np
 from fastnet._kernels import registry
 from fastnet._kernels.rules import updates as rules  # noqa: F401  (fills the table)
 from fastnet.checks import flag
-from fastnet.engine.plan import Buffer, Plan
+from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
+from fastnet.engine.view import View
 from fastnet.optimizers import changing, checks, updating
 from fastnet.optimizers.schedules import LearningRateSchedule
 
@@ -370,15 +371,15 @@ class Optimizer(metaclass=changing.Made):
 
     # ---- in a plan
 
-    def start(self, plan: Plan) -> updating.Numbers:
+    def start(self, plan: Plan) -> updating.Scalars:
         """Add the launches that compute the numbers all weights share; where they will be."""
         return updating.start(self, plan)
 
-    def apply(self, plan: Plan, weights: Sequence[tuple[str, Variable]], numbers: updating.Numbers) -> None:
+    def apply(self, plan: Plan, weights: Sequence[tuple[str, Variable]], scalars: updating.Scalars) -> None:
         """Add the launches that change weights, each given with its layer's name, by ``plan.gradients``."""
-        updating.apply(self, plan, weights, numbers)
+        updating.apply(self, plan, weights, scalars)
 
-    def redirect(self, plan: Plan, variable: Variable, direction: Buffer, numbers: updating.Numbers) -> Buffer:
+    def redirect(self, plan: Plan, variable: Variable, direction: View, scalars: updating.Scalars) -> View:
         """Add the launches that make of a weight's direction the one it goes along; a subclass's own."""
         return direction
 

@@ -10,14 +10,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from fastnet._kernels import registry
-from fastnet._kernels.generate import Kernel
 from fastnet._kernels.rules import updates
 from fastnet._kernels.rules import weights as rules
-from fastnet._kernels.templates import matrices, penalties, reduce
-from fastnet._kernels.templates.elementwise import UpdateTemplate
+from fastnet._kernels.templates import matrices, step, update
 from fastnet.checks import flag, whole
-from fastnet.engine.plan import Buffer, Extent, Plan, Product
+from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
+from fastnet.engine.view import View
 from fastnet.optimizers import checks, updating
 from fastnet.optimizers.base import Common, Optimizer
 
@@ -104,31 +103,28 @@ class Adafactor(Optimizer):
         """Matrices keep means of rows and columns."""
         return self.row if variable.ndim < 2 else updates.ADAFACTOR_MATRIX
 
-    def redirect(self, plan: Plan, variable: Variable, direction: Buffer, numbers: updating.Numbers) -> Buffer:
+    def redirect(self, plan: Plan, variable: Variable, direction: View, scalars: updating.Scalars) -> View:
         """Add the launches that divide a matrix's gradient by the root of the squares that its means stand for."""
         if variable.ndim < 2:
             return direction
-        every = self.gradient_accumulation_steps or 1
+        period, epsilon = self.gradient_accumulation_steps or 1, [self.parameters["epsilon_1"]]
         *_, height, width = variable.shape
         outer, dtype = variable.size // (height * width), variable.dtype
         r, c = self.states[variable][:2]
-        sums = [plan.buffer((n,), "float64", per_row=False) for n in (r.size, c.size, outer)]
-        rule, share = (("f", updates.regular_square),), numbers.own[1]
-
-        def launch(template: Any, rule: tuple, counts: tuple, count: int, cost: int, /, **arguments: Any) -> None:
-            kernel = Kernel(template, rule, dtype, counts)
-            plan.launch(kernel, arguments, Extent(fixed=count), 1, cost, period=every)
-
-        squares = {"x": direction, "p": [self.parameters["epsilon_1"]], "width": width}
-        size, blocks, one = outer * height * width, outer * -(-width // 64), (("p", 1),)
-        launch(penalties.stretch_sums, rule, one, r.size, 150 * width, sums=sums[0], size=size, **squares)
-        launch(matrices.column_sums, rule, one, blocks, 64 * 150 * height, sums=sums[1], height=height, **squares)
-        launch(matrices.follow_means, (), (), r.size, 1000, sums=sums[0], mean=r, share=share, count=width)
-        launch(matrices.follow_means, (), (), c.size, 1000, sums=sums[1], mean=c, share=share, count=height)
-        plain, of_r = (("f", rules.itself),), {"x": r, "sums": sums[2], "p": [], "width": height, "size": r.size}
-        launch(penalties.stretch_sums, plain, (), outer, 150 * height, **of_r)
-        roots = {"u": direction, "r": r, "totals": sums[2], "c": c, "height": height, "width": width}
-        launch(matrices.divide_by_roots, (), (), r.size, 700 * width, **roots)
+        row_sums, column_sums, totals = (
+            plan.buffer((n,), dtype, per_row=False) for n in (r.size, c.size, outer)
+        )
+        matrix = {"height": height, "width": width, "period": period}
+        squares = {"f": updates.regular_square, "x": direction, "p": epsilon, **matrix}
+        plan.call(matrices.row_sums, sums=row_sums, rows=r.size, **squares)
+        plan.call(matrices.column_sums, sums=column_sums, outer=outer, **squares)
+        one_minus_beta = scalars.rule[1]
+        for sums, mean, count in ((row_sums, r, width), (column_sums, c, height)):
+            plan.call(matrices.follow_mean, sums=sums, mean=mean, share=one_minus_beta, count=count, period=period)
+        plan.call(
+            matrices.row_sums, f=rules.itself, x=r, p=[], sums=totals, rows=outer, height=1, width=height, period=period
+        )
+        plan.call(matrices.divide_by_roots, u=direction, r=r, totals=totals, c=c, rows=r.size, **matrix)
         return direction
 
 
@@ -214,24 +210,21 @@ class Muon(Optimizer):
         """Adam's weights have a decay of their own."""
         return (self.weight_decay if self._orthogonal(variable) else self.adam_weight_decay) or 0.0
 
-    def redirect(self, plan: Plan, variable: Variable, direction: Buffer, numbers: updating.Numbers) -> Buffer:
+    def redirect(self, plan: Plan, variable: Variable, direction: View, scalars: updating.Scalars) -> View:
         """Add the launches of the iteration."""
         period = self.gradient_accumulation_steps or 1
         squares = updating.norm_squares(plan, [(plan.label, direction)], period)
         factor = plan.slot()
-        kernel = Kernel(reduce.norm_factor, (("f", rules.inverse_norm),), "float64", (("p", 1),))
-        arguments = {"squares": squares, "factor": factor, "first": 0, "count": 1, "p": [1e-7]}
-        plan.launch(kernel, arguments, Extent(fixed=1), period=period)
-        template = UpdateTemplate((rules.scale_gradient,), own=False)
-        kernel, extent = Kernel(template, template.rules(), variable.dtype), Extent(fixed=variable.size)
-        plan.launch(kernel, {"g": direction, "factor": factor}, extent, 1024, 200, period=period)
+        operands = {"squares": squares, "factor": factor, "first": 0, "count": 1, "p": [1e-7]}
+        plan.call(step.norm_factor, f=rules.inverse_norm, period=period, **operands)
+        plan.call(update.scale_gradient, g=direction, factor=factor, period=period)
         for _ in range(self.ns_steps - 1):
             direction = self._step(plan, direction, 1.0, period)
         # What the result is multiplied with is multiplied into the last polynomial.
         scale = 1.0 if self.rms_rate is None else math.sqrt(max(variable.shape)) * self.rms_rate
         return self._step(plan, direction, scale, period)
 
-    def _step(self, plan: Plan, x: Buffer, scale: float, period: int) -> Buffer:
+    def _step(self, plan: Plan, x: View, scale: float, period: int) -> View:
         """Add a step of the iteration, times ``scale``: P x with P = a I + b A + c A A, A = x xᵀ; or x P, A = xᵀ x.
 
         Of the two A's the smaller is taken: both give the same.
@@ -240,15 +233,12 @@ class Muon(Optimizer):
         tall, size = rows > columns, min(rows, columns)
         gram, square = (plan.buffer((size, size), dtype, per_row=False) for _ in range(2))
         result = plan.buffer(x.shape, dtype, per_row=False)
-        of_x = Product(dtype, size, size, max(rows, columns), transpose_a=tall, transpose_b=not tall)
-        plan.product(of_x, x, x, gram, period=period)
-        plan.product(Product(dtype, size, size, size), gram, gram, square, period=period)
+        plan.product(x, x, gram, transpose_a=tall, transpose_b=not tall, period=period)
+        plan.product(gram, gram, square, period=period)
         a, b, c = (scale * number for number in (self.muon_a, self.muon_b, self.muon_c))
-        arguments = {"gram": gram, "square": square, "a": a, "b": b, "c": c, "size": size}
-        kernel = Kernel(matrices.quintic, (), dtype)
-        plan.launch(kernel, arguments, Extent(fixed=size), 1, 300 * size, period=period)
+        plan.call(matrices.quintic, gram=gram, square=square, a=a, b=b, c=c, period=period)
         left, right = (x, square) if tall else (square, x)
-        plan.product(Product(dtype, rows, columns, size), left, right, result, period=period)
+        plan.product(left, right, result, period=period)
         return result
 
 

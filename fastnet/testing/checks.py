@@ -312,7 +312,7 @@ def check_layer(
         draw = np.random.default_rng(1)
         layer.run.set(layer.x, draw.uniform(*domain, (many, *input_shape)))
         layer.run.set(layer.dy, draw.standard_normal((many, *layer.y.shape)))
-        return layer.run, lambda: [layer.run.get(b) for b in layer.buffers]
+        return layer.run, lambda: [layer.run.get(view) for view in layer.views]
 
     same_bits(report, make, must_share=False)
     timed = LayerRun(layer_factory, "float32", input_shape, max(1, _ELEMENTS // max(1, int(np.prod(input_shape)))))

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from fastnet import config
-from fastnet.engine.plan import Buffer, Plan
+from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
+from fastnet.engine.view import View
 from fastnet.layers.base import Layer
 from fastnet.testing.running import Run
 
 
-def activation_plan(activation: Any, dtype: str, width: int, rows: int) -> tuple[Plan, Buffer, Buffer, Buffer, Buffer]:
+def activation_plan(activation: Any, dtype: str, width: int, rows: int) -> tuple[Plan, View, View, View, View]:
     plan = Plan(True, dtype, rows)
-    x, dy = plan.buffer((width,), needs_gradient=True), plan.buffer((width,))
+    x, dy = plan.buffer((width,)), plan.buffer((width,))
     y = activation.forward(plan, x)
     return plan, x, y, dy, activation.backward(plan, dy, x, y)
 
@@ -31,7 +32,7 @@ def activate(activation: Any, x: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray
     return run.get(y), run.get(dx)
 
 
-def loss_run(loss: Any, dtype: str, rows: int, width: int) -> tuple[Run, tuple[Buffer, ...]]:
+def loss_run(loss: Any, dtype: str, rows: int, width: int) -> tuple[Run, tuple[View, ...]]:
     plan = Plan(True, dtype, rows)
     prediction = plan.buffer((width,))
     target = plan.buffer((), "int32") if loss.sparse else plan.buffer((width,))
@@ -52,9 +53,10 @@ def update_run(optimizer: Any, dtype: str, start: np.ndarray):
     own = optimizer.anew()
     own.build([variable])
     plan = Plan(True, dtype, 1)
-    numbers = own.start(plan)
+    scalars = own.start(plan)
     gradient = plan.gradient(variable)
-    own.apply(plan, [("weight", variable)], numbers)
+    assert gradient is not None
+    own.apply(plan, [("weight", variable)], scalars)
     run = Run(plan, 1, [gradient], rate=own.rates(1)[0])
     run.states = own.states[variable]
     return run, variable, gradient
@@ -81,24 +83,26 @@ class LayerRun:
             config.set_floatx(before)
         self.layer.connect(tuple(input_shape))
         plan = Plan(True, dtype, rows)
-        self.x = plan.buffer(input_shape, needs_gradient=True)
-        self.y = self.layer.forward(plan, self.x)
+        self.x = plan.buffer(input_shape)
+        self.x.needs_gradient = True
+        self.y = plan.apply(self.layer, self.x)
         self.dy = plan.buffer(self.y.shape)
-        self.dx = self.layer.backward(plan, self.dy, self.x, self.y)
+        self.dx = plan.tape.gradient_of(self.x, self.y, self.dy)
         missing = [v.name for v in self.layer.trainable_weights if v not in plan.gradients]
         if self.dx is None or missing:
             what = "x" if self.dx is None else " and ".join(map(repr, missing))
             raise AssertionError(f"layer {type(self.layer).__name__}: backward gives no gradient of {what}.")
         self.names = [v.name for v in self.layer.trainable_weights]
-        self.buffers = [self.y, self.dx, *(plan.gradients[v] for v in self.layer.trainable_weights)]
-        self.run = Run(plan, rows, [self.x, self.dy, *self.buffers])
+        gradients = [plan.total_gradient(v) for v in self.layer.trainable_weights]
+        self.views = [self.y, self.dx, *gradients]
+        self.run = Run(plan, rows, [self.x, self.dy, *self.views])
 
     def __call__(self, x: np.ndarray, dy: np.ndarray) -> list[np.ndarray]:
         """The result, the gradient of x, the gradients of the weights."""
         self.run.set(self.x, x)
         self.run.set(self.dy, dy)
         self.run.steps()
-        return [self.run.get(b) for b in self.buffers]
+        return [self.run.get(view) for view in self.views]
 
 
 def targets_for(loss: Any, rng: np.random.Generator, rows: int, width: int, bounds: tuple[float, float]) -> np.ndarray:

@@ -14,13 +14,13 @@ import numpy as np
 from fastnet._kernels import abi
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates import penalties
 from fastnet.engine import machine
-from fastnet.engine.cpu import Bound
-from fastnet.engine.plan import Buffer, Plan
+from fastnet.engine.bind import bind
+from fastnet.engine.plan import Plan
 from fastnet.engine.profiling import launch_bytes
 from fastnet.engine.threads import get_num_threads, set_num_threads
 from fastnet.engine.variable import Variable
+from fastnet.engine.view import View
 
 SEED = 12345
 H = 1e-4  # step of differences: their error is 1e-12 (rounding) for values near 1, and H⁴ f⁗′ / 30
@@ -39,19 +39,19 @@ _DOUBLE = {
 class Run:
     """A plan bound to memory of its own, whose buffers may be set and read."""
 
-    def __init__(self, plan: Plan, rows: int, buffers: Sequence[Buffer], rate: float = 0.0):
+    def __init__(self, plan: Plan, rows: int, buffers: Sequence[View], rate: float = 0.0):
         self.plan, self.rows = plan, rows
         self.states: list[Variable] = []  # of an optimizer
-        self.bound = Bound(plan, rows, buffers, reuse=False)
+        self.bound = bind(plan, rows, pinned=buffers, reuse=False)
         self.bound.step[abi.SEED] = SEED
         self.bound.step[abi.TRAINING] = plan.training
         self.bound.numbers[abi.RATE] = rate
 
-    def set(self, buffer: Buffer, value: Any) -> None:
+    def set(self, buffer: View, value: Any) -> None:
         """Write to a buffer."""
         self.bound.read(buffer, self.rows)[...] = value
 
-    def get(self, buffer: Buffer) -> np.ndarray:
+    def get(self, buffer: View) -> np.ndarray:
         """A copy of a buffer's contents."""
         return self.bound.read(buffer, self.rows).copy()
 
@@ -183,7 +183,7 @@ def float32_kept(report: Report, plan: Plan) -> None:
         launch.kernel
         for launch in plan.launches
         if isinstance(launch.kernel, Kernel) and launch.kernel.dtype == "float32"
-        if launch.kernel.template is not penalties.stretch_sums
+        if "total" not in {operand.index for operand in getattr(launch.kernel.template, "operands", ())}
     )
     if family is None:
         report.add("float32", f"not looked at: the instructions of {processor!r} are not known here")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet._kernels import abi
-from fastnet.engine.cpu import Bound
-from fastnet.engine.lower import Lowered
+from fastnet.engine.bind import bind
 from fastnet.engine.sources import Source
+from fastnet.engine.step import Step
 from fastnet.training.samples import Part
 
 if TYPE_CHECKING:
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 class Ready:
     """A plan bound to memory, with its handles."""
 
-    def __init__(self, low: Lowered, rows: int, reuse: bool = True):
+    def __init__(self, low: Step, rows: int, reuse: bool = True):
         self.watched = low.watched
         self.version = 0  # of the optimizer's arguments
-        kept = (low.target, *((low.prediction, low.each, low.mask) if self.watched else ()))
-        self.low, self.bound = low, Bound(low.plan, rows, [b for b in kept if b is not None], reuse)
+        self.low, self.bound = low, bind(low.plan, rows, reuse=reuse)
         self.step, self.numbers = self.bound.step, self.bound.numbers
         for tally in low.totals:
             tally.bind(self.numbers)

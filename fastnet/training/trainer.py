@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnet._kernels import abi
 from fastnet.engine import changes
-from fastnet.engine.lower import lower
+from fastnet.engine.step import lower
 from fastnet.engine.sources import Source, permutation
 from fastnet.training.nonfinite import NonFiniteError, Snapshot, finite, overflow_at_end, report
 from fastnet.training.samples import Part

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastnet._kernels.compile import Source
+from fastnet._kernels.kinds import Kind, parse
 
 _FILES = tuple(str(Path(__file__).with_name(name)) for name in ("peak_kernel.py", "emit.py", "tile.py"))
 
@@ -20,6 +21,11 @@ class MultiplyAdds:
     """
 
     dtype: str
+
+    @property
+    def parameters(self) -> tuple[tuple[str, Kind], ...]:
+        """(name, kind) of its arguments, in order."""
+        return ("out", parse("write")), ("turns", parse("integer"))
 
     @property
     def label(self) -> str:

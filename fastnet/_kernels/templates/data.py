@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import (
-    count,
-    hi,
-    integer,
-    lo,
-    read,
-    read_float32,
-    read_float64,
-    update_int64,
-    write,
-    write_int64,
-)
+from fastnet._kernels.kinds import count, function, hi, integer, lo, read, size, update_int64, write, write_int64
 from fastnet._kernels.rules.random import philox
+from fastnet._kernels.template import template
 
 
+@template("rows", grain=16, cost="3 * width")
 def gather(
-    address: count,
-    stride: count,
-    per: count,
-    order: count,
-    first: count,
-    y: write,
-    nonfinite: update_int64,
-    width: integer,
-    lo: lo,
-    hi: hi,
-):
+    address_source: function, convert: function, watch: function, bits: function, address: count, stride: count,
+    per: count, order: count, first: count, y: write["rows, width"], nonfinite: update_int64, width: size, lo, hi,
+):  # fmt: skip
     # source (n, width), rows `stride` bytes apart  y (rows, width)  nonfinite (1,): set by what `watch` sees
     # Where `per` is not 0 the source is in parts of so many rows: at `address` lie the address and the stride of each.
     base, apart, start, seen = address, stride, first, bits(0)
@@ -41,25 +24,19 @@ def gather(
             row = address_pointer_int64(order)[row]
         x = address_source(base + row * apart)
         for j in range(width):
-            y[r * width + j] = convert(x[j])
-    for i in range(lo * width, hi * width):  # a loop of its own: the one above is memmove where nothing is converted
-        seen = watch(seen, y[i])
+            y[r, j] = convert(x[j])
+    for r in range(lo, hi):  # loops of their own: the one above is memmove where nothing is converted
+        for j in range(width):
+            seen = watch(seen, y[r, j])
     if seen < 0:
         nonfinite[0] = 1
 
 
+@template("rows", grain=16, cost="3 * width")
 def gather_strided(
-    address: count,
-    stride: count,
-    layout: count,
-    order: count,
-    first: count,
-    y: write,
-    nonfinite: update_int64,
-    width: integer,
-    lo: lo,
-    hi: hi,
-):
+    address_source: function, convert: function, watch: function, bits: function, address: count, stride: count,
+    layout: count, order: count, first: count, y: write["rows, width"], nonfinite: update_int64, width: size, lo, hi,
+):  # fmt: skip
     # layout: rank of a row, then its shape, then its strides in bytes
     shape = address_pointer_int64(layout)
     rank = shape[0]
@@ -75,33 +52,24 @@ def gather_strided(
                 place += (rest % shape[axis]) * shape[rank + axis]
                 rest //= shape[axis]
             for j in range(last):
-                y[r * width + outer * last + j] = convert(address_source(place + j * shape[2 * rank])[0])
-    for i in range(lo * width, hi * width):
-        seen = watch(seen, y[i])
+                y[r, outer * last + j] = convert(address_source(place + j * shape[2 * rank])[0])
+    for r in range(lo, hi):
+        for j in range(width):
+            seen = watch(seen, y[r, j])
     if seen < 0:
         nonfinite[0] = 1
 
 
-def scatter(y: read, address: count, first: count, width: integer, lo: lo, hi: hi):
+@template("rows", grain=16, cost="3 * width")
+def scatter(address_target: function, y: read["rows, width"], address: count, first: count, width: size, lo, hi):
     # y (rows, width)  target (n, width)
     target = address_target(address)
     for r in range(lo, hi):
         for j in range(width):
-            target[(first + r) * width + j] = y[r * width + j]
+            target[(first + r) * width + j] = y[r, j]
 
 
-def cast_float32(x: read_float32, y: write, lo: lo, hi: hi):
-    # x (n,)  y (n,)
-    for i in range(lo, hi):
-        y[i] = x[i]
-
-
-def cast_float64(x: read_float64, y: write, lo: lo, hi: hi):
-    # x (n,)  y (n,)
-    for i in range(lo, hi):
-        y[i] = x[i]
-
-
+@template()
 def permutation(order: write_int64, seed: integer, epoch: integer, n: integer):
     # order (n,), n < 2**32: Fisher and Yates's shuffle, inside out. First the draws, which are independent: element i
     # gets j in [0, i] from 64 random bits that depend on (seed, epoch, i) alone. Then, in place, the swaps.

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import hi, integer, lo, read, real, write
+from fastnet._kernels.kinds import hi, lo, read, real, size, write
+from fastnet._kernels.template import elementwise, template
 
 
-def mask_steps(x: read, mask_value: real, y: write, mask: write, width: integer, lo: lo, hi: hi):
-    # x (n, width)  y (n, width): 0 in steps that are mask_value throughout  mask (n,): 0 for these
+@template("n", grain=16, cost="2 * width")
+def steps_that_count(x: read["n, width"], mask_value: real, mask: write["n"], width: size, lo, hi):
+    # mask: 0 for steps that are mask_value throughout
     for r in range(lo, hi):
-        kept = 0.0
+        counts = 0.0
         for j in range(width):
-            kept = 1.0 if x[r * width + j] != mask_value else kept
-        mask[r] = kept
-        for j in range(width):
-            y[r * width + j] = x[r * width + j] if kept > 0.0 else 0.0
+            counts = 1.0 if x[r, j] != mask_value else counts
+        mask[r] = counts
 
 
-def masked_gradient(dy: read, mask: read, dx: write, width: integer, lo: lo, hi: hi):
-    # dy (n, width)  mask (n,)  dx (n, width)
-    for r in range(lo, hi):
-        kept = mask[r]
-        for j in range(width):
-            dx[r * width + j] = dy[r * width + j] if kept > 0.0 else 0.0
+@elementwise
+def zero_masked(x: read, mask: read["row"], y: write):
+    y = x if mask > 0.0 else 0.0
+
+
+@elementwise
+def either(a: read, b: read, y: write):
+    y = 1.0 if a > 0.0 or b > 0.0 else 0.0

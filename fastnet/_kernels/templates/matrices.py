@@ -1,22 +1,31 @@
-"""Loops of the optimizers that see a weight as a matrix: means of its rows and columns, a polynomial."""
+"""Loops of the optimizers that see a weight as matrices: means of their rows and columns, a polynomial."""
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import (
-    hi,
-    integer,
-    lo,
-    read,
-    read_float64,
-    real,
-    reals,
-    update,
-    value,
-    write_float64,
-)
+from fastnet._kernels.kinds import hi, integer, lo, read, real, reals, rule, size, update, value, write
+from fastnet._kernels.template import elementwise, template
 
 
-def column_sums(x: read, sums: write_float64, p: reals, height: integer, width: integer, lo: lo, hi: hi):
+@template("rows", cost="2 * width")
+def row_sums(f: rule, x: read, p: reals, sums: write, rows: size, height: size, width: size, lo, hi):
+    # x (rows, width)  sums (rows,): f of each element of a row, in 64 lanes that are added in order
+    lanes = stack(64)
+    for r in range(lo, hi):
+        for k in range(64):
+            lanes[k] = 0.0
+        for j in range(width // 64):
+            for k in range(64):
+                lanes[k] = lanes[k] + f(x[r * width + 64 * j + k], *p)
+        for k in range(width % 64):
+            lanes[k] = lanes[k] + f(x[r * width + width - width % 64 + k], *p)
+        total = 0.0
+        for k in range(64):
+            total = total + lanes[k]
+        sums[r] = total
+
+
+@template("outer * chunks(width, 64)", cost="100 * height")
+def column_sums(f: rule, x: read, p: reals, sums: write, outer: size, height: size, width: size, lo, hi):
     # x (outer, height, width)  sums (outer, width): f of each column; a unit is up to 64 columns of an outer part
     lanes = stack(64)
     blocks = (width + 63) // 64
@@ -30,28 +39,31 @@ def column_sums(x: read, sums: write_float64, p: reals, height: integer, width: 
             for k in range(count):
                 lanes[k] = lanes[k] + f(x[start + k], *p)
         for k in range(count):
-            sums[unit // blocks * width + first + k] = float64(lanes[k])
+            sums[unit // blocks * width + first + k] = lanes[k]
 
 
-def follow_means(sums: read_float64, mean: update, share: value, count: integer, lo: lo, hi: hi):
-    # sums, mean (n,): mean moves by `share` of the way to sums / count
-    for i in range(lo, hi):
-        mean[i] = (1.0 - share) * mean[i] + share * T(sums[i] / float64(count))
+@elementwise
+def follow_mean(sums: read, mean: update, share: value, count: real):
+    # mean moves by `share` of the way to sums / count
+    mean = (1 - share) * mean + share * (sums / count)
 
 
-def divide_by_roots(u: update, r: read, totals: read_float64, c: read, height: integer, width: integer, lo: lo, hi: hi):
-    # u (outer, height, width)  r (outer, height)  totals (outer,): of r  c (outer, width): u / sqrt(r c / mean of r).
+@template("rows", cost="7 * width")
+def divide_by_roots(
+    u: update, r: read, totals: read, c: read, rows: size, height: size, width: size, lo, hi
+):  # u (outer, height, width)  r (outer, height)  totals (outer,): of r  c (outer, width): u / sqrt(r c / mean of r).
     # One root after the other: where a row and a column have no gradient r c is below the smallest float32, and 0 / 0.
     for i in range(lo, hi):
         part = i // height
-        scale = sqrt(T(totals[part] / float64(height))) / sqrt(r[i])
+        scale = sqrt(totals[part] / T(height)) / sqrt(r[i])
         for j in range(width):
             u[i * width + j] = u[i * width + j] * scale / sqrt(c[part * width + j])
 
 
-def quintic(gram: read, square: update, a: real, b: real, c: real, size: integer, lo: lo, hi: hi):
-    # gram, square = gram gram (size, size): square becomes a I + b gram + c square
+@template("size", cost="3 * size")
+def quintic(gram: read["size, size"], square: update["size, size"], a: real, b: real, c: real, size: size, lo, hi):
+    # square = gram gram becomes a I + b gram + c square
     for i in range(lo, hi):
         for j in range(size):
-            square[i * size + j] = b * gram[i * size + j] + c * square[i * size + j]
-        square[i * size + i] = square[i * size + i] + a
+            square[i, j] = b * gram[i, j] + c * square[i, j]
+        square[i, i] = square[i, i] + a

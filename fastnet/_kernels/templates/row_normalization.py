@@ -11,12 +11,14 @@ Rows may lie in pieces: `groups` of them share a sample, in each of whose `runs`
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import hi, integer, lo, read, real, rows, write
+from fastnet._kernels.kinds import hi, integer, lo, read, real, size, write
+from fastnet._kernels.template import fold, template
 
 
+@template("n", grain=16, cost="10 * width * runs")
 def normalize_rows(
-    x: read, gamma: read, beta: read, mean: write, scale: write, y: write, center: real, share: real, epsilon: real,
-    limit: real, width: integer, groups: integer, runs: integer, lo: lo, hi: hi,
+    x: read, gamma: read | 1.0, beta: read | 0.0, mean: write["n"], scale: write["n"], y: write, center: real,
+    share: real, epsilon: real, limit: real, width: integer, groups: integer, runs: integer, lo, hi,
 ):  # fmt: skip
     # x, y (n / groups, runs, groups, width)  gamma, beta (groups, width)  mean, scale (n,)
     m, s, v, start, channel = stack(64), stack(64), stack(1024), stack("int64", 64), stack("int64", 64)
@@ -66,9 +68,10 @@ def normalize_rows(
                     y[i] = (x[i] - m[k]) * s[k] * gamma[channel[k] + j] + beta[channel[k] + j]
 
 
+@template("n", grain=16, cost="10 * width * runs")
 def normalized_gradient(
-    x: read, dy: read, gamma: read, mean: read, scale: read, dx: write, center: real, share: real, limit: real,
-    width: integer, groups: integer, runs: integer, lo: lo, hi: hi,
+    x: read, dy: read, gamma: read | 1.0, mean: read["n"], scale: read["n"], dx: write, center: real, share: real,
+    limit: real, width: integer, groups: integer, runs: integer, lo, hi,
 ):  # fmt: skip
     # dx = s (g - center mean(g) - share xhat sum(g xhat)), g = dy gamma, xhat = (x - mean) s; no last term at the limit
     a, b, u, v, start, channel = stack(64), stack(64), stack(1024), stack(1024), stack("int64", 64), stack("int64", 64)
@@ -106,14 +109,23 @@ def normalized_gradient(
                     dx[i] = s * (g - a[k] - (x[i] - mean[first + k]) * s * b[k])
 
 
+@fold
+def sum_row_gradients(
+    x: read, dy: read, mean: read["row"], scale: read["row"], dgamma: write["column"], dbeta: write["column"]
+):
+    dbeta = dy
+    dgamma = dy * ((x - mean) * scale)
+
+
+@template("channels", grain=16, cost="4 * samples")
 def row_parameter_gradients(
-    x: read, dy: read, mean: read, scale: read, dgamma: write, dbeta: write, width: integer, groups: integer,
-    runs: integer, inner: integer, rows: rows, lo: lo, hi: hi,
+    x: read, dy: read, mean: read["n"], scale: read["n"], dgamma: write["channels"], dbeta: write["channels"],
+    width: integer, groups: integer, runs: integer, samples: size, lo, hi,
 ):  # fmt: skip
-    # x, dy (n / groups, runs, groups, width), n = rows * inner; mean, scale (n,)  dgamma, dbeta (groups, width)
+    # x, dy (samples, runs, groups, width); mean, scale (samples * groups,)  dgamma, dbeta (groups * width,)
     # Group after group goes over a block of samples that stays in the cache; sample after sample, with the bounds of
     # its groups found anew, layer normalization of ten columns took 4.6 ns an element instead of 4.0.
-    samples, block = rows * inner // groups, 1 + 64 // runs
+    block = 1 + 64 // runs
     for j in range(lo, hi):
         dgamma[j] = 0.0
         dbeta[j] = 0.0

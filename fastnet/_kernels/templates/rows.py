@@ -1,18 +1,22 @@
 """Loops over rows.
 
-Up to 64 rows are worked on as lanes: every row is folded in order of its columns by one lane, so the bits depend
-neither on the vector width nor on how rows are shared out, and ten columns vectorise as well as a thousand.  (Sixteen
+Up to 64 rows are worked on as lanes: every row is folded in order of its columns by one lane. The bits therefore depend
+neither on the vector width nor on how rows are shared out, and ten columns vectorise as well as a thousand. (Sixteen
 lanes are too few: LLVM unrolls a loop of a known 16 before it vectorises, and one of an unknown number only enters
 its vector form from 32 on.)
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
-from fastnet._kernels.kinds import hi, integer, lo, read, reals, rows, write
+from fastnet._kernels import kinds
+from fastnet._kernels.kinds import Kind, read, reals, rule, size, write
 from fastnet._kernels.registry import RowRule
+from fastnet._kernels.template import elementwise, template
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,9 @@ class RowTemplate:
         targets: what ``t`` is: 0 ("none"), an element of a second array ("raw"), of a distribution with label
             smoothing ("dense"), of the one-hot row of a class index ("sparse"), or that index itself ("label").
         value: write ``value(*folded)`` of each row to ``loss``.
-        element: write ``element(x, t, *folded)`` to ``y``; divided by the number of rows where ``mean`` is set (the
-            gradient of a mean loss), or times ``shares[row]`` where ``shared`` is.
+        element: write ``element(x, t, *folded)`` to ``y``.
+        gradient: ``y`` is the gradient of the batch's loss: times ``row_weight`` of the row, which by default is 1 over
+            the number of rows.
         numbers: how many follow the other arguments of every one of its rules.
     """
 
@@ -35,59 +40,79 @@ class RowTemplate:
     targets: str = "none"
     value: bool = False
     element: bool = True
-    mean: bool = False
-    shared: bool = False
+    gradient: bool = False
     numbers: int = 0
 
-    @property
-    def __name__(self) -> str:
-        return self.name
+    form = "loop"
+    axis = "n"
+    grain = 16
+    cost = "20 * width"
+    built_in = True
+    namespace = {}
 
     @property
-    def __globals__(self) -> dict:
-        return globals()
+    def locals(self) -> frozenset[str]:
+        return frozenset()
 
-    def parameters(self) -> dict[str, str]:
+    @property
+    def file(self) -> str:
+        return __file__
+
+    @property
+    def identity(self) -> str:
+        return _text(self)
+
+    @property
+    def parameters(self) -> dict[str, Kind]:
         """Its parameters and their kinds."""
-        return dict(parameter.split(": ") for parameter in _parameters(self))
+        return _kinds_of(self)
 
-    def rules(self) -> tuple:
-        """(name in the text, rule) pairs."""
+    def call(self, plan: Any, **operands: Any) -> None:
+        """Append a launch of it, with its rules."""
+        plan.call(self, **self.rules(), **operands)
+
+    def rules(self) -> dict[str, Callable]:
+        """Name in the text → rule."""
         passes = self.rule.passes
-        named = [(f"accumulate_{i}", p.accumulate) for i, p in enumerate(passes)]
-        named += [(f"finish_{i}", p.finish) for i, p in enumerate(passes) if p.finish]
+        named: dict[str, Any] = {f"accumulate_{i}": p.accumulate for i, p in enumerate(passes)}
+        named |= {f"finish_{i}": p.finish for i, p in enumerate(passes) if p.finish}
         if self.value:
-            named.append(("value", self.rule.value))
+            named["value"] = self.rule.value
         if self.element:
-            named.append(("element", self.rule.element))
-        return tuple(named)
+            named["element"] = self.rule.element
+        return named
 
     def text(self) -> str:
         """The template's source."""
         return _text(self)
 
 
-def _parameters(template: RowTemplate) -> list[str]:
-    parameters = ["x: read"]
-    parameters += {
-        "none": [],
-        "raw": ["t: read"],
-        "dense": ["t: read", "smoothing: real"],
-        "sparse": ["labels: read_int32"],
-        "label": ["labels: read_int32"],
+@cache
+def _kinds_of(template: RowTemplate) -> dict[str, Kind]:
+    parameters = dict.fromkeys(template.rules(), "rule")
+    parameters["x"] = "read['n, width']"
+    parameters |= {
+        "none": {},
+        "raw": {"t": "read['n, width']"},
+        "dense": {"t": "read['n, width']", "smoothing": "real"},
+        "sparse": {"labels": "read_int32['n']"},
+        "label": {"labels": "read_int32['n']"},
     }[template.targets]
-    parameters += ["shares: read"] * template.shared + ["p: reals"] * bool(template.numbers)
-    parameters += ["loss: write"] * template.value + ["y: write"] * template.element
-    return [*parameters, "width: integer", *["inner: integer", "rows: rows"] * template.mean, "lo: lo", "hi: hi"]
+    parameters |= {"row_weight": "read['n'] | 'inverse_count'"} if template.gradient else {}
+    parameters |= {"p": "reals"} if template.numbers else {}
+    parameters |= {"loss": "write['n']"} if template.value else {}
+    parameters |= {"y": "write['n, width']"} if template.element else {}
+    parameters |= {"n": "size", "width": "size", "lo": "lo", "hi": "hi"}
+    return {name: kinds.parse(kind) for name, kind in parameters.items()}
 
 
 @cache
 def _text(template: RowTemplate) -> str:
-    out = [f"def {template.name}({', '.join(_parameters(template))}):", "    v, u = stack(64), stack(64)"]
+    out = [f"def {template.name}():", "    v, u = stack(64), stack(64)"]
     for p, row_pass in enumerate(template.rule.passes):
         out += [f"    a{p}_{q} = stack(64)" for q in range(len(row_pass.start))]
-    if template.mean:
-        out.append("    share = 1.0 / T(rows * inner)")
+    if template.gradient:
+        out.append("    inverse_count = 1.0 / T(n)")
     out += ["    for first in range(lo, hi, 64):", "        lanes = min(64, hi - first)", *_block(template)]
     return "\n".join(out) + "\n"
 
@@ -122,24 +147,26 @@ def _block(template: RowTemplate) -> list[str]:
     if template.value:
         lanes(f"loss[first + k] = value({earlier[2:]}{numbers})")
     if template.element:
-        share = " * share" * template.mean + " * shares[first + k]" * template.shared
-        elements(f"v[k] = element(v[k], {target}{earlier}{numbers}){share}", "y[(first + k) * width + j] = v[k]")
+        weight = " * row_weight[first + k]" * template.gradient
+        elements(f"v[k] = element(v[k], {target}{earlier}{numbers}){weight}", "y[first + k, j] = v[k]")
     return out
 
 
 def _load(template: RowTemplate) -> list[str]:
     """The statements that fetch an element of x, and of a dense target."""
-    target = {"raw": "t[i]", "dense": "t[i] * (1.0 - smoothing) + smoothing / T(width)"}.get(template.targets)
-    return ["i = (first + k) * width + j", "v[k] = x[i]", *([f"u[k] = {target}"] if target else [])]
+    element = "t[first + k, j]"
+    target = {"raw": element, "dense": f"{element} * (1.0 - smoothing) + smoothing / T(width)"}.get(template.targets)
+    return ["v[k] = x[first + k, j]", *([f"u[k] = {target}"] if target else [])]
 
 
 def _start(start: float) -> str:
     return "-np.inf" if start == float("-inf") else repr(float(start))
 
 
-def elements_loss(
-    y_true: read, y_pred: read, loss: write, p: reals, width: integer, lo: lo, hi: hi
-):  # y_true (rows, width)  y_pred (rows, width)  loss (rows,)
+@template("n", grain=16, cost="10 * width")
+def mean_of_row(
+    f: rule, y_true: read["n, width"], y_pred: read["n, width"], loss: write["n"], p: reals, width: size, lo, hi
+):  # y_true (n, width)  y_pred (n, width)  loss (n,)
     total, t, v = stack(64), stack(64), stack(64)
     for first in range(lo, hi, 64):
         lanes = min(64, hi - first)
@@ -147,26 +174,17 @@ def elements_loss(
             total[k] = 0.0
         for j in range(width):
             for k in range(lanes):
-                t[k] = y_true[(first + k) * width + j]
-                v[k] = y_pred[(first + k) * width + j]
+                t[k] = y_true[first + k, j]
+                v[k] = y_pred[first + k, j]
             for k in range(lanes):
                 total[k] = total[k] + f(t[k], v[k], *p)
         for k in range(lanes):
             loss[first + k] = total[k] / T(width)
 
 
-def elements_gradient(
-    y_true: read, y_pred: read, dx: write, p: reals, width: integer, inner: integer, rows: rows, lo: lo, hi: hi
-):  # y_true (n,)  y_pred (n,)  dx (n,), n = rows * inner * width
-    share = 1.0 / T(rows * inner * width)
-    for i in range(lo, hi):
-        dx[i] = df(y_true[i], y_pred[i], *p) * share
-
-
-def elements_gradient_shared(
-    y_true: read, y_pred: read, shares: read, dx: write, p: reals, width: integer, lo: lo, hi: hi
-):  # y_true (rows, width)  y_pred (rows, width)  shares (rows,)  dx (rows, width)
-    for r in range(lo, hi):
-        share = shares[r] / T(width)
-        for i in range(r * width, (r + 1) * width):
-            dx[i] = df(y_true[i], y_pred[i], *p) * share
+@elementwise
+def gradient_of_mean(
+    df: rule, y_true: read, y_pred: read, row_weight: read["row"] | "1.0 / T(rows)", dx: write, p: reals, rows: size,
+    columns: size,
+):  # fmt: skip
+    dx = df(y_true, y_pred, *p) * (row_weight / T(columns))

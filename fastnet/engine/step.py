@@ -1,9 +1,8 @@
-"""From a network, a loss and an optimizer to a plan."""
+"""From a network, a loss and an optimizer to a plan: what one step does."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels import abi
-from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates import data, penalties
+from fastnet._kernels.templates import folds
 from fastnet.arrays import as_array
 from fastnet.engine.fuse import fuse
-from fastnet.engine.plan import Buffer, Plan, Slot
+from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Inlet, outlet
+from fastnet.engine.variable import Variable
+from fastnet.engine.view import Slot, View
 
 
 @dataclass(eq=False)
@@ -111,12 +111,11 @@ class Watched:
 
 
 @dataclass(eq=False)
-class Lowered:
+class Step:
     """A plan, and where its data enters and its results are found.
 
     Attributes:
         x, y, weights: inlets of data, targets and sample weights; None where the plan has none.
-        outputs: (layer, its result) in order.
         result: slot of the address predictions are written to.
         totals: what the loss and the metrics count, in the order of the logs.
         watched: those of them that are written in Python; ``prediction`` and ``each`` (the rows' weights) are for them.
@@ -126,16 +125,20 @@ class Lowered:
     x: Inlet
     y: Inlet | None = None
     weights: Inlet | None = None
-    outputs: list[tuple[Any, Buffer]] = field(default_factory=list)
-    input: Buffer | None = None
-    target: Buffer | None = None
+    input: View | None = None
+    target: View | None = None
     result: Slot | None = None
-    prediction: Buffer | None = None
-    each: Buffer | None = None
+    prediction: View | None = None
+    each: View | None = None
     totals: list[Tally | Watched] = field(default_factory=list)
 
     @property
-    def mask(self) -> Buffer | None:
+    def outputs(self) -> list[tuple[Any, View]]:
+        """(layer, its result) in order."""
+        return self.plan.outputs
+
+    @property
+    def mask(self) -> View | None:
         """The mask of the predictions."""
         return None if self.prediction is None else self.prediction.mask
 
@@ -156,150 +159,114 @@ def lower(
     join: bool = True,
     weights: tuple | None = None,
     trained: Collection[Any] | None = None,
-) -> Lowered:
+) -> Step:
     """What one step of ``mode`` does.
 
     Args:
         layers: the network, built.
         mode: "train", "evaluate" or "predict".
-        rows: the batch's size.
+        rows: the largest batch.
         x, y, weights: signatures of the sources (`sources.Source`).
         loss, metrics, optimizer: as compiled; the optimizer has its state.
         join: whether launches may be joined; off when every layer's result is to be looked at.
         trained: the weights that are penalized and updated, where not all of which their layers say so.
     """
-    plan = Plan(mode == "train", layers[0].dtype, rows)
-    numbers = None
+    said = dict.fromkeys(v for layer in layers for v in layer.trainable_weights)
+    wanted = [v for v in said if trained is None or v in trained]
+    plan = Plan(mode == "train", layers[0].dtype, rows, frozenset(wanted if mode == "train" else ()))
+    scalars = None
     if mode == "train":
         plan.label = optimizer.name
-        numbers = optimizer.start(plan)
+        scalars = optimizer.start(plan)
     plan.label = "input"
-    source = plan.buffer(x[0])
-    low = Lowered(plan, Inlet(plan, x, source), input=source)
-    trace = _forward(plan, layers, source)
-    low.outputs = [(layer, out) for layer, _, out in trace]
-    prediction = trace[-1][2]
+    source = plan.buffer(x[0], "int32" if layers[0].reads == "int32" else None)
+    step = Step(plan, Inlet(plan, x, source), input=source)
+    prediction = source
+    for layer in layers:
+        prediction = plan.apply(layer, prediction)
     if mode == "predict":
         plan.label = "output"
-        low.result = outlet(plan, prediction)
+        step.result = outlet(plan, prediction)
         if join:
             fuse(plan)
-        return low
+        return step
     assert y is not None
-    dy = _losses(low, prediction, y, weights, loss, metrics)
-    owned = [(layer, v) for layer in layers for v in layer.trainable_weights if trained is None or v in trained]
-    _penalties(low, trace, owned)
+    dy = _losses(step, prediction, y, weights, loss, metrics)
+    _penalties(step, wanted)
     if mode == "train":
         plan.phase = "backward"
-        _backward(plan, trace, dy)
+        _backward(plan, prediction, dy)
         plan.phase = "update"
-        optimizer.apply(plan, [(layer.name, v) for layer, v in owned], numbers)
+        optimizer.apply(plan, [(label_of(v), v) for v in wanted], scalars)
+    plan.results += [view for view in (step.target, *_watched(step)) if view is not None]
     if join:
         fuse(plan)
-    return low
+    return step
 
 
-def _forward(plan: Plan, layers: Sequence[Any], x: Buffer) -> list[tuple[Any, Buffer, Buffer]]:
-    trace = []
-    for layer in layers:
-        plan.label = layer.name
-        x = _cast(plan, x, layer.dtype)
-        y = layer.forward(plan, x)
-        _pass_mask(layer, x, y)
-        trace.append((layer, x, y))
-        x = y
-    return trace
+def label_of(variable: Variable) -> str:
+    """The name of a weight's layer."""
+    return variable.path.rpartition("/")[0]
 
 
-def _pass_mask(layer: Any, x: Buffer, y: Buffer) -> None:
-    """Give the result the mask of what its layer read, unless it has one already."""
-    if x.mask is None or y.mask is not None:
-        return
-    owner = f"Layer {layer.name!r} ({type(layer).__name__})"
-    if not layer.supports_masking:
-        warnings.warn(
-            f"{owner} does not support masking and drops the mask of its input: from here on the steps that were left "
-            "out count, in the loss and the metrics too.",
-            stacklevel=2,
-        )
-        return
-    if y.shape[:-1] != x.mask.shape:
-        raise ValueError(
-            f"{owner} supports masking and must keep the steps: of samples of shape {x.shape}, whose mask has the "
-            f"shape {x.mask.shape}, it gives {y.shape}. A layer that changes the steps sets `y.mask` in forward."
-        )
-    y.mask = x.mask
+def _watched(step: Step) -> list[View | None]:
+    """What metrics that are written in Python look at."""
+    return [step.prediction, step.each, step.mask] if step.watched else []
 
 
-def _backward(plan: Plan, trace: Sequence[tuple[Any, Buffer, Buffer]], dy: Buffer | None) -> None:
+def _backward(plan: Plan, prediction: View, dy: View | None) -> None:
     first = len(plan.launches)
-    for layer, x, y in reversed(trace):
-        plan.label = layer.name
-        if dy is None or not y.needs_gradient:
-            break
-        dy = _cast(plan, dy, layer.dtype)
-        if layer.activity_regularizer is not None:
-            dy = layer.activity_regularizer.activity_gradient(plan, dy, y)
-        dy = layer.backward(plan, dy, x, y)
+    plan.tape.backward(prediction, dy)
     if first < len(plan.launches):
         plan.launches[first].flags |= abi.CHECK
 
 
-def _cast(plan: Plan, x: Buffer, dtype: str) -> Buffer:
-    if x.dtype == dtype:
-        return x
-    y = plan.buffer(x.shape, dtype, needs_gradient=x.needs_gradient)
-    template = data.cast_float32 if x.dtype == "float32" else data.cast_float64
-    plan.elements(Kernel(template, dtype=dtype), x, 200, x=x, y=y)
-    if x.mask is not None:
-        y.mask = _cast(plan, x.mask, dtype)
-    return y
-
-
 def _losses(
-    low: Lowered, prediction: Buffer, y: tuple, weights: tuple | None, loss: Any, metrics: Sequence[tuple]
-) -> Buffer | None:
+    step: Step, prediction: View, y: tuple, weights: tuple | None, loss: Any, metrics: Sequence[tuple]
+) -> View | None:
     """Targets, weights, loss and metrics; the gradient of the loss while training."""
-    plan = low.plan
+    plan = step.plan
     plan.label = "targets"
     shape = prediction.shape[:-1] if loss.sparse else prediction.shape
     target = plan.buffer(shape, "int32" if loss.sparse else prediction.dtype)
-    low.y, low.target = Inlet(plan, y, target), target
-    each = None
+    step.y, step.target = Inlet(plan, y, target), target
+    sample_weight = None
     if weights is not None:
-        each = plan.buffer((math.prod(prediction.shape[:-1]),), prediction.dtype)
-        low.weights = Inlet(plan, weights, each)
-    low.prediction, low.each = prediction, each
+        sample_weight = plan.buffer((math.prod(prediction.shape[:-1]),), prediction.dtype)
+        step.weights = Inlet(plan, weights, sample_weight)
+    step.prediction, step.each = prediction, sample_weight
     plan.label, dy = loss.name, None
-    shares = loss.shares(plan, prediction, target, each)
+    row_weight = loss.row_weight(plan, prediction, target, sample_weight)
     if plan.training:
-        values, dy = loss.values_and_gradient(plan, prediction, target, shares)
+        values, dy = loss.values_and_gradient(plan, prediction, target, row_weight)
     else:
         values = loss.values(plan, prediction, target)
-    low.totals.append(Tally("loss", loss.total(plan, values, shares), 2, loss.mean))
+    step.totals.append(Tally("loss", loss.total(plan, values, row_weight), 2, loss.mean))
     for name, metric, weighted in metrics:
         if metric.in_python:
-            low.totals.append(Watched(name, metric, weighted))
+            step.totals.append(Watched(name, metric, weighted))
             continue
         plan.label = name
         size = metric.size(prediction.shape)
         slot = plan.slot(size)
-        metric.count(plan, prediction, target, each if weighted else None, slot)
-        low.totals.append(Tally(name, slot, size, metric.value, metric))
+        metric.count(plan, prediction, target, sample_weight if weighted else None, slot)
+        step.totals.append(Tally(name, slot, size, metric.value, metric))
     return dy
 
 
-def _penalties(low: Lowered, trace: Sequence[tuple[Any, Buffer, Buffer]], owned: Sequence[tuple[Any, Any]]) -> None:
+def _penalties(step: Step, wanted: Sequence[Variable]) -> None:
     """What regularizers add to the loss, before it is looked at."""
-    assert isinstance(low.totals[0], Tally)
-    plan, total = low.plan, low.totals[0].slot
-    slots = {"loss": Slot(abi.LOSS), "nonfinite": Slot(abi.NONFINITE)}
-    for layer, _, y in trace:
+    assert isinstance(step.totals[0], Tally)
+    plan, total = step.plan, step.totals[0].slot
+    for variable in wanted:
+        if variable.regularizer is not None:
+            plan.label = label_of(variable)
+            _add_penalty(plan, total, *variable.regularizer.weight_penalty(plan, variable), False)
+    for layer, y in plan.penalized:
         plan.label = layer.name
-        weights = [v for owner, v in owned if owner is layer and v.regularizer is not None]
-        found = [v.regularizer.weight_penalty(plan, v) for v in weights]
-        if layer.activity_regularizer is not None:
-            found.append(layer.activity_regularizer.activity_penalty(plan, y))
-        for sums, extent in found:
-            kernel = Kernel(penalties.add_penalty, dtype=layer.dtype)
-            plan.once(kernel, sums=sums, total=total, **{"count": 0, "inner": 0, **extent}, **slots)
+        _add_penalty(plan, total, *layer.activity_regularizer.activity_penalty(plan, y), True)
+
+
+def _add_penalty(plan: Plan, total: Slot, chunk_sums: View, count: int, mean: bool) -> None:
+    slots = {"loss": Slot(abi.LOSS), "nonfinite": Slot(abi.NONFINITE), "total": total}
+    plan.call(folds.add_penalty, chunk_sums=chunk_sums, count=count, mean=mean, rows=-1, **slots)

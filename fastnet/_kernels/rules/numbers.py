@@ -1,0 +1,15 @@
+"""Rules of single numbers that several kernels share."""
+
+
+def divided_by(total, weight):
+    """weight / total, and 0 of a total of 0."""
+    return weight / total if total != 0 else 0
+
+
+def inverse_count(count):
+    """Keras keeps a count of 0 from dividing by 0 so."""
+    return 1 / (count + 1e-7)
+
+
+def epsilon_over(inverse_count):
+    return 1e-7 * inverse_count

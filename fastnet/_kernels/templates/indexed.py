@@ -1,0 +1,64 @@
+"""Loops over elements that are found by an index: rearranged samples, and weights that elements share.
+
+``index[j]`` says where element j of a sample is taken from, and ``members[s, k]`` which elements are taken from there:
+what one loop spreads the other sums.
+"""
+
+from __future__ import annotations
+
+from fastnet._kernels.kinds import hi, lo, read, read_int32, size, write
+from fastnet._kernels.template import template
+
+
+@template("rows", grain=16, cost="6 * width")
+def take(x: read["rows, source_width"], index: read_int32["width"], y: write["rows, width"], width: size, lo, hi):
+    for r in range(lo, hi):
+        for j in range(width):
+            y[r, j] = x[r, index[j]]
+
+
+@template("rows", grain=16, cost="6 * width * share")
+def sum_members(
+    x: read["rows, source_width"], members: read_int32["width, share"], y: write["rows, width"], width: size,
+    share: size, lo, hi,
+):  # fmt: skip
+    for r in range(lo, hi):
+        for j in range(width):
+            total = x[r, members[j, 0]]
+            for k in range(1, share):
+                total = total + x[r, members[j, k]]
+            y[r, j] = total
+
+
+@template("rows", grain=16, cost="4 * width")
+def prelu(x: read["rows, width"], alpha: read, index: read_int32["width"], y: write["rows, width"], width: size, lo, hi):
+    for r in range(lo, hi):
+        for j in range(width):
+            v, a = x[r, j], alpha[index[j]]
+            y[r, j] = a * v if v < 0.0 else v
+
+
+@template("rows", grain=16, cost="4 * width")
+def prelu_gradient(
+    x: read["rows, width"], dy: read["rows, width"], alpha: read, index: read_int32["width"], dx: write["rows, width"],
+    width: size, lo, hi,
+):  # fmt: skip
+    for r in range(lo, hi):
+        for j in range(width):
+            a = alpha[index[j]]
+            dx[r, j] = dy[r, j] * (a if x[r, j] < 0.0 else 1.0)
+
+
+@template("rows", grain=16, cost="5 * count * share")
+def prelu_slopes(
+    x: read["rows, width"], dy: read["rows, width"], members: read_int32["count, share"], slopes: write["rows, count"],
+    count: size, share: size, lo, hi,
+):  # fmt: skip
+    # slopes: what a sample adds to the gradient of each alpha
+    for r in range(lo, hi):
+        for s in range(count):
+            total = 0.0
+            for k in range(share):
+                i = members[s, k]
+                total = total + dy[r, i] * (0.0 if x[r, i] >= 0.0 else x[r, i])
+            slopes[r, s] = total

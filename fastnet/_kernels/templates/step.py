@@ -1,0 +1,47 @@
+"""Numbers that a step computes once, in float64."""
+
+from __future__ import annotations
+
+from fastnet._kernels.kinds import count, integer, read_float64, reads, real, reals, rule, value, values, write_float64, writes
+from fastnet._kernels.template import template
+
+
+@template()
+def step_scalars(f: rule, rate: value, iteration: count, every: integer, p: reals, memory: reads, scalars: writes):
+    # memory (1,) each  scalars (1,) each: what an optimizer computes once a step; t counts updates, from 1
+    (*scalars[0],) = f(rate, float64(iteration // every + 1), *p, *memory[0])
+
+
+@template()
+def remember(scalars: values, memory: writes):
+    # memory (1,) each: numbers for the next step, stored when this one has happened
+    (*memory[0],) = (*scalars,)
+
+
+@template()
+def store_sum(chunk_sums: read_float64, squares: write_float64, chunks: integer, index: integer):
+    # chunk_sums (chunks,)  squares (arrays,): entry `index` is the sum
+    total = 0.0
+    for i in range(chunks):
+        total += chunk_sums[i]
+    squares[index] = total
+
+
+@template()
+def norm_factor(f: rule, squares: read_float64, factor: write_float64, first: integer, count: integer, p: reals):
+    # squares (arrays,)  factor (1,): for the arrays first … first + count, of whose norms it is made
+    total = 0.0
+    for i in range(first, first + count):
+        total += squares[i]
+    factor[0] = f(total, *p)
+
+
+@template()
+def step_factor(f: rule, squares: read_float64, factor: write_float64, first: integer, size: real, scalars: values):
+    # squares (arrays,): that of a weight at `first`, of its direction behind it  factor (1,)
+    factor[0] = f(squares[first], squares[first + 1], size, *scalars)
+
+
+@template()
+def scaled(f: rule, x: value, y: write_float64):
+    y[0] = f(x)

@@ -1,0 +1,62 @@
+"""What happens to a weight in a step, element by element: its optimizer's rule, and what comes before and after it."""
+
+from __future__ import annotations
+
+from fastnet._kernels.kinds import read, real, reals, rule, update, updates, value, values, write
+from fastnet._kernels.rules.updates import sign
+from fastnet._kernels.template import elementwise
+
+
+@elementwise
+def regularize(g: update, w: read, l1: real, l2: real):
+    # the gradient of l1·|w| + l2·w²
+    g = g + l1 * sign(w) + 2 * l2 * w
+
+
+@elementwise
+def accumulate(total: update, g: read, fresh: value):
+    # fresh: 1 where a sum begins
+    total = g if fresh > 0 else total + g
+
+
+@elementwise
+def mean_gradient(total: read, g: write, steps: real):
+    g = total / steps
+
+
+@elementwise
+def scale_gradient(g: update, factor: value):
+    g = g * factor
+
+
+@elementwise
+def clip_gradient(g: update, limit: real):
+    g = -limit if g < -limit else (limit if g > limit else g)
+
+
+@elementwise
+def decay(w: update, rate: value, weight_decay: real):
+    # Loshchilov and Hutter 2017, arXiv:1711.05101: decoupled weight decay
+    w = w - w * (rate * weight_decay)
+
+
+@elementwise
+def apply_update(f: rule, w: update, g: read, states: updates, scalars: values):
+    w, *states = f(w, g, *states, *scalars)
+
+
+@elementwise
+def find_direction(f: rule, w: read, g: read, states: updates, direction: write, scalars: values):
+    same_w, *states, direction = f(w, g, *states, 0.0, *scalars)
+
+
+@elementwise
+def average(mean: update, w: read, keep: value):
+    # the exponential moving average of the weight
+    mean = keep * mean + (1 - keep) * w
+
+
+@elementwise
+def overwrite(w: update, mean: read, due: value):
+    # the average takes the weight's place in the steps in which it is due
+    w = mean if due > 0 else w

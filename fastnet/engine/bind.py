@@ -1,0 +1,151 @@
+"""Binds a plan to memory and to a device's machine code: from here on weights have addresses.
+
+A plan may be bound many times, also for other weights than those it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnet._kernels import abi
+from fastnet.engine import memory
+from fastnet.engine._runner import Execution
+from fastnet.engine.cpu import CPU
+from fastnet.engine.launch import Launch
+from fastnet.engine.plan import Plan
+from fastnet.engine.variable import Variable, aligned
+from fastnet.engine.view import SIZES, Slot, View
+
+DEVICES = {"cpu": CPU}
+
+
+class Executable:
+    """A plan with memory and machine code; made by `bind`.
+
+    Args:
+        plan: what a step does.
+        rows: the largest batch.
+        device: its machine code.
+        pinned: views whose contents are read after a step.
+        reuse: whether buffers may share memory; off when every buffer is to be looked at.
+        weights: the weights that are used instead of those the plan names.
+
+    Attributes:
+        step: the step block, as integers.
+        numbers: the step block, as float64.
+        execution: runs the launches.
+    """
+
+    def __init__(
+        self, plan: Plan, rows: int, device: Any, pinned: Sequence[View], reuse: bool,
+        weights: Mapping[Variable, Variable],
+    ):  # fmt: skip
+        self.plan, self.rows, self.weights = plan, rows, weights
+        pinned = [*pinned, *plan.results]
+        self.offsets, size = memory.layout(plan.launches, rows, pinned, reuse)
+        self.arena = aligned((max(size, 1),), "uint8")
+        self.step = aligned((plan.slots,), "int64")
+        self.numbers = self.step.view(np.float64)
+        table = aligned((max(len(plan.launches), 1), abi.COLUMNS), "int64")[: len(plan.launches)]
+        binder = device(self)
+        for row, launch in zip(table, plan.launches, strict=True):
+            binder.bind(row, launch)
+        place_barriers(table, plan.launches, self)
+        bases = [0, self.arena.ctypes.data, self.step.ctypes.data, 0]
+        self.execution = Execution(table, bases, self.step, binder.scratch, keep=(self.arena, binder.blocks, plan))
+
+    def weight(self, variable: Variable) -> Variable:
+        """The weight that is used where the plan names this one."""
+        return self.weights.get(variable, variable)
+
+    def reference(self, operand: View | Variable | Slot) -> int:
+        """An operand as a kernel's argument."""
+        if isinstance(operand, View):
+            start = self.offsets[operand.buffer] + operand.offset * SIZES[operand.dtype]
+            return abi.reference(abi.ACTIVATIONS, start)
+        if isinstance(operand, Variable):
+            return abi.reference(abi.PERSISTENT, self.weight(operand).address)
+        return abi.reference(abi.STEP, 8 * operand.index)
+
+    def span(self, operand: View | Variable | Slot) -> tuple[int, int]:
+        """The bytes of an operand, on one axis of addresses: slots below 0, weights where they are, the arena from
+        2**62 on."""
+        if isinstance(operand, View):
+            start = (1 << 62) + self.offsets[operand.buffer]
+            return start, start + max(operand.buffer.size(self.rows), 1)
+        if isinstance(operand, Variable):
+            weight = self.weight(operand)
+            return weight.address, weight.address + max(weight.array.nbytes, 1)
+        return -8 * operand.index - 8, -8 * operand.index
+
+    def read(self, view: View, rows: int) -> np.ndarray:
+        """A view's contents, as an array that the next step overwrites."""
+        start, size = self.offsets[view.buffer], SIZES[view.dtype]
+        entries = view.buffer.entries.at(rows)
+        memory = self.arena[start : start + entries * view.buffer.width * size].view(view.dtype)
+        array = np.lib.stride_tricks.as_strided(
+            memory[view.offset :], (entries, *view.shape), [size * s for s in (view.buffer.width, *view.strides)]
+        )
+        return array if view.buffer.entries.per_row else array[0]
+
+
+def bind(
+    plan: Plan, rows: int | None = None, device: str = "cpu", pinned: Sequence[View] = (), reuse: bool = True,
+    weights: Mapping[Variable, Variable] | None = None,
+) -> Executable:  # fmt: skip
+    """A plan, ready to run.
+
+    Args:
+        plan: what a step does.
+        rows: the largest batch; the plan's by default, and never more.
+        device: "cpu".
+        pinned: views whose contents are read after a step, beside the plan's results.
+        reuse: whether buffers may share memory.
+        weights: weight of the plan → the weight of the same shape that is used instead.
+
+    Raises:
+        ValueError: more rows than the plan was made for.
+    """
+    rows = plan.rows if rows is None else rows
+    if rows > plan.rows:
+        raise ValueError(f"A plan for at most {plan.rows} rows cannot be bound for {rows}.")
+    return Executable(plan, rows, DEVICES[device], pinned, reuse, weights or {})
+
+
+def run_once(plan: Plan, inputs: Mapping[View, np.ndarray], result: View) -> np.ndarray:
+    """Run a plan for one batch of given views; a copy of the result."""
+    rows = len(next(iter(inputs.values())))
+    bound = bind(plan, rows, pinned=[*inputs, result])
+    for view, value in inputs.items():
+        bound.read(view, rows)[...] = value
+    bound.execution.run(0, rows, rows, 1, 0.0)
+    return bound.read(result, rows).copy()
+
+
+def place_barriers(table: np.ndarray, launches: Sequence[Launch], executable: Any) -> None:
+    """Flag the launches that must wait for all threads to finish the ones before.
+
+    A launch waits if it touches memory that was written since the last barrier, or writes memory that was read: the
+    threads share every launch out differently.
+    """
+    read: list[tuple[int, int]] = []
+    written: list[tuple[int, int]] = []
+
+    def meets(spans, start, end):
+        return any(start < b and a < end for a, b in spans)
+
+    for row, launch in zip(table, launches, strict=True):
+        spans = [(*executable.span(operand), mode) for operand, mode in launch.access]
+        if any(meets(written, a, b) or ("w" in mode and meets(read, a, b)) for a, b, mode in spans):
+            row[abi.FLAGS] |= abi.BARRIER
+            read.clear()
+            written.clear()
+        if launch.flags & abi.CHECK:
+            row[abi.FLAGS] |= abi.BARRIER
+        read += [(a, b) for a, b, mode in spans if "r" in mode]
+        written += [(a, b) for a, b, mode in spans if "w" in mode]
+
+

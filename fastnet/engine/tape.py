@@ -1,0 +1,124 @@
+"""The calls of a network in order: lowering pushes them, and going back pops them.
+
+A call is of a layer, or of an operation between results (`operations`). Each has its adjoint, `backward`, which reads
+what `forward` saved. A layer without a `backward` of its own is a composite: the calls that its forward makes are
+pushed in its place. A result that is read twice has two gradients, which are added; so has a weight that is used again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fastnet._kernels.templates import elementwise
+from fastnet.engine.view import View
+
+if TYPE_CHECKING:
+    from fastnet.engine.plan import Plan
+
+
+@dataclass(eq=False)
+class Call:
+    """A layer or an operation, applied.
+
+    Attributes:
+        operation: has ``backward(plan, dy, *inputs, output)``, which gives the gradient of each input.
+        label: the layer's name.
+        inputs: what it read.
+        output: its result.
+        saved: what its forward saved for its backward.
+    """
+
+    operation: Any
+    label: str
+    inputs: tuple[View, ...]
+    output: View | None = None
+    saved: dict[str, Any] = field(default_factory=dict)
+
+
+class Tape:
+    """Calls in order.
+
+    Args:
+        plan: gets their launches.
+    """
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.calls: list[Call] = []
+        self.open: Call | None = None  # whose launches are being added
+
+    def push(self, operation: Any, *inputs: View) -> View:
+        """Apply a layer or an operation with an adjoint; its result."""
+        call, outer = Call(operation, self.plan.label, inputs), self.open
+        self.open = call
+        try:
+            output = operation.forward(self.plan, *inputs)
+        finally:
+            self.open = outer
+        if any(output is x for x in inputs):
+            mask = output.mask
+            output = output.view(output.shape)  # a result of its own, whose gradient is told apart
+            output.mask = mask
+        trained = any(self.plan.trains(v) for v in getattr(operation, "variables", ()))
+        output.needs_gradient = trained or any(x.needs_gradient for x in inputs)
+        call.output = output
+        if outer is None:  # else it is a part of a layer that goes back by itself
+            self.calls.append(call)
+        return output
+
+    def save(self, **values: Any) -> None:
+        """Hand something from the forward of the open call to its backward.
+
+        Raises:
+            RuntimeError: the name is taken.
+        """
+        assert self.open is not None, "nothing is being applied"
+        for name in values:
+            if name in self.open.saved:
+                raise RuntimeError(
+                    f"{self.open.label!r} has saved {name!r} already. A layer that applies others has no backward of "
+                    "its own: apply them with plan.apply(layer, x), and leave backward out."
+                )
+        self.open.saved.update(values)
+
+    def saved(self, name: str) -> Any:
+        """What the forward of the open call saved."""
+        assert self.open is not None, "nothing is going back"
+        return self.open.saved[name]
+
+    def gradient_of(self, x: View, output: View, dy: View) -> View | None:
+        """Add the launches that compute all gradients from that of a result; the one of ``x``, where it has one."""
+        contributions = self.backward(output, dy).get(id(x))
+        return None if contributions is None else self.total(contributions)
+
+    def backward(self, output: View, dy: View | None) -> dict[int, list[View]]:
+        """Add the launches that compute all gradients from that of a result.
+
+        Returns:
+            id of each view that nothing on the tape made → its gradients.
+        """
+        gradients: dict[int, list[View]] = {id(output): [dy]} if dy is not None else {}
+        while self.calls:
+            call = self.calls.pop()
+            assert call.output is not None
+            contributions = gradients.pop(id(call.output), [])
+            if not contributions or not call.output.needs_gradient:
+                continue
+            self.plan.label, self.open = call.label, call
+            dy = self.total(contributions)
+            found = call.operation.backward(self.plan, dy, *call.inputs, call.output)
+            for x, dx in zip(call.inputs, found if isinstance(found, tuple) else (found,), strict=True):
+                if dx is not None and x.needs_gradient:
+                    gradients.setdefault(id(x), []).append(dx)
+        self.open = None
+        return gradients
+
+    def total(self, contributions: list[View]) -> View:
+        """The sum of gradients of one result, in order."""
+        total = contributions[0]
+        for other in contributions[1:]:
+            added = self.plan.like(total)
+            self.plan.call(elementwise.add, a=total, b=other, y=added)
+            total = added
+        return total

@@ -1,0 +1,47 @@
+"""A plan as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastnet.engine.view import describe
+
+if TYPE_CHECKING:
+    from fastnet.engine.launch import Launch
+    from fastnet.engine.plan import Plan
+
+
+def plan_text(plan: Plan) -> str:
+    """One line a launch: phase, label, template, operands with shapes and offsets, extent, cost."""
+    names = _Names()
+    rows = [_columns(launch, names) for launch in plan.launches]
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
+    return "\n".join("  ".join([*(cell.ljust(w) for cell, w in zip(row, widths)), row[3]]).rstrip() for row in rows)
+
+
+class _Names:
+    """Buffers by number, in the order in which they are met."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[Any, int] = {}
+
+    def of(self, operand: Any) -> str:
+        if not hasattr(operand, "buffer"):
+            return describe(operand)
+        number = self.numbers.setdefault(operand.buffer, len(self.numbers))
+        return f"%{number}{describe(operand)}"
+
+
+def _columns(launch: Launch, names: _Names) -> tuple[str, str, str, str]:
+    parts, name = [], launch.name
+    for one in (launch, launch.epilogue):
+        if one is None:
+            continue
+        if one is not launch:
+            parts.append(f"then {one.name}")
+        modes = dict((id(operand), mode) for operand, mode in launch.access)
+        shown = [(k, v) for k, v in one.operands.items() if id(v) in modes and not k.endswith("_at")]
+        parts += [f"{key}{'=' if modes[id(v)] == 'r' else '→'}{names.of(v)}" for key, v in shown]
+    more = "" if launch.period == 1 else f" every {launch.period} steps"
+    check = " if finite" if launch.flags else ""
+    return launch.phase, launch.label, name, f"{' '.join(parts)} | {launch.extent} × {launch.cost}{more}{check}"

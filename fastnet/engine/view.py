@@ -1,0 +1,219 @@
+"""What launches work on: buffers, views of them, and slots of the step block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastnet.engine.sizes import Extent
+from fastnet.engine.variable import Variable
+
+SIZES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint8": 1}
+BATCH, ONCE = Extent(per_row=1), Extent(fixed=1)
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Memory a plan needs while it runs.
+
+    Args:
+        width: elements in one entry.
+        dtype: of the elements.
+        entries: how many entries there are: one for each row of the batch, or one.
+    """
+
+    width: int
+    dtype: str
+    entries: Extent = BATCH
+
+    def size(self, rows: int) -> int:
+        """Bytes for a batch of ``rows``."""
+        return self.width * SIZES[self.dtype] * self.entries.at(rows)
+
+
+@dataclass(eq=False)
+class View:
+    """Elements of a buffer: an offset, a shape, and how far apart its rows lie.
+
+    Attributes:
+        buffer: the memory.
+        shape: of one entry, which is a row of the batch where ``per_row``.
+        offset: elements of an entry before the first one.
+        strides: elements between neighbours along each axis.
+        needs_gradient: whether a trained weight stands before it, which makes its gradient of use.
+        mask: 1 for each step (an index of every axis but the last) that counts and 0 for each that is left out; None
+            where all count.
+    """
+
+    buffer: Buffer
+    shape: tuple[int, ...]
+    offset: int = 0
+    strides: tuple[int, ...] = ()
+    needs_gradient: bool = False
+    mask: View | None = None
+
+    @classmethod
+    def of(cls, shape: Sequence[int], dtype: str, entries: Extent) -> View:
+        """A view of all of a new buffer."""
+        shape = tuple(shape)
+        return cls(Buffer(math.prod(shape), dtype, entries), shape, 0, row_major(shape))
+
+    @property
+    def dtype(self) -> str:
+        return self.buffer.dtype
+
+    @property
+    def per_row(self) -> bool:
+        """Whether there is an entry for each row of the batch."""
+        return self.buffer.entries.per_row > 0
+
+    @property
+    def width(self) -> int:
+        """Elements in an entry of the view."""
+        return math.prod(self.shape)
+
+    @property
+    def packed(self) -> bool:
+        """Whether its elements lie back to back."""
+        return self.strides == row_major(self.shape) and (self.width == self.buffer.width or not self.per_row)
+
+    @property
+    def flat(self) -> View:
+        """The same elements, those of an entry in one row."""
+        return self.view((self.width,))
+
+    def view(self, shape: Sequence[int]) -> View:
+        """The same elements under another shape.
+
+        Raises:
+            ValueError: its rows lie apart, and the shape cuts across them.
+        """
+        shape, strides = tuple(shape), row_major(tuple(shape))
+        if self.strides != row_major(self.shape):
+            if self.shape[-1:] != shape[-1:]:
+                raise ValueError(f"A view of shape {self.shape} whose rows lie apart cannot have the shape {shape}.")
+            distance = merged(self.shape[:-1], self.strides[:-1])
+            strides = (*(s * distance for s in row_major(shape[:-1])), self.strides[-1])
+        return View(self.buffer, shape, self.offset, strides, self.needs_gradient)
+
+    def slice(self, axis: int, start: int, stop: int) -> View:
+        """The elements ``start`` to ``stop`` along an axis of an entry."""
+        axis %= len(self.shape)
+        shape = (*self.shape[:axis], stop - start, *self.shape[axis + 1 :])
+        offset = self.offset + start * self.strides[axis]
+        return View(self.buffer, shape, offset, self.strides, self.needs_gradient)
+
+    def span(self) -> tuple[int, int]:
+        """The elements of an entry, from the first one it touches to behind the last one."""
+        last = sum((size - 1) * stride for size, stride in zip(self.shape, self.strides))
+        return self.offset, self.offset + (last + 1 if self.width else 0)
+
+    def __repr__(self) -> str:
+        return f"<view {describe(self)}>"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Numbers in the step block.
+
+    Attributes:
+        index: of the first one.
+    """
+
+    index: int
+
+
+Operand = View | Variable | Slot
+
+
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of elements that lie back to back."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= size
+    return tuple(reversed(strides))
+
+
+def merged(shape: Sequence[int], strides: Sequence[int]) -> int:
+    """The stride of several axes seen as one.
+
+    Raises:
+        ValueError: their elements lie at uneven distances.
+    """
+    axes = [(size, stride) for size, stride in zip(shape, strides) if size != 1]
+    for (_, outer), (size, inner) in zip(axes, axes[1:]):
+        if outer != size * inner:
+            raise ValueError("rows at uneven distances")
+    return axes[-1][1] if axes else 0
+
+
+def storage(operand: Any) -> Any:
+    """What an operand's memory is told apart by."""
+    return operand.buffer if isinstance(operand, View) else operand
+
+
+def axes_of(operand: View | Variable) -> tuple[list[int], list[int]]:
+    """Sizes and strides of all axes of an operand, that of its entries first."""
+    if isinstance(operand, Variable):
+        return list(operand.shape), list(row_major(operand.shape))
+    entries = operand.buffer.entries
+    lead = -entries.per_row if entries.per_row else entries.fixed
+    if lead == 1:
+        return list(operand.shape), list(operand.strides)
+    return [lead, *operand.shape], [operand.buffer.width, *operand.strides]
+
+
+def collapsed(operand: View | Variable, count: int) -> tuple[list[int], int]:
+    """An operand as ``count`` dimensions: the last axes, and before them all others as one.
+
+    Returns:
+        (sizes, distance of the rows); a view of one dimension has the distance 1.
+
+    Raises:
+        ValueError: it has fewer axes, or its elements lie otherwise.
+    """
+    sizes, strides = axes_of(operand)
+    while len(sizes) < count:
+        sizes, strides = [1, *sizes], [sizes[0] * strides[0] if sizes else 1, *strides]
+    head = len(sizes) - count + 1
+    shape = [math.prod(sizes[:head]), *sizes[head:]]
+    if count == 1 or count > 2:
+        if not contiguous(sizes, strides):
+            raise ValueError("its rows lie apart")
+        return shape, 1
+    if strides[-1] != 1 and sizes[-1] != 1:
+        raise ValueError("the elements of a row lie apart")
+    return shape, merged(sizes[:head], strides[:head]) or sizes[-1]
+
+
+def contiguous(sizes: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether elements lie back to back."""
+    step = 1
+    for size, stride in zip(reversed(sizes), reversed(strides)):
+        if size != 1 and stride != step:
+            return False
+        step *= abs(size)
+    return True
+
+
+def describe(operand: Any) -> str:
+    """An operand as text: shape, offset and row distance."""
+    if isinstance(operand, Variable):
+        return f"{operand.path}{_shape(operand.shape, False)}"
+    if isinstance(operand, Slot):
+        return f"step[{operand.index}]"
+    text = _shape(operand.shape, operand.per_row)
+    if operand.dtype not in ("float32", "float64"):
+        text += f" {operand.dtype}"
+    if operand.offset:
+        text += f" +{operand.offset}"
+    if not operand.packed:
+        text += f" in {operand.buffer.width}"
+    return text
+
+
+def _shape(shape: Sequence[int], per_row: bool) -> str:
+    return "[" + "×".join([*["rows"] * per_row, *map(str, shape)]) + "]"
