@@ -13,7 +13,7 @@ from fastnet import losses, optimizers, saving
 from fastnet import metrics as metrics_module
 from fastnet.callbacks import History
 from fastnet.layers.base import Layer, refuse_call
-from fastnet.network import Network
+from fastnet.layers.network import Network
 from fastnet.refused import attribute_error
 from fastnet.training import loop
 
@@ -51,7 +51,7 @@ class Sequential(Network):
     """
 
     def __init__(
-        self, layers: Iterable[Layer | Network] | None = None, trainable: bool = True, name: str | None = None
+        self, layers: Iterable[Layer] | None = None, trainable: bool = True, name: str | None = None
     ):
         number = next(_names)
         self.optimizer: optimizers.Optimizer | None = None

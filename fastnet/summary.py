@@ -20,10 +20,8 @@ def summary_text(
         f"{'Layer (type)':<{first}}  {'Output shape':<{second}}  {'Param #':>10}{last}",
         rule,
     ]
-    shapes = model.result_shapes
-    for depth, layer in _entries(model, expand_nested):
+    for depth, layer, result in _entries(model, expand_nested):
         name = f"{'  ' * depth}{layer.name} ({type(layer).__name__})"
-        result = shapes.get(id(getattr(layer, "leaves", [layer])[-1]))
         shape = "?" if result is None else str((None, *result))
         count = f"{layer.count_params():,}" if layer.built else "?"
         trained = ("Y" if layer.trainable else "N").rjust(len(last)) * show_trainable
@@ -41,11 +39,12 @@ def summary_text(
     return "\n".join(lines)
 
 
-def _entries(model: Any, expand: bool, depth: int = 0) -> Iterator[tuple[int, Any]]:
-    """(depth, layer) of each line."""
-    for layer in model.layers:
-        yield depth, layer
-        if expand and hasattr(layer, "layers"):
+def _entries(model: Any, expand: bool, depth: int = 0) -> Iterator[tuple[int, Any, tuple[int, ...] | None]]:
+    """(depth, layer, shape of its result) of each line."""
+    shapes = model.result_shapes
+    for layer in getattr(model, "layers", model.parts):
+        yield depth, layer, shapes.get(id(layer))
+        if expand and layer.parts:
             yield from _entries(layer, expand, depth + 1)
 
 

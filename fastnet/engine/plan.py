@@ -77,6 +77,8 @@ class Plan:
         wanted = {"float": layer.dtype, "any": x.dtype}.get(layer.reads, layer.reads)
         if x.dtype != wanted:
             x = self.tape.push(Cast(wanted), x)
+        if not layer.built:
+            layer.connect(x.shape)
         y = layer.forward(self, x) if layer.composite else self.tape.push(layer, x)
         if not layer.composite:
             y.mask = layer.compute_mask(self, x, y)

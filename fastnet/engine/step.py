@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,7 +148,7 @@ class Step:
 
 
 def lower(
-    layers: Sequence[Any],
+    network: Any,
     mode: str,
     rows: int,
     x: tuple,
@@ -158,32 +158,27 @@ def lower(
     optimizer: Any = None,
     join: bool = True,
     weights: tuple | None = None,
-    trained: Collection[Any] | None = None,
 ) -> Step:
     """What one step of ``mode`` does.
 
     Args:
-        layers: the network, built.
+        network: a layer, built: in most cases a `Sequential`.
         mode: "train", "evaluate" or "predict".
         rows: the largest batch.
         x, y, weights: signatures of the sources (`sources.Source`).
         loss, metrics, optimizer: as compiled; the optimizer has its state.
         join: whether launches may be joined; off when every layer's result is to be looked at.
-        trained: the weights that are penalized and updated, where not all of which their layers say so.
     """
-    said = dict.fromkeys(v for layer in layers for v in layer.trainable_weights)
-    wanted = [v for v in said if trained is None or v in trained]
-    plan = Plan(mode == "train", layers[0].dtype, rows, frozenset(wanted if mode == "train" else ()))
+    wanted = network.trainable_weights
+    plan = Plan(mode == "train", network.dtype, rows, frozenset(wanted if mode == "train" else ()))
     scalars = None
     if mode == "train":
         plan.label = optimizer.name
         scalars = optimizer.start(plan)
     plan.label = "input"
-    source = plan.buffer(x[0], "int32" if layers[0].reads == "int32" else None)
+    source = plan.buffer(x[0], "int32" if network.reads == "int32" else None)
     step = Step(plan, Inlet(plan, x, source), input=source)
-    prediction = source
-    for layer in layers:
-        prediction = plan.apply(layer, prediction)
+    prediction = plan.apply(network, source)
     if mode == "predict":
         plan.label = "output"
         step.result = outlet(plan, prediction)

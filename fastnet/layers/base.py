@@ -19,7 +19,7 @@ from fastnet.engine.bind import run_once
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
-from fastnet.layers.undo import unchanged_on_error
+from fastnet.layers.undo import Before, unchanged_on_error
 
 _BASE = ("trainable", "dtype", "autocast", "name", "input_shape", "input_dim")
 _counters: defaultdict[str, itertools.count] = defaultdict(itertools.count)
@@ -82,7 +82,7 @@ class Layer(Configurable):
     def __init_subclass__(cls, **more: Any):
         super().__init_subclass__(**more)
         for name, instead in _HOOKS.items():
-            if name in vars(cls):
+            if name in vars(cls) and not cls.__module__.startswith("fastnet."):
                 raise TypeError(
                     f"The layer class {cls.__name__} defines {name}; in fastnet a layer defines {instead} "
                     "(docs/extending.md)."
@@ -117,12 +117,12 @@ class Layer(Configurable):
             self.given_input_shape = checks.sample_shape(f"{self._owner}: input_shape", input_shape)
         self.input_shape: tuple[int, ...] | None = None
         self.output_shape: tuple[int, ...] | None = None
-        self.variables: list[Variable] = []
+        self._variables: list[Variable] = []
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Attributes that are arguments are checked, those that are weights get the value."""
         current = vars(self).get(name)
-        if isinstance(current, Variable) and any(current is v for v in self.variables):
+        if isinstance(current, Variable) and any(current is v for v in self._variables):
             if value is not current:
                 current.assign(value)
             return
@@ -133,6 +133,9 @@ class Layer(Configurable):
             self.changes += name in vars(self) and name not in ("trainable", "input_shape", "output_shape")
             super().__setattr__(name, value)
             changes.arguments.mark()
+            if name == "trainable":
+                for part in self.parts:
+                    part.trainable = value
             return
         super().__setattr__(name, value)
 
@@ -180,7 +183,7 @@ class Layer(Configurable):
         """
         output_shape = self.sample_output_shape(input_shape)
         if not self.built:
-            with unchanged_on_error([self]):
+            with unchanged_on_error(all_parts(self)):
                 self.make_weights(input_shape)
             self.built = True
         self.input_shape, self.output_shape = input_shape, output_shape
@@ -203,11 +206,30 @@ class Layer(Configurable):
         return (next(iter(input_shape)), *self.sample_output_shape(shape))
 
     def make_weights(self, input_shape: tuple[int, ...]) -> None:
-        """Make the weights for samples of this shape; called once. A subclass's own."""
+        """Make the weights for samples of this shape; called once. A subclass's own.
+
+        By default the layers that its forward applies are built.
+        """
+        if self.composite and self.parts:
+            self._trace(input_shape)
 
     def sample_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of one sample's result. A subclass's own."""
-        return input_shape
+        """The shape of one sample's result. A subclass's own.
+
+        By default that of ``input_shape``, or of what a layer that applies others gives.
+        """
+        if not (self.composite and self.parts):
+            return input_shape
+        before = Before(all_parts(self))
+        try:
+            return self._trace(input_shape)
+        finally:
+            before.restore()
+
+    def _trace(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of what its forward gives; the layers that it applies are built."""
+        plan = Plan(False, self.dtype, 1)
+        return self.forward(plan, plan.buffer(input_shape)).shape
 
     def check_data(self, x: np.ndarray) -> None:
         """Raise where data, of any dtype, hold what it cannot read; nothing has run yet. A subclass's own, if any."""
@@ -279,18 +301,45 @@ class Layer(Configurable):
             )
         penalty, projection = regularizers.get(regularizer), constraints.get(constraint)
         variable = Variable(value, name, trainable, penalty, projection, f"{self.name}/{name}")
-        self.variables.append(variable)
+        self._variables.append(variable)
         return variable
 
     @property
+    def parts(self) -> list[Layer]:
+        """The layers it is made of: attributes that are layers, or lists, tuples and dictionaries of layers."""
+        found: dict[int, Layer] = {}
+        for value in list(vars(self).values()):
+            several = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+            for part in (value, *several):
+                if isinstance(part, Layer):
+                    found.setdefault(id(part), part)
+        return list(found.values())
+
+    @property
+    def leaves(self) -> list[Layer]:
+        """The layers of all depths that have no parts, in order; itself among them where it has weights of its own."""
+        parts = self.parts
+        own = [self] if self._variables or not parts else []
+        return list({id(leaf): leaf for leaf in (*own, *(leaf for part in parts for leaf in part.leaves))}.values())
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All weights, in the order in which they were made; those of its parts behind its own, and each once."""
+        return _once(self._variables, *(part.variables for part in self.parts))
+
+    @property
     def weights(self) -> list[Variable]:
-        """All weights: the trainable ones first, as Keras orders them."""
-        return sorted(self.variables, key=lambda v: not v.trainable)
+        """All weights: its own, the trainable ones first, as Keras orders them; then those of its parts."""
+        own = sorted(self._variables, key=lambda v: not v.trainable)
+        return _once(own, *(part.weights for part in self.parts))
 
     @property
     def trainable_weights(self) -> list[Variable]:
         """What an optimizer changes: empty where ``trainable`` is False."""
-        return [v for v in self.variables if v.trainable] if self.trainable else []
+        if not self.trainable:
+            return []
+        own = [v for v in self._variables if v.trainable]
+        return _once(own, *(part.trainable_weights for part in self.parts))
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
@@ -352,12 +401,24 @@ class Layer(Configurable):
         """The penalties of its trained weights as they are now."""
         return [float(v.regularizer(v.numpy())) for v in self.trainable_weights if v.regularizer is not None]
 
+    @property
+    def result_shapes(self) -> dict[int, tuple[int, ...] | None]:
+        """id of each part → the shape of one sample's result."""
+        return {id(part): part.output_shape for part in self.parts}
+
     def count_params(self) -> int:
         """How many numbers its weights hold."""
         return sum(v.size for v in self.variables)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}{' ' + str(self.output_shape) if self.built else ''}>"
+
+
+def _once(*lists: list[Variable]) -> list[Variable]:
+    """The weights of several lists, each once."""
+    if len(lists) == 1:
+        return list(lists[0])
+    return list(dict.fromkeys(variable for one in lists for variable in one))
 
 
 def assign_all(variables: list[Variable], values: Any, owner: str) -> None:
@@ -394,6 +455,11 @@ def refuse_call(owner: str, x: Any, training: Any) -> None:
         )
     if training is not None and checks.flag(f"{owner}: training", training):
         raise ValueError(f"{owner}: a call never behaves as in training; leave training=True out, and train with fit.")
+
+
+def all_parts(layer: Layer) -> list[Layer]:
+    """A layer and its parts of all depths."""
+    return [layer, *(inner for part in layer.parts for inner in all_parts(part))]
 
 
 @functools.cache

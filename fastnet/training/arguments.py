@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnet import checks
 from fastnet.arrays import as_array, check_labels, check_range, match_targets, match_weights
+from fastnet.layers.base import all_parts
 from fastnet.layers.undo import Before
 from fastnet.training.samples import is_stream
 
@@ -206,7 +207,7 @@ def class_weights(y: np.ndarray, class_weight: Any, sparse: bool) -> np.ndarray:
 def build(model: Any, shape: tuple[int, ...]) -> None:
     """Build the model for samples of this shape, once; until there is a plan, the trainer can take it back."""
     if not model.built:
-        before = Before([*model.parts, *([] if model.optimizer is None else [model.optimizer])])
+        before = Before([*all_parts(model), *([] if model.optimizer is None else [model.optimizer])])
         model.build((None, *shape))
         model._trainer.before_build = before
 

@@ -93,7 +93,7 @@ def report(trainer: Any, ready: Any, first: int, total: int, batch: int, order: 
 def _overflow(trainer, ready, first, total, batch, at) -> NonFiniteError:
     """A weight is not finite: go back to the snapshot, and from there to the last good step."""
     snapshot, optimizer = trainer.snapshot, trainer.network.optimizer
-    names = {id(v): f"{layer.name}/{v.name}" for layer in trainer.network.layers_to_run for v in layer.variables}
+    names = {id(v): v.path for v in trainer.network.variables}
     bad = next(
         (names[id(v)] for v in trainer.variables() if id(v) in names and not finite(v.array)), "the optimizer's state"
     )

@@ -14,6 +14,7 @@ import numpy as np
 from fastnet._kernels import abi
 from fastnet.engine import changes
 from fastnet.engine.step import lower
+from fastnet.layers.base import all_parts
 from fastnet.engine.sources import Source, permutation
 from fastnet.training.nonfinite import NonFiniteError, Snapshot, finite, overflow_at_end, report
 from fastnet.training.samples import Part
@@ -133,8 +134,7 @@ class Trainer:
         """All of the network that decides what its plans are, but for the layers themselves."""
         now = changes.arguments.now
         if self._structure[0] is not now:
-            layers = tuple([(layer.trainable, layer.changes) for layer in self.network.layers_to_run])
-            self._structure = now, (layers, tuple([network.trainable for network in self.network.networks]))
+            self._structure = now, tuple([(part.trainable, part.changes) for part in all_parts(self.network)])
         return self._structure[1]
 
     def make(
@@ -149,7 +149,6 @@ class Trainer:
     ) -> Ready:
         """A new plan with its memory and kernels."""
         network = self.network
-        layers = network.layers_to_run
         loss, optimizer, metrics = None, None, ()
         if mode != "predict":
             loss = network.loss
@@ -158,8 +157,8 @@ class Trainer:
             optimizer = network.optimizer
             optimizer.build(network.trainable_weights)
         low = lower(
-            layers, mode, rows, x.signature, y.signature if y else None, loss, metrics, optimizer, reuse,
-            weights.signature if weights else None, set(network.trainable_weights),
+            network, mode, rows, x.signature, y.signature if y else None, loss, metrics, optimizer, reuse,
+            weights.signature if weights else None,
         )  # fmt: skip
         ready = Ready(low, rows, reuse)
         ready.version = 0 if optimizer is None else optimizer.version
@@ -290,7 +289,7 @@ class Trainer:
         optimizer = self.network.optimizer
         states = optimizer.states
         if len(states) != self._known:
-            weights = [v for layer in self.network.layers_to_run for v in layer.variables]
+            weights = self.network.variables
             self._variables = [v for weight in weights for v in (weight, *states.get(weight, ()))] + optimizer.memory
             self._known = len(states)
         return self._variables

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from fastnet import checks, config, saving
 from fastnet._kernels.registry import unknown
+from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
-from fastnet.layers.base import Layer, assign_all
+from fastnet.engine.view import View
+from fastnet.layers.base import Layer, all_parts
 from fastnet.layers.core import InputLayer
 from fastnet.layers.undo import unchanged_on_error
 from fastnet.summary import summary_text
 
 
-class Network:
-    """Layers, and networks in the place of layers, in a row: their shapes, weights and description."""
+class Network(Layer):
+    """Layers in a row, as a layer that applies one after the other: their shapes, weights and description."""
 
-    def __init__(self, layers: Iterable[Layer | Network] | None, trainable: bool, name: str):
+    def __init__(self, layers: Iterable[Layer] | None, trainable: bool, name: str):
         owner = type(self).__name__
         if not isinstance(name, str):
             raise ValueError(f"{owner}: name must be a string, received {name!r}.")
@@ -29,21 +31,22 @@ class Network:
             raise ValueError(
                 f"{owner}: layers must be a list of layers, received {layers!r}. For one layer: {owner}([layer])."
             )
-        self.name = name
+        self.changes = 0
         self.built = False
+        self.activity_regularizer = None
+        self._variables: list[Variable] = []
         self._trainable = checks.flag(f"{owner}: trainable", trainable)
-        self._layers: list[Layer | Network] = []
+        self._layers: list[Layer] = []
         self._leaves: list[Layer] | None = None  # of all depths; found again after a change
-        self._to_run: list[Layer] | None = None  # those a plan is made of
-        #: of samples, then of each leaf's result. A leaf in several networks has another shape in each.
+        #: of samples, then of each layer's result. A layer in several networks has another shape in each.
         self._shapes: list[tuple[int, ...]] = []
-        self._networks: list[Network] | None = None  # itself and those in it, of all depths
+        self.name = name
         self._parents: weakref.WeakSet[Network] = weakref.WeakSet()  # networks this one is in
         for layer in layers or []:
             self.add(layer, rebuild=False)
         self._maybe_build()
 
-    def add(self, layer: Layer | Network, rebuild: bool = True) -> None:
+    def add(self, layer: Layer, rebuild: bool = True) -> None:
         """Append a layer, or a network whose layers run in its place.
 
         Raises:
@@ -51,17 +54,16 @@ class Network:
             RuntimeError: it is being trained.
         """
         self._must_be_idle()
-        if not isinstance(layer, (Layer, Network)):
+        if not isinstance(layer, Layer):
             hint = " Did you forget the parentheses?" if isinstance(layer, type) and issubclass(layer, Layer) else ""
             raise ValueError(
                 f"A Sequential takes layers, received {layer!r}.{hint} Layers are found in fastnet.layers."
             )
         if isinstance(layer, InputLayer) and self._layers:
             raise ValueError(f"The model {self.name!r} has layers already; Input comes first, and once.")
-        ours = {id(leaf) for leaf in self.leaves}
-        if layer is self or any(id(leaf) in ours for leaf in _leaves(layer)):
-            raise ValueError(f"The layer {layer.name!r} is in this model already; make a second one.")
-        if any(layer.name == other.name for other in self._layers):
+        if layer is self or (isinstance(layer, Network) and self in layer.networks):
+            raise ValueError(f"The model {self.name!r} cannot be a layer of itself.")
+        if any(layer.name == other.name and layer is not other for other in self._layers):
             raise ValueError(f"Two layers have the name {layer.name!r}; give one of them another (name=...).")
         if self.built:
             layer.connect(self._shapes[-1])
@@ -83,14 +85,14 @@ class Network:
 
     def _changed(self) -> None:
         """Its layers are other ones now."""
-        self._leaves = self._to_run = self._networks = None
+        self._leaves = None
         if self.built:
             self._shapes = self._shapes_from(self._shapes[0])
         for parent in self._parents:
             parent.built = False
             parent._changed()
 
-    def pop(self, rebuild: bool = True) -> Layer | Network:
+    def pop(self, rebuild: bool = True) -> Layer:
         """Remove the last layer and return it.
 
         Raises:
@@ -152,27 +154,22 @@ class Network:
 
     def _connect(self, shape: tuple[int, ...]) -> None:
         shapes = self._shapes_from(shape)  # first: where one layer does not fit, none may be built
-        with unchanged_on_error(self.parts):
+        with unchanged_on_error(all_parts(self)):
             for layer in self._layers:
                 shape = layer.connect(shape)
         self._shapes, self.built = shapes, True
 
     def _shapes_from(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-        """The shape of a sample, and that of each leaf's result for it."""
+        """The shape of a sample, and that of each layer's result for it."""
         shapes = [shape]
-        for leaf in self.leaves:
-            shapes.append(leaf.sample_output_shape(shapes[-1]))
+        for layer in self._layers:
+            shapes.append(layer.sample_output_shape(shapes[-1]))
         return shapes
 
     @property
-    def parts(self) -> Iterator[Layer | Network]:
-        """Itself, its layers, and those of the networks among them: all that a build changes."""
-        yield self
-        for layer in self._layers:
-            if isinstance(layer, Network):
-                yield from layer.parts
-            else:
-                yield layer
+    def parts(self) -> list[Layer]:
+        """Its layers."""
+        return self._layers
 
     def sample_output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one sample's prediction for samples of this shape; nothing is built.
@@ -188,8 +185,8 @@ class Network:
 
     @property
     def result_shapes(self) -> dict[int, tuple[int, ...]]:
-        """id of each leaf → the shape of one sample's result in this network. A leaf may be in others too."""
-        return dict(zip(map(id, self.leaves), self._shapes[1:])) if self.built else {}
+        """id of each layer → the shape of one sample's result in this network. A layer may be in others too."""
+        return dict(zip(map(id, self._layers), self._shapes[1:])) if self.built else {}
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
         """The shape of what it gives for data of this shape, both with the batch first, as in Keras."""
@@ -208,36 +205,38 @@ class Network:
             layer.trainable = self._trainable
 
     @property
-    def layers(self) -> list[Layer | Network]:
+    def layers(self) -> list[Layer]:
         """The layers, without Input; a network among them stands for itself."""
         return [layer for layer in self._layers if not isinstance(layer, InputLayer)]
 
     @property
     def leaves(self) -> list[Layer]:
-        """The layers in order, Input and those of networks among them included."""
+        """The layers of all depths that have no parts, in order, Input included."""
         if self._leaves is None:
-            self._leaves = [leaf for layer in self._layers for leaf in _leaves(layer)]
+            found = {id(leaf): leaf for layer in self._layers for leaf in layer.leaves}
+            self._leaves = list(found.values())
         return self._leaves
 
     @property
     def networks(self) -> list[Network]:
         """Itself and the networks in it, of all depths."""
-        if self._networks is None:
-            self._networks = [part for part in self.parts if isinstance(part, Network)]
-        return self._networks
+        return [part for part in all_parts(self) if isinstance(part, Network)]
 
     @property
     def layers_to_run(self) -> list[Layer]:
-        """The layers a plan is made of: at least one."""
-        if self._to_run is None:
-            leaves = self.leaves
-            self._to_run = [leaf for leaf in leaves if not isinstance(leaf, InputLayer)] or leaves[:1]
-        return self._to_run
+        """The leaves that a plan is made of: at least one."""
+        leaves = self.leaves
+        return [leaf for leaf in leaves if not isinstance(leaf, InputLayer)] or leaves[:1]
 
     @property
-    def variables(self) -> list[Variable]:
-        """All weights, in the order in which they were made."""
-        return [v for layer in self._layers for v in layer.variables]
+    def reads(self) -> str:
+        """What its first layer reads."""
+        return self.layers_to_run[0].reads if self._layers else "float"
+
+    def forward(self, plan: Plan, x: View) -> View:
+        for layer in self.layers or self._layers:
+            x = plan.apply(layer, x)
+        return x
 
     @property
     def input_shape(self) -> tuple:
@@ -252,33 +251,19 @@ class Network:
         return (None, *self._shapes[-1])
 
     @property
-    def weights(self) -> list[Variable]:
-        """All weights, layer by layer."""
-        return [v for layer in self._layers for v in layer.weights]
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """What the optimizer changes: empty where ``trainable`` is False."""
-        return [v for layer in self._layers for v in layer.trainable_weights] if self.trainable else []
-
-    @property
     def non_trainable_weights(self) -> list[Variable]:
         """What the optimizer does not change."""
-        return [v for layer in self._layers for v in layer.non_trainable_weights] if self.trainable else self.weights
+        trained = set(self.trainable_weights)
+        return [v for v in self.weights if v not in trained]
 
-    trainable_variables, non_trainable_variables = trainable_weights, non_trainable_weights
-
-    @property
-    def losses(self) -> list[float]:
-        """The penalties of the trained weights as they are now."""
-        return [float(v.regularizer(v.numpy())) for v in self.trainable_weights if v.regularizer is not None]
+    trainable_variables, non_trainable_variables = Layer.trainable_weights, non_trainable_weights
 
     @property
     def dtype(self) -> str:
         """The dtype of its first layer."""
         return self.leaves[0].dtype if self._layers else config.floatx()
 
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer | Network:
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """A layer by name or by index.
 
         Raises:
@@ -310,18 +295,6 @@ class Network:
         """
         self._must_be_built()
         return sum(layer.count_params() for layer in self._layers)
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights' values, layer by layer, as Keras orders them."""
-        return [v.numpy() for v in self.weights]
-
-    def set_weights(self, weights: Any) -> None:
-        """Set all weights' values.
-
-        Raises:
-            ValueError: another number of arrays, or other shapes; nothing has changed then.
-        """
-        assign_all(self.weights, weights, f"The model {self.name!r}")
 
     def summary(
         self,
@@ -379,13 +352,13 @@ class Network:
         """The description as a JSON text; ``options`` go to `json.dumps`."""
         return json.dumps(saving.serialize_keras_object(self), **options)
 
+    @property
+    def _owner(self) -> str:
+        return f"The model {self.name!r}"
+
     def _must_be_built(self) -> None:
         if not self.built:
             raise ValueError(
                 f"The model {self.name!r} is not built yet: its input's shape is unknown. Put fastnet.layers.Input "
                 "first, call build((None, ...)), or fit it to data."
             )
-
-
-def _leaves(layer: Layer | Network) -> list[Layer]:
-    return layer.leaves if isinstance(layer, Network) else [layer]
