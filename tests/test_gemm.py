@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastnet._kernels import compile as compiler
-from fastnet._kernels.cpu import gemm
+from fastnet._kernels.cpu import blocking, emit, gemm
 
 I64 = ctypes.c_int64
 KERNEL = ctypes.CFUNCTYPE(None, *[I64] * 5)
@@ -31,7 +31,7 @@ def guarded(rows: int, columns: int, dtype: str, ld: int | None = None) -> tuple
     return whole, np.lib.stride_tricks.as_strided(whole[64:], (rows, columns), (ld * whole.itemsize, whole.itemsize))
 
 
-def run(a, b, c, trans_a=False, trans_b=False, parts=(), rows_are=None, **options) -> None:
+def run(a, b, c, trans_a=False, trans_b=False, parts=(), rows_are=None, tile=None, **options) -> None:
     """c = op(a) @ op(b), in the given parts of the parallel axis (fractions), from the buffers as they lie."""
     (k, m) = a.shape if trans_a else a.shape[::-1]
     n = c.shape[1]
@@ -47,7 +47,7 @@ def run(a, b, c, trans_a=False, trans_b=False, parts=(), rows_are=None, **option
     per_row, unit, times, fixed = gemm.extent(args)
     extent = times * -(-rows * per_row // unit) + fixed
     block = np.array(args, np.int64)
-    kernel = KERNEL(compiler.load(gemm.source(c.dtype.name)))
+    kernel = KERNEL(compiler.load(gemm.source(c.dtype.name, tile)))
     scratch = np.full(gemm.scratch_bytes() + 64, 171, np.uint8)
     bases = np.array([0, 0, 0, scratch.ctypes.data], np.int64)
     edges = [0, *(round(extent * p) for p in parts), extent]
@@ -156,14 +156,18 @@ def test_nan_and_inf_in_one_row(dtype, trans_b):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("trans_a", "trans_b"), TRANSPOSITIONS)
-@pytest.mark.parametrize("pack", [(False, False), (True, False), (False, True), (True, True), None])
-def test_every_shape(dtype, trans_a, trans_b, pack):
+@pytest.mark.parametrize(
+    ("pack", "few_columns"),
+    [((False, False), False), ((True, False), False), ((False, True), False), ((True, True), False), (None, None),
+     ((False, False), True), ((True, True), True)],
+)  # fmt: skip
+def test_every_shape(dtype, trans_a, trans_b, pack, few_columns):
     """All triples would be 1728 products; each size meets each place, and neighbours of many kinds."""
     shapes = {(SIZES[i], SIZES[(i * 5 + s) % 12], SIZES[(i * 7 + 3 * s) % 12]) for i in range(12) for s in range(12)}
     for m, n, k in sorted(shapes):
         a, b = operands(m, n, k, dtype, trans_a, trans_b)
         whole, c = guarded(m, n, dtype)
-        run(a, b, c, trans_a, trans_b, pack=pack)
+        run(a, b, c, trans_a, trans_b, pack=pack, few_columns=few_columns)
         check(c, product(a, b, trans_a, trans_b, dtype), tolerance(a, b, trans_a, trans_b, dtype))
         assert (whole[:64] == GUARD).all() and (whole[64 + m * n :] == GUARD).all()
 
@@ -183,14 +187,16 @@ def test_blocks_of_k(dtype, trans_a, trans_b, k):
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("relu", [False, True])
-def test_what_follows_the_sum(dtype, m, n, k, accumulate, bias, relu):
+@pytest.mark.parametrize("few_columns", [False, True])
+def test_what_follows_the_sum(dtype, m, n, k, accumulate, bias, relu, few_columns):
     a, b = operands(m, n, k, dtype, False, False)
     whole, c = guarded(m, n, dtype, ld=n + 3)
     random = np.random.default_rng(1)
     c[:] = random.standard_normal((m, n))
     shift = random.standard_normal(n).astype(dtype)
     expected = product(a, b, False, False, dtype) + (c if accumulate else 0) + (shift if bias else 0)
-    run(a, b, c, accumulate=accumulate, bias=place(shift) if bias else None, relu=relu)
+    run(a, b, c, accumulate=accumulate, bias=place(shift) if bias else None, relu=relu,
+        few_columns=few_columns)  # fmt: skip
     check(c, np.maximum(expected, 0) if relu else expected, tolerance(a, b, False, False, dtype))
     between = whole[64 : 64 + m * (n + 3)].reshape(m, n + 3)[:, n:]
     assert (between == GUARD).all()
@@ -241,12 +247,13 @@ def test_rows_of_the_call(dtype, rows):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("relu", [False, True])
-def test_nan_and_inf_go_where_they_belong(dtype, value, relu):
+@pytest.mark.parametrize("few_columns", [False, True])
+def test_nan_and_inf_go_where_they_belong(dtype, value, relu, few_columns):
     a, b = operands(20, 37, 40, dtype, False, False)
     a[3, 5] = value
     b[7, 11] = value
     _, c = guarded(20, 37, dtype)
-    run(a, b, c, relu=relu)
+    run(a, b, c, relu=relu, few_columns=few_columns)
     with np.errstate(invalid="ignore"):
         expected = product(a, b, False, False, dtype)
     if relu:
@@ -271,6 +278,24 @@ def test_bits_do_not_depend_on_blocks_or_threads(dtype, trans_a, trans_b):
             parts = np.sort(random.random(6))
             run(a, b, c, trans_a, trans_b, parts=parts, block=block, pack=pack)
             np.testing.assert_array_equal(c, reference)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("trans_a", "trans_b"), TRANSPOSITIONS)
+def test_bits_do_not_depend_on_tile_or_copies(dtype, trans_a, trans_b):
+    """Every tile a processor may choose, operands in place or copied, and the transposed product."""
+    size = np.dtype(dtype).itemsize
+    for m, n, k in [(37, 10, 1200), (70, 83, 580), (16, 4, 64), (3, 5, 7), (100, 40, 4096 // size)]:
+        a, b = operands(m, n, k, dtype, trans_a, trans_b)
+        shift = np.random.default_rng(1).standard_normal(n).astype(dtype)
+        _, reference = guarded(m, n, dtype)
+        run(a, b, reference, trans_a, trans_b, pack=(False, False), few_columns=False, bias=place(shift), relu=True)
+        for tile in blocking.candidates(emit.target()):
+            for pack, few in itertools.product([(False, False), (True, True)], [False, True]):
+                whole, c = guarded(m, n, dtype)
+                run(a, b, c, trans_a, trans_b, tile=tile, pack=pack, few_columns=few, bias=place(shift), relu=True)
+                np.testing.assert_array_equal(c, reference)
+                assert (whole[:64] == GUARD).all() and (whole[64 + m * n :] == GUARD).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -320,7 +345,8 @@ def test_only_the_blocks_asked_for_are_written(dtype):
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize(("m", "n", "k"), [(5, 6, 7), (1, 300, 600), (200, 300, 64), (200, 300, 600), (97, 31, 1)])
 @pytest.mark.parametrize("trans_a", [False, True])
-def test_epilogue_sees_every_element_once(dtype, keep, m, n, k, trans_a):
+@pytest.mark.parametrize("few_columns", [False, True])
+def test_epilogue_sees_every_element_once(dtype, keep, m, n, k, trans_a, few_columns):
     a, b = operands(m, n, k, dtype, trans_a, False)
     whole, c = guarded(m, n, dtype)
     seen, count = np.zeros((m, n), dtype), np.zeros((m, n), int)
@@ -339,7 +365,17 @@ def test_epilogue_sees_every_element_once(dtype, keep, m, n, k, trans_a):
 
     note = EPILOGUE(note)
     address = ctypes.cast(note, ctypes.c_void_p).value
-    run(a, b, c, trans_a, keep=keep, epilogue=address, epilogue_args=own.ctypes.data, parts=[0.3, 0.6])
+    run(
+        a,
+        b,
+        c,
+        trans_a,
+        keep=keep,
+        few_columns=few_columns,
+        epilogue=address,
+        epilogue_args=own.ctypes.data,
+        parts=[0.3, 0.6],
+    )
     assert not problems
     assert (count == 1).all()
     check(seen, product(a, b, trans_a, False, dtype), tolerance(a, b, trans_a, False, dtype))
@@ -353,8 +389,8 @@ def test_blocks_fit_their_scratch(dtype):
     for m, n, k in itertools.product([0, 1, 10, 128, 784, 4096], repeat=3):
         for trans_a, keep in itertools.product([False, True], repeat=2):
             mb, nb = gemm.blocks(m, n, k, dtype, trans_a, keep)
-            assert mb >= 1 and 1 <= nb * size <= gemm.COLUMNS
-            assert not keep or mb <= gemm.TALL
+            assert mb >= 1 and 1 <= nb * size <= gemm.NC_BYTES
+            assert not keep or mb <= gemm.KEPT_ROWS
 
 
 def test_what_cannot_be_is_refused():

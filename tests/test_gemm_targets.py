@@ -32,12 +32,12 @@ sys.path[:0] = {path!r}
 import test_gemm
 for dtype in test_gemm.DTYPES:
     for trans_a, trans_b in test_gemm.TRANSPOSITIONS:
-        for pack in [(True, trans_a)]:
-            test_gemm.test_every_shape(dtype, trans_a, trans_b, pack)
+        for few_columns in (False, True):
+            test_gemm.test_every_shape(dtype, trans_a, trans_b, (True, trans_a), few_columns)
         test_gemm.test_one_row_in_any_parts(dtype, trans_a, trans_b)
     test_gemm.test_bits_of_a_row_times_a_transposed_matrix(dtype)
     test_gemm.test_bits_are_sums_in_the_order_promised(dtype)
-    test_gemm.test_what_follows_the_sum(dtype, 13, 10, 7, True, True, True)
+    test_gemm.test_what_follows_the_sum(dtype, 13, 10, 7, True, True, True, False)
 """
 
 

@@ -1,4 +1,4 @@
-"""Writing LLVM code: what every hand-written emitter needs, and the width of vectors on the processor compiled for."""
+"""Writing LLVM code: the pieces that every hand-written kernel is made of, for the processor compiled for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZES = {"float32": 4, "float64": 8}
 
 
 def calling(function: Callable[[ir.Module], ir.Function], kinds: str) -> tuple[Any, Any]:
-    """What an intrinsic returns that calls an emitted function, made in the caller's module.
+    """The result of an intrinsic that calls an emitted function, made in the caller's module.
 
     Args:
         function: makes or finds it.
@@ -36,13 +36,12 @@ def calling(function: Callable[[ir.Module], ir.Function], kinds: str) -> tuple[A
 
 @dataclass(frozen=True)
 class Target:
-    """What decides the tile."""
+    """The processor's vectors."""
 
-    width: int  # of a vector, in bytes
-    rows: int  # of A whose sums fit the registers
+    width: int  # bytes of a vector
+    accumulators: int  # vectors that stay in registers beside the operands of a multiply-add
     masks: bool  # a masked load is one instruction
-    stores: bool  # so is a masked store
-    rows_narrow: int = 12  # where one vector spans C: more rows, to keep as many sums in flight
+    stores: bool  # a masked store is one, too
 
     def lanes(self, dtype: str) -> int:
         return self.width // SIZES[dtype]
@@ -63,25 +62,30 @@ def target() -> Target:
     machine = compiler.target_machine()
     text = machine.emit_assembly(module)
     if "zmm" in text:
-        # 14 rows fill the registers, but where they lie a multiple of 4 KiB apart they share one set of the first-level
-        # cache, which has 8 to 12 places (1024^3 on Zen 4: 84 GF/s with 14 rows, 107 with 8); else both are as fast.
-        return Target(64, 8, True, True, 14)
+        return Target(64, 28, True, True)
     if "ymm" in text:
-        return Target(32, 6, True, False)
+        return Target(32, 12, True, False)
     if machine.triple.startswith(("aarch64", "arm64")):
-        return Target(16, 12, False, False)
-    return Target(16, 6, False, False)
+        return Target(16, 24, False, False)
+    return Target(16, 12, False, False)
 
 
 class Emitter:
-    """LLVM functions of one dtype for one target, each made once in the module of a builder."""
+    """LLVM functions of one dtype and one vector width, each made once in a module.
+
+    Args:
+        module: where they are written.
+        dtype: "float32" or "float64".
+        width: bytes of a vector; by default the target's.
+    """
 
     prefix = "fastnet"  # of their names
 
-    def __init__(self, module: ir.Module, dtype: str):
+    def __init__(self, module: ir.Module, dtype: str, width: int | None = None):
         self.module, self.dtype, self.size = module, dtype, SIZES[dtype]
         self.target = target()
-        self.lanes = self.target.lanes(dtype)
+        self.width = width or self.target.width
+        self.lanes = self.width // self.size
         self.scalar = ir.FloatType() if dtype == "float32" else ir.DoubleType()
         self.vector = ir.VectorType(self.scalar, self.lanes)
         self.suffix = f"v{self.lanes}f{8 * self.size}"
@@ -91,7 +95,7 @@ class Emitter:
 
     def define(self, name: str, result: ir.Type, arguments: list[ir.Type]) -> tuple[ir.Function, bool]:
         """A private function of this module, and whether its body is still to be written."""
-        name = f"{self.prefix}_{self.dtype}_{name}"
+        name = f"{self.prefix}_{self.suffix}_{name}"
         if name in self.module.globals:
             return self.module.globals[name], False
         function = ir.Function(self.module, ir.FunctionType(result, arguments), name)
@@ -108,6 +112,19 @@ class Emitter:
         """The address ``offset`` bytes behind a pointer."""
         offset = I64(offset) if isinstance(offset, int) else offset
         return b.gep(pointer, [offset], source_etype=ir.IntType(8))
+
+    def zero(self) -> ir.Constant:
+        """A vector of zeros."""
+        return ir.Constant(self.vector, [0.0] * self.lanes)
+
+    def prefetch(self, b: ir.IRBuilder, pointer: ir.Value) -> None:
+        """Ask for a cache line that will be read; any address will do."""
+        function = self.declare("llvm.prefetch.p0", ir.VoidType(), [PTR, I32, I32, I32])
+        b.call(function, [pointer, I32(0), I32(3), I32(1)])
+
+    def broadcast(self, b: ir.IRBuilder, pointer: ir.Value) -> ir.Value:
+        """A vector whose lanes are the element at the pointer."""
+        return self.splat(b, b.load(pointer, align=self.size, typ=self.scalar))
 
     def load(self, b: ir.IRBuilder, pointer: ir.Value, mask: ir.Value | None = None) -> ir.Value:
         if mask is None:
@@ -132,24 +149,23 @@ class Emitter:
             one, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
         )
 
-    def _masked(self, what: str) -> ir.Function:
+    def _masked(self, access: str) -> ir.Function:
         """A masked load or store. Its own function: where no instruction does it, LLVM writes a branch for each lane,
         and that once for each access of each tile."""
         bits = ir.VectorType(ir.IntType(1), self.lanes)
-        arguments = [PTR, bits] if what == "load" else [self.vector, PTR, bits]
-        result = self.vector if what == "load" else ir.VoidType()
-        function, new = self.define(f"masked_{what}", result, arguments)
+        arguments = [PTR, bits] if access == "load" else [self.vector, PTR, bits]
+        result = self.vector if access == "load" else ir.VoidType()
+        function, new = self.define(f"masked_{access}", result, arguments)
         if not new:
             return function
         if self.target.masks:
             function.attributes.discard("noinline")
             function.attributes.add("alwaysinline")
         b = ir.IRBuilder(function.append_basic_block())
-        name = f"llvm.masked.{what}.{self.suffix}.p0"
-        if what == "load":
-            zeros = ir.Constant(self.vector, [0.0] * self.lanes)
+        name = f"llvm.masked.{access}.{self.suffix}.p0"
+        if access == "load":
             read = self.declare(name, self.vector, [PTR, I32, bits, self.vector])
-            b.ret(b.call(read, [function.args[0], I32(self.size), function.args[1], zeros]))
+            b.ret(b.call(read, [function.args[0], I32(self.size), function.args[1], self.zero()]))
         else:
             write = self.declare(name, ir.VoidType(), [self.vector, PTR, I32, bits])
             b.call(write, [function.args[0], function.args[1], I32(self.size), function.args[2]])
@@ -157,37 +173,37 @@ class Emitter:
         return function
 
     def loop(self, b: ir.IRBuilder, count: ir.Value, values: list[ir.Value], body) -> list[ir.Value]:
-        """``for _ in range(count): values = body(values)``; the values behind it."""
+        """``for _ in range(count): values = body(values)``; the values after it."""
         before = b.block
-        head, inside, behind = (b.append_basic_block(name) for name in ("head", "body", "behind"))
+        head, inside, after = (b.append_basic_block(name) for name in ("head", "body", "after"))
         b.branch(head)
         b.position_at_end(head)
-        left = b.phi(I64)
-        left.add_incoming(count, before)
+        remaining = b.phi(I64)
+        remaining.add_incoming(count, before)
         carried = []
         for value in values:
             phi = b.phi(value.type)
             phi.add_incoming(value, before)
             carried.append(phi)
-        b.cbranch(b.icmp_signed(">", left, I64(0)), inside, behind)
+        b.cbranch(b.icmp_signed(">", remaining, I64(0)), inside, after)
         b.position_at_end(inside)
         for phi, value in zip(carried, body(carried), strict=True):
             phi.add_incoming(value, b.block)
-        left.add_incoming(b.sub(left, I64(1)), b.block)
+        remaining.add_incoming(b.sub(remaining, I64(1)), b.block)
         b.branch(head)
-        b.position_at_end(behind)
+        b.position_at_end(after)
         return carried
 
     def when(self, b: ir.IRBuilder, condition: ir.Value, values: list[ir.Value], body) -> list[ir.Value]:
         """``if condition: values = body(values)``."""
         before = b.block
-        inside, behind = b.append_basic_block("then"), b.append_basic_block("behind")
-        b.cbranch(condition, inside, behind)
+        inside, after = b.append_basic_block("then"), b.append_basic_block("after")
+        b.cbranch(condition, inside, after)
         b.position_at_end(inside)
         changed = body(values)
         end = b.block
-        b.branch(behind)
-        b.position_at_end(behind)
+        b.branch(after)
+        b.position_at_end(after)
         merged = []
         for old, new in zip(values, changed, strict=True):
             phi = b.phi(old.type)
@@ -195,6 +211,47 @@ class Emitter:
             phi.add_incoming(new, end)
             merged.append(phi)
         return merged
+
+    def transposed(self, b: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
+        """The transpose of 16 bytes of each of ``lanes`` rows: vector i holds element i of every row.
+
+        A vector takes 16 bytes of ``lanes / unit`` rows that lie ``unit`` rows apart; then transposing the 16-byte
+        parts, all within their part, leaves the result. No shuffle crosses 128 bits.
+
+        Args:
+            rows: pointers to the 16 bytes.
+        """
+        unit = 16 // self.size
+        return self.transposed_parts(b, [self._joined(b, rows[i::unit]) for i in range(unit)])
+
+    def transposed_parts(self, b: ir.IRBuilder, vectors: list[ir.Value]) -> list[ir.Value]:
+        """As many vectors as 16 bytes have elements, each 16-byte part of them transposed."""
+        unit = 16 // self.size
+        half = unit // 2
+        while half:
+            pairs = zip(vectors[: unit // 2], vectors[unit // 2 :], strict=True)
+            vectors = [self._interleaved(b, x, y, high) for x, y in pairs for high in (0, 1)]
+            half //= 2
+        return vectors
+
+    def _joined(self, b: ir.IRBuilder, pointers: list[ir.Value]) -> ir.Value:
+        """One vector from the 16 bytes at each pointer, joined pairwise."""
+        width = 16 // self.size
+        part = ir.VectorType(self.scalar, width)
+        parts = [b.load(p, align=self.size, typ=part) for p in pointers]
+        while len(parts) > 1:
+            width *= 2
+            order = ir.Constant(ir.VectorType(I32, width), list(range(width)))
+            parts = [b.shuffle_vector(x, y, order) for x, y in zip(parts[::2], parts[1::2], strict=True)]
+        return parts[0]
+
+    def _interleaved(self, b: ir.IRBuilder, x: ir.Value, y: ir.Value, high: int) -> ir.Value:
+        """Elements of x and y in turns, from the lower or the higher half of each 16 bytes."""
+        unit = 16 // self.size
+        start = unit // 2 * high
+        parts = range(0, self.lanes, unit)
+        order = [p + start + i // 2 + (i % 2) * self.lanes for p in parts for i in range(unit)]
+        return b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, self.lanes), order))
 
     def hidden(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
         """The value, from where LLVM does not look."""

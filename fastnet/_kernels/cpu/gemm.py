@@ -18,41 +18,40 @@ The parallel axis counts blocks of C, MB x NB each, column of blocks by column o
 
 from __future__ import annotations
 
+import dataclasses
 from functools import lru_cache
 from pathlib import Path
 
 from fastnet._kernels.compile import Source
+from fastnet._kernels.cpu import tuning
+from fastnet._kernels.cpu.blocking import KC_LAST, KEPT_ROWS, LINE, NC_BYTES, Tile, cache, shared_set
+from fastnet._kernels.cpu.emit import SIZES
 
 ROWS = -1  # as M or K: the rows of the call; -2 is twice as many, and so on
-# Places in the argument block.
+# Positions in the argument block.
 A, B, C, LDA, LDB, LDC, M, N, K, BIAS, FLAGS, EPILOGUE, EPILOGUE_ARGS, MB, NB = range(15)
-TRANS_A, TRANS_B, ACCUMULATE, RELU, KEEP, PACK_A, PACK_B = (1 << i for i in range(7))  # FLAGS
+TRANS_A, TRANS_B, ACCUMULATE, RELU, KEEP, PACK_A, PACK_B, FEW_COLUMNS = (1 << i for i in range(8))  # FLAGS
 
-K_BLOCK = 384  # decides the bits: the same on every processor. 256 is 1.5 % slower on Zen 3, 320 as slow
-CHUNK = 192  # bytes of a column of A that stays in the second-level cache beside a panel of B
-COLUMNS = 1024  # bytes of a row of C in one block, at most
 GROUP = 256  # bytes of a row of C between two calls of the epilogue, in blocks too large for the first-level cache
 SMALL = 16384  # bytes of C the epilogue gets at once
-TALL = 320  # rows kept in scratch at once, at most
 
-_DEPTH = K_BLOCK * 3 // 2
-_PADS = 64 * 64  # a cache line between panels
-SCRATCH_C = TALL * COLUMNS
-SCRATCH_A = 512 * _DEPTH + _PADS  # 192 bytes of a column, rounded up to whole tiles, and those to whole vectors
-SCRATCH_B = COLUMNS * _DEPTH + _PADS
-_SIZES = {"float32": 4, "float64": 8}
-_NAMES = ("gemm_kernel.py", "gemm.py", "tile.py", "one_row.py", "emit.py")
+_PADS = 64 * LINE  # between panels
+SCRATCH_C = KEPT_ROWS * NC_BYTES
+SCRATCH_A = 512 * KC_LAST + _PADS  # MC_BYTES of a column, rounded up to tiles, and those to full vectors
+SCRATCH_B = NC_BYTES * KC_LAST + _PADS
+_NAMES = (
+    "gemm_kernel.py", "gemm.py", "gemm_intrinsics.py", "micro_kernel.py", "packing.py", "blocking.py", "one_row.py",
+    "emit.py",
+)  # fmt: skip
 _FILES = tuple(str(Path(__file__).with_name(name)) for name in _NAMES)
 
 
-@lru_cache(maxsize=2)
-def source(dtype: str) -> Source:
-    """The kernel of a dtype, "float32" or "float64"."""
-
-    def text() -> str:
-        return f'DTYPE = "{dtype}"\n' + Path(_FILES[0]).read_text(encoding="utf-8")
-
-    return Source(f"gemm_{dtype}", dtype, text, _FILES)
+@lru_cache(maxsize=16)
+def source(dtype: str, tile: Tile | None = None) -> Source:
+    """The kernel of a dtype, "float32" or "float64"; with another tile than this machine's, for tests."""
+    chosen = dataclasses.astuple(tile or tuning.tile(dtype))
+    bound = f'DTYPE = "{dtype}"\nTILE = {chosen}\n'
+    return Source(f"gemm_{dtype}", bound, lambda: bound + Path(_FILES[0]).read_text(encoding="utf-8"), _FILES)
 
 
 def scratch_bytes() -> int:
@@ -66,14 +65,14 @@ def blocks(m: int, n: int, k: int, dtype: str, trans_a: bool = False, keep: bool
     Columns are divided first, because a column of blocks shares a packed panel of B; but where A is packed too, rows
     are, so that a panel of A meets as many columns as fit.
     """
-    size = _SIZES[dtype]
+    size = SIZES[dtype]
     m, n = max(1, m), max(1, n)
     wanted = max(1, min(64, 2 * m * n * k * size // 4_000_000))
-    columns = COLUMNS // size
+    columns = NC_BYTES // size
     while not trans_a and columns * size > GROUP and -(-n // columns) * -(-m // 48) < min(wanted, 16):
         columns //= 2
     down = min(-(-wanted // -(-n // columns)), -(-m // 24))
-    rows = min(-(-m // down), TALL) if keep else -(-m // down)
+    rows = min(-(-m // down), KEPT_ROWS) if keep else -(-m // down)
     down = -(-m // rows)
     if down > 1 and down * -(-n // columns) % 2:
         rows = -(-m // (down + 1))  # an even number, so that two threads have the same to do
@@ -103,6 +102,7 @@ def arguments(
     rows: int = 32,
     block: tuple[int, int] | None = None,
     pack: tuple[bool, bool] | None = None,
+    few_columns: bool | None = None,
 ) -> list[int]:
     """The argument block of a product.
 
@@ -121,8 +121,9 @@ def arguments(
         epilogue_args: address of the epilogue's own argument block.
         rows: the batch size expected where m or k is `ROWS`; for choosing blocks only.
         block: rows and columns of a block, instead of `blocks`.
-        pack: whether A (stored transposed) and B (stored plain) are copied into packed panels, instead of measured
-            rules. Transposed B always is.
+        pack: whether A and B (stored plain) are copied, into packed panels or to other distances, instead of `packs`.
+            Transposed B always is.
+        few_columns: whether the transposed product is computed, instead of `has_few_columns`.
 
     Raises:
         ValueError: m and k both `ROWS`, or an unknown lda or ldb; keep without epilogue or with accumulate; a block
@@ -134,33 +135,47 @@ def arguments(
         raise ValueError("gemm: keep=True needs an epilogue and accumulate=False: C exists in scratch only")
     mm, kk = (rows * -size if size < 0 else size for size in (m, k))
     mb, nb = block or blocks(mm, n, kk, dtype, trans_a, keep)
-    if nb * _SIZES[dtype] > COLUMNS or (keep and mb > TALL):
+    if nb * SIZES[dtype] > NC_BYTES or (keep and mb > KEPT_ROWS):
         raise ValueError(f"gemm: a block of {mb} x {nb} {dtype} does not fit the scratch")
-    pack_a, pack_b = pack or packs(mm, n, trans_a)
+    lda = lda or (m if trans_a else k)
+    ldb = ldb or (k if trans_b else n)
+    if min(lda, ldb) < 0:
+        raise ValueError("gemm: the rows of an operand are ROWS long; give lda or ldb")
+    few = not accumulate and (has_few_columns(mm, n, dtype) if few_columns is None else few_columns)
+    pack_a, pack_b = pack or packs(mm, n, dtype, lda, trans_a, few)
     flags = (
         TRANS_A * trans_a
         | TRANS_B * trans_b
         | ACCUMULATE * accumulate
         | RELU * relu
         | KEEP * keep
-        | PACK_A * (pack_a and trans_a)
+        | PACK_A * pack_a
         | PACK_B * (pack_b and not trans_b)
+        | FEW_COLUMNS * few
     )
-    lda = lda or (m if trans_a else k)
-    ldb = ldb or (k if trans_b else n)
     ldc = ldc or n
-    if min(lda, ldb) < 0:
-        raise ValueError("gemm: the rows of an operand are ROWS long; give lda or ldb")
     return [a, b, c, lda, ldb, ldc, m, n, k, -1 if bias is None else bias, flags, epilogue, epilogue_args, mb, nb]
 
 
-def packs(m: int, n: int, trans_a: bool) -> tuple[bool, bool]:
-    """Whether packing A^T and B pays.
+def packs(m: int, n: int, dtype: str, lda: int, trans_a: bool, few: bool) -> tuple[bool, bool]:
+    """Whether packing A and B pays.
 
-    Measured on Zen 3 in GF/s, packed against in place: y 32x128x784 82 92; 64x512x512 88 85; 128x512x784 87 78;
-    dw 784x128x32 84 85; 512x512x128 91 72 (where columns lie 2 KiB apart, and share a few cache sets).
+    Rows of A that share a set of the cache are copied. Else, measured on Zen 3 in GF/s, packed against in place: y
+    32x128x784 82 92; 64x512x512 88 85; 128x512x784 87 78; dw 784x128x32 84 85; 512x512x128 91 72 (where columns lie
+    2 KiB apart, and share a few cache sets).
     """
-    return trans_a and n >= 256, m >= 48
+    tile = tuning.tile(dtype)
+    if trans_a:
+        return n >= 256, m >= 48
+    rows = tile.lanes(dtype) if few else tile.rows
+    return (few or n >= 64) and shared_set(lda * SIZES[dtype], rows) > cache(1).ways, m >= 48
+
+
+def has_few_columns(m: int, n: int, dtype: str) -> bool:
+    """Whether the transposed product, whose vectors are rows of C, leaves fewer lanes empty, and by far."""
+    lanes = tuning.tile(dtype).lanes(dtype)
+    filled_rows, filled_columns = (-(-size // lanes) * lanes for size in (m, n))
+    return n <= 3 * lanes and 1.1 * filled_rows * n <= m * filled_columns
 
 
 def extent(args: list[int]) -> tuple[int, int, int, int]:

@@ -1,46 +1,48 @@
-# C[M, N] = op(A)[M, K] @ op(B)[K, N] (+ C) (+ bias[N]), ReLU, epilogue.  DTYPE is bound above this line.
-from fastnet._kernels.cpu import emit, one_row
+# C[M, N] = op(A)[M, K] @ op(B)[K, N] (+ C) (+ bias[N]), ReLU, epilogue.  DTYPE and TILE are bound above this line.
+from fastnet._kernels.cpu import blocking, emit, gemm_intrinsics, one_row
 from fastnet._kernels.cpu import gemm as G
-from fastnet._kernels.cpu import tile as T
+from fastnet._kernels.cpu import micro_kernel as T
 from fastnet._kernels.target import compiled as local
 
-define, tile, copy_a, copy_b, transpose, move = T.make(DTYPE)
+SHAPE = blocking.Tile(*TILE)
+define, tile = gemm_intrinsics.tiles(DTYPE, SHAPE)
+copy_a, copy_b, copy_rows, transpose, transpose_back, move = gemm_intrinsics.copies(DTYPE, SHAPE)
+call_epilogue = gemm_intrinsics.call_epilogue
 combine, dots, one = one_row.make(DTYPE)
-SIZE = emit.SIZES[DTYPE]
-LANES = emit.target().lanes(DTYPE)
-ROWS, NARROW = emit.target().rows, emit.target().rows_narrow
+SIZE, LINE = emit.SIZES[DTYPE], blocking.LINE
 MASKS = emit.target().masks
-PANEL = T.VECTORS * LANES
-UNIT = 16 // SIZE
+LANES = SHAPE.lanes(DTYPE)
+MR, MR_SINGLE, NR = SHAPE.rows, SHAPE.single_rows, blocking.VECTORS * LANES
+KC, MC, MC_TRANSPOSED = blocking.KC, blocking.MC_BYTES // SIZE, blocking.MC_TRANSPOSED // SIZE
+KEPT_ROWS, MAX_COLUMNS = blocking.KEPT_ROWS, blocking.transposed_columns(emit.target())
 GROUP = G.GROUP // SIZE
-A_PANEL = -(-ROWS // LANES) * LANES * SIZE  # bytes between steps of k in packed A
-CHUNK = G.CHUNK // SIZE
-LINE = 64  # between panels, which would otherwise start in the same cache set: packing writes to all of them in turn
+UNIT = 16 // SIZE
+CT_ROW = blocking.MC_TRANSPOSED + 2 * LINE  # bytes between rows of the transposed C: other sets, room for full vectors
 
 
 @local
-def place(bases, reference):
+def address(bases, reference):
     return bases[reference & 7] + (reference >> 3)
 
 
 @local
 def pack_b(b, ldb, transposed, k, n, out):
-    """Panels of PANEL columns, each [k][PANEL], one behind the other."""
-    row = PANEL * SIZE
+    """Panels of NR columns, each [k][NR], one behind the other."""
+    row = NR * SIZE
     if not transposed:
         copy_b(b, ldb * SIZE, k, n, out, row, k * row + LINE)
         return
-    for j in range(0, n, PANEL):
-        width = min(PANEL, n - j)
-        panel = out + j // PANEL * (k * row + LINE)
-        whole = 0
-        while whole + LANES <= width:
-            transpose(b + (j + whole) * ldb * SIZE, ldb * SIZE, panel + whole * SIZE, row, k // UNIT)
-            whole += LANES
+    for j in range(0, n, NR):
+        width = min(NR, n - j)
+        panel = out + j // NR * (k * row + LINE)
+        done = 0
+        while done + LANES <= width:
+            transpose(b + (j + done) * ldb * SIZE, ldb * SIZE, panel + done * SIZE, row, k // UNIT)
+            done += LANES
         for q in range(width):
-            start = k - k % UNIT if q < whole else 0
+            start = k - k % UNIT if q < done else 0
             for p in range(start, k):
-                move(b + ((j + q) * ldb + p) * SIZE, panel + (p * PANEL + q) * SIZE)
+                move(b + ((j + q) * ldb + p) * SIZE, panel + (p * NR + q) * SIZE)
 
 
 @local
@@ -53,26 +55,101 @@ def row_times_b(a, a_step, b, ldb, transposed, k, n, out):
 
 
 @local
-def tiles(a, a_row, a_step, a_panel, b, b_step, b_panel, k, c, c_row, m, n, count, bias, flags):
-    """C[m, n] from one K-block. ``a_panel``: bytes of a tile's panel of packed A, 0 where A is read in place.
+def tiles(a, a_row, a_step, a_panel, b, b_step, b_panel, k, c, c_row, m, n, bias, flags):
+    """C[m, n] from one K-block. ``a_panel``: bytes of a tile's panel of packed A, 0 where its rows are at one distance.
 
-    In place, rows are dealt evenly to the ``count`` tiles: 32 rows are 6 6 5 5 5 5, not 6 6 6 6 6 2.
+    Such rows are dealt evenly to the tiles: 32 rows are 6 6 5 5 5 5, not 6 6 6 6 6 2.
     """
-    for j in range(0, n, PANEL):
-        width = min(PANEL, n - j)
-        vectors = 1 if width <= LANES else 2
-        valid = width - (vectors - 1) * LANES
-        masked = int(valid < LANES or vectors == 1)
+    most = MR_SINGLE if n <= LANES and a_panel == 0 else MR
+    count = (m + most - 1) // most
+    for j in range(0, n, NR):
+        width = min(NR, n - j)
+        single = width <= LANES
+        valid = width if single else width - LANES
+        form = T.SINGLE if single else (T.MASKED if valid < LANES else T.FULL)
         shift = 0 if bias == 0 else bias + j * SIZE
         i = 0
         left = a
         for t in range(count):
-            rows = min(ROWS, m - i) if a_panel else (m - i + count - t - 1) // (count - t)
-            tile(rows, vectors, masked, left, a_row, a_step, b, b_step, k,
-                 c + i * c_row + j * SIZE, c_row, valid, shift, flags)  # fmt: skip
+            rows = min(MR, m - i) if a_panel else (m - i + count - t - 1) // (count - t)
+            tile(rows, form, left, a_row, a_step, b, b_step, k, c + i * c_row + j * SIZE, c_row, valid, shift, flags)
             i += rows
             left = left + a_panel if a_panel else left + rows * a_row
         b += b_panel
+
+
+@local
+def transposed_tiles(a, a_row, b, b_column, b_step, k, c, m, n, scratch, copied, flags):
+    """The transposed C[n, m] from one K-block of a plain A, as many rows at once as a vector has lanes. They are copied
+    first where they share sets of the cache, or are fewer."""
+    groups = (n + MAX_COLUMNS - 1) // MAX_COLUMNS
+    for i in range(0, m, LANES):
+        left, row = a + i * a_row, a_row
+        if copied or m - i < LANES:
+            row = spread(k)
+            copy_rows(left, a_row, min(LANES, m - i), k, scratch, row)
+            left = scratch
+        j = 0
+        for g in range(groups):
+            columns = (n - j + groups - g - 1) // (groups - g)
+            tile(columns, T.TRANSPOSED, b + j * b_column, b_column, b_step, left, row, k,
+                 c + j * CT_ROW + i * SIZE, CT_ROW, 0, 0, flags)  # fmt: skip
+            j += columns
+
+
+@local
+def spread(k):
+    """Bytes between copied rows of k elements: an odd number of cache lines, so that no two share a set."""
+    return ((k * SIZE + 2 * LINE - 1) // LINE | 1) * LINE
+
+
+@local
+def few_columns(bases, args, m, k, i0, i1, j0, j1):
+    """Rows i0 to i1 of columns that do not fill a vector, from the transposed product: its vectors are rows of C."""
+    flags = args[G.FLAGS]
+    lda, ldb, ldc = args[G.LDA], args[G.LDB], args[G.LDC]
+    packed_a = ((bases[3] + 63) & -64) + G.SCRATCH_C
+    c_transposed = packed_a + G.SCRATCH_A
+    n = j1 - j0
+    b_column, b_step = (ldb * SIZE, SIZE) if flags & G.TRANS_B else (SIZE, ldb * SIZE)
+    bias = 0 if args[G.BIAS] < 0 else address(bases, args[G.BIAS]) + j0 * SIZE
+    relu = T.RELU if flags & G.RELU else 0
+    for i in range(i0, i1, MC_TRANSPOSED):
+        rows = min(MC_TRANSPOSED, i1 - i)
+        for block in range(k_blocks(k)):
+            k0 = block * KC
+            depth = k_depth(k, block)
+            b = address(bases, args[G.B]) + j0 * b_column + k0 * b_step
+            todo = T.ADD if block > 0 else 0
+            if flags & G.TRANS_A:
+                a = address(bases, args[G.A]) + (k0 * lda + i) * SIZE
+                a_step, a_panel = lda * SIZE, NR * SIZE
+                if not MASKS and rows % LANES:
+                    pack_b(a, lda, False, depth, rows, packed_a)
+                    a, a_step, a_panel = packed_a, NR * SIZE, NR * depth * SIZE + LINE
+                tiles(b, b_column, b_step, 0, a, a_step, a_panel, depth, c_transposed, CT_ROW, n, rows, 0, todo)
+            else:
+                a = address(bases, args[G.A]) + (i * lda + k0) * SIZE
+                transposed_tiles(a, lda * SIZE, b, b_column, b_step, depth, c_transposed, rows, n, packed_a,
+                                 flags & G.PACK_A, todo)  # fmt: skip
+        if flags & G.KEEP:
+            c, ld = packed_a - G.SCRATCH_C, n
+        else:
+            c, ld = address(bases, args[G.C]) + (i * ldc + j0) * SIZE, ldc
+        transpose_back(c_transposed, CT_ROW, rows, n, c, ld * SIZE, bias, relu)
+        if args[G.EPILOGUE] != 0:
+            call_epilogue(args[G.EPILOGUE], bases, args[G.EPILOGUE_ARGS], c, ld, i, i + rows, j0, j1)
+
+
+@local
+def k_blocks(k):
+    return max(1, (k + KC // 2 - 1) // KC)
+
+
+@local
+def k_depth(k, block):
+    """Steps of a K-block."""
+    return k - block * KC if block == k_blocks(k) - 1 else KC
 
 
 @local
@@ -90,35 +167,37 @@ def column(bases, args, m, k, i0, i1, j0, j1):
     # A row times B is a row, which a tile then multiplies by 1 to do the rest. Where sums would have another order than
     # a tile's, it must be so for all of C.
     alone = m == 1 and (not trans_b or a_step == SIZE)
-    bias = 0 if args[G.BIAS] < 0 else place(bases, args[G.BIAS])
-    blocks = max(1, (k + G.K_BLOCK // 2 - 1) // G.K_BLOCK)
-    most = NARROW if j1 - j0 <= LANES else ROWS
-    chunks = max(1, (i1 - i0 + CHUNK - 1) // CHUNK)
-    chunk = ((i1 - i0 + chunks - 1) // chunks + ROWS - 1) // ROWS * ROWS
-    group = GROUP if args[G.EPILOGUE] != 0 and chunk * (j1 - j0) * SIZE > G.SMALL else j1 - j0
+    bias = 0 if args[G.BIAS] < 0 else address(bases, args[G.BIAS])
+    blocks = k_blocks(k)
+    chunks = max(1, (i1 - i0 + MC - 1) // MC)
+    mc = ((i1 - i0 + chunks - 1) // chunks + MR - 1) // MR * MR
+    group = GROUP if args[G.EPILOGUE] != 0 and mc * (j1 - j0) * SIZE > G.SMALL else j1 - j0
     for block in range(blocks):
-        k0 = block * G.K_BLOCK
-        depth = (k if block == blocks - 1 else k0 + G.K_BLOCK) - k0
+        k0 = block * KC
+        depth = k_depth(k, block)
         last = block == blocks - 1
         todo = T.ADD if block > 0 or flags & G.ACCUMULATE else 0
         if last and flags & G.RELU:
             todo |= T.RELU
-        b = place(bases, args[G.B]) + (j0 * ldb + k0 if trans_b else k0 * ldb + j0) * SIZE
-        b_step, panel = ldb * SIZE, PANEL * SIZE
+        b = address(bases, args[G.B]) + (j0 * ldb + k0 if trans_b else k0 * ldb + j0) * SIZE
+        b_step, panel = ldb * SIZE, NR * SIZE
         if alone:
-            row_times_b(place(bases, args[G.A]) + k0 * a_step, a_step, b, ldb, trans_b != 0, depth, j1 - j0, packed_b)
-            b, b_step, depth = packed_b, PANEL * SIZE, 1
+            row_times_b(address(bases, args[G.A]) + k0 * a_step, a_step, b, ldb, trans_b != 0, depth, j1 - j0, packed_b)
+            b, b_step, depth = packed_b, NR * SIZE, 1
         elif pack:
             pack_b(b, ldb, trans_b != 0, depth, j1 - j0, packed_b)
-            b, b_step, panel = packed_b, PANEL * SIZE, PANEL * depth * SIZE + LINE
-        for i in range(i0, i1, chunk):
-            rows = min(chunk, i1 - i)
-            a = one() if alone else place(bases, args[G.A]) + i * a_row + k0 * a_step
-            count = (rows + most - 1) // most
+            b, b_step, panel = packed_b, NR * SIZE, NR * depth * SIZE + LINE
+        for i in range(i0, i1, mc):
+            rows = min(mc, i1 - i)
+            a = one() if alone else address(bases, args[G.A]) + i * a_row + k0 * a_step
             row, step, a_panel = a_row, a_step, 0
-            if flags & G.PACK_A and most == ROWS:
-                row, step, a_panel = SIZE, A_PANEL, A_PANEL * depth + LINE
-                copy_a(a, a_step, depth, rows, packed_a, step, a_panel)
+            if flags & G.PACK_A and not alone:
+                if flags & G.TRANS_A:
+                    row, step, a_panel = SIZE, MR * SIZE, MR * SIZE * depth + LINE
+                    copy_a(a, a_step, depth, rows, packed_a, step, a_panel)
+                else:
+                    row = spread(depth)
+                    copy_rows(a, a_row, rows, depth, packed_a, row)
                 a = packed_a
             for j in range(j0, j1, group):
                 width = min(group, j1 - j)
@@ -127,12 +206,12 @@ def column(bases, args, m, k, i0, i1, j0, j1):
                     c = scratch if blocks == 1 else scratch + ((i - i0) * ld + j - j0) * SIZE
                 else:
                     ld = args[G.LDC]
-                    c = place(bases, args[G.C]) + (i * ld + j) * SIZE
+                    c = address(bases, args[G.C]) + (i * ld + j) * SIZE
                 shift = bias + j * SIZE if bias != 0 and last else 0
-                tiles(a, row, step, a_panel, b + (j - j0) // PANEL * panel, b_step, panel, depth, c, ld * SIZE,
-                      rows, width, count, shift, todo)  # fmt: skip
+                tiles(a, row, step, a_panel, b + (j - j0) // NR * panel, b_step, panel, depth, c, ld * SIZE,
+                      rows, width, shift, todo)  # fmt: skip
                 if last and args[G.EPILOGUE] != 0:
-                    T.call_epilogue(args[G.EPILOGUE], bases, args[G.EPILOGUE_ARGS], c, ld, i, i + rows, j, j + width)
+                    call_epilogue(args[G.EPILOGUE], bases, args[G.EPILOGUE_ARGS], c, ld, i, i + rows, j, j + width)
 
 
 def kernel(bases, args, rows, lo, hi):
@@ -142,13 +221,17 @@ def kernel(bases, args, rows, lo, hi):
     k = rows * -args[G.K] if args[G.K] < 0 else args[G.K]
     mb, nb = args[G.MB], args[G.NB]
     down = (m + mb - 1) // mb
-    # What is kept in scratch while more than one K-block is added to it. More rows at once: B is packed less often.
-    most = max(1, G.TALL // mb) if args[G.FLAGS] & G.KEEP and k > G.K_BLOCK else down
+    # Rows that are kept in scratch while more than one K-block is added. More rows at once: B is packed less often.
+    most = max(1, KEPT_ROWS // mb) if args[G.FLAGS] & G.KEEP and k > KC else down
     block = lo
     while block < hi:
         j = block // down
         i = block - j * down
         span = min(hi - block, down - i)
         span = (span + (span + most - 1) // most - 1) // ((span + most - 1) // most)
-        column(bases, args, m, k, i * mb, min((i + span) * mb, m), j * nb, min((j + 1) * nb, n))
+        i0, i1, j0, j1 = i * mb, min((i + span) * mb, m), j * nb, min((j + 1) * nb, n)
+        if args[G.FLAGS] & G.FEW_COLUMNS and m > 1:
+            few_columns(bases, args, m, k, i0, i1, j0, j1)
+        else:
+            column(bases, args, m, k, i0, i1, j0, j1)
         block += span

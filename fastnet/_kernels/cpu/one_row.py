@@ -30,7 +30,7 @@ class OneRow(Emitter):
             return function
         a, a_step, rows, row, k, n, out = function.args
         b = ir.IRBuilder(function.append_basic_block("entry"))
-        width, lanes = I64(self.target.width), I64(self.lanes)
+        width, lanes = I64(self.width), I64(self.lanes)
         zero = ir.Constant(self.vector, [0.0] * self.lanes)
         whole, rest = b.sdiv(n, lanes), b.srem(n, lanes)
 
@@ -76,7 +76,7 @@ class OneRow(Emitter):
             return function
         a, rows, row, k, n, out = function.args
         b = ir.IRBuilder(function.append_basic_block("entry"))
-        vectors, lanes = SPAN // self.target.width, SPAN // self.size
+        vectors, lanes = SPAN // self.width, SPAN // self.size
         zero = ir.Constant(self.vector, [0.0] * self.lanes)
 
         def several(values, count):
@@ -84,11 +84,11 @@ class OneRow(Emitter):
 
             def add(values, masks):
                 left, right, *sums = values
-                factors = [self.load(b, self.at(b, left, v * self.target.width), masks[v]) for v in range(vectors)]
+                factors = [self.load(b, self.at(b, left, v * self.width), masks[v]) for v in range(vectors)]
                 added, at = [], right
                 for r in range(count):
                     for v in range(vectors):
-                        other = self.load(b, self.at(b, at, v * self.target.width), masks[v])
+                        other = self.load(b, self.at(b, at, v * self.width), masks[v])
                         added.append(self.fma(b, factors[v], other, sums[r * vectors + v]))
                     at = self.at(b, at, row) if r < count - 1 else at
                 return [self.at(b, left, SPAN), self.at(b, right, SPAN), *added]

@@ -4,9 +4,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastnet._kernels.cpu import emit
-from fastnet._kernels.cpu.tile import VECTORS
 
-SUMS = emit.target().rows * VECTORS  # as many as a tile of the matrix product keeps, which hides the latency
+SUMS = emit.target().accumulators  # as many as a tile of the matrix product keeps, which hides the latency
 LINE = 64  # bytes a part has for its result
 
 

@@ -1,0 +1,93 @@
+"""What the product's kernel calls: emitted functions as numba intrinsics. Addresses and byte distances are int64."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from fastnet._kernels.cpu.blocking import VECTORS, Tile
+from fastnet._kernels.cpu.emit import I64, PTR, SIZES, calling
+from fastnet._kernels.cpu.micro_kernel import TILE, MicroKernel
+from fastnet._kernels.cpu.packing import Packing
+
+
+def tiles(dtype: str, shape: Tile):
+    """Intrinsics that run a tile, and that write the tiles into the outermost module."""
+
+    @intrinsic
+    def tile(typing, rows, form, a, a_row, a_step, b, b_step, k, c, c_row, valid, bias, flags):
+        """Run the tile of ``rows`` rows and a form; see `MicroKernel.tile`."""
+        return calling(lambda module: MicroKernel(module, dtype, shape).any_tile(complete=False), "ii" + TILE)
+
+    @intrinsic
+    def define(typing):
+        """See `MicroKernel.any_tile`."""
+
+        def generate(context, b, _signature, _arguments):
+            MicroKernel(b.module, dtype, shape).any_tile(complete=True)
+            return context.get_dummy_value()
+
+        return types.void(), generate
+
+    return define, tile
+
+
+def copies(dtype: str, shape: Tile):
+    """Intrinsics that pack, and that transpose a finished block of C back."""
+
+    def packing(module):
+        return Packing(module, dtype, shape.width)
+
+    @intrinsic
+    def copy_a(typing, source, source_row, rows, columns, destination, row_step, panel_step):
+        """Into panels as wide as a tile has rows; see `Packing.copy`."""
+        return calling(lambda module: packing(module).copy(shape.rows), "piiipii")
+
+    @intrinsic
+    def copy_b(typing, source, source_row, rows, columns, destination, row_step, panel_step):
+        """Into panels as wide as a tile has columns; see `Packing.copy`."""
+        return calling(lambda module: packing(module).copy(VECTORS * shape.lanes(dtype)), "piiipii")
+
+    @intrinsic
+    def copy_rows(typing, source, source_row, rows, columns, destination, destination_row):
+        """See `Packing.copy_rows`."""
+        return calling(lambda module: packing(module).copy_rows(), "piiipi")
+
+    @intrinsic
+    def transpose(typing, source, source_row, destination, destination_row, count):
+        """See `Packing.transpose`."""
+        return calling(lambda module: packing(module).transpose(), "pipii")
+
+    @intrinsic
+    def transpose_back(typing, source, source_row, rows, columns, c, c_row, bias, flags):
+        """See `Packing.transpose_back`."""
+        return calling(lambda module: packing(module).transpose_back(), "piiipipi")
+
+    @intrinsic
+    def move(typing, source, destination):
+        """``*destination = *source``, one element."""
+
+        def generate(context, b, _signature, arguments):
+            source, destination = (b.inttoptr(x, PTR) for x in arguments)
+            size = SIZES[dtype]
+            b.store(b.load(source, align=size, typ=packing(b.module).scalar), destination, align=size)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64), generate
+
+    return copy_a, copy_b, copy_rows, transpose, transpose_back, move
+
+
+@intrinsic
+def call_epilogue(typing, function, bases, args, tile, ld, i0, i1, j0, j1):
+    """Call the epilogue at the address ``function``."""
+
+    def generate(context, b, _signature, arguments):
+        function, *values = arguments
+        signature = ir.FunctionType(ir.VoidType(), [I64] * 8)
+        values[0] = b.ptrtoint(values[0], I64)
+        b.call(b.inttoptr(function, signature.as_pointer()), values)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, bases, *[types.int64] * 7), generate
