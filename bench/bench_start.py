@@ -14,6 +14,8 @@ from . import machine, report
 
 pytest.importorskip("fastnet")
 
+ROOT = Path(__file__).parents[1]
+
 # 784-128-10 trained for 10 steps, twice; prints the seconds of both fits and whether numba was imported.
 FIT = """
 import json, sys, time
@@ -32,15 +34,12 @@ print(json.dumps({"first": seconds[0], "later": seconds[1], "numba": "numba" in 
 """
 
 
-def fresh(code, cache):
+def fresh(code, cache, python=sys.executable, folder=ROOT, environment=os.environ):
     """Run `code` in a new interpreter whose kernel cache is the folder `cache`: (seconds, what it printed)."""
-    environment = dict(os.environ, FASTNET_CACHE_DIR=str(cache))
+    environment = dict(environment, FASTNET_CACHE_DIR=str(cache))
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode
     start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parents[1], env=environment,
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
+    done = subprocess.run([python, "-c", code], cwd=folder, env=environment, check=True, capture_output=True, text=True)
     return time.perf_counter() - start, done.stdout
 
 

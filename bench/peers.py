@@ -1,8 +1,7 @@
 """The contenders of the dense benchmarks, each in a process of its own.
 
-Two libraries in one process share caches, allocators and cores through their thread pools, so every contender is a
-worker (`python -m bench.peers NAME`) that trains one epoch on command and sleeps on its pipe between commands: only one
-of them works at a time.
+Two libraries in one process share caches, allocators and cores through their thread pools. Every contender is therefore
+a worker (`python -m bench.peers NAME`) that trains one epoch on command.
 
 A contender is `Class(workload, x, y, weights)` with
 
@@ -11,16 +10,16 @@ A contender is `Class(workload, x, y, weights)` with
 """
 
 import importlib.util
-import json
 import math
 import os
-import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from . import workers
 from .workloads import ENDS, WORKLOADS
 
 LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-7
@@ -210,7 +209,7 @@ def installed(name):
     return importlib.util.find_spec(CONTENDERS[name].module) is not None
 
 
-class Worker:
+class Worker(workers.Worker):
     """A contender in its own process: `name` or `name@threads`.
 
     >>> with Worker("torch@1") as worker:
@@ -219,67 +218,41 @@ class Worker:
     """
 
     def __init__(self, name):
-        self.name = name
         library, _, threads = name.partition("@")
         environment = dict(os.environ)
         if threads:
             environment.update(OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads, FASTNET_NUM_THREADS=threads)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.peers", library], cwd=Path(__file__).parents[1], env=environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def ask(self, command, **arguments):
-        """Send one command, wait for its answer (a dict); a worker that died is an error."""
-        self.process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"{self.name}: the worker ended at {command!r} with code {self.process.wait()}")
-        return json.loads(answer)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
+        command = [sys.executable, "-m", "bench.peers", library]
+        super().__init__(name, command, Path(__file__).parents[1], environment)
 
 
-def _prepare(cls, workload, steps):
-    """A fresh contender and its loss after `steps` unshuffled steps, with one full epoch run to warm it up."""
-    x, y = workload.data()
-    contender = cls(workload, x, y, workload.weights())
-    rows = steps * workload.batch
-    contender.fit(rows, shuffle=False)
-    loss = contender.loss(rows)
-    contender.fit(len(x), shuffle=True)
-    return contender, loss
+class Trainer:
+    """Serves the commands `prepare` and `epoch` with a contender."""
 
+    def __init__(self, cls):
+        self.cls = cls
 
-def main(name):
-    """Serve commands from standard input, one JSON object a line, until it closes."""
-    from dataclasses import replace
+    def __call__(self, command, **arguments):
+        return getattr(self, command)(**arguments)
 
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not get between the answers
-    cls = CONTENDERS[name]
-    contender = workload = None
-    for line in sys.stdin:
-        request = json.loads(line)
-        if request["command"] == "prepare":
-            workload = {**WORKLOADS, **ENDS}[request["workload"]]
-            workload = replace(workload, steps=request.get("epoch_steps") or workload.steps)
-            contender, loss = _prepare(cls, workload, request["check_steps"])
-            answer = {"loss": loss, "version": sys.modules[cls.module].__version__}
-        else:
-            start = time.perf_counter()
-            contender.fit(workload.samples, shuffle=True)
-            answer = {"seconds": (time.perf_counter() - start) / workload.steps}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+    def prepare(self, workload, check_steps, epoch_steps=None):
+        """Make a fresh contender, warmed up by an epoch; its loss after `check_steps` unshuffled steps."""
+        work = {**WORKLOADS, **ENDS}[workload]
+        self.workload = replace(work, steps=epoch_steps or work.steps)
+        x, y = self.workload.data()
+        self.contender = self.cls(self.workload, x, y, self.workload.weights())
+        rows = check_steps * self.workload.batch
+        self.contender.fit(rows, shuffle=False)
+        loss = self.contender.loss(rows)
+        self.contender.fit(len(x), shuffle=True)
+        return {"loss": loss, "version": sys.modules[self.cls.module].__version__}
+
+    def epoch(self):
+        """Train an epoch; the seconds of a step."""
+        start = time.perf_counter()
+        self.contender.fit(self.workload.samples, shuffle=True)
+        return {"seconds": (time.perf_counter() - start) / self.workload.steps}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    workers.serve(Trainer(CONTENDERS[sys.argv[1]]))
