@@ -347,9 +347,9 @@ class Sequential(Network):
             A `Profile`; print it. For each layer, forward and backward: microseconds a step, share of the step, GF/s
             (exact for products, one operation for each element of the rest), GB/s (all that is read and written,
             whichever memory it lies in), and the share of the machine: max(operations / peak, bytes / bandwidth) over
-            the time. Peak and bandwidth are measured in the same call (some milliseconds; kept in this process) on
-            the same number of threads: multiply-adds on registers, and ``a += 3·b`` over as much memory as a step
-            touches.
+            the time. Peak and bandwidth are measured before, between and after the steps, on the same number of
+            threads, and the best of this process counts: multiply-adds on registers, and ``a += 3·b`` over as much
+            memory as a step touches. Where a layer exceeds them, the table says why.
 
         Raises:
             ValueError: what does not fit, before anything is computed.

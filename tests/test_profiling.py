@@ -12,7 +12,7 @@ from fastnet import layers
 from fastnet._kernels import abi
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import machine as templates
-from fastnet.engine import machine
+from fastnet.engine import machine, profiling
 from fastnet.engine.cpu import call
 
 
@@ -75,17 +75,79 @@ def test_triads_move_what_they_say(size, threads):
     assert np.isfinite(loop.run()) and loop.run() > 0
 
 
-def test_the_machine_is_measured_once_for_each_number_of_threads(threads, monkeypatch):
-    here = machine.measure(["float32", "float64", "float32"], 70_000)
-    assert list(here.gflops) == ["float32", "float64"]
-    assert here.size == 1 << 17 and here.threads == threads
-    assert all(peak > 0 for peak in here.gflops.values()) and here.gigabytes > 0
-    text = str(here)
+@pytest.fixture
+def scripted(monkeypatch):
+    """A machine whose loops reach what a list says, one number for each look; nothing was measured before."""
+    rates, looks = [], []
+
+    def run(loop):
+        if not looks or len(looks[-1]) == 2 * machine.ROUNDS:
+            looks.append([])
+        looks[-1].append(loop)
+        return rates[len(looks) - 1]
+
+    monkeypatch.setattr(machine, "_best", {})
+    monkeypatch.setattr(machine.Loop, "run", run)
+    return rates, looks
+
+
+def test_the_best_look_counts(scripted, threads):
+    rates, looks = scripted
+    rates += [1.0, 7.0, 2.0]
+    gauge = machine.Gauge(["float32"], 70_000)
+    seen = []
+    for _ in rates:
+        gauge.look()
+        seen.append(gauge.machine())
+    assert [one.gflops["float32"] for one in seen] == [1.0, 7.0, 7.0] == [one.gigabytes for one in seen]
+    assert all(len(look) == 2 * machine.ROUNDS for look in looks)
+    assert seen[0].size == 1 << 17 and seen[0].threads == threads
+    text = str(seen[-1])
     assert "128 KiB" in text and ("1 thread" if threads == 1 else "2 threads") in text
-    monkeypatch.setattr(machine, "Loop", None)  # nothing is measured from here on
-    assert machine.measure(["float32"], 1 << 17).gigabytes == here.gigabytes
-    with pytest.raises(TypeError):
-        machine.measure(["float32"], 1 << 18)
+
+
+def test_what_the_process_measured_before_counts_too(scripted):
+    rates, _ = scripted
+    rates += [9.0, 3.0, 3.0, 3.0]
+    machine.Gauge(["float32"], 1 << 17).look()
+    for dtype, size, expected in [
+        ("float32", 1 << 17, (9.0, 9.0)),
+        ("float32", 1 << 18, (9.0, 3.0)),
+        ("float64", 1 << 17, (3.0, 3.0)),
+    ]:
+        gauge = machine.Gauge([dtype], size)
+        gauge.look()
+        assert (gauge.machine().gflops[dtype], gauge.machine().gigabytes) == expected
+
+
+def test_one_thread_says_nothing_of_two(scripted):
+    rates, _ = scripted
+    rates += [9.0, 3.0]
+    before = fastnet.get_num_threads()
+    try:
+        for count, rate in ((1, 9.0), (2, 3.0)):
+            fastnet.set_num_threads(count)
+            gauge = machine.Gauge(["float32"], 1)
+            gauge.look()
+            assert gauge.machine().gflops == {"float32": rate} and gauge.machine().threads == count
+    finally:
+        fastnet.set_num_threads(before)
+
+
+def test_measurements_stand_apart(scripted, monkeypatch):
+    rates, looks = scripted
+    rates += [4.0, 2.0, 8.0, 2.0, 2.0]
+    slept = []
+    monkeypatch.setattr(machine.time, "sleep", lambda seconds: slept.append((seconds, len(looks))))
+    here = machine.measure(["float32"], 1)
+    assert here.gflops == {"float32": 8.0}
+    assert slept == [(machine.PAUSE, n) for n in range(1, machine.LOOKS)] and len(looks) == machine.LOOKS
+
+
+def test_a_real_machine_has_a_peak_for_each_dtype(threads):
+    here = machine.measure(["float32", "float64", "float32"], 70_000)
+    assert list(here.gflops) == ["float32", "float64"] and here.threads == threads
+    assert all(peak > 0 for peak in here.gflops.values()) and here.gigabytes > 0
 
 
 def test_sizes_have_bounds():
@@ -142,13 +204,61 @@ def test_layers_of_two_dtypes_have_two_peaks():
     assert set(profile.machine.gflops) == {"float32", "float64"}
 
 
+def test_the_machine_is_measured_before_between_and_after(scripted, monkeypatch):
+    """A program that disturbs all measurements but one is not seen in the shares."""
+    rates, looks = scripted
+    rates += [1.0, 50.0, 1.0, 1.0]
+    model, (x, y) = regression(), data()
+    pieces = []
+
+    def train(ready, total, batch, seconds, train=model._trainer.profile):
+        pieces.append((seconds, len(looks)))
+        clock[0] += seconds
+        return train(ready, total, batch, 0.0)
+
+    clock = [100.0]
+    monkeypatch.setattr(model._trainer, "profile", train)
+    monkeypatch.setattr(profiling.time, "perf_counter", lambda: clock[0])
+    profile = model.profile(x, y, seconds=0.75)
+    assert pieces == [(0.25, 1), (0.25, 2), (0.25, 3)] and len(looks) == 4
+    assert profile.machine.gflops == {"float32": 50.0} and profile.machine.gigabytes == 50.0
+    assert profile.microseconds == pytest.approx(sum(row.microseconds for row in profile.rows))
+
+
+def test_a_step_longer_than_the_time_is_one_piece(scripted, monkeypatch):
+    rates, looks = scripted
+    rates += [1.0, 1.0]
+    model = regression()
+    assert model.profile(*data(), seconds=0.0).steps == 2
+    assert len(looks) == 2
+
+
+def table(*rows):
+    here = machine.Machine({"float32": 100.0}, 10.0, 1 << 21, 2)
+    return str(profiling.Profile(tuple(profiling.Row(*row) for row in rows), 5, 10.0, here)).splitlines()
+
+
+def test_more_than_all_of_the_machine_is_explained():
+    slow = ("a", "forward", 5.0, 0.5, 100.0, 1.0, 1.0)
+    lines = table(slow, ("b", "forward", 5.0, 0.5, 1.0, 9.9, 1.0004))
+    assert lines[-1].startswith("5 steps. The machine: 100 GF/s") and "100.0%" in lines[3]
+    lines = table(slow, ("b", "forward", 5.0, 0.5, 1.0, 13.0, 1.3))
+    assert "130.0%" in lines[3]
+    assert lines[-1].startswith("More than 100 % in b (forward): ") and "nearer cache than the 2 MiB" in lines[-1]
+    lines = table(("a", "forward", 5.0, 0.5, 150.0, 1.0, 1.5), ("a", "backward", 5.0, 0.5, 101.0, 1.0, 1.01), slow)
+    assert lines[-1].startswith("More than 100 % in a (forward), a (backward): another program")
+    lines = table(("a", "forward", 5.0, 0.5, 150.0, 1.0, 1.5), ("b", "forward", 5.0, 0.5, 1.0, 13.0, 1.3))
+    assert "in b (forward): what" in lines[-2] and "in a (forward): another program" in lines[-1]
+
+
 def test_the_table_shows_the_machine():
     model = regression()
     profile = model.profile(*data(), seconds=0.01)
     lines = str(profile).splitlines()
     assert lines[0].split()[-5:] == ["µs/step", "share", "GF/s", "GB/s", "machine"]
-    assert len({len(line) for line in lines[:-2]}) == 1, "columns are aligned"
-    assert lines[-1] == f"{profile.steps:,} steps. The machine: {profile.machine}."
+    end = lines.index("")
+    assert len({len(line) for line in lines[:end]}) == 1, "columns are aligned"
+    assert lines[end + 1] == f"{profile.steps:,} steps. The machine: {profile.machine}."
     least = sum(row.of_machine * row.microseconds for row in profile.rows)
     (all_,) = [line for line in lines if line.startswith("all")]
     assert all_.split()[-1] == f"{least / profile.microseconds:.1%}"

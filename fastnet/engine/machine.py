@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -20,7 +20,8 @@ from fastnet.engine.view import SIZES, View
 
 TURNS = 300_000  # of multiply-adds: about a millisecond
 MOVED = 50_000_000  # bytes a thread moves: about as long from the caches
-ROUNDS = 9  # the best counts: other programs may run beside
+ROUNDS = 9  # of a look; the best counts
+LOOKS, PAUSE = 5, 0.04  # seconds between two of them: another program's turn lasts some milliseconds
 SMALLEST, LARGEST = 1 << 16, 1 << 27  # bytes `bandwidth` works on: a first-level cache or two; beyond the last level
 _COST = 1_000_000_000  # picoseconds: worth a thread for every part, and worth waking them
 
@@ -91,32 +92,57 @@ class Machine:
 
     def __str__(self) -> str:
         peaks = ", ".join(f"{peak:.0f} GF/s of {dtype} multiply-adds" for dtype, peak in self.gflops.items())
-        size = f"{self.size >> 20} MiB" if self.size >= 1 << 20 else f"{self.size >> 10} KiB"
         many = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return f"{peaks}, {self.gigabytes:.1f} GB/s of a += 3·b in {size}; {many}"
+        return f"{peaks}, {self.gigabytes:.1f} GB/s of a += 3·b in {size_text(self.size)}; {many}"
+
+
+def size_text(size: int) -> str:
+    """A power of two of bytes in words."""
+    return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size >> 10} KiB"
+
+
+class Gauge:
+    """Measures the machine each time it is asked to, between pieces of other work; the best of the process counts.
+
+    A program that runs beside for some milliseconds makes two threads as slow as one for as long. It takes several
+    measurements, apart from each other, to see the machine without it.
+
+    Args:
+        dtypes: whose multiply-adds are measured; the first one's bandwidth too.
+        size: bytes that ``a += 3·b`` works on, which decide in which memory they lie. The size is rounded up to a power
+            of two between 64 KiB and 128 MiB.
+    """
+
+    def __init__(self, dtypes: Iterable[str], size: int) -> None:
+        self.dtypes, self.threads = list(dict.fromkeys(dtypes)), get_num_threads()
+        self.size = min(max(1 << (max(size, 1) - 1).bit_length(), SMALLEST), LARGEST)
+        self._loops: dict[tuple, Loop] = {(dtype, self.threads): multiply_adds(dtype) for dtype in self.dtypes}
+        self._loops[self._moves] = triad(self.dtypes[0], self.size)
+
+    @property
+    def _moves(self) -> tuple:
+        return self.dtypes[0], self.threads, self.size
+
+    def look(self) -> None:
+        """Measure for some milliseconds, on as many threads as were set when the gauge was made."""
+        for key, loop in self._loops.items():
+            _best[key] = max(_best.get(key, 0.0), *(loop.run() for _ in range(ROUNDS)))
+
+    def machine(self) -> Machine:
+        """The best that this process has measured so far."""
+        peaks = {dtype: _best[dtype, self.threads] for dtype in self.dtypes}
+        return Machine(peaks, _best[self._moves], self.size, self.threads)
 
 
 def measure(dtypes: Iterable[str], size: int) -> Machine:
-    """Measure the machine on the threads that are set, for some milliseconds; what was measured before is kept.
-
-    Args:
-        dtypes: whose multiply-adds are wanted, the first one's bandwidth too.
-        size: bytes that are worked on, which say where they lie: rounded up to a power of two between 64 KiB and
-            128 MiB.
-    """
-    dtypes, threads = list(dict.fromkeys(dtypes)), get_num_threads()
-    size = min(max(1 << (max(size, 1) - 1).bit_length(), SMALLEST), LARGEST)
-    peaks = {dtype: _peak(dtype, threads) for dtype in dtypes}
-    return Machine(peaks, _bandwidth(dtypes[0], size, threads), size, threads)
+    """Measure the machine on the threads that are set, `LOOKS` times within a quarter of a second; see `Gauge`."""
+    gauge = Gauge(dtypes, size)
+    gauge.look()
+    for _ in range(LOOKS - 1):
+        time.sleep(PAUSE)
+        gauge.look()
+    return gauge.machine()
 
 
-@functools.cache
-def _peak(dtype: str, threads: int) -> float:
-    loop = multiply_adds(dtype)
-    return max(loop.run() for _ in range(ROUNDS))
-
-
-@functools.cache
-def _bandwidth(dtype: str, size: int, threads: int) -> float:
-    loop = triad(dtype, size)
-    return max(loop.run() for _ in range(ROUNDS))
+# Billions of operations a second by (dtype, threads), of bytes by (dtype, threads, size).
+_best: dict[tuple, float] = {}

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from fastnet.engine.bind import Executable
 from fastnet.engine.launch import Launch, Product
-from fastnet.engine.machine import Machine, measure
+from fastnet.engine.machine import Gauge, Machine, size_text
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import SIZES, Slot, View
+
+PIECES = 3  # of a training that is profiled; the machine is measured around each
 
 
 @dataclass(frozen=True)
@@ -57,32 +60,51 @@ class Profile:
     machine: Machine
 
     @classmethod
-    def of(cls, bound: Executable, times: np.ndarray, steps: int, rows: float) -> Profile:
-        """Sum the launches of each layer and phase, and measure the machine they ran on.
+    def take(
+        cls, bound: Executable, rows: float, seconds: float, train: Callable[[float], tuple[np.ndarray, int]]
+    ) -> Profile:
+        """Train in pieces, and measure the machine before, between and after them.
+
+        Args:
+            bound: the plan that is trained.
+            rows: of a step, on the average.
+            seconds: how long to train in all.
+            train: trains for so many seconds, a step at least: (seconds of each launch, steps).
+        """
+        dtypes = [_dtype(launch, bound) for launch in bound.plan.launches]
+        gauge = Gauge(dtypes or [bound.plan.dtype], _touched(bound))
+        times, steps, left = np.zeros(len(dtypes)), 0, seconds
+        gauge.look()
+        while steps == 0 or left > 0:
+            start = time.perf_counter()
+            of_piece, done = train(seconds / PIECES)
+            left -= time.perf_counter() - start
+            times, steps = times + of_piece, steps + done
+            gauge.look()
+        return cls.of(bound, times, steps, rows, gauge.machine())
+
+    @classmethod
+    def of(cls, bound: Executable, times: np.ndarray, steps: int, rows: float, machine: Machine) -> Profile:
+        """Sum the launches of each layer and phase.
 
         Args:
             bound: the plan that ran.
             times: seconds of each launch.
             steps: that took these times.
             rows: of a step, on the average.
+            machine: what the plan's machine reaches in the dtypes of its products.
         """
-        launches = bound.plan.launches
-        # The other loops' operations are counted too roughly for a peak of their own.
-        dtypes = [
-            launch.kernel.dtype if isinstance(launch.kernel, Product) else bound.plan.dtype for launch in launches
-        ]
-        here = measure(dtypes or [bound.plan.dtype], _touched(bound))
         groups: dict[tuple[str, str], _Sums] = {}
-        for launch, dtype, seconds in zip(launches, dtypes, times, strict=True):
+        for launch, seconds in zip(bound.plan.launches, times, strict=True):
             operations = _operations(launch, rows)
             group = groups.setdefault((launch.label, launch.phase), _Sums())
             group.seconds += seconds / steps
             group.operations += operations
             group.bytes += launch_bytes(launch, rows)
-            group.at_peak += operations / here.gflops[dtype] / 1e9
+            group.at_peak += operations / machine.gflops[_dtype(launch, bound)] / 1e9
         total = sum(group.seconds for group in groups.values()) or 1e-12
-        lines = tuple(group.row(*name, total, here.gigabytes) for name, group in groups.items())
-        return cls(lines, steps, total * 1e6, here)
+        lines = tuple(group.row(*name, total, machine.gigabytes) for name, group in groups.items())
+        return cls(lines, steps, total * 1e6, machine)
 
     def __str__(self) -> str:
         layers = list(dict.fromkeys(row.layer for row in self.rows))
@@ -100,7 +122,25 @@ class Profile:
             f" {sum(row.microseconds for row in self.rows if row.phase == phase):>9.1f}" for phase in phases
         )
         machine = f"{self.steps:,} steps. The machine: {self.machine}."
-        return "\n".join([*lines, lines[1], f"{foot} {self._figures(self.rows)}", "", machine])
+        table = [*lines, lines[1], f"{foot} {self._figures(self.rows)}"]
+        return "\n".join([*table, "", machine, *self._above_all()])
+
+    def _above_all(self) -> list[str]:
+        """Why lines of the table show more than 100 % of the machine."""
+        fast = [row for row in self.rows if row.of_machine >= 1.0005]
+        near = [row for row in fast if row.gigabytes / self.machine.gigabytes >= row.of_machine * 0.999]
+        lines = []
+        if near:
+            lines.append(
+                f"More than 100 % in {_names(near)}: what these read and write lies in a nearer cache than the "
+                f"{size_text(self.machine.size)} of a += 3·b."
+            )
+        if len(fast) > len(near):
+            lines.append(
+                f"More than 100 % in {_names(row for row in fast if row not in near)}: another program used the "
+                "processor whenever its peak was measured. Profile again when it has ended."
+            )
+        return lines
 
     def _repr_html_(self) -> str:
         """What notebooks show: the same table."""
@@ -132,6 +172,15 @@ class _Sums:
         rates = self.operations / seconds / 1e9, self.bytes / seconds / 1e9
         of_machine = max(self.at_peak, self.bytes / gigabytes / 1e9) / seconds
         return Row(layer, phase, self.seconds * 1e6, self.seconds / total, *rates, of_machine)
+
+
+def _names(rows: Iterable[Row]) -> str:
+    return ", ".join(f"{row.layer} ({row.phase})" for row in rows)
+
+
+def _dtype(launch: Launch, bound: Executable) -> str:
+    """Whose peak a launch is compared with. The operations of other loops are counted too roughly for their own."""
+    return launch.kernel.dtype if isinstance(launch.kernel, Product) else bound.plan.dtype
 
 
 def _touched(bound: Executable) -> int:

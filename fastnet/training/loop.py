@@ -255,10 +255,9 @@ def profile(model, x: Any, y: Any, batch_size: int | None, seconds: float) -> Pr
     x, y = arguments.pair(x, y, "profile")
     batch = arguments.batch_rows(batch_size, len(x), BATCH)
     trainer, sources = model._trainer, _sources(model, x, y)
-    with trainer.lease("train", batch, *sources) as ready:
-        with trainer.unchanged():
-            times, steps = trainer.profile(ready, len(x), batch, seconds)
-        return Profile.of(ready.bound, times, steps, len(x) / -(-len(x) // batch))
+    rows = len(x) / -(-len(x) // batch)
+    with trainer.lease("train", batch, *sources) as ready, trainer.unchanged():
+        return Profile.take(ready.bound, rows, seconds, lambda part: trainer.profile(ready, len(x), batch, part))
 
 
 def as_results(logs: dict[str, float], return_dict: bool) -> Any:
