@@ -11,16 +11,15 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-#: (whether a number is in the range, what it is called)
-Range = tuple[Callable[[Any], bool], str]
-FINITE: Range = (lambda x: -math.inf < x < math.inf, "finite")
-NO_NAN: Range = (lambda x: x == x, "not NaN")
-POSITIVE: Range = (lambda x: 0 < x < math.inf, "positive and finite")
-NOT_NEGATIVE: Range = (lambda x: 0 <= x < math.inf, "finite and not negative")
-NOT_POSITIVE: Range = (lambda x: -math.inf < x <= 0, "finite and not positive")
-AT_LEAST_0: Range = (lambda x: x >= 0, "at least 0")
-UNIT: Range = (lambda x: 0 <= x < 1, "at least 0 and below 1")
-CLOSED_UNIT: Range = (lambda x: 0 <= x <= 1, "at least 0 and at most 1")
+from fastnet._kernels.ranges import AT_LEAST_0 as AT_LEAST_0
+from fastnet._kernels.ranges import CLOSED_UNIT as CLOSED_UNIT
+from fastnet._kernels.ranges import FINITE as FINITE
+from fastnet._kernels.ranges import NO_NAN as NO_NAN
+from fastnet._kernels.ranges import NOT_NEGATIVE as NOT_NEGATIVE
+from fastnet._kernels.ranges import NOT_POSITIVE as NOT_POSITIVE
+from fastnet._kernels.ranges import POSITIVE as POSITIVE
+from fastnet._kernels.ranges import UNIT as UNIT
+from fastnet._kernels.ranges import Range as Range
 
 
 def is_number(value: Any) -> TypeGuard[float]:

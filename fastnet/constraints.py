@@ -13,11 +13,11 @@ from fastnet import checks, config
 from fastnet._kernels import pasting
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import penalties as loops
-from fastnet.descriptions import Completed as _Completed
 from fastnet.descriptions import Configurable, Family, rule_numbers
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
+from fastnet.settable import Completed as _Completed
 
 
 class Constraint(Configurable, metaclass=_Completed):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import ModuleType
@@ -13,22 +15,9 @@ import numpy as np
 
 from fastnet import checks
 from fastnet._kernels.registry import unknown
+from fastnet.settable import argument_names
 
 _MISSING = object()
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-
-
-class Completed(type):
-    """The metaclass of classes that look at an object once its ``__init__`` is done, whatever subclass defined that."""
-
-    @property
-    def __signature__(cls) -> inspect.Signature:
-        return inspect.Signature(list(inspect.signature(cls.__init__).parameters.values())[1:])  # type: ignore[misc]
-
-    def __call__(cls, *args: Any, **more: Any) -> Any:
-        made = super().__call__(*args, **more)
-        made.completed()
-        return made
 
 
 def rule_numbers(owner: Any, rule: Callable[..., Any], leading: int) -> dict[str, float]:
@@ -74,19 +63,6 @@ class Configurable:
         return cls(**serialization.deserialize_keras_object(dict(config)))
 
 
-def argument_names(cls: type) -> list[str]:
-    """The arguments of ``cls.__init__``; where it passes ``**more`` on, also those of the class that takes them."""
-    names: list[str] = []
-    for owner in cls.__mro__:
-        if "__init__" not in vars(owner) or owner is object:
-            continue
-        parameters = list(inspect.signature(vars(owner)["__init__"]).parameters.values())[1:]
-        names += [p.name for p in parameters if p.kind not in _VARIADIC and p.name not in names]
-        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
-            break
-    return names
-
-
 def _kept(owner: Any, name: str) -> Any:
     try:
         return getattr(owner, name)
@@ -106,6 +82,23 @@ def _plain(value: Any, argument: str | None = None) -> Any:
         serialize = serialization.serialize_keras_object
         return serialize(value) if argument is None else serialization.serialize_part(argument, value)
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def classes_below(package: str, path: Iterable[str], base: type) -> dict[str, type]:
+    """The classes that the modules of a package define, by their names: those below ``base``, private ones left out.
+
+    Args:
+        package, path: its ``__name__`` and ``__path__``.
+        base: the class that all share; it is not among them.
+    """
+    modules = [importlib.import_module(f"{package}.{module.name}") for module in pkgutil.iter_modules(path)]
+    return {
+        name: item
+        for module in modules
+        for name, item in vars(module).items()
+        if isinstance(item, type) and issubclass(item, base) and item.__module__ == module.__name__
+        if item is not base and not name.startswith("_")
+    }
 
 
 def snake_case(name: str) -> str:

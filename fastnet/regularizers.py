@@ -14,12 +14,12 @@ from fastnet._kernels import pasting
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import folds
 from fastnet._kernels.templates import penalties as loops
-from fastnet.descriptions import Completed as _Completed
 from fastnet.descriptions import Configurable, Family, rule_numbers
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
+from fastnet.settable import Completed as _Completed
 
 
 class Regularizer(Configurable, metaclass=_Completed):

@@ -12,7 +12,7 @@ from fastnet._kernels import compile as compiler
 from fastnet._kernels.errors import RuleError
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.pasting import check_rule
-from fastnet._kernels.rules import updates
+from fastnet._kernels.rules.updates.adam import adam
 from fastnet._kernels.templates import elementwise
 from fastnet.engine.plan import Plan
 from fastnet.testing.running import Run
@@ -125,7 +125,7 @@ def test_every_literal_has_the_dtype(dtype):
 
 
 def test_repeated_parameters_are_written_out():
-    kernel = Kernel(elementwise.update_weights, (("f", updates.adam),), "float32", (("states", 2), ("s", 4)))
+    kernel = Kernel(elementwise.update_weights, (("f", adam),), "float32", (("states", 2), ("s", 4)))
     names = [name for name, _ in kernel.parameters()]
     assert names == ["w", "g", "states_0", "states_1", "s_0", "s_1", "s_2", "s_3"]
     text = kernel.source().text()

@@ -121,4 +121,4 @@ def test_an_update_in_the_wrong_direction_is_found():
         return rate
 
     with pytest.raises(AssertionError, match="raise ½"):
-        testing.check_optimizer(registry.Update("uphill", uphill, scalars, 1))
+        testing.check_optimizer(registry.Update("uphill", uphill, scalars))

@@ -156,7 +156,7 @@ def test_what_is_read_has_the_methods_of_keras():
 
 def test_zero_is_none_as_in_keras():
     optimizer = optimizers.SGD(1.0, use_ema=True, ema_overwrite_frequency=0, gradient_accumulation_steps=0)
-    assert optimizer.kept_names() == ["moving average"]
+    assert optimizer.state_names() == ["moving average"]
     model_of(optimizer).train_on_batch(ONE, ONE)
 
 

@@ -193,7 +193,7 @@ def test_what_is_excluded_is_adams():
     for excluded, changes in (([], [True, True]), (["output"], [True, False]), (["kernel$"], [False, False])):
         model = network(optimizers.Muon(0.2, exclude_layers=excluded), 5, 4, 3)
         model.fit(x, y, verbose=0)
-        kept = [model.optimizer.kept_names(w) for w in model.weights]
+        kept = [model.optimizer.state_names(w) for w in model.weights]
         assert [names == ["momentum"] for names in kept] == [changes[0], False, changes[1], False]
 
 

@@ -10,7 +10,7 @@ import pytest
 import fastnet
 from fastnet import layers, optimizers
 
-from .updates import a_step, model_of
+from .updates import CLASSES, a_step, model_of
 
 EVERYTHING = {"use_ema": True, "gradient_accumulation_steps": 2, "weight_decay": 0.01}
 
@@ -24,7 +24,7 @@ def test_state_is_kept_between_calls():
     np.testing.assert_array_equal(whole.get_weights()[0], parts.get_weights()[0])
 
 
-@pytest.mark.parametrize("cls", optimizers.CLASSES.values(), ids=optimizers.CLASSES)
+@pytest.mark.parametrize("cls", CLASSES.values(), ids=CLASSES)
 @pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["alone", "everything"])
 def test_a_restored_optimizer_goes_on_with_the_same_bits(cls, options):
     rng = np.random.default_rng(1)
@@ -76,7 +76,7 @@ def test_a_state_of_another_optimizer_is_refused_whole():
         np.testing.assert_array_equal(array, before[name])
 
 
-@pytest.mark.parametrize("cls", optimizers.CLASSES.values(), ids=optimizers.CLASSES)
+@pytest.mark.parametrize("cls", CLASSES.values(), ids=CLASSES)
 def test_every_class_as_plain_data(cls):
     optimizer = cls(optimizers.schedules.CosineDecay(0.3, 10), clipnorm=0.5, name="mine")
     described = optimizers.serialize(optimizer)

@@ -3,8 +3,14 @@
 import numpy as np
 
 import fastnet
-from fastnet import layers
+from fastnet import layers, optimizers
 from fastnet.testing.plans import update
+
+CLASSES = {
+    name: cls
+    for name, cls in sorted(vars(optimizers).items())
+    if isinstance(cls, type) and issubclass(cls, optimizers.Optimizer) and cls is not optimizers.Optimizer
+}
 
 
 def model_of(optimizer, units=1, features=1):

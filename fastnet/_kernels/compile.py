@@ -226,7 +226,7 @@ def _shared() -> str:
     folder = Path(__file__).parent
     names = ("compile.py", "target.py", "generate.py", "pasting.py", "intrinsics.py", "kinds.py")
     files = [folder / name for name in names]
-    return "".join(_contents(str(path)) for path in [*files, *sorted((folder / "rules").glob("*.py"))])
+    return "".join(_contents(str(path)) for path in [*files, *sorted((folder / "rules").rglob("*.py"))])
 
 
 @lru_cache(maxsize=64)

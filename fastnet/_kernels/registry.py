@@ -11,6 +11,9 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+
+from fastnet._kernels.ranges import Range
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,20 +96,22 @@ class Loss:
         return self.targets in ("sparse", "label")
 
 
+class Carried:
+    """Annotation of a scalars rule's argument that the step before hands on; its default is the first value."""
+
+
 @dataclass(frozen=True, eq=False)
 class Update:
     """An optimizer's update of one weight.
 
     Args:
         name: the string a user gives.
-        f: rule ``f(w, g, *states, *scalars) -> w, *states``.
-        scalars: float64 rule ``scalars(rate, t, *parameters, *memory) -> *scalars, *memory``, computed once a step;
-            ``t`` counts from 1.
-        scalar_count: how many scalars it returns; one number is returned bare.
-        states: names of what is kept for each weight, starting at 0.
+        f: rule ``f(w, g, *states, *scalars) -> w, *states``. Its docstring is that of the ``public`` class.
+        scalars: float64 rule ``scalars(rate, t, *parameters, *carried) -> *scalars, *carried``, computed once a step;
+            ``t`` counts from 1. One number is returned bare. Its signature declares the parameters: names, defaults,
+            and ranges (`ranges.py`) as annotations; arguments that are `Carried` come last.
+        states: names of what is stored for each weight, starting at 0.
         starts: their start values, 0 where not named; a string is the name of a parameter, "learning_rate" or "weight".
-        parameters: names and defaults of the further arguments of ``scalars``.
-        memory: names and start values of float64 numbers that ``scalars`` hands on to the next step.
         direction: whether the weight changes only when something is known of the whole of it. ``f`` then leaves it as
             it is and gives a direction as its last state, which is there for the step alone; w -= factor · direction
             follows.
@@ -114,19 +119,44 @@ class Update:
             default the first of the scalars.
         means: states that are means over one axis of the weight: name → the axis they lack. They come after
             ``states``; ``f`` is not given them.
+        learning_rate: its default.
+        public: name of the class in `fastnet.optimizers` that is this rule with its parameters and no more.
     """
 
     name: str
     f: Callable
     scalars: Callable
-    scalar_count: int
     states: tuple[str, ...] = ()
     starts: Mapping[str, float | str] = field(default_factory=dict)
-    parameters: Mapping[str, float] = field(default_factory=dict)
-    memory: Mapping[str, float] = field(default_factory=dict)
     direction: bool = False
     factor: Callable | None = None
     means: Mapping[str, int] = field(default_factory=dict)
+    learning_rate: float = 0.001
+    public: str | None = None
+
+    @cached_property
+    def parameters(self) -> dict[str, float]:
+        """Names and defaults of the further arguments of ``scalars``."""
+        return {p.name: p.default for p in self._declared if p.annotation is not Carried}
+
+    @cached_property
+    def ranges(self) -> dict[str, Range]:
+        """The ranges of the parameters that have one."""
+        return {p.name: p.annotation for p in self._declared if isinstance(p.annotation, tuple)}
+
+    @cached_property
+    def memory(self) -> dict[str, float]:
+        """Names and start values of float64 numbers that ``scalars`` hands on to the next step."""
+        return {p.name: p.default for p in self._declared if p.annotation is Carried}
+
+    @cached_property
+    def scalar_count(self) -> int:
+        """How many scalars ``f`` takes."""
+        return len(inspect.signature(self.f).parameters) - 2 - len(self.states) - self.direction
+
+    @property
+    def _declared(self) -> list[inspect.Parameter]:
+        return list(inspect.signature(self.scalars).parameters.values())[2:]
 
 
 class Table(dict):
@@ -322,8 +352,8 @@ def register_optimizer(name: str, f: Callable, states: tuple[str, ...] = (), **p
     Example:
         >>> def signed(w, g, rate):
         ...     return w - rate * (1 if g > 0 else (-1 if g < 0 else g))
-        >>> fastnet.register_optimizer("signed", signed, learning_rate=1e-3).parameters
-        {'learning_rate': 0.001}
+        >>> fastnet.register_optimizer("signed", signed, learning_rate=1e-3).learning_rate
+        0.001
     """
     _check("optimizer", name, f, results=None)
     rate = parameters.pop("learning_rate", 0.01)
@@ -340,5 +370,5 @@ def register_optimizer(name: str, f: Callable, states: tuple[str, ...] = (), **p
 
     scalars = tangents.rule_from_source(f"def scalars({', '.join(['rate', 't', *parameters])}):\n    return {shared}\n")
     scalars.__module__ = f.__module__  # a user's text, known by itself
-    row = Update(name, f, scalars, 1 + len(parameters), tuple(states), parameters={"learning_rate": rate, **parameters})
-    return updates.register(row)
+    scalars.__defaults__ = tuple(parameters.values())
+    return updates.register(Update(name, f, scalars, tuple(states), learning_rate=rate))

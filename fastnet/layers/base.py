@@ -13,13 +13,14 @@ import numpy as np
 from fastnet import activations, checks, config, constraints, initializers, regularizers
 from fastnet._kernels.errors import RuleError
 from fastnet._kernels.registry import nearest
-from fastnet.descriptions import Configurable, argument_names, snake_case
+from fastnet.descriptions import Configurable, snake_case
 from fastnet.engine import changes
 from fastnet.engine.bind import run_once
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.layers.undo import Before, unchanged_on_error
+from fastnet.settable import argument_names
 
 _BASE = ("trainable", "dtype", "autocast", "name", "input_shape", "input_dim")
 _counters: defaultdict[str, itertools.count] = defaultdict(itertools.count)

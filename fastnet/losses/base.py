@@ -15,10 +15,11 @@ from fastnet._kernels import abi, registry
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
 from fastnet._kernels.rules import numbers as rules
 from fastnet._kernels.templates import elementwise, folds, labels
-from fastnet.descriptions import Completed, Configurable, rule_numbers, snake_case
+from fastnet.descriptions import Configurable, rule_numbers, snake_case
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View, axes_of
 from fastnet.losses.rowwise import OnArrays, RowFunction
+from fastnet.settable import Completed
 
 MEANS = ("sum_over_batch_size", "mean")
 REDUCTIONS = (*MEANS, "mean_with_sample_weight", "sum", "none", None)

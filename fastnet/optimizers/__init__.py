@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastnet._kernels import registry
 from fastnet.descriptions import Family as _Family
-from fastnet.optimizers import classes as _classes
-from fastnet.optimizers import schedule_free as _schedule_free
+from fastnet.descriptions import classes_below as _classes_below
 from fastnet.optimizers import schedules as schedules
-from fastnet.optimizers import whole as _whole
 from fastnet.optimizers.base import Optimizer as Optimizer
-from fastnet.optimizers.classes import SGD as SGD
-from fastnet.optimizers.classes import Adadelta as Adadelta
-from fastnet.optimizers.classes import Adagrad as Adagrad
-from fastnet.optimizers.classes import Adam as Adam
-from fastnet.optimizers.classes import Adamax as Adamax
-from fastnet.optimizers.classes import AdamW as AdamW
-from fastnet.optimizers.classes import Ftrl as Ftrl
-from fastnet.optimizers.classes import Lion as Lion
-from fastnet.optimizers.classes import Nadam as Nadam
-from fastnet.optimizers.classes import RAdam as RAdam
-from fastnet.optimizers.classes import RMSprop as RMSprop
-from fastnet.optimizers.classes import Rprop as Rprop
-from fastnet.optimizers.schedule_free import ScheduleFreeAdamW as ScheduleFreeAdamW
-from fastnet.optimizers.whole import Adafactor as Adafactor
-from fastnet.optimizers.whole import Lamb as Lamb
-from fastnet.optimizers.whole import Muon as Muon
 
-CLASSES = {**_classes.CLASSES, **_schedule_free.CLASSES, **_whole.CLASSES}
+# Each module of this package is read: a class that is written in one, or follows from a rule, is public by being there.
+_classes = _classes_below(__name__, __path__, Optimizer)
+globals().update(_classes)
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
+
 
 _family = _Family(
     "an optimizer",
     Optimizer,
-    CLASSES.values(),
+    _classes.values(),
     table=registry.updates,
     hidden=registry.updates.own,
     spelled=lambda cls: (cls.__name__.lower(),),
@@ -56,7 +44,7 @@ def get(identifier: Any) -> Any:
         return None
     found = _family.look_up(identifier)
     if isinstance(found, registry.Update):
-        return Optimizer(found, found.parameters.get("learning_rate", 0.01))
+        return Optimizer(found, found.learning_rate)
     return _family.made(found)
 
 

@@ -1,4 +1,4 @@
-"""What every optimizer is: an update rule, its numbers, what it keeps for each weight, and its learning rate."""
+"""The base of every optimizer: an update rule with its parameters, the state of each weight, and the learning rate."""
 
 from __future__ import annotations
 
@@ -6,38 +6,28 @@ import copy
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 
+from fastnet import settable
 from fastnet._kernels import registry
 from fastnet._kernels.rules import updates as rules  # noqa: F401  (fills the table)
-from fastnet.checks import flag
+from fastnet.checks import flag, number, whole
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
-from fastnet.optimizers import changing, checks, updating
+from fastnet.optimizers import common_arguments, lowering, named_state
+from fastnet.optimizers.keras_numbers import Count, Rate
 from fastnet.optimizers.schedules import LearningRateSchedule
+from fastnet.optimizers.schedules.rates import schedule_rates
 
-AVERAGE, SUM = "moving average", "gradient sum"  # kept beside the rule's own states, whose names have no spaces
-
-
-class Common(TypedDict, total=False):
-    """The arguments that every optimizer takes; `Optimizer` describes them."""
-
-    weight_decay: float | None
-    clipnorm: float | None
-    clipvalue: float | None
-    global_clipnorm: float | None
-    use_ema: bool
-    ema_momentum: float
-    ema_overwrite_frequency: int | None
-    loss_scale_factor: float | None
-    gradient_accumulation_steps: int | None
-    name: str | None
+AVERAGE, SUM = "moving average", "gradient sum"  # states beside the rule's own, whose names have no spaces
+#: Attributes that training changes, and a name; all others that can be set are arguments.
+_STATE = ("iterations", "states", "memory", "undecayed", "name", "learning_rate")
 
 
-class Optimizer(metaclass=changing.Made):
+class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
     """Changes each weight by its gradient: by a rule of the registry, and by what all optimizers share.
 
     In each step, in Keras's order: the gradient is clipped, the weight decays, ``w -= lr · weight_decay · w``, the rule
@@ -60,23 +50,23 @@ class Optimizer(metaclass=changing.Made):
         loss_scale_factor: accepted; the loss is not scaled, since float32 and float64 need no such help.
         gradient_accumulation_steps: steps whose gradients are averaged for one update, at least 2; None or 0 for 1.
         name: as shown.
-        parameters: values of the rule's numbers.
+        parameters: values of the rule's parameters.
 
     Attributes:
         iterations: steps done, also those that only accumulated. (Keras's counts updates; schedules, there as here,
             are asked for the step.)
         learning_rate: the number of the coming step; may be set at any time, unless a `LearningRateSchedule` was given.
-            So may every other argument, which counts from the next step on, unless other states would be kept with it.
-        states: weight → what is kept for it: the rule's states by name, then "moving average" and "gradient sum".
-        memory: numbers the rule hands on from step to step (Nadam's product).
+            So may every other argument, which counts from the next step on, unless other states would go with it.
+        states: weight → its state: the rule's states by name, then "moving average" and "gradient sum".
+        memory: numbers that the rule hands on from step to step (Nadam's product).
 
-    What training changes is ``iterations``, ``states``, ``memory`` and a learning rate that was set. `state` gives all
-    of it as named arrays, `load_state` takes it back; with `get_config` they make an optimizer that goes on with the
-    same bits.
+    Training changes ``iterations``, ``states``, ``memory`` and a learning rate that was set. `state` gives all of them
+    as named arrays, `load_state` takes them back; with `get_config` they make an optimizer that goes on with the same
+    bits.
 
     Raises:
         ValueError: an argument out of its range, two ways of clipping.
-        TypeError: a number the rule does not have, or a rule whose number has the name of one of these arguments.
+        TypeError: a parameter the rule does not have, or a rule whose parameter has the name of one of these arguments.
 
     Example:
         >>> import fastnet
@@ -84,6 +74,8 @@ class Optimizer(metaclass=changing.Made):
         >>> optimizer.exclude_from_weight_decay(var_names=["bias"])
         >>> optimizer.learning_rate = 5e-4
     """
+
+    _supplied = ("row",)
 
     def __init__(
         self,
@@ -102,64 +94,95 @@ class Optimizer(metaclass=changing.Made):
         **parameters: float,
     ):
         row = registry.updates.find(row) if isinstance(row, str) else row
-        taken = set(row.parameters) & {"row", *Common.__annotations__}
+        taken = set(row.parameters) & {"row", *common_arguments.Common.__annotations__}
         if taken:
             raise TypeError(
                 f"The optimizer {row.name!r}: {sorted(taken)} mean something in every optimizer; rename them."
             )
-        unknown = set(parameters) - set(row.parameters)
-        if unknown:
-            raise TypeError(f"The optimizer {row.name!r} takes {list(row.parameters)}, received {sorted(unknown)}.")
+        if unknown := [name for name in parameters if name not in row.parameters]:
+            known = self._arguments if type(self) is not Optimizer else [*self._arguments, *row.parameters]
+            raise TypeError(settable.unknown_argument(type(self).__name__, unknown[0], known, common_arguments.INSTEAD))
         self.row = row
         self.name = name or (row.name if type(self) is Optimizer else type(self).__name__.lower())
         self.parameters = {**row.parameters, **parameters}
-        self.parameters.pop("learning_rate", None)
-        if row.name in registry.updates.own:
-            checks.parameters(type(self).__name__, self.parameters)
+        for parameter, allowed in row.ranges.items():
+            number(f"{type(self).__name__}: {parameter}", self.parameters[parameter], allowed)
         self.weight_decay, self.clipnorm, self.clipvalue = weight_decay, clipnorm, clipvalue
         self.global_clipnorm, self.loss_scale_factor = global_clipnorm, loss_scale_factor
         self.use_ema, self.ema_momentum = flag(f"{type(self).__name__}: use_ema", use_ema), ema_momentum
         self.ema_overwrite_frequency = ema_overwrite_frequency
         self.gradient_accumulation_steps = gradient_accumulation_steps
-        checks.common(self)
+        common_arguments.check(self)
         self.learning_rate = learning_rate
         self.iterations = 0
         self.states: dict[Variable, list[Variable]] = {}
         self.memory = self._first_memory()
-        self.undecayed: tuple[Sequence[Variable], str | None] = ((), None)  # by themselves, and a pattern of names
-        self._version = 0  # how often an argument was changed, for the plans that have it
+        self.undecayed: tuple[Sequence[Variable], str | None] = ((), None)  # weights, and a pattern of names
+
+    def completed(self) -> None:
+        """From now on attributes that are set are arguments, or training's."""
+        self.__dict__["_completed"] = True
 
     def __getattr__(self, name: str) -> Any:
-        """The rule's numbers, ``optimizer.beta_1``."""
+        """The rule's parameters, ``optimizer.beta_1``."""
         try:
             return self.__dict__["parameters"][name]
         except KeyError:
-            owner, instead = type(self).__name__, changing.INSTEAD.get(name)
-            told = f" {name}: {instead}." if instead else f" attribute {name!r}."
-            raise AttributeError(f"{owner} has no{told}") from None
+            instead = (
+                f" {name}: {common_arguments.INSTEAD[name]}."
+                if name in common_arguments.INSTEAD
+                else f" attribute {name!r}."
+            )
+            raise AttributeError(f"{type(self).__name__} has no{instead}") from None
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """An argument's new value is checked and counts from the next step on; there are no other attributes."""
-        if name == "iterations":
-            value = changing.count(type(self).__name__, value)
-        elif not changing.settable(self, name):
-            return changing.change(self, name, value)
-        object.__setattr__(self, name, value)
-        return None
+    def is_argument(self, name: str) -> bool:
+        """All that is set on one of fastnet's own once it is made, but training's and private attributes."""
+        if "_completed" not in self.__dict__ or name in _STATE or name.startswith("_"):
+            return False
+        return type(self).__module__.startswith("fastnet.") or name in (*self._arguments, *self.parameters)
 
-    def given(self) -> dict[str, Any]:
-        """What it was made with, as it is now."""
-        names = [n for n in type(self).__signature__.parameters if n not in ("row", "parameters", "learning_rate")]
-        own = {"row": self.row, **self.parameters} if type(self) is Optimizer else {}
+    def set_argument(self, name: str, value: Any) -> None:
+        """Check an argument by making another optimizer with it; used from the next step on.
+
+        Raises:
+            AttributeError: it takes no such argument, or the states of the weights would be others.
+            ValueError: the value is out of its range.
+        """
+        owner, arguments = type(self).__name__, self.arguments()
+        if name not in arguments:
+            raise AttributeError(settable.unknown_argument(owner, name, arguments, common_arguments.INSTEAD))
+        new = type(self)(**{**arguments, name: value})
+        if not self.states:
+            self.memory = new.memory
+        elif name in self.row.starts.values() or not self._has_states_of(new):
+            raise AttributeError(
+                f"{owner}: {name} cannot be changed to {value!r} any more: the states of the weights began with "
+                f"{name}={arguments[name]!r}. Make another one, {owner}({name}={value!r}), and compile with it."
+            )
+        changed = {key: item for key, item in vars(new).items() if key in (*arguments, "row", "parameters")}
+        self.__dict__.update(changed, changes=self.changes + 1)
+
+    def _has_states_of(self, new: Optimizer) -> bool:
+        return new.row is self.row and all(
+            new.row_of(v) is self.row_of(v) and new.state_names(v) == self.state_names(v) for v in self.states
+        )
+
+    @property
+    def _arguments(self) -> list[str]:
+        return [name for name in settable.argument_names(type(self)) if name != "row"]
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that make another one like it as it is now."""
         rate = self._schedule if self.scheduled else self._rate
-        return {"learning_rate": rate, **own, **{name: getattr(self, name) for name in names}}
+        of_rule = {"row": self.row, **self.parameters} if type(self) is Optimizer else {}
+        return {name: getattr(self, name) for name in self._arguments} | {"learning_rate": rate} | of_rule
 
     def row_of(self, variable: Variable) -> registry.Update:
         """The row that updates a weight; all rows of an optimizer have the same ``scalars``."""
         return self.row
 
-    def kept_names(self, variable: Variable | None = None) -> list[str]:
-        """The names of what is kept for a weight."""
+    def state_names(self, variable: Variable | None = None) -> list[str]:
+        """The names of a weight's states."""
         row = self.row if variable is None else self.row_of(variable)
         extras = [AVERAGE] * bool(self.use_ema) + [SUM] * bool(self.gradient_accumulation_steps)
         return [*row.states, *row.means, *extras]
@@ -169,15 +192,15 @@ class Optimizer(metaclass=changing.Made):
 
     def anew(self) -> Optimizer:
         """A copy that has not met a weight."""
-        own = copy.copy(self)
-        own.iterations, own.states, own.memory = 0, {}, own._first_memory()
-        return own
+        other = copy.copy(self)
+        other.iterations, other.states, other.memory = 0, {}, other._first_memory()
+        return other
 
     # ---- the learning rate
 
     @property
-    def learning_rate(self) -> changing.Rate:
-        return changing.Rate(self._rate if self._schedule is None else float(self.rates(1)[0]), self)
+    def learning_rate(self) -> Rate:
+        return Rate(self._rate if self._schedule is None else float(self.rates(1)[0]), self)
 
     @learning_rate.setter
     def learning_rate(self, value: float | LearningRateSchedule | Callable[..., float]) -> None:
@@ -190,21 +213,29 @@ class Optimizer(metaclass=changing.Made):
                 f"{type(self).__name__}: its learning rate is the schedule {type(self._schedule).__name__} and cannot "
                 "be set to a number; make the optimizer with a number, or set another schedule."
             )
-        self._schedule, self._rate = None, checks.rate(type(self).__name__, value)
+        self._schedule, self._rate = None, common_arguments.rate(type(self).__name__, value)
 
     @property
     def fixed_rate(self) -> float:
         """The learning rate as a plain number; NaN where it follows a schedule."""
         return self._rate
 
+    @property
+    def iterations(self) -> Count:
+        return self._iterations
+
+    @iterations.setter
+    def iterations(self, value: int) -> None:
+        self._iterations = Count(whole(f"{type(self).__name__}: iterations", value, 0))
+
     def advance(self, steps: int) -> None:
         """Count steps that were done: `iterations` without the checks, which a step need not pay for."""
-        self.__dict__["iterations"] = changing.Count(self.iterations + steps)
+        self.__dict__["_iterations"] = Count(self._iterations + steps)
 
     @property
     def version(self) -> int:
-        """How often an argument was changed: plans hold their values."""
-        return self._version
+        """How often an argument was replaced: plans hold their values."""
+        return self.changes
 
     @property
     def scheduled(self) -> bool:
@@ -215,12 +246,12 @@ class Optimizer(metaclass=changing.Made):
         """The learning rates of the next ``count`` iterations, or the one of all of them.
 
         Raises:
-            ValueError: the schedule gives what is no learning rate.
+            ValueError: the schedule gives something that is no learning rate.
         """
         if self._schedule is None:
             return np.full(1, self._rate)
         steps = np.arange(self.iterations, self.iterations + count)
-        return checks.schedule_rates(type(self).__name__, self._schedule, steps)
+        return schedule_rates(type(self).__name__, self._schedule, steps)
 
     # ---- weight decay and averages
 
@@ -256,13 +287,13 @@ class Optimizer(metaclass=changing.Made):
 
     def average(self, variable: Variable) -> Variable | None:
         """The moving average of a weight; None without ``use_ema``, or before its first step."""
-        return self._kept(variable, AVERAGE)
+        return self._state_of(variable, AVERAGE)
 
     def gradient_sum(self, variable: Variable) -> Variable | None:
         """The sum of the gradients since the last update; None where every step is an update."""
-        return self._kept(variable, SUM)
+        return self._state_of(variable, SUM)
 
-    def _kept(self, variable: Variable, name: str) -> Variable | None:
+    def _state_of(self, variable: Variable, name: str) -> Variable | None:
         return next((v for v in self.states.get(variable, ()) if v.name == name), None)
 
     def finalize_variable_values(self, variables: Iterable[Variable]) -> None:
@@ -281,11 +312,11 @@ class Optimizer(metaclass=changing.Made):
                 means, shape, start = self.row_of(variable).means, variable.shape, variable.array
                 self.states[variable] = [
                     Variable(np.full(_without(shape, means.get(n)), self.start_of(n, start), variable.dtype), n)
-                    for n in self.kept_names(variable)
+                    for n in self.state_names(variable)
                 ]
 
     def start_of(self, state: str, weight: np.ndarray) -> float | np.ndarray:
-        """What a state of a weight begins with."""
+        """The first value of a weight's state."""
         start = self.row.starts.get(state, 0.0)
         if start == "weight":
             return weight
@@ -307,12 +338,9 @@ class Optimizer(metaclass=changing.Made):
 
         Returns:
             "iterations"; "learning_rate" where it is a number; the names of the memory; "0/momentum" and so on for the
-            states of the weights, by their place.
+            states of the weights, by their position.
         """
-        arrays = {"iterations": np.array(self.iterations)}
-        if not self.scheduled:
-            arrays["learning_rate"] = np.array(self._rate)
-        return arrays | {name: v.numpy() for name, v in self._named(variables).items()}
+        return named_state.arrays(self, variables)
 
     def load_state(self, state: Mapping[str, Any], variables: Sequence[Variable] | None = None) -> None:
         """Take back what `state` gave.
@@ -324,30 +352,7 @@ class Optimizer(metaclass=changing.Made):
         Raises:
             ValueError: names or shapes that do not fit; nothing has changed then.
         """
-        places = {name.split("/")[0] for name in state}
-        self.build(v for i, v in enumerate(variables or ()) if str(i) in places)
-        named = self._named(variables)
-        wanted, given = {"iterations", *named}, set(state) - {"learning_rate"}
-        if given != wanted:
-            raise ValueError(
-                f"{type(self).__name__}: the state does not fit; missing {sorted(wanted - given)}, "
-                f"unknown {sorted(given - wanted)}."
-            )
-        for name, variable in named.items():
-            if np.shape(state[name]) != variable.shape:
-                raise ValueError(
-                    f"{type(self).__name__}: {name!r} has shape {variable.shape}; received {np.shape(state[name])}."
-                )
-        if "learning_rate" in state and not self.scheduled:
-            self.learning_rate = float(state["learning_rate"])
-        for name, variable in named.items():
-            variable.assign(state[name])
-        self.iterations = int(state["iterations"])
-
-    def _named(self, variables: Sequence[Variable] | None) -> dict[str, Variable]:
-        weights = list(self.states) if variables is None else variables
-        named = {f"{i}/{v.name}": v for i, w in enumerate(weights) for v in self.states.get(w, ())}
-        return named | {v.name: v for v in self.memory}
+        named_state.load(self, state, variables)
 
     # ---- as plain data
 
@@ -355,12 +360,9 @@ class Optimizer(metaclass=changing.Made):
         """The arguments that make another one like it, without its state; the learning rate is the present one."""
         from fastnet.saving.serialization import serialize_part
 
-        rate = serialize_part("learning_rate", self._schedule if self.scheduled else self._rate)
-        config = {"name": self.name, "learning_rate": rate}
-        if type(self) is Optimizer:
-            config |= {"row": self.row.name, **self.parameters}
-        names = [*type(self).__signature__.parameters, *Common.__annotations__]
-        return config | {n: getattr(self, n) for n in names if n not in (*config, "row", "parameters")}
+        config = self.arguments()
+        config["learning_rate"] = serialize_part("learning_rate", config["learning_rate"])
+        return config | ({"row": self.row.name} if "row" in config else {})
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Optimizer:
@@ -371,16 +373,16 @@ class Optimizer(metaclass=changing.Made):
 
     # ---- in a plan
 
-    def start(self, plan: Plan) -> updating.Scalars:
-        """Add the launches that compute the numbers all weights share; where they will be."""
-        return updating.start(self, plan)
+    def start(self, plan: Plan) -> lowering.StepScalars:
+        """Add the launches that compute the scalars all weights share; their slots."""
+        return lowering.start(self, plan)
 
-    def apply(self, plan: Plan, weights: Sequence[tuple[str, Variable]], scalars: updating.Scalars) -> None:
+    def apply(self, plan: Plan, weights: Sequence[tuple[str, Variable]], scalars: lowering.StepScalars) -> None:
         """Add the launches that change weights, each given with its layer's name, by ``plan.gradients``."""
-        updating.apply(self, plan, weights, scalars)
+        lowering.apply(self, plan, weights, scalars)
 
-    def redirect(self, plan: Plan, variable: Variable, direction: View, scalars: updating.Scalars) -> View:
-        """Add the launches that make of a weight's direction the one it goes along; a subclass's own."""
+    def redirect(self, plan: Plan, variable: Variable, direction: View, scalars: lowering.StepScalars) -> View:
+        """Add the launches that turn a weight's direction into the one it goes along; a subclass's own."""
         return direction
 
     def __repr__(self) -> str:

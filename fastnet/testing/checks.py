@@ -189,7 +189,7 @@ def check_optimizer(optimizer: Any) -> Report:
         optimizer 'sgd'
     """
     if isinstance(optimizer, registry.Update):
-        optimizer = optimizers.Optimizer(optimizer, optimizer.parameters.get("learning_rate", 0.01))
+        optimizer = optimizers.Optimizer(optimizer, optimizer.learning_rate)
     optimizer = optimizers.get(optimizer)  # the rule alone is proved, not what all optimizers share
     optimizer = optimizers.Optimizer(optimizer.row, optimizer.learning_rate, optimizer.name, **optimizer.parameters)
     report, rng = Report(f"optimizer {optimizer.name!r}"), np.random.default_rng(0)

@@ -4,7 +4,7 @@ under each.  Losses of a whole row are in ``row_losses.py``.  Definitions and co
 import math
 
 from fastnet._kernels.registry import Loss, losses
-from fastnet._kernels.rules.updates import sign
+from fastnet._kernels.rules.sign import sign
 
 LOG_2 = math.log(2)
 EPSILON = 1e-7  # Keras's backend.epsilon(), `fastnet.config.epsilon`: probabilities lie in [EPSILON, 1 - EPSILON]

@@ -1,7 +1,7 @@
 """Penalties on weights and activities, and what constraints make of a weight, or of a norm."""
 
 from fastnet._kernels.rules.primitives import at_least, at_most, fabs
-from fastnet._kernels.rules.updates import sign
+from fastnet._kernels.rules.sign import sign
 
 
 def l1_l2(x, l1, l2):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastnet._kernels.kinds import read, real, reals, rule, update, updates, value, values, write
-from fastnet._kernels.rules.updates import sign
+from fastnet._kernels.rules.sign import sign
 from fastnet._kernels.template import elementwise
 
 
@@ -14,9 +14,9 @@ def regularize(g: update, w: read, l1: real, l2: real):
 
 
 @elementwise
-def accumulate(total: update, g: read, fresh: value):
-    # fresh: 1 where a sum begins
-    total = g if fresh > 0 else total + g
+def accumulate(total: update, g: read, first_gradient: value):
+    # first_gradient: 1 where a sum begins
+    total = g if first_gradient > 0 else total + g
 
 
 @elementwise
@@ -51,12 +51,12 @@ def find_direction(f: rule, w: read, g: read, states: updates, direction: write,
 
 
 @elementwise
-def average(mean: update, w: read, keep: value):
+def average(mean: update, w: read, ema_decay: value):
     # the exponential moving average of the weight
-    mean = keep * mean + (1 - keep) * w
+    mean = ema_decay * mean + (1 - ema_decay) * w
 
 
 @elementwise
-def overwrite(w: update, mean: read, due: value):
-    # the average takes the weight's place in the steps in which it is due
-    w = mean if due > 0 else w
+def overwrite(w: update, mean: read, overwrite_now: value):
+    # the average becomes the weight in the steps in which overwrite_now is 1
+    w = mean if overwrite_now > 0 else w

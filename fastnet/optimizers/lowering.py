@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from fastnet._kernels import abi
 from fastnet._kernels.chain import CHUNK_ELEMENTS
-from fastnet._kernels.rules import updates
-from fastnet._kernels.rules import weights as rules
+from fastnet._kernels.rules import update_stages as stages
+from fastnet._kernels.stages.sgd import sgd
 from fastnet._kernels.templates import folds, step, update
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -27,32 +27,33 @@ _NEVER = float(1 << 60)  # updates
 
 
 @dataclass
-class Scalars:
+class StepScalars:
     """Where the numbers of a step are.
 
     Attributes:
         rule: those of the optimizer's rule.
         memory: what the rule hands on to the next step.
-        keep, due, fresh: those of `update.average`, `update.overwrite` and `update.accumulate`, where they are needed.
+        ema_decay, overwrite_now, first_gradient: those of `update.average`, `update.overwrite` and `update.accumulate`,
+            where they are needed.
     """
 
     rule: list[Slot]
     memory: list[Slot]
-    keep: Slot | None = None
-    due: Slot | None = None
-    fresh: Slot | None = None
+    ema_decay: Slot | None = None
+    overwrite_now: Slot | None = None
+    first_gradient: Slot | None = None
 
 
-def start(optimizer: Optimizer, plan: Plan) -> Scalars:
+def start(optimizer: Optimizer, plan: Plan) -> StepScalars:
     """Add the launches that compute what a step needs to know."""
     row, every = optimizer.row, _period(optimizer)
     slots = [plan.slot() for _ in range(row.scalar_count + len(row.memory))]
     _step_scalars(plan, row.scalars, every, list(optimizer.parameters.values()), optimizer.memory, slots)
-    scalars = Scalars(slots[: row.scalar_count], slots[row.scalar_count :])
+    scalars = StepScalars(slots[: row.scalar_count], slots[row.scalar_count :])
     if optimizer.use_ema or every > 1:
-        scalars.keep, scalars.due, scalars.fresh = found = [plan.slot() for _ in range(3)]
+        scalars.ema_decay, scalars.overwrite_now, scalars.first_gradient = found = [plan.slot() for _ in range(3)]
         numbers = [optimizer.ema_momentum, optimizer.ema_overwrite_frequency or _NEVER, every]
-        _step_scalars(plan, rules.step_numbers, 1, numbers, [], found)
+        _step_scalars(plan, stages.stage_scalars, 1, numbers, [], found)
     return scalars
 
 
@@ -67,7 +68,7 @@ def _period(optimizer: Optimizer) -> int:
     return optimizer.gradient_accumulation_steps or 1
 
 
-def apply(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variable]], scalars: Scalars) -> None:
+def apply(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variable]], scalars: StepScalars) -> None:
     """Add the launches that change the weights, layer by layer."""
     period = _period(optimizer)
     gradients = [_gradient(optimizer, plan, label, variable, scalars) for label, variable in weights]
@@ -90,7 +91,7 @@ def apply(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variabl
     factors = _step_factors(optimizer, plan, directions, scalars)
     for (label, variable, direction), factor in zip(directions, factors, strict=True):
         plan.label = label
-        operands = {"f": updates.sgd, "w": variable, "g": direction, "states": [], "scalars": [factor]}
+        operands = {"f": sgd, "w": variable, "g": direction, "states": [], "scalars": [factor]}
         plan.call(update.apply_update, period=period, **operands)
         _finish(optimizer, plan, variable, scalars)
     if scalars.memory:
@@ -98,7 +99,7 @@ def apply(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variabl
         plan.call(step.remember, period=period, dtype="float64", **operands)
 
 
-def _gradient(optimizer: Optimizer, plan: Plan, label: str, variable: Variable, scalars: Scalars) -> View:
+def _gradient(optimizer: Optimizer, plan: Plan, label: str, variable: Variable, scalars: StepScalars) -> View:
     """The gradient of a weight with that of its penalty; the mean of several steps, where these are added up."""
     plan.label = label
     g, penalty = plan.total_gradient(variable), variable.regularizer
@@ -109,7 +110,7 @@ def _gradient(optimizer: Optimizer, plan: Plan, label: str, variable: Variable, 
     total, period = optimizer.gradient_sum(variable), _period(optimizer)
     if total is None:
         return g
-    plan.call(update.accumulate, total=total, g=g, fresh=scalars.fresh)
+    plan.call(update.accumulate, total=total, g=g, first_gradient=scalars.first_gradient)
     mean = plan.buffer(variable.shape, variable.dtype, per_row=False)
     plan.call(update.mean_gradient, total=total, g=mean, steps=period, period=period)
     return mean
@@ -129,13 +130,13 @@ def _clip(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variabl
             plan.call(update.clip_gradient, g=g, limit=optimizer.clipvalue, period=period)
 
 
-def _finish(optimizer: Optimizer, plan: Plan, variable: Variable, scalars: Scalars) -> None:
+def _finish(optimizer: Optimizer, plan: Plan, variable: Variable, scalars: StepScalars) -> None:
     """Add what follows the update of a weight: an average follows every step, an update may not."""
     average = optimizer.average(variable)
     if average is not None:
-        plan.call(update.average, mean=average, w=variable, keep=scalars.keep)
+        plan.call(update.average, mean=average, w=variable, ema_decay=scalars.ema_decay)
         if optimizer.ema_overwrite_frequency:
-            plan.call(update.overwrite, w=variable, mean=average, due=scalars.due)
+            plan.call(update.overwrite, w=variable, mean=average, overwrite_now=scalars.overwrite_now)
     if variable.constraint is not None:
         variable.constraint.launch(plan, variable)
 
@@ -151,7 +152,7 @@ def _norm_factors(optimizer, plan, weights, gradients) -> list[Slot | None]:
         plan.label = optimizer.name if together else weights[first][0]
         span = {"first": first, "count": len(weights) if together else 1}
         operands = {"squares": squares, "factor": slot, "p": limits, **span}
-        plan.call(step.norm_factor, f=rules.clip_factor, period=period, **operands)
+        plan.call(step.norm_factor, f=stages.clip_factor, period=period, **operands)
     return factors * len(weights) if together else factors
 
 
@@ -176,7 +177,7 @@ def norm_squares(plan: Plan, arrays: Sequence[tuple[str, View | Variable]], peri
     for label, array in arrays:
         plan.label = label
         sums.append(plan.chunk_sums(_size(array)))
-        plan.call(folds.sum_rule, f=rules.square, x=array, p=[], total=sums[-1], period=period)
+        plan.call(folds.sum_rule, f=stages.square, x=array, p=[], total=sums[-1], period=period)
     for index, ((label, array), chunk_sums) in enumerate(zip(arrays, sums, strict=True)):
         plan.label = label
         chunks = -(-_size(array) // CHUNK_ELEMENTS)

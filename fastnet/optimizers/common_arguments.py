@@ -1,0 +1,64 @@
+"""The arguments that every optimizer takes, and their ranges."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from fastnet.checks import CLOSED_UNIT, NOT_NEGATIVE, POSITIVE, is_whole, number, whole
+
+#: What Keras's optimizers have, or once had, and what to do instead.
+INSTEAD = {
+    "lr": "it is called learning_rate",
+    "decay": "a learning rate that falls is one of fastnet.optimizers.schedules",
+    "apply_gradients": "updates are compiled into the step of fit and train_on_batch",
+    "minimize": "updates are compiled into the step of fit and train_on_batch",
+}
+_RANGES = {
+    "weight_decay": NOT_NEGATIVE,
+    "clipnorm": NOT_NEGATIVE,
+    "clipvalue": NOT_NEGATIVE,
+    "global_clipnorm": NOT_NEGATIVE,
+    "ema_momentum": CLOSED_UNIT,
+    "loss_scale_factor": POSITIVE,
+}
+
+
+class Common(TypedDict, total=False):
+    """The arguments that every optimizer takes; `Optimizer` describes them."""
+
+    weight_decay: float | None
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+    use_ema: bool
+    ema_momentum: float
+    ema_overwrite_frequency: int | None
+    loss_scale_factor: float | None
+    gradient_accumulation_steps: int | None
+    name: str | None
+
+
+def rate(owner: str, value: Any) -> float:
+    """A learning rate that is a number."""
+    return number(f"{owner}: learning_rate", value, NOT_NEGATIVE)
+
+
+def check(optimizer: Any) -> None:
+    """The arguments that every optimizer takes, once they are its attributes.
+
+    Raises:
+        ValueError: one is out of its range, or there are two ways of clipping.
+    """
+    owner = type(optimizer).__name__
+    for argument, allowed in _RANGES.items():
+        if getattr(optimizer, argument) is not None:
+            number(f"{owner}: {argument}", getattr(optimizer, argument), allowed)
+    given = [a for a in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(optimizer, a) is not None]
+    if len(given) > 1:
+        raise ValueError(
+            f"{owner}: only one of clipnorm, clipvalue and global_clipnorm may be given, received {given}."
+        )
+    for argument, least in (("ema_overwrite_frequency", 1), ("gradient_accumulation_steps", 2)):
+        value = getattr(optimizer, argument)
+        if value is not None and not (is_whole(value) and value == 0):  # 0 is None, as in Keras
+            whole(f"{owner}: {argument}", value, least)

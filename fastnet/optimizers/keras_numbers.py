@@ -1,0 +1,51 @@
+"""The learning rate and the step count as they are read: numbers with the methods of Keras's variables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnet import checks
+
+if TYPE_CHECKING:
+    from fastnet.optimizers.base import Optimizer
+
+
+class Rate(float):
+    """A learning rate as it was read: a number, with the two methods that Keras's has."""
+
+    __slots__ = ("_optimizer",)
+    _optimizer: Optimizer
+
+    def __new__(cls, value: float, optimizer: Optimizer) -> Rate:
+        rate = super().__new__(cls, value)
+        rate._optimizer = optimizer
+        return rate
+
+    def assign(self, value: Any) -> None:
+        """Set the optimizer's learning rate."""
+        self._optimizer.learning_rate = value
+
+    def numpy(self) -> np.ndarray:
+        """As an array without axes."""
+        return np.array(float(self))
+
+    def __reduce__(self) -> tuple:
+        return float, (float(self),)
+
+
+class Count(int):
+    """A number of steps."""
+
+    def numpy(self) -> np.ndarray:
+        """As an array without axes."""
+        return np.array(int(self))
+
+    def __reduce__(self) -> tuple:
+        return int, (int(self),)
+
+
+def count(owner: str, value: Any) -> Count:
+    """``value`` as a number of steps."""
+    return Count(value if type(value) is int and value >= 0 else checks.whole(f"{owner}: iterations", value, 0))

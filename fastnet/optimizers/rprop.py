@@ -1,0 +1,56 @@
+"""Rprop: a step of its own for each weight."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastnet import checks
+from fastnet.optimizers.base import Optimizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from fastnet.optimizers.common_arguments import Common
+
+
+class Rprop(Optimizer):
+    """Each weight has a step of its own, which grows while its gradient keeps its sign; for full batches.
+
+    PyTorch's form: after a change of sign a weight waits for a step.
+
+    Riedmiller and Braun 1993, "A direct adaptive method for faster backpropagation learning".
+
+    Args:
+        learning_rate: the first step of every weight; changing it later has no effect.
+        etas: what a step is multiplied with after a change of sign, and after none.
+        step_sizes: the smallest and the largest step.
+        common: see `Optimizer`.
+
+    Raises:
+        ValueError: etas that are not below and above 1, step sizes that are not positive or do not rise.
+
+    Example:
+        >>> optimizers.Rprop().parameters
+        {'eta_minus': 0.5, 'eta_plus': 1.2, 'step_min': 1e-06, 'step_max': 50.0}
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.01,
+        etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-6, 50.0),
+        **common: Unpack[Common],
+    ):
+        self.etas, self.step_sizes = _pair("etas", etas), _pair("step_sizes", step_sizes)
+        (eta_minus, eta_plus), (step_min, step_max) = self.etas, self.step_sizes
+        if checks.is_number(step_min) and checks.is_number(step_max) and step_min > step_max:
+            raise ValueError(f"Rprop: step_sizes must be (the smallest, the largest), received {step_sizes!r}.")
+        parameters = {"eta_minus": eta_minus, "eta_plus": eta_plus, "step_min": step_min, "step_max": step_max}
+        super().__init__("rprop", learning_rate, **common, **parameters)
+
+
+def _pair(argument: str, value: Any) -> tuple[float, float]:
+    """Two numbers; their ranges are the rule's."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise ValueError(f"Rprop: {argument} must be a pair of numbers, received {value!r}.")
+    return value[0], value[1]

@@ -1,0 +1,164 @@
+"""Arguments: the signature that a class and its parents make together, and attributes that may be set later.
+
+Layers, optimizers and `Sequential` keep each argument under its name. One that is set again is checked as in
+``__init__``, counts from the next step on, and voids the plans that were made before.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastnet import checks
+from fastnet._kernels.registry import nearest
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+@functools.cache
+def signature(cls: Any) -> inspect.Signature:
+    """The arguments of a class; where ``__init__`` passes ``**more`` on, behind its own those of the parent's.
+
+    As in Keras ``name`` is the last of a parent's. A parent lists in ``_supplied`` what its children give it.
+    """
+    found: dict[str, inspect.Parameter] = {}
+    variadic: list[inspect.Parameter] = []
+    for number, owner in enumerate(_with_init(cls)):
+        own = list(inspect.signature(vars(owner)["__init__"]).parameters.values())[1:]
+        new = [p for p in own if p.kind not in _VARIADIC and p.name not in found]
+        if number:
+            new = [_inherited(p) for p in new if p.name not in vars(owner).get("_supplied", ())]
+            new.sort(key=lambda p: p.name == "name")
+            variadic = [] if new else variadic
+        else:
+            variadic = [p for p in own if p.kind in _VARIADIC]
+        found |= {p.name: p for p in new}
+        if not any(p.kind is p.VAR_KEYWORD for p in own):
+            break
+    return inspect.Signature(sorted([*found.values(), *variadic], key=lambda p: p.kind))
+
+
+def _with_init(cls: type) -> list[type]:
+    return [owner for owner in cls.__mro__ if owner is not object and "__init__" in vars(owner)]
+
+
+def _inherited(parameter: inspect.Parameter) -> inspect.Parameter:
+    """A parameter without a default cannot stand behind one that has a default."""
+    return parameter.replace(kind=parameter.KEYWORD_ONLY) if parameter.default is parameter.empty else parameter
+
+
+def argument_names(cls: Any) -> tuple[str, ...]:
+    """The names in `signature`."""
+    return _argument_names(cls)
+
+
+@functools.cache
+def _argument_names(cls: Any) -> tuple[str, ...]:
+    return tuple(p.name for p in signature(cls).parameters.values() if p.kind not in _VARIADIC)
+
+
+@functools.cache
+def _names_by_place(cls: Any) -> tuple[str, ...] | None:
+    """The names of arguments given by place, in order; None where ``__init__`` takes ``*args``."""
+    own = inspect.signature(_with_init(cls)[0].__init__).parameters.values()  # type: ignore[misc]
+    if any(p.kind is p.VAR_POSITIONAL for p in own):
+        return None
+    return tuple(p.name for p in signature(cls).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
+
+
+def unknown_argument(owner: str, name: str, known: Collection[str], instead: Mapping[str, str]) -> str:
+    """The sentence for an argument or an attribute that a class does not have.
+
+    Args:
+        owner: the class's name.
+        name: what was asked for.
+        known: the arguments it has.
+        instead: names that Keras has → what to do instead.
+    """
+    if name in instead:
+        return f"{owner} has no {name}: {instead[name]}."
+    near = nearest(name, known)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return f"{owner} has no {name!r}.{hint} It takes {', '.join(known)}."
+
+
+class Completed(type):
+    """The metaclass of classes that look at an object once its ``__init__`` is done, whatever subclass defined that.
+
+    Arguments may be given by place in the order of the whole `signature`, a parent's too.
+    """
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        found: Any = cls
+        return signature(found)
+
+    def __call__(cls, *args: Any, **named: Any) -> Any:
+        if args and (names := _names_by_place(cls)) is not None:
+            if len(args) > len(names):
+                raise TypeError(f"{cls.__name__} takes {len(names)} arguments, received too many: {len(args)}.")
+            if twice := set(names[: len(args)]) & set(named):
+                raise TypeError(f"{cls.__name__} received {sorted(twice)} by place and by name.")
+            args, named = (), dict(zip(names, args)) | named
+        made = super().__call__(*args, **named)
+        made.completed()
+        return made
+
+
+class SettableArguments:
+    """An object whose arguments are attributes that may be set again.
+
+    Attributes:
+        changes: how often an argument was replaced; plans from before are void.
+    """
+
+    #: arguments that stay as they are
+    _fixed: ClassVar[tuple[str, ...]] = ()
+    #: arguments that are numbers, with their ranges
+    _ranges: ClassVar[dict[str, checks.Range]] = {}
+    #: arguments that a plan need not be made anew for
+    _outside_plans: ClassVar[tuple[str, ...]] = ()
+    changes = 0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self.is_argument(name):
+            self.set_argument(name, value)
+        else:
+            object.__setattr__(self, name, value)
+
+    def is_argument(self, name: str) -> bool:
+        """Whether an attribute is an argument, which is checked when it is set."""
+        return name in argument_names(type(self))
+
+    def set_argument(self, name: str, value: Any) -> None:
+        """Check an argument's value and keep it; ``changes`` counts where it replaces another."""
+        value = self.checked_argument(name, value)
+        replaced = name in vars(self) and name not in self._outside_plans
+        object.__setattr__(self, name, value)
+        object.__setattr__(self, "changes", self.changes + replaced)
+
+    def checked_argument(self, name: str, value: Any) -> Any:
+        """An argument's value as it is kept.
+
+        Raises:
+            ValueError: it is outside its range, or the argument stays as it is.
+        """
+        what = f"{self._owner}: {name}"
+        if name in vars(self) and self.is_fixed(name):
+            present = vars(self)[name]
+            if value is not present and not np.array_equal(value, present):
+                raise ValueError(f"{what} is {present!r} and stays so, received {value!r}; make another one.")
+        return checks.number(what, value, self._ranges[name]) if name in self._ranges else value
+
+    def is_fixed(self, name: str) -> bool:
+        """Whether an argument stays as it is: weights or shapes follow from it."""
+        return name in self._fixed
+
+    @property
+    def _owner(self) -> str:
+        """The object's name in errors."""
+        return type(self).__name__
