@@ -40,7 +40,7 @@ class Activation:
         owner = f"The activation {row.name!r}"
         given = {name: checks.number(f"{owner}: {name}", value, checks.NO_NAN) for name, value in parameters.items()}
         self.parameters = {**row.parameters, **given}
-        self.__name__ = row.name
+        self.__name__, self.__doc__ = row.name, row.f.__doc__
         either = inspect.Parameter.POSITIONAL_OR_KEYWORD
         named = [inspect.Parameter(name, either, default=value) for name, value in self.parameters.items()]
         self.__signature__ = inspect.Signature([inspect.Parameter("x", either), *named])
@@ -274,23 +274,10 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
         return get((custom_objects or {}).get(config, config) if isinstance(config, str) else config)
 
 
-linear = Activation(registry.activations.find("linear"))
-leaky_relu = Activation(registry.activations.find("leaky_relu"))
-relu6 = Activation(registry.activations.find("relu6"))
-elu = Activation(registry.activations.find("elu"))
-celu = Activation(registry.activations.find("celu"))
-selu = Activation(registry.activations.find("selu"))
-sigmoid = Activation(registry.activations.find("sigmoid"))
-hard_sigmoid = Activation(registry.activations.find("hard_sigmoid"))
-log_sigmoid = Activation(registry.activations.find("log_sigmoid"))
-tanh = Activation(registry.activations.find("tanh"))
-hard_tanh = Activation(registry.activations.find("hard_tanh"))
-silu = swish = Activation(registry.activations.find("silu"))
-hard_silu = hard_swish = Activation(registry.activations.find("hard_silu"))
-mish = Activation(registry.activations.find("mish"))
-exponential = Activation(registry.activations.find("exponential"))
-softplus = Activation(registry.activations.find("softplus"))
-softsign = Activation(registry.activations.find("softsign"))
 softmax = RowActivation("softmax", rules.softmax, rules.softmax_gradient)
 log_softmax = RowActivation("log_softmax", rules.log_softmax, rules.log_softmax_gradient)
 _ROWS = {"softmax": softmax, "log_softmax": log_softmax}
+# Every row of the registry is public by its names. relu and gelu are functions above: their arguments choose a row.
+_elementwise = {row: Activation(row) for row in registry.activations.unique()}
+globals().update({name: _elementwise[row] for name, row in registry.activations.items() if name not in globals()})
+linear = _elementwise[_LINEAR]

@@ -8,7 +8,6 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -124,7 +123,7 @@ class Family:
         table: of the registry, whose rows are of this kind too. The further names of a row that has a class are names
             of the class.
         hidden: rows of the table that are no names: what the classes are made of.
-        twins: a module whose functions stand for the classes of their names.
+        twins: functions that stand for the classes of their names, by name.
         spelled: the names of a class; by default its own and that in snake case.
         wanted: what `get` takes, for errors.
         aliases: further names.
@@ -139,12 +138,12 @@ class Family:
         *,
         table: Mapping[str, Any] | None = None,
         hidden: Collection[str] = (),
-        twins: ModuleType | None = None,
+        twins: Mapping[str, Any] | None = None,
         spelled: Callable[[type], Iterable[str]] = _spelled,
         wanted: str | None = None,
         **aliases: Callable[..., Any],
     ):
-        self.kind, self.base, self.functions, self.twins = kind, base, functions, twins
+        self.kind, self.base, self.functions, self.twins = kind, base, functions, twins or {}
         self.table, self.hidden = {} if table is None else table, hidden
         self.names = {name: cls for cls in classes for name in spelled(cls)} | aliases
         for name, row in self.table.items():
@@ -175,7 +174,7 @@ class Family:
         if isinstance(identifier, dict):
             return self._described(identifier)
         name = getattr(identifier, "__name__", "")
-        if inspect.isfunction(identifier) and vars(self.twins or object).get(name) is identifier:
+        if inspect.isfunction(identifier) and self.twins.get(name) is identifier:
             return self.names.get(name, identifier)
         return identifier
 

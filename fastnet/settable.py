@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -84,6 +84,26 @@ def unknown_argument(owner: str, name: str, known: Collection[str], instead: Map
     near = nearest(name, known)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     return f"{owner} has no {name!r}.{hint} It takes {', '.join(known)}."
+
+
+def init_of(arguments: Sequence[inspect.Parameter], body: Callable[[Any, dict[str, Any]], None]) -> Callable[..., None]:
+    """An ``__init__`` with these arguments.
+
+    Args:
+        arguments: those behind ``self``.
+        body: is called with the object and the values of all arguments.
+    """
+    whole = inspect.Signature([inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *arguments])
+
+    def __init__(self: Any, *args: Any, **named: Any) -> None:
+        bound = whole.bind(self, *args, **named)
+        bound.apply_defaults()
+        given = dict(bound.arguments)
+        del given["self"]
+        body(self, given)
+
+    __init__.__signature__ = whole  # type: ignore[attr-defined]
+    return __init__
 
 
 class Completed(type):

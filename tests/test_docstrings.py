@@ -73,20 +73,22 @@ def test_no_example_is_left_out():
     assert not skipped
 
 
-def public(text):
-    """Names of the functions and classes that a module defines, and of what it imports as such (``X as X``)."""
-    for node in ast.parse(text).body:
+def public(module):
+    """Names that a module defines, imports as such (``X as X``), or takes from rows and from the modules below it."""
+    for node in ast.parse(SOURCES[module.__name__].read_text("utf-8")).body:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
             yield node.name
         elif isinstance(node, ast.ImportFrom):
             yield from (each.name for each in node.names if each.asname == each.name)
+    below = f"{module.__name__}." if module is not fastnet else "-"
+    yield from (name for name, item in vars(module).items() if str(getattr(item, "__module__", "")).startswith(below))
 
 
 @pytest.mark.parametrize("module", ["", *PUBLIC, "optimizers.schedules"])
 def test_what_is_public_has_an_example(module):
     name = f"fastnet.{module}".rstrip(".")
     missing = []
-    for each in public(SOURCES[name].read_text("utf-8")):
+    for each in public(importlib.import_module(name)):
         found = getattr(importlib.import_module(name), each)
         if each[0] == "_" or each in INSIDE or not (inspect.isclass(found) or inspect.isfunction(found)):
             continue

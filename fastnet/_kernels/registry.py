@@ -80,7 +80,12 @@ class Loss:
         targets: "dense" (the shape of the prediction; a row rule smooths the labels), "raw" (the same without
             smoothing), "signs" (the same; where a batch has only 0 and 1 they become -1 and 1), "sparse" (a class index
             for each row, seen as a one-hot row) or "label" (seen as a number).
-        parameters: names and defaults of the further arguments of ``f``.
+        parameters: names and defaults of the further arguments of ``f``; their annotations are ranges (`ranges.py`).
+        public: name of the class in `fastnet.losses` and `fastnet.metrics` that is this rule with its parameters and no
+            more; the function of arrays has the row's name. Their docstrings begin with that of ``f``, or of the value
+            of ``row``.
+        example: targets, predictions and their loss, for these docstrings.
+        is_metric: whether the class is one of `fastnet.metrics` too.
     """
 
     name: str
@@ -89,11 +94,31 @@ class Loss:
     row: RowRule | None = None
     targets: str = "dense"
     parameters: Mapping[str, float] = field(default_factory=dict)
+    public: str = ""
+    example: tuple[list, list, float] | None = None
+    is_metric: bool = True
 
     @property
     def sparse(self) -> bool:
         """Whether a target is a class index instead of a row."""
         return self.targets in ("sparse", "label")
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """The ranges of the parameters that have one."""
+        return _ranges(self.f) if self.f is not None else {}
+
+    @property
+    def formula(self) -> str:
+        """The docstring of its rule."""
+        rule = self.f if self.row is None else self.row.value
+        return inspect.getdoc(rule) or ""
+
+
+def _ranges(rule: Callable) -> dict[str, Range]:
+    """The parameters of a rule that are annotated with a range."""
+    found = {p.name: p.annotation for p in inspect.signature(rule).parameters.values()}
+    return {name: annotation for name, annotation in found.items() if isinstance(annotation, tuple)}
 
 
 class Carried:
@@ -132,7 +157,7 @@ class Update:
     factor: Callable | None = None
     means: Mapping[str, int] = field(default_factory=dict)
     learning_rate: float = 0.001
-    public: str | None = None
+    public: str = ""
 
     @cached_property
     def parameters(self) -> dict[str, float]:
@@ -142,7 +167,7 @@ class Update:
     @cached_property
     def ranges(self) -> dict[str, Range]:
         """The ranges of the parameters that have one."""
-        return {p.name: p.annotation for p in self._declared if isinstance(p.annotation, tuple)}
+        return _ranges(self.scalars)
 
     @cached_property
     def memory(self) -> dict[str, float]:

@@ -1,43 +1,31 @@
 """Losses, with Keras's definitions: by name, as classes with arguments, or as functions of arrays."""
 
+import typing as _typing
+
+from fastnet.losses import plain_losses as _plain_losses
 from fastnet.losses.base import FunctionLoss as FunctionLoss
 from fastnet.losses.base import Loss as Loss
 from fastnet.losses.classes import BinaryCrossentropy as BinaryCrossentropy
 from fastnet.losses.classes import BinaryFocalCrossentropy as BinaryFocalCrossentropy
 from fastnet.losses.classes import CategoricalCrossentropy as CategoricalCrossentropy
 from fastnet.losses.classes import CategoricalFocalCrossentropy as CategoricalFocalCrossentropy
-from fastnet.losses.classes import CategoricalHinge as CategoricalHinge
 from fastnet.losses.classes import CosineSimilarity as CosineSimilarity
-from fastnet.losses.classes import Hinge as Hinge
 from fastnet.losses.classes import Huber as Huber
-from fastnet.losses.classes import KLDivergence as KLDivergence
-from fastnet.losses.classes import LogCosh as LogCosh
-from fastnet.losses.classes import MeanAbsoluteError as MeanAbsoluteError
-from fastnet.losses.classes import MeanAbsolutePercentageError as MeanAbsolutePercentageError
-from fastnet.losses.classes import MeanSquaredError as MeanSquaredError
-from fastnet.losses.classes import MeanSquaredLogarithmicError as MeanSquaredLogarithmicError
-from fastnet.losses.classes import Poisson as Poisson
 from fastnet.losses.classes import SparseCategoricalCrossentropy as SparseCategoricalCrossentropy
-from fastnet.losses.classes import SquaredHinge as SquaredHinge
 from fastnet.losses.functions import binary_crossentropy as binary_crossentropy
 from fastnet.losses.functions import binary_focal_crossentropy as binary_focal_crossentropy
 from fastnet.losses.functions import categorical_crossentropy as categorical_crossentropy
 from fastnet.losses.functions import categorical_focal_crossentropy as categorical_focal_crossentropy
-from fastnet.losses.functions import categorical_hinge as categorical_hinge
 from fastnet.losses.functions import cosine_similarity as cosine_similarity
-from fastnet.losses.functions import hinge as hinge
 from fastnet.losses.functions import huber as huber
-from fastnet.losses.functions import kl_divergence as kl_divergence
-from fastnet.losses.functions import log_cosh as log_cosh
-from fastnet.losses.functions import mean_absolute_error as mean_absolute_error
-from fastnet.losses.functions import mean_absolute_percentage_error as mean_absolute_percentage_error
-from fastnet.losses.functions import mean_squared_error as mean_squared_error
-from fastnet.losses.functions import mean_squared_logarithmic_error as mean_squared_logarithmic_error
-from fastnet.losses.functions import poisson as poisson
 from fastnet.losses.functions import sparse_categorical_crossentropy as sparse_categorical_crossentropy
-from fastnet.losses.functions import squared_hinge as squared_hinge
 from fastnet.losses.lookup import deserialize as deserialize
 from fastnet.losses.lookup import get as get
 from fastnet.losses.lookup import loss_weight as loss_weight
 from fastnet.losses.lookup import of_one_output as of_one_output
 from fastnet.losses.lookup import serialize as serialize
+
+globals().update({**_plain_losses.CLASSES, **_plain_losses.FUNCTIONS})
+if _typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> _typing.Any: ...

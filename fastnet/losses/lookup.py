@@ -9,15 +9,19 @@ from typing import Any
 from fastnet import checks
 from fastnet._kernels import registry
 from fastnet.descriptions import Family
-from fastnet.losses import classes, functions
+from fastnet.losses import classes, functions, plain_losses
 from fastnet.losses.base import FunctionLoss, Loss
 
 family = Family(
     "a loss",
     Loss,
-    [cls for cls in vars(classes).values() if isinstance(cls, type) and issubclass(cls, Loss) and cls is not Loss],
+    [
+        cls
+        for cls in (*plain_losses.CLASSES.values(), *vars(classes).values())
+        if isinstance(cls, type) and issubclass(cls, Loss) and cls is not Loss
+    ],
     table=registry.losses,
-    twins=functions,
+    twins=vars(functions) | plain_losses.FUNCTIONS,
     wanted="a name, one of fastnet.losses, a subclass of fastnet.losses.Loss or a function of two numbers "
     "f(y_true, y_pred), to which fastnet.register_loss(name, function) gives a name",
 )

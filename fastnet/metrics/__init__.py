@@ -1,19 +1,13 @@
 """Metrics, with Keras's definitions: counted inside the runner, or on arrays; by name, as classes, or as functions."""
 
+import typing as _typing
+
+from fastnet.losses import plain_losses as _plain_losses
 from fastnet.losses.functions import binary_crossentropy as binary_crossentropy
 from fastnet.losses.functions import categorical_crossentropy as categorical_crossentropy
-from fastnet.losses.functions import categorical_hinge as categorical_hinge
-from fastnet.losses.functions import hinge as hinge
 from fastnet.losses.functions import huber as huber
-from fastnet.losses.functions import kl_divergence as kl_divergence
-from fastnet.losses.functions import log_cosh as log_cosh
-from fastnet.losses.functions import mean_absolute_error as mean_absolute_error
-from fastnet.losses.functions import mean_absolute_percentage_error as mean_absolute_percentage_error
-from fastnet.losses.functions import mean_squared_error as mean_squared_error
-from fastnet.losses.functions import mean_squared_logarithmic_error as mean_squared_logarithmic_error
-from fastnet.losses.functions import poisson as poisson
 from fastnet.losses.functions import sparse_categorical_crossentropy as sparse_categorical_crossentropy
-from fastnet.losses.functions import squared_hinge as squared_hinge
+from fastnet.metrics import loss_metrics as _loss_metrics
 from fastnet.metrics.base import MeanOfRows as MeanOfRows
 from fastnet.metrics.base import Metric as Metric
 from fastnet.metrics.confusion import AUC as AUC
@@ -34,19 +28,10 @@ from fastnet.metrics.lookup import get as get
 from fastnet.metrics.lookup import listed as listed
 from fastnet.metrics.lookup import named as named
 from fastnet.metrics.lookup import serialize as serialize
-from fastnet.metrics.losses import BinaryCrossentropy as BinaryCrossentropy
-from fastnet.metrics.losses import CategoricalCrossentropy as CategoricalCrossentropy
-from fastnet.metrics.losses import CategoricalHinge as CategoricalHinge
-from fastnet.metrics.losses import Hinge as Hinge
-from fastnet.metrics.losses import KLDivergence as KLDivergence
-from fastnet.metrics.losses import LogCoshError as LogCoshError
-from fastnet.metrics.losses import MeanAbsoluteError as MeanAbsoluteError
-from fastnet.metrics.losses import MeanAbsolutePercentageError as MeanAbsolutePercentageError
-from fastnet.metrics.losses import MeanSquaredError as MeanSquaredError
-from fastnet.metrics.losses import MeanSquaredLogarithmicError as MeanSquaredLogarithmicError
-from fastnet.metrics.losses import Poisson as Poisson
-from fastnet.metrics.losses import SparseCategoricalCrossentropy as SparseCategoricalCrossentropy
-from fastnet.metrics.losses import SquaredHinge as SquaredHinge
+from fastnet.metrics.loss_metrics import BinaryCrossentropy as BinaryCrossentropy
+from fastnet.metrics.loss_metrics import CategoricalCrossentropy as CategoricalCrossentropy
+from fastnet.metrics.loss_metrics import LogCoshError as LogCoshError
+from fastnet.metrics.loss_metrics import SparseCategoricalCrossentropy as SparseCategoricalCrossentropy
 from fastnet.metrics.means import Accuracy as Accuracy
 from fastnet.metrics.means import ArrayMetric as ArrayMetric
 from fastnet.metrics.means import BinaryAccuracy as BinaryAccuracy
@@ -64,3 +49,8 @@ from fastnet.metrics.scores import F1Score as F1Score
 from fastnet.metrics.scores import FBetaScore as FBetaScore
 from fastnet.metrics.scores import R2Score as R2Score
 from fastnet.metrics.variables import MetricVariable as MetricVariable
+
+globals().update({**_loss_metrics.CLASSES, **_plain_losses.FUNCTIONS})
+if _typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> _typing.Any: ...

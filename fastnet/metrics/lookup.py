@@ -9,8 +9,7 @@ from fastnet import losses
 from fastnet._kernels import registry
 from fastnet._kernels.errors import RuleError
 from fastnet.descriptions import Family
-from fastnet.metrics import confusion, functions, means, scores
-from fastnet.metrics import losses as loss_metrics
+from fastnet.metrics import confusion, functions, loss_metrics, means, scores
 from fastnet.metrics.base import Metric
 
 # These need arguments.
@@ -26,7 +25,7 @@ family = Family(
         if cls not in _HIDDEN and not cls.__name__.startswith("_")
     ],
     table=registry.losses,
-    twins=functions,
+    twins=vars(functions),
     wanted="a name, one of fastnet.metrics, a subclass of fastnet.metrics.Metric, a loss, or a function "
     "f(y_true, y_pred) of two numbers or of arrays",
     acc=means.Accuracy,  # but see `get`

@@ -3,6 +3,7 @@ under each.  Losses of a whole row are in ``row_losses.py``.  Definitions and co
 
 import math
 
+from fastnet._kernels.ranges import POSITIVE
 from fastnet._kernels.registry import Loss, losses
 from fastnet._kernels.rules.sign import sign
 
@@ -11,6 +12,7 @@ EPSILON = 1e-7  # Keras's backend.epsilon(), `fastnet.config.epsilon`: probabili
 
 
 def mean_squared_error(y_true, y_pred):
+    """mean((y_pred - y_true)²) over the last axis."""
     return (y_pred - y_true) * (y_pred - y_true)
 
 
@@ -19,6 +21,7 @@ def mean_squared_error_gradient(y_true, y_pred):
 
 
 def mean_absolute_error(y_true, y_pred):
+    """mean(|y_pred - y_true|) over the last axis."""
     return math.fabs(y_pred - y_true)
 
 
@@ -61,6 +64,7 @@ def at_least_epsilon(x):
 
 
 def mean_absolute_percentage_error(y_true, y_pred):
+    """100 mean(|y_pred - y_true| / max(|y_true|, 1e-7)) over the last axis."""
     return 100 * math.fabs((y_true - y_pred) / at_least_epsilon(math.fabs(y_true)))
 
 
@@ -69,6 +73,7 @@ def mean_absolute_percentage_error_gradient(y_true, y_pred):
 
 
 def mean_squared_logarithmic_error(y_true, y_pred):
+    """mean((log(1 + y_pred) - log(1 + y_true))²) over the last axis; numbers below 1e-7 count as 1e-7."""
     difference = math.log(at_least_epsilon(y_pred) + 1) - math.log(at_least_epsilon(y_true) + 1)
     return difference * difference
 
@@ -78,7 +83,7 @@ def mean_squared_logarithmic_error_gradient(y_true, y_pred):
     return 0 * difference if y_pred < EPSILON else 2 * difference / (y_pred + 1)
 
 
-def huber(y_true, y_pred, delta):
+def huber(y_true, y_pred, delta: POSITIVE):
     """Huber 1964, doi:10.1214/aoms/1177703732."""
     size = math.fabs(y_pred - y_true)
     return 0.5 * size * size if size <= delta else delta * size - 0.5 * delta * delta
@@ -90,7 +95,8 @@ def huber_gradient(y_true, y_pred, delta):
 
 
 def log_cosh(y_true, y_pred):
-    """log cosh e = |e| + log(1 + exp(-2 |e|)) - log 2, which overflows nowhere."""
+    """mean(log cosh(y_pred - y_true)) over the last axis."""
+    # log cosh e = |e| + log(1 + exp(-2 |e|)) - log 2, which overflows nowhere.
     size = math.fabs(y_pred - y_true)
     return size + math.log1p(math.exp(-2 * size)) - LOG_2
 
@@ -100,6 +106,7 @@ def log_cosh_gradient(y_true, y_pred):
 
 
 def hinge(y_true, y_pred):
+    """mean(max(0, 1 - y_true y_pred)) over the last axis; a batch of targets 0 and 1 is read as -1 and 1."""
     margin = 1 - y_true * y_pred
     return 0 if margin < 0 else margin
 
@@ -110,6 +117,7 @@ def hinge_gradient(y_true, y_pred):
 
 
 def squared_hinge(y_true, y_pred):
+    """mean(max(0, 1 - y_true y_pred)²) over the last axis; a batch of targets 0 and 1 is read as -1 and 1."""
     margin = 1 - y_true * y_pred
     return 0 if margin < 0 else margin * margin
 
@@ -120,6 +128,7 @@ def squared_hinge_gradient(y_true, y_pred):
 
 
 def poisson(y_true, y_pred):
+    """mean(y_pred - y_true log(y_pred + 1e-7)) over the last axis: the negative log-likelihood of counts."""
     return y_pred - y_true * math.log(y_pred + EPSILON)
 
 
@@ -172,23 +181,76 @@ def binary_focal_crossentropy_from_logits_gradient(
 SMOOTHING = {"label_smoothing": 0.0}
 FOCAL = {"apply_class_balancing": 0.0, "alpha": 0.25, "gamma": 2.0, "label_smoothing": 0.0}
 
-losses.add(Loss("mean_squared_error", mean_squared_error, mean_squared_error_gradient), "mse", "MSE")
-losses.add(Loss("mean_absolute_error", mean_absolute_error, mean_absolute_error_gradient), "mae", "MAE")
+losses.add(Loss("huber", huber, huber_gradient, parameters={"delta": 1.0}))
 losses.add(
-    Loss("mean_absolute_percentage_error", mean_absolute_percentage_error, mean_absolute_percentage_error_gradient),
+    Loss(
+        "mean_squared_error",
+        mean_squared_error,
+        mean_squared_error_gradient,
+        public="MeanSquaredError",
+        example=([[0.0, 1.0]], [[0.5, 1.0]], 0.125),
+    ),
+    "mse",
+    "MSE",
+)
+losses.add(
+    Loss(
+        "mean_absolute_error",
+        mean_absolute_error,
+        mean_absolute_error_gradient,
+        public="MeanAbsoluteError",
+        example=([[0.0, 1.0]], [[0.5, 1.0]], 0.25),
+    ),
+    "mae",
+    "MAE",
+)
+losses.add(
+    Loss(
+        "mean_absolute_percentage_error",
+        mean_absolute_percentage_error,
+        mean_absolute_percentage_error_gradient,
+        public="MeanAbsolutePercentageError",
+        example=([[2.0, 4.0]], [[1.0, 4.0]], 25.0),
+    ),
     "mape",
     "MAPE",
 )
 losses.add(
-    Loss("mean_squared_logarithmic_error", mean_squared_logarithmic_error, mean_squared_logarithmic_error_gradient),
+    Loss(
+        "mean_squared_logarithmic_error",
+        mean_squared_logarithmic_error,
+        mean_squared_logarithmic_error_gradient,
+        public="MeanSquaredLogarithmicError",
+        example=([[0.0, 1.0]], [[1.0, 1.0]], 0.2402),
+    ),
     "msle",
     "MSLE",
 )
-losses.add(Loss("huber", huber, huber_gradient, parameters={"delta": 1.0}))
-losses.add(Loss("log_cosh", log_cosh, log_cosh_gradient), "logcosh")
-losses.add(Loss("hinge", hinge, hinge_gradient, targets="signs"))
-losses.add(Loss("squared_hinge", squared_hinge, squared_hinge_gradient, targets="signs"))
-losses.add(Loss("poisson", poisson, poisson_gradient))
+losses.add(
+    Loss(
+        "log_cosh",
+        log_cosh,
+        log_cosh_gradient,
+        public="LogCosh",
+        example=([[0.0, 1.0]], [[1.0, 1.0]], 0.2169),
+        is_metric=False,
+    ),
+    "logcosh",
+)
+losses.add(
+    Loss("hinge", hinge, hinge_gradient, targets="signs", public="Hinge", example=([[0.0, 1.0]], [[0.5, 0.5]], 1.0))
+)
+losses.add(
+    Loss(
+        "squared_hinge",
+        squared_hinge,
+        squared_hinge_gradient,
+        targets="signs",
+        public="SquaredHinge",
+        example=([[0.0, 1.0]], [[0.5, 0.5]], 1.25),
+    )
+)
+losses.add(Loss("poisson", poisson, poisson_gradient, public="Poisson", example=([[3.0]], [[1.0]], 1.0)))
 losses.add(
     Loss("binary_crossentropy", binary_crossentropy, binary_crossentropy_gradient, parameters=SMOOTHING), "bce", "BCE"
 )

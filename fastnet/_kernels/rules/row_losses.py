@@ -153,8 +153,9 @@ def add_divergence(total, x, t):
     return total + target * math.log(target / clip_above(x))
 
 
-def the_number(number):
-    return number
+def divergence(total):
+    """sum(y_true log(y_true / y_pred)) over the last axis, both clipped to [1e-7, 1]."""
+    return total
 
 
 def divergence_gradient(x, t, total):
@@ -162,7 +163,7 @@ def divergence_gradient(x, t, total):
     return -clip_above(t) / p if p == x else (0 * x if p == p else p)
 
 
-kl_divergence = RowRule((Pass((0.0,), add_divergence),), divergence_gradient, the_number)
+kl_divergence = RowRule((Pass((0.0,), add_divergence),), divergence_gradient, divergence)
 
 # Cosine similarity: -<t, x> / (|t| |x|), both lengths at least EPSILON.
 
@@ -206,6 +207,7 @@ def count_largest(ties, x, t, right, wrong):
 
 
 def categorical_hinge_value(right, wrong, ties):
+    """max(0, 1 + max((1 - y_true) y_pred) - sum(y_true y_pred)) over the last axis, y_true one-hot."""
     margin = wrong - right + 1
     return 0 if margin < 0 else margin
 
@@ -230,6 +232,24 @@ losses.add(Loss("sparse_categorical_crossentropy", row=crossentropy, targets="sp
 losses.add(Loss("sparse_categorical_crossentropy_from_logits", row=crossentropy_from_logits, targets="sparse"))
 losses.add(Loss("categorical_focal_crossentropy", row=categorical_focal, parameters=FOCAL))
 losses.add(Loss("categorical_focal_crossentropy_from_logits", row=categorical_focal_from_logits, parameters=FOCAL))
-losses.add(Loss("kl_divergence", row=kl_divergence, targets="raw"), "kld", "KLD")
+losses.add(
+    Loss(
+        "kl_divergence",
+        row=kl_divergence,
+        targets="raw",
+        public="KLDivergence",
+        example=([[0.5, 0.5]], [[0.25, 0.75]], 0.1438),
+    ),
+    "kld",
+    "KLD",
+)
 losses.add(Loss("cosine_similarity", row=cosine_similarity, targets="raw"))
-losses.add(Loss("categorical_hinge", row=categorical_hinge, targets="raw"))
+losses.add(
+    Loss(
+        "categorical_hinge",
+        row=categorical_hinge,
+        targets="raw",
+        public="CategoricalHinge",
+        example=([[0.0, 1.0]], [[0.5, 0.75]], 0.75),
+    )
+)
