@@ -1,4 +1,4 @@
-"""What counts as a number where an argument is one, and what is said where it is none."""
+"""Checks of arguments: numbers in a range, integers, shapes, flags, names, paths; and the errors they raise."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def number(what: str, value: Any, allowed: Range = FINITE) -> float:
 
     Args:
         what: whose argument it is: "Layer 'dropout' (Dropout): rate".
-        value: what was received.
+        value: the value received.
         allowed: the range it must lie in.
 
     Raises:
@@ -62,7 +62,7 @@ def whole(what: str, value: Any, least: int | None = 1, most: int | None = None)
 
     Args:
         what: as for `number`.
-        value: what was received.
+        value: the value received.
         least, most: its range; None for no bound.
 
     Raises:

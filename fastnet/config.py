@@ -9,7 +9,7 @@ _floatx = "float32"
 
 
 def floatx() -> str:
-    """The dtype of layers and losses that name none: "float32", or what `set_floatx` was given.
+    """The dtype of layers and losses that name none: "float32", or the dtype of `set_floatx`.
 
     Example:
         >>> config.floatx()

@@ -56,7 +56,7 @@ class Configurable:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """An object from what `get_config` gave."""
+        """An object from the result of `get_config`."""
         from fastnet.saving import serialization  # it imports layers, which import this
 
         return cls(**serialization.deserialize_keras_object(dict(config)))
@@ -110,7 +110,7 @@ def _spelled(cls: type) -> tuple[str, ...]:
 
 
 class Family:
-    """The classes of one kind, and what names and descriptions of them mean.
+    """The classes of one kind, found by names and descriptions.
 
     A name means what the user has registered by it, then a class, then a row of the table; it is looked for as it is
     and in lower case.
@@ -122,10 +122,10 @@ class Family:
         functions: whether any callable is one too.
         table: of the registry, whose rows are of this kind too. The further names of a row that has a class are names
             of the class.
-        hidden: rows of the table that are no names: what the classes are made of.
+        hidden: rows of the table that are no names: the classes are made of them.
         twins: functions that stand for the classes of their names, by name.
         spelled: the names of a class; by default its own and that in snake case.
-        wanted: what `get` takes, for errors.
+        wanted: the arguments that `get` takes, for errors.
         aliases: further names.
     """
 
@@ -200,9 +200,9 @@ class Family:
         """The object of a description or a name.
 
         Args:
-            config: what `serialize` gave, or Keras's.
+            config: a description by `serialize`, or Keras's.
             custom_objects: name → class or function of yours that it mentions.
-            get: what makes the object of it, where that is not `Family.get`.
+            get: makes the object of it; by default `Family.get`.
         """
         from fastnet.saving import serialization
 

@@ -23,7 +23,8 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 def signature(cls: Any) -> inspect.Signature:
     """The arguments of a class; where ``__init__`` passes ``**more`` on, behind its own those of the parent's.
 
-    As in Keras ``name`` is the last of a parent's. A parent lists in ``_supplied`` what its children give it.
+    As in Keras ``name`` is the last of a parent's. A parent lists in ``_supplied`` the arguments that its children give
+    it.
     """
     found: dict[str, inspect.Parameter] = {}
     variadic: list[inspect.Parameter] = []
@@ -63,7 +64,7 @@ def _argument_names(cls: Any) -> tuple[str, ...]:
 
 @functools.cache
 def _names_by_place(cls: Any) -> tuple[str, ...] | None:
-    """The names of arguments given by place, in order; None where ``__init__`` takes ``*args``."""
+    """The names of arguments given by position, in order; None where ``__init__`` takes ``*args``."""
     own = inspect.signature(_with_init(cls)[0].__init__).parameters.values()  # type: ignore[misc]
     if any(p.kind is p.VAR_POSITIONAL for p in own):
         return None
@@ -75,9 +76,9 @@ def unknown_argument(owner: str, name: str, known: Collection[str], instead: Map
 
     Args:
         owner: the class's name.
-        name: what was asked for.
+        name: the unknown one.
         known: the arguments it has.
-        instead: names that Keras has → what to do instead.
+        instead: names that Keras has → the sentence that says what to do instead.
     """
     if name in instead:
         return f"{owner} has no {name}: {instead[name]}."
@@ -109,7 +110,7 @@ def init_of(arguments: Sequence[inspect.Parameter], body: Callable[[Any, dict[st
 class Completed(type):
     """The metaclass of classes that look at an object once its ``__init__`` is done, whatever subclass defined that.
 
-    Arguments may be given by place in the order of the whole `signature`, a parent's too.
+    Arguments may be given by position in the order of the whole `signature`, a parent's too.
     """
 
     @property
@@ -122,7 +123,7 @@ class Completed(type):
             if len(args) > len(names):
                 raise TypeError(f"{cls.__name__} takes {len(names)} arguments, received too many: {len(args)}.")
             if twice := set(names[: len(args)]) & set(named):
-                raise TypeError(f"{cls.__name__} received {sorted(twice)} by place and by name.")
+                raise TypeError(f"{cls.__name__} received {sorted(twice)} by position and by name.")
             args, named = (), dict(zip(names, args)) | named
         made = super().__call__(*args, **named)
         made.completed()

@@ -79,7 +79,7 @@ def test_a_resumed_training_is_saved_at_the_same_steps(tmp_path, monkeypatch):
     saved, save = [], callbacks.BackupAndRestore._save
 
     def note(backup):
-        saved.append(backup._place.model.optimizer.iterations)
+        saved.append(backup._position.model.optimizer.iterations)
         save(backup)
 
     monkeypatch.setattr(callbacks.BackupAndRestore, "_save", note)

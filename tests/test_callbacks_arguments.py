@@ -46,8 +46,8 @@ BAD = [  # callback, its arguments, parts of the message
     ("ModelCheckpoint", {"filepath": "a{epoch!q}"}, ["ModelCheckpoint: filepath 'a{epoch!q}'"]),
     ("ModelCheckpoint", {"filepath": "a{epoch.first}"}, ["{epoch.first:}", "'epoch'"]),
     ("ModelCheckpoint", {"filepath": "a{val_loss:d}"}, ["{val_loss:d}", "'val_loss', which is a number"]),
-    ("ModelCheckpoint", {"filepath": "a{}"}, ["a place without a name", "{epoch}"]),
-    ("ModelCheckpoint", {"filepath": "a{0}"}, ["a place without a name"]),
+    ("ModelCheckpoint", {"filepath": "a{}"}, ["a field without a name", "{epoch}"]),
+    ("ModelCheckpoint", {"filepath": "a{0}"}, ["a field without a name"]),
     ("ModelCheckpoint", {"filepath": "a{batch}"}, ["asks for {batch}", "save_freq"]),
     ("ModelCheckpoint", {"filepath": "a{val_mae}", "save_freq": 5}, ["asks for {val_mae}", "save_freq='epoch'"]),
     ("ModelCheckpoint", {"filepath": "a", "initial_value_threshold": "x"}, ["initial_value_threshold", "'x'"]),
@@ -149,7 +149,9 @@ def test_a_state_no_file_can_hold_is_found_before_training(tmp_path):
             return {"it": [object()]}
 
     mine = Mine()
-    with pytest.raises(TypeError, match=r"BackupAndRestore: what the callback Mine gives by get_state\(\): <object"):
+    with pytest.raises(
+        TypeError, match=r"BackupAndRestore: the state of the callback Mine, from get_state\(\): <object"
+    ):
         fit(callbacks.BackupAndRestore(tmp_path / "b"), mine)
     assert mine.epochs == 0
 

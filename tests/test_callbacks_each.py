@@ -8,7 +8,7 @@ import pytest
 import fastnet
 from fastnet import callbacks, layers
 from fastnet.callbacks import Callback, CallbackList, History
-from fastnet.callbacks.every import EverySteps
+from fastnet.callbacks.step_counter import StepCounter
 from fastnet.saving.archive import Packed
 
 
@@ -191,12 +191,23 @@ def test_a_checkpoint_is_a_copy(weights_only, tmp_path, monkeypatch):
 
 
 def test_steps_are_counted_over_epochs():
-    every = EverySteps(5, "Test")
-    assert [every.left(), every.reach(3), every.left(), every.reach(5), every.left()] == [5, False, 2, True, 5]
-    every.begin_epoch()
-    assert [every.reach(4), every.left(), every.reach(17), every.left()] == [False, 1, True, 5]  # late: counted anew
-    every.begin_epoch()
-    assert [every.reach(4), every.reach(5)] == [False, True]
+    steps = StepCounter(5, "Test")
+    assert [steps.steps_left(), steps.reach(3), steps.steps_left(), steps.reach(5), steps.steps_left()] == [
+        5,
+        False,
+        2,
+        True,
+        5,
+    ]
+    steps.begin_epoch()
+    assert [steps.reach(4), steps.steps_left(), steps.reach(17), steps.steps_left()] == [
+        False,
+        1,
+        True,
+        5,
+    ]  # late: counted anew
+    steps.begin_epoch()
+    assert [steps.reach(4), steps.reach(5)] == [False, True]
 
 
 def test_checkpoints_of_a_log_that_is_not_there(tmp_path):

@@ -1,12 +1,12 @@
-"""Stopping when nothing gets better."""
+"""The end of training when a log no longer improves."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from fastnet import checks
-from fastnet.callbacks.base import Logs, verbosity
-from fastnet.callbacks.monitor import MonitorCallback
+from fastnet.callbacks.callback import Logs, verbosity
+from fastnet.callbacks.monitor_callback import MonitorCallback
 
 
 class EarlyStopping(MonitorCallback):

@@ -13,13 +13,13 @@ import numpy as np
 
 from fastnet import checks
 from fastnet._kernels.registry import nearest
-from fastnet.callbacks.base import Logs, verbosity
-from fastnet.callbacks.every import EverySteps
-from fastnet.callbacks.monitor import MonitorCallback
+from fastnet.callbacks.callback import Logs, verbosity
+from fastnet.callbacks.monitor_callback import MonitorCallback
+from fastnet.callbacks.step_counter import StepCounter
 from fastnet.saving.models import describe, pack
 from fastnet.saving.writer import Writer
 
-#: what a file name may hold that is known before there are logs, and values of the kind it will have
+#: names in a file name that are known before there are logs, and values of their kind
 _KNOWN = {"epoch": 1, "batch": 1, "loss": 0.5, "val_loss": 0.5}
 
 
@@ -41,8 +41,8 @@ class ModelCheckpoint(MonitorCallback):
         initial_value_threshold: with ``save_best_only``, the value to beat at first.
 
     Raises:
-        ValueError: a ``filepath`` that is no format, or asks for what there never is (``{batch}`` where epochs are
-            saved, ``{val_loss}`` where steps are), and every other argument that is none of these.
+        ValueError: a ``filepath`` that is no format, or asks for an absent log (``{batch}`` where epochs are saved,
+            ``{val_loss}`` where steps are), and every other argument that is none of these.
         TypeError: ``filepath`` is no path; when `fit` starts, a part of the model that no file can describe.
         KeyError: when it is saved, a name in ``filepath`` that the logs do not have.
         OSError: the file cannot be written.
@@ -72,24 +72,24 @@ class ModelCheckpoint(MonitorCallback):
         self.save_best_only = checks.flag(f"{owner}: save_best_only", save_best_only)
         self.save_weights_only = checks.flag(f"{owner}: save_weights_only", save_weights_only)
         self.save_freq = save_freq
-        self._every = EverySteps(save_freq, owner)
-        _check_template(self.filepath, self._every.count is None)
+        self._counter = StepCounter(save_freq, owner)
+        _check_template(self.filepath, self._counter.count is None)
         self._epoch = 0
         self._writer = Writer()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         if not self.save_weights_only:
-            describe(self.model)  # what no file can describe is to be found now, not after an epoch
+            describe(self.model)  # a part that no file can describe is found now, not after an epoch
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
-        self._every.begin_epoch()
+        self._counter.begin_epoch()
 
     def steps_wanted(self) -> int | None:
-        return self._every.left()
+        return self._counter.steps_left()
 
     def on_progress(self, step: int, logs: Logs | None = None) -> None:
-        if self._every.reach(step):
+        if self._counter.reach(step):
             self._save(self._epoch, logs or {}, batch=step)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -139,9 +139,7 @@ class ModelCheckpoint(MonitorCallback):
         if current is None:
             return True
         if np.ndim(current) > 0:
-            warnings.warn(
-                f"ModelCheckpoint: {self.monitor!r} is no single number, so that every model is saved.", stacklevel=2
-            )
+            warnings.warn(f"ModelCheckpoint: {self.monitor!r} is no single number; every model is saved.", stacklevel=2)
             return True
         best = "None" if self.best is None else f"{self.best:.5f}"
         if not self.is_improvement(current, self.best):
@@ -152,17 +150,17 @@ class ModelCheckpoint(MonitorCallback):
         return True
 
     def get_state(self) -> dict[str, Any]:
-        return {"best": self.best, "seen": self._every.seen, "step": self._every.step}
+        return {"best": self.best, "seen": self._counter.seen, "step": self._counter.step}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.best, self._every.seen, self._every.step = state["best"], state["seen"], state["step"]
+        self.best, self._counter.seen, self._counter.step = state["best"], state["seen"], state["step"]
 
 
 def _check_template(filepath: str, by_epoch: bool) -> None:
-    """What can be told of a file name before there are logs.
+    """Check a file name before there are logs.
 
     Raises:
-        ValueError: it cannot be formatted, or asks for what there will not be.
+        ValueError: it cannot be formatted, or asks for a log that will be absent.
     """
     what = f"ModelCheckpoint: filepath {filepath!r}"
     try:
@@ -172,7 +170,7 @@ def _check_template(filepath: str, by_epoch: bool) -> None:
     for _, field, code, conversion in fields:
         name = re.split(r"[.\[]", field or "")[0]
         if not name or name.isdigit():
-            raise ValueError(f"{what} has a place without a name; write {{epoch}}, {{batch}} or the name of a log.")
+            raise ValueError(f"{what} has a field without a name; write {{epoch}}, {{batch}} or the name of a log.")
         if by_epoch and name == "batch":
             raise ValueError(f"{what} asks for {{batch}}, which there is only where save_freq is a number of steps.")
         if not by_epoch and name.startswith("val_"):
@@ -181,9 +179,9 @@ def _check_template(filepath: str, by_epoch: bool) -> None:
             )
         if name not in _KNOWN:
             continue
-        place = f"{{{field}{f'!{conversion}' if conversion else ''}:{code}}}"
+        shown = f"{{{field}{f'!{conversion}' if conversion else ''}:{code}}}"
         try:
-            place.format(**_KNOWN)
+            shown.format(**_KNOWN)
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
             kind = "an integer" if isinstance(_KNOWN[name], int) else "a number"
             raise ValueError(f"{what}: {{{field}:{code}}} does not fit {name!r}, which is {kind}: {error}.") from None

@@ -12,8 +12,8 @@ from fastnet._kernels.templates import matrices
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
-from fastnet.optimizers.base import Optimizer
 from fastnet.optimizers.lowering import StepScalars
+from fastnet.optimizers.optimizer import Optimizer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastnet import checks
-from fastnet.optimizers.base import Optimizer
+from fastnet.optimizers.optimizer import Optimizer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -59,7 +59,7 @@ class AdamW(Adam):
         common: see `Optimizer`.
 
     Raises:
-        ValueError: ``weight_decay=None``, and what `Adam` raises.
+        ValueError: ``weight_decay=None``; and as `Adam`.
 
     Example:
         >>> optimizers.AdamW().weight_decay

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 from fastnet.checks import CLOSED_UNIT, NOT_NEGATIVE, POSITIVE, is_whole, number, whole
 
-#: What Keras's optimizers have, or once had, and what to do instead.
+#: Names that Keras's optimizers have, or once had → the sentence that says what to do instead.
 INSTEAD = {
     "lr": "it is called learning_rate",
     "decay": "a learning rate that falls is one of fastnet.optimizers.schedules",

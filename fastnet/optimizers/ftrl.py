@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastnet import checks
-from fastnet.optimizers.base import Optimizer
+from fastnet.optimizers.optimizer import Optimizer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -9,7 +9,7 @@ import numpy as np
 from fastnet import checks
 
 if TYPE_CHECKING:
-    from fastnet.optimizers.base import Optimizer
+    from fastnet.optimizers.optimizer import Optimizer
 
 
 class Rate(float):

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from fastnet._kernels import abi
 from fastnet._kernels.chain import CHUNK_ELEMENTS
 from fastnet._kernels.rules import update_stages as stages
-from fastnet._kernels.stages.sgd import sgd
+from fastnet._kernels.rules.updates.sgd import sgd
 from fastnet._kernels.templates import folds, step, update
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View
 
 if TYPE_CHECKING:
-    from fastnet.optimizers.base import Optimizer
+    from fastnet.optimizers.optimizer import Optimizer
 
 _NEVER = float(1 << 60)  # updates
 

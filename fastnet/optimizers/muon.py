@@ -15,7 +15,7 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.optimizers import lowering
-from fastnet.optimizers.base import Optimizer
+from fastnet.optimizers.optimizer import Optimizer
 
 
 class Muon(Optimizer):
@@ -33,8 +33,8 @@ class Muon(Optimizer):
         adam_beta_1, adam_beta_2, epsilon: as in `Adam`.
         adam_weight_decay: `Adam`'s, of the weights that it changes; None for none.
         weight_decay: share of the other weights that they lose in a step, times the learning rate; None for none.
-        exclude_layers: regular expressions; what finds one in its path, "dense/kernel", is `Adam`'s.
-        exclude_embeddings: whether what has "embedding" in its path is `Adam`'s.
+        exclude_layers: regular expressions; a weight whose path, "dense/kernel", matches one is `Adam`'s.
+        exclude_embeddings: whether a weight with "embedding" in its path is `Adam`'s.
         muon_a, muon_b, muon_c: the polynomial's coefficients.
         adam_lr_ratio: `Adam`'s learning rate divided by lr.
         momentum: from 0 to 1.

@@ -10,7 +10,7 @@ import numpy as np
 from fastnet.engine.variable import Variable
 
 if TYPE_CHECKING:
-    from fastnet.optimizers.base import Optimizer
+    from fastnet.optimizers.optimizer import Optimizer
 
 
 def arrays(optimizer: Optimizer, variables: Sequence[Variable] | None) -> dict[str, np.ndarray]:

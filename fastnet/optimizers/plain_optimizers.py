@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from fastnet._kernels import registry
-from fastnet.optimizers.base import Optimizer
+from fastnet.optimizers.optimizer import Optimizer
 from fastnet.settable import Completed, init_of
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastnet import checks
-from fastnet.optimizers.base import Optimizer
+from fastnet.optimizers.optimizer import Optimizer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -22,7 +22,7 @@ class Rprop(Optimizer):
 
     Args:
         learning_rate: the first step of every weight; changing it later has no effect.
-        etas: what a step is multiplied with after a change of sign, and after none.
+        etas: factors of a step after a change of sign, and after none.
         step_sizes: the smallest and the largest step.
         common: see `Optimizer`.
 

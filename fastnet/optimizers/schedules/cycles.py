@@ -110,8 +110,8 @@ class Cyclic(Formula):
     def at(self, steps: np.ndarray) -> np.ndarray:
         down = self.step_size_up if self.step_size_down is None else self.step_size_down
         total = self.step_size_up + down
-        rising, place = self.step_size_up / total, steps / total % 1
-        height = np.where(place <= rising, place / rising, (place - 1) / (rising - 1))
+        rising, phase = self.step_size_up / total, steps / total % 1
+        height = np.where(phase <= rising, phase / rising, (phase - 1) / (rising - 1))
         if self.mode == "triangular2":
             height = height * 0.5 ** np.floor(steps / total)
         elif self.mode == "exp_range":

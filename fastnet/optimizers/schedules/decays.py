@@ -53,7 +53,7 @@ class InverseTimeDecay(Formula):
     Args:
         initial_learning_rate: lr.
         decay_steps: steps in which ``decay_rate`` is added to the divisor.
-        decay_rate: what is added.
+        decay_rate: the addend.
         staircase: whether step / decay_steps is rounded down.
         name: as shown.
 
@@ -251,7 +251,7 @@ class CosineDecayRestarts(Formula):
             period, done = np.floor(times), times % 1
         else:
             periods = np.log1p(times * (t - 1)) / np.log(t)
-            whole = np.rint(periods)  # what is a period's first step must not be the last one by a rounding
+            whole = np.rint(periods)  # a rounding must not make a period's first step the last one
             periods = np.where(np.abs(periods - whole) < 1e-12 * (1 + whole), whole, periods)
             period = np.floor(periods)
             done = np.expm1((periods - period) * np.log(t)) / (t - 1)

@@ -41,7 +41,7 @@ class Formula(LearningRateSchedule):
         return float(self.at(np.asarray(step, float).reshape(1))[0])
 
     def _check(self, **values: Any) -> None:
-        """Numbers that are not negative; steps are above 0, ``alpha`` is a share, what is a condition True or False."""
+        """Numbers that are not negative; steps are above 0, ``alpha`` lies in [0, 1], conditions are True or False."""
         for argument, value in values.items():
             what = f"{type(self).__name__}: {argument}"
             if argument in ("staircase", "cycle", "three_phase"):

@@ -48,7 +48,7 @@ def schedule_rates(owner: str, schedule: Any, steps: np.ndarray) -> np.ndarray:
 
 
 def _rate_or_nan(value: Any) -> float:
-    """A number, or what becomes one, as an array of one element does; texts and the like do not."""
+    """A number, or the number of an array of one element; NaN for a text and the like."""
     try:
         return math.nan if isinstance(value, (str, bytes, bool)) else float(value)
     except (TypeError, ValueError):

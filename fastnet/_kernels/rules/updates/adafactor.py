@@ -43,7 +43,7 @@ def adafactor_factor(w_squares, u_squares, size, rho, one_minus_beta_2, epsilon_
 updates.add(
     Update("adafactor", adafactor, adafactor_scalars, ("velocity",), direction=True, factor=adafactor_factor)
 )  # fmt: skip
-# Of matrices; the class says which weights these are, and what is done to the direction.
+# Of matrices; the class says which weights these are, and divides the direction by the roots of the averages.
 MATRIX = Update(
     "adafactor_matrix", adafactor_matrix, adafactor_scalars, direction=True, factor=adafactor_factor,
     means={"r": -1, "c": -2},

@@ -21,12 +21,12 @@ def muon_scalars(
 
 
 def muon(w, g, m, v, rate, momentum, alpha, one_minus_beta_1, one_minus_beta_2, epsilon):
-    """Of what is not to be made orthogonal: Adam's."""
+    """Adam's, of weights that are not made orthogonal."""
     return adam(w, g, m, v, alpha, one_minus_beta_1, one_minus_beta_2, epsilon)
 
 
 def muon_matrix(w, g, m, u, rate, momentum, alpha, one_minus_beta_1, one_minus_beta_2, epsilon):
-    """What is to be made orthogonal: m = momentum·m + g."""
+    """m = momentum·m + g is to be made orthogonal."""
     m = g + momentum * m
     return w, m, m
 

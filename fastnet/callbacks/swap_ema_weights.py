@@ -1,4 +1,4 @@
-"""Averaged weights where a model is looked at."""
+"""Averaged weights while a model is evaluated."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks
-from fastnet.callbacks.base import Callback, Logs
+from fastnet.callbacks.callback import Callback, Logs
 
 
 class SwapEMAWeights(Callback):
     """Evaluates and predicts with the moving average of the weights, which an optimizer with ``use_ema=True`` keeps.
 
-    The averages and the weights change places before an evaluation, the validation within `fit` too, or a prediction,
+    The averages and the weights are swapped before an evaluation, the validation within `fit` too, or a prediction,
     and back after it, also where it fails.
 
     Args:
-        swap_on_epoch: whether they are swapped at the end of an epoch too, until the next begins: what comes after this
-            callback in the list, `ModelCheckpoint` say, sees the averages. After the last of the epochs that `fit` was
-            given the model keeps them; where the training is stopped before that, it has the weights, as in Keras.
+        swap_on_epoch: whether they are swapped at the end of an epoch too, until the next begins: callbacks further on
+            in the list, `ModelCheckpoint` say, see the averages. After the last epoch that `fit` was given the model
+            keeps them; where the training is stopped before that, it has the weights, as in Keras.
 
     Raises:
         ValueError: ``swap_on_epoch`` is neither True nor False; at the first swap, an optimizer without
@@ -36,7 +36,7 @@ class SwapEMAWeights(Callback):
 
     def _reset(self) -> None:
         self._swapped: int | None = None  # the optimizer's iteration at which they were swapped
-        self._weights: list[np.ndarray] = []  # after the last epoch, when the averages are in both places
+        self._weights: list[np.ndarray] = []  # after the last epoch, when weights and averages hold the averages
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         if self.swap_on_epoch:
@@ -82,7 +82,7 @@ class SwapEMAWeights(Callback):
         self._reset()
 
     def _pairs(self) -> list[tuple[Any, Any]]:
-        """(weight, its moving average) of all that is trained."""
+        """(weight, its moving average) of all trained weights."""
         optimizer = self.model.optimizer
         if optimizer is None or not optimizer.use_ema:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""What callbacks that follow one number of the logs share."""
+"""The base of callbacks that follow one log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from fastnet import checks
-from fastnet.callbacks.base import Callback, Logs
+from fastnet.callbacks.callback import Callback, Logs
 
 
 class MonitorCallback(Callback):
@@ -43,7 +43,7 @@ class MonitorCallback(Callback):
             self._sign = {"max": 1, "min": -1}.get(self.mode) or self._find_sign()
         if reference is None:
             return True
-        # As in Keras: the margin is added before the comparison, so the same rounding decides.
+        # As in Keras: the margin is added before the comparison, and the same rounding decides.
         delta = self._sign * self.min_delta
         return value - delta > reference if self._sign > 0 else value - delta < reference
 

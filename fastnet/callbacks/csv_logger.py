@@ -1,16 +1,15 @@
-"""Small callbacks: a table of the epochs, functions as hooks, the end at the first NaN."""
+"""A table of the epochs."""
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fastnet import checks
-from fastnet.callbacks.base import Callback, Logs
+from fastnet.callbacks.callback import Callback, Logs
 
 
 class CSVLogger(Callback):
@@ -45,13 +44,13 @@ class CSVLogger(Callback):
         self.keys: list[str] | None = None
         self._file: Any = None
         self._position = 0  # size of the file up to this training's last row
-        self._cut = False  # whether what follows is of no use
+        self._cut = False  # whether the rest of the file is of no use
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.close()
         self.keys = None
-        # Opened now, so that a place nobody may write to is found before training; cut with the first row only, since a
-        # resumed training goes on with what is there.
+        # Opened now, so that a file that cannot be written is found before training; cut with the first row only, since
+        # a resumed training goes on behind the rows in the file.
         os.makedirs(os.path.dirname(self.filename) or ".", exist_ok=True)
         self._file = open(self.filename, "a", newline="")
         self._position, self._cut = os.path.getsize(self.filename) if self.append else 0, True
@@ -95,77 +94,3 @@ def _cell(value: Any) -> Any:
     if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
         return f'"[{", ".join(map(str, value))}]"'
     return value
-
-
-class LambdaCallback(Callback):
-    """A callback made of functions.
-
-    Args:
-        on_epoch_begin, on_epoch_end: called with ``(epoch, logs)``.
-        on_train_begin, on_train_end: called with ``(logs)``.
-        on_train_batch_begin, on_train_batch_end: called with ``(batch, logs)``.
-        **hooks: any other hook of `Callback`.
-
-    Raises:
-        TypeError: what is no hook, or cannot be called.
-
-    Example:
-        >>> import fastnet
-        >>> seen = []
-        >>> callback = fastnet.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs["loss"]))
-    """
-
-    def __init__(
-        self,
-        on_epoch_begin: Callable[..., Any] | None = None,
-        on_epoch_end: Callable[..., Any] | None = None,
-        on_train_begin: Callable[..., Any] | None = None,
-        on_train_end: Callable[..., Any] | None = None,
-        on_train_batch_begin: Callable[..., Any] | None = None,
-        on_train_batch_end: Callable[..., Any] | None = None,
-        **hooks: Callable[..., Any],
-    ):
-        named = {
-            "on_epoch_begin": on_epoch_begin,
-            "on_epoch_end": on_epoch_end,
-            "on_train_begin": on_train_begin,
-            "on_train_end": on_train_end,
-            "on_train_batch_begin": on_train_batch_begin,
-            "on_train_batch_end": on_train_batch_end,
-        }
-        for name, hook in {**named, **hooks}.items():
-            if not (name.startswith("on_") and hasattr(Callback, name)):
-                known = ", ".join(hook for hook in dir(Callback) if hook.startswith("on_"))
-                raise TypeError(f"LambdaCallback: {name!r} is no hook. The hooks are {known}.")
-            if hook is not None:
-                if not callable(hook):
-                    raise TypeError(f"LambdaCallback: {name} must be a function, received {hook!r}.")
-                setattr(self, name, hook)
-
-
-class TerminateOnNaN(Callback):
-    """Ends training quietly where the loss of a batch is NaN or infinite, instead of with a `NonFiniteError`.
-
-    The model has the weights before that batch: fastnet finds the loss before the weights are changed. The epoch's logs
-    tell a loss of NaN, and `on_train_end` is called, as in Keras.
-
-    Args:
-        raise_error: raise a RuntimeError instead, with the `NonFiniteError` as its cause; `on_train_end` is not called.
-
-    Raises:
-        ValueError: ``raise_error`` is neither True nor False.
-
-    Example:
-        >>> import fastnet
-        >>> callback = fastnet.callbacks.TerminateOnNaN()
-    """
-
-    def __init__(self, raise_error: bool = False):
-        self.raise_error = checks.flag("TerminateOnNaN: raise_error", raise_error)
-
-    def accepts_nonfinite(self, batch: int, error: ArithmeticError) -> bool:
-        if self.raise_error:
-            raise RuntimeError(f"NaN or Inf loss encountered at batch {batch}. {error}") from error
-        print(f"Batch {batch}: Invalid loss, terminating training. {error}")
-        self.model.stop_training = True
-        return True

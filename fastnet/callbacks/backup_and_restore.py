@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fastnet import checks
-from fastnet.callbacks.base import Callback, Logs
-from fastnet.callbacks.every import EverySteps
+from fastnet.callbacks.callback import Callback, Logs
+from fastnet.callbacks.step_counter import StepCounter
 from fastnet.saving import archive
 from fastnet.saving.writer import Writer
 
@@ -19,12 +19,13 @@ from fastnet.saving.writer import Writer
 class BackupAndRestore(Callback):
     """Saves the state of a training now and then; the same `fit` called again goes on from there.
 
-    The backup holds all that the rest of the training depends on: the weights, what the optimizer remembers, the
-    counters that masks and permutations follow from, the place in the epoch with the sums of its loss and metrics, and
-    what the other callbacks remember (`Callback.get_state`). A training killed at any moment and resumed, with the
-    same arguments, on the same data, ends with the same bits as one that was not. In Keras the epoch starts again.
+    The backup holds all that the rest of the training depends on: the weights, the state of the optimizer,
+    the counters that masks and permutations follow from, the position in the epoch with the sums of its loss and
+    metrics, and the memory of the other callbacks (`Callback.get_state`). A training killed at any moment and resumed
+    with the same arguments, on the same data, ends with the same bits as one that was not killed. In Keras
+    the epoch starts again.
 
-    It is written beside the training, from a copy, and takes the place of the one before when it is whole on the disk.
+    It is written beside the training, from a copy, and replaces the one before when it is whole on the disk.
     Where one is still being written when the next is due, the one after an epoch waits for it, others are taken when it
     is done.
 
@@ -66,10 +67,10 @@ class BackupAndRestore(Callback):
         self.double_checkpoint = checks.flag(f"{owner}: double_checkpoint", double_checkpoint)
         self.delete_checkpoint = checks.flag(f"{owner}: delete_checkpoint", delete_checkpoint)
         self._latest, self._previous = self.backup_dir / "latest.backup", self.backup_dir / "previous.backup"
-        self._every = EverySteps(save_freq, owner)
+        self._counter = StepCounter(save_freq, owner)
         self._writer = Writer()
         self._found: tuple[Path, dict[str, Any]] | None = None
-        self._place: Any = None
+        self._position: Any = None
         self._is_due = False
         self._next = float("inf")
 
@@ -86,38 +87,40 @@ class BackupAndRestore(Callback):
         self._is_due = False
         self._next = time.monotonic() + self.seconds if self.seconds is not None else float("inf")
 
-    def resume(self, place: Any) -> None:
+    def resume(self, position: Any) -> None:
         if self._found is not None:
             path, tree = self._found
             with archive.explained(path, "cannot be resumed here"):
-                place.restore(tree, path)
-            self._every.seen, self._every.step = tree["backup"]["seen"], place.step
+                position.restore(tree, path)
+            self._counter.seen, self._counter.step = tree["backup"]["seen"], position.step
             return
-        for name, state in place.calls.get_state():  # what no file can hold is to be found now, not after an epoch
+        for name, state in position.calls.get_state():  # a state that no file can hold is found now, not after an epoch
             try:
                 archive.Packed("checkpoint", {"state": state})
             except TypeError as error:
-                raise TypeError(f"BackupAndRestore: what the callback {name} gives by get_state(): {error}") from None
+                raise TypeError(
+                    f"BackupAndRestore: the state of the callback {name}, from get_state(): {error}"
+                ) from None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self._every.begin_epoch()
+        self._counter.begin_epoch()
 
     def steps_wanted(self) -> int | None:
-        return self._every.left()
+        return self._counter.steps_left()
 
-    def safe_point(self, place: Any) -> None:
+    def safe_point(self, position: Any) -> None:
         self._found = None
-        whole_epoch = place.step == 0
-        every_epoch = whole_epoch and self.save_freq == "epoch"
-        due = not whole_epoch and self._every.reach(place.step)
+        whole_epoch = position.step == 0
+        after_epoch = whole_epoch and self.save_freq == "epoch"
+        due = not whole_epoch and self._counter.reach(position.step)
         self._is_due = self._is_due or due or time.monotonic() >= self._next
-        self._place = place
-        if every_epoch or (self._is_due and not self._writer.is_busy):
+        self._position = position
+        if after_epoch or (self._is_due and not self._writer.is_busy):
             self._save()
 
     def _save(self) -> None:
-        tree = {**self._place.state(), "backup": {"seen": self._every.seen}}
-        calls = self._place.calls
+        tree = {**self._position.state(), "backup": {"seen": self._counter.seen}}
+        calls = self._position.calls
 
         def before() -> None:
             calls.settle()  # a resumed training does not write a file again that this backup knows of
@@ -139,11 +142,11 @@ class BackupAndRestore(Callback):
                 self.backup_dir.rmdir()
 
     def close(self) -> None:
-        self._place = self._found = None  # neither keeps the data alive
+        self._position = self._found = None  # they keep the data alive
         self._writer.wait()
 
     def _keep_previous(self) -> None:
-        """A copy by the other name, whole before it has it, so that there is a good backup at every moment."""
+        """Copy the latest to the other name, by way of a third, so that a good backup exists at every moment."""
         if self.double_checkpoint and self._latest.exists():
             temporary = self.backup_dir / f".{self._previous.name}.copy"
             shutil.copyfile(self._latest, temporary)

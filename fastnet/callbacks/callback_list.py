@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from fastnet.callbacks.base import Callback, History, Logs
-from fastnet.callbacks.progbar import ProgbarLogger
+from fastnet.callbacks.callback import Callback, Logs
+from fastnet.callbacks.history import History
+from fastnet.callbacks.progbar_logger import ProgbarLogger
 
 
 def _is_overridden(callback: Callback, hook: str) -> bool:
@@ -47,8 +48,8 @@ class CallbackList:
     As a context manager it closes the callbacks at the end, also after an error or Ctrl-C.
 
     Attributes:
-        wants_batches: whether someone overrides a per-batch training hook, so that chunks must be one step long.
-        wants_progress: whether someone overrides `on_progress`.
+        wants_batches: whether a callback overrides a per-batch training hook, so that chunks must be one step long.
+        wants_progress: whether a callback overrides `on_progress`.
         wants_test_batches, wants_predict_batches: as wants_batches, for `evaluate` and validation, and for `predict`.
         history: the `History`, or None.
 
@@ -105,7 +106,7 @@ class CallbackList:
             callback.set_model(model)
 
     def _call(self, hook: str, *position: int, logs: Logs | None) -> None:
-        # One dict for all: what a callback adds (a learning rate, say), those after it and History see, as in Keras.
+        # One dict for all: callbacks further on and History see what one adds (a learning rate, say), as in Keras.
         shared = dict(logs) if logs else {}
         for callback in self.callbacks:
             getattr(callback, hook)(*position, shared)
@@ -165,15 +166,15 @@ class CallbackList:
         answers = [callback.accepts_nonfinite(batch, error) for callback in self.callbacks]  # all are told
         return any(answers)
 
-    def resume(self, place: Any) -> None:
+    def resume(self, position: Any) -> None:
         """Let a callback put a saved training back."""
         for callback in self.callbacks:
-            callback.resume(place)
+            callback.resume(position)
 
-    def safe_point(self, place: Any) -> None:
-        """Every callback has been told of these steps, or of this epoch: what is saved now can be resumed."""
+    def safe_point(self, position: Any) -> None:
+        """Tell callbacks that save: all hooks of these steps, or of this epoch, were called."""
         for callback in self._saving:
-            callback.safe_point(place)
+            callback.safe_point(position)
 
     def settle(self) -> None:
         """Return when all files that callbacks write beside the training are whole."""
@@ -181,21 +182,21 @@ class CallbackList:
             callback.settle()
 
     def get_state(self) -> list[Any]:
-        """What the callbacks remember of a training: (class, state) of those that do."""
-        return [[type(c).__name__, c.get_state()] for c in self._remembering()]
+        """The memory of the callbacks: (class, state) of those that have one."""
+        return [[type(c).__name__, c.get_state()] for c in self._with_state()]
 
     def set_state(self, states: list[Any]) -> None:
-        """Let the callbacks remember what `get_state` gave.
+        """Give the callbacks the memory that `get_state` gave.
 
         Raises:
             ValueError: the states are those of other callbacks; nothing has changed then.
         """
-        callbacks = self._remembering()
+        callbacks = self._with_state()
         saved, given = [name for name, _ in states], [type(c).__name__ for c in callbacks]
         if saved != given:
             raise ValueError(f"was saved by a training with the callbacks {saved}; this one has {given}")
         for callback, (_, state) in zip(callbacks, states, strict=True):
             callback.set_state(state)
 
-    def _remembering(self) -> list[Callback]:
+    def _with_state(self) -> list[Callback]:
         return [c for c in self.callbacks if _is_overridden(c, "get_state")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnet.callbacks.base import Callback, Logs
+from fastnet.callbacks.callback import Callback, Logs
 from fastnet.progress import Progress
 
 

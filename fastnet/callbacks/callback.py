@@ -1,4 +1,4 @@
-"""What every callback is, and the history of a training."""
+"""The base class of callbacks."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def verbosity(owner: str, value: Any) -> int:
 
 
 class Callback:
-    """Base class of what `fit`, `evaluate` and `predict` call while they work.
+    """Base class of callbacks: hooks that `fit`, `evaluate` and `predict` call.
 
     Override the hooks you need.  ``logs`` maps names to floats: the means so far in batch hooks and `on_progress`, the
     epoch's results (with ``val_`` names) in `on_epoch_end`.  Set ``self.model.stop_training = True`` to end training.
 
-    Many steps run in one compiled call, and Python looks in between such chunks only.  A per-batch hook that someone
-    overrides makes every chunk one step long; `on_progress` costs no step anything.
+    Many steps run in one compiled call, a chunk; Python runs between chunks only.  Overriding a per-batch hook makes
+    every chunk one step long; `on_progress` slows no step down.
 
-    A callback that decides by what it remembers gives that in `get_state`, so that a resumed training goes on as if it
-    had never stopped.
+    A callback whose decisions depend on earlier epochs gives its memory in `get_state`, so that a resumed training goes
+    on as if it had never stopped.
 
     Attributes:
         params: dict with ``verbose``, ``epochs`` and ``steps`` (per epoch).
@@ -118,63 +118,24 @@ class Callback:
         """Called when the loss of this batch is not finite: whether to end training instead of raising ``error``."""
         return False
 
-    def resume(self, place: Any) -> None:
+    def resume(self, position: Any) -> None:
         """Put a saved training back: called after `on_train_begin` of all, and once more after `on_epoch_begin` where
-        an epoch goes on in its middle, so that nothing these hooks changed remains.
+        an epoch goes on in its middle, so that no change by these hooks remains.
         """
 
-    def safe_point(self, place: Any) -> None:
-        """Called after `on_progress` and `on_epoch_end` of all; ``place`` is a `fastnet.training.resume.Place`."""
+    def safe_point(self, position: Any) -> None:
+        """Called after `on_progress` and `on_epoch_end` of all; ``position`` is that of the training, which
+        can be saved now."""
 
     def get_state(self) -> dict[str, Any]:
-        """What it remembers of a training: numbers, strings, arrays, in lists and dictionaries."""
+        """Its memory of a training: numbers, strings, arrays, in lists and dictionaries."""
         return {}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Remember what `get_state` gave when the training that is now resumed was saved."""
+        """Take back the memory that `get_state` gave when the training was saved."""
 
     def settle(self) -> None:
         """Return when its files are whole; called by another thread, before a backup that knows of them is written."""
 
     def close(self) -> None:
         """Called last, after an error and Ctrl-C too: give files and the terminal back."""
-
-
-class History(Callback):
-    """What happened in each epoch; `fit` adds one and returns it.
-
-    A pickle or a copy of it holds these numbers and ``params``, and no model.
-
-    Attributes:
-        epoch: the epochs done, counted from 0.
-        history: maps each log name to the list of its values, one for each epoch.
-
-    Example:
-        >>> model = fastnet.Sequential([layers.Dense(1)])
-        >>> model.compile("sgd", "mse")
-        >>> history = model.fit(np.ones((8, 2)), np.ones(8), epochs=3, verbose=0)
-        >>> history.epoch, len(history.history["loss"])
-        ([0, 1, 2], 3)
-    """
-
-    def __init__(self) -> None:
-        self.history: dict[str, list[Any]] = {}
-        self.epoch: list[int] = []
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        self.epoch = []
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self.epoch.append(epoch)
-        for name, value in (logs or {}).items():
-            self.history.setdefault(name, []).append(value)
-        self.model.history = self
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_model"}
-
-    def get_state(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "history": self.history}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        self.epoch, self.history = state["epoch"], state["history"]

@@ -28,7 +28,7 @@ _STATE = ("iterations", "states", "memory", "undecayed", "name", "learning_rate"
 
 
 class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
-    """Changes each weight by its gradient: by a rule of the registry, and by what all optimizers share.
+    """Changes each weight by its gradient: by a rule of the registry, with the stages that all optimizers share.
 
     In each step, in Keras's order: the gradient is clipped, the weight decays, ``w -= lr · weight_decay · w``, the rule
     updates it, its moving average follows, its constraint is applied. All but the last is one pass over the weight;
@@ -343,7 +343,7 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
         return named_state.arrays(self, variables)
 
     def load_state(self, state: Mapping[str, Any], variables: Sequence[Variable] | None = None) -> None:
-        """Take back what `state` gave.
+        """Take back the arrays of `state`.
 
         Args:
             state: the named arrays.
@@ -366,7 +366,7 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Optimizer:
-        """An optimizer from what `get_config` gave."""
+        """An optimizer from the result of `get_config`."""
         from fastnet.saving.serialization import deserialize_keras_object
 
         return cls(**deserialize_keras_object(dict(config), custom_objects))

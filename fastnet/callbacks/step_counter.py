@@ -1,12 +1,12 @@
-"""Counting steps over epochs."""
+"""Counts steps over epochs, for callbacks that act every so many."""
 
 from __future__ import annotations
 
 from fastnet import checks
 
 
-class EverySteps:
-    """Tells when ``count`` more steps are done; the end of an epoch does not matter.
+class StepCounter:
+    """Tells when ``count`` more steps are done, wherever epochs end.
 
     Args:
         count: "epoch" for never, since epochs have a hook of their own.
@@ -23,18 +23,18 @@ class EverySteps:
         self.seen = self.step = 0
 
     def begin_epoch(self) -> None:
-        """Steps are counted from 0 again."""
+        """Count the steps of an epoch from 0 again."""
         self.step = 0
 
     def reach(self, step: int) -> bool:
-        """``step`` steps of the epoch are done: whether ``count`` or more are, since this was last so."""
+        """Whether ``count`` or more steps are done since this was last True, with ``step`` steps of the epoch done."""
         self.seen, self.step = self.seen + step - self.step, step
         due = self.count is not None and self.seen >= self.count
         if due:
             self.seen = 0
         return due
 
-    def left(self) -> int | None:
-        """Steps until it is so again, at least 1."""
+    def steps_left(self) -> int | None:
+        """Steps until `reach` is True again, at least 1; None for never."""
         # A training may be resumed with another count, of which more than enough steps are done already.
         return None if self.count is None else max(1, self.count - self.seen)

@@ -1,0 +1,52 @@
+"""The learning rate as a function of the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fastnet import checks
+from fastnet.callbacks.callback import Callback, Logs, verbosity
+
+
+class LearningRateScheduler(Callback):
+    """Sets the learning rate before each epoch; adds it to the logs as ``learning_rate``.
+
+    Args:
+        schedule: called with the epoch's number, from 0, and the learning rate so far; gives the new one, a float. A
+            function of the epoch alone does too.
+        verbose: 1 to print each.
+
+    Raises:
+        ValueError: ``schedule`` is no such function; before an epoch, its result is no float.
+
+    Example:
+        >>> import fastnet
+        >>> def halved(epoch, rate):
+        ...     return rate / 2 if epoch else rate
+        >>> scheduler = fastnet.callbacks.LearningRateScheduler(halved)
+    """
+
+    def __init__(self, schedule: Callable[..., float], verbose: int = 0):
+        # By its signature: a TypeError that comes out of it is its own.
+        self._takes_rate = callable(schedule) and checks.takes(schedule, 2)
+        if not self._takes_rate and not (callable(schedule) and checks.takes(schedule, 1)):
+            raise ValueError(
+                "LearningRateScheduler: schedule must be a function of (epoch, learning_rate), or of the epoch alone, "
+                f"received {schedule!r}."
+            )
+        self.schedule, self.verbose = schedule, verbosity("LearningRateScheduler", verbose)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        optimizer = self.model.optimizer
+        rate = self.schedule(epoch, optimizer.learning_rate) if self._takes_rate else self.schedule(epoch)
+        if not isinstance(rate, (float, np.floating)):
+            raise ValueError(f"LearningRateScheduler: schedule must give a float, received {rate!r}.")
+        optimizer.learning_rate = float(rate)
+        if self.verbose > 0:
+            print(f"Epoch {epoch + 1}: LearningRateScheduler setting learning rate to {float(rate)}.")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if logs is not None:
+            logs["learning_rate"] = self.model.optimizer.learning_rate
