@@ -12,6 +12,7 @@ import numpy as np
 from fastnet import losses, optimizers, saving
 from fastnet import metrics as metrics_module
 from fastnet.callbacks import History
+from fastnet.engine.profiling import Profile
 from fastnet.layers.base import Layer, refuse_call
 from fastnet.layers.network import Network
 from fastnet.refused import attribute_error
@@ -77,7 +78,7 @@ class Sequential(Network):
         super().__setattr__(name, value)
 
     def _must_be_idle(self) -> None:
-        self._trainer.must_be_idle()
+        self._trainer.plans.must_be_idle()
         super()._must_be_idle()
 
     def _changed(self) -> None:
@@ -261,11 +262,12 @@ class Sequential(Network):
             RuntimeError: `compile` was not called.
         """
         return loop.fit(
-            self,
-            *(x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle),
-            *(class_weight, sample_weight, initial_epoch, steps_per_epoch, validation_steps),
-            *(validation_batch_size, validation_freq),
-        )
+            self, x, y, sample_weight, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
+            validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
+            class_weight=class_weight, initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps, validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
+        )  # fmt: skip
 
     def evaluate(
         self,
@@ -317,7 +319,7 @@ class Sequential(Network):
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of these rows. Weights as in `fit`."""
-        return loop.as_results(loop.evaluate_rows(self, x, y, sample_weight), return_dict)
+        return loop.as_results(loop.test_on_batch(self, x, y, sample_weight), return_dict)
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
         """What the last layer gives for these rows."""
@@ -333,7 +335,7 @@ class Sequential(Network):
         refuse_call(f"The model {self.name!r}", x, training)
         return loop.predict_rows(self, x)
 
-    def profile(self, x: Any, y: Any, batch_size: int | None = None, seconds: float = 1.0) -> loop.Profile:
+    def profile(self, x: Any, y: Any, batch_size: int | None = None, seconds: float = 1.0) -> Profile:
         """Train for some time and tell where it went.
 
         Args:

@@ -9,7 +9,7 @@ import fastnet
 from fastnet.engine.cpu import Bound
 from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Batches, Inlet, Source
-from fastnet.training import samples as feeding
+from fastnet.training import streams
 
 from .streams import SOURCES, Iterable, X, Y, bits, generator, model, pieces, trained
 
@@ -167,26 +167,26 @@ def test_what_only_speaks_dlpack():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_parts_hold_batches_of_one_size_and_a_shorter_last_one(seed):
-    """All rows, in order, in steps that are the batches: as the runner goes through a part."""
+def test_segments_hold_batches_of_one_size_and_a_shorter_last_one(seed):
+    """All rows, in order, in steps that are the batches: as the runner goes through a segment."""
     rng = np.random.default_rng(seed)
     sizes = rng.choice([1, 2, 4, 4, 4, 9], 40)
     ends = np.cumsum(sizes)
     rows = np.arange(ends[-1] * 2.0).reshape(-1, 2)
     batches = [(rows[a:b], None, None) for a, b in zip([0, *ends], ends)]
-    steps, parts = [], list(feeding._parts(batches))
-    for part in parts:
-        (source,) = part.sources
+    steps, segments = [], list(streams._segments(batches))
+    for segment in segments:
+        (source,) = segment.sources
         arrays = source.arrays
-        assert part.total == sum(map(len, arrays)) and part.first == 0 and not part.kept
-        for number, first in enumerate(range(0, part.total, part.batch)):
+        assert segment.total == sum(map(len, arrays)) and segment.first == 0 and not segment.repeatable
+        for number, first in enumerate(range(0, segment.total, segment.batch_size)):
             step = arrays[number]
-            assert len(step) == min(part.batch, part.total - first)
-            (alone,) = part.alone(first).sources
-            assert alone.array is step and part.alone(first).first == 0 and part.alone(first).total == len(step)
+            assert len(step) == min(segment.batch_size, segment.total - first)
+            alone = segment.batch_at(first)
+            assert alone.sources[0].array is step and alone.first == 0 and alone.total == len(step)
             steps.append(step)
     assert all(a is b[0] for a, b in zip(steps, batches, strict=True))
-    assert len(parts) < len(batches)
+    assert len(segments) < len(batches)
 
 
 @pytest.mark.parametrize("source", [generator, list])

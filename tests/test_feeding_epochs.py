@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 import fastnet
-from fastnet.training import samples as feeding
+from fastnet.training import streams
 
 from .streams import Dataset, Iterable, X, Y, bits, generator, model, pieces, trained
 
@@ -32,13 +32,13 @@ def test_steps_go_on_in_the_next_epoch():
 def test_where_all_batches_were_had_none_is_pulled_again_to_go_on():
     """Two passes of two of four batches: the next one begins anew."""
     source = Dataset(pieces())
-    feed, again = (feeding.StreamFeed(source, lambda arrays: arrays, steps=2) for _ in range(2))
+    samples, again = (streams.StreamSamples(source, lambda arrays: arrays, steps=2) for _ in range(2))
     for _ in range(2):
-        assert sum(part.total for part in feed.parts()) > 8
+        assert sum(part.total for part in samples.segments()) > 8
     source.log.clear()
-    again.resume(feed.place(0))
+    again.resume(samples.position(0))
     assert source.log == []
-    assert next(iter(again.parts())).total >= 8 and source.log[0] == 0
+    assert next(iter(again.segments())).total >= 8 and source.log[0] == 0
 
 
 def test_a_generator_that_ends_early_warns_and_goes_on():
@@ -122,8 +122,8 @@ def test_a_py_dataset_without_end():
         model().fit(itertools.cycle(pieces()), verbose=0)
 
 
-def test_who_seems_to_go_on_for_ever_is_told(monkeypatch):
-    monkeypatch.setattr(feeding, "_MANY", 20)
+def test_a_stream_that_does_not_seem_to_end_warns(monkeypatch):
+    monkeypatch.setattr(streams, "_ENDLESS", 20)
     with pytest.warns(UserWarning, match="has not ended. If it never does.*steps_per_epoch"):
         model().fit(generator(pieces() * 6), verbose=0)
     with warnings.catch_warnings():

@@ -126,9 +126,9 @@ def test_shuffle():
     net = fastnet.Sequential([layers.Input((1,)), layers.Dense(1)])
     net.compile("sgd", "mse")
     order = net._trainer.order(10)
-    from fastnet.training.loop import _order_in_batches
+    from fastnet.training.samples import shuffled_within_batches
 
-    inside = _order_in_batches(lambda n: order, 4, 10)
+    inside = shuffled_within_batches(lambda n: order, 4, 10)
     assert [sorted(inside[k : k + 4]) for k in (0, 4, 8)] == [list(range(4)), list(range(4, 8)), [8, 9]]
     assert inside.tolist() != list(range(10))
 

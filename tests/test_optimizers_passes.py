@@ -367,8 +367,8 @@ def launches(optimizer, batch):
     x, y = data(batch, 80, 70)
     model = network(optimizer, 80, 75, 70)
     model.train_on_batch(x, y)
-    (free,) = model._trainer.ready.values()
-    plan = free[0].low.plan
+    (free,) = model._trainer.plans.free.values()
+    plan = free[0][0].plan
     return [f"{item.kernel.label} {item.epilogue.kernel.label if item.epilogue else ''}" for item in plan.launches]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet.training import samples as feeding
+from fastnet.training import streams
 from fastnet.training.prefetch import Prefetch
 
 from .streams import Oops, X, Y, model, pieces
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 def clock(monkeypatch):
     """The time by which it is decided who pulls: only the test lets it pass."""
     passed = [0.0]
-    monkeypatch.setattr(feeding, "perf_counter", lambda: passed[0])
+    monkeypatch.setattr(streams, "perf_counter", lambda: passed[0])
     return passed
 
 
@@ -89,14 +89,14 @@ def test_batches_that_take_long_are_made_while_others_are_used(clock):
     uses = Waits(clock, made)
     model().fit(counting(), callbacks=[uses], verbose=0)
     assert uses.lead[20] >= 4
-    assert max(uses.lead) <= feeding._DEPTH + 2  # those that wait, the one in hand, the one being made
+    assert max(uses.lead) <= streams._DEPTH + 2  # those that wait, the one in hand, the one being made
 
 
 def test_large_batches_are_few():
     big = np.zeros((4, 2**23), np.float32)  # 128 MiB
-    feed = feeding.StreamFeed([(big, None)], lambda arrays: arrays)
+    feed = streams.StreamSamples([(big, None)], lambda arrays: arrays)
     assert feed.depth == 2
-    assert feeding.StreamFeed([(X, Y)], lambda arrays: arrays).depth == feeding._DEPTH
+    assert streams.StreamSamples([(X, Y)], lambda arrays: arrays).depth == streams._DEPTH
 
 
 def test_a_pass_that_is_ended_early_waits_for_the_iterator():

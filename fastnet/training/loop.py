@@ -1,28 +1,27 @@
-"""fit, evaluate, predict: checks what the user gave, then lets the trainer run."""
+"""fit, evaluate, predict and their kin: adapt the data, check them, let the trainer run, drive the callbacks."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from fastnet import random
+from fastnet import checks, random
 from fastnet.arrays import as_array
 from fastnet.callbacks import CallbackList, History
 from fastnet.engine.profiling import Profile
 from fastnet.engine.sources import Source
-from fastnet.training import arguments
-from fastnet.training.arguments import BATCH, WIDE_BATCH
+from fastnet.training import adapters, requirements
+from fastnet.training.adapters import Adapter, Reading
 from fastnet.training.nonfinite import NonFiniteError
-from fastnet.training.resume import Place
-from fastnet.training.samples import ArrayFeed, Part, StreamFeed, is_stream
-from fastnet.training.session import Lease
-from fastnet.training.trainer import Trainer, Watch
-
-Feed = ArrayFeed | StreamFeed
+from fastnet.training.options import BATCH, WIDE_BATCH, FitOptions, batch_rows, count_or_none, must_be_compiled
+from fastnet.training.resume import Position
+from fastnet.training.samples import Batch, Samples, Segment
+from fastnet.training.session import Session
+from fastnet.training.trainer import Hooks, Trainer
 
 
 def new_trainer(model: Any) -> Trainer:
@@ -30,206 +29,210 @@ def new_trainer(model: Any) -> Trainer:
     return Trainer(model, random.next_seed)
 
 
-def _builds_or_not_at_all(call: Callable) -> Callable:
-    """``call(model, ...)`` that leaves a model unbuilt where it fails before there is a plan."""
+def fit(model: Any, x: Any, y: Any, sample_weight: Any, **given: Any) -> History:
+    """See `Sequential.fit`; ``given`` are its other arguments."""
+    must_be_compiled(model, "fit")
+    options = FitOptions(**given)
+    data: Adapter = adapters.adapt(x, y, sample_weight, "fit")
+    held_out_data: Adapter | None
+    if options.validation_data is None:
+        data, held_out_data = data.split(options.validation_split)
+    else:
+        held_out_data = adapters.adapt_validation(options.validation_data)
+    plans = model._trainer.plans
+    try:
+        samples = data.samples(_check(model, options.class_weight), _reading(model._trainer, options))
+        held_out = None
+        if held_out_data is not None:
+            size = options.validation_batch_size or options.batch_size
+            held_out = held_out_data.samples(_check(model), Reading(size, BATCH, options.validation_steps))
+        plans.build(samples.sources[0].signature[0])
+        if held_out is not None:
+            requirements.check_shape(model, held_out.sources[0].array.shape)  # against the shape that is known now
+        return _fit(model, samples, held_out, options)
+    except BaseException:
+        plans.undo_build()
+        raise
 
-    @functools.wraps(call)
-    def wrapped(model: Any, *given: Any) -> Any:
-        try:
-            return call(model, *given)
-        except BaseException:
-            model._trainer.take_back_build()
-            raise
 
-    return wrapped
+def _reading(trainer: Trainer, options: FitOptions) -> Reading:
+    order, within = trainer.order if options.shuffle else None, options.shuffle == "batch"
+    return Reading(options.batch_size, BATCH, options.steps_per_epoch, order, within)
 
 
-@_builds_or_not_at_all
-def fit(
-    model, x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle, class_weight,
-    sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size, validation_freq,
-) -> History:  # fmt: skip
-    """See `Sequential.fit`."""
-    arguments.must_be_compiled(model, "fit")
-    epochs = arguments.count(epochs, "epochs", 0)
-    initial_epoch = arguments.count(initial_epoch, "initial_epoch", 0)
-    steps_per_epoch = arguments.count_or_none(steps_per_epoch, "steps_per_epoch")
-    validation_steps = arguments.count_or_none(validation_steps, "validation_steps")
-    validation_batch_size = arguments.count_or_none(validation_batch_size, "validation_batch_size")
-    freq = arguments.validation_epochs(validation_freq)
-    arguments.check_shuffle(shuffle)
-    x, y, sample_weight = arguments.unpacked(x, y, sample_weight)
-    x, y, sample_weight, validation_data = _split(x, y, sample_weight, validation_split, validation_data)
+def _check(model: Any, class_weight: Any = None) -> adapters.Check:
+    return functools.partial(requirements.check_pairs, model, class_weight)
+
+
+def _fit(model: Any, samples: Samples, held_out: Samples | None, options: FitOptions) -> History:
     trainer = model._trainer
-    feed = _feed(
-        model, x, y, sample_weight, "fit", batch_size, BATCH, steps_per_epoch, trainer.order if shuffle else None,
-        shuffle, class_weight,
-    )  # fmt: skip
-    held_out = None
-    if validation_data is not None:
-        size = validation_batch_size or batch_size
-        held_out = _feed(model, *_validation(validation_data), "validation_data", size, BATCH, validation_steps)
-    lease = _lease(model, "train", feed)
-    if held_out is not None:
-        arguments.check_samples(model, held_out.sources[0].array)  # against the shape that is known now
-    given = {"model": model, "verbose": verbose, "epochs": epochs, "steps": feed.steps}
-    shown = {"add_history": True, "add_progbar": verbose != 0, **given}
-    with feed, held_out or contextlib.nullcontext(), CallbackList(callbacks, **shown) as calls, lease:
+    with (
+        samples,
+        held_out or contextlib.nullcontext(),
+        _calls(model, options.callbacks, options.verbose, samples, options.epochs, add_history=True) as calls,
+        _session(model, "train", samples) as session,
+    ):
         model.stop_training = False
         calls.on_train_begin()
-        place = Place(model, calls, lease, feed, held_out, initial_epoch)
-        calls.resume(place)
-        for epoch in range(epochs if place.is_over else place.epoch, epochs):
+        position = Position(model, calls, session, samples, held_out, options.initial_epoch)
+        calls.resume(position)
+        for epoch in range(options.epochs if position.is_over else position.epoch, options.epochs):
             calls.on_epoch_begin(epoch)
-            if place.step:
-                calls.resume(place)
-            logs = _train_epoch(trainer, place) or _without_validation(place.logs)
+            if position.step:
+                calls.resume(position)
+            logs = _train_epoch(trainer, position) or _without_validation(position.logs)
             trainer.epochs_done += 1
-            if held_out is not None and arguments.validates(freq, epoch):
+            if held_out is not None and options.validates(epoch):
                 results = _evaluate(model, held_out, calls)
                 logs |= {f"val_{name}": value for name, value in results.items()}
             calls.on_epoch_end(epoch, logs)
-            place.next_epoch(logs)
+            position.next_epoch(logs)
             if model.stop_training:
                 break
-        trainer.finish()
-        calls.on_train_end(place.logs)
+        trainer.finish(session)
+        calls.on_train_end(position.logs)
     assert calls.history is not None
     model.history = calls.history
     return calls.history
 
 
+def _calls(model: Any, callbacks: Any, verbose: Any, samples: Samples, epochs: int = 1, **more: bool) -> CallbackList:
+    """The user's callbacks, and those that are added to them."""
+    params = {"verbose": verbose, "epochs": epochs, "steps": samples.steps}
+    return CallbackList(callbacks, add_progbar=verbose != 0, model=model, **more, **params)
+
+
+def _session(model: Any, mode: str, samples: Samples) -> Session:
+    return model._trainer.session(mode, samples.batch_size, samples.sources)
+
+
 def _without_validation(logs: dict[str, float]) -> dict[str, float]:
-    """What an epoch that got no batch reports: the last one's numbers, as in Keras."""
+    """The logs of an epoch without a batch: the last epoch's numbers, as in Keras."""
     return {name: value for name, value in logs.items() if not name.startswith("val_")}
 
 
-def _train_epoch(trainer: Trainer, place: Place) -> dict[str, float]:
-    calls = place.calls
+def _train_epoch(trainer: Trainer, position: Position) -> dict[str, float]:
+    calls = position.calls
 
-    def end(steps, logs):
+    def after(steps, logs):
         if calls.wants_batches:
             calls.on_train_batch_end(steps - 1, logs())
         if calls.wants_progress:
             calls.on_progress(steps, logs())
-        place.reach(steps)
+        position.reach(steps)
 
-    watch = Watch(calls.wants_batches, calls.on_train_batch_begin, end, calls.steps_wanted)
+    hooks = Hooks(calls.wants_batches, calls.on_train_batch_begin, after, calls.steps_wanted)
     try:
-        return trainer.train_epoch(place.lease, place.feed, watch, place.step)
+        return trainer.train_epoch(position.session, position.samples, hooks, position.step)
     except NonFiniteError as error:
         if not calls.accepts_nonfinite(error.batch, error):
             raise
-        logs = place.lease.ready.logs() | {"loss": float("nan")}
+        logs = position.session.logs() | {"loss": float("nan")}
         if calls.wants_batches:
             calls.on_train_batch_end(error.batch, logs)
         return logs
 
 
-@_builds_or_not_at_all
-def evaluate(model, x, y, batch_size, verbose, sample_weight, steps, callbacks) -> dict[str, float]:
+def evaluate(
+    model: Any, x: Any, y: Any, batch_size: Any, verbose: Any, sample_weight: Any, steps: Any, callbacks: Any,
+    caller: str = "evaluate",
+) -> dict[str, float]:  # fmt: skip
     """See `Sequential.evaluate`."""
-    arguments.must_be_compiled(model, "evaluate")
-    steps = arguments.count_or_none(steps, "steps")
-    x, y, sample_weight = arguments.unpacked(x, y, sample_weight)
-    feed = _feed(model, x, y, sample_weight, "evaluate", batch_size, WIDE_BATCH, steps)
-    given = {"model": model, "verbose": verbose, "epochs": 1, "steps": feed.steps}
-    with feed, CallbackList(callbacks, add_progbar=verbose != 0, **given) as calls:
-        return _evaluate(model, feed, calls)
+    must_be_compiled(model, caller)
+    reading = Reading(batch_size, WIDE_BATCH, count_or_none("steps", steps))
+    samples = adapters.adapt(x, y, sample_weight, caller).samples(_check(model), reading)
+    with samples, _calls(model, callbacks, verbose, samples) as calls:
+        return _evaluate(model, samples, calls)
 
 
-def _evaluate(model, feed: Feed, calls: CallbackList) -> dict[str, float]:
-    trainer = model._trainer
+def _evaluate(model: Any, samples: Samples, calls: CallbackList) -> dict[str, float]:
     calls.on_test_begin()
-    feed.reset()
-    with (lease := _lease(model, "evaluate", feed)):
-        lease.ready.reset()
+    samples.restart()
+    with _session(model, "evaluate", samples) as session:
+        session.reset()
 
-        def end(steps, logs):
+        def after(steps, logs):
             if calls.wants_test_batches:
                 calls.on_test_batch_end(steps - 1, logs())
 
-        steps = trainer.run_all(lease, feed, Watch(calls.wants_test_batches, calls.on_test_batch_begin, end))
-        logs = lease.ready.logs() if steps else {}  # a generator that is used up says nothing, least of all 0
+        hooks = Hooks(calls.wants_test_batches, calls.on_test_batch_begin, after)
+        steps = model._trainer.run_all(session, samples, hooks)
+        logs = session.logs() if steps else {}  # a generator that is used up has no loss, least of all 0
     calls.on_test_end(logs)
     return logs
 
 
-@_builds_or_not_at_all
-def predict(model, x, batch_size, verbose, steps, callbacks) -> np.ndarray:
+def predict(model: Any, x: Any, batch_size: Any, verbose: Any, steps: Any, callbacks: Any) -> np.ndarray:
     """See `Sequential.predict`."""
-    steps = arguments.count_or_none(steps, "steps")
-    if not is_stream(x):
-        x = as_array(x, "x")
-        if callbacks is None and steps is None and (verbose == 0 or x.ndim == 0 or len(x) <= WIDE_BATCH):
-            return predict_rows(model, x, batch_size)
-        arguments.check_samples(model, x)
-    feed = _feed(model, x, None, None, "predict", batch_size, WIDE_BATCH, steps)
-    given = {"model": model, "verbose": verbose, "epochs": 1, "steps": feed.steps}
-    with feed, CallbackList(callbacks, add_progbar=verbose != 0, **given) as calls:
-        return _predict(model, feed, calls)
+    steps = count_or_none("steps", steps)
+    data = adapters.adapt_inputs(x)
+    if isinstance(data, adapters.ArrayAdapter) and callbacks is None and steps is None:
+        rows = data.batch.x
+        if verbose == 0 or rows.ndim == 0 or len(rows) <= WIDE_BATCH:
+            return _predict_batch(model, data.batch, batch_size)
+    samples = data.samples(functools.partial(requirements.check_inputs, model), Reading(batch_size, WIDE_BATCH, steps))
+    with samples, _calls(model, callbacks, verbose, samples) as calls:
+        return _predict(model, samples, calls)
 
 
-def _predict(model, feed: Feed, calls: CallbackList) -> np.ndarray:
-    trainer = model._trainer
+def _predict(model: Any, samples: Samples, calls: CallbackList) -> np.ndarray:
     results: list[np.ndarray] = []
     batches: Iterator[np.ndarray] = iter(())  # of the last result
 
-    def enter(ready, part):
-        nonlocal batches
-        results.append(result := _result(ready, part))
-        batches = (result[first : first + part.batch] for first in range(0, part.total, part.batch))
-
-    def end(steps, logs):
+    def after(steps, logs):
         if calls.wants_progress:
             calls.on_progress(steps)
         if calls.wants_predict_batches:
             calls.on_predict_batch_end(steps - 1, {"outputs": next(batches)})
 
     calls.on_predict_begin()
-    with (lease := _lease(model, "predict", feed)):
-        trainer.run_all(lease, feed, Watch(calls.wants_predict_batches, calls.on_predict_batch_begin, end), enter)
+    with _session(model, "predict", samples) as session:
+
+        def enter(segment):
+            nonlocal batches
+            result, size = session.new_predictions(segment.total), segment.batch_size
+            results.append(result)
+            batches = (result[first : first + size] for first in range(0, segment.total, size))
+
+        hooks = Hooks(calls.wants_predict_batches, calls.on_predict_batch_begin, after)
+        model._trainer.run_all(session, samples, hooks, enter)
     calls.on_predict_end()
     return results[0] if len(results) == 1 else np.concatenate(results)
 
 
-def _result(ready, part: Part) -> np.ndarray:
-    """Where the predictions of a part's rows, which begin with row 0, are written."""
-    last = ready.low.outputs[-1][1]
-    result = np.empty((part.total, *last.shape), last.dtype)
-    ready.step[ready.low.result.index] = result.ctypes.data
+def predict_rows(model: Any, x: Any) -> np.ndarray:
+    """Predictions of arrays, without callbacks."""
+    return _predict_batch(model, Batch(as_array(x, "x")))
+
+
+def _predict_batch(model: Any, batch: Batch, batch_size: Any = None) -> np.ndarray:
+    (x,) = requirements.check_inputs(model, batch)
+    sources, rows = (Source(x),), len(x)
+    size = batch_rows(batch_size, rows, WIDE_BATCH)
+    with model._trainer.session("predict", size, sources) as session:
+        result = session.new_predictions(rows)
+        model._trainer.run_segment(session, Segment(sources, 0, rows, size))
     return result
 
 
-@_builds_or_not_at_all
-def predict_rows(model, x: Any, batch_size: int | None = None) -> np.ndarray:
-    """Predictions without callbacks."""
-    x = as_array(x, "x")
-    shape = arguments.check_samples(model, x)
-    arguments.check_values(model, x)
-    arguments.build(model, shape)
-    batch = arguments.batch_rows(batch_size, len(x), WIDE_BATCH)
-    part = Part((Source(x),), 0, len(x), batch)
-    with model._trainer.lease("predict", batch, *part.sources) as ready:
-        result = _result(ready, part)
-        model._trainer.run_part(ready, part)
-    return result
-
-
-@_builds_or_not_at_all
-def train_on_batch(model, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> dict[str, float]:
+def train_on_batch(model: Any, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> dict[str, float]:
     """See `Sequential.train_on_batch`."""
-    arguments.must_be_compiled(model, "train_on_batch")
-    x, y = arguments.pair(x, y, "train_on_batch")
-    sources = _sources(model, x, y, sample_weight, class_weight)
-    trainer = model._trainer
-    with trainer.lease("train", len(x), *sources) as ready:
-        return trainer.train_batch(ready, len(x))
+    must_be_compiled(model, "train_on_batch")
+    batch = adapters.paired(x, y, sample_weight, "train_on_batch")
+    sources = adapters.sources_of(*requirements.check_pairs(model, class_weight, batch))
+    trainer, rows = model._trainer, sources[0].rows
+    with trainer.session("train", rows, sources) as session:
+        return trainer.train_batch(session, rows)
 
 
-def compute_loss(model, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> float:
+def test_on_batch(model: Any, x: Any, y: Any, sample_weight: Any) -> dict[str, float]:
+    """See `Sequential.test_on_batch`."""
+    return evaluate(model, x, y, None, 0, sample_weight, None, None, "test_on_batch")
+
+
+def compute_loss(model: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> float:
     """See `Sequential.compute_loss`."""
-    arguments.must_be_compiled(model, "compute_loss")
+    must_be_compiled(model, "compute_loss")
     active = [layer.name for layer in model.leaves if layer.activity_regularizer is not None]
     if active:
         raise ValueError(
@@ -241,23 +244,17 @@ def compute_loss(model, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> floa
     return loss + sum(v.regularizer(v.array) for v in model.trainable_weights if v.regularizer is not None)
 
 
-def evaluate_rows(model, x: Any, y: Any, sample_weight: Any) -> dict[str, float]:
-    """Loss and metrics of one batch."""
-    arguments.must_be_compiled(model, "test_on_batch")
-    return evaluate(model, x, y, None, 0, sample_weight, None, None)
-
-
-@_builds_or_not_at_all
-def profile(model, x: Any, y: Any, batch_size: int | None, seconds: float) -> Profile:
+def profile(model: Any, x: Any, y: Any, batch_size: Any, seconds: float) -> Profile:
     """See `Sequential.profile`."""
-    arguments.must_be_compiled(model, "profile")
-    arguments.check_seconds(seconds, "profile")
-    x, y = arguments.pair(x, y, "profile")
-    batch = arguments.batch_rows(batch_size, len(x), BATCH)
-    trainer, sources = model._trainer, _sources(model, x, y)
-    rows = len(x) / -(-len(x) // batch)
-    with trainer.lease("train", batch, *sources) as ready, trainer.unchanged():
-        return Profile.take(ready.bound, rows, seconds, lambda part: trainer.profile(ready, len(x), batch, part))
+    must_be_compiled(model, "profile")
+    checks.number("profile: seconds", seconds, checks.NOT_NEGATIVE)
+    sources = adapters.sources_of(*_check(model)(adapters.paired(x, y, None, "profile")))
+    trainer, rows = model._trainer, sources[0].rows
+    size = batch_rows(batch_size, rows, BATCH)
+    with trainer.session("train", size, sources) as session:
+        with trainer.unchanged():
+            times, steps = trainer.profile(session, rows, size, seconds)
+        return Profile.of(session.bound, times, steps, rows / -(-rows // size))
 
 
 def as_results(logs: dict[str, float], return_dict: bool) -> Any:
@@ -266,106 +263,3 @@ def as_results(logs: dict[str, float], return_dict: bool) -> Any:
         return logs
     values = list(logs.values())
     return values[0] if len(values) == 1 else values
-
-
-def _feed(
-    model: Any, x: Any, y: Any, sample_weight: Any, what: str, batch_size: Any, default: int,
-    steps: int | None = None, new_order: Callable | None = None, shuffle: Any = False, class_weight: Any = None,
-) -> Feed:  # fmt: skip
-    """Data as the trainer takes it, known to fit; builds nothing."""
-    if is_stream(x):
-        if y is not None:
-            raise ValueError(f"{what}: x is a {type(x).__name__}, whose batches hold the targets too: give no y.")
-        if sample_weight is not None:
-            raise ValueError(f"{what}: a {type(x).__name__} yields the sample weights too: (x, y, sample_weight).")
-        return StreamFeed(x, functools.partial(_check_batch, model, what, class_weight), steps, new_order)
-    if what == "predict":
-        arguments.check_values(model, x)
-        rows, sources = len(x), (Source(x),)
-    else:
-        x, y = arguments.pair(x, y, what)
-        rows, sources = len(x), _checked_sources(model, x, y, sample_weight, class_weight)
-    batch = arguments.batch_rows(batch_size, rows, default, steps)
-    if shuffle == "batch":
-        assert new_order is not None
-        return ArrayFeed(sources, batch, steps, functools.partial(_order_in_batches, new_order, batch))
-    return ArrayFeed(sources, batch, steps, new_order)
-
-
-def _order_in_batches(new_order: Callable, batch: int, rows: int) -> np.ndarray:
-    """A permutation that moves no row to another batch."""
-    order = new_order(rows)
-    return np.ascontiguousarray(order[np.argsort(order // batch, kind="stable")])
-
-
-def _check_batch(model: Any, what: str, class_weight: Any, arrays: tuple) -> tuple:
-    """One batch of a stream, as the model reads it."""
-    x, y, weights = arrays
-    if what == "predict":
-        if x is None or x.ndim == 0 or len(x) == 0:
-            raise ValueError("x must have at least one row.")
-        arguments.check_samples(model, x)
-        arguments.check_values(model, x)
-        return (x,)
-    x, y = arguments.pair(x, y, what)
-    targets = arguments.check_targets(model, x, y)
-    arguments.check_values(model, x)
-    return x, targets, arguments.row_weights(model, x, y, weights, class_weight)
-
-
-def _lease(model: Any, mode: str, feed: Feed) -> Lease:
-    """The model, built for these data, and its plan for them."""
-    arguments.build(model, feed.sources[0].array.shape[1:])
-    return model._trainer.lease(mode, feed.batch, *feed.sources)
-
-
-def _split(x: Any, y: Any, weights: Any, split: Any, data: Any) -> tuple[Any, Any, Any, Any]:
-    """(x, y and sample weights to train on, what to validate on or None)."""
-    if data is not None:
-        return x, y, weights, data
-    if is_stream(x):
-        if split:
-            raise ValueError(
-                f"validation_split needs arrays: a {type(x).__name__} cannot be divided. Give validation_data."
-            )
-        return x, y, weights, None
-    x, y = arguments.pair(x, y, "fit")
-    at = arguments.split_place(len(x), split)
-    if at == len(x):
-        return x, y, weights, None
-    if weights is not None:
-        weights = as_array(weights, "sample_weight")
-        if weights.ndim == 0 or len(weights) != len(x):
-            raise ValueError(
-                f"sample_weight must have one weight for each of the {len(x)} samples; received shape {weights.shape}."
-            )
-        return x[:at], y[:at], weights[:at], (x[at:], y[at:], weights[at:])
-    return x[:at], y[:at], None, (x[at:], y[at:])
-
-
-def _validation(data: Any) -> tuple[Any, Any, Any]:
-    """x, y and sample weights of ``validation_data``; the last two None where x yields batches."""
-    if is_stream(data):
-        return data, None, None
-    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-        raise ValueError(
-            "validation_data must be a pair (x, y), or (x, y, sample_weight), or yield batches; received "
-            f"{type(data).__name__}."
-        )
-    return data[0], data[1], data[2] if len(data) == 3 else None
-
-
-def _sources(
-    model: Any, x: np.ndarray, y: np.ndarray, sample_weight: Any = None, class_weight: Any = None
-) -> tuple[Source, ...]:
-    """Sources of data, targets and, where there are any, weights; the model is built for them."""
-    sources = _checked_sources(model, x, y, sample_weight, class_weight)
-    arguments.build(model, x.shape[1:])
-    return sources
-
-
-def _checked_sources(model: Any, x: np.ndarray, y: np.ndarray, sample_weight: Any, class_weight: Any):
-    targets = Source(arguments.check_targets(model, x, y))
-    arguments.check_values(model, x)
-    weights = arguments.row_weights(model, x, y, sample_weight, class_weight)
-    return (Source(x), targets) if weights is None else (Source(x), targets, Source(weights))

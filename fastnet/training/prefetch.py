@@ -1,4 +1,4 @@
-"""A thread that is ahead of who needs what it makes."""
+"""Pulls items of an iterator in a background thread."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 
 class Prefetch:
-    """A thread that pulls items ahead of who takes them.
+    """A background thread that pulls items before they are taken.
 
     Args:
         items: called in the thread only.
-        depth: how many may wait.
+        depth: how many items may wait.
 
-    As a context it ends the thread: at once, or when the item being made is done.
+    As a context it ends the thread: at once, or when the item in work is done.
     """
 
     def __init__(self, items: Iterator[Any], depth: int):
@@ -38,18 +38,19 @@ class Prefetch:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-        # After an error or Ctrl-C nobody waits long for an iterator that hangs; its thread ends when it comes back. The
-        # generator this stands in may be closed on the way of either, and then has it as context, or at a pass's end.
+        # After an error or Ctrl-C an iterator that hangs is waited for a second only; its thread ends when it comes
+        # back. The generator this stands in may be closed on the way of either, and then has it as context, or at a
+        # pass's end.
         if self._thread.is_alive():
             in_time = kind is None or (kind is GeneratorExit and error[0].__context__ is None)
             self._thread.join(None if in_time else 1.0)
 
-    def take(self, most: int) -> list[Any]:
-        """The items that wait, at least one; none where there are no more. Raises what the iterator raised."""
+    def take(self, limit: int) -> list[Any]:
+        """The items that wait, one to ``limit``; an empty list after the last. Raises what the iterator raised."""
         with self._changed:
             while not self._waiting and not self._ended:
-                self._changed.wait(0.5)  # not for ever: on Windows Ctrl-C does not end a wait
-            taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+                self._changed.wait(0.5)  # with a limit: on Windows Ctrl-C does not end a wait
+            taken = [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
             self._changed.notify_all()
         if not taken and self._error is not None:
             raise self._error
@@ -65,7 +66,7 @@ class Prefetch:
                         return
                     self._waiting.append(item)
                     self._changed.notify_all()
-        except BaseException as error:  # whatever it is, it belongs to the thread that trains
+        except BaseException as error:  # of any kind: `take` raises it in the thread that trains
             self._error = error
         finally:
             with self._changed:

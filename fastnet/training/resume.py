@@ -1,4 +1,4 @@
-"""The place of a training: all that the rest of it depends on, as plain data and arrays."""
+"""The position of a training: all that its remainder depends on, as plain data and arrays."""
 
 from __future__ import annotations
 
@@ -7,28 +7,33 @@ from typing import Any
 
 from fastnet.saving import state
 from fastnet.saving.archive import SavedFileError
+from fastnet.training.samples import Samples
+from fastnet.training.session import Session
 
 
-class Place:
+class Position:
     """Where a `fit` is, between two chunks of steps or two epochs.
 
     Args:
-        model: the model at work.
+        model: the model that is trained.
         calls: its callbacks.
-        lease: of the plan that trains it.
-        feed: of its data.
-        held_out: of the data it is validated on, or None.
+        session: trains it.
+        samples: its data.
+        held_out: the data it is validated on, or None.
         epoch: the first epoch's number.
 
     Attributes:
-        epoch: number of the epoch that is going on, or comes next.
+        epoch: number of the epoch in progress, or of the next one.
         step: steps of it that are done; 0 between epochs.
-        logs: of the last whole epoch.
-        is_over: whether a training that was put back had been stopped after its last epoch.
+        logs: of the last complete epoch.
+        is_over: whether a training that was restored had been stopped after its last epoch.
     """
 
-    def __init__(self, model: Any, calls: Any, lease: Any, feed: Any, held_out: Any, epoch: int):
-        self.model, self.calls, self.lease, self.feed, self.held_out = model, calls, lease, feed, held_out
+    def __init__(
+        self, model: Any, calls: Any, session: Session, samples: Samples, held_out: Samples | None, epoch: int
+    ):
+        self.model, self.calls, self.session = model, calls, session
+        self.samples, self.held_out = samples, held_out
         self.epoch, self.step, self.is_over = epoch, 0, False
         self.logs: dict[str, Any] = {}
         self._is_restored = False
@@ -50,22 +55,22 @@ class Place:
             "epoch": self.epoch,
             "step": self.step,
             "logged": self._logged(),
-            "totals": self.lease.ready.totals(),
-            "feed": self.feed.place(self.step),
-            "held_out": self.held_out and self.held_out.place(0),
-            "ordered": self.lease.trainer.ordered,
+            "totals": self.session.totals(),
+            "feed": self.samples.position(self.step),
+            "held_out": self.held_out and self.held_out.position(0),
+            "ordered": self.model._trainer.ordered_epoch,
             "stop": self.model.stop_training,
             "logs": self.logs,
             "callbacks": self.calls.get_state(),
         }
 
     def restore(self, tree: dict[str, Any], path: Path) -> None:
-        """Put a saved training back: the model, its data and its callbacks. The data go there once only.
+        """Restore a saved training: the model, its data and its callbacks. The data are moved there once only.
 
         Raises:
             SavedFileError: it is that of another model, of other data or callbacks.
         """
-        given, saved = self.feed.place(0), tree["feed"]
+        given, saved = self.samples.position(0), tree["feed"]
         if tree["step"] and (given["batch"], given["rows"]) != (saved["batch"], saved["rows"]):
             raise SavedFileError(
                 f"{path} was saved in the middle of an epoch of {saved['rows']} rows in batches of {saved['batch']}; "
@@ -75,20 +80,20 @@ class Place:
             raise SavedFileError(
                 f"{path} was saved by a training that logged {tree['logged']}; this one logs {self._logged()}."
             )
-        trainer = self.lease.trainer
+        trainer = self.model._trainer
         self.calls.set_state(tree["callbacks"])
         state.restore(self.model, tree, path)
         if not self._is_restored:
             # The order of the rows may be that of an earlier epoch, where steps_per_epoch does not divide them.
             trainer.epochs_done = tree["ordered"]
-            self.feed.resume(saved)
+            self.samples.resume(saved)
             if self.held_out is not None and tree["held_out"] is not None:
                 self.held_out.resume(tree["held_out"])
             trainer.epochs_done, self._is_restored = tree["epochs_done"], True
-        self.lease.ready.set_totals(tree["totals"])
+        self.session.set_totals(tree["totals"])
         self.epoch, self.step, self.logs = tree["epoch"], tree["step"], tree["logs"]
         self.model.stop_training = tree["stop"]
         self.is_over = tree["stop"] and not self.step
 
     def _logged(self) -> list[str]:
-        return [tally.name for tally in self.lease.ready.low.totals]
+        return [total.name for total in self.session.lowered.totals]

@@ -1,131 +1,168 @@
-"""A plan bound to memory, and the lease by which one thread has it for a training, an evaluation or a prediction."""
+"""A bound plan in the hands of one thread: what it reads, what it has counted and computed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fastnet._kernels import abi
-from fastnet.engine.bind import bind
-from fastnet.engine.sources import Source
-from fastnet.engine.step import Step
-from fastnet.training.samples import Part
-
-if TYPE_CHECKING:
-    from fastnet.training.trainer import Trainer
+from fastnet.engine.cpu import Bound
+from fastnet.engine.lower import Lowered
+from fastnet.training.plan_cache import BoundPlan, PlanCache
+from fastnet.training.samples import Segment, Sources
 
 
-class Ready:
-    """A plan bound to memory, with its handles."""
+class Session:
+    """A bound plan that no other thread uses meanwhile, as a context. Entering it builds the model where needed.
 
-    def __init__(self, low: Step, rows: int, reuse: bool = True):
-        self.watched = low.watched
-        self.version = 0  # of the optimizer's arguments
-        self.low, self.bound = low, bind(low.plan, rows, reuse=reuse)
-        self.step, self.numbers = self.bound.step, self.bound.numbers
-        for tally in low.totals:
-            tally.bind(self.numbers)
+    A class, since a generator's context costs more at each step.
 
-    def connect(self, *sources: Source) -> None:
-        """Read from these from now on: x, y, sample weights."""
-        for inlet, source in zip((self.low.x, self.low.y, self.low.weights), sources):
-            if inlet is not None:
-                inlet.connect(self.step, source)
-        self.step[abi.ORDER] = 0
+    Args:
+        plans: of the network.
+        mode: "train", "evaluate" or "predict".
+        rows: the largest batch.
+        sources: of x, y and sample weights.
 
-    def take_over(self, other: Ready) -> None:
-        """Go on with the totals of another plan of the same model and mode."""
-        if self.low.totals:  # a prediction has none
-            self.set_totals(other.totals())
+    Raises:
+        RuntimeError: on entry, where the mode is "train" and this model is being trained already.
 
-    def totals(self) -> list[np.ndarray]:
-        """What the loss and the metrics have counted so far: copies."""
-        return [tally.read().copy() for tally in self.low.totals]
+    Attributes:
+        lowered, bound: the plan now; `adopt` may exchange it.
+        block, numbers: its step block, as integers and as float64.
+        first_iteration: the optimizer's on entry.
+    """
 
-    def set_totals(self, values: Sequence[np.ndarray]) -> None:
-        """Go on with what another plan of the same model and mode has counted."""
-        for tally, counted in zip(self.low.totals, values, strict=True):
-            tally.write(counted)
+    __slots__ = (
+        "_free", "_plan", "_python_metrics", "_version", "block", "bound", "first_iteration", "lowered", "mode",
+        "numbers", "plans", "rows", "sources",
+    )  # fmt: skip
+    lowered: Lowered
+    bound: Bound
 
-    def reset(self) -> None:
-        """Start the totals of the loss and the metrics anew."""
-        for tally in self.low.totals:
-            tally.reset()
+    def __init__(self, plans: PlanCache, mode: str, rows: int, sources: Sources):
+        self.plans, self.mode, self.rows, self.sources = plans, mode, rows, sources
 
-    def tell(self) -> None:
-        """Give the metrics what they have counted in the pass that ends."""
-        for tally in self.low.totals:
-            tally.tell()
-
-    def logs(self) -> dict[str, Any]:
-        """The loss and the metrics so far."""
-        return {tally.name: tally.result() for tally in self.low.totals}
-
-    def show(self, rows: int) -> None:
-        """Show the batch that was run to the metrics that are written in Python: copies, which they may keep."""
-        if not self.watched:
-            return
-        low, read = self.low, self.bound.read
-        assert low.prediction is not None and low.target is not None
-        y_true, y_pred = read(low.target, rows).copy(), read(low.prediction, rows).copy()
-        weights, mask = (
-            None if each is None else read(each, rows).reshape(y_pred.shape[:-1] or rows).copy()
-            for each in (low.each, low.mask)
-        )
-        for tally in self.watched:
-            tally.see(y_true, y_pred, weights, mask)
-
-
-class Lease:
-    """A plan that no other thread uses meanwhile; a class, since a generator's context costs more at each step."""
-
-    __slots__ = ("free", "mode", "ready", "rows", "sources", "trainer")
-
-    def __init__(self, trainer: Trainer, mode: str, rows: int, sources: tuple[Source, ...]):
-        self.trainer, self.mode, self.rows, self.sources = trainer, mode, rows, sources
-
-    def __enter__(self) -> Ready:
-        trainer = self.trainer
-        trainer.renew_locks()
-        if self.mode == "train" and not trainer.alone.acquire(blocking=False):
+    def __enter__(self) -> Session:
+        plans = self.plans
+        plans.renew_locks()
+        if self.mode == "train" and not plans.training.acquire(blocking=False):
             raise RuntimeError(
                 "This model is being trained already: by another thread, or by the fit that this callback belongs to. "
                 "One training at a time; within a callback train a copy, copy.deepcopy(model)."
             )
         try:
-            self.ready, self.free = trainer.take(self.mode, self.rows, self.sources)
+            plans.build(self.sources[0].signature[0])
+            self._take()
         except BaseException:
+            plans.undo_build()
             if self.mode == "train":
-                trainer.alone.release()
+                plans.training.release()
             raise
         if self.mode == "train":
-            trainer.sources, trainer.began = self.sources, trainer.network.optimizer.iterations
-        return self.ready
-
-    @property
-    def stale(self) -> bool:
-        """Whether an argument of the optimizer has changed since the plan was made."""
-        return self.mode == "train" and self.ready.version != self.trainer.network.optimizer.version
-
-    def connect(self, part: Part) -> Ready:
-        """The plan, reading from this part; another one where its batches are the largest so far, or it is stale."""
-        trainer = self.trainer
-        if part.batch > self.rows or self.stale:
-            self.rows = max(part.batch, self.rows)
-            ready, free = trainer.take(self.mode, self.rows, part.sources)
-            ready.take_over(self.ready)
-            self.free.append(self.ready)
-            self.ready, self.free = ready, free
-        self.ready.connect(*part.sources)
-        trainer.prepare(self.ready, part.order)
-        if self.mode == "train":
-            trainer.sources = part.sources
-        return self.ready
+            self.first_iteration = plans.network.optimizer.iterations
+        return self
 
     def __exit__(self, *error: object) -> None:
-        self.free.append(self.ready)
+        self._free.append(self._plan)
         if self.mode == "train":
-            self.trainer.sources = None  # the model does not keep its data alive
-            self.trainer.alone.release()
+            self.plans.training.release()
+
+    def _take(self) -> None:
+        found, self._free = self.plans.take(self.mode, self.rows, self.sources)
+        self._use(found)
+        if self.mode == "train":
+            self._version = self.plans.network.optimizer.version
+
+    def _use(self, plan: BoundPlan) -> None:
+        self._plan = plan
+        self.lowered, self.bound, self._python_metrics = plan
+        self.block, self.numbers = self.bound.step, self.bound.numbers
+        self._connect(self.sources, None)
+
+    def _connect(self, sources: Sources, order: np.ndarray | None) -> None:
+        lowered, block = self.lowered, self.block
+        for inlet, source in zip((lowered.x, lowered.y, lowered.weights), sources):
+            if inlet is not None:
+                inlet.connect(block, source)
+        block[abi.ORDER] = 0 if order is None else order.ctypes.data
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether an argument of the optimizer has changed since the plan was made."""
+        return self.mode == "train" and self._version != self.plans.network.optimizer.version
+
+    @property
+    def is_stepwise(self) -> bool:
+        """Whether a metric written in Python must see each batch."""
+        return bool(self._python_metrics)
+
+    def connect(self, segment: Segment) -> None:
+        """Read a segment from now on."""
+        self.sources = segment.sources
+        self._connect(segment.sources, segment.order)
+
+    def adopt(self, segment: Segment) -> None:
+        """`connect`, with another plan where the segment's batches are the largest yet, or this plan is stale."""
+        if segment.batch_size > self.rows or self.is_stale:
+            self.rows, self.sources = max(segment.batch_size, self.rows), segment.sources
+            totals, before, free = self.totals(), self._plan, self._free
+            self._take()
+            self.set_totals(totals)
+            free.append(before)
+        self.connect(segment)
+
+    def probe(self, rows: int, order: np.ndarray | None) -> Session:
+        """The same step for so many rows, with every layer's result in memory of its own; it is not entered."""
+        probe = Session(self.plans, self.mode, rows, self.sources)
+        probe._use(self.plans.make(self.mode, rows, self.sources, reuse=False))
+        probe._connect(self.sources, order)
+        return probe
+
+    # ---- what the loss and the metrics count
+
+    def reset(self) -> None:
+        """Count from 0 on."""
+        for total in self.lowered.totals:
+            total.reset()
+
+    def totals(self) -> list[np.ndarray]:
+        """What was counted so far: copies."""
+        return [total.read().copy() for total in self.lowered.totals]
+
+    def set_totals(self, values: Sequence[np.ndarray]) -> None:
+        """Go on from what a plan of the same model and mode has counted."""
+        for total, counted in zip(self.lowered.totals, values, strict=True):
+            total.write(counted)
+
+    def logs(self) -> dict[str, Any]:
+        """The loss and the metrics so far."""
+        return {total.name: total.result() for total in self.lowered.totals}
+
+    def publish(self) -> None:
+        """Give the metrics what they have counted in the pass that ends."""
+        for total in self.lowered.totals:
+            total.tell()
+
+    def show(self, rows: int) -> None:
+        """Show the batch that was run to the metrics that are written in Python: copies, which they may keep."""
+        if not self._python_metrics:
+            return
+        lowered, contents = self.lowered, self.bound.read
+        assert lowered.prediction is not None and lowered.target is not None
+        y_true, y_pred = contents(lowered.target, rows).copy(), contents(lowered.prediction, rows).copy()
+        weights, mask = (
+            None if each is None else contents(each, rows).reshape(y_pred.shape[:-1] or rows).copy()
+            for each in (lowered.each, lowered.mask)
+        )
+        for metric in self._python_metrics:
+            metric.see(y_true, y_pred, weights, mask)
+
+    def new_predictions(self, rows: int) -> np.ndarray:
+        """A new array, to which the predictions of row 0 and those after it are written from now on."""
+        assert self.lowered.result is not None
+        last = self.lowered.outputs[-1][1]
+        result = np.empty((rows, *last.shape), last.dtype)
+        self.block[self.lowered.result.index] = result.ctypes.data
+        return result

@@ -1,0 +1,84 @@
+"""What `fit`, `evaluate` and `predict` are told beside the data: checked before anything is computed or built."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnet import checks
+
+BATCH = 32
+WIDE_BATCH = 256  # rows at a time where results do not depend on it and none was given: evaluate, predict
+
+
+def must_be_compiled(model: Any, caller: str) -> None:
+    """Raise unless there is an optimizer and a loss."""
+    if model.optimizer is None or model.loss is None:
+        missing = "compile was not called" if model.optimizer is None else "compile was given no loss"
+        raise RuntimeError(
+            f"{caller} needs an optimizer and a loss, and {missing}: call model.compile(optimizer=..., loss=...) first."
+        )
+
+
+def count_or_none(argument: str, value: Any) -> int | None:
+    """A whole number of at least 1, or None."""
+    return None if value is None else checks.whole(argument, value)
+
+
+def batch_rows(batch_size: Any, rows: int, default: int, steps: int | None = None) -> int:
+    """Rows in a step; where only the number of steps is known, the rows are divided among them, as in Keras."""
+    if batch_size is None:
+        batch = default if steps is None else -(-rows // steps)
+    else:
+        batch = checks.whole("batch_size", batch_size)
+    return max(1, min(batch, rows))
+
+
+@dataclass
+class FitOptions:
+    """The arguments of `Sequential.fit` beside the data to train on, checked.
+
+    Raises:
+        ValueError: one has another type or lies outside its range.
+    """
+
+    batch_size: Any
+    epochs: int
+    verbose: Any
+    callbacks: Any
+    validation_split: Any
+    validation_data: Any
+    shuffle: Any
+    class_weight: Any
+    initial_epoch: int
+    steps_per_epoch: int | None
+    validation_steps: int | None
+    validation_batch_size: int | None
+    validation_freq: Any
+
+    def __post_init__(self) -> None:
+        self.epochs = checks.whole("epochs", self.epochs, 0)
+        self.initial_epoch = checks.whole("initial_epoch", self.initial_epoch, 0)
+        for name in ("steps_per_epoch", "validation_steps", "validation_batch_size"):
+            setattr(self, name, count_or_none(name, getattr(self, name)))
+        self.validation_freq = _validation_epochs(self.validation_freq)
+        if not isinstance(self.shuffle, (bool, np.bool_)) and self.shuffle != "batch":
+            raise ValueError(
+                "shuffle must be True, False or 'batch' (each batch's rows among themselves), received "
+                f"{self.shuffle!r}."
+            )
+
+    def validates(self, epoch: int) -> bool:
+        """Whether a validation follows the epoch of this number, counted from 0."""
+        freq = self.validation_freq
+        return (epoch + 1) % freq == 0 if isinstance(freq, int) else epoch + 1 in freq
+
+
+def _validation_epochs(freq: Any) -> int | Collection[int]:
+    """``validation_freq``: the epochs between validations, or the numbers of the epochs, counted from 1."""
+    if isinstance(freq, (list, tuple, set, frozenset, range, np.ndarray)):
+        return frozenset(checks.whole("each epoch in validation_freq", epoch) for epoch in freq)
+    return checks.whole("validation_freq", freq)

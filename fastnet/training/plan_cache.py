@@ -1,0 +1,121 @@
+"""The bound plans of one network: made when they are first needed, kept for the batches that come again."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from fastnet.engine import changes
+from fastnet.engine.cpu import Bound
+from fastnet.engine.lower import Lowered, Watched, lower
+from fastnet.engine.sources import Source
+from fastnet.layers.undo import Before
+
+_MOST = 8  # kinds of plans that a model keeps
+
+BoundPlan = tuple[Lowered, Bound, list[Watched]]  # with its metrics written in Python
+
+
+class PlanCache:
+    """The bound plans of one network. Each is used by one thread at a time; several threads have several.
+
+    Args:
+        network: gives ``layers_to_run``, ``loss``, ``metrics_for(...)`` and ``optimizer`` (a `Sequential`).
+
+    Attributes:
+        free: the plans of each kind that are not in use.
+        known_shapes: shapes of a sample and its targets that fit; their number of classes, 0 without labels.
+    """
+
+    def __init__(self, network: Any):
+        self.network = network
+        self.free: dict[tuple, list[BoundPlan]] = {}
+        self.known_shapes: dict[tuple, int] = {}
+        self._process: object = None
+        self._before_build: Before | None = None  # what a build for the first data changed, until it has a plan
+        self._structure: tuple[object, tuple] = (None, ())  # the last change when it was found, and what it was
+        self.renew_locks()
+
+    def renew_locks(self) -> None:
+        """Make locks of this process's own: in a forked child no thread would ever give its parent's back."""
+        if self._process is not changes.process.now:
+            self.training = threading.Lock()  # held while the model is trained
+            self._lookup = threading.Lock()  # held while plans are looked up
+            self._process = changes.process.now  # last: another thread that sees it finds the new locks
+
+    def must_be_idle(self) -> None:
+        """Raise where the model is being trained: neither its layers nor how it is compiled may change then."""
+        self.renew_locks()
+        if self.training.locked():
+            raise RuntimeError(
+                "This model is being trained: by another thread, or by the fit that this callback belongs to. Compile "
+                "it, add and remove layers before or after; within a callback do so with a copy, copy.deepcopy(model)."
+            )
+
+    def forget(self) -> None:
+        """Drop all plans: the network has changed."""
+        self.free.clear()
+        self.known_shapes.clear()
+        self._structure = (None, ())
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        """Build the network for samples of this shape, once; `undo_build` can undo it until there is a plan."""
+        network = self.network
+        if not network.built:
+            before = Before([*network.parts, *([] if network.optimizer is None else [network.optimizer])])
+            network.build((None, *shape))
+            self._before_build = before
+
+    def undo_build(self) -> None:
+        """Unbuild what `build` built, where it has no plan yet."""
+        before, self._before_build = self._before_build, None
+        if before is not None:
+            before.restore()
+
+    def take(self, mode: str, rows: int, sources: tuple[Source, ...]) -> tuple[BoundPlan, list[BoundPlan]]:
+        """A plan that is free, and the list to which it must be given back."""
+        optimizer = self.network.optimizer if mode == "train" else None
+        version = (optimizer, optimizer.version) if optimizer is not None else None
+        key = (mode, rows, tuple([source.signature for source in sources]), self._structure_now(), version)
+        with self._lookup:
+            free = self.free.pop(key, [])
+            self.free[key] = free  # last, as the one used last
+            if len(self.free) > _MOST:
+                del self.free[next(iter(self.free))]
+            found = free.pop() if free else None
+        if found is None:
+            found = self.make(mode, rows, sources)
+            self._before_build = None
+        return found, free
+
+    def make(self, mode: str, rows: int, sources: tuple[Source, ...], reuse: bool = True) -> BoundPlan:
+        """A new plan with its memory and kernels; without ``reuse`` every buffer has memory of its own."""
+        network = self.network
+        loss, optimizer, metrics = None, None, ()
+        x, *others = [source.signature for source in sources]
+        y, weights = (*others, None, None)[:2]
+        if mode != "predict":
+            loss = network.loss
+            metrics = network.metrics_for(network.sample_output_shape(x[0]))
+        if mode == "train":
+            optimizer = network.optimizer
+            optimizer.build(network.trainable_weights)
+        lowered = lower(
+            network.layers_to_run, mode, rows, x, y, loss, metrics, optimizer, reuse, weights,
+            set(network.trainable_weights),
+        )  # fmt: skip
+        pinned = [lowered.target]
+        if watched := lowered.watched:
+            pinned += [lowered.prediction, lowered.each, lowered.mask]
+        bound = Bound(lowered.plan, rows, [buffer for buffer in pinned if buffer is not None], reuse)
+        for total in lowered.totals:
+            total.bind(bound.numbers)
+        return lowered, bound, watched
+
+    def _structure_now(self) -> tuple:
+        """All of the network that decides what its plans are, but for the layers themselves."""
+        now = changes.arguments.now
+        if self._structure[0] is not now:
+            layers = tuple([(layer.trainable, layer.changes) for layer in self.network.layers_to_run])
+            self._structure = now, (layers, tuple([network.trainable for network in self.network.networks]))
+        return self._structure[1]

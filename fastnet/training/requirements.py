@@ -1,0 +1,158 @@
+"""What a network requires of the samples it is given; checked once for arrays, once for each batch of a stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnet import checks
+from fastnet.arrays import check_labels, check_range, match_targets, match_weights
+from fastnet.training.samples import Batch
+
+Shape = tuple[int, ...]
+
+
+def check_pairs(model: Any, class_weight: Any, batch: Batch) -> tuple[np.ndarray | None, ...]:
+    """x, targets and row weights of a batch as the network and its loss read them; builds nothing.
+
+    Raises:
+        ValueError: one does not fit the network, its loss or its metrics.
+    """
+    x, y, sample_weight = batch
+    targets = _check_targets(model, x.shape, y)
+    _check_values(model, x)
+    return x, targets, _row_weights(model, x.shape, y, sample_weight, class_weight)
+
+
+def check_inputs(model: Any, batch: Batch) -> tuple[np.ndarray]:
+    """x of a batch as the network reads it; builds nothing.
+
+    Raises:
+        ValueError: it does not fit the network.
+    """
+    check_shape(model, batch.x.shape)
+    _check_values(model, batch.x)
+    return (batch.x,)
+
+
+def check_shape(model: Any, shape: Shape) -> Shape:
+    """The shape of one sample of data of this shape: the one that the first layer takes; builds nothing.
+
+    Raises:
+        ValueError: it is another one.
+    """
+    if not shape:
+        raise ValueError("x must have one row for each sample, received a number.")
+    if not model._layers:
+        raise ValueError(f"The model {model.name!r} has no layers; add some first.")
+    wanted = model.given_input_shape
+    if wanted is None:
+        return checks.sample_shape(f"The model {model.name!r}: the shape of a sample", shape[1:])
+    if shape[1:] != wanted:
+        hint = f" For one sample give x[None], of shape {(1, *shape)}." if shape == wanted else ""
+        raise ValueError(
+            f"The model {model.name!r} (first layer {model.layers_to_run[0].name!r}) takes samples of shape {wanted}, "
+            f"that is data of shape {('n', *wanted)}; received data of shape {shape}.{hint}".replace("'n'", "n")
+        )
+    return wanted
+
+
+def _check_values(model: Any, x: np.ndarray) -> None:
+    """Let the layers that read the data check them: the first, and those behind layers that only move numbers."""
+    for layer in model.layers_to_run:
+        layer.check_data(x)
+        if not layer.keeps_values:
+            return
+
+
+def _check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
+    """The targets of data of this shape as the loss reads them."""
+    loss, known, key = model.loss, model._trainer.plans.known_shapes, (shape[1:], y.shape[1:])
+    if key in known and shape[0] == len(y):  # shapes that fitted before: a step need not wait for all that again
+        if known[key]:
+            try:
+                check_labels(y, known[key], loss.name)
+            except ValueError as error:
+                raise _of_last_layer(model, error) from None
+        elif loss.target_range is not None:
+            check_range(y, loss.target_range, loss.name)
+        return y
+    given = y
+    predicted = model.sample_output_shape(check_shape(model, shape))
+    try:
+        y = match_targets(y, predicted or (1,), shape[0], loss.sparse, loss.name, loss.ignore_class)
+    except ValueError as error:
+        raise _of_last_layer(model, error) from None
+    if loss.target_range is not None:
+        check_range(y, loss.target_range, loss.name)
+    if loss.reduction in ("none", None):
+        raise ValueError(f"The loss {loss.name!r} has reduction={loss.reduction!r}, which gives no number to train on.")
+    _check_metrics(model, predicted)
+    if y is given and model.built and loss.ignore_class is None:
+        known[key] = predicted[-1] if loss.sparse else 0
+    return y
+
+
+def _check_metrics(model: Any, predicted: Shape) -> None:
+    """The metrics take predictions of this shape, and the same targets as the loss."""
+    loss = model.loss
+    for _, metric, _ in model.metrics_for(predicted):
+        if metric.in_python:
+            continue
+        metric.size(predicted or (1,))
+        if metric.sparse is not None and metric.sparse != loss.sparse:
+            kinds = {True: "class indices", False: "rows of the predictions' shape"}
+            raise ValueError(
+                f"The metric {metric.name!r} reads {kinds[metric.sparse]} as targets, but the loss {loss.name!r} reads "
+                f"{kinds[loss.sparse]}; use a metric of the same kind, or metrics=['accuracy']."
+            )
+
+
+def _of_last_layer(model: Any, error: ValueError) -> ValueError:
+    """An error about the shape of predictions, which names the layer that gives them."""
+    last = model.layers_to_run[-1]
+    return ValueError(f"{error} Predictions are what layer {last.name!r} ({type(last).__name__}) gives.")
+
+
+def _row_weights(model: Any, shape: Shape, y: np.ndarray, sample_weight: Any, class_weight: Any) -> np.ndarray | None:
+    """The weight of each row as the loss reads it; None where all count the same.
+
+    Raises:
+        ValueError: both kinds of weights, or some that do not fit.
+    """
+    if sample_weight is None and class_weight is None:
+        return None
+    if sample_weight is not None and class_weight is not None:
+        raise ValueError("sample_weight and class_weight cannot be given both; multiply the sample weights yourself.")
+    if class_weight is not None:
+        sample_weight = _class_weights(y, class_weight, model.loss.sparse)
+    predicted = model.sample_output_shape(check_shape(model, shape))
+    return match_weights(sample_weight, shape[0], predicted[:-1])
+
+
+def _class_weights(y: np.ndarray, class_weight: Any, sparse: bool) -> np.ndarray:
+    """The weight of each row's class; 1 for a class that is not named.
+
+    Its class is its label where the loss reads labels (``sparse``) or there is one target, else the index of its
+    largest target.
+
+    Raises:
+        ValueError: no dictionary of finite weights by class, or targets that are not one class for each row.
+    """
+    if not isinstance(class_weight, dict):
+        raise ValueError(f"class_weight must be a dictionary {{class: weight}}, received {class_weight!r}.")
+    for label, weight in class_weight.items():
+        if not checks.is_number(label) or not (checks.is_whole(label) or float(label).is_integer()):
+            raise ValueError(f"class_weight must have whole numbers as classes, received {label!r}.")
+        if not checks.is_number(weight) or not np.isfinite(weight):
+            raise ValueError(f"class_weight must have finite weights, received {weight!r} for class {label}.")
+    labels = y
+    if y.ndim > 1:
+        labels = y[..., 0] if y.shape[-1] == 1 else y if sparse else y.argmax(axis=-1)
+    if labels.ndim != 1:
+        raise ValueError(
+            f"class_weight needs one class for each row, received targets of shape {y.shape}; give sample_weight."
+        )
+    found, index = np.unique(np.round(labels).astype(np.int64), return_inverse=True)
+    return np.array([class_weight.get(int(label), 1.0) for label in found], np.float64)[index.reshape(-1)]

@@ -1,0 +1,298 @@
+"""Samples of a stream: batches that an iterable yields, pulled ahead by a thread where they are slow to come."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from fastnet.arrays import as_array
+from fastnet.engine.sources import Batches, Source
+from fastnet.training.prefetch import Prefetch
+from fastnet.training.samples import Batch, Segment, Sources, warn, warn_exhausted
+
+Arrays = tuple[np.ndarray | None, ...]  # x, y and sample weights as the network reads them
+
+_DEPTH, _BYTES = 8, 2**26  # batches pulled ahead: at most so many, and at most so many bytes once there are two
+_SHARE, _WINDOW = 0.1, 4  # a thread pulls once pulling took more than this share of the time of so many steps
+_ENDLESS = 100_000  # batches of a pass of unknown length after which a warning says how to end it
+
+
+class StreamSamples:
+    """Samples of an iterable of batches, see `Samples`.
+
+    It pulls the first batch at once: the plan is made for its arrays. Rows of a batch that is pulled ahead are copied
+    while the iterable waits, since it may fill its arrays again. Lists do not, nor does a PyTorch DataLoader, which
+    makes new arrays; their batches are read in place.
+
+    Args:
+        dataset: see `is_stream`.
+        check: gives the arrays of a batch as the network reads them.
+        steps: batches of a pass, where it is not all of them.
+        new_order: gives a permutation of a PyDataset's batches.
+
+    Raises:
+        ValueError: the stream is empty, its first batch does not fit, or it never ends.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        check: Callable[[Batch], Arrays],
+        steps: int | None = None,
+        new_order: Callable[[int], Any] | None = None,
+    ):
+        self.dataset, self.check, self.new_order = dataset, check, new_order
+        self.name = type(dataset).__name__
+        self.length = _length(dataset)
+        self.single_use = hasattr(dataset, "__next__")
+        self.steps: int | None = steps or self.length
+        if self.steps is None and (isinstance(dataset, (itertools.cycle, itertools.count)) or is_indexed(dataset)):
+            raise ValueError(
+                f"The {self.name} never ends: say how many batches make an epoch (steps_per_epoch, steps)."
+            )
+        self.is_list = isinstance(dataset, (list, tuple))
+        self.is_stable = self.is_list or _is_a(dataset, "DataLoader")  # arrays that it yielded stay as they are
+        self.is_prefetched = False  # whether a thread pulls
+        self.iterator: Iterator[Any] | None = None
+        self.index = 0  # batches that passes have read of this iterator
+        self.pulled = 0  # batches that were ever pulled
+        self.signature: list[tuple | None] | None = None  # dtypes and row shapes of a batch's arrays
+        self.in_epoch = False
+        self.skipped_steps = 0  # batches of the next pass that are done already
+        self._pull_first()
+
+    def _pull_first(self) -> None:
+        self._begin_epoch()
+        iterator = self._open()
+        try:
+            batch = next(iterator)
+        except StopIteration:
+            raise ValueError(f"The {self.name} yields no batch; at least one is needed.") from None
+        first = self._checked(batch)
+        x = first[0]
+        assert x is not None
+        self.batch_size = len(x)
+        size = max(1, sum(a.nbytes for a in first if a is not None))
+        self.depth = max(2, min(getattr(self.dataset, "max_queue_size", _DEPTH), _BYTES // size))
+        self.sources: Sources = _sources(Source, first)
+        self.iterator, self.pulled = itertools.chain([batch], iterator), 0
+
+    def __enter__(self) -> StreamSamples:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Let the iterator go; one that was given as such stays the user's."""
+        self.restart()
+
+    def restart(self) -> None:
+        if not self.single_use and self.iterator is not None and self.pulled:
+            self.iterator, self.index = None, 0
+
+    def segments(self, one_step: bool = False) -> Generator[Segment, None, None]:
+        """Segments of the batches that have come meanwhile; of one batch each where ``one_step``."""
+        self._begin_epoch()
+        read, self.skipped_steps = self.skipped_steps, 0
+        count = None if self.steps is None else self.steps - read
+        for batches in self._take(self._pull(count), 1 if one_step else self.depth):
+            read += len(batches)
+            if self.steps is None and read >= _ENDLESS > read - len(batches):
+                warn(
+                    f"The {self.name} has yielded {read} batches and has not ended. If it never does, say how "
+                    "many make an epoch (steps_per_epoch, steps)."
+                )
+            yield from _segments(batches)
+        self.index += read
+        if read < (self.steps or 1):
+            warn_exhausted(read, self.steps)
+        if not self.single_use and (self.steps is None or read < self.steps or self.index == self.length):
+            self.iterator, self.index = None, 0
+        self._end_epoch()
+
+    def _take(self, batches: Iterator[Any], limit: int) -> Iterator[list[Arrays]]:
+        """Lists of batches: of a list as many as ``limit``; of others one, when the step before is done.
+
+        Nothing is copied so, and no thread takes a core from the step. Once pulling takes long, a thread pulls, and
+        the lists hold all that it has pulled meanwhile.
+        """
+        if self.is_list:
+            checked = map(self._checked, batches)
+            while taken := list(itertools.islice(checked, limit)):
+                yield taken
+            return
+        window = itertools.count(1)
+        pulling, start = 0.0, perf_counter()
+        while not self.is_prefetched:
+            asked = perf_counter()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            arrays = self._checked(batch)
+            pulling += perf_counter() - asked
+            yield [arrays]
+            if next(window) % _WINDOW == 0:
+                now = perf_counter()
+                self.is_prefetched = pulling > _SHARE * (now - start)
+                pulling, start = 0.0, now
+        with Prefetch(map(self._checked, batches), self.depth) as queue:
+            while taken := queue.take(limit):
+                yield taken
+
+    def position(self, steps: int) -> dict[str, Any]:
+        return {"at": self.index, "steps": steps, "rows": self.length, "batch": self.batch_size}
+
+    def resume(self, position: dict[str, Any]) -> None:
+        """Let the next pass go on at a position: the batches before it are pulled once more and dropped."""
+        self.index, self.skipped_steps = position["at"], position["steps"]
+        dropped = self.index + self.skipped_steps
+        if not self.single_use:  # where nothing is dropped the next pass opens it, in the order of its own epoch
+            self.iterator = self._open() if dropped else None
+        if self.iterator is not None:
+            next(itertools.islice(self.iterator, dropped, dropped), None)
+
+    def _pull(self, count: int | None) -> Iterator[Any]:
+        """The next batches; from the beginning where none are left and the dataset can be iterated again."""
+        found = False
+        while not found and count != 0:
+            is_new = self.iterator is None
+            if self.iterator is None:
+                self.iterator, self.index = self._open(), 0
+            for batch in itertools.islice(self.iterator, count):
+                found = True
+                yield batch
+            if is_new or self.single_use:
+                return
+            if not found:
+                self.iterator = None
+
+    def _open(self) -> Iterator[Any]:
+        if not is_indexed(self.dataset):
+            return iter(self.dataset)
+        if self.length is None:
+            return _fetched(self.dataset, itertools.count())
+        order = range(self.length) if self.new_order is None else self.new_order(self.length).tolist()
+        return _fetched(self.dataset, order)
+
+    def _begin_epoch(self) -> None:
+        if not self.in_epoch and is_indexed(self.dataset):
+            getattr(self.dataset, "on_epoch_begin", int)()
+        self.in_epoch = True
+
+    def _end_epoch(self) -> None:
+        if self.in_epoch and is_indexed(self.dataset):
+            getattr(self.dataset, "on_epoch_end", int)()
+        self.in_epoch = False
+
+    def _checked(self, item: Any) -> Arrays:
+        """An item as checked arrays, like those of the first batch in all but the number of rows."""
+        self.pulled += 1
+        try:
+            arrays = self.check(_as_batch(item))
+            signature = [None if a is None else (a.dtype, a.shape[1:]) for a in arrays]
+            if signature != self.signature:
+                self.signature = self.signature or signature
+                _check_signature(signature, self.signature)
+        except ValueError as error:
+            raise ValueError(f"Batch {self.pulled} of the {self.name}: {error}") from None
+        return tuple([None if a is None else self._contiguous(a) for a in arrays])
+
+    def _contiguous(self, array: np.ndarray) -> np.ndarray:
+        copied = self.is_prefetched and not self.is_stable
+        return np.array(array, order="C") if copied else np.ascontiguousarray(array)
+
+
+def is_stream(x: Any) -> bool:
+    """Whether x yields batches, rather than being data: PyDatasets, iterables, lists of tuples of arrays."""
+    if isinstance(x, (list, tuple)):
+        return len(x) > 0 and isinstance(x[0], (tuple, list)) and len(x[0]) > 0 and _is_array(x[0][0])
+    if isinstance(x, (dict, str, bytes)) or _is_array(x):
+        return False
+    return is_indexed(x) or hasattr(x, "__iter__")
+
+
+def is_indexed(x: Any) -> bool:
+    """Whether x is a PyDataset, fastnet's or Keras's."""
+    return _is_a(x, "PyDataset")
+
+
+def _is_a(x: Any, name: str) -> bool:
+    """Whether x is of a class of this name; others' classes are known without importing them."""
+    return any(kind.__name__ == name for kind in type(x).__mro__)
+
+
+def _is_array(x: Any) -> bool:
+    return hasattr(x, "__array__") or hasattr(x, "__dlpack__")
+
+
+def _length(dataset: Any) -> int | None:
+    """Batches of a pass, None where it does not say."""
+    if is_indexed(dataset):
+        return dataset.num_batches
+    try:
+        return len(dataset)
+    except TypeError:  # without __len__, or with one that raises, as a DataLoader's over an iterable
+        return None
+
+
+def _fetched(dataset: Any, indices: Iterable[int]) -> Iterator[Any]:
+    """The batches of a PyDataset in order; its ``workers``, where there are several, work ahead."""
+    workers = getattr(dataset, "workers", 1)
+    if workers <= 1:
+        yield from map(dataset.__getitem__, indices)
+        return
+    indices = iter(indices)
+    with ThreadPoolExecutor(workers, "fastnet-worker") as pool:
+        ahead = deque(pool.submit(dataset.__getitem__, i) for i in itertools.islice(indices, dataset.max_queue_size))
+        try:
+            while ahead:
+                yield ahead.popleft().result()
+                ahead.extend(pool.submit(dataset.__getitem__, i) for i in itertools.islice(indices, 1))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _as_batch(item: Any) -> Batch:
+    """The arrays of what an iterable yields."""
+    is_sequence = isinstance(item, tuple) or (isinstance(item, list) and len(item) > 0 and _is_array(item[0]))
+    items = tuple(item) if is_sequence else (item,)
+    if isinstance(item, dict) or not 1 <= len(items) <= 3:
+        received = f"a {type(item).__name__}" if isinstance(item, dict) else f"{len(items)} items"
+        raise ValueError(
+            f"a batch is (x, y), (x, y, sample_weight), or x where no targets are needed; received {received}."
+        )
+    return Batch(*[None if a is None else as_array(a, name) for a, name in zip(items, Batch._fields)])
+
+
+def _check_signature(signature: Sequence[tuple | None], first: Sequence[tuple | None]) -> None:
+    """(dtype, shape of a row) of x, y and sample weights are those of the first batch."""
+    for name, *pair in zip(Batch._fields, first, signature):
+        if pair[0] != pair[1]:
+            wanted, received = ("none" if each is None else f"{each[0]} of shape {('n', *each[1])}" for each in pair)
+            message = f"{name} must be like the first batch's, {wanted}; received {received}."
+            raise ValueError(message.replace("'n'", "n"))
+
+
+def _sources(kind: Callable[[Any], Source], arrays: Sequence[Any]) -> Sources:
+    """Sources of x, and of y and sample weights where there are any."""
+    return tuple([kind(a) for a in arrays if a is not None])
+
+
+def _segments(batches: list[Arrays]) -> Iterator[Segment]:
+    """Segments of batches of one size each; the last batch of a segment may be shorter."""
+    if len(batches) == 1:  # the usual case, before each step of a generator: without a table of addresses
+        sources = _sources(Source, batches[0])
+        yield Segment(sources, 0, sources[0].rows, sources[0].rows, repeatable=False)
+        return
+    start = 0
+    rows = [len(b[0]) for b in batches if b[0] is not None]
+    for k in range(1, len(batches) + 1):
+        if k == len(batches) or rows[k - 1] != rows[start] or rows[k] > rows[start]:
+            sources = _sources(Batches, [None if c[0] is None else c for c in zip(*batches[start:k])])
+            yield Segment(sources, 0, sum(rows[start:k]), rows[start], repeatable=False)
+            start = k
