@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,14 +12,13 @@ from fastnet import checks
 from fastnet.arrays import as_array
 from fastnet.engine.sources import Source
 from fastnet.training.options import BATCH, batch_rows
-from fastnet.training.samples import ArraySamples, Batch, Samples, Sources, shuffled_within_batches
+from fastnet.training.samples import ArraySamples, Batch, Samples, shuffled_within_batches
 from fastnet.training.streams import Arrays, StreamSamples, is_stream
 
 Check = Callable[[Batch], Arrays]  # gives the arrays of a batch as the network reads them; see `requirements`
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """How loops read samples.
 
     Args:
@@ -79,7 +77,8 @@ class ArrayAdapter:
 
     def samples(self, check: Check, reading: Reading) -> Samples:
         """The rows as loops read them."""
-        sources, order = sources_of(*check(self.batch)), reading.new_order
+        sources = tuple([Source(array) for array in check(self.batch) if array is not None])
+        order = reading.new_order
         size = batch_rows(reading.batch_size, sources[0].rows, reading.default, reading.steps)
         if order is not None and reading.within_batches:
             order = functools.partial(shuffled_within_batches, order, size)
@@ -116,11 +115,6 @@ class StreamAdapter:
 
 
 Adapter = ArrayAdapter | StreamAdapter
-
-
-def sources_of(*arrays: np.ndarray | None) -> Sources:
-    """The arrays that are there as plans read them."""
-    return tuple([Source(array) for array in arrays if array is not None])
 
 
 def adapt(x: Any, y: Any, sample_weight: Any, caller: str) -> Adapter:

@@ -218,8 +218,8 @@ def _predict_batch(model: Any, batch: Batch, batch_size: Any = None) -> np.ndarr
 def train_on_batch(model: Any, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> dict[str, float]:
     """See `Sequential.train_on_batch`."""
     must_be_compiled(model, "train_on_batch")
-    batch = adapters.paired(x, y, sample_weight, "train_on_batch")
-    sources = adapters.sources_of(*requirements.check_pairs(model, class_weight, batch))
+    arrays = requirements.check_pairs(model, class_weight, adapters.paired(x, y, sample_weight, "train_on_batch"))
+    sources = tuple([Source(array) for array in arrays if array is not None])
     trainer, rows = model._trainer, sources[0].rows
     with trainer.session("train", rows, sources) as session:
         return trainer.train_batch(session, rows)
@@ -248,10 +248,10 @@ def profile(model: Any, x: Any, y: Any, batch_size: Any, seconds: float) -> Prof
     """See `Sequential.profile`."""
     must_be_compiled(model, "profile")
     checks.number("profile: seconds", seconds, checks.NOT_NEGATIVE)
-    sources = adapters.sources_of(*_check(model)(adapters.paired(x, y, None, "profile")))
-    trainer, rows = model._trainer, sources[0].rows
-    size = batch_rows(batch_size, rows, BATCH)
-    with trainer.session("train", size, sources) as session:
+    data = adapters.ArrayAdapter(adapters.paired(x, y, None, "profile"))
+    samples, trainer = data.samples(_check(model), Reading(batch_size)), model._trainer
+    rows, size = samples.sources[0].rows, samples.batch_size
+    with _session(model, "train", samples) as session:
         with trainer.unchanged():
             times, steps = trainer.profile(session, rows, size, seconds)
         return Profile.of(session.bound, times, steps, rows / -(-rows // size))

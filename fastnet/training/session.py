@@ -53,7 +53,8 @@ class Session:
                 "One training at a time; within a callback train a copy, copy.deepcopy(model)."
             )
         try:
-            plans.build(self.sources[0].signature[0])
+            if not plans.network.built:
+                plans.build(self.sources[0].signature[0])
             self._take()
         except BaseException:
             plans.undo_build()

@@ -49,15 +49,17 @@ class StreamSamples:
     ):
         self.dataset, self.check, self.new_order = dataset, check, new_order
         self.name = type(dataset).__name__
-        self.length = _length(dataset)
+        self.is_indexed = is_indexed(dataset)
+        self.length = dataset.num_batches if self.is_indexed else _length(dataset)
         self.single_use = hasattr(dataset, "__next__")
         self.steps: int | None = steps or self.length
-        if self.steps is None and (isinstance(dataset, (itertools.cycle, itertools.count)) or is_indexed(dataset)):
+        if self.steps is None and (isinstance(dataset, (itertools.cycle, itertools.count)) or self.is_indexed):
             raise ValueError(
                 f"The {self.name} never ends: say how many batches make an epoch (steps_per_epoch, steps)."
             )
         self.is_list = isinstance(dataset, (list, tuple))
-        self.is_stable = self.is_list or _is_a(dataset, "DataLoader")  # arrays that it yielded stay as they are
+        # Whether arrays that it yielded stay as they are.
+        self.is_stable = self.is_list or _is_a(dataset, "DataLoader")
         self.is_prefetched = False  # whether a thread pulls
         self.iterator: Iterator[Any] | None = None
         self.index = 0  # batches that passes have read of this iterator
@@ -172,7 +174,7 @@ class StreamSamples:
                 self.iterator = None
 
     def _open(self) -> Iterator[Any]:
-        if not is_indexed(self.dataset):
+        if not self.is_indexed:
             return iter(self.dataset)
         if self.length is None:
             return _fetched(self.dataset, itertools.count())
@@ -180,12 +182,12 @@ class StreamSamples:
         return _fetched(self.dataset, order)
 
     def _begin_epoch(self) -> None:
-        if not self.in_epoch and is_indexed(self.dataset):
+        if not self.in_epoch and self.is_indexed:
             getattr(self.dataset, "on_epoch_begin", int)()
         self.in_epoch = True
 
     def _end_epoch(self) -> None:
-        if self.in_epoch and is_indexed(self.dataset):
+        if self.in_epoch and self.is_indexed:
             getattr(self.dataset, "on_epoch_end", int)()
         self.in_epoch = False
 
@@ -232,8 +234,6 @@ def _is_array(x: Any) -> bool:
 
 def _length(dataset: Any) -> int | None:
     """Batches of a pass, None where it does not say."""
-    if is_indexed(dataset):
-        return dataset.num_batches
     try:
         return len(dataset)
     except TypeError:  # without __len__, or with one that raises, as a DataLoader's over an iterable

@@ -115,7 +115,7 @@ class Trainer:
             # As in Keras, an epoch that begins has a step, wherever a callback said that training should stop.
             limit = 1 if self.network.stop_training else _steps_ahead(session, segment, first, hooks)
             limit = min(limit, hooks.limit() or limit)
-            done, status = self._run(session, segment, first, limit)
+            done, status = self._run(session, first, segment.total, segment.batch_size, limit)
             if done:
                 session.show(min(segment.batch_size, segment.total - first))
             first, steps = first + done * segment.batch_size, steps + done
@@ -134,10 +134,9 @@ class Trainer:
         session.reset()
         session.block[abi.SEED] = self.seed
         self._snapshot(self.variables(), None)
-        segment = Segment(session.sources, 0, rows, rows)
-        _, status = self._run(session, segment, 0, 1)
+        _, status = self._run(session, 0, rows, rows, 1)
         if status == _NONFINITE_LOSS:
-            raise nonfinite.error_of_step(self, session, segment, 0)
+            raise nonfinite.error_of_step(self, session, Segment(session.sources, 0, rows, rows), 0)
         session.show(rows)
         session.publish()
         return session.logs()
@@ -151,9 +150,10 @@ class Trainer:
             self.rates.clear()
 
     def _run(
-        self, session: Session, segment: Segment, first: int, limit: int, rate: float | None = None, times: Any = None
-    ) -> tuple[int, int]:
-        """Train from row ``first`` on for a chunk of at most ``limit`` steps; (steps, status).
+        self, session: Session, first: int, total: int, batch_size: int, limit: int, rate: float | None = None,
+        times: Any = None,
+    ) -> tuple[int, int]:  # fmt: skip
+        """Train on rows ``[first, total)`` for a chunk of at most ``limit`` steps; (steps, status).
 
         Args:
             rate: the learning rate, where it is not the optimizer's.
@@ -173,8 +173,7 @@ class Trainer:
                     self.rates.append((before, rate))
             session.numbers[abi.RATE], block[abi.RATES] = rate, 0
         try:
-            run = session.bound.execution.run
-            return run(first, segment.total, segment.batch_size, limit, CHUNK_SECONDS, times)
+            return session.bound.execution.run(first, total, batch_size, limit, CHUNK_SECONDS, times)
         finally:  # Ctrl-C arrives when the runner is back, before its answer does: its steps count all the same
             block[abi.RATES] = 0  # they live no longer than this call
             optimizer.advance(int(block[abi.ITERATION]) - before)
@@ -183,7 +182,7 @@ class Trainer:
         """Repeat one step with the learning rate that it had."""
         now = self.network.optimizer.iterations
         rate = next((rate for since, rate in reversed(self.rates) if since <= now), None)
-        self._run(session, segment, first, 1, rate)
+        self._run(session, first, segment.total, segment.batch_size, 1, rate)
 
     def finish(self, session: Session) -> None:
         """End a training: check what the last step did to the weights, and give them their final values."""
@@ -251,7 +250,7 @@ class Trainer:
             self._snapshot(self.variables(), 0)
             first = 0
             while first < total and (steps == 0 or time.perf_counter() < end):
-                done, status = self._run(session, segment, first, total, times=times)
+                done, status = self._run(session, first, total, batch_size, total, times=times)
                 first, steps = first + done * batch_size, steps + done
                 if status == _NONFINITE_LOSS:
                     raise nonfinite.error_of_step(self, session, segment, first)
