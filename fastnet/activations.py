@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import checks
+from fastnet import checks, serialization
 from fastnet._kernels import registry
 from fastnet._kernels.rules import activations as rules
 from fastnet._kernels.templates import elementwise, rows
@@ -89,8 +89,6 @@ class Activation:
 
     def as_config(self) -> Any:
         """Its name, or a function's description; with arguments of its own ``{"name": ..., "arguments": {...}}``."""
-        from fastnet.saving import serialization
-
         name = self.name if self.function is None else serialization.serialize_keras_object(self.function)
         changed = {k: v for k, v in self.parameters.items() if v != self.row.parameters[k]}
         return {"name": name, "arguments": changed} if changed else name
@@ -197,8 +195,6 @@ def get(identifier: Any):
 
 def _described(config: dict[str, Any]) -> Any:
     """The activation of what `serialize` gave."""
-    from fastnet.saving import serialization
-
     if config.get("class_name") == "function":
         return get(serialization.deserialize_keras_object(config))
     arguments = config.get("arguments", {})
@@ -268,8 +264,6 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
         >>> activations.deserialize("relu")([-1.0, 2.0]).tolist()
         [0.0, 2.0]
     """
-    from fastnet.saving import serialization
-
     with serialization.custom_object_scope(custom_objects):
         return get((custom_objects or {}).get(config, config) if isinstance(config, str) else config)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import checks
+from fastnet import checks, serialization
 from fastnet._kernels.registry import unknown
 from fastnet.settable import argument_names
 
@@ -56,9 +56,7 @@ class Configurable:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """An object from the result of `get_config`."""
-        from fastnet.saving import serialization  # it imports layers, which import this
-
+        """An object from what `get_config` gave."""
         return cls(**serialization.deserialize_keras_object(dict(config)))
 
 
@@ -73,8 +71,6 @@ def _kept(owner: Any, name: str) -> Any:
 
 def _plain(value: Any, argument: str | None = None) -> Any:
     """Objects and functions as their descriptions; numbers, texts and tuples stay. Errors name the argument."""
-    from fastnet.saving import serialization
-
     if hasattr(value, "as_config"):  # an activation
         return value.as_config()
     if hasattr(value, "get_config") or callable(value):
@@ -204,8 +200,6 @@ class Family:
             custom_objects: name → class or function of yours that it mentions.
             get: makes the object of it; by default `Family.get`.
         """
-        from fastnet.saving import serialization
-
         with serialization.custom_object_scope(custom_objects):
             return (get or self.get)(config)
 
@@ -215,8 +209,6 @@ class Family:
         return next((names[spelling] for names, spelling in tried if spelling in names), None)
 
     def _named(self, name: str) -> Any:
-        from fastnet.saving import serialization
-
         found = serialization.get_registered_object(name)
         if found is None:
             found = self._known(name)
@@ -226,8 +218,6 @@ class Family:
 
     def _described(self, config: dict[str, Any]) -> Any:
         """Keras's descriptions may call a class "adam", and leave out the module where several have the name."""
-        from fastnet.saving import serialization
-
         name = config.get("class_name")
         if not isinstance(name, str):
             raise ValueError(

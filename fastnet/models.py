@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fastnet import saving
+from fastnet import saving, serialization
 from fastnet.saving import load_model as load_model
 from fastnet.saving import save_model as save_model
-from fastnet.saving import serialization
 from fastnet.sequential import Sequential as Sequential
 
 

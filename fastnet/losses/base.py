@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import checks, config
+from fastnet import checks, config, serialization
 from fastnet._kernels import abi, registry
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
 from fastnet._kernels.rules import numbers as rules
@@ -284,8 +284,6 @@ class FunctionLoss(Loss):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make another one like it; a registered loss is known by its name."""
-        from fastnet.saving import serialization
-
         known = registry.losses.get(self.row.name) is self.row
         fn = self.row.name if known else serialization.serialize_keras_object(self.fn)
         return {"fn": fn, "name": self.name, "reduction": self.reduction, **self._given}
@@ -293,8 +291,6 @@ class FunctionLoss(Loss):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> FunctionLoss:
         """The loss that `get_config` described."""
-        from fastnet.saving import serialization
-
         config = dict(config)
         fn = config.pop("fn")
         fn = registry.losses.find(fn) if isinstance(fn, str) else serialization.deserialize_keras_object(fn)

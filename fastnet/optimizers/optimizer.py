@@ -21,6 +21,7 @@ from fastnet.optimizers import common_arguments, lowering, named_state
 from fastnet.optimizers.keras_numbers import Count, Rate
 from fastnet.optimizers.schedules import LearningRateSchedule
 from fastnet.optimizers.schedules.rates import schedule_rates
+from fastnet.serialization import deserialize_keras_object, serialize_part
 
 AVERAGE, SUM = "moving average", "gradient sum"  # states beside the rule's own, whose names have no spaces
 #: Attributes that training changes, and a name; all others that can be set are arguments.
@@ -358,8 +359,6 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make another one like it, without its state; the learning rate is the present one."""
-        from fastnet.saving.serialization import serialize_part
-
         config = self.arguments()
         config["learning_rate"] = serialize_part("learning_rate", config["learning_rate"])
         return config | ({"row": self.row.name} if "row" in config else {})
@@ -367,8 +366,6 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Optimizer:
         """An optimizer from the result of `get_config`."""
-        from fastnet.saving.serialization import deserialize_keras_object
-
         return cls(**deserialize_keras_object(dict(config), custom_objects))
 
     # ---- in a plan

@@ -6,7 +6,8 @@ import io
 from pathlib import Path
 from typing import Any
 
-from fastnet.saving import archive, serialization
+from fastnet import serialization
+from fastnet.saving import archive
 from fastnet.saving.state import model_state, restore, state_so_far
 
 

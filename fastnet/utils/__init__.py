@@ -1,13 +1,13 @@
 """Small helpers with Keras's names."""
 
-from fastnet.saving.serialization import CustomObjectScope as CustomObjectScope
-from fastnet.saving.serialization import custom_object_scope as custom_object_scope
-from fastnet.saving.serialization import deserialize_keras_object as deserialize_keras_object
-from fastnet.saving.serialization import get_custom_objects as get_custom_objects
-from fastnet.saving.serialization import get_registered_name as get_registered_name
-from fastnet.saving.serialization import get_registered_object as get_registered_object
-from fastnet.saving.serialization import register_keras_serializable as register_keras_serializable
-from fastnet.saving.serialization import serialize_keras_object as serialize_keras_object
+from fastnet.serialization import CustomObjectScope as CustomObjectScope
+from fastnet.serialization import custom_object_scope as custom_object_scope
+from fastnet.serialization import deserialize_keras_object as deserialize_keras_object
+from fastnet.serialization import get_custom_objects as get_custom_objects
+from fastnet.serialization import get_registered_name as get_registered_name
+from fastnet.serialization import get_registered_object as get_registered_object
+from fastnet.serialization import register_keras_serializable as register_keras_serializable
+from fastnet.serialization import serialize_keras_object as serialize_keras_object
 
 from .datasets import PyDataset as PyDataset
 from .datasets import pack_x_y_sample_weight as pack_x_y_sample_weight

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import itertools
 
-from fastnet import random
+from fastnet import random, sequential
+from fastnet.layers import base
 
 
 def set_random_seed(seed: int) -> None:
@@ -39,9 +40,6 @@ def clear_session(free_memory: bool = True) -> None:
         >>> fastnet.layers.Dense(2).name
         'dense'
     """
-    from fastnet import sequential
-    from fastnet.layers import base
-
     base._counters.clear()
     sequential._names = itertools.count()
     if free_memory:
