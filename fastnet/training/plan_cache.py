@@ -6,21 +6,22 @@ import threading
 from typing import Any
 
 from fastnet.engine import changes
-from fastnet.engine.cpu import Bound
-from fastnet.engine.lower import Lowered, Watched, lower
+from fastnet.engine.bind import Executable, bind
 from fastnet.engine.sources import Source
+from fastnet.engine.step import Step, Watched, lower
+from fastnet.layers.base import all_parts
 from fastnet.layers.undo import Before
 
 _MOST = 8  # kinds of plans that a model keeps
 
-BoundPlan = tuple[Lowered, Bound, list[Watched]]  # with its metrics written in Python
+BoundPlan = tuple[Step, Executable, list[Watched]]  # with its metrics written in Python
 
 
 class PlanCache:
     """The bound plans of one network. Each is used by one thread at a time; several threads have several.
 
     Args:
-        network: gives ``layers_to_run``, ``loss``, ``metrics_for(...)`` and ``optimizer`` (a `Sequential`).
+        network: a layer with ``loss``, ``metrics_for(...)`` and ``optimizer`` (a `Sequential`).
 
     Attributes:
         free: the plans of each kind that are not in use.
@@ -62,7 +63,7 @@ class PlanCache:
         """Build the network for samples of this shape, once; `undo_build` can undo it until there is a plan."""
         network = self.network
         if not network.built:
-            before = Before([*network.parts, *([] if network.optimizer is None else [network.optimizer])])
+            before = Before([*all_parts(network), *([] if network.optimizer is None else [network.optimizer])])
             network.build((None, *shape))
             self._before_build = before
 
@@ -100,22 +101,15 @@ class PlanCache:
         if mode == "train":
             optimizer = network.optimizer
             optimizer.build(network.trainable_weights)
-        lowered = lower(
-            network.layers_to_run, mode, rows, x, y, loss, metrics, optimizer, reuse, weights,
-            set(network.trainable_weights),
-        )  # fmt: skip
-        pinned = [lowered.target]
-        if watched := lowered.watched:
-            pinned += [lowered.prediction, lowered.each, lowered.mask]
-        bound = Bound(lowered.plan, rows, [buffer for buffer in pinned if buffer is not None], reuse)
+        lowered = lower(network, mode, rows, x, y, loss, metrics, optimizer, reuse, weights)
+        bound = bind(lowered.plan, rows, reuse=reuse)
         for total in lowered.totals:
             total.bind(bound.numbers)
-        return lowered, bound, watched
+        return lowered, bound, lowered.watched
 
     def _structure_now(self) -> tuple:
         """All of the network that decides what its plans are, but for the layers themselves."""
         now = changes.arguments.now
         if self._structure[0] is not now:
-            layers = tuple([(layer.trainable, layer.changes) for layer in self.network.layers_to_run])
-            self._structure = now, (layers, tuple([network.trainable for network in self.network.networks]))
+            self._structure = now, tuple([(part.trainable, part.changes) for part in all_parts(self.network)])
         return self._structure[1]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels import abi
-from fastnet.engine.cpu import Bound
-from fastnet.engine.lower import Lowered
+from fastnet.engine.bind import Executable
+from fastnet.engine.step import Step
 from fastnet.training.plan_cache import BoundPlan, PlanCache
 from fastnet.training.samples import Segment, Sources
 
@@ -38,8 +38,8 @@ class Session:
         "_free", "_plan", "_python_metrics", "_version", "block", "bound", "first_iteration", "lowered", "mode",
         "numbers", "plans", "rows", "sources",
     )  # fmt: skip
-    lowered: Lowered
-    bound: Bound
+    lowered: Step
+    bound: Executable
 
     def __init__(self, plans: PlanCache, mode: str, rows: int, sources: Sources):
         self.plans, self.mode, self.rows, self.sources = plans, mode, rows, sources

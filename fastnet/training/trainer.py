@@ -86,7 +86,7 @@ class Trainer:
         optimizer = self.network.optimizer
         states = optimizer.states
         if len(states) != self._states_known:
-            weights = [v for layer in self.network.layers_to_run for v in layer.variables]
+            weights = self.network.variables
             self._variables = [v for weight in weights for v in (weight, *states.get(weight, ()))] + optimizer.memory
             self._states_known = len(states)
         return self._variables
