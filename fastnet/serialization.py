@@ -27,6 +27,9 @@ MODULES = (
 
 _registered: dict[str, Any] = {}
 _mentioned: ContextVar[dict[str, Any] | None] = ContextVar("mentioned", default=None)
+#: of a description that is being written or read: id of a layer → its description, or number → the layer
+_written: ContextVar[dict[int, dict[str, Any]] | None] = ContextVar("written", default=None)
+_read: ContextVar[dict[int, Any] | None] = ContextVar("read", default=None)
 _scope: ContextVar[dict[str, Any]] = ContextVar("custom_objects", default={})  # noqa: B039  (never changed in place)
 
 
@@ -159,10 +162,42 @@ def serialize_keras_object(obj: Any) -> Any:
         return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}
     if hasattr(obj, "get_config") and not isinstance(obj, type):
         with _within(getattr(obj, "_owner", type(obj).__name__)):
-            return {**place(type(obj)), "config": serialize_keras_object(obj.get_config())}
+            return _described(obj)
     if callable(obj) and hasattr(obj, "__name__"):
         return {"module": "builtins", "class_name": "function", "config": _name(obj), "registered_name": _name(obj)}
     raise _NoDescriptionError(f"{obj!r} cannot be written to a file: {type(obj).__name__} has no get_config().")
+
+
+def _described(obj: Any) -> dict[str, Any]:
+    """An object by its ``get_config()``. A layer that was described before is named by its number."""
+    if not hasattr(obj, "leaves"):
+        return {**place(type(obj)), "config": serialize_keras_object(obj.get_config())}
+    with _within_one(_written) as known:
+        if id(obj) in known:
+            number = known[id(obj)].setdefault("shared_object_id", 1 + sum("shared_object_id" in d for d in known.values()))
+            return {"class_name": "__shared__", "shared_object_id": number}
+        description = known[id(obj)] = place(type(obj))
+        description["config"] = serialize_keras_object(obj.get_config())
+        return description
+
+
+@contextlib.contextmanager
+def _within_one(memory: ContextVar[Any]) -> Iterator[dict[int, Any]]:
+    """What is known of the layers of one description, from its outermost object on."""
+    known = memory.get()
+    if known is not None:
+        yield known
+        return
+    token = memory.set({})
+    try:
+        yield memory.get()
+    finally:
+        memory.reset(token)
+
+
+def sharing() -> contextlib.AbstractContextManager[Any]:
+    """Within the ``with`` block all that is described is one description, in which a layer may stand twice."""
+    return _within_one(_written)
 
 
 def serialize_part(name: str, value: Any) -> Any:
@@ -199,7 +234,7 @@ def deserialize_keras_object(config: Any, custom_objects: dict[str, Any] | None 
         >>> saving.deserialize_keras_object(saving.serialize_keras_object(regularizers.L2(0.5)))
         L2(l2=0.5)
     """
-    with custom_object_scope(custom_objects):
+    with custom_object_scope(custom_objects), _within_one(_read):
         return _deserialize(config)
 
 
@@ -213,6 +248,8 @@ def _deserialize(config: Any) -> Any:
     name = config["class_name"]
     if name == "__tuple__":
         return tuple(_deserialize(item) for item in config["items"])
+    if name == "__shared__":
+        return (_read.get() or {})[config["shared_object_id"]]
     if name == "__numpy__":
         return np.array(config["config"]["value"], config["config"]["dtype"])
     if name == "function":
@@ -222,7 +259,10 @@ def _deserialize(config: Any) -> Any:
         raise ValueError(f"{name!r} is nothing that can be made from a description.")
     inner = config.get("config") or {}
     # A class of its own making (a Sequential, a wrapper) reads its parts itself.
-    return cls.from_config(inner) if "from_config" in dir(cls) else cls(**_deserialize(inner))
+    made = cls.from_config(inner) if "from_config" in dir(cls) else cls(**_deserialize(inner))
+    if (number := config.get("shared_object_id")) is not None and (known := _read.get()) is not None:
+        known[number] = made
+    return made
 
 
 def place(cls: type) -> dict[str, Any]:

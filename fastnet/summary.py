@@ -28,7 +28,7 @@ def summary_text(
         lines.append(f"{name:<{first}.{first}}  {shape:<{second}.{second}}  {count:>10}{trained}")
     lines.append(rule)
     if model.built:
-        total = sum(layer.count_params() for layer in model.layers)
+        total = model.count_params()
         trainable = sum(v.size for v in model.trainable_weights)
         size = sum(v.array.nbytes for v in model.weights)
         lines.append(f"Total params: {total:,} ({_size(size)})")

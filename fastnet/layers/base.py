@@ -107,7 +107,7 @@ class Layer(Configurable):
             raise ValueError(f"{type(self).__name__}: name must be a string without '/', received {name!r}.")
         self.changes = 0  # how often an argument was replaced: plans from before are void
         self.built = False
-        self.name = name or _new_name(type(self).__name__)
+        self.name = name or new_name(type(self).__name__)
         self.dtype = config.floatx() if dtype is None else config.check_dtype(dtype, self._owner)
         self.trainable = trainable
         self.activity_regularizer = activity_regularizer
@@ -365,10 +365,14 @@ class Layer(Configurable):
     def get_config(self) -> dict[str, Any]:
         """The arguments that make another layer like it, weights aside, as plain data that JSON can hold."""
         own = [name for name in argument_names(type(self)) if name not in _BASE and name != "activity_regularizer"]
+        return self._base_config() | self.kept_arguments(own)
+
+    def _base_config(self) -> dict[str, Any]:
+        """The arguments of every layer as plain data."""
         config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
-        return config | self.kept_arguments(own)
+        return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
@@ -405,7 +409,12 @@ class Layer(Configurable):
     @property
     def result_shapes(self) -> dict[int, tuple[int, ...] | None]:
         """id of each part → the shape of one sample's result."""
-        return {id(part): part.output_shape for part in self.parts}
+        return {id(part): part.result_shape for part in self.parts}
+
+    @property
+    def result_shape(self) -> tuple[int, ...] | None:
+        """The shape of one sample's result; None where it is not built."""
+        return self.output_shape
 
     def count_params(self) -> int:
         """How many numbers its weights hold."""
@@ -482,7 +491,7 @@ def refuse(owner: str, **given: Any) -> None:
             raise ValueError(f"{owner}: {name} is not supported, received {value!r}; leave it out.")
 
 
-def _new_name(cls: str) -> str:
+def new_name(cls: str) -> str:
     base = snake_case(cls)
     number = next(_counters[base])
     return f"{base}_{number}" if number else base

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import checks, config, saving
+from fastnet import checks, config, serialization
 from fastnet._kernels.registry import unknown
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -239,6 +239,11 @@ class Network(Layer):
         return x
 
     @property
+    def result_shape(self) -> tuple[int, ...] | None:
+        """The shape of one sample's result; None where it is not built."""
+        return self._shapes[-1] if self.built else None
+
+    @property
     def input_shape(self) -> tuple:
         """Shape of the data, None for the batch."""
         self._must_be_built()
@@ -294,7 +299,7 @@ class Network(Layer):
             ValueError: the model is not built.
         """
         self._must_be_built()
-        return sum(layer.count_params() for layer in self._layers)
+        return super().count_params()
 
     def summary(
         self,
@@ -321,12 +326,13 @@ class Network(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The layers that make another network like it, weights and compile's arguments aside, as plain data."""
-        described = {
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": self.dtype,
-            "layers": [saving.serialize_keras_object(layer) for layer in self._layers],
-        }
+        with serialization.sharing():
+            described = {
+                "name": self.name,
+                "trainable": self.trainable,
+                "dtype": self.dtype,
+                "layers": [serialization.serialize_keras_object(layer) for layer in self._layers],
+            }
         return {**described, "build_input_shape": self.input_shape} if self.built else described
 
     @classmethod
@@ -342,15 +348,15 @@ class Network(Layer):
         """
         if not isinstance(config, dict) or not {"name", "layers"} <= set(config):
             raise ValueError(f"A network's description has the entries 'name' and 'layers', received {config!r}.")
-        layers = saving.deserialize_keras_object(config["layers"], custom_objects)
+        layers = serialization.deserialize_keras_object(config["layers"], custom_objects)
         network = cls(layers, trainable=bool(config.get("trainable", True)), name=config["name"])  # type: ignore[call-arg]
         if not network.built and (shape := config.get("build_input_shape")) is not None:
-            network.build((None, *tuple(saving.deserialize_keras_object(shape))[1:]))
+            network.build((None, *tuple(serialization.deserialize_keras_object(shape))[1:]))
         return network
 
     def to_json(self, **options: Any) -> str:
         """The description as a JSON text; ``options`` go to `json.dumps`."""
-        return json.dumps(saving.serialize_keras_object(self), **options)
+        return json.dumps(serialization.serialize_keras_object(self), **options)
 
     @property
     def _owner(self) -> str:

@@ -1,0 +1,185 @@
+"""Layers made of layers side by side: residual connections and parallel branches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastnet import checks, serialization
+from fastnet._kernels.templates import masking
+from fastnet.engine import operations
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import View
+from fastnet.layers.base import Layer, new_name
+from fastnet.layers.network import Network
+
+_MERGES: dict[str, type] = {
+    "concat": operations.Concatenate,
+    "add": operations.Add,
+    "multiply": operations.Multiply,
+    "average": operations.Average,
+    "maximum": operations.Maximum,
+}
+
+
+class Residual(Layer):
+    """y = branch(x) + shortcut(x): a branch with a way around it; He et al. 2016, arXiv:1512.03385, equations 1 and 2.
+
+    The sum is written where the branch's last product or formula is finished, and costs no pass of its own.
+
+    Args:
+        branch: a layer, a `Sequential`, or a list of layers that are applied one after the other.
+        shortcut: the same, for the other way; None for y = branch(x) + x.
+        **more: ``name``, ``dtype``, ``trainable``, ``activity_regularizer``, ``input_shape``.
+
+    A mask of the input goes through both ways, as it does through their layers; a step of the result counts where it
+    counts in one of them.
+
+    Raises:
+        ValueError: a branch that is no layer, results of two shapes.
+
+    Example:
+        >>> block = layers.Residual([layers.Dense(8, activation="relu"), layers.Dense(4)])
+        >>> fastnet.Sequential([layers.Input((4,)), block, layers.Dense(1)]).output_shape
+        (None, 1)
+    """
+
+    _fixed = ("branch", "shortcut")
+
+    def __init__(self, branch: Any, shortcut: Any = None, **more: Any):
+        super().__init__(**more)
+        self.branch = as_layer(f"{self._owner}: branch", branch)
+        self.shortcut = None if shortcut is None else as_layer(f"{self._owner}: shortcut", shortcut)
+
+    def sample_output_shape(self, input_shape):
+        result = self.branch.sample_output_shape(input_shape)
+        other = input_shape if self.shortcut is None else self.shortcut.sample_output_shape(input_shape)
+        if other != result:
+            way = "the input" if self.shortcut is None else "the shortcut"
+            raise ValueError(
+                f"{self._owner} adds results of one shape; for samples of shape {input_shape} the branch gives {result}, "
+                f"{way} {other}. Give a shortcut that has the branch's shape: shortcut=layers.Dense({result[-1:] or 1})."
+            )
+        return result
+
+    def make_weights(self, input_shape):
+        for part in self.parts:
+            part.connect(input_shape)
+
+    def forward(self, plan: Plan, x: View) -> View:
+        y = plan.apply(self.branch, x)
+        other = x if self.shortcut is None else plan.apply(self.shortcut, x)
+        return merged(plan, operations.Add(), (y, other))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, the layers as descriptions."""
+        with serialization.sharing():
+            parts = {"branch": _described(self.branch), "shortcut": self.shortcut and _described(self.shortcut)}
+            return self._base_config() | parts
+
+
+class Parallel(Layer):
+    """The results of several branches that read the same data, merged.
+
+    Args:
+        branches: layers, each a layer, a `Sequential` or a list of layers that are applied one after the other.
+        merge: "concat" for the results side by side along the last axis, each written where it belongs; "add",
+            "multiply", "average" or "maximum" element by element.
+        **more: ``name``, ``dtype``, ``trainable``, ``activity_regularizer``, ``input_shape``.
+
+    A mask of the input goes through the branches, as it does through their layers; a step of the result counts where it
+    counts in one of them.
+
+    Raises:
+        ValueError: no branches, one that is no layer, another merge, results whose shapes cannot be merged.
+
+    Example:
+        >>> wide_and_deep = layers.Parallel([layers.Dense(2), [layers.Dense(8, activation="relu"), layers.Dense(2)]])
+        >>> fastnet.Sequential([layers.Input((3,)), wide_and_deep]).output_shape
+        (None, 4)
+    """
+
+    _fixed = ("branches", "merge")
+
+    def __init__(self, branches: Sequence[Any], merge: str = "concat", **more: Any):
+        super().__init__(**more)
+        if not isinstance(branches, (list, tuple)) or not branches:
+            raise ValueError(f"{self._owner}: branches must be a list of layers, received {branches!r}.")
+        self.branches = [as_layer(f"{self._owner}: branch {i}", branch) for i, branch in enumerate(branches)]
+        self.merge = checks.one_of(f"{self._owner}: merge", merge, *_MERGES)
+
+    def sample_output_shape(self, input_shape):
+        shapes = [branch.sample_output_shape(input_shape) for branch in self.branches]
+        first = shapes[0]
+        along = self.merge == "concat"
+        if not (along and () in shapes) and len({shape[:-1] if along else shape for shape in shapes}) == 1:
+            return (*first[:-1], sum(shape[-1] for shape in shapes)) if along else first
+        wanted = "results that differ in their last axis alone" if along else "results of one shape"
+        raise ValueError(
+            f"{self._owner} with merge={self.merge!r} needs {wanted}; for samples of shape {input_shape} its branches "
+            f"give {', '.join(map(str, shapes))}."
+        )
+
+    def make_weights(self, input_shape):
+        for branch in self.branches:
+            branch.connect(input_shape)
+
+    def forward(self, plan: Plan, x: View) -> View:
+        results = tuple(plan.apply(branch, x) for branch in self.branches)
+        return results[0] if len(results) == 1 else merged(plan, _MERGES[self.merge](), results)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, the branches as descriptions."""
+        with serialization.sharing():
+            return self._base_config() | {"branches": list(map(_described, self.branches)), "merge": self.merge}
+
+
+def as_layer(argument: str, given: Any) -> Layer:
+    """A layer, or a list of layers that are applied one after the other, as one layer.
+
+    Raises:
+        ValueError: neither.
+    """
+    if isinstance(given, Layer):
+        return given
+    if not isinstance(given, (list, tuple)) or not given or not all(isinstance(layer, Layer) for layer in given):
+        raise ValueError(f"{argument} must be a layer or a list of layers, received {given!r}.")
+    return given[0] if len(given) == 1 else Stack(list(given))
+
+
+def _described(layer: Layer) -> Any:
+    """A layer as plain data; a list of layers stays a list."""
+    return serialization.serialize_keras_object(layer.layers if isinstance(layer, Stack) else layer)
+
+
+class Stack(Network):
+    """A list of layers that are applied one after the other, as one layer.
+
+    Args:
+        layers: in order.
+    """
+
+    def __init__(self, layers: Sequence[Layer]):
+        super().__init__(layers, True, new_name("Stack"))
+
+
+def merged(plan: Plan, operation: Any, results: tuple[View, ...]) -> View:
+    """Add the launches that merge results; a step counts where it counts in one of them, as in Keras."""
+    y = plan.combine(operation, *results)
+    y.mask = either_mask(plan, results)
+    return y
+
+
+def either_mask(plan: Plan, results: Sequence[View]) -> View | None:
+    """The mask of several results: None where one of them has none."""
+    masks = [result.mask for result in results]
+    if any(mask is None for mask in masks):
+        return None
+    mask = masks[0]
+    for other in masks[1:]:
+        if other is not mask:
+            assert mask is not None and other is not None
+            both = plan.like(mask)
+            plan.call(masking.either, a=mask, b=other, y=both)
+            mask = both
+    return mask
