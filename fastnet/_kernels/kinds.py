@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 DTYPES = ("float32", "float64", "int32", "int64", "uint8")
 
@@ -64,7 +64,11 @@ class Kind:
     def __or__(self, default: float | str | None) -> Kind:
         return dataclasses.replace(self, optional=True, default=default)
 
-    @property
+    def touched(self, access: str) -> Kind:
+        """The same kind with another access."""
+        return self if access == self.access else dataclasses.replace(self, access=access)
+
+    @cached_property
     def one(self) -> Kind:
         """The kind of one of several arguments."""
         return dataclasses.replace(self, name=self.name.rstrip("s"), several=False)

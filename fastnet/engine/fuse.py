@@ -186,9 +186,7 @@ def _joined(first: Launch, second: Launch, uses: _Uses) -> Launch:
     merged = _Merge()
     for launch in (first, second):
         merged.add(launch)
-    operands = [
-        dataclasses.replace(o, stored=_stored(o, merged, uses, first, second)) for o in merged.operands
-    ]
+    operands = [_storing(o, _stored(o, merged, uses, first, second)) for o in merged.operands]
     grids = [launch.shape for launch in (first, second) if launch.kernel.template.form == "grid"]
     chain = Chain(tuple(merged.steps), tuple(operands), "grid" if grids else "flat")
     kernel = Kernel(chain, tuple(merged.rules), second.kernel.dtype)
@@ -256,7 +254,8 @@ class _Merge:
         while name in self.values:
             number += 1
             name = f"{operand.name}_{number}"
-        self.operands.append(dataclasses.replace(operand, name=name))
+        renamed = Operand(name, operand.kind, operand.index, operand.strided, operand.stored)
+        self.operands.append(operand if name == operand.name else renamed)
         self.values[name] = value
         if operand.strided:
             self.distances[f"{name}_ld"] = launch.operands[f"{operand.name}_ld"]
@@ -276,8 +275,15 @@ def _both(known: Operand, operand: Operand) -> Operand:
         return known
     modes = known.kind.access + operand.kind.access
     access = "w" if known.kind.access == "w" else "".join(mode for mode in "rw" if mode in modes)
-    kind = dataclasses.replace(known.kind, access=access)
-    return dataclasses.replace(known, kind=kind, stored=known.stored or "w" in operand.kind.access)
+    stored = known.stored or "w" in operand.kind.access
+    return Operand(known.name, known.kind.touched(access), known.index, known.strided, stored)
+
+
+def _storing(operand: Operand, stored: bool) -> Operand:
+    """An operand that is stored or not."""
+    if operand.stored == stored:
+        return operand
+    return Operand(operand.name, operand.kind, operand.index, operand.strided, stored)
 
 
 # ---- behind a product
@@ -301,9 +307,9 @@ def _behind_product(producer: Launch, consumer: Launch, uses: _Uses) -> Launch |
     if _is_copy(merged.steps) and not needed and consumer.shape == shape:
         return _in_place(producer, consumer)
     operands = tuple(
-        dataclasses.replace(o, kind=dataclasses.replace(o.kind, access="r"), stored=False)
+        Operand(o.name, o.kind.touched("r"), o.index, o.strided, False)
         if o is tile
-        else dataclasses.replace(o, stored=_stored(o, merged, uses, producer, consumer))
+        else _storing(o, _stored(o, merged, uses, producer, consumer))
         for o in merged.operands
     )
     outer = behind is None and _is_outer(producer, uses) and not needed

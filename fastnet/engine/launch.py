@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from fastnet._kernels.chain import CHUNK_ELEMENTS, CHUNK_ROWS, LANES, SHAPE, Cha
 from fastnet._kernels.chain import Operand as ChainOperand
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.kinds import Kind
+from fastnet._kernels.template import Template
 from fastnet._kernels.templates import folds
 from fastnet.engine.sizes import Extent, axis_extent, chunks, cost_of, extent_of, size_at
 from fastnet.engine.variable import Variable
@@ -286,58 +288,41 @@ def chain_launch(kernel: Kernel, operands: Mapping[str, Any], access: Sequence[t
 def _chain_launch(call: _Call, form: str) -> Launch:
     """The launch of one elementwise template: a chain of one step."""
     rows, columns, strided = _element_shape(call)
-    indices = {name: _index(call, name) for name, _, _ in call.views}
-    grid = bool(strided) or any(index in ("row", "column") for index in indices.values())
-    operands = []
-    for name, kind in _written_out(call):
-        index = indices.get(name, "")
-        operands.append(ChainOperand(name, kind, index, name in strided))
-    step = Step(call.template, _binding(call))
-    chain = Chain((step,), tuple(operands), "grid" if grid and form == "flat" else form)
-    rules = tuple((f"0.{name}", rule) for name, rule in call.rules)
-    kernel = Kernel(chain, rules, call.dtype(None))
+    grid = bool(strided) or any(_index(call.parameters, name) in ("row", "column") for name, _, _ in call.views)
+    sizes = tuple([name for name, kind in call.parameters.items() if kind.name == "size" and name in call.operands])
+    kernel = _chain_kernel(
+        call.template, tuple(call.rules), tuple(call.counts), tuple(call.absent), sizes, tuple(strided),
+        "grid" if grid and form == "flat" else form, call.dtype(None),
+    )  # fmt: skip
     launch = chain_launch(kernel, call.operands, call.access, (rows, columns))
     launch.operands = {**launch.operands, **{f"{name}_ld": ld for name, ld in strided.items()}}
     return launch
 
 
-def _index(call: _Call, name: str) -> str:
-    base = name if name in call.parameters else name.rpartition("_")[0]
-    dims = call.parameters[base].dims
-    return dims[0] if dims else "element"
-
-
-def _written_out(call: _Call) -> list[tuple[str, Kind]]:
-    """(name, kind) of every argument of an elementwise template."""
-    counts, out = dict(call.counts), []
-    for name, kind in call.parameters.items():
-        if name in call.absent or not _is_operand(call, name, kind):
+@functools.cache
+def _chain_kernel(
+    template: Template, rules: tuple, counts: tuple, absent: tuple[str, ...], sizes: tuple[str, ...],
+    strided: tuple[str, ...], form: str, dtype: str,
+) -> Kernel:  # fmt: skip
+    """The kernel of a chain of one step."""
+    parameters, many = template.parameters, dict(counts)
+    operands, binding = [], []
+    for name, kind in parameters.items():
+        if kind.name in ("rule", "function") or (kind.name == "size" and name not in sizes):
             continue
-        if kind.several:
-            out += [(f"{name}_{i}", kind.one) for i in range(counts[name])]
-        else:
-            out.append((name, kind))
-    return out
+        names = [f"{name}_{i}" for i in range(many[name])] if kind.several else [name]
+        names = [] if name in absent else names
+        binding.append((name, tuple(names)))
+        one = kind.one if kind.several else kind
+        operands += [ChainOperand(n, one, _index(parameters, n) if one.access else "", n in strided) for n in names]
+    chain = Chain((Step(template, tuple(binding)),), tuple(operands), form)
+    return Kernel(chain, tuple((f"0.{name}", rule) for name, rule in rules), dtype)
 
 
-def _is_operand(call: _Call, name: str, kind: Kind) -> bool:
-    """Whether a parameter of an elementwise template is an operand of its loop."""
-    return kind.name not in ("rule", "function", "size") or (kind.name == "size" and name in call.operands)
-
-
-def _binding(call: _Call) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    counts = dict(call.counts)
-    bound = []
-    for name, kind in call.parameters.items():
-        if name not in call.absent and not _is_operand(call, name, kind):
-            continue
-        if name in call.absent:
-            bound.append((name, ()))
-        elif kind.several:
-            bound.append((name, tuple(f"{name}_{i}" for i in range(counts[name]))))
-        else:
-            bound.append((name, (name,)))
-    return tuple(bound)
+def _index(parameters: Mapping[str, Kind], name: str) -> str:
+    """How a view is indexed: by element, or as its kind says."""
+    kind = parameters.get(name) or parameters[name.rpartition("_")[0]]
+    return kind.dims[0] if kind.dims else "element"
 
 
 def _element_shape(call: _Call) -> tuple[int, int, dict[str, int]]:
@@ -345,7 +330,7 @@ def _element_shape(call: _Call) -> tuple[int, int, dict[str, int]]:
     found: dict[str, list[tuple[str, Any]]] = {"element": [], "row": [], "column": [], "total": []}
     for name, operand, _ in call.views:
         if not isinstance(operand, Slot):
-            found[_index(call, name)].append((name, operand))
+            found[_index(call.parameters, name)].append((name, operand))
     if not found["element"]:
         raise call.error("it has no operand that says how many elements there are")
     first = found["element"][0][1]
@@ -393,7 +378,7 @@ def _row_distance(call: _Call, name: str, operand: View, columns: int) -> int:
         (_, width), distance = collapsed(operand, 2)
     except ValueError as error:
         raise ValueError(f"The template {call.template.name!r}: {name} {describe(operand)}: {error}.") from None
-    if width != columns or _index(call, name) != "element":
+    if width != columns or _index(call.parameters, name) != "element":
         raise ValueError(f"The template {call.template.name!r}: the elements of {name} {describe(operand)} lie apart.")
     return distance
 
@@ -405,7 +390,7 @@ def fold(plan: Plan, template: Any, operands: Mapping[str, Any], period: int, fl
     """Append a fold: the sums of chunks, and where there are several the launch that adds them in order."""
     call = _Call(template, operands)
     rows, columns, _ = _element_shape(call)
-    if any(_index(call, name) == "total" for name, _, mode in call.views if "w" in mode):
+    if any(_index(call.parameters, name) == "total" for name, _, mode in call.views if "w" in mode):
         launch = _chain_launch(call, "fold")
         launch.extent, launch.grain = chunk_entries(rows * columns, CHUNK_ELEMENTS), 1
         launch.cost *= max(1, CHUNK_ELEMENTS // columns)

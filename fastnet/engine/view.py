@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,6 +129,7 @@ class Slot:
 Operand = View | Variable | Slot
 
 
+@functools.cache
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The strides of elements that lie back to back."""
     strides, step = [], 1

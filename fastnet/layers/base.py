@@ -308,6 +308,8 @@ class Layer(Configurable):
     @property
     def parts(self) -> list[Layer]:
         """The layers it is made of: attributes that are layers, or lists, tuples and dictionaries of layers."""
+        if not self.composite and type(self).__module__.startswith("fastnet."):
+            return []  # asked for often
         found: dict[int, Layer] = {}
         for value in list(vars(self).values()):
             several = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
