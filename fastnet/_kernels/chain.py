@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet._kernels.gathered import gathered
 from fastnet._kernels.generate import Kernel, Rewriter, constant, default, expression
 from fastnet._kernels.kinds import Kind, parse
 from fastnet._kernels.pasting import function_tree
@@ -70,8 +71,9 @@ class Chain:
         steps: in order.
         operands: views and numbers that the steps call by name.
         form: "flat" (all elements, each operand contiguous), "grid" (rows and columns), "tile" (a finished tile of a
-            matrix product: an epilogue, see `abi`), "outer" (rows of the product of a column and a row), "fold".
-        tile: the operand that is the tile.
+            matrix product: an epilogue, see `abi`), "outer" (rows of the product of a column and a row), "gather" (rows
+            as they are fetched from the data), "fold".
+        tile: the operand that the product or the gather gives.
     """
 
     steps: tuple[Step, ...]
@@ -82,7 +84,7 @@ class Chain:
     @property
     def name(self) -> str:
         names = dict.fromkeys(step.template.name for step in self.steps)
-        return "_".join([*names, *[self.form] * (self.form in ("tile", "outer"))])
+        return "_".join([*names, *[self.form] * (self.form in ("tile", "outer", "gather"))])
 
     @property
     def signature(self) -> str:
@@ -121,9 +123,11 @@ def _signature(chain: Chain) -> tuple[tuple[str, Kind], ...]:
     for operand in chain.operands:
         if not operand.kind.access:
             out.append((operand.name, operand.kind))
-        elif operand.name == chain.tile:
+        elif operand.name == chain.tile and chain.form in ("tile", "outer"):
             if chain.form == "outer":
                 out += [(f"{operand.name}_of_row", operand.kind), (f"{operand.name}_of_column", operand.kind)]
+        elif operand.index == "source":
+            out.append((operand.name, operand.kind))
         elif operand.stored or operand.kind.access != "w":
             out.append((f"{operand.name}_at", operand.kind))
             if operand.strided:
@@ -214,7 +218,10 @@ class _Writer:
         self.views = [o for o in chain.operands if o.kind.access]
 
     def written(self) -> tuple[ast.FunctionDef, str, list[str]]:
-        form = {"flat": self._flat, "grid": self._grid, "tile": self._tile, "outer": self._outer, "fold": self._fold}
+        form = {
+            "flat": self._flat, "grid": self._grid, "tile": self._tile, "outer": self._outer, "fold": self._fold,
+            "gather": self._gather,
+        }  # fmt: skip
         body = form[self.chain.form]()
         parameters = [name for name, _ in _signature(self.chain)]
         head, extra = "bases, args, rows, lo, hi", ["lo", "hi"]
@@ -249,21 +256,30 @@ class _Writer:
 
     def _rows(self, span: str, columns: str, tile: str | None = None, ask: Sequence[str] = ()) -> ast.stmt:
         """Rows, and in each row columns; what a row shares is loaded once."""
+        index, of_row = self._indices()
+        if tile is not None:
+            index[self.chain.tile] = tile
+        inner = _for("c", columns, self._element(index))
+        return _for("r", span, [*of_row, *_parsed(ask), inner])
+
+    def _indices(self) -> tuple[dict[str, str], list[ast.stmt]]:
+        """Where operands lie at row ``r`` and column ``c``; the loads of what a row shares."""
         index, of_row = {}, []
         for o in self.views:
-            if o.name == self.chain.tile and tile is not None:
-                index[o.name] = tile
-            elif o.index == "row":
+            if o.index == "row":
                 of_row.append(f"{o.name} = {o.name}_at[r]")
             elif o.index == "column":
                 index[o.name] = f"{o.name}_at[c]"
-            else:
+            elif o.index == "element":
                 index[o.name] = f"{o.name}_at[r * {o.name + '_ld' if o.strided else 'column_count'} + c]"
-        inner = _for("c", columns, self._element(index))
-        return _for("r", span, [*_parsed(of_row), *_parsed(ask), inner])
+        return index, _parsed(of_row)
 
     def _grid(self) -> list[ast.stmt]:
         return [self._rows("range(lo, hi)", "range(column_count)")]
+
+    def _gather(self) -> list[ast.stmt]:
+        index, of_row = self._indices()
+        return gathered(self.kernel, self.names, self.pasted, self.chain.tile, [*of_row, *self._element(index)])
 
     def _outer(self) -> list[ast.stmt]:
         tile = self.chain.tile

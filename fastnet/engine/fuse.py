@@ -8,16 +8,18 @@ its weight (which saves 8 of Adam's 36 bytes a weight). What no other launch rea
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from typing import Any
 
-from fastnet._kernels import abi
+from fastnet._kernels import abi, gathered
 from fastnet._kernels.chain import Chain, Operand, Step
 from fastnet._kernels.generate import Kernel
-from fastnet.engine.launch import Launch, Product, chain_launch
+from fastnet._kernels.templates import data
+from fastnet.engine.launch import Launch, Product, chain_launch, natural_shape
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
-from fastnet.engine.view import Slot, View, storage
+from fastnet.engine.view import Slot, View, axes_of, storage
 
 _LONG = 64  # columns
 
@@ -136,6 +138,10 @@ def _joins(producer: Launch, consumer: Launch, view: View | Variable) -> bool:
         written = _written(producer)
         fits = elements == producer.kernel.m * producer.kernel.n and any(_same(c, view) for c, _, _ in written)
         return fits and _apart(written, _touched(consumer))
+    if _is_gather(producer):
+        y = producer.operands["y"]
+        fits = math.prod(axes_of(y)[0]) == elements and consumer.kernel.template.form == "flat"
+        return fits and _same(y, view) and _apart([(y, "element", "w")], _touched(consumer))
     if not _is_chain(producer) or producer.shape[0] * producer.shape[1] != elements:
         return False
     grids = {launch.shape for launch in (producer, consumer) if launch.kernel.template.form == "grid"}
@@ -175,6 +181,8 @@ def _same(a: Any, b: Any) -> bool:
 def _join(producer: Launch, consumer: Launch, uses: _Uses) -> Launch | None:
     if isinstance(producer.kernel, Product):
         return _behind_product(producer, consumer, uses)
+    if _is_gather(producer):
+        return _behind_gather(producer, consumer, uses)
     return _joined(producer, consumer, uses)
 
 
@@ -284,6 +292,35 @@ def _storing(operand: Operand, stored: bool) -> Operand:
     if operand.stored == stored:
         return operand
     return Operand(operand.name, operand.kind, operand.index, operand.strided, stored)
+
+
+# ---- behind a gather
+
+
+def _is_gather(launch: Launch) -> bool:
+    return getattr(launch.kernel, "template", None) is data.gather
+
+
+def _behind_gather(producer: Launch, consumer: Launch, uses: _Uses) -> Launch:
+    """A chain whose first operand is fetched from the data."""
+    merged, y = _Merge(), producer.operands["y"]
+    merged.add(consumer)
+    operands = []
+    for o in merged.operands:
+        if o.index == "element" and o.kind.access and _same(merged.values[o.name], y):
+            tile, stored = o.name, uses.needed(y, producer, consumer) or "w" in o.kind.access
+            o = Operand(o.name, o.kind.touched("w"), o.index, o.strided, stored)
+        operands.append(o)
+    parameters = data.gather.parameters
+    source = {f"{gathered.PREFIX}{name}": name for name in gathered.ARGUMENTS}
+    operands += [Operand(name, parameters[given], "source") for name, given in source.items()]
+    values = {**merged.values, **{name: producer.operands[given] for name, given in source.items()}}
+    chain = Chain(tuple(merged.steps), tuple(operands), "gather", tile)
+    kernel = Kernel(chain, tuple(merged.rules), consumer.kernel.dtype, functions=producer.kernel.functions)
+    shape = natural_shape(y.flat)
+    joined = chain_launch(kernel, values, _access(operands, values), shape)
+    joined.label, joined.phase, joined.flags = producer.label, producer.phase, producer.flags | consumer.flags
+    return joined
 
 
 # ---- behind a product
