@@ -29,6 +29,9 @@ _COMPILED = {
 }
 
 
+_TRAINED_WITH = ("optimizer", "loss")
+
+
 class Sequential(Network):
     """A network in which each layer reads what the one before it gives.
 
@@ -67,15 +70,24 @@ class Sequential(Network):
             name = f"sequential_{number}" if number else "sequential"
         super().__init__(layers, trainable, name)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def is_argument(self, name: str) -> bool:
         """Another optimizer or loss counts from the next step on, as after `compile`."""
-        if name in ("optimizer", "loss") and "_trainer" in vars(self):
-            self._must_be_idle()
-            value = (optimizers if name == "optimizer" else losses).get(value)
+        return (name in _TRAINED_WITH and "_trainer" in vars(self)) or super().is_argument(name)
+
+    def checked_argument(self, name: str, value: Any) -> Any:
+        """The optimizer or the loss that was set, which may be a name."""
+        if name not in _TRAINED_WITH:
+            return super().checked_argument(name, value)
+        self._must_be_idle()
+        return (optimizers if name == "optimizer" else losses).get(value)
+
+    def set_argument(self, name: str, value: Any) -> None:
+        """Set the optimizer or the loss; plans from before are void."""
+        super().set_argument(name, value)
+        if name in _TRAINED_WITH:
             self._trainer.forget()
-            if name == "loss":
-                self._loss_weights = None  # they were the other's
-        super().__setattr__(name, value)
+        if name == "loss":
+            self._loss_weights = None  # they were the other's
 
     def _must_be_idle(self) -> None:
         self._trainer.plans.must_be_idle()

@@ -71,7 +71,7 @@ def _names_by_place(cls: Any) -> tuple[str, ...] | None:
     return tuple(p.name for p in signature(cls).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
 
 
-def unknown_argument(owner: str, name: str, known: Collection[str], instead: Mapping[str, str]) -> str:
+def unknown_argument(owner: str, name: str, known: Collection[str], instead: Mapping[str, str] | None = None) -> str:
     """The sentence for an argument or an attribute that a class does not have.
 
     Args:
@@ -80,11 +80,11 @@ def unknown_argument(owner: str, name: str, known: Collection[str], instead: Map
         known: the arguments it has.
         instead: names that Keras has → the sentence that says what to do instead.
     """
-    if name in instead:
+    if instead and name in instead:
         return f"{owner} has no {name}: {instead[name]}."
     near = nearest(name, known)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return f"{owner} has no {name!r}.{hint} It takes {', '.join(known)}."
+    return f"{owner} has no argument {name!r}.{hint} It takes {', '.join(known)}."
 
 
 def init_of(arguments: Sequence[inspect.Parameter], body: Callable[[Any, dict[str, Any]], None]) -> Callable[..., None]:

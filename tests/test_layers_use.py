@@ -315,8 +315,8 @@ def test_a_subclass_may_set_attributes_before_its_base():
 @pytest.mark.parametrize(
     ("call", "error", "parts"),
     [
-        (lambda: layers.Dense(3, activaton="relu"), TypeError, ["Dense", "'activaton'", "mean activation"]),
-        (lambda: layers.Dropout(0.1, sead=3), TypeError, ["Dropout", "'sead'", "mean seed"]),
+        (lambda: layers.Dense(3, activaton="relu"), TypeError, ["Dense", "'activaton'", "mean 'activation'"]),
+        (lambda: layers.Dropout(0.1, sead=3), TypeError, ["Dropout", "'sead'", "mean 'seed'"]),
         (lambda: layers.Flatten(zzzzz=3), TypeError, ["Flatten", "'zzzzz'", "data_format"]),
         (lambda: layers.Dense(3, use_bias="no"), ValueError, ["use_bias must be True or False", "'no'"]),
         (lambda: layers.BatchNormalization(center=1), ValueError, ["center must be True or False", "1"]),

@@ -28,7 +28,7 @@ def test_names_and_arguments():
         _ = optimizers.Adam().rho
     with pytest.raises(ValueError, match="Unknown optimizer 'adamm'. Did you mean 'adam"):
         optimizers.get("adamm")
-    with pytest.raises(TypeError, match="Adam has no 'beta_3'. Did you mean 'beta_2' or 'beta_1'"):
+    with pytest.raises(TypeError, match="Adam has no argument 'beta_3'. Did you mean 'beta_2' or 'beta_1'"):
         optimizers.Adam(beta_3=0.5)
     with pytest.raises(TypeError, match="Adam has no lr: it is called learning_rate"):
         optimizers.Adam(lr=0.1)
@@ -56,7 +56,7 @@ def test_a_class_of_ones_own_has_all_arguments_and_attributes():
     optimizer.note, optimizer.beta_1 = 3, 0.25
     again = Slow.from_config(optimizer.get_config())
     assert (again.beta_1, again.use_ema, again.note, optimizer.note) == (0.25, True, 0, 3)
-    with pytest.raises(TypeError, match="Slow has no 'beta3'"):
+    with pytest.raises(TypeError, match="Slow has no argument 'beta3'"):
         Slow(beta3=1)
 
 
@@ -135,7 +135,7 @@ def test_bad_changes_change_nothing():
         with pytest.raises(ValueError, match=f"Adam: {name} must be"):
             setattr(optimizer, name, value)
     for name in ("beta1", "lr", "row"):
-        with pytest.raises(AttributeError, match=f"Adam has no '?{name}"):
+        with pytest.raises(AttributeError, match=f"Adam has no (argument ')?{name}"):
             setattr(optimizer, name, 0.5)
     assert optimizer.get_config() == config
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import warnings
 from collections import defaultdict
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from fastnet import activations, checks, config, constraints, initializers, regularizers
 from fastnet._kernels.errors import RuleError
-from fastnet._kernels.registry import nearest
 from fastnet.descriptions import Configurable, snake_case
 from fastnet.engine import changes
 from fastnet.engine.bind import run_once
@@ -20,7 +18,7 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.layers.undo import Before, unchanged_on_error
-from fastnet.settable import argument_names
+from fastnet.settable import SettableArguments, argument_names, unknown_argument
 
 _BASE = ("trainable", "dtype", "autocast", "name", "input_shape", "input_dim")
 _counters: defaultdict[str, itertools.count] = defaultdict(itertools.count)
@@ -39,7 +37,7 @@ _NAMED = {
 }
 
 
-class Layer(Configurable):
+class Layer(SettableArguments, Configurable):
     """A step of a network. Subclasses define what they need of four methods.
 
     These are `make_weights`, `sample_output_shape`, `forward` and `backward`.
@@ -75,10 +73,7 @@ class Layer(Configurable):
     reads = "float"
     #: whether all numbers of its result are numbers it reads, so that layers behind it read the data too (`check_data`)
     keeps_values = False
-    #: arguments that stay as they are
-    _fixed: ClassVar[tuple[str, ...]] = ()
-    #: arguments that are numbers, with their ranges
-    _ranges: ClassVar[dict[str, checks.Range]] = {}
+    _outside_plans = ("trainable", "input_shape", "output_shape")  # plans know themselves what was trainable
 
     def __init_subclass__(cls, **more: Any):
         super().__init_subclass__(**more)
@@ -102,10 +97,9 @@ class Layer(Configurable):
         **unknown: Any,
     ):
         if unknown:
-            raise TypeError(_unknown_argument(type(self), next(iter(unknown))))
+            raise TypeError(unknown_argument(type(self).__name__, next(iter(unknown)), argument_names(type(self))))
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"{type(self).__name__}: name must be a string without '/', received {name!r}.")
-        self.changes = 0  # how often an argument was replaced: plans from before are void
         self.built = False
         self.name = name or new_name(type(self).__name__)
         self.dtype = config.floatx() if dtype is None else config.check_dtype(dtype, self._owner)
@@ -127,33 +121,32 @@ class Layer(Configurable):
             if value is not current:
                 current.assign(value)
             return
-        own: Any = type(self)
-        if "name" in vars(self) and name in _arguments(own):  # not before Layer.__init__
-            value = self._argument(name, value)
-            # Plans know themselves what was trainable.
-            self.changes += name in vars(self) and name not in ("trainable", "input_shape", "output_shape")
-            super().__setattr__(name, value)
-            changes.arguments.mark()
-            if name == "trainable":
-                for part in self.parts:
-                    part.trainable = value
-            return
         super().__setattr__(name, value)
 
-    def _argument(self, name: str, value: Any) -> Any:
+    def is_argument(self, name: str) -> bool:
+        """Whether an attribute is an argument, which is checked; none is before `Layer.__init__`."""
+        return "name" in vars(self) and super().is_argument(name)
+
+    def set_argument(self, name: str, value: Any) -> None:
+        """Check an argument's value and keep it; steps look through the layers again."""
+        super().set_argument(name, value)
+        changes.arguments.mark()
+        if name == "trainable":
+            for part in self.parts:
+                part.trainable = value
+
+    def is_fixed(self, name: str) -> bool:
+        """Whether an argument stays as it is: once there are weights, so do those that they were made with."""
+        made_with = ("dtype", "initializer", "constraint", "regularizer")
+        weights_follow = self.built and name.endswith(made_with) and name != "activity_regularizer"
+        return weights_follow or super().is_fixed(name)
+
+    def checked_argument(self, name: str, value: Any) -> Any:
         """An argument's value as it is kept."""
-        what = f"{self._owner}: {name}"
-        built_in = ("dtype", "initializer", "constraint", "regularizer")
-        settled = name in self._fixed or (self.built and name.endswith(built_in))
-        if name in vars(self) and settled and name != "activity_regularizer":
-            kept = vars(self)[name]
-            if value is not kept and not np.array_equal(value, kept):
-                raise ValueError(f"{what} is {kept!r} and stays so, received {value!r}; make another layer.")
-        if name in self._ranges:
-            return checks.number(what, value, self._ranges[name])
+        value = super().checked_argument(name, value)
         if name.rsplit("_", 1)[-1] in _NAMED:
             return self.named(name, value)
-        return checks.flag(what, value) if name == "trainable" else value
+        return checks.flag(f"{self._owner}: {name}", value) if name == "trainable" else value
 
     @property
     def _owner(self) -> str:
@@ -472,18 +465,6 @@ def refuse_call(owner: str, x: Any, training: Any) -> None:
 def all_parts(layer: Layer) -> list[Layer]:
     """A layer and its parts of all depths."""
     return [layer, *(inner for part in layer.parts for inner in all_parts(part))]
-
-
-@functools.cache
-def _arguments(cls: Any) -> frozenset[str]:
-    return frozenset(argument_names(cls))
-
-
-def _unknown_argument(cls: type, name: str) -> str:
-    known = argument_names(cls)
-    near = nearest(name, [argument for argument in known if argument != "unknown"])
-    hint = f" Did you mean {' or '.join(near)}?" if near else f" It has {', '.join(known)}."
-    return f"{cls.__name__} has no argument {name!r}.{hint}"
 
 
 def refuse(owner: str, **given: Any) -> None:
