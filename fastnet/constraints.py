@@ -13,7 +13,7 @@ from fastnet import checks, config
 from fastnet._kernels import pasting
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import penalties as loops
-from fastnet.descriptions import Configurable, Family, rule_numbers
+from fastnet.descriptions import Configurable, Family, rule_parameters
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -67,7 +67,7 @@ class Constraint(Configurable, metaclass=_Completed):
 
     def _numbers(self) -> list[float]:
         """The further arguments of the rule: attributes of these names."""
-        return list(rule_numbers(self, type(self).project, 1).values())
+        return list(rule_parameters(self, type(self).project, 1).values())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"

@@ -19,13 +19,13 @@ from fastnet.settable import argument_names
 _MISSING = object()
 
 
-def rule_numbers(owner: Any, rule: Callable[..., Any], leading: int) -> dict[str, float]:
-    """The numbers a rule takes behind its first ``leading`` arguments: the owner's attributes of their names.
+def rule_parameters(owner: Any, rule: Callable[..., Any], leading: int) -> dict[str, float]:
+    """The parameters of a rule behind its first ``leading`` ones: the owner's attributes of their names.
 
     Raises:
         ValueError: the owner has no such attribute, or it is no number.
     """
-    numbers = {}
+    parameters = {}
     for name in list(inspect.signature(rule).parameters)[leading:]:
         value = getattr(owner, name, _MISSING)
         what = f"{type(owner).__name__}.{rule.__name__} takes {name!r}, which is the attribute self.{name}"
@@ -35,8 +35,8 @@ def rule_numbers(owner: Any, rule: Callable[..., Any], leading: int) -> dict[str
             raise ValueError(f"{what}; __init__ does not set it.{hint}")
         if not checks.is_number(value) and not isinstance(value, (bool, np.bool_)):
             raise ValueError(f"{what}; it must be a number, received {value!r}.")
-        numbers[name] = float(value)
-    return numbers
+        parameters[name] = float(value)
+    return parameters
 
 
 class Configurable:
@@ -48,11 +48,11 @@ class Configurable:
         Raises:
             NotImplementedError: a class that does not keep an argument under its name.
         """
-        return self.kept_arguments(argument_names(type(self)))
+        return self.described_arguments(argument_names(type(self)))
 
-    def kept_arguments(self, names: Iterable[str]) -> dict[str, Any]:
+    def described_arguments(self, names: Iterable[str]) -> dict[str, Any]:
         """The arguments of these names as plain data."""
-        return {name: _plain(_kept(self, name), name) for name in names}
+        return {name: _plain(_attribute(self, name), name) for name in names}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
@@ -60,7 +60,7 @@ class Configurable:
         return cls(**serialization.deserialize_keras_object(dict(config)))
 
 
-def _kept(owner: Any, name: str) -> Any:
+def _attribute(owner: Any, name: str) -> Any:
     try:
         return getattr(owner, name)
     except AttributeError:
@@ -157,7 +157,7 @@ class Family:
 
     def get(self, identifier: Any) -> Any:
         """The object of a name, a description, a class or an object; None for None."""
-        return None if identifier is None else self.made(self.look_up(identifier))
+        return None if identifier is None else self.create(self.look_up(identifier))
 
     def look_up(self, identifier: Any) -> Any:
         """What a name stands for, a class or a row of the table; the object of a description; all else as it is.
@@ -174,7 +174,7 @@ class Family:
             return self.names.get(name, identifier)
         return identifier
 
-    def made(self, found: Any, **arguments: Any) -> Any:
+    def create(self, found: Any, **arguments: Any) -> Any:
         """The object of a class, made with these arguments, or an object itself.
 
         Raises:

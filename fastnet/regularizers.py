@@ -14,7 +14,7 @@ from fastnet._kernels import pasting
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import folds
 from fastnet._kernels.templates import penalties as loops
-from fastnet.descriptions import Configurable, Family, rule_numbers
+from fastnet.descriptions import Configurable, Family, rule_parameters
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -97,7 +97,7 @@ class Regularizer(Configurable, metaclass=_Completed):
         return dx
 
     def _numbers(self) -> list[float]:
-        return list(rule_numbers(self, type(self).penalty, 1).values())
+        return list(rule_parameters(self, type(self).penalty, 1).values())
 
     def _chunk_sums(self, plan: Plan, x: Variable | View, count: int) -> tuple[View, int]:
         chunk_sums = plan.chunk_sums(count)

@@ -63,7 +63,7 @@ def _argument_names(cls: Any) -> tuple[str, ...]:
 
 
 @functools.cache
-def _names_by_place(cls: Any) -> tuple[str, ...] | None:
+def _names_by_position(cls: Any) -> tuple[str, ...] | None:
     """The names of arguments given by position, in order; None where ``__init__`` takes ``*args``."""
     own = inspect.signature(_with_init(cls)[0].__init__).parameters.values()  # type: ignore[misc]
     if any(p.kind is p.VAR_POSITIONAL for p in own):
@@ -119,15 +119,15 @@ class Completed(type):
         return signature(found)
 
     def __call__(cls, *args: Any, **named: Any) -> Any:
-        if args and (names := _names_by_place(cls)) is not None:
+        if args and (names := _names_by_position(cls)) is not None:
             if len(args) > len(names):
                 raise TypeError(f"{cls.__name__} takes {len(names)} arguments, received too many: {len(args)}.")
             if twice := set(names[: len(args)]) & set(named):
                 raise TypeError(f"{cls.__name__} received {sorted(twice)} by position and by name.")
             args, named = (), dict(zip(names, args)) | named
-        made = super().__call__(*args, **named)
-        made.completed()
-        return made
+        created = super().__call__(*args, **named)
+        created.completed()
+        return created
 
 
 class SettableArguments:
@@ -141,7 +141,7 @@ class SettableArguments:
     _fixed: ClassVar[tuple[str, ...]] = ()
     #: arguments that are numbers, with their ranges
     _ranges: ClassVar[dict[str, checks.Range]] = {}
-    #: arguments that a plan need not be made anew for
+    #: arguments that plans do not depend on
     _outside_plans: ClassVar[tuple[str, ...]] = ()
     changes = 0
 
@@ -149,7 +149,7 @@ class SettableArguments:
         if self.is_argument(name):
             self.set_argument(name, value)
         else:
-            object.__setattr__(self, name, value)
+            super().__setattr__(name, value)
 
     def is_argument(self, name: str) -> bool:
         """Whether an attribute is an argument, which is checked when it is set."""
@@ -159,11 +159,11 @@ class SettableArguments:
         """Check an argument's value and keep it; ``changes`` counts where it replaces another."""
         value = self.checked_argument(name, value)
         replaced = name in vars(self) and name not in self._outside_plans
-        object.__setattr__(self, name, value)
-        object.__setattr__(self, "changes", self.changes + replaced)
+        super().__setattr__(name, value)
+        super().__setattr__("changes", self.changes + replaced)
 
     def checked_argument(self, name: str, value: Any) -> Any:
-        """An argument's value as it is kept.
+        """The value that an argument gets.
 
         Raises:
             ValueError: it is outside its range, or the argument stays as it is.

@@ -142,7 +142,7 @@ class Layer(SettableArguments, Configurable):
         return weights_follow or super().is_fixed(name)
 
     def checked_argument(self, name: str, value: Any) -> Any:
-        """An argument's value as it is kept."""
+        """The value that an argument gets."""
         value = super().checked_argument(name, value)
         if name.rsplit("_", 1)[-1] in _NAMED:
             return self.named(name, value)
@@ -360,7 +360,7 @@ class Layer(SettableArguments, Configurable):
     def get_config(self) -> dict[str, Any]:
         """The arguments that make another layer like it, weights aside, as plain data that JSON can hold."""
         own = [name for name in argument_names(type(self)) if name not in _BASE and name != "activity_regularizer"]
-        return self._base_config() | self.kept_arguments(own)
+        return self._base_config() | self.described_arguments(own)
 
     def _base_config(self) -> dict[str, Any]:
         """The arguments of every layer as plain data."""

@@ -15,7 +15,7 @@ from fastnet._kernels import abi, registry
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
 from fastnet._kernels.rules import numbers as rules
 from fastnet._kernels.templates import elementwise, folds, labels
-from fastnet.descriptions import Configurable, rule_numbers, snake_case
+from fastnet.descriptions import Configurable, rule_parameters, snake_case
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View, axes_of
 from fastnet.losses.rowwise import OnArrays, RowFunction
@@ -80,14 +80,14 @@ class Loss(Configurable, metaclass=Completed):
         """Look at it once it is made: what its formula takes must be there."""
         formula = inspect.getattr_static(type(self), "call", None)
         if self._row is None and formula is not None:
-            rule_numbers(self, _formula(self, formula), 2)
+            rule_parameters(self, _formula(self, formula), 2)
 
     @property
     def parameters(self) -> dict[str, float]:
         """The values of its formula's arguments."""
         if self._row is None and not isinstance(self, FunctionLoss):
             assert self.row.f is not None
-            return rule_numbers(self, self.row.f, 2)
+            return rule_parameters(self, self.row.f, 2)
         return {name: float(getattr(self, name, default)) for name, default in self.row.parameters.items()}
 
     @property

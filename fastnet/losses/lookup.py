@@ -66,7 +66,7 @@ def get(identifier: Any, gradient: bool = True, **parameters: Any) -> Any:
     found = family.look_up(identifier)
     if isinstance(found, registry.Loss) or inspect.isfunction(found):
         return FunctionLoss(found, gradient=gradient, **parameters)
-    return family.made(found, **parameters)
+    return family.create(found, **parameters)
 
 
 def loss_weight(given: Any) -> float:

@@ -61,7 +61,7 @@ def get(identifier: Any, y_shape: tuple[int, ...] | None = None, sparse: bool = 
         return None
     found = family.look_up(identifier)
     is_metric = isinstance(found, Metric) or (isinstance(found, type) and issubclass(found, Metric))
-    metric = family.made(found) if is_metric else _of_function(found)
+    metric = family.create(found) if is_metric else _of_function(found)
     if isinstance(identifier, str):
         metric.name = identifier
     return metric
@@ -90,7 +90,7 @@ def listed(given: Any, argument: str) -> list[Any]:
 def _of_function(found: Any) -> Metric:
     """A metric of a formula of two numbers, a loss or its row, else of a function of arrays."""
     if not callable(found) and not isinstance(found, registry.Loss):
-        return family.made(found)  # which says what a metric is
+        return family.create(found)  # which says what a metric is
     try:
         return means.MeanMetricWrapper(found)
     except RuleError as error:

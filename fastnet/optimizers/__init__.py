@@ -45,7 +45,7 @@ def get(identifier: Any) -> Any:
     found = _family.look_up(identifier)
     if isinstance(found, registry.Update):
         return Optimizer(found, found.learning_rate)
-    return _family.made(found)
+    return _family.create(found)
 
 
 def serialize(optimizer: Optimizer) -> dict[str, Any]:

@@ -184,92 +184,62 @@ FOCAL = {"apply_class_balancing": 0.0, "alpha": 0.25, "gamma": 2.0, "label_smoot
 losses.add(Loss("huber", huber, huber_gradient, parameters={"delta": 1.0}))
 losses.add(
     Loss(
-        "mean_squared_error",
-        mean_squared_error,
-        mean_squared_error_gradient,
-        public="MeanSquaredError",
+        "mean_squared_error", mean_squared_error, mean_squared_error_gradient, public="MeanSquaredError",
         example=([[0.0, 1.0]], [[0.5, 1.0]], 0.125),
-    ),
-    "mse",
-    "MSE",
-)
+    ), "mse", "MSE",
+)  # fmt: skip
 losses.add(
     Loss(
-        "mean_absolute_error",
-        mean_absolute_error,
-        mean_absolute_error_gradient,
-        public="MeanAbsoluteError",
+        "mean_absolute_error", mean_absolute_error, mean_absolute_error_gradient, public="MeanAbsoluteError",
         example=([[0.0, 1.0]], [[0.5, 1.0]], 0.25),
-    ),
-    "mae",
-    "MAE",
-)
+    ), "mae", "MAE",
+)  # fmt: skip
 losses.add(
     Loss(
-        "mean_absolute_percentage_error",
-        mean_absolute_percentage_error,
-        mean_absolute_percentage_error_gradient,
-        public="MeanAbsolutePercentageError",
-        example=([[2.0, 4.0]], [[1.0, 4.0]], 25.0),
-    ),
-    "mape",
-    "MAPE",
-)
+        "mean_absolute_percentage_error", mean_absolute_percentage_error, mean_absolute_percentage_error_gradient,
+        public="MeanAbsolutePercentageError", example=([[2.0, 4.0]], [[1.0, 4.0]], 25.0),
+    ), "mape", "MAPE",
+)  # fmt: skip
 losses.add(
     Loss(
-        "mean_squared_logarithmic_error",
-        mean_squared_logarithmic_error,
-        mean_squared_logarithmic_error_gradient,
-        public="MeanSquaredLogarithmicError",
-        example=([[0.0, 1.0]], [[1.0, 1.0]], 0.2402),
-    ),
-    "msle",
-    "MSLE",
-)
+        "mean_squared_logarithmic_error", mean_squared_logarithmic_error, mean_squared_logarithmic_error_gradient,
+        public="MeanSquaredLogarithmicError", example=([[0.0, 1.0]], [[1.0, 1.0]], 0.2402),
+    ), "msle", "MSLE",
+)  # fmt: skip
 losses.add(
     Loss(
-        "log_cosh",
-        log_cosh,
-        log_cosh_gradient,
-        public="LogCosh",
+        "log_cosh", log_cosh, log_cosh_gradient, public="LogCosh", is_metric=False,
         example=([[0.0, 1.0]], [[1.0, 1.0]], 0.2169),
-        is_metric=False,
-    ),
-    "logcosh",
-)
-losses.add(
-    Loss("hinge", hinge, hinge_gradient, targets="signs", public="Hinge", example=([[0.0, 1.0]], [[0.5, 0.5]], 1.0))
-)
+    ), "logcosh",
+)  # fmt: skip
 losses.add(
     Loss(
-        "squared_hinge",
-        squared_hinge,
-        squared_hinge_gradient,
-        targets="signs",
-        public="SquaredHinge",
+        "hinge", hinge, hinge_gradient, targets="signs", public="Hinge",
+        example=([[0.0, 1.0]], [[0.5, 0.5]], 1.0),
+    )
+)  # fmt: skip
+losses.add(
+    Loss(
+        "squared_hinge", squared_hinge, squared_hinge_gradient, targets="signs", public="SquaredHinge",
         example=([[0.0, 1.0]], [[0.5, 0.5]], 1.25),
     )
-)
+)  # fmt: skip
 losses.add(Loss("poisson", poisson, poisson_gradient, public="Poisson", example=([[3.0]], [[1.0]], 1.0)))
 losses.add(
     Loss("binary_crossentropy", binary_crossentropy, binary_crossentropy_gradient, parameters=SMOOTHING), "bce", "BCE"
 )
 losses.add(
     Loss(
-        "binary_crossentropy_from_logits",
-        binary_crossentropy_from_logits,
-        binary_crossentropy_from_logits_gradient,
+        "binary_crossentropy_from_logits", binary_crossentropy_from_logits, binary_crossentropy_from_logits_gradient,
         parameters=SMOOTHING,
     )
-)
+)  # fmt: skip
 losses.add(
     Loss("binary_focal_crossentropy", binary_focal_crossentropy, binary_focal_crossentropy_gradient, parameters=FOCAL)
 )
 losses.add(
     Loss(
-        "binary_focal_crossentropy_from_logits",
-        binary_focal_crossentropy_from_logits,
-        binary_focal_crossentropy_from_logits_gradient,
-        parameters=FOCAL,
+        "binary_focal_crossentropy_from_logits", binary_focal_crossentropy_from_logits,
+        binary_focal_crossentropy_from_logits_gradient, parameters=FOCAL,
     )
-)
+)  # fmt: skip

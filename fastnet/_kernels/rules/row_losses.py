@@ -234,22 +234,14 @@ losses.add(Loss("categorical_focal_crossentropy", row=categorical_focal, paramet
 losses.add(Loss("categorical_focal_crossentropy_from_logits", row=categorical_focal_from_logits, parameters=FOCAL))
 losses.add(
     Loss(
-        "kl_divergence",
-        row=kl_divergence,
-        targets="raw",
-        public="KLDivergence",
+        "kl_divergence", row=kl_divergence, targets="raw", public="KLDivergence",
         example=([[0.5, 0.5]], [[0.25, 0.75]], 0.1438),
-    ),
-    "kld",
-    "KLD",
-)
+    ), "kld", "KLD",
+)  # fmt: skip
 losses.add(Loss("cosine_similarity", row=cosine_similarity, targets="raw"))
 losses.add(
     Loss(
-        "categorical_hinge",
-        row=categorical_hinge,
-        targets="raw",
-        public="CategoricalHinge",
+        "categorical_hinge", row=categorical_hinge, targets="raw", public="CategoricalHinge",
         example=([[0.0, 1.0]], [[0.5, 0.75]], 0.75),
     )
-)
+)  # fmt: skip
