@@ -54,9 +54,7 @@ class Sequential(Network):
         ['loss']
     """
 
-    def __init__(
-        self, layers: Iterable[Layer] | None = None, trainable: bool = True, name: str | None = None
-    ):
+    def __init__(self, layers: Iterable[Layer] | None = None, trainable: bool = True, name: str | None = None):
         number = next(_names)
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None

@@ -174,7 +174,9 @@ def _described(obj: Any) -> dict[str, Any]:
         return {**place(type(obj)), "config": serialize_keras_object(obj.get_config())}
     with _within_one(_written) as known:
         if id(obj) in known:
-            number = known[id(obj)].setdefault("shared_object_id", 1 + sum("shared_object_id" in d for d in known.values()))
+            number = known[id(obj)].setdefault(
+                "shared_object_id", 1 + sum("shared_object_id" in d for d in known.values())
+            )
             return {"class_name": "__shared__", "shared_object_id": number}
         description = known[id(obj)] = place(type(obj))
         description["config"] = serialize_keras_object(obj.get_config())

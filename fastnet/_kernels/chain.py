@@ -291,7 +291,9 @@ class _Writer:
         asked for."""
         tile = self.chain.tile
         line = 64 // np.dtype(self.kernel.dtype).itemsize
-        streams = [o for o in self.views if o.index == "element" and o.name != tile and (o.stored or "r" in o.kind.access)]
+        streams = [
+            o for o in self.views if o.index == "element" and o.name != tile and (o.stored or "r" in o.kind.access)
+        ]
         asked = [
             f"prefetch({o.name}_at, (r + {AHEAD}) * {o.name + '_ld' if o.strided else 'column_count'} + c)"
             for o in streams

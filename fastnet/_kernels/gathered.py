@@ -12,7 +12,7 @@ from fastnet._kernels.templates.data import gather
 PREFIX = "gather_"  # of the names that the gather's parameters and variables have beside those of the chain
 FUNCTIONS = tuple(name for name, kind in gather.parameters.items() if kind.name == "function")
 ARGUMENTS = tuple(
-    name for name, kind in gather.parameters.items() if kind.name == "count" or kind.access and name != "y"
+    name for name, kind in gather.parameters.items() if kind.name == "count" or (kind.access and name != "y")
 )
 
 

@@ -1,7 +1,7 @@
 """From a template, its rules and a dtype to the source of a complete module.
 
-The rules are pasted into the module, with every literal typed. The module's text therefore says all there is to say about
-the machine code that follows from it.
+The rules are pasted into the module, with every literal typed. The module's text therefore says all there is to say
+about the machine code that follows from it.
 """
 
 from __future__ import annotations

@@ -17,20 +17,23 @@ size                         the size of the dimension of this name, or one that
 lo, hi                       the part of the parallel axis (named, not annotated)
 ===========================  =========================================================================================
 
-A view's kind may name its dimensions: ``x: read["n, width"]``. The last ones are the view's last axes, the first one is
+A view's kind may name its dimensions: ``x: read[n, width]`` (in quotes, ``read["n, width"]``, in a module whose
+annotations are evaluated). The last ones are the view's last axes, the first one is
 all axes before them; equal names have equal sizes. ``x[r, j]`` is an element of a view of two dimensions, whose rows
 may lie apart, ``x[i]`` one of a view of one dimension, which is contiguous. In an elementwise template a view without
-dimensions is indexed by the element, ``read["row"]`` by its row and ``read["column"]`` by its column.
+dimensions is indexed by the element, ``read[row]`` by its row and ``read[column]`` by its column.
 
-``gamma: read["width"] | 1.0`` is optional: where the operand is not given each element is 1, or the value of an
-expression, ``row_weight: read["n"] | "1.0 / T(n)"``. ``dx: write["n"] | None`` is written only where it is given.
+``gamma: read[width] | 1.0`` is optional: where the operand is not given each element is 1, or the value of an
+expression, ``row_weight: read[n] | 1.0 / T(n)``. ``dx: write[n] | None`` is written only where it is given.
 """
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any
 
 DTYPES = ("float32", "float64", "int32", "int64", "uint8")
 
@@ -91,8 +94,27 @@ globals().update(_TABLE)
 
 @cache
 def parse(annotation: str) -> Kind:
-    """The kind that an annotation's text stands for."""
-    kind = eval(annotation, {"__builtins__": {}}, _TABLE)  # text of a function that is about to be compiled
-    if not isinstance(kind, Kind):
-        raise TypeError(f"{annotation!r} is no kind of a parameter")
-    return kind
+    """The kind that an annotation's text stands for: ``read[n, width] | 1.0``; dimensions and defaults may be quoted.
+
+    Raises:
+        ValueError: it stands for none.
+    """
+    return _parsed(ast.parse(annotation, mode="eval").body, annotation)
+
+
+def _parsed(node: ast.expr, annotation: str) -> Kind:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return _parsed(node.left, annotation) | _written(node.right)
+    if isinstance(node, ast.Subscript):
+        return _parsed(node.value, annotation)[_written(node.slice)]
+    name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    if name not in _TABLE:
+        raise ValueError(f"{annotation!r} is no kind of a parameter; kinds are {', '.join(_TABLE)}")
+    return _TABLE[name]
+
+
+def _written(node: ast.expr) -> Any:
+    """A constant's value, or the text of what is written without quotes."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    return ast.unparse(node).strip("()") if isinstance(node, ast.Tuple) else ast.unparse(node)

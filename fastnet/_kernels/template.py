@@ -69,8 +69,10 @@ class Template:
         found = {}
         for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
             kind = annotations.get(name, name if name in ("lo", "hi") else None)
-            if isinstance(kind, str):
-                kind = kinds.parse(kind)
+            try:
+                kind = kinds.parse(kind) if isinstance(kind, str) else kind
+            except (ValueError, SyntaxError) as error:
+                raise TypeError(f"The template {self.name!r}: the parameter {name!r}: {error}.") from None
             if not isinstance(kind, Kind):
                 raise TypeError(f"The template {self.name!r}: the parameter {name!r} has no kind (fastnet.extend).")
             found[name] = kind

@@ -147,5 +147,3 @@ def place_barriers(table: np.ndarray, launches: Sequence[Launch], executable: An
             row[abi.FLAGS] |= abi.BARRIER
         read += [(a, b) for a, b, mode in spans if "r" in mode]
         written += [(a, b) for a, b, mode in spans if "w" in mode]
-
-

@@ -66,9 +66,7 @@ def _generated(cpu: CPU, launch: Launch) -> Binding:
 
 def _product(cpu: CPU, launch: Launch) -> Binding:
     product, operands, epilogue = launch.kernel, launch.operands, launch.epilogue
-    a, b, c, bias = (
-        None if operands[name] is None else cpu.encode(operands[name]) for name in ("a", "b", "c", "bias")
-    )
+    a, b, c, bias = (None if operands[name] is None else cpu.encode(operands[name]) for name in ("a", "b", "c", "bias"))
     code = block = 0
     if epilogue is not None:
         code = compiler.load(epilogue.kernel.source())

@@ -117,7 +117,7 @@ def _producer(consumer: Launch, uses: _Uses) -> Launch | None:
     """The last launch that wrote an operand which a chain reads element by element, if they may be joined."""
     found: Launch | None = None
     for operand in consumer.kernel.template.operands:
-        view = consumer.operands.get(operand.name)
+        view: Any = consumer.operands.get(operand.name)
         if operand.index != "element" or "r" not in operand.kind.access:
             continue
         before = [u for u in uses.of(view) if uses.position[u] < uses.position[consumer]]
@@ -157,7 +157,11 @@ def _written(launch: Launch) -> list[tuple[Any, str, str]]:
 def _touched(launch: Launch) -> list[tuple[Any, str, str]]:
     """(operand, index, mode) of a chain."""
     operands = launch.kernel.template.operands
-    return [(launch.operands[o.name], o.index, o.kind.access) for o in operands if o.kind.access and o.name in launch.operands]
+    return [
+        (launch.operands[o.name], o.index, o.kind.access)
+        for o in operands
+        if o.kind.access and o.name in launch.operands
+    ]
 
 
 def _apart(first: Iterable[tuple[Any, str, str]], second: Iterable[tuple[Any, str, str]]) -> bool:
@@ -351,7 +355,9 @@ def _behind_product(producer: Launch, consumer: Launch, uses: _Uses) -> Launch |
     )
     outer = behind is None and _is_outer(producer, uses) and not needed
     kernel = Kernel(
-        Chain(tuple(merged.steps), operands, "outer" if outer else "tile", tile.name), tuple(merged.rules), product.dtype
+        Chain(tuple(merged.steps), operands, "outer" if outer else "tile", tile.name),
+        tuple(merged.rules),
+        product.dtype,
     )
     access = _access((o for o in operands if o.name != tile.name), merged.values)
     values = {name: value for name, value in merged.values.items() if name != tile.name} | merged.distances

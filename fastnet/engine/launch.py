@@ -118,7 +118,7 @@ class Product:
             )
         access = [(a, "r"), (b, "r"), (c, "w")] + ([(bias, "r")] if bias is not None else [])
         _check_overlap("product", [("a", a, "r"), ("b", b, "r"), ("c", c, "w"), ("bias", bias, "r")])
-        operands = {"a": a, "b": b, "c": c, "bias": bias}
+        operands: dict[str, Any] = {"a": a, "b": b, "c": c, "bias": bias}
         operands |= {f"{name}_ld": distance for name, (_, distance) in matrices.items()}
         flops = 2 * abs(m * n * k)
         return Launch(cls(c.dtype, m, n, k, transpose_a, transpose_b, relu), operands, access, flops=flops)
@@ -209,9 +209,8 @@ class _Call:
         return found.pop() if found else default or "float64"
 
     def kernel(self, template: Any, dtype: str) -> Kernel:
-        parts = (self.rules, self.counts, self.absent, self.functions)
-        rules, counts, absent, functions = map(tuple, parts)
-        return Kernel(template, rules, dtype, counts, absent, functions)
+        rules, counts = tuple(self.rules), tuple(self.counts)
+        return Kernel(template, rules, dtype, counts, tuple(self.absent), tuple(self.functions))
 
 
 def launch_of(plan_rows: int, template: Any, operands: Mapping[str, Any], dtype: str | None) -> Launch:
@@ -271,7 +270,9 @@ def _told(size: int) -> str:
 # ---- loops over elements
 
 
-def chain_launch(kernel: Kernel, operands: Mapping[str, Any], access: Sequence[tuple[Any, str]], shape: tuple[int, int]):
+def chain_launch(
+    kernel: Kernel, operands: Mapping[str, Any], access: Sequence[tuple[Any, str]], shape: tuple[int, int]
+):
     """The launch of a chain over elements of a shape (rows, columns)."""
     chain = kernel.template
     calls = 2 * len(kernel.rules) + sum(bool(o.kind.access) for o in chain.operands)
@@ -348,8 +349,9 @@ def _element_shape(call: _Call) -> tuple[int, int, dict[str, int]]:
             size = _size_of(operand)
             if size != wanted or rows * columns != total or columns < 0:
                 raise ValueError(
-                    f"The template {call.template.name!r}: {name} {describe(operand)} has {_told(size)} elements, and "
-                    f"{'an operand' if index == 'element' else 'a ' + index} of {describe(first)} needs {_told(wanted)}."
+                    f"The template {call.template.name!r}: {name} {describe(operand)} has {_told(size)} elements, but "
+                    f"{'another operand' if index == 'element' else f'the {index}'} of {describe(first)} has "
+                    f"{_told(wanted)}."
                 )
             try:
                 collapsed(operand, 1)
@@ -431,8 +433,8 @@ def _check_overlap(name: str, views: Sequence[tuple[str, Any, str]]) -> None:
                 continue
             if storage(first) is storage(other) and overlap(first, other):
                 raise ValueError(
-                    f"The template {name!r}: {first_name} {describe(first)} and {other_name} {describe(other)} overlap, "
-                    "and one of them is written."
+                    f"The template {name!r}: {first_name} {describe(first)} and {other_name} {describe(other)} "
+                    "overlap, and one of them is written."
                 )
 
 

@@ -78,10 +78,9 @@ class Multiply:
         return fold_pairs(plan, elementwise.multiply, inputs)
 
     def backward(self, plan: Plan, dy: View, *inputs: View) -> tuple[View, ...]:
-        *inputs, _ = inputs
-        out = []
-        for position in range(len(inputs)):
-            others = [x for i, x in enumerate(inputs) if i != position]
+        factors, out = inputs[:-1], []
+        for position in range(len(factors)):
+            others = [x for i, x in enumerate(factors) if i != position]
             out.append(fold_pairs(plan, elementwise.multiply, (dy, *others)))
         return tuple(out)
 
@@ -99,9 +98,8 @@ class Maximum:
         return largest[-1]
 
     def backward(self, plan: Plan, dy: View, *inputs: View) -> tuple[View, ...]:
-        *inputs, _ = inputs
         largest, out = plan.saved("largest"), []
-        for position in range(len(inputs) - 1, 0, -1):
+        for position in range(len(inputs) - 2, 0, -1):
             da, db = plan.like(dy), plan.like(dy)
             plan.call(elementwise.maximum_gradient, a=largest[position - 1], b=inputs[position], dy=dy, da=da, db=db)
             out.append(db)

@@ -70,8 +70,8 @@ class Plan:
     def apply(self, layer: Any, x: View) -> View:
         """Add the launches of a layer; its result.
 
-        What it reads is converted to what it takes (`Layer.reads`). A layer without a backward of its own applies others
-        in its forward.
+        The input is converted to the dtype that the layer reads (`Layer.reads`). A layer without a backward of its own
+        applies others in its forward.
         """
         outer, self.label = self.label, layer.name
         wanted = {"float": layer.dtype, "any": x.dtype}.get(layer.reads, layer.reads)
@@ -136,7 +136,9 @@ class Plan:
 
     # ---- launches
 
-    def call(self, template: Any, *, period: int = 1, flags: int = 0, dtype: str | None = None, **operands: Any) -> Launch:
+    def call(
+        self, template: Any, *, period: Any = 1, flags: Any = 0, dtype: Any = None, **operands: Any
+    ) -> Launch:
         """Append a call of a template; operands by the names of its parameters.
 
         The dtype, the counts, the sizes, the extent of the parallel axis and what is read and written follow from the

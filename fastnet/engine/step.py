@@ -256,12 +256,14 @@ def _penalties(step: Step, wanted: Sequence[Variable]) -> None:
     for variable in wanted:
         if variable.regularizer is not None:
             plan.label = label_of(variable)
-            _add_penalty(plan, total, *variable.regularizer.weight_penalty(plan, variable), False)
+            _add_penalty(plan, total, variable.regularizer.weight_penalty(plan, variable), mean=False)
     for layer, y in plan.penalized:
         plan.label = layer.name
-        _add_penalty(plan, total, *layer.activity_regularizer.activity_penalty(plan, y), True)
+        _add_penalty(plan, total, layer.activity_regularizer.activity_penalty(plan, y), mean=True)
 
 
-def _add_penalty(plan: Plan, total: Slot, chunk_sums: View, count: int, mean: bool) -> None:
+def _add_penalty(plan: Plan, total: Slot, sums: tuple[View, int], mean: bool) -> None:
+    """Add the launch that adds a penalty, given by sums of chunks and their number of elements."""
+    chunk_sums, count = sums
     slots = {"loss": Slot(abi.LOSS), "nonfinite": Slot(abi.NONFINITE), "total": total}
     plan.call(folds.add_penalty, chunk_sums=chunk_sums, count=count, mean=mean, rows=-1, **slots)

@@ -39,7 +39,7 @@ def _columns(launch: Launch, names: _Names) -> tuple[str, str, str, str]:
             continue
         if one is not launch:
             parts.append(f"then {one.name}")
-        modes = dict((id(operand), mode) for operand, mode in launch.access)
+        modes = {id(operand): mode for operand, mode in launch.access}
         shown = [(k, v) for k, v in one.operands.items() if id(v) in modes and not k.endswith("_at")]
         parts += [f"{key}{'=' if modes[id(v)] == 'r' else '→'}{names.of(v)}" for key, v in shown]
     more = "" if launch.period == 1 else f" every {launch.period} steps"

@@ -30,7 +30,7 @@ class Variable:
         path: its layer's name and its own, "dense/kernel"; by default its own.
     """
 
-    __slots__ = ("_array", "assignments", "dtype", "constraint", "name", "path", "regularizer", "trainable")
+    __slots__ = ("_array", "assignments", "constraint", "dtype", "name", "path", "regularizer", "trainable")
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ def merged(shape: Sequence[int], strides: Sequence[int]) -> int:
         ValueError: their elements lie at uneven distances.
     """
     axes = [(size, stride) for size, stride in zip(shape, strides) if size != 1]
-    for (_, outer), (size, inner) in zip(axes, axes[1:]):
+    for (_, outer), (size, inner) in itertools.pairwise(axes):
         if outer != size * inner:
             raise ValueError("rows at uneven distances")
     return axes[-1][1] if axes else 0

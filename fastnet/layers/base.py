@@ -262,9 +262,9 @@ class Layer(SettableArguments, Configurable):
             return None
         if y.shape[:-1] != x.mask.shape:
             raise ValueError(
-                f"{self._owner} supports masking and must keep the steps: of samples of shape {x.shape}, whose mask has "
-                f"the shape {x.mask.shape}, it gives {y.shape}. A layer that changes the steps defines compute_mask(plan, "
-                "x, y)."
+                f"{self._owner} supports masking and must keep the steps: for samples of shape {x.shape}, whose mask "
+                f"has the shape {x.mask.shape}, it gives {y.shape}. A layer that changes the steps defines "
+                "compute_mask(plan, x, y)."
             )
         return x.mask
 

@@ -57,8 +57,9 @@ class Residual(Layer):
         if other != result:
             way = "the input" if self.shortcut is None else "the shortcut"
             raise ValueError(
-                f"{self._owner} adds results of one shape; for samples of shape {input_shape} the branch gives {result}, "
-                f"{way} {other}. Give a shortcut that has the branch's shape: shortcut=layers.Dense({result[-1:] or 1})."
+                f"{self._owner} adds results of one shape; for samples of shape {input_shape} the branch gives "
+                f"{result}, {way} {other}. Give a shortcut whose result has the branch's shape, such as "
+                f"shortcut=layers.Dense({result[-1] if result else 1})."
             )
         return result
 

@@ -159,7 +159,5 @@ class BatchNormalization(Affine):
         if x.mask is not None:
             rows |= {"keep": x.mask, "correction": plan.slot()}
             plan.call(step.scaled, f=numbers.epsilon_over, x=rows["inverse_count"], y=rows["correction"])
-        plan.call(
-            normalization.gradient, x=x, dy=dy, mean=mean, scale=scale, gamma=self.gamma, dx=dx, **sums, **rows
-        )
+        plan.call(normalization.gradient, x=x, dy=dy, mean=mean, scale=scale, gamma=self.gamma, dx=dx, **sums, **rows)
         return dx

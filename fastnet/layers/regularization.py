@@ -19,8 +19,8 @@ from fastnet.regularizers import L1L2
 class _Noise(Layer):
     """A layer whose noise follows from (seed, step, layer, element) alone.
 
-    It is the same on any number of threads and on any device. It is drawn once, into memory of its own, which forward and
-    backward read in formulas that are joined to what stands before them.
+    It is the same on any number of threads and on any device. It is drawn once, into memory of its own; forward and
+    backward read it in formulas that are joined to the launch in front of them.
     """
 
     supports_masking = True
@@ -136,7 +136,12 @@ class Dropout(_Noise):
         count = 0 if self.noise_shape[0] == 1 else len(index_map.members)
         threshold = min(round(self.rate * 2**32), 2**32 - 1)
         plan.call(
-            random.draw_shared_mask, keep=keep.flat, index=index_map.index, threshold=threshold, row_draws=count, **draws
+            random.draw_shared_mask,
+            keep=keep.flat,
+            index=index_map.index,
+            threshold=threshold,
+            row_draws=count,
+            **draws,
         )
         return keep
 

@@ -56,8 +56,13 @@ class FBetaScore(Metric):
 
     def count(self, plan, y_pred, y_true, sample_weight, state):
         plan.call(
-            templates.class_counts, y_true=y_true, y_pred=y_pred, counts=state, weights=sample_weight,
-            threshold=self.threshold or 0.0, largest=self.threshold is None,
+            templates.class_counts,
+            y_true=y_true,
+            y_pred=y_pred,
+            counts=state,
+            weights=sample_weight,
+            threshold=self.threshold or 0.0,
+            largest=self.threshold is None,
         )
 
     def value(self, state):

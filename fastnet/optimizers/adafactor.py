@@ -75,9 +75,7 @@ class Adafactor(Optimizer):
         *_, height, width = variable.shape
         outer, dtype = variable.size // (height * width), variable.dtype
         r, c = self.states[variable][:2]
-        row_sums, column_sums, totals = (
-            plan.buffer((n,), dtype, per_row=False) for n in (r.size, c.size, outer)
-        )
+        row_sums, column_sums, totals = (plan.buffer((n,), dtype, per_row=False) for n in (r.size, c.size, outer))
         matrix = {"height": height, "width": width, "period": period}
         squares = {"f": rules.regular_square, "x": direction, "p": epsilon, **matrix}
         plan.call(matrices.row_sums, sums=row_sums, rows=r.size, **squares)
@@ -86,7 +84,15 @@ class Adafactor(Optimizer):
         for sums, mean, count in ((row_sums, r, width), (column_sums, c, height)):
             plan.call(matrices.follow_mean, sums=sums, mean=mean, share=one_minus_beta, count=count, period=period)
         plan.call(
-            matrices.row_sums, f=stages.identity, x=r, p=[], sums=totals, rows=outer, height=1, width=height, period=period
+            matrices.row_sums,
+            f=stages.identity,
+            x=r,
+            p=[],
+            sums=totals,
+            rows=outer,
+            height=1,
+            width=height,
+            period=period,
         )
         plan.call(matrices.divide_by_roots, u=direction, r=r, totals=totals, c=c, rows=r.size, **matrix)
         return direction

@@ -252,9 +252,11 @@ def profile(model: Any, x: Any, y: Any, batch_size: Any, seconds: float) -> Prof
     samples, trainer = data.samples(_check(model), Reading(batch_size)), model._trainer
     rows, size = samples.sources[0].rows, samples.batch_size
     with _session(model, "train", samples) as session:
+        mean_rows = rows / -(-rows // size)
         with trainer.unchanged():
-            times, steps = trainer.profile(session, rows, size, seconds)
-        return Profile.of(session.bound, times, steps, rows / -(-rows // size))
+            return Profile.take(
+                session.bound, mean_rows, seconds, lambda part: trainer.profile(session, rows, size, part)
+            )
 
 
 def as_results(logs: dict[str, float], return_dict: bool) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import count, function, hi, integer, lo, read, size, update_int64, write, write_int64
+from fastnet._kernels.kinds import count, function, integer, read, size, update_int64, write, write_int64
 from fastnet._kernels.rules.random import philox
 from fastnet._kernels.template import template
 
@@ -10,7 +10,7 @@ from fastnet._kernels.template import template
 @template("rows", grain=16, cost="3 * width")
 def gather(
     address_source: function, convert: function, watch: function, bits: function, address: count, stride: count,
-    per: count, order: count, first: count, y: write["rows, width"], nonfinite: update_int64, width: size, lo, hi,
+    per: count, order: count, first: count, y: write[rows, width], nonfinite: update_int64, width: size, lo, hi,
 ):  # fmt: skip
     # source (n, width), rows `stride` bytes apart  y (rows, width)  nonfinite (1,): set by what `watch` sees
     # Where `per` is not 0 the source is in parts of so many rows: at `address` lie the address and the stride of each.
@@ -35,7 +35,7 @@ def gather(
 @template("rows", grain=16, cost="3 * width")
 def gather_strided(
     address_source: function, convert: function, watch: function, bits: function, address: count, stride: count,
-    layout: count, order: count, first: count, y: write["rows, width"], nonfinite: update_int64, width: size, lo, hi,
+    layout: count, order: count, first: count, y: write[rows, width], nonfinite: update_int64, width: size, lo, hi,
 ):  # fmt: skip
     # layout: rank of a row, then its shape, then its strides in bytes
     shape = address_pointer_int64(layout)
@@ -61,7 +61,7 @@ def gather_strided(
 
 
 @template("rows", grain=16, cost="3 * width")
-def scatter(address_target: function, y: read["rows, width"], address: count, first: count, width: size, lo, hi):
+def scatter(address_target: function, y: read[rows, width], address: count, first: count, width: size, lo, hi):
     # y (rows, width)  target (n, width)
     target = address_target(address)
     for r in range(lo, hi):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import hi, lo, read, real, size, write
+from fastnet._kernels.kinds import read, real, size, write
 from fastnet._kernels.template import template
 
 
 @template("n", grain=16, cost="tokens + 20 * count")
 def encode(
-    x: read["n, count"], y: write["n, tokens"], counted: real, outside: real, count: size, tokens: size, lo, hi
+    x: read[n, count], y: write[n, tokens], counted: real, outside: real, count: size, tokens: size, lo, hi
 ):  # y: 1 where a number is in the row, or how often where `counted` is 1 and not 0
     # A number that is none of the tokens, NaN among them, makes its row `outside`. Fractions are cut off.
     for r in range(lo, hi):

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from fastnet._kernels.chain import CHUNK_ELEMENTS, CHUNK_ROWS
 from fastnet._kernels.kinds import (
-    hi,
     integer,
-    lo,
     read,
     read_float64,
-    real,
     reals,
     rule,
     size,
@@ -23,7 +20,7 @@ from fastnet._kernels.template import elementwise, fold, template
 
 
 @template("width", grain=16, cost="1 + count // 40")
-def add_chunks(chunk_sums: read, total: write["width"], count: size, width: size, lo, hi):
+def add_chunks(chunk_sums: read, total: write[width], count: size, width: size, lo, hi):
     # chunk_sums (ceil(count / CHUNK_ROWS), width)  total (width,): added in order, with what each sum rounds away
     for j in range(lo, hi):
         high, low = 0.0, 0.0
@@ -37,17 +34,17 @@ def add_chunks(chunk_sums: read, total: write["width"], count: size, width: size
 
 
 @fold
-def sum_rows(x: read, total: write["column"]):
+def sum_rows(x: read, total: write[column]):
     total = x
 
 
 @fold
-def sum_rule(f: rule, x: read, p: reals, total: write_float64["total"]):
+def sum_rule(f: rule, x: read, p: reals, total: write_float64[total]):
     total = f(x, *p)
 
 
 @fold
-def sum_weighted(values: read, weight: read | 1.0, total: write_float64["total"], weights: write_float64["total"] | None):
+def sum_weighted(values: read, weight: read | 1.0, total: write_float64[total], weights: write_float64[total] | None):
     total = values * weight
     weights = weight
 

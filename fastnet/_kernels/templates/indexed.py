@@ -6,12 +6,12 @@ what one loop spreads the other sums.
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import hi, lo, read, read_int32, size, write
+from fastnet._kernels.kinds import read, read_int32, size, write
 from fastnet._kernels.template import template
 
 
 @template("rows", grain=16, cost="6 * width")
-def take(x: read["rows, source_width"], index: read_int32["width"], y: write["rows, width"], width: size, lo, hi):
+def take(x: read[rows, source_width], index: read_int32[width], y: write[rows, width], width: size, lo, hi):
     for r in range(lo, hi):
         for j in range(width):
             y[r, j] = x[r, index[j]]
@@ -19,7 +19,7 @@ def take(x: read["rows, source_width"], index: read_int32["width"], y: write["ro
 
 @template("rows", grain=16, cost="6 * width * share")
 def sum_members(
-    x: read["rows, source_width"], members: read_int32["width, share"], y: write["rows, width"], width: size,
+    x: read[rows, source_width], members: read_int32[width, share], y: write[rows, width], width: size,
     share: size, lo, hi,
 ):  # fmt: skip
     for r in range(lo, hi):
@@ -31,7 +31,7 @@ def sum_members(
 
 
 @template("rows", grain=16, cost="4 * width")
-def prelu(x: read["rows, width"], alpha: read, index: read_int32["width"], y: write["rows, width"], width: size, lo, hi):
+def prelu(x: read[rows, width], alpha: read, index: read_int32[width], y: write[rows, width], width: size, lo, hi):
     for r in range(lo, hi):
         for j in range(width):
             v, a = x[r, j], alpha[index[j]]
@@ -40,7 +40,7 @@ def prelu(x: read["rows, width"], alpha: read, index: read_int32["width"], y: wr
 
 @template("rows", grain=16, cost="4 * width")
 def prelu_gradient(
-    x: read["rows, width"], dy: read["rows, width"], alpha: read, index: read_int32["width"], dx: write["rows, width"],
+    x: read[rows, width], dy: read[rows, width], alpha: read, index: read_int32[width], dx: write[rows, width],
     width: size, lo, hi,
 ):  # fmt: skip
     for r in range(lo, hi):
@@ -51,7 +51,7 @@ def prelu_gradient(
 
 @template("rows", grain=16, cost="5 * count * share")
 def prelu_slopes(
-    x: read["rows, width"], dy: read["rows, width"], members: read_int32["count, share"], slopes: write["rows, count"],
+    x: read[rows, width], dy: read[rows, width], members: read_int32[count, share], slopes: write[rows, count],
     count: size, share: size, lo, hi,
 ):  # fmt: skip
     # slopes: what a sample adds to the gradient of each alpha

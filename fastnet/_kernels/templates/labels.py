@@ -17,7 +17,7 @@ def zero_where_ignored(values: update, labels: read_int32, ignored: integer):
 
 
 @template()
-def signs_of_labels(y_true: read["n"], signs: write["n"], n: size):
+def signs_of_labels(y_true: read[n], signs: write[n], n: size):
     # where all are 0 or 1 they become -1 or 1, else they stay
     binary = 1
     for i in range(n):

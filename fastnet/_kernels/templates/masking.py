@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import hi, lo, read, real, size, write
+from fastnet._kernels.kinds import read, real, size, write
 from fastnet._kernels.template import elementwise, template
 
 
 @template("n", grain=16, cost="2 * width")
-def steps_that_count(x: read["n, width"], mask_value: real, mask: write["n"], width: size, lo, hi):
+def steps_that_count(x: read[n, width], mask_value: real, mask: write[n], width: size, lo, hi):
     # mask: 0 for steps that are mask_value throughout
     for r in range(lo, hi):
         counts = 0.0
@@ -17,7 +17,7 @@ def steps_that_count(x: read["n, width"], mask_value: real, mask: write["n"], wi
 
 
 @elementwise
-def zero_masked(x: read, mask: read["row"], y: write):
+def zero_masked(x: read, mask: read[row], y: write):
     y = x if mask > 0.0 else 0.0
 
 

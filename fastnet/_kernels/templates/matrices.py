@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import hi, integer, lo, read, real, reals, rule, size, update, value, write
+from fastnet._kernels.kinds import read, real, reals, rule, size, update, value, write
 from fastnet._kernels.template import elementwise, template
 
 
@@ -61,7 +61,7 @@ def divide_by_roots(
 
 
 @template("size", cost="3 * size")
-def quintic(gram: read["size, size"], square: update["size, size"], a: real, b: real, c: real, size: size, lo, hi):
+def quintic(gram: read[size, size], square: update[size, size], a: real, b: real, c: real, size: size, lo, hi):
     # square = gram gram becomes a I + b gram + c square
     for i in range(lo, hi):
         for j in range(size):

@@ -12,8 +12,8 @@ from fastnet._kernels.template import template
 
 @template()
 def histogram(
-    y_true: read["n, width"], y_pred: read["n, width"], weights: read["n"] | 1.0, label_weights: read["width"],
-    thresholds: read["number"], counts: update_float64, even: integer, first: integer, last: integer,
+    y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, label_weights: read[width],
+    thresholds: read[number], counts: update_float64, even: integer, first: integer, last: integer,
     per_label: integer, n: size, number: size,
 ):  # fmt: skip
     # counts (1 or last - first, 2, number + 1): the weight of true and false labels by how many thresholds they exceed
@@ -43,7 +43,7 @@ def histogram(
 
 
 @template()
-def only_top_k(x: read["n, width"], y: write["n, width"], k: integer, n: size, width: size):
+def only_top_k(x: read[n, width], y: write[n, width], k: integer, n: size, width: size):
     # y: what is not among the k largest of its row becomes -1e10; the first of equal ones
     for r in range(n):
         for j in range(width):
@@ -59,7 +59,7 @@ def only_top_k(x: read["n, width"], y: write["n, width"], k: integer, n: size, w
 
 @template()
 def class_counts(
-    y_true: read["n, width"], y_pred: read["n, width"], weights: read["n"] | 1.0, counts: update_float64,
+    y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, counts: update_float64,
     threshold: real, largest: integer, n: size, width: size,
 ):  # fmt: skip
     # counts (4, width): true positives, false positives, false negatives, targets
@@ -81,7 +81,7 @@ def class_counts(
 
 @template()
 def moments(
-    y_true: read["n, width"], y_pred: read["n, width"], weights: read["n"] | 1.0, sums: update_float64, n: size,
+    y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, sums: update_float64, n: size,
     width: size,
 ):  # fmt: skip
     # sums (4, width): of y, y², squared errors and weights; then elements in all

@@ -7,24 +7,24 @@ from fastnet._kernels.template import elementwise, fold
 
 
 @fold
-def sum_kept(x: read, keep: read["row"] | 1.0, total: write["column"]):
+def sum_kept(x: read, keep: read[row] | 1.0, total: write[column]):
     total = x if keep > 0.0 else 0.0
 
 
 @fold
-def sum_squared_deviations(x: read, mean: read["column"], keep: read["row"] | 1.0, total: write["column"]):
+def sum_squared_deviations(x: read, mean: read[column], keep: read[row] | 1.0, total: write[column]):
     deviation = x - mean
     total = deviation * deviation if keep > 0.0 else 0.0
 
 
 @elementwise
-def mean_of_sum(total: read, mean: write, count: size, inverse_count: value | "1.0 / T(count)"):
+def mean_of_sum(total: read, mean: write, count: size, inverse_count: value | 1.0 / T(count)):
     mean = total * inverse_count
 
 
 @elementwise
 def variance_of_sum(
-    total: read, variance: write, scale: write, epsilon: real, count: size, inverse_count: value | "1.0 / T(count)"
+    total: read, variance: write, scale: write, epsilon: real, count: size, inverse_count: value | 1.0 / T(count)
 ):
     variance = total * inverse_count
     scale = 1.0 / sqrt(variance + epsilon)
@@ -37,8 +37,8 @@ def move_average(moving: update, batch: read, momentum: real):
 
 @elementwise
 def normalize(
-    x: read, mean: read["column"] | 0.0, scale: read["column"], gamma: read["column"] | 1.0,
-    beta: read["column"] | 0.0, y: write,
+    x: read, mean: read[column] | 0.0, scale: read[column], gamma: read[column] | 1.0,
+    beta: read[column] | 0.0, y: write,
 ):  # fmt: skip
     y = (x - mean) * (scale * gamma) + beta
 
@@ -50,7 +50,7 @@ def inverse_deviation(variance: read, scale: write, epsilon: real):
 
 @fold
 def sum_gradients(
-    x: read, dy: read, mean: read["column"], scale: read["column"], dgamma: write["column"], dbeta: write["column"]
+    x: read, dy: read, mean: read[column], scale: read[column], dgamma: write[column], dbeta: write[column]
 ):
     dbeta = dy
     dgamma = dy * ((x - mean) * scale)
@@ -58,11 +58,11 @@ def sum_gradients(
 
 @elementwise
 def gradient(
-    x: read, dy: read, keep: read["row"] | 1.0, mean: read["column"], scale: read["column"],
-    gamma: read["column"] | 1.0, dgamma: read["column"], dbeta: read["column"], dx: write, count: size,
-    inverse_count: value | "1.0 / T(count)", correction: value | 0.0,
+    x: read, dy: read, keep: read[row] | 1.0, mean: read[column], scale: read[column],
+    gamma: read[column] | 1.0, dgamma: read[column], dbeta: read[column], dx: write, count: size,
+    inverse_count: value | 1.0 / T(count), correction: value | 0.0,
 ):  # fmt: skip
-    # dx = gamma * scale * (dy - dbeta / n - xhat * dgamma / n). Where rows are left out Keras adds 1e-7 to their number:
+    # dx = gamma * scale * (dy - dbeta / n - xhat * dgamma / n). Of rows with a mask Keras adds 1e-7 to their number:
     # the sum of x - mean over the others is then mean * 1e-7, not 0, and `correction` 1e-7 / n.
     xhat = (x - mean * (1.0 + correction)) * scale
     dx = (gamma * scale) * (dy - keep * ((dbeta + xhat * dgamma) * inverse_count))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import hi, integer, lo, read, real, reals, rule, size, update, write
+from fastnet._kernels.kinds import integer, read, real, reals, rule, size, update, write
 from fastnet._kernels.template import elementwise, template
 
 
@@ -26,7 +26,7 @@ def project(f: rule, w: update, p: reals):
 
 @template("n", cost="10 * length")
 def vector_norms(
-    w: read, norms: write["n"], epsilon: real, length: integer, vector_stride: integer, element_stride: integer, lo, hi
+    w: read, norms: write[n], epsilon: real, length: integer, vector_stride: integer, element_stride: integer, lo, hi
 ):
     for i in range(lo, hi):
         squares = 0.0
@@ -38,7 +38,7 @@ def vector_norms(
 
 @template("n", cost="10 * length * n")
 def cosines(
-    w: read, norms: read["n"], cosine: write["n, n"], n: size, length: integer, vector_stride: integer,
+    w: read, norms: read[n], cosine: write[n, n], n: size, length: integer, vector_stride: integer,
     element_stride: integer, lo, hi,
 ):  # fmt: skip
     # cosine: of the angles between the vectors, 0 on the diagonal
@@ -52,7 +52,7 @@ def cosines(
 
 @template("n", cost="10 * length * n")
 def add_orthogonality_gradient(
-    f: rule, w: read, norms: read["n"], cosine: read["n, n"], g: update, factor: real, n: size, length: integer,
+    f: rule, w: read, norms: read[n], cosine: read[n, n], g: update, factor: real, n: size, length: integer,
     vector_stride: integer, element_stride: integer, lo, hi,
 ):  # fmt: skip
     # g is laid out as w: factor sum_j d|cosine| for each of the two vectors, with u = v / |v|:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import count, hi, integer, lo, read_int32, size, write, write_uint8
+from fastnet._kernels.kinds import count, integer, read_int32, size, write, write_uint8
 from fastnet._kernels.rules.random import normal_pair, philox, philox_word
 from fastnet._kernels.template import template
 
 
 @template("n", grain=512, cost=4)
-def draw_mask(keep: write_uint8["n"], seed: count, iteration: count, stream: integer, threshold: integer, lo, hi):
+def draw_mask(keep: write_uint8[n], seed: count, iteration: count, stream: integer, threshold: integer, lo, hi):
     # keep (n,): 1 where the element's random 16 bits are at least `threshold`
     # Of each 512 elements the j-th 64 own the j-th 16 bits of the 64 blocks of random numbers drawn for them, in order:
     # neighbours come from neighbouring blocks, and nothing is shuffled (0.57 ns an element; four words a block to
@@ -42,7 +42,7 @@ def draw_mask(keep: write_uint8["n"], seed: count, iteration: count, stream: int
 
 @template("rows", grain=16, cost="20 * width")
 def draw_shared_mask(
-    keep: write_uint8["rows, width"], index: read_int32["width"], seed: count, iteration: count, stream: integer,
+    keep: write_uint8[rows, width], index: read_int32[width], seed: count, iteration: count, stream: integer,
     threshold: integer, row_draws: integer, width: size, lo, hi,
 ):  # fmt: skip
     # elements of one index share a word; 0 row_draws where the rows share them too
@@ -55,7 +55,7 @@ def draw_shared_mask(
 
 
 @template("n", grain=64, cost=40)
-def draw_normal(noise: write["n"], seed: count, iteration: count, stream: integer, lo, hi):
+def draw_normal(noise: write[n], seed: count, iteration: count, stream: integer, lo, hi):
     # noise (n,): standard normal numbers
     low, high = uint32(seed), uint32(seed >> 32)
     step, lay = uint32(iteration), uint32(stream)

@@ -11,13 +11,13 @@ Rows may lie in pieces: `groups` of them share a sample, in each of whose `runs`
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import hi, integer, lo, read, real, size, write
+from fastnet._kernels.kinds import integer, read, real, size, write
 from fastnet._kernels.template import fold, template
 
 
 @template("n", grain=16, cost="10 * width * runs")
 def normalize_rows(
-    x: read, gamma: read | 1.0, beta: read | 0.0, mean: write["n"], scale: write["n"], y: write, center: real,
+    x: read, gamma: read | 1.0, beta: read | 0.0, mean: write[n], scale: write[n], y: write, center: real,
     share: real, epsilon: real, limit: real, width: integer, groups: integer, runs: integer, lo, hi,
 ):  # fmt: skip
     # x, y (n / groups, runs, groups, width)  gamma, beta (groups, width)  mean, scale (n,)
@@ -70,7 +70,7 @@ def normalize_rows(
 
 @template("n", grain=16, cost="10 * width * runs")
 def normalized_gradient(
-    x: read, dy: read, gamma: read | 1.0, mean: read["n"], scale: read["n"], dx: write, center: real, share: real,
+    x: read, dy: read, gamma: read | 1.0, mean: read[n], scale: read[n], dx: write, center: real, share: real,
     limit: real, width: integer, groups: integer, runs: integer, lo, hi,
 ):  # fmt: skip
     # dx = s (g - center mean(g) - share xhat sum(g xhat)), g = dy gamma, xhat = (x - mean) s; no last term at the limit
@@ -111,7 +111,7 @@ def normalized_gradient(
 
 @fold
 def sum_row_gradients(
-    x: read, dy: read, mean: read["row"], scale: read["row"], dgamma: write["column"], dbeta: write["column"]
+    x: read, dy: read, mean: read[row], scale: read[row], dgamma: write[column], dbeta: write[column]
 ):
     dbeta = dy
     dgamma = dy * ((x - mean) * scale)
@@ -119,7 +119,7 @@ def sum_row_gradients(
 
 @template("channels", grain=16, cost="4 * samples")
 def row_parameter_gradients(
-    x: read, dy: read, mean: read["n"], scale: read["n"], dgamma: write["channels"], dbeta: write["channels"],
+    x: read, dy: read, mean: read[n], scale: read[n], dgamma: write[channels], dbeta: write[channels],
     width: integer, groups: integer, runs: integer, samples: size, lo, hi,
 ):  # fmt: skip
     # x, dy (samples, runs, groups, width); mean, scale (samples * groups,)  dgamma, dbeta (groups * width,)

@@ -165,7 +165,7 @@ def _start(start: float) -> str:
 
 @template("n", grain=16, cost="10 * width")
 def mean_of_row(
-    f: rule, y_true: read["n, width"], y_pred: read["n, width"], loss: write["n"], p: reals, width: size, lo, hi
+    f: rule, y_true: read[n, width], y_pred: read[n, width], loss: write[n], p: reals, width: size, lo, hi
 ):  # y_true (n, width)  y_pred (n, width)  loss (n,)
     total, t, v = stack(64), stack(64), stack(64)
     for first in range(lo, hi, 64):
@@ -184,7 +184,7 @@ def mean_of_row(
 
 @elementwise
 def gradient_of_mean(
-    df: rule, y_true: read, y_pred: read, row_weight: read["row"] | "1.0 / T(rows)", dx: write, p: reals, rows: size,
+    df: rule, y_true: read, y_pred: read, row_weight: read[row] | 1.0 / T(rows), dx: write, p: reals, rows: size,
     columns: size,
 ):  # fmt: skip
     dx = df(y_true, y_pred, *p) * (row_weight / T(columns))

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import count, integer, read_float64, reads, real, reals, rule, value, values, write_float64, writes
+from fastnet._kernels.kinds import (
+    count,
+    integer,
+    read_float64,
+    reads,
+    real,
+    reals,
+    rule,
+    value,
+    values,
+    write_float64,
+    writes,
+)
 from fastnet._kernels.template import template
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import read, real, reals, rule, update, updates, value, values, write
+from fastnet._kernels.kinds import read, real, rule, update, updates, value, values, write
 from fastnet._kernels.rules.sign import sign
 from fastnet._kernels.template import elementwise
 
