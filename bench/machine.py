@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from fastnet._kernels.cpu import emit
+from fastnet._kernels.cpu import processor
 from fastnet.engine import machine as engine
 from fastnet.engine.threads import usable_cores as cores
 from fastnet.testing.running import threads as on_threads
@@ -32,7 +32,7 @@ def describe(versions=None):
 
 def vector_lanes():
     """float32 elements in a vector of this CPU."""
-    return emit.target().lanes("float32")
+    return processor.target().lanes("float32")
 
 
 def best_rate(loop, rounds):

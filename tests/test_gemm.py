@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastnet._kernels import compile as compiler
-from fastnet._kernels.cpu import blocking, emit, gemm
+from fastnet._kernels.cpu import blocking, gemm, processor
 
 I64 = ctypes.c_int64
 KERNEL = ctypes.CFUNCTYPE(None, *[I64] * 5)
@@ -290,7 +290,7 @@ def test_bits_do_not_depend_on_tile_or_copies(dtype, trans_a, trans_b):
         shift = np.random.default_rng(1).standard_normal(n).astype(dtype)
         _, reference = guarded(m, n, dtype)
         run(a, b, reference, trans_a, trans_b, pack=(False, False), few_columns=False, bias=place(shift), relu=True)
-        for tile in blocking.candidates(emit.target()):
+        for tile in blocking.candidates(processor.target()):
             for pack, few in itertools.product([(False, False), (True, True)], [False, True]):
                 whole, c = guarded(m, n, dtype)
                 run(a, b, c, trans_a, trans_b, tile=tile, pack=pack, few_columns=few, bias=place(shift), relu=True)

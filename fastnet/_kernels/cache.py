@@ -79,10 +79,10 @@ def folder() -> Path:
     return _folder(os.environ.get("FASTNET_CACHE_DIR"), os.getpid())
 
 
-def read(name: str) -> bytes | None:
-    """The machine code stored under ``name``; None when there is none or it is damaged."""
+def read(name: str, suffix: str = "o") -> bytes | None:
+    """The machine code, or what else the suffix says, stored under ``name``; None if it is missing or damaged."""
     try:
-        data = (folder() / f"{name}.o").read_bytes()
+        data = (folder() / f"{name}.{suffix}").read_bytes()
     except OSError:
         return None
     start = len(_MAGIC) + 32
@@ -91,9 +91,9 @@ def read(name: str) -> bytes | None:
     return data[start:]
 
 
-def write(name: str, code: bytes) -> None:
-    """Store machine code under ``name``, whole or not at all: what cannot be stored is compiled again next time."""
-    _replace(folder() / f"{name}.o", _MAGIC + hashlib.sha256(code).digest() + code)
+def write(name: str, code: bytes, suffix: str = "o") -> None:
+    """Store machine code under ``name``, whole or not at all: what cannot be stored is made again next time."""
+    _replace(folder() / f"{name}.{suffix}", _MAGIC + hashlib.sha256(code).digest() + code)
 
 
 def write_source(name: str, text: str) -> Path:

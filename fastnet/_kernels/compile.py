@@ -22,13 +22,13 @@ from pathlib import Path
 from fastnet._kernels import cache
 
 SIGNATURES = {"kernel": 3, "epilogue": 6}  # name: integers behind the two pointers (`abi`)
-_lock = threading.RLock()
+lock = threading.RLock()
 _loaded: dict[Source, int] = {}
 
 
 if hasattr(os, "register_at_fork"):
     # A fork waits for a kernel that another thread compiles: the child would find numba's own lock held for ever.
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
 
 class KernelError(RuntimeError):
@@ -64,7 +64,7 @@ def load(source: Source) -> int:
     """
     address = _loaded.get(source)
     if address is None:
-        with _lock:
+        with lock:
             address = _loaded.get(source)
             if address is None:
                 address = _loaded[source] = _load(source)
@@ -73,12 +73,16 @@ def load(source: Source) -> int:
 
 def key(source: Source) -> str:
     """The name of a kernel's machine code: a hash of all that it follows from."""
+    return named(source.name, (source.identity, source.entry, source.signature, _shared()), source.files)
+
+
+def named(name: str, parts: tuple[str, ...], files: tuple[str, ...]) -> str:
+    """A file name for what follows from these parts, the contents of these files, the processor and the versions."""
     digest = hashlib.sha256()
-    parts = (source.identity, source.entry, source.signature, _environment(), _shared(), *map(_contents, source.files))
-    for part in parts:
+    for part in (*parts, _environment(), *map(_contents, files)):
         digest.update(part.encode())
         digest.update(b"\0")
-    return f"{re.sub(r'[^A-Za-z0-9_]', '_', source.name)}-{digest.hexdigest()[:32]}"
+    return f"{re.sub(r'[^A-Za-z0-9_]', '_', name)}-{digest.hexdigest()[:32]}"
 
 
 def _load(source: Source) -> int:
@@ -87,12 +91,28 @@ def _load(source: Source) -> int:
     if code is None:
         code = build(source, name)
         cache.write(name, code)
+    return _address(code, _symbol(name))
+
+
+def _address(code: bytes, symbol: str) -> int:
+    """The address of a function of an object."""
     import llvmlite.binding as llvm
 
     engine = _engine(os.getpid())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    return engine.get_function_address(_symbol(name))
+    return engine.get_function_address(symbol)
+
+
+def load_ir(text: str, symbol: str) -> int:
+    """The address of a function of LLVM IR, compiled for this process and not stored."""
+    import llvmlite.binding as llvm
+
+    machine = target_machine()
+    module = llvm.parse_assembly(text)
+    builder = _pass_builder()
+    builder.getModulePassManager().run(module, builder)
+    return _address(machine.emit_object(module), symbol)
 
 
 def build(source: Source, name: str) -> bytes:
@@ -120,11 +140,17 @@ def _optimised(source: Source, name: str):
     for function in module.functions:
         if not function.is_declaration and function.name != _symbol(name):
             function.linkage = "internal"
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    builder = llvm.create_pass_builder(target_machine(), options)
+    builder = _pass_builder()
     _inline_rules(builder).run(module, builder)
     builder.getModulePassManager().run(module, builder)
     return module
+
+
+def _pass_builder():
+    """LLVM's passes, at level 3."""
+    import llvmlite.binding as llvm
+
+    return llvm.create_pass_builder(target_machine(), llvm.create_pipeline_tuning_options(speed_level=3))
 
 
 def _inline_rules(builder):

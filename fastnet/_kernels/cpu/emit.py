@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from fastnet._kernels import compile as compiler
+from fastnet._kernels.cpu.processor import SIZES, target
 
 I64 = ir.IntType(64)
 I32 = ir.IntType(32)
 PTR = ir.PointerType()
-SIZES = {"float32": 4, "float64": 8}
 
 
 def calling(function: Callable[[ir.Module], ir.Function], kinds: str) -> tuple[Any, Any]:
@@ -32,42 +29,6 @@ def calling(function: Callable[[ir.Module], ir.Function], kinds: str) -> tuple[A
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * len(kinds)), generate
-
-
-@dataclass(frozen=True)
-class Target:
-    """The processor's vectors."""
-
-    width: int  # bytes of a vector
-    accumulators: int  # vectors that stay in registers beside the operands of a multiply-add
-    masks: bool  # a masked load is one instruction
-    stores: bool  # a masked store is one, too
-
-    def lanes(self, dtype: str) -> int:
-        return self.width // SIZES[dtype]
-
-
-@lru_cache(maxsize=1)
-def target() -> Target:
-    """The processor kernels are compiled for, found by compiling 16 multiply-adds and reading the result:
-    a processor's name does not tell its features, and a list of names would be out of date with the next one."""
-    import llvmlite.binding as llvm
-
-    module = llvm.parse_assembly(
-        "declare <16 x float> @llvm.fmuladd.v16f32(<16 x float>, <16 x float>, <16 x float>)\n"
-        "define <16 x float> @f(<16 x float> %a, <16 x float> %b, <16 x float> %c) {\n"
-        "  %r = call <16 x float> @llvm.fmuladd.v16f32(<16 x float> %a, <16 x float> %b, <16 x float> %c)\n"
-        "  ret <16 x float> %r\n}\n"
-    )
-    machine = compiler.target_machine()
-    text = machine.emit_assembly(module)
-    if "zmm" in text:
-        return Target(64, 28, True, True)
-    if "ymm" in text:
-        return Target(32, 12, True, False)
-    if machine.triple.startswith(("aarch64", "arm64")):
-        return Target(16, 24, False, False)
-    return Target(16, 12, False, False)
 
 
 class Emitter:

@@ -24,8 +24,8 @@ from pathlib import Path
 
 from fastnet._kernels.compile import Source
 from fastnet._kernels.cpu import tuning
-from fastnet._kernels.cpu.blocking import KC_LAST, KEPT_ROWS, LINE, NC_BYTES, Tile, cache, shared_set
-from fastnet._kernels.cpu.emit import SIZES
+from fastnet._kernels.cpu.blocking import KC_LAST, KEPT_ROWS, Tile, nc_bytes
+from fastnet._kernels.cpu.processor import LINE, SIZES, cache, shared_set
 
 ROWS = -1  # as M or K: the rows of the call; -2 is twice as many, and so on
 # Positions in the argument block.
@@ -36,12 +36,13 @@ GROUP = 256  # bytes of a row of C between two calls of the epilogue, in blocks 
 SMALL = 16384  # bytes of C the epilogue gets at once
 
 _PADS = 64 * LINE  # between panels
+NC_BYTES = nc_bytes()
 SCRATCH_C = KEPT_ROWS * NC_BYTES
 SCRATCH_A = 512 * KC_LAST + _PADS  # MC_BYTES of a column, rounded up to tiles, and those to full vectors
 SCRATCH_B = NC_BYTES * KC_LAST + _PADS
 _NAMES = (
     "gemm_kernel.py", "gemm.py", "gemm_intrinsics.py", "micro_kernel.py", "packing.py", "blocking.py", "one_row.py",
-    "emit.py",
+    "emit.py", "processor.py",
 )  # fmt: skip
 _FILES = tuple(str(Path(__file__).with_name(name)) for name in _NAMES)
 
@@ -50,7 +51,7 @@ _FILES = tuple(str(Path(__file__).with_name(name)) for name in _NAMES)
 def source(dtype: str, tile: Tile | None = None) -> Source:
     """The kernel of a dtype, "float32" or "float64"; with another tile than this machine's, for tests."""
     chosen = dataclasses.astuple(tile or tuning.tile(dtype))
-    bound = f'DTYPE = "{dtype}"\nTILE = {chosen}\n'
+    bound = f'DTYPE = "{dtype}"\nTILE = {chosen}\nNC_BYTES = {NC_BYTES}\n'
     return Source(f"gemm_{dtype}", bound, lambda: bound + Path(_FILES[0]).read_text(encoding="utf-8"), _FILES)
 
 

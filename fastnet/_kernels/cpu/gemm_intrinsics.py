@@ -7,9 +7,10 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastnet._kernels.cpu.blocking import VECTORS, Tile
-from fastnet._kernels.cpu.emit import I64, PTR, SIZES, calling
+from fastnet._kernels.cpu.emit import I64, PTR, calling
 from fastnet._kernels.cpu.micro_kernel import TILE, MicroKernel
 from fastnet._kernels.cpu.packing import Packing
+from fastnet._kernels.cpu.processor import SIZES
 
 
 def tiles(dtype: str, shape: Tile):

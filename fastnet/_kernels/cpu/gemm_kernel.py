@@ -1,5 +1,5 @@
 # C[M, N] = op(A)[M, K] @ op(B)[K, N] (+ C) (+ bias[N]), ReLU, epilogue.  DTYPE and TILE are bound above this line.
-from fastnet._kernels.cpu import blocking, emit, gemm_intrinsics, one_row
+from fastnet._kernels.cpu import blocking, gemm_intrinsics, one_row, processor
 from fastnet._kernels.cpu import gemm as G
 from fastnet._kernels.cpu import micro_kernel as T
 from fastnet._kernels.target import compiled as local
@@ -9,12 +9,12 @@ define, tile = gemm_intrinsics.tiles(DTYPE, SHAPE)
 copy_a, copy_b, copy_rows, transpose, transpose_back, move = gemm_intrinsics.copies(DTYPE, SHAPE)
 call_epilogue = gemm_intrinsics.call_epilogue
 combine, dots, one = one_row.make(DTYPE)
-SIZE, LINE = emit.SIZES[DTYPE], blocking.LINE
-MASKS = emit.target().masks
+SIZE, LINE = processor.SIZES[DTYPE], processor.LINE
+MASKS = processor.target().masks
 LANES = SHAPE.lanes(DTYPE)
 MR, MR_SINGLE, NR = SHAPE.rows, SHAPE.single_rows, blocking.VECTORS * LANES
 KC, MC, MC_TRANSPOSED = blocking.KC, blocking.MC_BYTES // SIZE, blocking.MC_TRANSPOSED // SIZE
-KEPT_ROWS, MAX_COLUMNS = blocking.KEPT_ROWS, blocking.transposed_columns(emit.target())
+KEPT_ROWS, MAX_COLUMNS = blocking.KEPT_ROWS, blocking.transposed_columns(processor.target())
 GROUP = G.GROUP // SIZE
 UNIT = 16 // SIZE
 CT_ROW = blocking.MC_TRANSPOSED + 2 * LINE  # bytes between rows of the transposed C: other sets, room for full vectors

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from fastnet._kernels.cpu.blocking import LINE
 from fastnet._kernels.cpu.emit import I32, I64, PTR, Emitter
 from fastnet._kernels.cpu.micro_kernel import RELU, Values
+from fastnet._kernels.cpu.processor import LINE
 
 AHEAD = 6  # rows that copying a panel asks for in advance
 

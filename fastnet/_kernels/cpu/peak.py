@@ -8,7 +8,7 @@ from pathlib import Path
 from fastnet._kernels.compile import Source
 from fastnet._kernels.kinds import Kind, parse
 
-_FILES = tuple(str(Path(__file__).with_name(name)) for name in ("peak_kernel.py", "emit.py"))
+_FILES = tuple(str(Path(__file__).with_name(name)) for name in ("peak_kernel.py", "emit.py", "processor.py"))
 
 
 @dataclass(frozen=True)

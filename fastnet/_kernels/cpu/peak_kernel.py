@@ -3,9 +3,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastnet._kernels.cpu import emit
+from fastnet._kernels.cpu import emit, processor
 
-SUMS = emit.target().accumulators  # as many as a tile of the matrix product keeps, which hides the latency
+SUMS = processor.target().accumulators  # as many as a tile of the matrix product keeps, which hides the latency
 LINE = 64  # bytes a part has for its result
 
 
