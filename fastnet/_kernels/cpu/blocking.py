@@ -61,12 +61,13 @@ def transposed_columns(target: Target) -> int:
     return min(12, target.accumulators - 2)
 
 
-def nc_bytes() -> int:
-    """NC in bytes, for blocks of B that fill three quarters of the second-level cache: 1024 for 512 KiB.
+def nc_bytes(packs_a: bool) -> int:
+    """NC in bytes, at most three quarters of the second-level cache for a block of B.
 
-    Wider blocks pack A^T less often: 1024^3 of float64 on Zen 4 (1 MiB) 0.95 of OpenBLAS with 2048, 0.89 with 1024.
+    Wider blocks pack A^T less often, but leave less room: on Zen 4 (1 MiB) in float64 against OpenBLAS 1024^3 with A^T
+    0.95 with 2048 and 0.89 with 1024, 256x1024x1040 with A in place 0.96 and 1.01.
     """
-    columns = 2048
+    columns = 2048 if packs_a else 1024
     while columns > 256 and columns * KC > cache(2).bytes * 3 // 4:
         columns //= 2
     return columns

@@ -36,7 +36,7 @@ GROUP = 256  # bytes of a row of C between two calls of the epilogue, in blocks 
 SMALL = 16384  # bytes of C the epilogue gets at once
 
 _PADS = 64 * LINE  # between panels
-NC_BYTES = nc_bytes()
+NC_BYTES = max(nc_bytes(False), nc_bytes(True))
 SCRATCH_C = KEPT_ROWS * NC_BYTES
 SCRATCH_A = 512 * KC_LAST + _PADS  # MC_BYTES of a column, rounded up to tiles, and those to full vectors
 SCRATCH_B = NC_BYTES * KC_LAST + _PADS
@@ -69,7 +69,7 @@ def blocks(m: int, n: int, k: int, dtype: str, trans_a: bool = False, keep: bool
     size = SIZES[dtype]
     m, n = max(1, m), max(1, n)
     wanted = max(1, min(64, 2 * m * n * k * size // 4_000_000))
-    columns = NC_BYTES // size
+    columns = nc_bytes(trans_a) // size
     while not trans_a and columns * size > GROUP and -(-n // columns) * -(-m // 48) < min(wanted, 16):
         columns //= 2
     down = min(-(-wanted // -(-n // columns)), -(-m // 24))
