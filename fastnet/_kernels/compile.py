@@ -169,9 +169,10 @@ def _inline_rules(builder):
 def _numba_ir(source: Source, name: str) -> tuple[str, str]:
     """LLVM IR of a module's entry, and the entry's name in it."""
     from numba import types as kinds
+    from numba.core import target_extension
     from numba.core.errors import NumbaError
 
-    from fastnet._kernels.target import compiled
+    from fastnet._kernels.target import NAME, compiled
 
     text = source.text()
     path = cache.write_source(name, text)
@@ -180,7 +181,8 @@ def _numba_ir(source: Source, name: str) -> tuple[str, str]:
     try:
         exec(compile(text, str(path), "exec"), namespace)
         entry = compiled(namespace[source.entry])
-        entry.compile(types)
+        with target_extension.target_override(NAME):
+            entry.compile(types)
     except (NumbaError, SyntaxError, TypeError, NameError) as error:
         raise KernelError(
             f"The kernel {source.name!r} does not compile. Its generated source is {path}; a rule is a plain function "
