@@ -382,7 +382,7 @@ class Sequential(Network):
         Weights, compile's arguments, the optimizer's state and the random counters travel: the copy trains on to the
         same bits. `history` and attributes of your own stay behind.
         """
-        return saving.models.from_bytes, saving.models.to_bytes(self)
+        return saving.model_files.from_bytes, saving.model_files.to_bytes(self)
 
     def __getattr__(self, name: str) -> Any:
         """Only for what is not there: what Keras has under this name, and what to do instead."""

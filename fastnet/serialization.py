@@ -1,4 +1,4 @@
-"""Objects as plain data and back: what goes into a model's file is JSON, and no code is ever read from one."""
+"""Describes objects as plain data, and makes objects from descriptions. A model's file holds JSON and never code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnet._kernels.registry import unknown
 
-#: Where classes are looked for, and nowhere else: a file can name no other module.
+#: The only modules in which classes are looked up: a file cannot name another one.
 MODULES = (
     "fastnet",
     "fastnet.layers",
@@ -34,14 +34,14 @@ _scope: ContextVar[dict[str, Any]] = ContextVar("custom_objects", default={})  #
 
 
 def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Any], Any]:
-    """A decorator that lets files name a class or a function of yours, as ``package>name``.
+    """A decorator that registers a class or a function under the name ``package>name``, by which files refer to it.
 
     Args:
-        package: tells apart what different people register.
-        name: by default the name of the class or function.
+        package: a prefix that keeps the names of different authors apart.
+        name: the name; by default that of the class or function.
 
     Raises:
-        ValueError: a class without ``get_config``, which no file could describe.
+        ValueError: the class has no ``get_config``, and therefore no description.
 
     Example:
         >>> import fastnet
@@ -63,10 +63,10 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
 
 @contextlib.contextmanager
 def custom_object_scope(custom_objects: dict[str, Any] | None) -> Iterator[None]:
-    """Within the ``with`` block these names stand for these classes and functions, in this thread.
+    """Use these names for these classes and functions within the ``with`` block, in this thread.
 
     Args:
-        custom_objects: name → class or function.
+        custom_objects: classes and functions by name.
 
     Example:
         >>> class Mine(regularizers.L2):
@@ -87,10 +87,10 @@ CustomObjectScope = custom_object_scope  # Keras has both names
 
 @contextlib.contextmanager
 def mentioned() -> Iterator[dict[str, Any]]:
-    """Collects the users' classes and functions that are described in the ``with`` block.
+    """Collect the user's classes and functions that are described in the ``with`` block, by name.
 
-    As `custom_object_scope` takes them: what a copy or a pickle needs beside the descriptions, registered or not. Each
-    has a name of its own in these descriptions, also where two have one name, or the name of a class of fastnet's.
+    A copy or a pickle carries them beside its description, and `custom_object_scope` takes them. Each gets a unique
+    name in these descriptions, even where two share a name, or one has the name of a class of fastnet.
     """
     found: dict[str, Any] = {}
     token = _mentioned.set(found)
@@ -101,7 +101,7 @@ def mentioned() -> Iterator[dict[str, Any]]:
 
 
 def get_custom_objects() -> dict[str, Any]:
-    """The names that `register_keras_serializable` has given; may be changed.
+    """The dictionary of registered classes and functions by name; it may be changed.
 
     Example:
         >>> "mine>Gate" in saving.get_custom_objects()
@@ -111,7 +111,7 @@ def get_custom_objects() -> dict[str, Any]:
 
 
 def get_registered_name(obj: Any) -> str:
-    """The name a class or function was registered by, else its own.
+    """The registered name of a class or function, else its own name.
 
     Example:
         >>> saving.get_registered_name(regularizers.L2)
@@ -123,7 +123,7 @@ def get_registered_name(obj: Any) -> str:
 def get_registered_object(
     name: str, custom_objects: dict[str, Any] | None = None, module_objects: dict[str, Any] | None = None
 ) -> Any:
-    """What a name stands for: in the scope, in ``custom_objects``, registered, in ``module_objects``; else None.
+    """Look a name up in the scope, ``custom_objects``, the registered names and ``module_objects``; None if unknown.
 
     Example:
         >>> saving.get_registered_object("mine>Unknown") is None
@@ -136,13 +136,13 @@ def get_registered_object(
 
 
 def serialize_keras_object(obj: Any) -> Any:
-    """Plain data that JSON can hold, from which `deserialize_keras_object` makes the object again.
+    """Describe an object as plain data for JSON, from which `deserialize_keras_object` makes an equal one.
 
-    Numbers, strings, None, lists and dictionaries are kept; an object becomes ``{"module", "class_name", "config",
-    "registered_name"}`` by its ``get_config()``, as in Keras.
+    Numbers, strings, None, lists and dictionaries are returned as they are. An object becomes ``{"module",
+    "class_name", "config", "registered_name"}``, where the config is that of its ``get_config()``, as in Keras.
 
     Raises:
-        TypeError: an object without ``get_config``, or a lambda; says in what object and which argument it is.
+        TypeError: a part has no ``get_config``, or is a lambda; the error names the object and the argument.
 
     Example:
         >>> saving.serialize_keras_object(regularizers.L2(0.5))["class_name"]
@@ -203,18 +203,18 @@ def sharing() -> contextlib.AbstractContextManager[Any]:
 
 
 def serialize_part(name: str, value: Any) -> Any:
-    """`serialize_keras_object` of what is called ``name`` in something larger; an error names it."""
+    """Describe the part ``name`` of an object; an error names the part."""
     with _within(name):
         return serialize_keras_object(value)
 
 
 class _NoDescriptionError(TypeError):
-    """What no file can hold."""
+    """An object that has no description."""
 
 
 @contextlib.contextmanager
 def _within(what: str) -> Iterator[None]:
-    """Says in an error what it is a part of."""
+    """Prefix errors with the object that they concern."""
     try:
         yield
     except _NoDescriptionError as error:
@@ -222,15 +222,15 @@ def _within(what: str) -> Iterator[None]:
 
 
 def deserialize_keras_object(config: Any, custom_objects: dict[str, Any] | None = None, safe_mode: bool = True) -> Any:
-    """The object that `serialize_keras_object` described.
+    """Make the object that `serialize_keras_object` described.
 
     Args:
-        config: what it gave; plain values are returned as they are.
-        custom_objects: name → class or function of yours that ``config`` mentions.
-        safe_mode: accepted; no code is ever read from ``config``.
+        config: the description; plain values are returned as they are.
+        custom_objects: your own classes and functions that ``config`` mentions, by name.
+        safe_mode: accepted; ``config`` never holds code.
 
     Raises:
-        ValueError: a class or function that nobody registered, or a description that makes no sense.
+        ValueError: a class or function is not registered, or the description is malformed.
 
     Example:
         >>> saving.deserialize_keras_object(saving.serialize_keras_object(regularizers.L2(0.5)))
@@ -258,7 +258,7 @@ def _deserialize(config: Any) -> Any:
         return _lookup(config.get("registered_name") or config["config"], config["config"], None)
     cls = _lookup(config.get("registered_name"), name, config.get("module"))
     if not hasattr(cls, "get_config"):
-        raise ValueError(f"{name!r} is nothing that can be made from a description.")
+        raise ValueError(f"{name!r} cannot be made from a description.")
     inner = config.get("config") or {}
     # A class of its own making (a Sequential, a wrapper) reads its parts itself.
     made = cls.from_config(inner) if "from_config" in dir(cls) else cls(**_deserialize(inner))
@@ -268,7 +268,7 @@ def _deserialize(config: Any) -> Any:
 
 
 def place(cls: type) -> dict[str, Any]:
-    """How a file names a class."""
+    """The entries by which a description names a class."""
     for module in MODULES:
         if _public(module).get(cls.__name__) is cls:
             return {"module": module, "class_name": cls.__name__, "registered_name": None}
@@ -309,7 +309,7 @@ def _lookup(registered: str | None, name: str, module: str | None) -> Any:
 
 
 def _public(module: str) -> dict[str, Any]:
-    """The classes of a module that a file may name: those that fastnet defines there or below, with a description."""
+    """The classes of a module that a description may name: those that have a ``get_config``."""
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError:

@@ -265,26 +265,26 @@ def test_foreign_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model, path = network(), tmp_path / "file"
     path.write_text("just text")
-    refuses(model, path, "no file of fastnet")
+    refuses(model, path, "not a file of fastnet")
     path.write_bytes(np.random.default_rng(0).bytes(5000))
-    refuses(model, path, "no file of fastnet")
+    refuses(model, path, "not a file of fastnet")
     np.save(path.with_suffix(".npy"), np.ones(3))
-    refuses(model, path.with_suffix(".npy"), "no file of fastnet")
+    refuses(model, path.with_suffix(".npy"), "not a file of fastnet")
     np.savez(path.with_suffix(".npz"), a=np.ones(3))
-    refuses(model, path.with_suffix(".npz"), "no file of fastnet")
+    refuses(model, path.with_suffix(".npz"), "not a file of fastnet")
     (tmp_path / "folder").mkdir()
-    refuses(model, tmp_path / "folder", "no file of fastnet")
+    refuses(model, tmp_path / "folder", "not a file of fastnet")
 
 
 def test_pickles_are_never_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model, path = network(), tmp_path / "file"
     path.write_bytes(pickle.dumps(Harmful()))
-    refuses(model, path, "no file of fastnet")
+    refuses(model, path, "not a file of fastnet")
     archive(path, described(names=["a"]), **{"0000": np.array([Harmful()], object)})
-    refuses(model, path, "no file of fastnet")
+    refuses(model, path, "not a file of fastnet")
     archive(path, np.array([Harmful()], object))
-    refuses(model, path, "no file of fastnet")
+    refuses(model, path, "not a file of fastnet")
     assert not (tmp_path / "harm").exists()
 
 
@@ -316,11 +316,11 @@ def test_arrays_that_are_no_weights(tmp_path):
     values = [np.full(w.shape, "x") for w in model.get_weights()]
     names = [f"{i}" for i in range(len(values))]
     archive(tmp_path / "w", described(names=names), **{f"{i:04d}": v for i, v in enumerate(values)})
-    refuses(model, tmp_path / "w", "no numbers")
+    refuses(model, tmp_path / "w", "not numbers")
     for dtype in (bool, np.int32):  # numbers, but none that a weight could have
         values = [np.ones(w.shape, dtype) for w in model.get_weights()]
         archive(tmp_path / "w", described(names=names), **{f"{i:04d}": v for i, v in enumerate(values)})
-        refuses(model, tmp_path / "w", "holds arrays that are no weights")
+        refuses(model, tmp_path / "w", "holds arrays that are not weights")
 
 
 def test_a_size_nobody_has(tmp_path):
@@ -331,4 +331,4 @@ def test_a_size_nobody_has(tmp_path):
     archive(tmp_path / "w", described(names=["a"]))
     with zipfile.ZipFile(tmp_path / "w", "a") as file:
         file.writestr("0000.npy", content)
-    refuses(network(), tmp_path / "w", "no file of fastnet")
+    refuses(network(), tmp_path / "w", "not a file of fastnet")

@@ -45,17 +45,17 @@ BYTES = {
 def test_foreign_bytes(kind, read, tmp_path):
     content, parts = BYTES[kind]
     (tmp_path / "file").write_bytes(content)
-    refuses(lambda: read(tmp_path / "file"), str(tmp_path / "file"), "no file of fastnet", *parts)
+    refuses(lambda: read(tmp_path / "file"), str(tmp_path / "file"), "not a file of fastnet", *parts)
 
 
 @pytest.mark.parametrize("read", READ, ids=["load_weights", "load_model"])
 def test_foreign_zips(read, tmp_path):
     np.savez(tmp_path / "a.npz", a=np.ones(3))
-    refuses(lambda: read(tmp_path / "a.npz"), "a.npz", "no file of fastnet", "'a'")
+    refuses(lambda: read(tmp_path / "a.npz"), "a.npz", "not a file of fastnet", "'a'")
     with zipfile.ZipFile(tmp_path / "m.keras", "w") as file:
         file.writestr("config.json", "{}")
         file.writestr("model.weights.h5", b"\x89HDF")
-    refuses(lambda: read(tmp_path / "m.keras"), "m.keras", "no file of fastnet", "Keras", "to_json", "set_weights")
+    refuses(lambda: read(tmp_path / "m.keras"), "m.keras", "not a file of fastnet", "Keras", "to_json", "set_weights")
 
 
 @pytest.mark.parametrize("read", READ, ids=["load_weights", "load_model"])
@@ -63,9 +63,9 @@ def test_folders_and_missing_files(read, tmp_path):
     refuses(lambda: read(tmp_path), str(tmp_path), "folder")
     network().save_weights(tmp_path / "weights.npz")
     missing = tmp_path / "wieghts.npz"
-    refuses(lambda: read(missing), str(missing), "no such file", "'weights.npz'", error=FileNotFoundError)
+    refuses(lambda: read(missing), str(missing), "does not exist", "'weights.npz'", error=FileNotFoundError)
     missing = tmp_path / "none" / "w"
-    refuses(lambda: read(missing), str(missing), "no folder", str(tmp_path / "none"), error=FileNotFoundError)
+    refuses(lambda: read(missing), str(missing), "does not exist", str(tmp_path / "none"), error=FileNotFoundError)
     for wrong in (None, 3, ["w"]):
         refuses(lambda wrong=wrong: read(wrong), "filepath", repr(wrong), error=TypeError)
 
@@ -77,7 +77,7 @@ def test_places_that_cannot_be_written_to(write, tmp_path, monkeypatch):
 
     refuses(lambda: save(tmp_path), str(tmp_path), "folder", "name of a file", error=IsADirectoryError)
     missing = tmp_path / "none" / "w"
-    refuses(lambda: save(missing), str(tmp_path / "none"), "no folder", error=FileNotFoundError)
+    refuses(lambda: save(missing), str(tmp_path / "none"), "does not exist", error=FileNotFoundError)
     refuses(lambda: save(None), "filepath", "None", error=TypeError)
     save(tmp_path / ("w" * 250))  # a name as long as the file system takes, or nearly
 

@@ -222,7 +222,7 @@ def altered(path, change):
         (lambda a: a["content"].update(weights=[], names=[]), "another model"),
         (lambda a: a["content"]["model"].update(class_name="Popen", module="subprocess"), "Unknown class"),
         (lambda a: a["content"]["model"].update(class_name="NonFiniteError", module="fastnet"), "Unknown class"),
-        (lambda a: a["content"]["model"]["config"].update(layers=3), "holds no model"),
+        (lambda a: a["content"]["model"]["config"].update(layers=3), "does not hold a model"),
         (lambda a: a["content"]["optimizer"].pop("iterations"), "another optimizer"),
         (lambda a: a["content"].update(seed="x"), "ValueError"),
     ],

@@ -16,7 +16,7 @@ from fastnet._kernels.registry import nearest
 from fastnet.callbacks.callback import Logs, verbosity
 from fastnet.callbacks.monitor_callback import MonitorCallback
 from fastnet.callbacks.step_counter import StepCounter
-from fastnet.saving.models import describe, pack
+from fastnet.saving.model_files import describe, pack
 from fastnet.saving.writer import Writer
 
 #: names in a file name that are known before there are logs, and values of their kind

@@ -1,10 +1,10 @@
-"""Models and weights in files, and objects as plain data."""
+"""Saves and loads models and weights, and describes objects as plain data."""
 
 from fastnet.saving.archive import SavedFileError as SavedFileError
-from fastnet.saving.models import load_model as load_model
-from fastnet.saving.models import save_model as save_model
-from fastnet.saving.weights import load_weights as load_weights
-from fastnet.saving.weights import save_weights as save_weights
+from fastnet.saving.model_files import load_model as load_model
+from fastnet.saving.model_files import save_model as save_model
+from fastnet.saving.weight_files import load_weights as load_weights
+from fastnet.saving.weight_files import save_weights as save_weights
 from fastnet.serialization import CustomObjectScope as CustomObjectScope
 from fastnet.serialization import custom_object_scope as custom_object_scope
 from fastnet.serialization import deserialize_keras_object as deserialize_keras_object

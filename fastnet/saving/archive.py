@@ -1,7 +1,7 @@
 """The one file format: a zip of plain arrays (numpy's .npz, read without pickle) and a description in JSON.
 
-A file holds a tree of dictionaries, lists, strings, numbers and arrays.  In the member ``about`` each array is replaced
-by its number; member 0000 is the first.  The zip keeps a checksum of every member.
+A file holds a tree of dictionaries, lists, strings, numbers and arrays. The member ``about`` is that tree in JSON, with
+the index of a member in place of each array: member 0000 is the first array. The zip keeps a checksum of every member.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from fastnet import checks
 
 FORMAT, VERSION = "fastnet", 1
 _ARRAY = "__array__"
-#: what a file that is no zip begins with → what it is
+#: The first bytes of other formats, and what an error says of them.
 _FOREIGN = {
     b"\x89HDF": "it is an HDF5 file, as Keras writes them: load it with Keras, and give get_weights() to set_weights",
-    b"\x80": "it is a pickle, which is never read: code could be in it",
+    b"\x80": "it is a pickle, which fastnet never reads, since it may contain code",
     b"\x93NUMPY": "it is one numpy array",
 }
 
 
 class SavedFileError(ValueError):
-    """A file that is damaged, is none of fastnet's, or does not fit the model it is loaded into."""
+    """A file is damaged, was not written by fastnet, or does not fit the model it is loaded into."""
 
 
 class Packed:
-    """A tree ready to be written: nothing that happens to the tree from now on changes what is in the file.
+    """A tree that is ready to be written: later changes of the tree do not change the file.
 
     Args:
         kind: "weights", "model" or "checkpoint".
-        tree: what to write.
-        copy: whether arrays are copied; needed where they change before `write` is done.
+        tree: dictionaries, lists, strings, numbers and arrays.
+        copy: whether to copy the arrays, which is necessary where they change before `write` has ended.
 
     Raises:
-        TypeError: something in the tree that no file can hold.
+        TypeError: the tree holds something that a file cannot.
     """
 
     def __init__(self, kind: str, tree: dict[str, Any], copy: bool = False):
@@ -72,20 +72,20 @@ class Packed:
         raise TypeError(f"{item!r} ({type(item).__name__}) cannot be saved; numbers, strings and arrays can.")
 
     def write(self, path: Path) -> None:
-        """Write the file, whole or not at all: to a temporary one beside it, to the disk, then by its name.
+        """Write a temporary file beside ``path``, wait for the disk, then rename it: readers see a whole file or none.
 
         Raises:
-            OSError: it cannot be written; the error tells ``path``, whichever file it was.
+            OSError: the file cannot be written; the error names ``path``, not the temporary file.
         """
-        path = path.resolve()  # a link stays one
+        path = path.resolve()  # a symbolic link stays a link
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
         _check_folder(path)
         there = path.exists()
         if there and not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, "the file may not be written", str(path))
-        # Not tempfile: its files can be read by their owner alone, and so could the weights.
-        # Cut: a name as long as the file system takes leaves no room for more.
+        # Not by tempfile, which makes files that their owner alone can read.
+        # The name is cut, since it may already be as long as the file system allows.
         temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}")
         try:
             with open(temporary, "xb") as file:
@@ -102,7 +102,7 @@ class Packed:
             raise
 
     def to_bytes(self) -> bytes:
-        """What `write` would write."""
+        """The bytes that `write` writes."""
         stream = io.BytesIO()
         self._write(stream)
         return stream.getvalue()
@@ -113,39 +113,42 @@ class Packed:
 
 
 def as_path(filepath: Any) -> Path:
-    """The path that a user gave.
+    """Check a path that a user gave.
 
     Raises:
-        TypeError: it is none.
-        ValueError: it is empty.
+        TypeError: ``filepath`` is not a path.
+        ValueError: ``filepath`` is empty.
     """
     return Path(checks.path_name("filepath", filepath))
 
 
 def read(path: Path, kinds: Collection[str]) -> tuple[str, dict[str, Any]]:
-    """(kind, tree) of a file that is one of ``kinds``.
+    """Read a file of one of these kinds.
+
+    Returns:
+        The kind and the tree.
 
     Raises:
-        SavedFileError: the file is damaged or foreign, of another version or kind, or a folder.
-        FileNotFoundError: there is none.
+        SavedFileError: the file is damaged, of another program, version or kind, or a folder.
+        FileNotFoundError: the file does not exist.
     """
     wanted = " or ".join(kinds)
     if path.is_dir():
-        raise SavedFileError(f"{path} is a folder, and no file of fastnet {wanted}: give the name of a file in it.")
+        raise SavedFileError(f"{path} is a folder, not a file of fastnet {wanted}: give the name of a file in it.")
     if not path.exists():
         _check_folder(path)
         near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise FileNotFoundError(f"{path}: there is no such file.{hint}")
-    # Opened here: of a damaged zip numpy leaves its own handle open.
+        raise FileNotFoundError(f"{path} does not exist.{hint}")
+    # numpy would not close a damaged zip that it opened itself.
     with open(path, "rb") as stream:
         return parse(stream, path, kinds)
 
 
 def parse(stream: IO[bytes], path: Path, kinds: Collection[str]) -> tuple[str, dict[str, Any]]:
-    """`read` of a file that is open, or of what `Packed.to_bytes` gave; ``path`` is what errors call it."""
+    """Read an open file, or the bytes of `Packed.to_bytes`, like `read`; errors call it ``path``."""
     wanted = " or ".join(kinds)
-    with explained(path, f"is no file of fastnet {wanted}, or it is damaged"):
+    with explained(path, f"is not a file of fastnet {wanted}, or is damaged"):
         _must_be_zip(stream)
         with np.load(stream, allow_pickle=False) as file:
             _must_be_ours(file.files)
@@ -163,7 +166,7 @@ def parse(stream: IO[bytes], path: Path, kinds: Collection[str]) -> tuple[str, d
 
 
 class _Foreign(ValueError):
-    """What a file is, in words that need no name of an exception before them."""
+    """Says what a file is, in words that stand without the name of an exception."""
 
 
 def _must_be_zip(stream: IO[bytes]) -> None:
@@ -175,7 +178,7 @@ def _must_be_zip(stream: IO[bytes]) -> None:
     if start.startswith(b"PK"):
         raise _Foreign("the zip archive has no end")
     known = (what for magic, what in _FOREIGN.items() if start.startswith(magic))
-    raise _Foreign(next(known, f"it begins with {start!r}, and is no zip archive" if start else "it is empty"))
+    raise _Foreign(next(known, f"it begins with {start!r}, and is not a zip archive" if start else "it is empty"))
 
 
 def _must_be_ours(members: list[str]) -> None:
@@ -190,7 +193,7 @@ def _must_be_ours(members: list[str]) -> None:
 
 def _check_folder(path: Path) -> None:
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: there is no folder {path.parent}.")
+        raise FileNotFoundError(f"{path} cannot be found, since the folder {path.parent} does not exist.")
 
 
 def _unpack(item: Any, file: Any) -> Any:
@@ -202,13 +205,13 @@ def _unpack(item: Any, file: Any) -> Any:
         return {key: _unpack(value, file) for key, value in item.items()}
     array = file[f"{item[_ARRAY]:04d}"]
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"member {item[_ARRAY]} holds {array.dtype}, which are no numbers")
+        raise ValueError(f"member {item[_ARRAY]} holds {array.dtype}, not numbers")
     return array
 
 
 @contextlib.contextmanager
 def explained(path: Path, what: str) -> Iterator[None]:
-    """Turns what goes wrong while the contents of a file are read into one error that names the file."""
+    """Turn any error while the contents of a file are read into one that names the file."""
     try:
         yield
     except (SavedFileError, FileNotFoundError):
@@ -220,10 +223,10 @@ def explained(path: Path, what: str) -> Iterator[None]:
 
 
 def check_overwrite(path: Path, overwrite: bool) -> None:
-    """Whether a file may be written to ``path``.
+    """Check that a file may be written to ``path``.
 
     Raises:
-        FileExistsError: it is there, and ``overwrite`` is False.
+        FileExistsError: the file exists, and ``overwrite`` is False.
     """
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already; give another name, or overwrite=True.")

@@ -1,4 +1,4 @@
-"""Whole models in files: architecture, weights, how they are trained, and how far they are."""
+"""Saves and loads whole models: architecture, weights, the arguments of `compile`, the optimizer's state."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fastnet.saving.state import model_state, restore, state_so_far
 
 
 def describe(model: Any) -> dict[str, Any]:
-    """The architecture and what `compile` was given, as plain data.
+    """Describe the architecture and the arguments of `compile` as plain data.
 
     Raises:
-        TypeError, NotImplementedError: something no file can describe; says what.
+        TypeError, NotImplementedError: a part cannot be described; the error names it.
     """
     return {
         "model": serialization.serialize_keras_object(model),
@@ -24,26 +24,27 @@ def describe(model: Any) -> dict[str, Any]:
 
 
 def pack(model: Any, kind: str, copy: bool = False) -> archive.Packed:
-    """A model ready to be written, as a whole (``kind`` "model") or its state alone ("weights")."""
+    """Pack a model for a file: the whole of it (``kind`` "model"), or its state alone ("weights")."""
     state = model_state(model)
     return archive.Packed(kind, {**describe(model), **state} if kind == "model" else state, copy)
 
 
 def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool | None = None) -> None:
-    """Write a model to one file, whole or not at all: layers, weights, compile's arguments, the optimizer's state.
+    """Save a model to one file: layers, weights, compile's arguments, the optimizer's state.
 
-    `load_model` gives a model that predicts the same bits, and goes on training with the same bits.
+    The file is written completely or not at all. The model that `load_model` returns predicts and trains on with the
+    same bits.
 
     Args:
         model: a built `Sequential`.
-        filepath: where to; the name is taken as it is.
-        overwrite: whether a file that is there may be replaced.
-        zipped: only None or True: it is one file.
+        filepath: the file; no suffix is added to its name.
+        overwrite: whether an existing file may be replaced.
+        zipped: None or True, since the model is one file.
 
     Raises:
         ValueError: the model has no weights yet.
-        TypeError: a part of it that no file can describe, a lambda say.
-        FileExistsError: the file is there and ``overwrite`` is False.
+        TypeError: a part of the model cannot be described, such as a lambda.
+        FileExistsError: the file exists and ``overwrite`` is False.
 
     Example:
         >>> import os, tempfile, fastnet
@@ -65,18 +66,18 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
 def load_model(
     filepath: Any, custom_objects: dict[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
 ) -> Any:
-    """The model that `save_model` wrote.
+    """Load a model that `save_model` saved.
 
     Args:
-        filepath: the file. No code is read from it: it can name classes of fastnet's and such as you registered.
-        custom_objects: name → class or function of yours that the model uses, where it is not registered.
-        compile: whether the model is compiled as it was.
+        filepath: the file. It holds no code: it can name fastnet's classes, and your own that you registered.
+        custom_objects: your own classes and functions that the model uses and that are not registered, by name.
+        compile: whether to compile the model with the arguments it was saved with.
         safe_mode: accepted; every load is safe.
 
     Raises:
-        SavedFileError: the file is damaged, foreign, of another version, holds weights only, or names a class that
-            nobody registered.
-        FileNotFoundError: there is no such file.
+        SavedFileError: the file is damaged, of another program or version, holds weights only, or names a class that
+            is not registered.
+        FileNotFoundError: the file does not exist.
 
     Example:
         >>> model = fastnet.Sequential([layers.Input((2,)), layers.Dense(1)])
@@ -87,14 +88,14 @@ def load_model(
     path = archive.as_path(filepath)
     _, tree = archive.read(path, ("model",))
     with (
-        archive.explained(path, "holds no model that can be made here"),
+        archive.explained(path, "does not hold a model that can be made here"),
         serialization.custom_object_scope(custom_objects),
     ):
         return _made(tree, path, compile)
 
 
 def _made(tree: dict[str, Any], path: Path, compile: bool = True) -> Any:
-    """The model of a file's tree."""
+    """Make the model that a file's tree describes."""
     model = serialization.deserialize_keras_object(tree["model"])
     if compile and tree["compile"] is not None:
         model.compile_from_config(tree["compile"])
@@ -106,12 +107,15 @@ def _made(tree: dict[str, Any], path: Path, compile: bool = True) -> Any:
 
 
 def to_bytes(model: Any) -> tuple[bytes, dict[str, Any]]:
-    """What `save_model` would write, for copies and pickles, and by name what of the user's is in it.
+    """Pack a model for copies and pickles.
 
-    A model that is not built is written too, with the weights of those of its layers that are.
+    A model that is not built is packed with the weights of those of its layers that are.
+
+    Returns:
+        The bytes that `save_model` would write, and the user's classes and functions in them by name.
 
     Raises:
-        TypeError: a part of it that nothing can describe, a lambda say.
+        TypeError: a part of the model cannot be described, such as a lambda.
     """
     with serialization.mentioned() as custom_objects:
         tree = {**describe(model), **state_so_far(model)}
@@ -121,8 +125,8 @@ def to_bytes(model: Any) -> tuple[bytes, dict[str, Any]]:
 
 
 def from_bytes(content: bytes, custom_objects: dict[str, Any]) -> Any:
-    """The model that `to_bytes` told of."""
-    name = Path("The copy of a model")  # what errors call it
+    """Make the model that `to_bytes` packed."""
+    name = Path("The copy of a model")  # for errors
     _, tree = archive.parse(io.BytesIO(content), name, ("model",))
     with serialization.custom_object_scope(custom_objects):
         return _made(tree, name)

@@ -1,4 +1,4 @@
-"""All that training changes in a model, as a tree of plain data and arrays: weights, optimizer, random counters."""
+"""The state that training changes (weights, optimizer, random counters) as a tree of plain data and arrays."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from fastnet.saving.archive import SavedFileError
 
 
 def weight_names(model: Any) -> list[str]:
-    """``layer/weight`` of each of the model's weights, in order."""
+    """The names ``layer/weight`` of the model's weights, in order."""
     return [f"{layer.name}/{v.name}" for layer in model.layers for v in layer.weights]
 
 
 def model_state(model: Any) -> dict[str, Any]:
-    """The weights, what the optimizer remembers, the seed of masks and permutations and how often it was used.
+    """Collect the weights, the optimizer's state, the seed of masks and permutations and its counters.
 
     Raises:
         ValueError: the model has no weights yet.
@@ -33,7 +33,7 @@ def model_state(model: Any) -> dict[str, Any]:
 
 
 def state_so_far(model: Any) -> dict[str, Any]:
-    """`model_state` of a model that need not be built: some of its layers may be."""
+    """Collect the `model_state` of a model that may be built in part."""
     return {
         "names": weight_names(model),
         "weights": [v.array for v in model.weights],
@@ -54,24 +54,25 @@ def _optimizer_state(model: Any) -> dict[str, Any] | None:
 
 
 def _undecayed(model: Any) -> dict[str, Any]:
-    """Which weights were kept from decaying, by their places and by name."""
+    """The weights that are excluded from weight decay: their indices, and the pattern of names."""
     variables, pattern = model.optimizer.undecayed
     kept = set(map(id, variables))
     return {"places": [i for i, v in enumerate(model.weights) if id(v) in kept], "pattern": pattern}
 
 
 def restore(model: Any, tree: dict[str, Any], path: Path, skip_mismatch: bool = False, everything: bool = True) -> None:
-    """Give a model the state that `model_state` told; all of it or nothing.
+    """Set a model's state to one that `model_state` collected, completely or not at all.
 
     Args:
-        model: built, of the same architecture.
-        tree: from the file ``path``.
-        skip_mismatch: whether weights that do not fit are left as they are, with a warning.
-        everything: whether the optimizer must fit too, and the random counters are set; else one that does not fit is
-            left as it is, with a warning.
+        model: a built model of the same architecture.
+        tree: the contents of the file ``path``.
+        path: for errors.
+        skip_mismatch: whether to keep weights that do not fit, with a warning, instead of raising.
+        everything: whether the optimizer must fit too and the random counters are set. Otherwise the state of another
+            optimizer is ignored, with a warning.
 
     Raises:
-        SavedFileError: it is that of another model; nothing has changed then.
+        SavedFileError: the state is that of another model; the model is unchanged.
     """
     if not model.built and len(model.weights) != len(tree["weights"]):
         raise SavedFileError(f"The model {model.name!r} is not built yet: build it, then load {path}.")
@@ -91,10 +92,10 @@ def restore(model: Any, tree: dict[str, Any], path: Path, skip_mismatch: bool = 
 
 
 def _matching_weights(model: Any, tree: dict[str, Any], path: Path, skip: bool) -> list[tuple[Any, np.ndarray]]:
-    """(weight, value) of each; where ``skip``, without those that do not fit."""
+    """Pair each weight with its value; ``skip`` leaves out those that do not fit."""
     variables, arrays = model.weights, tree["weights"]
     if any(a.dtype.kind != "f" for a in arrays):
-        raise SavedFileError(f"{path} holds arrays that are no weights.")
+        raise SavedFileError(f"{path} holds arrays that are not weights.")
     if [a.shape for a in arrays] == [v.shape for v in variables]:
         return list(zip(variables, arrays, strict=True))
     if not skip:
@@ -106,7 +107,7 @@ def _matching_weights(model: Any, tree: dict[str, Any], path: Path, skip: bool) 
 
 
 def _first_mismatch(model: Any, tree: dict[str, Any]) -> str:
-    """Which weight is the first that differs, and how."""
+    """Describe the first weight whose shape differs."""
 
     def told(names: list[str], arrays: list[Any]) -> list[str]:
         return [f"{name!r} of shape {tuple(array.shape)}" for name, array in zip(names, arrays, strict=True)]
@@ -122,9 +123,10 @@ def _first_mismatch(model: Any, tree: dict[str, Any]) -> str:
 
 
 def _by_layer(model: Any, tree: dict[str, Any]) -> tuple[list[tuple[Any, np.ndarray]], list[str]]:
-    """(weight, value) of the layers whose weights the file has; names of the other layers.
+    """Pair weights and values layer by layer: by name first, then the layers that are left in order.
 
-    By name first, then the layers that are left in the order of both.
+    Returns:
+        (weight, value) of the layers that the file has, and the names of the other layers.
     """
     saved: dict[str, list[np.ndarray]] = {}
     for name, array in zip(tree["names"], tree["weights"], strict=True):
@@ -145,8 +147,8 @@ def _by_layer(model: Any, tree: dict[str, Any]) -> tuple[list[tuple[Any, np.ndar
 
 
 def _keys(names: Iterable[str], given: set[str]) -> list[tuple[str, int]]:
-    """Names to be compared between models. Those that classes gave, of ``given``, are counted anew in each model, as
-    Keras counts them in its files: the first Dense is "dense" in one process and "dense_7" in the next model."""
+    """Keys by which layers of two models are compared. Default names, whose bases are in ``given``, are counted within
+    each model, as in Keras's files: the first Dense is "dense" in one process and may be "dense_7" in the next."""
     seen: Counter[str] = Counter()
     keys = []
     for name in names:

@@ -1,4 +1,4 @@
-"""Weights in files."""
+"""Saves and loads the weights of models."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from fastnet.saving.state import model_state, restore
 
 
 def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_size: None = None) -> None:
-    """Write a model's weights, and what its optimizer remembers, to a file, whole or not at all.
+    """Save a model's weights and its optimizer's state to a file, completely or not at all.
 
     Args:
         model: a built `Sequential`.
-        filepath: where to; the name is taken as it is.
-        overwrite: whether a file that is there may be replaced.
-        max_shard_size: only None: there is one file.
+        filepath: the file; no suffix is added to its name.
+        overwrite: whether an existing file may be replaced.
+        max_shard_size: None, since the weights are one file.
 
     Raises:
-        ValueError: the model has no weights yet, or a ``max_shard_size``.
-        TypeError: ``filepath`` is no path.
-        OSError: the file cannot be written, into a folder that is not there say.
-        FileExistsError: the file is there and ``overwrite`` is False.
+        ValueError: the model has no weights yet, or ``max_shard_size`` is given.
+        TypeError: ``filepath`` is not a path.
+        OSError: the file cannot be written, for example because its folder does not exist.
+        FileExistsError: the file exists and ``overwrite`` is False.
 
     Example:
         >>> model = fastnet.Sequential([layers.Input((2,)), layers.Dense(1)])
@@ -36,22 +36,22 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_si
 
 
 def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False) -> None:
-    """Set a model's weights from a file of `save_weights` or `save_model`, or from a backup; layers match in order.
+    """Load a model's weights from a file of `save_weights` or `save_model`, or from a backup.
 
-    Where not all shapes are alike and ``skip_mismatch`` is True, layers match by name first, and those that are left in
-    order. Of names that classes gave, the place among the layers of the class counts: "dense_4" is the first of a model
-    whose second is "dense_5".
+    Layers are matched in order. Where shapes differ and ``skip_mismatch`` is True, layers are matched by name, and then
+    those that are left in order. Default names count within their class: "dense_4" is the first Dense of a model whose
+    second one is "dense_5".
 
-    What the optimizer remembered is set too, where the model is compiled with an optimizer of the same class.
+    The optimizer's state is loaded too, if the model is compiled with an optimizer of the same class.
 
     Args:
         model: a built `Sequential`.
         filepath: the file.
-        skip_mismatch: whether layers whose weights do not fit are left as they are, with a warning.
+        skip_mismatch: whether to keep the weights of layers that do not fit, with a warning, instead of raising.
 
     Raises:
-        SavedFileError: the file is damaged, is no such file, or fits another model; nothing has changed then.
-        FileNotFoundError: there is no such file.
+        SavedFileError: the file is damaged, of another kind, or of another model; the model is unchanged.
+        FileNotFoundError: the file does not exist.
 
     Example:
         >>> model = fastnet.Sequential([layers.Input((2,)), layers.Dense(1)])

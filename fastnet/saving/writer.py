@@ -1,4 +1,4 @@
-"""Files that are written beside the training."""
+"""Writes files in a background thread while training goes on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastnet.saving.archive import Packed
 
 
 class Writer:
-    """Writes one file at a time in a thread of its own; what goes wrong there is raised at the next call."""
+    """Writes one file at a time in a background thread; the next call raises the errors of that thread."""
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
@@ -18,39 +18,44 @@ class Writer:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a file is not yet whole."""
+        """Whether a file is being written."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, packed: Packed, path: Path, before: Callable[[], None] | None = None) -> None:
-        """Write a file when the one before is whole; ``before`` is called first, in the thread.
+        """Wait for the last file, then begin to write this one.
+
+        Args:
+            packed: the contents.
+            path: the file.
+            before: called first, in the background thread.
 
         Raises:
-            OSError: the file before could not be written.
+            OSError: the last file could not be written.
         """
         self.wait()
-        # No daemon: a program that ends waits for its last file.
+        # Not a daemon: the interpreter waits for the last file before it exits.
         thread = threading.Thread(target=self._write, args=(packed, path, before), name="fastnet-writer")
         thread.start()
-        self._thread = thread  # now only, since `settle` may be waiting for the chance to join it
+        self._thread = thread  # after its start, since another thread in `settle` may join it at once
 
     def wait(self) -> None:
-        """Return when every file is whole.
+        """Wait until every file is written.
 
         Raises:
-            OSError: one could not be written.
+            OSError: a file could not be written.
         """
         if self._thread is not None:
-            self._thread.join()  # Ctrl-C may end this: it is forgotten only when it has ended
+            self._thread.join()  # Ctrl-C may interrupt this: the thread is forgotten only after it has ended
             self._thread = None
         error, self._error = self._error, None
         if error is not None:
             raise error
 
     def settle(self) -> None:
-        """Return when the file is whole; may be called by other threads.
+        """Wait until the file is written; other threads may call this.
 
         Raises:
-            OSError: it could not be written. `wait` raises it once more.
+            OSError: the file could not be written. `wait` raises the error again.
         """
         thread = self._thread
         if thread is not None:
@@ -63,5 +68,5 @@ class Writer:
             if before is not None:
                 before()
             packed.write(path)
-        except BaseException as error:  # raised where somebody sees it
+        except BaseException as error:  # `wait` and `settle` raise it in the threads that call them
             self._error = error

@@ -1,4 +1,4 @@
-"""Small helpers with Keras's names."""
+"""Helpers with the names of Keras."""
 
 from fastnet.serialization import CustomObjectScope as CustomObjectScope
 from fastnet.serialization import custom_object_scope as custom_object_scope
@@ -19,4 +19,4 @@ from .preprocessing import split_dataset as split_dataset
 from .preprocessing import to_categorical as to_categorical
 from .process_state import clear_session as clear_session
 from .process_state import set_random_seed as set_random_seed
-from .progbar import Progbar as Progbar
+from .progress_bar import Progbar as Progbar

@@ -1,4 +1,4 @@
-"""Batches that are made when they are needed."""
+"""Data sets that make each batch when it is needed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from fastnet import checks
 
 
 class PyDataset:
-    """Batches by number: a subclass has ``__len__`` (batches of an epoch) and ``__getitem__`` (one batch).
+    """A data set of numbered batches. Subclasses define ``__len__`` (their number) and ``__getitem__`` (a batch).
 
-    `Sequential.fit` and its kin take one as ``x``. A thread asks for batches ahead, so that training need not wait.
+    `fit`, `evaluate` and `predict` take one as ``x``. A background thread asks for batches before they are needed.
 
     Args:
-        workers: Threads that make batches at the same time; more than one pays where they wait for a disk, or compute
-            in NumPy. ``__getitem__`` is then called by several threads at once.
-        use_multiprocessing: Accepted as in Keras; threads are used all the same.
-        max_queue_size: Most batches that are made ahead.
+        workers: threads that make batches at the same time. More than one helps where ``__getitem__`` waits for a disk
+            or computes in NumPy; several threads then call it at once.
+        use_multiprocessing: accepted as in Keras; threads are used in any case.
+        max_queue_size: the most batches that are made ahead.
 
-    A subclass may forget ``super().__init__()``. One without an end says so by a property ``num_batches`` that is None;
-    `fit` then needs ``steps_per_epoch``.
+    A subclass need not call ``super().__init__()``. In an endless data set the property ``num_batches`` is None, and
+    `fit` needs ``steps_per_epoch``.
 
     Example:
         >>> class Squares(fastnet.utils.PyDataset):
@@ -52,13 +52,13 @@ class PyDataset:
 
     @property
     def num_batches(self) -> int | None:
-        """Batches of an epoch: ``len(self)``; None where they never end."""
+        """Batches in an epoch: ``len(self)``, or None for an endless data set."""
         if hasattr(self, "__len__"):
             return len(self)
         raise NotImplementedError(f"{type(self).__name__} needs __len__, or a property num_batches.")
 
     def __getitem__(self, index: int) -> Any:
-        """Batch number ``index``: (x, y) or (x, y, sample_weight); x alone to predict."""
+        """Make batch ``index``: (x, y) or (x, y, sample_weight), or x alone for `predict`."""
         raise NotImplementedError(f"{type(self).__name__} needs __getitem__.")
 
     def __iter__(self) -> Iterator[Any]:
@@ -66,14 +66,14 @@ class PyDataset:
         yield from map(self.__getitem__, itertools.count() if count is None else range(count))
 
     def on_epoch_begin(self) -> None:
-        """Called before the first batch of each epoch is asked for."""
+        """Called before the first batch of each epoch is made."""
 
     def on_epoch_end(self) -> None:
-        """Called when an epoch is over; no batch is being made then."""
+        """Called at the end of an epoch, when no thread makes a batch."""
 
 
 def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
-    """What a batch looks like: ``x`` alone, ``(x, y)`` or ``(x, y, sample_weight)``; the reverse of the next.
+    """Pack a batch as ``x``, ``(x, y)`` or ``(x, y, sample_weight)``; the inverse of `unpack_x_y_sample_weight`.
 
     Example:
         >>> fastnet.utils.pack_x_y_sample_weight("x", "y")
@@ -85,10 +85,10 @@ def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> 
 
 
 def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
-    """x, y and sample weights of a batch, None for what it has not.
+    """Unpack a batch into x, y and sample weights, with None for missing parts.
 
     Raises:
-        ValueError: a tuple or list of more than three.
+        ValueError: the tuple or list is empty or has more than three items.
 
     Example:
         >>> fastnet.utils.unpack_x_y_sample_weight(("x", "y"))
@@ -101,7 +101,7 @@ def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
 
 
 class _Windows(PyDataset):
-    """Windows of a series, as `timeseries_dataset_from_array` describes them."""
+    """The windows of `timeseries_dataset_from_array`."""
 
     def __init__(
         self, data: np.ndarray, targets: np.ndarray | None, starts: np.ndarray, offsets: np.ndarray, batch: int | None
@@ -136,26 +136,26 @@ def timeseries_dataset_from_array(
     end_index: int | None = None,
     format: str = "tf",
 ) -> PyDataset:
-    """Windows that slide over a series: window k is ``data[k·stride + rate·i]`` for i below the window's length.
+    """Make a data set of sliding windows over a series: ``window[k][i] = data[k·sequence_stride + i·sampling_rate]``.
 
     Args:
-        data: (n, ...), one row for each time.
-        targets: Target k belongs to the window that starts at time k; None to predict.
-        sequence_length: Rows of a window.
-        sequence_stride: Rows from the start of a window to that of the next.
-        sampling_rate: Rows from one row of a window to the next.
-        batch_size: Windows in a batch; None for one window a time, without a batch's axis.
-        shuffle: Whether the windows come in a random order, drawn once; `fit` shuffles the batches of each epoch.
-        seed: Of that order.
-        start_index: First row that is used.
-        end_index: Row before which the last one lies.
-        format: Accepted as in Keras, without meaning here.
+        data: the series (n, ...), one row for each time.
+        targets: targets (n, ...) by the time at which a window starts; None for `predict`.
+        sequence_length: rows of a window.
+        sequence_stride: distance between the starts of two windows, in rows.
+        sampling_rate: distance between two rows of a window, in rows of the series.
+        batch_size: windows in a batch; None for single windows without a batch axis.
+        shuffle: whether to draw a random order of the windows, once; `fit` shuffles the batches of each epoch.
+        seed: of that order.
+        start_index: the first row to use.
+        end_index: the end of the rows to use.
+        format: accepted as in Keras, without effect.
 
     Returns:
-        A `PyDataset` of x (batch_size, sequence_length, ...), or of (x, y). Windows are copied when asked for.
+        A `PyDataset` of x (batch_size, sequence_length, ...), or of (x, y), that copies windows batch by batch.
 
     Raises:
-        ValueError: an argument out of its range, or no window fits.
+        ValueError: an argument is out of its range, or the series is shorter than a window.
 
     Example:
         >>> series = np.arange(10.0)

@@ -1,4 +1,4 @@
-"""State of the process that all models share."""
+"""The state that all models of a process share: seeds and default names."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from fastnet.layers import base
 
 
 def set_random_seed(seed: int) -> None:
-    """Make what follows repeatable: initial weights, shuffling and dropout of models built and trained after this.
+    """Seed the initial weights, the shuffling and the dropout of models that are built and trained after this.
 
     Args:
-        seed: An integer >= 0.
+        seed: an integer >= 0.
 
     Raises:
-        ValueError: ``seed`` is no integer, or negative.
+        ValueError: ``seed`` is not an integer, or negative.
 
-    Keras's function of this name also seeds Python's ``random``, NumPy and its backend.  fastnet changes no other
-    library's state: seed those yourself where your own code draws from them.
+    Keras's function of this name also seeds Python's ``random``, NumPy and its backend. fastnet changes only its own
+    state: seed the others where your code draws from them.
 
     Example:
         >>> fastnet.utils.set_random_seed(1)
@@ -30,10 +30,10 @@ def set_random_seed(seed: int) -> None:
 
 
 def clear_session(free_memory: bool = True) -> None:
-    """Name layers and models anew, from ``dense`` and ``sequential`` on; seeds and models stay as they are.
+    """Restart the numbering of default names at ``dense`` and ``sequential``; seeds and models do not change.
 
     Args:
-        free_memory: Whether Python's garbage is collected now: models that nobody holds give their memory back.
+        free_memory: whether to run Python's garbage collector, which frees the memory of models without references.
 
     Example:
         >>> fastnet.utils.clear_session()

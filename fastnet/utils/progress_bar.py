@@ -1,4 +1,4 @@
-"""A progress bar for loops of one's own."""
+"""A progress bar for the user's own loops."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from fastnet.progress import Progress
 
 
 class Progbar:
-    """Shows how far a loop is, and the means of what it measures.
+    """Shows the progress of a loop, and the means of its values.
 
     Args:
-        target: Steps in all; None where nobody knows.
-        width, interval, unit_name: Accepted as in Keras; the bar is drawn as `fit`'s.
-        verbose: 0 silent, 1 a bar on a terminal and in a notebook, else a line at the end, 2 a line at the end.
-        stateful_metrics: Names whose values are shown as they are; those of all others are averaged over the steps.
-        stateless_metrics: Instead: the names whose values are averaged.
+        target: the number of steps; None if it is unknown.
+        width, interval, unit_name: accepted as in Keras; the bar looks like that of `fit`.
+        verbose: 0 shows nothing; 1 a bar on a terminal and in a notebook, else a line at the end; 2 a line at the end.
+        stateful_metrics: names of values that are shown unchanged; the others are averaged over the steps.
+        stateless_metrics: names of values that are averaged; the others are shown unchanged.
 
     Raises:
-        ValueError: both lists given, or another ``verbose``.
+        ValueError: both lists are given, or ``verbose`` has another value.
 
     Example:
         >>> bar = fastnet.utils.Progbar(10, verbose=0)
@@ -50,10 +50,12 @@ class Progbar:
     def update(
         self, current: int, values: Iterable[tuple[str, Any]] | None = None, finalize: bool | None = None
     ) -> None:
-        """Tell that ``current`` steps are done, and what the last ones gave: pairs (name, value).
+        """Show that ``current`` steps are done.
 
         Args:
-            finalize: Whether these were the last; by default when ``target`` is reached.
+            current: steps that are done.
+            values: (name, value) of the steps since the last call.
+            finalize: whether these were the last steps; by default when ``target`` is reached.
         """
         if finalize is None:
             finalize = self.target is not None and current >= self.target
@@ -71,11 +73,11 @@ class Progbar:
             self._progress = None
 
     def add(self, n: int, values: Iterable[tuple[str, Any]] | None = None) -> None:
-        """The same, with ``n`` more steps."""
+        """Show that ``n`` more steps are done; see `update`."""
         self.update(self._seen + n, values)
 
     def means(self) -> dict[str, float]:
-        """What is shown."""
+        """The values that are shown, by name."""
         return {name: total / count for name, (total, count) in self._sums.items()}
 
     def _averages(self, name: str) -> bool:
