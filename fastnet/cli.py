@@ -1,4 +1,4 @@
-"""The command `fastnet`: demo, bench, info."""
+"""The command `fastnet` with its subcommands demo, bench and info."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from pathlib import Path
 
 import fastnet
 
-INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended
+INTERRUPTED = 130  # the exit code that shells give a command that Ctrl-C ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: as on a command line; by default this process's own.
+        arguments: as on a command line; by default those of this process.
 
     Returns:
-        The exit code: 0, 1 after an error that was told, 130 after Ctrl-C. A wrong command line exits with 2.
+        The exit code: 0, 1 after an error with a message, 130 after Ctrl-C. A wrong command line exits with 2.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # A file or a pipe on Windows may not know µ; whoever reads a pipe wants each line when it is written.
+            # The encoding of a file or pipe on Windows may lack µ. Readers of a pipe get each line at once.
             stream.reconfigure(errors="replace", line_buffering=True)
     given = list(sys.argv[1:] if arguments is None else arguments)
-    own, rest = (given[:1], given[1:]) if given[:1] == ["bench"] else (given, [])  # it parses its own
+    own, rest = (given[:1], given[1:]) if given[:1] == ["bench"] else (given, [])  # bench parses its own options
     options = _parser().parse_args(own, argparse.Namespace(rest=rest))
     try:
         return options.run(options)
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fastnet {fastnet.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
-    demo = commands.add_parser("demo", help="train a classifier of handwritten digits and look at it")
+    demo = commands.add_parser("demo", help="train a classifier of handwritten digits and show its results")
     demo.add_argument("--epochs", type=_positive, default=60, metavar="N", help="passes over the data (default 60)")
     demo.add_argument("--seed", type=_natural, default=0, metavar="N", help="of weights and shuffling (default 0)")
     demo.add_argument(
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure kernels, training steps and starts, beside other libraries")
     bench.set_defaults(run=_bench)
 
-    info = commands.add_parser("info", help="versions, processor, threads, the kernel cache and the machine's speed")
+    info = commands.add_parser("info", help="show versions, threads, the kernel cache and the machine's speed")
     info.set_defaults(run=_info)
     return parser
 

@@ -1,4 +1,4 @@
-"""Start values of weights, with Keras's definitions."""
+"""Initial values of weights, with the definitions of Keras."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fastnet.descriptions import Configurable, Family
 
 
 class Initializer(Configurable):
-    """Fills a shape. Subclasses define ``__call__(shape, dtype)``.
+    """Makes the initial values of a weight. Subclasses define ``__call__(shape, dtype)``.
 
-    A random one draws new values at each call, unless it was given a seed: then every call gives the same.
+    A random initializer draws new values at each call. With a seed it returns the same values at each call.
 
     Example:
         >>> class Halves(initializers.Initializer):
@@ -26,7 +26,7 @@ class Initializer(Configurable):
     """
 
     def __call__(self, shape: tuple[int, ...], dtype: str = "float32") -> np.ndarray:
-        """An array of this shape and dtype."""
+        """Make an array of this shape and dtype."""
         raise NotImplementedError(f"{type(self).__name__} defines no __call__(shape, dtype).")
 
     def _number(self, argument: str, value: Any, allowed: checks.Range = checks.FINITE) -> float:
@@ -36,7 +36,7 @@ class Initializer(Configurable):
         return checks.seed(f"{type(self).__name__}: seed", value)
 
     def clone(self) -> Initializer:
-        """Another one with the same arguments."""
+        """Make an initializer with the same arguments."""
         return type(self).from_config(self.get_config())
 
     def __repr__(self) -> str:
@@ -45,10 +45,10 @@ class Initializer(Configurable):
 
 
 class Constant(Initializer):
-    """Every element is ``value``, or what an array is when it is broadcast.
+    """Every element is ``value``, a number or an array that is broadcast to the shape.
 
     Raises:
-        ValueError: what is no real number, nor an array of them.
+        ValueError: ``value`` is neither a real number nor an array of real numbers.
 
     Example:
         >>> initializers.Constant(0.5)((2,)).tolist()
@@ -92,7 +92,7 @@ class Identity(Initializer):
     """``gain`` on the diagonal of a matrix, 0 elsewhere.
 
     Raises:
-        ValueError: a gain that is no finite number; when called for a shape that is no matrix's.
+        ValueError: the gain is not finite; when called, the shape is not that of a matrix.
 
     Example:
         >>> initializers.Identity()((2, 2)).tolist()
@@ -112,7 +112,7 @@ class RandomUniform(Initializer):
     """Uniform in [minval, maxval).
 
     Raises:
-        ValueError: what is no finite number, a minval above maxval.
+        ValueError: a limit is not finite, or minval is above maxval.
 
     Example:
         >>> round(float(initializers.RandomUniform(-0.1, 0.1)((100, 100)).max()), 2)
@@ -133,7 +133,7 @@ class RandomNormal(Initializer):
     """Normal with this mean and standard deviation.
 
     Raises:
-        ValueError: a mean that is no finite number, a stddev that is none, or negative.
+        ValueError: mean or stddev is not finite, or stddev is negative.
 
     Example:
         >>> round(float(initializers.RandomNormal(stddev=0.1)((100, 100)).std()), 2)
@@ -149,10 +149,10 @@ class RandomNormal(Initializer):
 
 
 class TruncatedNormal(Initializer):
-    """Normal, drawn again where it lies more than two standard deviations from the mean.
+    """Normal, where values more than two standard deviations from the mean are drawn again.
 
     Raises:
-        ValueError: a mean that is no finite number, a stddev that is none, or negative.
+        ValueError: mean or stddev is not finite, or stddev is negative.
 
     Example:
         >>> round(float(initializers.TruncatedNormal(stddev=0.05)((100, 100)).max()), 2)
@@ -168,18 +168,19 @@ class TruncatedNormal(Initializer):
 
 
 class VarianceScaling(Initializer):
-    """Variance ``scale / n``, with n the inputs, the outputs, or their mean, of a weight.
+    """Random values of variance ``scale / n``, where n is the number of a weight's inputs, outputs, or their mean.
 
     Args:
         scale: a positive factor.
         mode: "fan_in", "fan_out" or "fan_avg".
         distribution: "truncated_normal", "untruncated_normal" or "uniform".
-        seed: for the same values at every call.
-        input_axes, output_axes: axes whose sizes make up the inputs and the outputs; by default see `fans`.
+        seed: gives the same values at each call.
+        input_axes, output_axes: axes whose sizes are multiplied to the number of inputs and outputs; by default those
+            of `fans`.
 
     Raises:
-        ValueError: a scale that is not positive, an unknown mode or distribution, one sort of axes without the other,
-            axes the weight does not have.
+        ValueError: scale is not positive, mode or distribution is unknown, or only one of input_axes and output_axes is
+            given; when called, the weight does not have these axes.
 
     Example:
         >>> round(float(initializers.VarianceScaling(2.0, "fan_in")((200, 100)).std()), 2)
@@ -230,7 +231,7 @@ class VarianceScaling(Initializer):
             return generator.uniform(-limit, limit, shape).astype(dtype)
         if self.distribution == "untruncated_normal":
             return generator.normal(0.0, math.sqrt(variance), shape).astype(dtype)
-        # The standard deviation of a normal cut at two of its own.
+        # 0.8796... is the standard deviation of a standard normal that is cut at -2 and 2.
         return (math.sqrt(variance) / 0.87962566103423978 * _truncated(generator, shape)).astype(dtype)
 
 
@@ -337,12 +338,12 @@ class LecunNormal(VarianceScaling):
 
 
 class Orthogonal(Initializer):
-    """``gain`` times a matrix with orthonormal rows or columns, whichever are fewer; Saxe et al. 2014, arXiv:1312.6120.
+    """``gain`` times a matrix whose rows or columns, the fewer, are orthonormal; Saxe et al. 2014, arXiv:1312.6120.
 
-    A tensor of more axes is filled as the matrix (all but the last, last).
+    A tensor of more axes is filled like a matrix whose rows are all axes but the last.
 
     Raises:
-        ValueError: a gain that is no finite number; when called for a shape of fewer than two axes.
+        ValueError: the gain is not finite; when called, the shape has fewer than two axes.
 
     Example:
         >>> w = initializers.Orthogonal()((3, 3), "float64")
@@ -359,7 +360,7 @@ class Orthogonal(Initializer):
         rows, columns = math.prod(shape[:-1]), shape[-1]
         normal = _generator(self.seed).standard_normal((max(rows, columns), min(rows, columns)))
         q, r = np.linalg.qr(normal)
-        q *= np.sign(np.diag(r))  # else not uniform over the orthogonal matrices
+        q *= np.sign(np.diag(r))  # makes the distribution uniform over the orthogonal matrices
         return (self.gain * (q.T if rows < columns else q)).reshape(shape).astype(dtype)
 
 
@@ -382,10 +383,10 @@ serialize, deserialize = _family.serialize, _family.deserialize
 
 
 def get(identifier: Any):
-    """The initializer of a name, a description, a class, an array, or any function of (shape, dtype); None for None.
+    """Get an initializer by name, description, class, array, or function of (shape, dtype); None gives None.
 
     Raises:
-        ValueError: an unknown name; offers the nearest known ones.
+        ValueError: the name is unknown; the error offers similar names.
 
     Example:
         >>> import fastnet
@@ -397,7 +398,7 @@ def get(identifier: Any):
     values = np.asarray(identifier)
 
     def copy_of_array(shape, dtype="float32"):
-        return values.astype(dtype)  # whoever asks compares the shapes
+        return values.astype(dtype)  # the caller compares the shapes
 
     return copy_of_array
 
@@ -405,7 +406,8 @@ def get(identifier: Any):
 def fans(
     shape: tuple[int, ...], input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None
 ) -> tuple[int, int]:
-    """Inputs and outputs of a weight: its last two axes, each times the receptive field before them; or those named."""
+    """The number of a weight's inputs and outputs: the products of the axes given, else its last two axes, each times
+    the product of the axes before them (the receptive field)."""
     if input_axes is not None and output_axes is not None:
         return math.prod(shape[axis] for axis in input_axes), math.prod(shape[axis] for axis in output_axes)
     if len(shape) < 1:

@@ -1,4 +1,4 @@
-"""Pictures of a training, drawn by matplotlib without a display."""
+"""Draws pictures of a training with matplotlib, without a display."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 
 def learning_curves(history: Mapping[str, Sequence[float]], path: Path) -> Path:
-    """Draw each quantity of a `History` over the epochs, with its validation where there is one.
+    """Draw each quantity of a `History` over the epochs, with its validation if there is one.
 
     Args:
-        history: ``History.history``.
-        path: file to write; its suffix says the format.
+        history: values for each epoch by name, as in ``History.history``.
+        path: the file to write; its suffix decides the format.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -35,13 +35,13 @@ def learning_curves(history: Mapping[str, Sequence[float]], path: Path) -> Path:
 def labelled_images(
     images: np.ndarray, labels: np.ndarray, predicted: np.ndarray, which: Sequence[int], path: Path
 ) -> Path:
-    """Draw images with what was predicted, and the label beside it where that is another one.
+    """Draw images with their predicted classes, and with their labels where these differ.
 
     Args:
         images: (n, height, width).
-        labels, predicted: (n,).
+        labels, predicted: classes (n,).
         which: indices of the images to draw, ten in a row.
-        path: file to write; its suffix says the format.
+        path: the file to write; its suffix decides the format.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -60,7 +60,7 @@ def labelled_images(
 
 
 def _figure(width: float, height: float):
-    # Not pyplot: it would choose a display's toolkit for the whole process.
+    # pyplot would choose a display's toolkit for the whole process.
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

@@ -1,4 +1,4 @@
-"""Progress of training on a terminal, in a notebook, or as lines in a log."""
+"""Shows the progress of training on a terminal, in a notebook, or as lines in a log."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol, TextIO
 
-_INTERVAL = 0.1  # seconds between two redraws, at least
+_INTERVAL = 0.1  # least number of seconds between two redraws
 _BAR_WIDTH = 24
 _NOTEBOOK_WIDTH = 120
 
 
 class Progress:
-    """Shows how far training is: epoch, steps, steps per second, time left, loss and metrics.
+    """Shows epoch, steps, steps per second, remaining time, loss and metrics.
 
     Args:
         epochs: number of epochs.
-        steps: steps in an epoch; ``None`` when unknown.
-        verbose: ``"auto"``: a bar on a terminal and in a notebook, else nothing.  0: nothing.  1: a bar on a terminal
-            and in a notebook, else one line an epoch.  2: one line an epoch.
-        stream: where to write; default `sys.stdout`.
-        label: what is counted; anything but ``"Epoch"`` stands alone when ``epochs`` is 1.
+        steps: steps in an epoch; None if the number is unknown.
+        verbose: "auto" draws a bar on a terminal and in a notebook, and is silent elsewhere. 0 is silent. 1 draws a bar
+            on a terminal and in a notebook, and prints a line for each epoch elsewhere. 2 prints a line for each epoch.
+        stream: the stream to write to; by default `sys.stdout`.
+        label: the title of an epoch. A label other than "Epoch" has no number if ``epochs`` is 1.
 
     Raises:
-        ValueError: ``verbose`` is something else.
+        ValueError: ``verbose`` has another value.
 
-    A bar is drawn at most ten times a second; epochs that end in between are listed with the next drawing.  When the
-    stream is closed or breaks, progress goes silent and training goes on.
+    A bar is drawn at most ten times a second; the next drawing lists the epochs that ended since. If the stream is
+    closed or fails, training continues without output.
 
     Example:
         >>> from fastnet.progress import Progress
@@ -69,18 +69,18 @@ class Progress:
         self.close()
 
     def epoch_begin(self, epoch: int) -> None:
-        """Start epoch number ``epoch``, counted from 0."""
+        """Begin epoch number ``epoch``, counted from 0."""
         self._epoch, self._step, self._logs = epoch, 0, {}
         self._started = time.perf_counter()
         self._draw()
 
     def update(self, step: int, logs: dict[str, Any] | None = None) -> None:
-        """Tell that ``step`` steps of this epoch are done, and the means so far."""
+        """Show that ``step`` steps of this epoch are done, and the means so far."""
         self._step, self._logs = step, logs or {}
         self._draw()
 
     def epoch_end(self, logs: dict[str, Any] | None = None) -> None:
-        """End the epoch with its results."""
+        """End the epoch, and show its results."""
         if self._epoch is None or self._view is None:
             return
         if self._steps is not None:
@@ -91,7 +91,7 @@ class Progress:
             self._show(None)
 
     def close(self) -> None:
-        """Show what is still to be shown, an epoch cut short too, and give the terminal back.  May be called twice."""
+        """Show what is pending, including an interrupted epoch, and release the terminal. May be called twice."""
         if self._view is None:
             return
         if self._epoch is not None and self._step:
@@ -118,7 +118,7 @@ class Progress:
         try:
             view.show(lines, frame)
         except (OSError, ValueError):
-            # The terminal or the pipe is gone (ValueError: the stream is closed). No reason to lose a training.
+            # The terminal or the pipe is gone, or the stream is closed (ValueError). Training continues.
             self._view = None
             with contextlib.suppress(OSError, ValueError):
                 view.close()
@@ -157,7 +157,7 @@ class _Frame:
         self.title, self.done, self.count, self.text = title, done, count, text
 
     def render(self, width: int, encoding: str) -> Any:
-        """As something rich can print on one line of ``width`` columns; what does not fit is cut at the right."""
+        """Render one line of ``width`` columns for rich, cut at the right."""
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
@@ -186,7 +186,7 @@ class _View(Protocol):
 
 
 class _Lines:
-    """A log: lines of text, nothing else."""
+    """Prints lines to a log."""
 
     is_live = False
 
@@ -203,7 +203,7 @@ class _Lines:
 
 
 class _Terminal:
-    """A bar that is redrawn in place, finished epochs listed above it."""
+    """Redraws a bar in place, below the lines of finished epochs."""
 
     is_live = True
 
@@ -213,7 +213,7 @@ class _Terminal:
 
         self._console = Console(file=stream)
         self._encoding = self._console.encoding
-        # What callbacks print goes above the bar, where the bar is on the stream they print to.
+        # Callbacks that print to the same stream print above the bar.
         redirect = stream is sys.stdout
         self._live = Live(
             console=self._console,
@@ -240,7 +240,7 @@ class _Terminal:
 
 
 class _Notebook:
-    """A cell's output: the bar until the epochs it stood for are done, then their lines."""
+    """Updates a cell's output: a bar for running epochs, then their lines."""
 
     is_live = True
 
@@ -282,7 +282,7 @@ def _choose_view(verbose: int | str, stream: TextIO | None) -> _View | None:
         return _Notebook()
     if stream is None:
         stream = sys.stdout
-    # None: a program without a console on Windows. What stands in for sys.stdout may lack all but write and flush.
+    # sys.stdout is None in a Windows program without a console; its replacements may only have write and flush.
     if stream is None or getattr(stream, "closed", False):
         return None
     is_terminal = hasattr(stream, "isatty") and stream.isatty()

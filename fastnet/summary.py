@@ -9,11 +9,11 @@ from typing import Any
 def summary_text(
     model: Any, line_length: int | None = None, expand_nested: bool = False, show_trainable: bool = False
 ) -> str:
-    """Layers with the shape of their results and the number of their weights."""
+    """Make the table of layers with their output shapes and numbers of weights."""
     width = max(line_length or 72, 48)
     first, second = width // 2 - 2, width - width // 2 - 14
     last = "  Trainable" * show_trainable
-    rule = "-" * (width + len(last))  # plain ASCII: a pipe on Windows may know nothing else
+    rule = "-" * (width + len(last))  # ASCII, for pipes on Windows
     lines = [
         f"Model: {model.name!r}",
         rule,

@@ -1,4 +1,4 @@
-"""The kernel cache: machine code on disk, named by everything that went into it.
+"""The kernel cache: machine code on disk, whose names are hashes of everything it is compiled from.
 
 The folder holds code that will be executed. It must therefore belong to this user, and nobody else may write to it.
 A file is written under another name and then renamed, and its readers see all of it or nothing.
@@ -38,12 +38,12 @@ def user_folder() -> Path:
 
 
 def _is_private(folder: Path) -> bool:
-    """Whether code in ``folder`` can have been written by this user alone, and new code can be added."""
+    """Whether this user alone can have written the code in ``folder``, and can add more."""
     info = folder.stat()
     if not stat.S_ISDIR(info.st_mode) or not os.access(folder, os.W_OK | os.X_OK):
         return False
     if not hasattr(os, "getuid"):
-        return True  # Windows: the profile's folders are the user's own
+        return True  # Windows: the folders of a profile belong to its user
     return info.st_uid == os.getuid() and not info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
@@ -51,7 +51,7 @@ def _is_private(folder: Path) -> bool:
 def _folder(chosen: str | None, process: int) -> Path:
     wanted = Path("the user's cache folder")
     try:
-        wanted = user_folder().absolute() / "kernels"  # also after the process has changed its directory
+        wanted = user_folder().absolute() / "kernels"  # valid after the process changes its directory
         wanted.mkdir(mode=0o700, parents=True, exist_ok=True)
         if _is_private(wanted):
             return wanted
@@ -75,7 +75,7 @@ def _remove(temporary: Path, process: int) -> None:
 
 
 def folder() -> Path:
-    """Where kernels are kept: a private folder below `user_folder`, else a temporary one of this process."""
+    """The folder of kernels: a private one in `user_folder`, else a temporary one of this process."""
     return _folder(os.environ.get("FASTNET_CACHE_DIR"), os.getpid())
 
 
@@ -97,14 +97,14 @@ def write(name: str, code: bytes, suffix: str = "o") -> None:
 
 
 def write_source(name: str, text: str) -> Path:
-    """Store a generated module as a real file, so that tracebacks and debuggers show its lines."""
+    """Store a generated module as a file, from which tracebacks and debuggers read its lines."""
     path = folder() / f"{name}.py"
     _replace(path, text.encode())
     return path
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Put a file in its place; where that cannot be (a full disk, a folder removed), leave none behind."""
+    """Write a file by renaming a temporary one; if that fails (a full disk, a removed folder), leave nothing behind."""
     temporary = None
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def _replace(path: Path, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         os.replace(temporary, path)
-    except OSError:  # Windows also refuses to replace a file another process has open: that one wrote the same bytes
+    except OSError:  # On Windows also where another process has the file open: it wrote the same bytes
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)

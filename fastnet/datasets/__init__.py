@@ -1,4 +1,4 @@
-"""Data sets: `digits` comes with the package; `mnist` and `fashion_mnist` are downloaded once."""
+"""Data sets: `digits` is part of the package; `mnist` and `fashion_mnist` are downloaded once."""
 
 from . import digits as digits
 from . import fashion_mnist as fashion_mnist

@@ -1,4 +1,4 @@
-"""Fetch one file, once: checked, and whole or not at all."""
+"""Downloads a file, checks it, and stores it completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-_TIMEOUT = 30.0  # seconds without a byte
+_TIMEOUT = 30.0  # seconds without any data
 _CHUNK = 1 << 18
 _STALE = 3600.0  # seconds after which a partial file belongs to a process that was killed
 
 
 class DownloadError(OSError):
-    """A data set could not be downloaded: no address could be reached, or what came had another checksum."""
+    """A data set could not be downloaded: every address failed, or sent data with another checksum."""
 
 
 def download(urls: Sequence[str], target: Path, sha256: str, hint: str) -> None:
-    """Download the first of ``urls`` that delivers a file with the given SHA-256 to ``target``.
+    """Download a file to ``target`` from the first of ``urls`` that sends the data with this SHA-256.
 
-    The bytes go to a temporary file beside ``target``, which is renamed when they are checked; so a reader, or a
-    second process that downloads the same file, sees a whole file or none.
+    The data are written to a temporary file beside ``target``, checked, and then renamed. A reader, or a second process
+    that downloads the same file, therefore sees a complete file or none.
 
     Raises:
-        DownloadError: none did; the message has each address with its reason, and ``hint`` as the remedy.
+        DownloadError: every address failed; the message gives the reason for each, and ``hint`` as the remedy.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,8 +58,8 @@ def download(urls: Sequence[str], target: Path, sha256: str, hint: str) -> None:
 
 
 def _fetch(url: str, file: BinaryIO, sha256: str) -> str | None:
-    """Write what ``url`` delivers to ``file``; why it is of no use, or None."""
-    import urllib.request  # here: it would be most of the time of `import fastnet.datasets`, and is seldom needed
+    """Write the data of ``url`` to ``file``; the reason for a failure, or None."""
+    import urllib.request  # here: importing it takes 35 ms, and few processes download
     from http.client import HTTPException
 
     if sys.stderr is not None and sys.stderr.isatty():
@@ -75,7 +75,7 @@ def _fetch(url: str, file: BinaryIO, sha256: str) -> str | None:
             length = answer.headers.get("Content-Length")
     except (OSError, HTTPException) as error:  # URLError, HTTPError and time-outs are OSErrors
         return str(error) or type(error).__name__
-    if length is not None and int(length) != file.tell():  # a closed connection looks like the end of the file
+    if length is not None and int(length) != file.tell():  # urllib takes a closed connection for the end
         return f"cut short: {file.tell()} of {length} bytes came"
     if digest.hexdigest() != sha256:
         return f"wrong checksum: SHA-256 {sha256} expected, {digest.hexdigest()} received"
@@ -83,7 +83,7 @@ def _fetch(url: str, file: BinaryIO, sha256: str) -> str | None:
 
 
 def _remove_stale(folder: Path) -> None:
-    """Remove what killed downloads left; a living one writes all the time, so its file is young."""
+    """Remove the partial files of killed downloads. A running download writes often, which keeps its file young."""
     for partial in folder.glob("*.part"):
         with contextlib.suppress(OSError):  # another process removed it, or (Windows) still has it open
             if time.time() - partial.stat().st_mtime > _STALE:

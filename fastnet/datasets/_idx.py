@@ -1,4 +1,4 @@
-"""Data sets in the MNIST layout: four IDX files, and where they are looked for."""
+"""Finds and reads data sets in the format of MNIST: four IDX files."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ PARTS = (
 
 
 def load(name: str, mirrors: Sequence[str], sha256: Mapping[str, str], path: str | os.PathLike[str] | None) -> Split:
-    """Load the data set ``name``: from ``path``, else ``FASTNET_DATA/name``, else the cache, else the mirrors.
+    """Load a data set from ``path``, else from ``FASTNET_DATA/name``, else from the cache, else from a mirror.
 
     Args:
-        mirrors: Addresses of folders that serve the four ``.gz`` files, tried in order.
-        sha256: Hex digest of each served ``.gz`` file.
-        path: A folder with the four files (``.gz`` or unpacked), or an ``.npz`` file like Keras's.
+        name: of the data set.
+        mirrors: addresses of folders with the four ``.gz`` files, tried in order.
+        sha256: hex digest of each ``.gz`` file.
+        path: a folder with the four files (``.gz`` or unpacked), or an ``.npz`` file like that of Keras.
     """
     if path is not None:
         return _given(name, Path(path).expanduser())
@@ -96,10 +97,11 @@ def read_idx(file: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:
     Layout: two zero bytes, the type (8: unsigned byte), the rank, each size as a big-endian uint32, the values.
 
     Args:
-        shape: What the sizes must be; ``None`` takes any.
+        file: the file.
+        shape: the expected sizes; None accepts any.
 
     Raises:
-        ValueError: the file is no such file, its sizes are not ``shape``, or it is cut short or too long.
+        ValueError: the file has another format, other sizes than ``shape``, or too few or too many bytes.
     """
     try:
         data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
@@ -107,7 +109,7 @@ def read_idx(file: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:
         raise ValueError(f"{file} is damaged ({error}). Delete it and load again.") from error
     if len(data) < 4 or data[:3] != b"\0\0\x08":
         raise ValueError(
-            f"{file} is no IDX file of unsigned bytes: it must start with bytes 00 00 08, "
+            f"{file} is not an IDX file of unsigned bytes: it must start with bytes 00 00 08, "
             f"but starts with {data[:4].hex(' ') or 'nothing'}."
         )
     rank = data[3]

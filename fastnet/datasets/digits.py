@@ -1,4 +1,4 @@
-"""1,797 handwritten digits of 8x8 pixels, embedded in the package."""
+"""1,797 handwritten digits of 8x8 pixels, which are part of the package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def load_data(test_fraction: float = 0.2) -> Split:
     """Load the digits: the test set of "Optical Recognition of Handwritten Digits" (UCI, CC BY 4.0).
 
     Args:
-        test_fraction: Share of the images that become the test set, 0 <= f < 1 (default 0.2: 359 images).
+        test_fraction: share of the images in the test set, 0 <= f < 1 (default 0.2: 359 images).
 
     Returns:
         ``(x_train, y_train), (x_test, y_test)``: uint8 images ``(n, 8, 8)`` with values 0..16, uint8 labels ``(n,)``.
@@ -21,10 +21,10 @@ def load_data(test_fraction: float = 0.2) -> Split:
     Raises:
         ValueError: ``test_fraction`` is outside [0, 1).
 
-    The split is fixed and stratified.  In the order of the original file, the k-th image of its class (from 0) is a
-    test image when ``floor((k + 1) f + 1/2) > floor(k f + 1/2)``: with f = 0.2, the third of every five.  The file is
-    grouped by writer, so all 13 writers are on both sides; a network sees 98 % of these test images right, and 90 %
-    when the last fifth of the file, writers it never saw, is the test set.
+    The split is fixed and stratified. In the order of the original file, the k-th image of its class (from 0) is a test
+    image if ``floor((k + 1) f + 1/2) > floor(k f + 1/2)``: with f = 0.2, the third of every five. The file is grouped
+    by writer, and all 13 writers are therefore in both sets. A network classifies 98 % of these test images correctly,
+    but 90 % where the test set is the last fifth of the file, whose writers are not in the training set.
 
     Example:
         >>> (x_train, y_train), (x_test, y_test) = fastnet.datasets.digits.load_data()

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 pictures of clothes of 28x28 pixels, in MNIST's layout."""
+"""Fashion-MNIST: 70,000 pictures of clothes of 28x28 pixels, in the format of MNIST."""
 
 from __future__ import annotations
 
@@ -34,20 +34,22 @@ CLASSES = (
 def load_data(path: str | os.PathLike[str] | None = None) -> _idx.Split:
     """Load Fashion-MNIST (H. Xiao, K. Rasul, R. Vollgraf, arXiv:1708.07747; MIT licence, Zalando SE).
 
-    Looked for in the folder ``FASTNET_DATA/fashion_mnist``, then in the cache folder (``FASTNET_CACHE_DIR``, else the
-    user's), into which it is downloaded (31 MB) when it is in neither; every download is checked against its SHA-256.
+    The files are looked for in the folder ``FASTNET_DATA/fashion_mnist``, then in the cache folder
+    (``FASTNET_CACHE_DIR``, else the user's). If neither has them, they are downloaded into the cache folder (31 MB) and
+    checked by their SHA-256.
 
     Args:
-        path: A folder with the four IDX files, ``.gz`` or unpacked, or an ``.npz`` file like Keras's: read instead.
+        path: read this instead: a folder with the four IDX files, ``.gz`` or unpacked, or an ``.npz`` file like that of
+            Keras.
 
     Returns:
         ``(x_train, y_train), (x_test, y_test)``: uint8 images ``(60000, 28, 28)`` and ``(10000, 28, 28)`` with values
         0..255, uint8 labels ``(60000,)`` and ``(10000,)``; `CLASSES` names the labels.
 
     Raises:
-        fastnet.datasets.DownloadError: no mirror could be reached, or what came had another checksum.
-        FileNotFoundError: ``path`` is missing, or lacks a file.
-        ValueError: a file is damaged or holds something else.
+        fastnet.datasets.DownloadError: every mirror failed, or sent data with another checksum.
+        FileNotFoundError: ``path`` does not exist, or lacks a file.
+        ValueError: a file is damaged, or holds other data.
 
     Example:
         >>> (x_train, y_train), (x_test, y_test) = fastnet.datasets.fashion_mnist.load_data()

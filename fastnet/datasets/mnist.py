@@ -21,20 +21,21 @@ SHA256 = {
 def load_data(path: str | os.PathLike[str] | None = None) -> _idx.Split:
     """Load MNIST (Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0).
 
-    Looked for in the folder ``FASTNET_DATA/mnist``, then in the cache folder (``FASTNET_CACHE_DIR``, else the user's),
-    into which it is downloaded (11 MB) when it is in neither; every download is checked against its SHA-256.
+    The files are looked for in the folder ``FASTNET_DATA/mnist``, then in the cache folder (``FASTNET_CACHE_DIR``, else
+    the user's). If neither has them, they are downloaded into the cache folder (11 MB) and checked by their SHA-256.
 
     Args:
-        path: A folder with the four IDX files, ``.gz`` or unpacked, or an ``.npz`` file like Keras's: read instead.
+        path: read this instead: a folder with the four IDX files, ``.gz`` or unpacked, or an ``.npz`` file like that of
+            Keras.
 
     Returns:
         ``(x_train, y_train), (x_test, y_test)``: uint8 images ``(60000, 28, 28)`` and ``(10000, 28, 28)`` with values
         0..255, uint8 labels ``(60000,)`` and ``(10000,)``.
 
     Raises:
-        fastnet.datasets.DownloadError: no mirror could be reached, or what came had another checksum.
-        FileNotFoundError: ``path`` is missing, or lacks a file.
-        ValueError: a file is damaged or holds something else.
+        fastnet.datasets.DownloadError: every mirror failed, or sent data with another checksum.
+        FileNotFoundError: ``path`` does not exist, or lacks a file.
+        ValueError: a file is damaged, or holds other data.
 
     Example:
         >>> (x_train, y_train), (x_test, y_test) = fastnet.datasets.mnist.load_data()

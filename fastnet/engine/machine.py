@@ -1,4 +1,4 @@
-"""What this machine can do, measured as its kernels run: multiply-adds on registers, and ``a += 3·b`` in place."""
+"""Measures the machine with two kernels: multiply-adds on registers, and ``a += 3·b`` in place."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from fastnet.engine.sizes import Extent
 from fastnet.engine.threads import get_num_threads
 from fastnet.engine.view import SIZES, View
 
-TURNS = 300_000  # of multiply-adds: about a millisecond
-MOVED = 50_000_000  # bytes a thread moves: about as long from the caches
+TURNS = 300_000  # of multiply-adds, about a millisecond
+MOVED = 50_000_000  # bytes for each thread, about a millisecond in the caches
 ROUNDS = 9  # of a look; the best counts
 LOOKS, PAUSE = 5, 0.04  # seconds between two of them: another program's turn lasts some milliseconds
-SMALLEST, LARGEST = 1 << 16, 1 << 27  # bytes `bandwidth` works on: a first-level cache or two; beyond the last level
-_COST = 1_000_000_000  # picoseconds: worth a thread for every part, and worth waking them
+SMALLEST, LARGEST = 1 << 16, 1 << 27  # bytes of a and b: one or two first-level caches; more than the last level
+_COST = 1_000_000_000  # picoseconds, enough to wake a thread for each part
 
 
 @dataclass(frozen=True)
 class Loop:
-    """A plan that only shows what the machine can do.
+    """A plan of one launch that measures the machine.
 
     Attributes:
-        bound: its one launch.
+        bound: the plan.
         amount: operations or bytes of a run.
     """
 
@@ -39,7 +39,7 @@ class Loop:
     amount: float
 
     def run(self) -> float:
-        """Run it on the threads that are set; billions of operations or bytes a second."""
+        """Run the plan once: billions of operations or bytes a second."""
         times = np.zeros(1)
         self.bound.execution.run(0, 1, 1, 1, 0.0, times)
         return self.amount / max(times[0], 1e-12) / 1e9
@@ -48,12 +48,12 @@ class Loop:
 def _bind(plan: Plan, *buffers: View) -> Executable:
     bound = bind(plan, pinned=buffers)
     for buffer in buffers:
-        bound.read(buffer, 1)[...] = 0  # memory never written is one page of zeros under many addresses
+        bound.read(buffer, 1)[...] = 0  # memory that was never written is one page of zeros
     return bound
 
 
 def multiply_adds(dtype: str) -> Loop:
-    """Multiply-adds that stay in registers, two operations each; one part for each thread that is set now."""
+    """Multiply-adds that stay in registers, two operations each, in one part for each thread."""
     plan, parts = Plan(False, dtype, 1), get_num_threads()
     sums = plan.buffer((parts, 64 // SIZES[dtype]))
     operands = {"out": sums, "turns": TURNS}
@@ -64,7 +64,7 @@ def multiply_adds(dtype: str) -> Loop:
 
 
 def triad(dtype: str, size: int) -> Loop:
-    """``a += 3·b`` where a and b together take about ``size`` bytes; 3 elements' bytes move for each of a."""
+    """``a += 3·b`` where a and b together take about ``size`` bytes; each element takes two reads and a write."""
     plan, count = Plan(False, dtype, 1), max(64, size // (2 * SIZES[dtype]))
     moved = 3 * SIZES[dtype] * count
     passes = max(1, MOVED * get_num_threads() // moved)
@@ -76,13 +76,13 @@ def triad(dtype: str, size: int) -> Loop:
 
 @dataclass(frozen=True)
 class Machine:
-    """What the machine reaches on some threads.
+    """The machine's speed on a number of threads.
 
     Attributes:
-        gflops: billions of operations a second in multiply-adds on registers, by dtype.
+        gflops: billions of operations a second of multiply-adds on registers, by dtype.
         gigabytes: billions of bytes a second of ``a += 3·b`` in place.
         size: bytes of a and b together.
-        threads: that ran.
+        threads: the number of threads.
     """
 
     gflops: Mapping[str, float]
@@ -97,7 +97,7 @@ class Machine:
 
 
 def size_text(size: int) -> str:
-    """A power of two of bytes in words."""
+    """Format a power of two of bytes."""
     return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size >> 10} KiB"
 
 

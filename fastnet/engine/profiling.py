@@ -1,4 +1,4 @@
-"""Where the time of a step goes."""
+"""Profiles a training step, layer by layer."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ PIECES = 3  # of a training that is profiled; the machine is measured around eac
 
 @dataclass(frozen=True)
 class Row:
-    """One layer in one phase.
+    """The figures of one layer in one phase.
 
     Attributes:
-        layer: its name.
+        layer: the layer's name.
         phase: "forward", "backward" and so on.
-        microseconds: a step.
+        microseconds: time in a step.
         share: of the step's time.
-        gflops: billions of operations a second: exact for products, one for each element of the rest.
-        gigabytes: billions of bytes a second that are read and written, whichever memory they lie in.
-        of_machine: share of the machine, max(operations / peak, bytes / bandwidth) / time; 1 is as fast as the
-            processor or its memory allows.
+        gflops: billions of operations a second: exact for products, one for each element of other kernels.
+        gigabytes: billions of bytes a second that are read and written, in caches or in memory.
+        of_machine: share of the machine, max(operations / peak, bytes / bandwidth) / time; 1 is the limit of the
+            processor or its memory.
     """
 
     layer: str
@@ -44,14 +44,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Profile:
-    """A table of time for each layer; ``str(profile)`` shows it, and notebooks do.
+    """The times of a step by layer and phase; ``str(profile)`` and notebooks show a table.
 
     Attributes:
-        rows: the lines.
-        steps: steps measured.
-        microseconds: of a step, in all.
-        machine: what the shares are of: the peak of multiply-adds on registers, and the bandwidth of ``a += 3·b`` over
-            as much memory as a step touches.
+        rows: the figures of each layer and phase.
+        steps: number of steps that were measured.
+        microseconds: time of a step.
+        machine: the peak of multiply-adds on registers, and the bandwidth of ``a += 3·b`` over as much memory as a step
+            touches.
     """
 
     rows: tuple[Row, ...]
@@ -126,7 +126,7 @@ class Profile:
         return "\n".join([*table, "", machine, *self._above_all()])
 
     def _above_all(self) -> list[str]:
-        """Why lines of the table show more than 100 % of the machine."""
+        """Explain the lines of the table with more than 100 % of the machine."""
         fast = [row for row in self.rows if row.of_machine >= 1.0005]
         near = [row for row in fast if row.gigabytes / self.machine.gigabytes >= row.of_machine * 0.999]
         lines = []
@@ -143,11 +143,11 @@ class Profile:
         return lines
 
     def _repr_html_(self) -> str:
-        """What notebooks show: the same table."""
+        """The same table for notebooks."""
         return f"<pre>{html.escape(str(self))}</pre>"
 
     def _figures(self, rows: Iterable[Row]) -> str:
-        """Time, and the rates over it, of some rows together."""
+        """Format the time of some rows together, and their rates."""
         rows = list(rows)
         total = max(sum(row.microseconds for row in rows), 1e-12)
         gflops, gigabytes, of_machine = (
@@ -160,12 +160,12 @@ class Profile:
 
 @dataclass
 class _Sums:
-    """What the launches of a layer in one phase do in a step."""
+    """Sums over the launches of a layer in one phase of a step."""
 
     seconds: float = 0.0
     operations: float = 0.0
     bytes: float = 0.0
-    at_peak: float = 0.0  # seconds the operations take at the machine's peak
+    at_peak: float = 0.0  # seconds that the operations take at the machine's peak
 
     def row(self, layer: str, phase: str, total: float, gigabytes: float) -> Row:
         seconds = max(self.seconds, 1e-12)
@@ -179,18 +179,19 @@ def _names(rows: Iterable[Row]) -> str:
 
 
 def _dtype(launch: Launch, bound: Executable) -> str:
-    """Whose peak a launch is compared with. The operations of other loops are counted too roughly for their own."""
+    """The dtype whose peak a launch is compared with: a product's own, else the plan's, since the operations of other
+    loops are only estimated."""
     return launch.kernel.dtype if isinstance(launch.kernel, Product) else bound.plan.dtype
 
 
 def _touched(bound: Executable) -> int:
-    """Bytes that a step works on: its arena, and the weights with their optimizer's state."""
+    """Bytes of memory that a step uses: its arena, the weights and the optimizer's state."""
     operands = {operand for launch in bound.plan.launches for operand, _ in launch.access}
     return bound.arena.nbytes + sum(operand.array.nbytes for operand in operands if isinstance(operand, Variable))
 
 
 def _operations(launch: Launch, rows: float) -> float:
-    """Floating-point operations of a launch: exact for products, one for each element of the others."""
+    """Floating-point operations of a launch: exact for products, one for each element of other kernels."""
     if launch.flops:
         once = isinstance(launch.kernel, Product) and not launch.kernel.of_batch
         return launch.flops * (1 if once else rows)
@@ -198,7 +199,7 @@ def _operations(launch: Launch, rows: float) -> float:
 
 
 def launch_bytes(launch: Launch, rows: float) -> float:
-    """Bytes a launch reads and writes, each operand once for each."""
+    """Bytes that a launch reads and writes, counting each operand once for reading and once for writing."""
     return sum(_bytes(operand, rows) * len(mode) for operand, mode in launch.access)
 
 

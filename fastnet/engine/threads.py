@@ -1,4 +1,4 @@
-"""How many threads fastnet works with."""
+"""The number of threads that fastnet uses."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 
 def set_num_threads(n: int) -> None:
-    """Set how many threads fastnet works with, the calling one included.
+    """Set the number of threads that fastnet uses, including the calling thread.
 
-    Results have the same bits for every number. Threads are started when a run first needs them; small work stays
-    on one. The default is ``FASTNET_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the cores this process may use
-    (its affinity and its control group's quota).
+    Results have the same bits for every number. A run starts the threads when it first needs them, and does small work
+    on one. The default is ``FASTNET_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the cores that this process may use
+    (its affinity and the quota of its control group).
 
     Args:
         n: an integer of at least 1.
 
     Raises:
-        ValueError: ``n`` is not such an integer.
+        ValueError: ``n`` is not an integer, or below 1.
 
     Example:
         >>> fastnet.set_num_threads(1)
@@ -36,10 +36,10 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """The number of threads fastnet works with, the calling one included.
+    """The number of threads that fastnet uses, including the calling thread.
 
     Raises:
-        ValueError: it was not set, and an environment variable that should give it holds something else.
+        ValueError: the number was not set, and its environment variable does not hold an integer of at least 1.
 
     Example:
         >>> fastnet.set_num_threads(2)
@@ -52,10 +52,10 @@ def get_num_threads() -> int:
 
 
 def default_num_threads() -> int:
-    """The number of threads before anyone sets it: from the environment, else the cores this process may use."""
+    """The default number of threads: from the environment, else the cores that this process may use."""
     for variable, text in (
         ("FASTNET_NUM_THREADS", os.environ.get("FASTNET_NUM_THREADS", "")),
-        # OpenMP's is a list with a number for each nesting level.
+        # A list with one number for each nesting level.
         ("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "").split(",")[0]),
     ):
         if text.strip():
@@ -73,7 +73,7 @@ def _number(variable: str, text: str) -> int:
 
 
 def usable_cores() -> int:
-    """Cores this process may keep busy: its affinity, and at most its control group's quota, rounded up."""
+    """The number of cores that this process may use: its affinity, at most the quota (rounded up) of its group."""
     if hasattr(os, "process_cpu_count"):
         cores = os.process_cpu_count()
     elif hasattr(os, "sched_getaffinity"):
@@ -84,10 +84,11 @@ def usable_cores() -> int:
 
 
 def cgroup_quota(root: str | Path = "/") -> float:
-    """Cores' worth of time that Linux control groups (version 1 and 2) grant this process; infinite without one.
+    """The number of cores whose time Linux's control groups (version 1 and 2) grant this process; 10⁹ without a limit.
 
-    A group's limit holds for all groups below it, so the smallest on the way up counts. A container often sees its
-    own group as the root while ``/proc`` names the host's path: groups that are not there are passed over.
+    A group's limit also holds for the groups below it. Therefore the smallest limit from the root to the process's
+    group counts. A container often sees its own group as the root, while ``/proc`` names the host's path: groups that
+    do not exist are skipped.
     """
     root = Path(root)
     quota = 10.0**9
@@ -112,7 +113,7 @@ def _group_quota(group: Path) -> float:
         *_text(group / "cpu.cfs_quota_us").split(),
         *_text(group / "cpu.cfs_period_us").split(),
     ]
-    # No quota is "max" in version 2 and -1 in version 1.
+    # An unlimited group has "max" in version 2 and -1 in version 1.
     if len(fields) == 2 and fields[0].isdigit() and fields[1].isdigit() and int(fields[1]):
         return max(int(fields[0]), 1) / int(fields[1])
     return 10.0**9
@@ -121,5 +122,5 @@ def _group_quota(group: Path) -> float:
 def _text(path: Path) -> str:
     try:
         return path.read_text()
-    except OSError:  # not Linux, or not visible from inside a container
+    except OSError:  # another system, or hidden from a container
         return ""
