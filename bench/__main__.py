@@ -1,4 +1,4 @@
-"""Measures, prints tables, writes bench/results/own: `fastnet bench`, or `python -m bench`. All takes half an hour."""
+"""Measures fastnet, prints tables and writes them to bench/results/own. All benchmarks take half an hour."""
 
 import argparse
 import importlib

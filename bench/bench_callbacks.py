@@ -1,4 +1,4 @@
-"""What callbacks cost: MNIST's network, plain and with all that a careful person adds, epoch by epoch in turns."""
+"""The cost of callbacks: MNIST's network with and without them, epoch by epoch in turns."""
 
 import statistics
 import tempfile
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from . import bench_mnist, machine, report
 
-EPOCHS = 4  # of a training: a file is written while the next epoch runs, and the last one is waited for
-COST = 0.02  # floor: share of an epoch's time that all callbacks together may take
+EPOCHS = 4  # in a training: files are written while the next epoch runs, and fit waits for the last one
+COST = 0.02  # the largest share of an epoch's time for all callbacks together
 GROUPS = ("plain", "progress", "csv", "stopping", "checkpoint", "backup", "all but backup", "all")
 
 
 def group(name, folder):
-    """The callbacks of a row, and what `fit` is told of progress."""
+    """The callbacks of a row, and the `verbose` of fit."""
     from fastnet import callbacks
 
     made = {
@@ -28,7 +28,7 @@ def group(name, folder):
 
 
 def epoch(model, data, callbacks, verbose):
-    """Seconds of an epoch of `fit`, validation included; the last file is written when the last epoch is over."""
+    """Seconds of an epoch of `fit` with validation, until the last file is written."""
     (x, y), _ = data
     start = time.perf_counter()
     more = {"epochs": EPOCHS, "verbose": verbose, "callbacks": callbacks}
@@ -37,7 +37,7 @@ def epoch(model, data, callbacks, verbose):
 
 
 def run(quick=False):
-    """Epochs in turns, so that what else the machine does meets all of them; the median ratio to the plain one."""
+    """Report the median ratio to a plain epoch. The epochs take turns, since other programs then disturb all alike."""
     if bench_mnist.data_folder() is None:
         print("callbacks: skipped, no data (set FASTNET_DATA to a folder with mnist/*.gz)")
         return []

@@ -1,7 +1,7 @@
 """Training steps of dense networks: fastnet's `fit` against PyTorch, JAX, Keras and scikit-learn.
 
-Every contender first trains some steps from the same weights and must arrive at the loss of a float64 oracle;
-then whole shuffled epochs are timed, the contenders taking turns.
+Every contender first trains some steps from the same weights, and its loss must be that of a float64 oracle. Then
+whole shuffled epochs are timed in turns.
 """
 
 import contextlib
@@ -13,15 +13,15 @@ import pytest
 from . import machine, peers, report
 from .workloads import WORKLOADS, oracle
 
-CHECK_STEPS = 3  # after more steps a flipped ReLU of the wide net alone moves the loss by 2e-4
-# Threads of OpenBLAS and OpenMP go on spinning for up to 0.2 s after their work, on the cores of whoever comes next: it
-# cost the contender behind scikit-learn, which is fastnet, 20 to 40 % on two threads.
+CHECK_STEPS = 3  # after more steps, one flipped ReLU of the wide net moves the loss by 2e-4
+# Threads of OpenBLAS and OpenMP spin for up to 0.2 s after their work, on the cores of the next contender. It cost
+# fastnet, which came after scikit-learn, 20 to 40 % on two threads.
 PAUSE = 0.5
-TOLERANCE = 1e-4  # JAX and Keras take 1 - β₂ᵗ in float32 (6e-5 off at t = 1); the rest differ by 1e-7
+TOLERANCE = 1e-4  # JAX and Keras compute 1 - β₂ᵗ in float32 (6e-5 off at t = 1); the others differ by 1e-7
 
 
 def contenders():
-    """Installed contenders; PyTorch once on one thread and once on all, since small work is faster on one."""
+    """The installed contenders; PyTorch on one thread and on all, since small work is faster on one."""
     names = []
     for name in filter(peers.installed, peers.CONTENDERS):
         names += [f"torch@{n}" for n in sorted({1, machine.cores()})] if name == "torch" else [name]
@@ -29,14 +29,14 @@ def contenders():
 
 
 def check(losses):
-    """Raise unless all contenders report the same loss: {name: loss}."""
+    """Raise an error unless the losses by contender agree."""
     low, high = min(losses.values()), max(losses.values())
     if not high - low <= TOLERANCE * high:
         raise AssertionError(f"the contenders compute different things; losses after {CHECK_STEPS} steps: {losses}")
 
 
 def measure(workload, workers, rounds, epoch_steps):
-    """Seconds per step of every worker, one list of `rounds` values each, taken in turns."""
+    """Measure the seconds of a step in turns: a list of `rounds` values for each worker."""
     arguments = {"workload": workload.name, "check_steps": CHECK_STEPS, "epoch_steps": epoch_steps}
     answers = {worker.name: worker.ask("prepare", **arguments) for worker in workers}
     losses = {name: answer["loss"] for name, answer in answers.items()}
@@ -50,7 +50,7 @@ def measure(workload, workers, rounds, epoch_steps):
 
 
 def rows_of(workload, times):
-    """Table rows of one workload: times, GF/s, ratios to fastnet, and the floor with its verdict."""
+    """Yield the table rows of one workload: times, GF/s, ratios to fastnet, and the floor with its verdict."""
     ours = times.get("fastnet")
     for name, seconds in times.items():
         best, median = min(seconds), statistics.median(seconds)
@@ -71,7 +71,7 @@ def rows_of(workload, times):
 
 
 def run(quick=False, only=None, works=None, rounds=None):
-    """Measure and report all workloads; `only` and `works` restrict contenders and workloads by name."""
+    """Measure and report the workloads; `only` and `works` restrict contenders and workloads by name."""
     rounds = rounds or (2 if quick else 7)
     names = only or contenders()
     rows = []
@@ -96,7 +96,7 @@ def worker(request):
 @pytest.mark.parametrize("workload", WORKLOADS.values(), ids=lambda workload: workload.name)
 @pytest.mark.parametrize("worker", contenders(), indirect=True)
 def test_step(benchmark, worker, workload):
-    """One epoch; the loss after some steps must have been the one of a float64 oracle."""
+    """Time an epoch, after checking the loss of some steps against a float64 oracle."""
     steps = 50 if benchmark.disabled else workload.steps
     arguments = {"workload": workload.name, "check_steps": CHECK_STEPS, "epoch_steps": min(steps, workload.steps)}
     answer = worker.ask("prepare", **arguments)

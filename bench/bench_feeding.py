@@ -1,4 +1,4 @@
-"""What the way of the data costs: batches from a generator against an array; one sample a step, and all at once."""
+"""The cost of feeding data: batches from generators against arrays; one sample a step, and all at once."""
 
 import contextlib
 import statistics
@@ -10,19 +10,19 @@ import pytest
 from . import bench_dense, machine, peers, report
 from .workloads import ENDS, Workload
 
-SHARE = 0.9  # floor: speed of batches that lie ready, as a share of the array's
+SHARE = 0.9  # the least speed of batches that are ready, as a share of the array's
 WORKS = [Workload(f"784-{units}-10", (784, units, 10), 128, 200, {}) for units in (128, 512)]
 KINDS = ("array", "array in order", "generator", "list", "PyDataset", "PyDataset, two workers", "DataLoader")
 
 
 def batches(x, y, size):
-    """Views of ready arrays."""
+    """Yield views of arrays."""
     for k in range(0, len(x), size):
         yield x[k : k + size], y[k : k + size]
 
 
 def dataset(x, y, size, workers):
-    """The same as a PyDataset."""
+    """Make a PyDataset of views of arrays."""
     import fastnet
 
     class Ready(fastnet.utils.PyDataset):
@@ -36,7 +36,7 @@ def dataset(x, y, size, workers):
 
 
 def loader(x, y, size):
-    """A DataLoader that takes whole batches at a time: PyTorch's collating row by row is no concern of fastnet."""
+    """Make a DataLoader of whole batches, which leaves out PyTorch's collating row by row."""
     import torch
 
     data = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
@@ -45,7 +45,7 @@ def loader(x, y, size):
 
 
 def epochs(workload, kinds):
-    """{kind: a call that trains one epoch}."""
+    """Functions that train an epoch, by the kind of data."""
     x, y = workload.data()
     model = peers.Fastnet(workload, x, y, workload.weights()).model
     size = workload.batch
@@ -63,12 +63,12 @@ def epochs(workload, kinds):
 
 
 def kinds():
-    """Those that can be made here."""
+    """The kinds of data that the installed packages provide."""
     return [kind for kind in KINDS if kind != "DataLoader" or peers.installed("torch")]
 
 
 def feeding(workload, rounds):
-    """Rows of a table: microseconds a step of every kind, taken in turns, and its speed as a share of the array's."""
+    """Yield table rows: microseconds a step for each kind of data, in turns, and the share of the array's speed."""
     calls = epochs(workload, kinds())
     times = {kind: [] for kind in calls}
     for call in calls.values():
@@ -93,7 +93,7 @@ def feeding(workload, rounds):
 
 
 def ends(rounds, quick):
-    """Rows of a table: one sample a step, and full batches, against the peers."""
+    """Make table rows: one sample a step, and full batches, against the peers."""
     rows = []
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(peers.Worker(name)) for name in bench_dense.contenders() if name != "sklearn"]

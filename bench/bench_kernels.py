@@ -1,9 +1,9 @@
-"""Every kernel: ns an element, GB/s, and its share of `a += 3*b`, measured in turns with it over as much memory.
+"""Every kernel: ns an element, GB/s, and its share of the bandwidth of `a += 3*b` over as much memory.
 
 ``python -m bench kernels`` prints the table; ``pytest bench/bench_kernels.py`` times the same cases under
-pytest-benchmark. The cases follow the registry: a registered activation, loss or update is measured because its row is
-there. One thread; arrays in the second-level cache, where a kernel shows its own speed and not the memory's; and
-updates once more over weights that no cache holds, where they must move bytes as fast as the memory does.
+pytest-benchmark. The cases follow the registry: a row of it is a case. Kernels run on one thread over arrays in the
+second-level cache, which shows their own speed instead of the memory's. Updates also run over weights that exceed the
+caches, where they must reach the memory's bandwidth.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def column_sum(width):
 
 
 def cases():
-    """(name, function that makes its run)."""
+    """(name, function that makes the run) of every case."""
     out = [
         (f"activation {r.name}", lambda r=r: activation(r)) for r in registry.activations.unique() if r.name != "linear"
     ]
@@ -107,7 +107,7 @@ def cases():
 
 
 def measure(name, once, elements, floor=None, **repeats):
-    """One row for each of its launches."""
+    """Yield a row for each launch of a case."""
     for figure in speed(Report(name), once, elements, **repeats):
         yield {
             "case": name,
@@ -121,7 +121,7 @@ def measure(name, once, elements, floor=None, **repeats):
 
 
 def large_updates(quick):
-    """Rows of every update over weights in memory; the rates of a step, one number each, are left out."""
+    """Yield rows of every update over weights in memory, without the launches of single numbers."""
     elements = WEIGHTS // 20 if quick else WEIGHTS
     for row in registry.updates.unique():
         once = update(row, elements)

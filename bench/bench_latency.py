@@ -1,4 +1,4 @@
-"""What a net costs beside its arithmetic: a call, a new model, a thousand models, a process's memory, Ctrl-C."""
+"""The cost of a network besides its arithmetic: calls, new models, memory, the answer to Ctrl-C."""
 
 import os
 import signal
@@ -18,13 +18,13 @@ from .small_models import batch, best_seconds, build_train_drop, new_architectur
 
 
 def resident_bytes():
-    """Memory of this process that is in RAM now."""
+    """The resident memory of this process."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * 4096
 
 
 def thousand_models(count=1000):
-    """Bytes by which the process grows over `count` models, and the mean seconds of one."""
+    """Measure the bytes by which the process grows over `count` models, and the mean seconds of one."""
     for seed in range(50):
         build_train_drop(seed)
     before, start = resident_bytes(), time.perf_counter()
@@ -34,20 +34,20 @@ def thousand_models(count=1000):
 
 
 def child(main, **options):
-    """A fresh process that runs a function of `small_models`."""
+    """Start a fresh process that runs a function of `small_models`."""
     code = f"from bench.small_models import {main.__name__} as main; main()"
     command = [sys.executable, "-c", code]
     return subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True, **options)
 
 
 def peak_megabytes(cache):
-    """Peak RSS of a fresh process that trains 784-128-10 on 10,000 rows of uint8 (8 MB of it)."""
+    """The peak resident memory of a fresh process that trains 784-128-10 on 10,000 rows of uint8 (8 MB)."""
     with child(small_models.peak_main, env={**os.environ, "FASTNET_CACHE_DIR": cache}) as process:
         return float(process.stdout.read())
 
 
 def interrupted(wait):
-    """Seconds from a SIGINT, ``wait`` seconds after training began, to the KeyboardInterrupt that `fit` raises."""
+    """Seconds from SIGINT, sent ``wait`` seconds after training began, to the KeyboardInterrupt of `fit`."""
     with child(small_models.interrupted_main) as process:
         process.stdout.readline()
         time.sleep(wait)
@@ -57,7 +57,7 @@ def interrupted(wait):
 
 
 def run(quick=False):
-    """Measure all of it and report it against what is aimed at."""
+    """Measure everything, and report it with its floors."""
     repeats = 300 if quick else 5000
     model, (x, y) = small_model(), batch()
     best_seconds(lambda: model.train_on_batch(x, y), 20)
@@ -80,7 +80,7 @@ def run(quick=False):
             rows.append(
                 report.figure("peak memory, 784-128-10 trained, kernels cached", peak_megabytes(cache), "MB", 200)
             )
-        # At other places in the tenth of a second for which the runner does not look.
+        # At different points of the 0.1 s between two looks of the runner.
         seconds = statistics.median(interrupted(0.5 + 0.03 * k) for k in range(2 if quick else 5))
         rows.append(report.figure("Ctrl-C answered, 1024-1024-1024-1024-10, median", seconds * 1e3, "ms", 200))
     report.show("latency", rows, machine.describe({"fastnet": fastnet.__version__}))

@@ -1,6 +1,6 @@
-"""A whole training, end to end: MNIST with 784-512-10, dropout and validation, against Keras on JAX and scikit-learn.
+"""A whole training: MNIST with 784-512-10, dropout and validation, against Keras on JAX and scikit-learn.
 
-Run as `python -m bench.bench_mnist NAME SEED` it trains one contender once, in a process of its own.
+`python -m bench.bench_mnist NAME SEED` trains one contender once.
 """
 
 import gzip
@@ -18,18 +18,18 @@ import pytest
 from . import machine, peers, report
 
 EPOCHS, BATCH = 5, 128
-SPEEDUPS = {"keras": 1.8, "sklearn": 3.0}  # floors of Keras's and scikit-learn's time / fastnet's
+SPEEDUPS = {"keras": 1.8, "sklearn": 3.0}  # the least ratios of their time to fastnet's
 ACCURACY = 0.978
 
 
 def data_folder():
-    """The folder with mnist/*.gz: FASTNET_DATA, else ../shared/data beside the checkout; None where there is none."""
+    """The folder with mnist/*.gz: FASTNET_DATA, else ../shared/data beside the checkout; None if it does not exist."""
     folder = Path(os.environ.get("FASTNET_DATA") or Path(__file__).parents[2] / "shared" / "data") / "mnist"
     return folder if (folder / "train-images-idx3-ubyte.gz").exists() else None
 
 
 def load():
-    """(x, y), (x_test, y_test): uint8 images (n, 28, 28) and labels (n,); read here, so that no contender reads it."""
+    """Read (x, y), (x_test, y_test): uint8 images (n, 28, 28) and labels (n,), the same way for all contenders."""
 
     def read(name, offset):
         with gzip.open(data_folder() / name) as file:
@@ -42,7 +42,7 @@ def load():
 
 
 def train_sequential(library, seed):
-    """Keras's and fastnet's run, the same lines for both: seconds of `fit` and test accuracy."""
+    """Train with Keras or fastnet by the same lines: seconds of `fit` and test accuracy."""
     layers = library.layers
     (x, y), (x_test, y_test) = load()
     library.utils.set_random_seed(seed)
@@ -75,13 +75,13 @@ def train_keras(seed):
 
 
 def train_sklearn(seed):
-    """The nearest scikit-learn has: no dropout, and its validation split would switch early stopping on."""
+    """Train the nearest network of scikit-learn: it has no dropout, and a validation split would stop early."""
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
-    warnings.simplefilter("ignore", ConvergenceWarning)  # five epochs are what is measured
+    warnings.simplefilter("ignore", ConvergenceWarning)  # five epochs are measured
     (x, y), (x_test, y_test) = load()
     x, x_test = [a.reshape(len(a), -1).astype(np.float32) / 255 for a in (x[:54_000], x_test)]
     net = MLPClassifier((512,), batch_size=BATCH, max_iter=EPOCHS, alpha=0.0, random_state=seed)
@@ -94,7 +94,7 @@ TRAINERS = {"fastnet": train_fastnet, "keras": train_keras, "sklearn": train_skl
 
 
 def in_process(name, seed):
-    """One training in a fresh process: (seconds of fit, test accuracy)."""
+    """Train in a fresh process: (seconds of fit, test accuracy)."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.bench_mnist", name, str(seed)], cwd=Path(__file__).parents[1],
         check=True, stdout=subprocess.PIPE, text=True,
@@ -103,7 +103,7 @@ def in_process(name, seed):
 
 
 def run(quick=False, only=None):
-    """Three seeds of every installed contender, interleaved, and the floors on fastnet's accuracy and speed."""
+    """Train three seeds of every installed contender in turns, and report fastnet's accuracy and speed."""
     if data_folder() is None:
         print("mnist: skipped, no data (set FASTNET_DATA to a folder with mnist/*.gz)")
         return []
@@ -111,7 +111,7 @@ def run(quick=False, only=None):
     seeds = range(1 if quick else 3)
     results = {name: [] for name in names}
     if "fastnet" in names:
-        in_process("fastnet", 0)  # fills the kernel cache, which takes longer than the training; see bench_start.py
+        in_process("fastnet", 0)  # fills the kernel cache (bench_start.py measures that)
     for seed in seeds:
         for name in names:
             results[name].append(in_process(name, seed))

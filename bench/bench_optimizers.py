@@ -1,9 +1,9 @@
-"""Every optimizer: its update of 10 million weights alone, and as a whole step of a Dense layer, against PyTorch.
+"""Every optimizer against PyTorch: its update of 10 million weights alone, and a whole step of a Dense layer.
 
 ``python -m bench optimizers`` prints both tables; ``pytest bench/bench_optimizers.py`` times the update of fewer
-weights under pytest-benchmark. The update is measured in turns with `a += 3*b` in place and with each form PyTorch has
-of it (one tensor at a time, foreach, fused); the best round of the best form counts. Results are compared before
-anything is timed.
+weights under pytest-benchmark. The update is measured in turns with `a += 3*b` in place and with each form of it in
+PyTorch (one tensor at a time, foreach, fused); the best round of the best form counts. The resulting weights are
+compared first.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ AGREE = 1e-4  # of a loss
 NEAR = 1e-6  # mean difference of weights after a step of about 1e-3; a few of a million gradients are near epsilon
 
 
-# What PyTorch defines otherwise than Keras, so that the numbers differ and only the speed is compared: epsilon beside
-# the root and not in it, Nadam's 0.96 to the power of t / 250, AMSGrad's correction, Adafactor's first epsilon.
+# Only the speed of these is compared, since PyTorch and Keras define them differently: epsilon beside the root, not
+# inside, Nadam's 0.96 to the power of t / 250, AMSGrad's correction, Adafactor's first epsilon.
 DIFFER = {"RMSprop, centered", "AMSGrad", "Adamax", "Nadam", "Adafactor"}
 
 
 def torch_forms(case, weights):
-    """(name, optimizer, parameter) of every form PyTorch has of an optimizer."""
+    """Yield (name, optimizer, parameter) for every form of an optimizer in PyTorch."""
     try:
         import torch
     except ImportError:
@@ -46,13 +46,13 @@ def torch_forms(case, weights):
         parameter.requires_grad_(True)
         try:
             optimizer = getattr(torch.optim, case.torch)([parameter], lr=1e-3, **case.theirs, **form)
-        except (TypeError, RuntimeError):  # this optimizer has no such form
+        except (TypeError, RuntimeError):  # this optimizer lacks the form
             continue
         yield " ".join(k for k, v in form.items() if v) or "single", optimizer, parameter
 
 
 class Update:
-    """One optimizer's update of ``count`` weights, here and there, ready to run."""
+    """One optimizer's update of ``count`` weights, in fastnet and in PyTorch."""
 
     def __init__(self, case, count):
         rng = np.random.default_rng(0)
@@ -68,14 +68,14 @@ class Update:
         self.check()
 
     def ours(self):
-        """One update here: its seconds."""
+        """Run fastnet's update: its seconds."""
         start = time.perf_counter()
         self.run.steps(1, first=self.steps)
         self.steps += 1
         return time.perf_counter() - start
 
     def theirs(self):
-        """One update by each form: their seconds."""
+        """Run PyTorch's update in each form: their seconds."""
         times = {}
         for name, optimizer, _ in self.forms:
             start = time.perf_counter()
@@ -84,7 +84,7 @@ class Update:
         return times
 
     def check(self):
-        """The weights after a step, here and there."""
+        """Compare the weights of both after a step."""
         self.ours(), self.theirs()
         for name, _, parameter in self.forms:
             difference = float(np.abs(parameter.detach().numpy() - self.variable.array).mean())
@@ -95,7 +95,7 @@ class Update:
 
 
 def alone(quick, count):
-    """A table of updates alone."""
+    """Make the table of updates alone."""
     rows, n, rounds = [], machine.cores(), 3 if quick else 9
     with threads(n):
         base = engine.triad("float32", 8 * count)
@@ -130,7 +130,7 @@ def alone(quick, count):
 
 
 def whole_step(case, side, quick):
-    """Seconds of a step here, and of the best form there: Dense(side) of one row, mean squared error."""
+    """The best seconds of a step by contender: Dense(side) of one row, mean squared error."""
     rng, steps, rounds = np.random.default_rng(0), 4 if quick else 16, 2 if quick else 7
     x, y = (rng.standard_normal((steps, side)).astype("float32") for _ in range(2))
     kernel = (rng.standard_normal((side, side)) / np.sqrt(side)).astype("float32")
@@ -158,7 +158,7 @@ def whole_step(case, side, quick):
 
 
 def torch_epoch(optimizer, parameter, x, y):
-    """A function that trains for an epoch of single rows: (seconds of a step, mean loss)."""
+    """Make a function that trains an epoch of single rows: (seconds of a step, mean loss)."""
     import torch
 
     x, y = torch.tensor(x), torch.tensor(y)
@@ -177,7 +177,7 @@ def torch_epoch(optimizer, parameter, x, y):
 
 
 def steps(quick, side):
-    """A table of whole steps."""
+    """Make the table of whole steps."""
     rows = []
     for case in (case for case in CASES if not case.products):
         best = whole_step(case, side, quick)
@@ -193,7 +193,7 @@ def steps(quick, side):
 
 
 def run(quick=False):
-    """Measure every optimizer, alone and as a whole step, and report it."""
+    """Measure and report every optimizer, alone and as a whole step."""
     count, side = (WEIGHTS // 10, SIDE // 4) if quick else (WEIGHTS, SIDE)
     versions = {}
     try:

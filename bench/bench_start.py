@@ -1,4 +1,4 @@
-"""Cold and warm start: every figure is the time of a fresh process, the kinds of process taking turns."""
+"""Cold and warm starts, measured in fresh processes that take turns."""
 
 import json
 import os
@@ -16,7 +16,7 @@ pytest.importorskip("fastnet")
 
 ROOT = Path(__file__).parents[1]
 
-# 784-128-10 trained for 10 steps, twice; prints the seconds of both fits and whether numba was imported.
+# Trains 784-128-10 twice for 10 steps; prints the seconds of both fits, and whether numba was imported.
 FIT = """
 import json, sys, time
 import numpy as np, fastnet
@@ -35,9 +35,9 @@ print(json.dumps({"first": seconds[0], "later": seconds[1], "numba": "numba" in 
 
 
 def fresh(code, cache, python=sys.executable, folder=ROOT, environment=os.environ):
-    """Run `code` in a new interpreter whose kernel cache is the folder `cache`: (seconds, what it printed)."""
+    """Run `code` in a new interpreter with the kernel cache `cache`: (seconds, its output)."""
     environment = dict(environment, FASTNET_CACHE_DIR=str(cache))
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages have bytecode
     start = time.perf_counter()
     done = subprocess.run([python, "-c", code], cwd=folder, env=environment, check=True, capture_output=True, text=True)
     return time.perf_counter() - start, done.stdout
@@ -50,7 +50,7 @@ def cold_fit():
 
 
 def warm(rounds):
-    """Interleaved fresh processes with a filled cache: lists of seconds, and whether numba was ever imported."""
+    """Run fresh processes with a filled cache in turns: lists of seconds, and whether one imported numba."""
     times = {"numpy": [], "fastnet": [], "process": [], "first - later": []}
     numba = False
     with tempfile.TemporaryDirectory() as cache:
@@ -67,7 +67,7 @@ def warm(rounds):
 
 
 def run(quick=False):
-    """Measure all of it and report it against what is aimed at."""
+    """Measure everything, and report it with its floors."""
     import fastnet
 
     times, numba = warm(3 if quick else 9)

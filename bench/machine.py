@@ -1,6 +1,6 @@
-"""What this machine can do, measured beside every benchmark: peak GF/s of multiply-adds and GB/s of `a += 3*b`.
+"""The machine: its description, its peak GF/s of multiply-adds and its GB/s of `a += 3*b`.
 
-The loops are fastnet's own (`fastnet.engine.machine`), which `model.profile` measures its shares with.
+The loops are those of `fastnet.engine.machine`, to which `model.profile` compares layers.
 """
 
 import platform
@@ -24,7 +24,7 @@ def cpu_name():
 
 
 def describe(versions=None):
-    """One line: processor, vector width, cores, system, versions of Python, numpy and the libraries named."""
+    """Make a line of processor, vector width, cores, system, and versions of Python, numpy and named libraries."""
     parts = [cpu_name(), f"{vector_lanes()}-lane float32", f"{cores()} cores", platform.system()]
     named = {"python": platform.python_version(), "numpy": np.__version__, **(versions or {})}
     return ", ".join(parts) + "; " + ", ".join(f"{name} {version}" for name, version in named.items())
@@ -57,7 +57,7 @@ def bandwidth(size, threads=1, rounds=7):
 
 
 def cache_sizes():
-    """Bytes of a core's second-level and of the third-level cache; common values where the system does not say."""
+    """Bytes of the second-level cache of a core and of the third-level cache; common values where they are unknown."""
     sizes = {2: 512 << 10, 3: 16 << 20}
     for level in sizes:
         try:

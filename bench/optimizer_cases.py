@@ -1,4 +1,4 @@
-"""The optimizers that are measured, and how fast each must be."""
+"""The optimizers that are measured, with their floors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ BANDWIDTH_FLOOR = 0.85  # of a += 3*b
 
 @dataclass(frozen=True)
 class Case:
-    """An optimizer here and in PyTorch, and how many times faster it must be: alone, and as a whole step.
+    """An optimizer in fastnet and in PyTorch, with the least ratios of their times: alone, and in a whole step.
 
-    ``share`` is the least share of the memory's bandwidth, ``shape`` that of the weights that are updated alone. Where
-    ``products`` is True the update is matrix products that take seconds, and a whole step shows nothing but these.
+    ``share`` is the least share of the memory's bandwidth, ``shape`` that of the weights. ``products`` marks an update
+    that consists of matrix products, which would be nearly all of a whole step.
     """
 
     name: str

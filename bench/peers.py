@@ -5,8 +5,8 @@ a worker (`python -m bench.peers NAME`) that trains one epoch on command.
 
 A contender is `Class(workload, x, y, weights)` with
 
-    fit(rows, shuffle)   one pass over the first rows samples: permutation, gather, forward, backward, update
-    loss(rows)           mean loss over the first rows samples, nothing changed
+    fit(rows, shuffle)   trains on the first rows samples once: permutation, gather, forward, backward, update
+    loss(rows)           the mean loss over the first rows samples; changes nothing
 """
 
 import importlib.util
@@ -55,7 +55,7 @@ class Fastnet:
 
 
 class Keras(Fastnet):
-    """Keras 3 through its public `fit`, on the JAX backend, as it is by default."""
+    """Keras 3 through its public `fit` with default arguments, on the JAX backend."""
 
     module = "keras"
     steps_per_execution = 1
@@ -80,13 +80,13 @@ class Keras(Fastnet):
 
 
 class Keras50(Keras):
-    """The same, told to do 50 steps a call."""
+    """Keras 3 with 50 steps a call."""
 
     steps_per_execution = 50
 
 
 class Jax:
-    """JAX, a whole epoch in one compiled `lax.scan` whose state is donated."""
+    """JAX with a whole epoch in one compiled `lax.scan`, whose state is donated."""
 
     module = "jax"
 
@@ -155,7 +155,7 @@ class Torch:
     def fit(self, rows, shuffle):
         order = self.torch.randperm(rows) if shuffle else self.torch.arange(rows)
         for rows in order.split(self.batch):
-            # torch adds epsilon to the bias-corrected root of v, the others to the plain one
+            # torch adds epsilon to the bias-corrected root of v, the others to the root of v itself
             self.t += 1
             self.optimizer.param_groups[0]["eps"] = EPSILON / math.sqrt(1 - BETA_2**self.t)
             self.optimizer.zero_grad(set_to_none=True)
@@ -183,7 +183,7 @@ class Sklearn:
         self.net.partial_fit(x[: workload.batch], y[: workload.batch], classes=self.classes)
         for ours, w in zip(self.net.coefs_ + self.net.intercepts_, weights[::2] + weights[1::2]):
             ours[...] = w
-        del self.net._optimizer  # partial_fit makes a new one, with zero moments
+        del self.net._optimizer  # partial_fit makes a new optimizer with zero moments
 
     def fit(self, rows, shuffle):
         self.net.shuffle = shuffle
@@ -205,7 +205,7 @@ CONTENDERS = {
 
 
 def installed(name):
-    """Whether the library behind a contender can be imported here; nothing is imported to find out."""
+    """Whether the library of a contender is installed; it is not imported."""
     return importlib.util.find_spec(CONTENDERS[name].module) is not None
 
 

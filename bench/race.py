@@ -1,8 +1,8 @@
 """Two installed versions of fastnet against each other: `python -m bench --against PATH`.
 
-PATH is another checkout with its extensions built, a virtual environment, or a Python interpreter. Each version works
-in a process of its own (`racer.py`), and the two take turns round by round, so that what else the machine does meets
-both. A checkout raced against itself shows the noise.
+PATH is another checkout with built extensions, a virtual environment, or a Python interpreter. Each version runs in its
+own process (`racer.py`). The two take turns round by round, since other programs then disturb both alike. A checkout
+that races itself shows the noise.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .bench_start import FIT, fresh
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS, HEATS = 15, 3
-NOISE = 0.03  # a version is slower where both its best round and the median of the rounds' ratios say so
+NOISE = 0.03  # a version is slower if both the ratio of the best rounds and the median ratio fall below 1 by more
 AGREE = 1e-4  # relative difference of losses: the order of sums moves them by 1e-6
 PEAK = f"""
 import fastnet, sys
@@ -34,7 +34,7 @@ peak_main()
 
 @dataclass(frozen=True)
 class Installation:
-    """One version: its interpreter, and the checkout it comes from where it is not installed."""
+    """One version: its interpreter, and its checkout if it is not installed."""
 
     name: str
     python: str
@@ -42,12 +42,12 @@ class Installation:
 
     @classmethod
     def at(cls, name, path):
-        """The installation in a checkout, in a virtual environment, or of an interpreter.
+        """Find the installation in a checkout, in a virtual environment, or of an interpreter.
 
         Raises:
-            ValueError: nothing of these is there.
+            ValueError: ``path`` is none of these.
         """
-        path = Path(os.path.abspath(path))  # an environment's interpreter is a link that must not be followed
+        path = Path(os.path.abspath(path))  # not resolved: an environment's interpreter is a link
         if path.is_file():
             return cls(name, str(path))
         program = "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
@@ -56,23 +56,23 @@ class Installation:
             return cls(name, str(own) if own.exists() else sys.executable, path)
         if (path / program).exists():
             return cls(name, str(path / program))
-        raise ValueError(f"{path} is no checkout of fastnet, no virtual environment and no Python interpreter.")
+        raise ValueError(f"{path} is neither a checkout of fastnet nor a virtual environment nor a Python interpreter.")
 
     def environment(self):
-        """Variables with which the interpreter finds this version alone."""
+        """Environment variables with which the interpreter finds only this version."""
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         return {**variables, "PYTHONPATH": str(self.checkout)} if self.checkout else variables
 
     def worker(self, folder):
-        """A process that serves `racer`'s commands, in an empty folder."""
+        """Start a process that serves the commands of `racer`."""
         return workers.Worker(self.name, [self.python, racer.__file__], folder, self.environment())
 
     def fresh(self, code, cache, folder):
-        """Run `code` in a new process: (seconds, what it printed)."""
+        """Run `code` in a new process: (seconds, its output)."""
         return fresh(code, cache, self.python, folder, self.environment())
 
     def commit(self):
-        """The checkout's commit, where git tells it."""
+        """The checkout's commit; empty if git does not know it."""
         if self.checkout is None:
             return ""
         command = ["git", "-C", str(self.checkout), "describe", "--always", "--dirty"]
@@ -82,7 +82,7 @@ class Installation:
 
 
 def laps(pair, ask, rounds):
-    """[(old, new), ...] of `ask(contender)`, `rounds` times; the one that begins changes from round to round."""
+    """Measure both `rounds` times by `ask(contender)`: [(old, new), ...]. They take turns at beginning."""
     results = []
     for k in range(rounds):
         answers = [ask(one) for one in (pair if k % 2 == 0 else pair[::-1])]
@@ -91,7 +91,7 @@ def laps(pair, ask, rounds):
 
 
 def row(work, results, unit, scale, noise=NOISE):
-    """One row of the table: the best of both, and how many times more the old one takes."""
+    """Make a row: the best rounds of both, and the ratios of the old version to the new one."""
     old, new = ([scale * value for value in values] for values in zip(*results))
     ratios = sorted(a / b for a, b in results)
     best, median = min(old) / min(new), statistics.median(ratios)
@@ -110,7 +110,7 @@ def row(work, results, unit, scale, noise=NOISE):
 
 
 def race(kind, pair, names, quick, rounds, folder):
-    """Rows of one kind of work, by workers that are started several times: the luck of a process stays its own."""
+    """Yield rows of one kind of work. The workers start anew in each heat, since processes differ in their speed."""
     heats = 1 if quick else HEATS
     results, remarks = {name: [] for name in names}, {}
     for _ in range(heats):
@@ -129,7 +129,7 @@ def race(kind, pair, names, quick, rounds, folder):
 
 
 def remark_on(name, answers):
-    """What stands in the way of a verdict on speed: one that only the new version can do, losses that differ."""
+    """The reason for which speeds are not compared: the old version cannot do the work, or the losses differ."""
     if "error" in answers[1]:
         raise RuntimeError(f"{name}: {answers[1]['error']}")
     if "error" in answers[0]:
@@ -141,7 +141,7 @@ def remark_on(name, answers):
 
 
 class Starts:
-    """Fresh processes of both installations, each with a kernel cache of its own in `folder`."""
+    """Measures fresh processes of both installations, each with its own kernel cache in `folder`."""
 
     def __init__(self, pair, folder):
         self.folder = folder
@@ -153,17 +153,17 @@ class Starts:
         return {"whole": seconds, **json.loads(printed)}
 
     def cold(self, one):
-        """Seconds of a first fit whose kernels are compiled."""
+        """Seconds of a first fit that compiles its kernels."""
         with tempfile.TemporaryDirectory(dir=self.folder) as cache:
             return self.fit(one, cache)["first"]
 
     def extra(self, one):
-        """Seconds that a first fit takes longer than the next."""
+        """Seconds by which a first fit takes longer than the next."""
         answer = self.fit(one)
         return answer["first"] - answer["later"]
 
     def run(self, name, pair, rounds):
-        """One row."""
+        """Make a row."""
         unit, scale, noise, measure = STARTS[name]
         if measure is Starts.cold:
             rounds = -(-rounds // 5)  # ten seconds each
@@ -172,7 +172,7 @@ class Starts:
         return row(name, laps(pair, lambda one: measure(self, one), rounds), unit, scale, noise)
 
 
-# name: unit, its number in a second or megabyte, noise, measurement. The third is a small difference of large numbers.
+# (unit, factor, noise, measurement) by name. The third row is a small difference of large numbers.
 STARTS = {
     "import fastnet, whole process": (
         "ms", 1e3, NOISE, lambda starts, one: one.fresh("import fastnet", starts.caches[one], starts.folder)[0]
@@ -209,7 +209,7 @@ def run(against, kinds=tuple(NAMES), quick=False, rounds=None, works=None):
 
 
 def describe(pair, folder):
-    """The versions that race, of which the paths are printed."""
+    """The versions by name, for the tables; prints their paths."""
     files, versions = [], {}
     for one in pair:
         with one.worker(folder) as worker:

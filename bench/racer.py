@@ -1,7 +1,7 @@
-"""One installation's side of a race: trains on command with the fastnet that its interpreter finds.
+"""One side of a race: trains on command with the fastnet that its interpreter finds.
 
-`race.py` starts this file by its path, once for each installation. Everything here uses fastnet's public interface
-alone, since the two versions share nothing else.
+`race.py` runs this file by its path, once for each installation. It uses only fastnet's public interface, which the two
+versions share.
 """
 
 import sys
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-if not __package__:  # the installation's own fastnet first, then this checkout's benchmarks
+if not __package__:  # imports the installation's fastnet first, then this checkout's benchmarks
     sys.path.pop(0)  # this folder
     import fastnet
 
@@ -21,20 +21,20 @@ import fastnet
 from bench import optimizer_cases, peers, small_models, workers, workloads
 from fastnet import layers, losses, metrics
 
-CHECK_STEPS = 3  # after which both versions must have the same loss
-SIDE = 3162  # of a kernel of 10 million weights: nearly all of a step of one row is the update
+CHECK_STEPS = 3  # after these steps both versions must have the same loss
+SIDE = 3162  # of a kernel of 10 million weights, whose update is nearly all of a step of one row
 
 
 @dataclass
 class Lap:
-    """A row's work: `run` does a round of it and returns the seconds of one unit; both versions must have `loss`."""
+    """The work of a row: `run` does a round and returns the seconds of one unit. `loss` must agree between versions."""
 
     run: object
     loss: float | None = None
 
 
 def mean(work, units):
-    """A round of `units` at once: seconds of one."""
+    """Make a round that does `work`, of `units` units, once."""
 
     def run():
         start = time.perf_counter()
@@ -45,7 +45,7 @@ def mean(work, units):
 
 
 def dense(name):
-    """An epoch of a network of `workloads`."""
+    """Make the work of a network of `workloads`: epochs."""
 
     def make(quick):
         workload = {**workloads.WORKLOADS, **workloads.ENDS}[name]
@@ -60,7 +60,7 @@ def dense(name):
 
 
 def trained(make_model, x, y, batch_size, steps):
-    """An epoch of a model, after `CHECK_STEPS` steps whose loss is compared."""
+    """Make the work of a model: epochs, after `CHECK_STEPS` steps whose loss is compared."""
     fastnet.utils.set_random_seed(0)
     model = make_model()
     rows = CHECK_STEPS * batch_size
@@ -71,7 +71,7 @@ def trained(make_model, x, y, batch_size, steps):
 
 
 def layer(make_layer):
-    """Two hidden layers of 256 units, each followed by what `make_layer` gives, in batches of 128."""
+    """Make the work of a layer: it follows each of two hidden layers of 256 units, in batches of 128."""
 
     def make(quick):
         x, y = small_models.batch(128 * (3 if quick else 100), 64, 10)
@@ -88,7 +88,7 @@ def layer(make_layer):
 
 
 def ending(loss, make_metrics=list, labels=False):
-    """A network of 64-64-10 whose cost lies in its loss and its metrics, in batches of 256."""
+    """Make the work of a loss and metrics, behind a network of 64-64-10, in batches of 256."""
 
     def make(quick):
         x, y = small_models.batch(256 * (3 if quick else 100), 64, 10)
@@ -105,7 +105,8 @@ def ending(loss, make_metrics=list, labels=False):
 
 
 def optimizer(case):
-    """Steps of one row through one kernel of 10 million weights; a hundredth of them where the update is products."""
+    """Make the work of an optimizer: steps of one row through a kernel of 10 million weights. Where the update consists
+    of matrix products, the kernel has 100,000."""
 
     def make(quick):
         side = SIDE // 10 if quick or case.products else SIDE
@@ -125,7 +126,8 @@ def optimizer(case):
 
 
 def call(prepare, count):
-    """Calls of `prepare()`'s result, the best of `count` in a round: most are lengthened by other programs."""
+    """Make the work of a call, the result of `prepare()`: a round is the best of `count`, since other programs disturb
+    many."""
 
     def make(quick):
         one, repeats = prepare(), max(1, count // (10 if quick else 1))
@@ -145,7 +147,7 @@ def predict():
 
 
 def new_architecture():
-    """Builds, compiles and fits a network whose sizes were never seen."""
+    """Builds, compiles and fits a network of new sizes."""
     (x, y), sizes = small_models.batch(), iter(range(37, 100_000))
 
     def one():
@@ -156,7 +158,7 @@ def new_architecture():
 
 
 def small_model():
-    """The short life of one of many models, whose sizes come again."""
+    """Builds, trains and drops a small model of one of 13 sizes."""
     seeds = iter(range(1_000_000))
     return lambda: small_models.build_train_drop(next(seeds))
 
@@ -207,12 +209,12 @@ class Racer:
         return getattr(self, command)(**arguments)
 
     def hello(self):
-        """Which fastnet this is."""
+        """Tell the file and the version of fastnet."""
         return {"file": fastnet.__file__, "version": fastnet.__version__}
 
     def prepare(self, kind, name, quick):
-        """Set a row's work up and warm it up; the loss both versions must agree on, or why this one cannot do it."""
-        self.made = None  # the memory of the row before
+        """Prepare the work of a row and warm it up: its loss, or the error for which this version cannot do it."""
+        self.made = None  # frees the memory of the last row
         try:
             self.made = RACES[kind][name](quick)
         except Exception as error:
@@ -221,7 +223,7 @@ class Racer:
         return {"loss": self.made.loss}
 
     def lap(self):
-        """Do a round: the seconds of one unit of the work."""
+        """Do a round: the seconds of one unit."""
         return {"seconds": self.made.run()}
 
 

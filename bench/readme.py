@@ -1,4 +1,4 @@
-"""Writes the README's speed table from the last results of `python -m bench`."""
+"""Writes the README's speed table from the results of `python -m bench`."""
 
 import csv
 from pathlib import Path
@@ -19,12 +19,14 @@ NAMES = {
 
 
 def dense_table():
-    """A step's time, and how many times longer each peer takes; PyTorch's better number of threads counts."""
+    """Make the table of times and ratios, with PyTorch on its better number of threads."""
     with open(RESULTS / "dense.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     machine = (RESULTS / "dense.txt").read_text(encoding="utf-8").splitlines()[1]
     lines = [
-        f"A step (gather, forward, backward, Adam) through `fit`, medians of interleaved rounds. {machine}.",
+        "The time of a training step (gather, forward, backward, Adam) in `fit`, and how many times as long each peer",
+        "takes: medians of interleaved rounds.",
+        f"{machine}.",
         "",
         "| network | batch | fastnet | " + " | ".join(NAMES.values()) + " |",
         "|---|---|---|" + "---|" * len(NAMES),
@@ -42,23 +44,23 @@ def dense_table():
 
 
 def text():
-    """What stands between the markers."""
+    """Make the text between the markers."""
     return "\n".join(
         [
             BEGIN,
             *dense_table(),
             "",
-            "Below 1× fastnet is the slower one. `fastnet bench` measures on your machine, in a checkout after",
-            '`.venv/bin/pip install -e ".[bench]"` (`".[bench,peers]"` for the other columns), and writes tables and',
-            "pictures into `bench/results/own`, in half an hour; `fastnet bench dense` is the table above, which",
-            "`python -m bench.readme` makes from `bench/results`.",
+            "Below 1× fastnet is slower. To measure on your machine, run",
+            '`.venv/bin/pip install -e ".[bench]"` (`".[bench,peers]"` for the other columns) and `fastnet bench`,',
+            "which takes half an hour and writes tables and pictures to `bench/results/own`. `fastnet bench dense`",
+            "measures the table above, and `python -m bench.readme` writes it from `bench/results`.",
             END,
         ]
     )
 
 
 def main():
-    """Replace the README's table."""
+    """Replace the text between the markers."""
     path = ROOT / "README.md"
     readme = path.read_text(encoding="utf-8")
     before, rest = readme.split(BEGIN)

@@ -1,4 +1,4 @@
-"""Tables, CSV files and pictures of what was measured; rows are dicts, and nothing is left out of them."""
+"""Writes measurements as tables, CSV files and pictures. Rows are dicts."""
 
 import csv
 from pathlib import Path
@@ -7,14 +7,14 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def verdict(value, floor, at_least):
-    """'met' or 'missed' where there is a floor, else ''. `at_least`: larger is better."""
+    """'met' or 'missed' if there is a floor, else ''. With `at_least` larger values are better."""
     if floor is None:
         return ""
     return "met" if (value >= floor if at_least else value <= floor) else "missed"
 
 
 def figure(what, value, unit, floor=None, at_least=False):
-    """One row of a benchmark that is a list of single figures."""
+    """Make a row for a table of single figures."""
     value = float(f"{value:.4g}")
     sign = "≥" if at_least else "≤"
     return {
@@ -27,7 +27,7 @@ def figure(what, value, unit, floor=None, at_least=False):
 
 
 def table(rows):
-    """Rows as aligned text; the columns are the union of their keys, in order of appearance."""
+    """Format rows as aligned text; the columns are the union of their keys, in order of appearance."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     cells = [columns] + [["" if row.get(c) is None else str(row.get(c, "")) for c in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells)]
@@ -36,7 +36,7 @@ def table(rows):
 
 
 def show(name, rows, machine, notes=""):
-    """Print a table under the machine's description and write results/NAME.csv (and NAME.txt, the same table)."""
+    """Print a table with the machine's description, and write it to results/NAME.csv and NAME.txt."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with open(RESULTS / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
@@ -49,7 +49,7 @@ def show(name, rows, machine, notes=""):
 
 
 def pyplot():
-    """matplotlib, drawing into files, or None."""
+    """Import matplotlib for drawing into files; None if it is not installed."""
     try:
         import matplotlib
     except ImportError:
@@ -62,13 +62,13 @@ def pyplot():
 
 
 def number(cell):
-    """What stands in a cell: ``≥ 0.95`` is 0.95, and nothing is None."""
+    """Parse a cell: ``≥ 0.95`` gives 0.95, an empty cell None."""
     text = str("" if cell is None else cell).strip("≥≤% ")
     return float(text) if text else None
 
 
 def strips(name, rows, labels, value, axis):
-    """results/NAME.png: a bar for each row that has a value, and its floor as a line; ``labels`` are columns."""
+    """Draw results/NAME.png: a bar for each row with a value, and its floor as a line; ``labels`` are columns."""
     rows = [row for row in rows if number(row.get(value)) is not None]
     plt = pyplot() if rows else None
     if plt is None:
@@ -91,7 +91,7 @@ def strips(name, rows, labels, value, axis):
 
 
 def margins(name, rows):
-    """results/NAME.png of figures: how many times better than its floor each is that has one."""
+    """Draw results/NAME.png for figures with floors: how many times better than its floor each is."""
     better = []
     for row in rows:
         value, floor = number(row["value"]), number(row["floor"])
@@ -102,7 +102,7 @@ def margins(name, rows):
 
 
 def bars(name, rows):
-    """results/NAME.png: for each workload one bar per peer, peer time / fastnet time, and its floor as a tick."""
+    """Draw results/NAME.png: for each workload and peer, its time / fastnet's time, and its floor as a line."""
     rows = [row for row in rows if row.get("ratio best")]
     plt = pyplot() if rows else None
     if plt is None:

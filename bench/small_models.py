@@ -1,7 +1,7 @@
-"""Small models and what is done with them, through the public interface alone.
+"""Small models for measurements, through the public interface alone.
 
-Fresh processes run these functions, and those of other installations (see `race.py`): nothing of fastnet is imported
-but what its users import.
+Fresh processes of this and of other installations run these functions (`race.py`). They import only what users of
+fastnet import.
 """
 
 import re
@@ -17,7 +17,7 @@ from fastnet import layers
 
 
 def small_model(units=(64, 64), inputs=16, classes=4):
-    """The network `tiny`, or another of its kind, compiled for training."""
+    """Make and compile the network `tiny`, or another one with ReLU layers."""
     model = fastnet.Sequential(
         [layers.Input((inputs,))] + [layers.Dense(n, activation="relu") for n in units] + [layers.Dense(classes)]
     )
@@ -27,13 +27,13 @@ def small_model(units=(64, 64), inputs=16, classes=4):
 
 
 def batch(rows=32, inputs=16, classes=4):
-    """x (rows, inputs) float32 and y (rows,) int32."""
+    """Make x (rows, inputs) float32 and y (rows,) int32."""
     rng = np.random.default_rng(0)
     return rng.standard_normal((rows, inputs), dtype=np.float32), rng.integers(0, classes, rows).astype(np.int32)
 
 
 def best_seconds(call, repeats):
-    """Least time of one call."""
+    """The least seconds of `repeats` calls."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -43,13 +43,13 @@ def best_seconds(call, repeats):
 
 
 def build_train_drop(seed):
-    """One short life of a small model."""
+    """Build, train and drop a small model, whose size depends on the seed."""
     x, y = batch()
     small_model(units=(4 + seed % 13,)).fit(x, y, batch_size=8, epochs=1, verbose=0)
 
 
 def new_architectures(count=8):
-    """Least time to build, compile and fit one batch of a net whose sizes were never seen, kernels cached."""
+    """The least seconds to build, compile and fit a network of new sizes on one batch, with cached kernels."""
     x, y = batch()
     times = []
     for k in range(count):
@@ -60,7 +60,7 @@ def new_architectures(count=8):
 
 
 def peak_main():
-    """What the fresh process of `peak_megabytes` does."""
+    """Train 784-128-10 on 10,000 rows of uint8, and print the peak memory in MB."""
     x = np.random.default_rng(0).integers(0, 255, (10_000, 784), dtype=np.uint8)
     y = (x[:, 0] % 10).astype(np.int32)
     small_model(units=(128,), inputs=784, classes=10).fit(x, y, batch_size=32, epochs=1, verbose=0)
@@ -68,7 +68,7 @@ def peak_main():
 
 
 def peak_bytes():
-    """The most memory this process has had in RAM. Linux's ru_maxrss may be that of the process that started it."""
+    """The peak resident memory of this process. On Linux, ru_maxrss includes that of the parent before exec."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii"))[1]) * 1024
@@ -78,8 +78,8 @@ def peak_bytes():
 
 
 def interrupted_main():
-    """What the fresh process of `interrupted` does: steps of tens of milliseconds, until it is told to stop."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the shell started us in the background
+    """Train with steps of tens of milliseconds until Ctrl-C, and print the time at which `fit` raises."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in background jobs
     x, y = batch(20_000, 1024, 10)
     model = small_model(units=(1024, 1024, 1024), inputs=1024, classes=10)
     model.fit(x[:256], y[:256], batch_size=256, verbose=0)

@@ -1,7 +1,7 @@
-"""Processes that work on command, for measurements that take turns.
+"""Worker processes for measurements that take turns.
 
-A worker sleeps on its pipe between two commands, so that only one of them uses the machine at a time. Commands and
-answers are JSON objects, one a line.
+A worker sleeps on its pipe between two commands. Only one of them therefore uses the machine at a time. Commands and
+answers are JSON objects, one on each line.
 """
 
 import json
@@ -11,7 +11,7 @@ import sys
 
 
 class Worker:
-    """A process that serves commands: `command` starts it, `name` stands in its errors."""
+    """A process that serves commands. `command` starts it; errors name it `name`."""
 
     def __init__(self, name, command, cwd, environment):
         self.name = name
@@ -20,7 +20,11 @@ class Worker:
         )
 
     def ask(self, command, **arguments):
-        """Send one command and wait for its answer, a dict; a worker that died is an error."""
+        """Send a command and wait for the answer, a dict.
+
+        Raises:
+            RuntimeError: the worker has ended.
+        """
         try:
             self.process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
             self.process.stdin.flush()
@@ -37,7 +41,7 @@ class Worker:
     def __exit__(self, *_):
         try:
             self.process.stdin.close()
-        except BrokenPipeError:  # a command that a dead worker never read
+        except BrokenPipeError:  # the worker ended before it read the last command
             pass
         self.process.wait()
         self.process.stdout.close()
@@ -46,7 +50,7 @@ class Worker:
 def serve(answer):
     """Answer the commands on standard input, until it closes, by `answer(command, **arguments)`."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not get between the answers
+    os.dup2(2, 1)  # libraries print to stderr, not between the answers
     for line in sys.stdin:
         answers.write(json.dumps(answer(**json.loads(line))) + "\n")
         answers.flush()

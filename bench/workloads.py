@@ -1,7 +1,7 @@
-"""The dense training steps that are measured, and the ratios fastnet must reach on them.
+"""The dense networks that are measured, and the least ratios of peers' times to fastnet's.
 
-One row of `WORKLOADS` declares a network, its batch and its floors. Everything that measures (`bench_dense.py`) and
-everything that trains (`peers.py`) reads this table.
+A row of `WORKLOADS` declares a network, its batch and its floors. `bench_dense.py`, which measures, and `peers.py`,
+which trains, read this table.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ import numpy as np
 class Workload:
     """A multilayer perceptron: ReLU hidden layers, softmax cross-entropy from logits, Adam(1e-3), float32.
 
-    `sizes` are the units from input to output. `steps` is the length of an epoch, chosen so that JAX, the fastest
-    peer, needs some tenths of a second for it. `floors` maps a peer to the least ratio peer time / fastnet time.
+    `sizes` are the units from input to output. `steps` is the length of an epoch, in which JAX, the fastest peer, takes
+    some tenths of a second. `floors` maps a peer to the least ratio of its time to fastnet's.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Workload:
         return 2 * self.batch * (3 * sum(products) - products[0])
 
     def data(self, seed=0):
-        """Rows and the classes a linear teacher gives them: x (samples, in) with deviation 0.1, y (samples,) int32."""
+        """Make x (samples, in) with deviation 0.1, and classes y (samples,) int32 by a linear teacher."""
         if self.name == "digits":
             return self._digits()
         rng = np.random.default_rng(seed)
@@ -50,7 +50,7 @@ class Workload:
         return np.tile(x, (self.steps, 1)), np.tile(y.astype(np.int32), self.steps)
 
     def weights(self, seed=1):
-        """Glorot uniform kernels (in, out) and zero biases, in Keras's order: kernel, bias, kernel, bias, ..."""
+        """Make Glorot uniform kernels (in, out) and zero biases, in Keras's order: kernel, bias, kernel, bias, ..."""
         rng = np.random.default_rng(seed)
         arrays = []
         for rows, columns in zip(self.sizes, self.sizes[1:]):
@@ -81,7 +81,7 @@ ENDS = {
 
 
 def oracle(workload, steps, rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
-    """Loss over the first `steps` batches after training on them in order, in float64 with plain numpy.
+    """Compute the loss over the first `steps` batches after training on them in order, in float64 with plain numpy.
 
     Adam in the form of Kingma & Ba (2015), end of section 2: w -= rate·√(1-β₂ᵗ)/(1-β₁ᵗ) · m / (√v + ε).
     """
@@ -107,7 +107,7 @@ def oracle(workload, steps, rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
 
 
 def _forward(weights, x):
-    """The input of every layer and the probabilities of the classes."""
+    """Compute the input of every layer and the probabilities of the classes."""
     inputs = [x]
     for kernel, bias in zip(weights[:-2:2], weights[1:-2:2]):
         inputs.append(np.maximum(inputs[-1] @ kernel + bias, 0))

@@ -63,7 +63,7 @@ def test_a_version_that_is_not_there(tmp_path):
     command = [sys.executable, "-m", "bench", "--against", str(tmp_path), "dense"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "is no checkout" in done.stderr and str(tmp_path) in done.stderr
+    assert "neither a checkout" in done.stderr and str(tmp_path) in done.stderr
 
 
 def test_kinds_that_do_not_race():
