@@ -1,11 +1,11 @@
-"""A callback of your own: stop when the validation loss has not fallen for some epochs, and keep the best weights."""
+"""Your own callback: it stops when the validation loss has not fallen for some epochs, and keeps the best weights."""
 
 import fastnet
 from fastnet import layers
 
 
 class KeepBest(fastnet.callbacks.Callback):
-    """Ends training after ``patience`` epochs without a new best, and puts the best weights back."""
+    """Ends training after ``patience`` epochs without a new best loss, and restores the best weights."""
 
     def __init__(self, patience: int = 5):
         self.patience = patience

@@ -1,4 +1,4 @@
-"""Handwritten digits, from data to a trained classifier. Needs nothing but fastnet."""
+"""Trains a classifier of handwritten digits, which are part of fastnet."""
 
 import fastnet
 from fastnet import layers
@@ -16,4 +16,4 @@ model = fastnet.Sequential(
 model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 model.fit(x, y, epochs=30)
 loss, accuracy = model.evaluate(x_test, y_test)
-print(f"{accuracy:.1%} of the test digits are seen right")
+print(f"{accuracy:.1%} of the test digits are classified correctly")

@@ -1,4 +1,4 @@
-"""MNIST: train with validation, look at the mistakes, save the weights. Downloads 11 MB once, or reads FASTNET_DATA."""
+"""Trains on MNIST with validation, shows the mistakes and saves the weights. The data are 11 MB, downloaded once."""
 
 import sys
 
@@ -27,11 +27,11 @@ model.compile(
 model.summary()
 model.fit(x, y, epochs=epochs, batch_size=128, validation_split=0.1)
 loss, accuracy = model.evaluate(x_test, y_test)
-print(f"{accuracy:.2%} of the test digits are seen right")
+print(f"{accuracy:.2%} of the test digits are classified correctly")
 
 predicted = model.predict(x_test).argmax(-1)
 confusion = np.zeros((10, 10), int)
 np.add.at(confusion, (y_test, predicted), 1)
-print("rows: what it is; columns: what it was taken for\n", confusion, sep="")
+print("rows: labels; columns: predictions\n", confusion, sep="")
 
 model.save_weights("mnist.weights.npz")
