@@ -251,12 +251,9 @@ def profile(model: Any, x: Any, y: Any, batch_size: Any, seconds: float) -> Prof
     data = adapters.ArrayAdapter(adapters.paired(x, y, None, "profile"))
     samples, trainer = data.samples(_check(model), Reading(batch_size)), model._trainer
     rows, size = samples.sources[0].rows, samples.batch_size
-    with _session(model, "train", samples) as session:
-        mean_rows = rows / -(-rows // size)
-        with trainer.unchanged():
-            return Profile.take(
-                session.bound, mean_rows, seconds, lambda part: trainer.profile(session, rows, size, part)
-            )
+    with _session(model, "train", samples) as session, trainer.unchanged():
+        train = functools.partial(trainer.profile, session, rows, size)
+        return Profile.take(session.executable, rows / -(-rows // size), seconds, train)
 
 
 def as_results(logs: dict[str, float], return_dict: bool) -> Any:

@@ -154,17 +154,17 @@ def _first_nonfinite(trainer: Any, session: Session, segment: Segment, first: in
     probe = session.probe(rows, order)
     probe.block[abi.SEED] = trainer.seed
     probe.block[abi.ITERATION] = trainer.network.optimizer.iterations
-    probe.bound.execution.run(first, first + rows, rows, 1, 0.0)
-    lowered, contents = probe.lowered, probe.bound.read
-    assert lowered.input is not None and lowered.target is not None
-    inputs = contents(lowered.input, rows)
+    probe.executable.execution.run(first, first + rows, rows, 1, 0.0)
+    step, contents = probe.step, probe.executable.read
+    assert step.input is not None and step.target is not None
+    inputs = contents(step.input, rows)
     if not is_finite(inputs):
         row = _nonfinite_row(inputs, first, order)
         return f"The data is not finite: {row} of x holds NaN or infinity, as {inputs.dtype}."
-    for layer, output in lowered.outputs:
+    for layer, output in step.outputs:
         if not is_finite(contents(output, rows)):
             return f"The first layer whose result is not finite is {layer.name!r} ({type(layer).__name__})."
-    targets = contents(lowered.target, rows)
+    targets = contents(step.target, rows)
     if targets.dtype.kind == "f" and not is_finite(targets):
         return f"The targets are not finite: {_nonfinite_row(targets, first, order)} of y holds NaN or infinity."
     return _of_loss(trainer.network.loss, probe.numbers[abi.LOSS])

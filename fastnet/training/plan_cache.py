@@ -101,11 +101,11 @@ class PlanCache:
         if mode == "train":
             optimizer = network.optimizer
             optimizer.build(network.trainable_weights)
-        lowered = lower(network, mode, rows, x, y, loss, metrics, optimizer, reuse, weights)
-        bound = bind(lowered.plan, rows, reuse=reuse)
-        for total in lowered.totals:
-            total.bind(bound.numbers)
-        return lowered, bound, lowered.watched
+        step = lower(network, mode, rows, x, y, loss, metrics, optimizer, reuse, weights)
+        executable = bind(step.plan, rows, reuse=reuse)
+        for total in step.totals:
+            total.bind(executable.numbers)
+        return step, executable, step.watched
 
     def _structure_now(self) -> tuple:
         """All of the network that decides what its plans are, but for the layers themselves."""

@@ -96,4 +96,4 @@ class Position:
         self.is_over = tree["stop"] and not self.step
 
     def _logged(self) -> list[str]:
-        return [total.name for total in self.session.lowered.totals]
+        return [total.name for total in self.session.step.totals]

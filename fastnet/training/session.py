@@ -29,17 +29,17 @@ class Session:
         RuntimeError: on entry, where the mode is "train" and this model is being trained already.
 
     Attributes:
-        lowered, bound: the plan now; `adopt` may exchange it.
+        step, executable: the plan now; `adopt` may exchange it.
         block, numbers: its step block, as integers and as float64.
         first_iteration: the optimizer's on entry.
     """
 
     __slots__ = (
-        "_free", "_plan", "_python_metrics", "_version", "block", "bound", "first_iteration", "lowered", "mode",
-        "numbers", "plans", "rows", "sources",
+        "_free", "_plan", "_python_metrics", "_version", "block", "executable", "first_iteration", "mode", "numbers",
+        "plans", "rows", "sources", "step",
     )  # fmt: skip
-    lowered: Step
-    bound: Executable
+    step: Step
+    executable: Executable
 
     def __init__(self, plans: PlanCache, mode: str, rows: int, sources: Sources):
         self.plans, self.mode, self.rows, self.sources = plans, mode, rows, sources
@@ -78,13 +78,13 @@ class Session:
 
     def _use(self, plan: BoundPlan) -> None:
         self._plan = plan
-        self.lowered, self.bound, self._python_metrics = plan
-        self.block, self.numbers = self.bound.step, self.bound.numbers
+        self.step, self.executable, self._python_metrics = plan
+        self.block, self.numbers = self.executable.step, self.executable.numbers
         self._connect(self.sources, None)
 
     def _connect(self, sources: Sources, order: np.ndarray | None) -> None:
-        lowered, block = self.lowered, self.block
-        for inlet, source in zip((lowered.x, lowered.y, lowered.weights), sources):
+        step, block = self.step, self.block
+        for inlet, source in zip((step.x, step.y, step.weights), sources):
             if inlet is not None:
                 inlet.connect(block, source)
         block[abi.ORDER] = 0 if order is None else order.ctypes.data
@@ -125,45 +125,45 @@ class Session:
 
     def reset(self) -> None:
         """Count from 0 on."""
-        for total in self.lowered.totals:
+        for total in self.step.totals:
             total.reset()
 
     def totals(self) -> list[np.ndarray]:
         """What was counted so far: copies."""
-        return [total.read().copy() for total in self.lowered.totals]
+        return [total.read().copy() for total in self.step.totals]
 
     def set_totals(self, values: Sequence[np.ndarray]) -> None:
         """Go on from what a plan of the same model and mode has counted."""
-        for total, counted in zip(self.lowered.totals, values, strict=True):
+        for total, counted in zip(self.step.totals, values, strict=True):
             total.write(counted)
 
     def logs(self) -> dict[str, Any]:
         """The loss and the metrics so far."""
-        return {total.name: total.result() for total in self.lowered.totals}
+        return {total.name: total.result() for total in self.step.totals}
 
     def publish(self) -> None:
         """Give the metrics what they have counted in the pass that ends."""
-        for total in self.lowered.totals:
+        for total in self.step.totals:
             total.tell()
 
     def show(self, rows: int) -> None:
         """Show the batch that was run to the metrics that are written in Python: copies, which they may keep."""
         if not self._python_metrics:
             return
-        lowered, contents = self.lowered, self.bound.read
-        assert lowered.prediction is not None and lowered.target is not None
-        y_true, y_pred = contents(lowered.target, rows).copy(), contents(lowered.prediction, rows).copy()
+        step, contents = self.step, self.executable.read
+        assert step.prediction is not None and step.target is not None
+        y_true, y_pred = contents(step.target, rows).copy(), contents(step.prediction, rows).copy()
         weights, mask = (
             None if each is None else contents(each, rows).reshape(y_pred.shape[:-1] or rows).copy()
-            for each in (lowered.each, lowered.mask)
+            for each in (step.each, step.mask)
         )
         for metric in self._python_metrics:
             metric.see(y_true, y_pred, weights, mask)
 
     def new_predictions(self, rows: int) -> np.ndarray:
         """A new array, to which the predictions of row 0 and those after it are written from now on."""
-        assert self.lowered.result is not None
-        last = self.lowered.outputs[-1][1]
+        assert self.step.result is not None
+        last = self.step.outputs[-1][1]
         result = np.empty((rows, *last.shape), last.dtype)
-        self.block[self.lowered.result.index] = result.ctypes.data
+        self.block[self.step.result.index] = result.ctypes.data
         return result

@@ -173,7 +173,7 @@ class Trainer:
                     self.rates.append((before, rate))
             session.numbers[abi.RATE], block[abi.RATES] = rate, 0
         try:
-            return session.bound.execution.run(first, total, batch_size, limit, CHUNK_SECONDS, times)
+            return session.executable.execution.run(first, total, batch_size, limit, CHUNK_SECONDS, times)
         finally:  # Ctrl-C arrives when the runner is back, before its answer does: its steps count all the same
             block[abi.RATES] = 0  # they live no longer than this call
             optimizer.advance(int(block[abi.ITERATION]) - before)
@@ -213,7 +213,7 @@ class Trainer:
             if hooks.one_step:
                 hooks.before(steps)
             limit = _steps_ahead(session, segment, first, hooks)
-            done, _ = session.bound.execution.run(first, segment.total, segment.batch_size, limit, CHUNK_SECONDS)
+            done, _ = session.executable.execution.run(first, segment.total, segment.batch_size, limit, CHUNK_SECONDS)
             session.show(min(segment.batch_size, segment.total - first))
             first, steps = first + done * segment.batch_size, steps + done
             hooks.after(steps, session.logs)
@@ -243,7 +243,7 @@ class Trainer:
     def profile(self, session: Session, total: int, batch_size: int, seconds: float) -> tuple[np.ndarray, int]:
         """Train for some time; (seconds of each launch, steps)."""
         segment = Segment(session.sources, 0, total, batch_size)
-        times = np.zeros(len(session.bound.plan.launches))
+        times = np.zeros(len(session.executable.plan.launches))
         steps, end = 0, time.perf_counter() + seconds
         session.block[abi.SEED] = self.seed
         while steps == 0 or time.perf_counter() < end:
