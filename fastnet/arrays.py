@@ -1,4 +1,4 @@
-"""Arrays, labels and weights, converted and checked: for data, layers, losses and metrics alike."""
+"""Converts and checks arrays, targets, labels and sample weights: for data, layers, losses and metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from fastnet._arrays import all_below
-from fastnet._arrays import rows_of as rows_of
 
 _DTYPES = {
     "float32": "float32",
@@ -16,14 +15,19 @@ _DTYPES = {
     "bool": "uint8",
     **{name: name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
 }
-READABLE = {np.dtype(name): dtype for name, dtype in _DTYPES.items()}  # by dtype: its `name` takes numpy microseconds
+#: Dtype of an array → the name kernels know it by; a dictionary, since a dtype's `name` takes numpy microseconds.
+READABLE = {np.dtype(name): dtype for name, dtype in _DTYPES.items()}
 
 
 def as_array(value: Any, argument: str) -> np.ndarray:
-    """``value`` as an array of real numbers in a dtype the kernels read; a view wherever that is possible.
+    """``value`` as an array of real numbers in a dtype that kernels read; a view wherever that is possible.
+
+    Args:
+        value: an array, or anything that numpy can make one of.
+        argument: its name, for errors.
 
     Raises:
-        ValueError: no numbers, complex numbers, objects, ragged lists.
+        ValueError: it holds complex numbers, objects or texts, or is a ragged list.
     """
     if type(value) is np.ndarray and value.dtype in READABLE:
         return value
@@ -33,19 +37,19 @@ def as_array(value: Any, argument: str) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"{argument} cannot become an array: {error}. Give rows of equal length.") from None
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"{argument} must hold real numbers; received {_what(array)}.{_how(value)}")
+        raise ValueError(f"{argument} must hold real numbers; received {_kind(array)}.{_remedy(value)}")
     if array.dtype not in READABLE:
         array = array.astype(np.float64 if array.dtype.kind == "f" else array.dtype.newbyteorder("="))
     return array
 
 
-def _what(array: np.ndarray) -> str:
+def _kind(array: np.ndarray) -> str:
     kinds = {"c": "complex numbers", "O": "objects", "U": "strings", "S": "bytes", "M": "dates", "m": "durations"}
     return f"{kinds.get(array.dtype.kind, 'records')} (dtype {array.dtype})"
 
 
-def _how(value: Any) -> str:
-    """What to do about a table whose columns are not all numbers (`pandas`), or an array of objects."""
+def _remedy(value: Any) -> str:
+    """The sentence that says how to convert a table with columns of objects (`pandas`), or an array of objects."""
     dtypes: Any = getattr(value, "dtypes", None)
     if not hasattr(dtypes, "items"):
         return " If they are numbers all the same: .astype('float32')." if hasattr(value, "astype") else ""
@@ -56,29 +60,37 @@ def _how(value: Any) -> str:
 def match_targets(
     y: np.ndarray, shape: tuple[int, ...], rows: int, sparse: bool, loss: str, ignored: int | None = None
 ) -> np.ndarray:
-    """Targets in the shape a loss reads for predictions of ``shape`` a sample; a view. ``ignored`` is a label too.
+    """Targets in the shape that a loss reads; a view.
+
+    Args:
+        y: (rows, ...).
+        shape: of one prediction.
+        rows: of the predictions.
+        sparse: whether the loss reads labels.
+        loss: its name, for errors.
+        ignored: a label that is allowed beside the classes.
 
     Raises:
-        ValueError: another number of rows, a shape that does not fit, labels that are no classes.
+        ValueError: the number of rows or the shape does not fit, or a label is not a class.
     """
     if len(y) != rows:
         raise ValueError(f"x and y must have the same number of samples; received {rows} and {len(y)}.")
     wanted = shape[:-1] if sparse else shape
-    given = y.shape[1:]
-    if given != wanted:
-        if given == (*wanted, 1):
+    received = y.shape[1:]
+    if received != wanted:
+        if received == (*wanted, 1):
             y = y[..., 0]
-        elif (*given, 1) == wanted:
+        elif (*received, 1) == wanted:
             y = y[..., None]
         else:
             remedy = ""
-            if sparse and given == shape:
+            if sparse and received == shape:
                 remedy = " For one-hot rows use categorical_crossentropy."
-            elif not sparse and given in (shape[:-1], (*shape[:-1], 1)):
+            elif not sparse and received in (shape[:-1], (*shape[:-1], 1)):
                 remedy = " For class indices use sparse_categorical_crossentropy, or fastnet.utils.to_categorical."
             raise ValueError(
                 f"The loss {loss!r} needs targets of shape {('n', *wanted)} for predictions of shape {('n', *shape)}; "
-                f"received targets of shape {('n', *given)}.{remedy}".replace("'n'", "n")
+                f"received targets of shape {('n', *received)}.{remedy}".replace("'n'", "n")
             )
     if sparse and y.size:
         check_labels(y if ignored is None else y[y != ignored], shape[-1], loss)
@@ -86,31 +98,38 @@ def match_targets(
 
 
 def match_weights(weights: Any, rows: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Sample weights as (rows, *shape), ``shape`` that of a sample's targets without the last axis; a view.
+    """Sample weights as (rows, *shape); a view.
+
+    Args:
+        weights: (rows,), (rows, *shape), or the same with an axis of 1 behind it.
+        rows: of the data.
+        shape: of a sample's targets without the last axis.
 
     Raises:
-        ValueError: what is no number, NaN or infinity, another number of rows, a shape that does not fit.
+        ValueError: a weight is not a finite number, or the number of rows or the shape does not fit.
     """
     array = as_array(weights, "sample_weight")
-    given = array.shape
+    received = array.shape
     if array.ndim == 0 or len(array) != rows:
-        raise ValueError(f"sample_weight must have one weight for each of the {rows} samples; received shape {given}.")
-    if array.ndim == len(shape) + 2 and given[-1] == 1:
+        raise ValueError(
+            f"sample_weight must have one weight for each of the {rows} samples; received shape {received}."
+        )
+    if array.ndim == len(shape) + 2 and received[-1] == 1:
         array = array[..., 0]
     elif array.ndim == 1:
         array = array.reshape(rows, *(1 for _ in shape))
     if array.ndim != len(shape) + 1 or any(a not in (1, s) for a, s in zip(array.shape[1:], shape)):
         raise ValueError(
-            f"sample_weight must have shape {(rows,)}{f' or {(rows, *shape)}' if shape else ''}, received {given}."
+            f"sample_weight must have shape {(rows,)}{f' or {(rows, *shape)}' if shape else ''}, received {received}."
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        place = np.argwhere(~np.isfinite(array))[0]
-        raise ValueError(f"sample_weight must be finite; it is {array[tuple(place)]} in row {place[0]}.")
+        index = tuple(np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(f"sample_weight must be finite; it is {array[index]} in row {index[0]}.")
     return np.broadcast_to(array, (rows, *shape))
 
 
 def check_range(y: np.ndarray, limits: tuple[float, float], loss: str) -> None:
-    """Targets lie within the limits, but for what rounding in float32 may do; NaN is left to the step that finds it.
+    """Check that targets lie within the limits, up to rounding in float32; the step itself finds NaN.
 
     Raises:
         ValueError: one does not.
@@ -125,7 +144,7 @@ def check_range(y: np.ndarray, limits: tuple[float, float], loss: str) -> None:
 
 
 def check_labels(y: np.ndarray, classes: int, loss: str) -> None:
-    """Labels are whole numbers from 0 to classes - 1.
+    """Check that labels are whole numbers from 0 to classes - 1.
 
     Raises:
         ValueError: one is not.
@@ -137,11 +156,11 @@ def check_labels(y: np.ndarray, classes: int, loss: str) -> None:
     low, high = y.min(), y.max()
     if not (low >= 0 and high < classes):
         bad = low if not low >= 0 else high
-        place = np.argwhere(~((y >= 0) & (y < classes)))[0]
+        row = np.argwhere(~((y >= 0) & (y < classes)))[0][0]
         raise ValueError(
             f"The loss {loss!r} needs labels from 0 to {classes - 1}, as the last layer has {classes} units; received "
-            f"{bad} (first bad label in row {place[0]})."
+            f"{bad} (first bad label in row {row})."
         )
     if y.dtype.kind == "f" and not (y == np.floor(y)).all():
-        place = tuple(np.argwhere(y != np.floor(y))[0])
-        raise ValueError(f"The loss {loss!r} needs whole numbers as labels; received {y[place]} (row {place[0]}).")
+        index = tuple(np.argwhere(y != np.floor(y))[0])
+        raise ValueError(f"The loss {loss!r} needs whole numbers as labels; received {y[index]} (row {index[0]}).")

@@ -19,7 +19,7 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
         custom_objects: name → class or function of yours that it mentions.
 
     Raises:
-        ValueError: no description of a model, or one of layers that are unknown or do not fit.
+        ValueError: the text does not describe a model, or its layers are unknown or do not fit.
 
     Example:
         >>> import fastnet
@@ -39,7 +39,7 @@ def clone_model(model: Sequential) -> Any:
     Your own classes and functions in it need not be registered.
 
     Raises:
-        TypeError: a part of it that has no description, a lambda say; names the layer and the argument.
+        TypeError: a part of it, a lambda say, cannot be described; the error names the layer and the argument.
 
     Example:
         >>> import fastnet

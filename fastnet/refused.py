@@ -1,6 +1,6 @@
-"""What Keras has and fastnet has not, each with the sentence that says what to do instead.
+"""Names that Keras has and fastnet lacks, each with the sentence that names the remedy.
 
-`docs/keras.md` lists the same; a test compares them.
+`docs/keras.md` lists the same names; a test compares them.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ REFUSED: dict[str, str] = {
 _ROW = "a Sequential is the one kind of model: layers in a row"
 _DENSE = "fastnet trains dense networks; there are no convolutions, recurrent layers or attention"
 
-#: what Keras has in a module and fastnet has not
+#: Names that fastnet's modules lack, by module.
 ABSENT: dict[str, dict[str, str]] = {
     "fastnet": {
         "Model": _ROW,
@@ -102,14 +102,14 @@ ABSENT: dict[str, dict[str, str]] = {
 
 
 def module_error(module: str, name: str) -> AttributeError:
-    """The error for what a module has not."""
+    """The error for a name that a module lacks."""
     if name in ABSENT[module]:
         return AttributeError(f"{module} has no {name}: {ABSENT[module][name]}.")
     return AttributeError(f"module {module!r} has no attribute {name!r}")
 
 
 def attribute_error(owner: str, name: str) -> AttributeError:
-    """The error for an attribute that is not there."""
+    """The error for an attribute that an object lacks."""
     if name in REFUSED:
         return AttributeError(f"fastnet's {owner} has no {name}: {REFUSED[name]}.")
     return AttributeError(f"{owner!r} object has no attribute {name!r}")

@@ -19,7 +19,7 @@ from fastnet.refused import attribute_error
 from fastnet.training import loop
 
 _names = itertools.count()
-#: arguments of `Sequential.compile` and where they are kept
+#: Arguments of `Sequential.compile` → the attributes that hold them.
 _COMPILED = {
     "optimizer": "optimizer",
     "loss": "loss",
@@ -33,16 +33,16 @@ _TRAINED_WITH = ("optimizer", "loss")
 
 
 class Sequential(Network):
-    """A network in which each layer reads what the one before it gives.
+    """A network in which each layer reads the result of the one before it.
 
     Args:
-        layers: the layers, in order; an `Input` first says the shape of a sample, else the first data do. A
-            `Sequential` may be one of them: its layers run in its place.
-        trainable: False to keep all weights as they are.
-        name: as shown.
+        layers: the layers, in order. An `Input` in front gives the shape of a sample; otherwise the first data do. A
+            `Sequential` may be one of them: its layers run where it stands.
+        trainable: False to freeze all weights.
+        name: for tables and errors.
 
     Raises:
-        ValueError: what is no layer, a layer's name twice, shapes that do not fit.
+        ValueError: an item is not a layer, two layers share a name, or shapes do not fit.
 
     Example:
         >>> import numpy as np, fastnet
@@ -97,9 +97,10 @@ class Sequential(Network):
 
     @property
     def random_counters(self) -> dict[str, int]:
-        """What masks and permutations follow from: the ``seed``, and how many epochs used it, ``epochs_done``.
+        """The numbers that decide masks and permutations: the ``seed``, and the count of epochs that used it.
 
-        A model that is given another's, and its weights and optimizer state, trains on as that one would.
+        A model that gets these counters, the weights and the optimizer's state of another one trains on to the same
+        bits.
         """
         return {"seed": self._trainer.seed, "epochs_done": self._trainer.epochs_done}
 
@@ -139,19 +140,19 @@ class Sequential(Network):
 
         Args:
             optimizer: a name or one of `fastnet.optimizers`.
-            loss: a name, one of `fastnet.losses`, or a plain function of two numbers ``f(y_true, y_pred)``, whose
-                derivative is found.
-                Like all that follows it may stand in a list or a dictionary of one entry, for the one output.
-            loss_weights: a number: what the loss is multiplied by.
-            metrics: a list of names, of `fastnet.metrics`, or of functions: of two numbers, or of a batch's arrays. The
-                latter, and metrics written in Python (see `fastnet.metrics.Metric`), make the runner stop after each
-                batch.
+            loss: a name, one of `fastnet.losses`, or a plain function of two numbers ``f(y_true, y_pred)``, which is
+                differentiated. This and the following arguments may stand in a list or a dictionary of one entry, for
+                the one output.
+            loss_weights: a number, by which the loss is multiplied.
+            metrics: a list of names, of `fastnet.metrics`, or of functions: of two numbers, or of a batch's arrays.
+                Functions of arrays, and metrics written in Python (see `fastnet.metrics.Metric`), make the runner stop
+                after each batch.
             weighted_metrics: the same; they weigh rows by ``sample_weight`` and ``class_weight``.
             run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: accepted; every step is compiled, as many
                 are executed at a time as callbacks allow, and float32 losses need no scaling.
 
         Raises:
-            ValueError: an unknown name, which offers the nearest known ones; what cannot become a kernel.
+            ValueError: an unknown name (the error offers the nearest ones), or a function that cannot become a kernel.
             RuntimeError: the model is being trained.
         """
         self._must_be_idle()
@@ -169,14 +170,14 @@ class Sequential(Network):
         self._trainer = loop.new_trainer(self)
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """What `compile` was given, as plain data; None where it was not called. The optimizer's state is not in it."""
+        """The arguments of `compile` as plain data, without the optimizer's state; None before it was called."""
         if self.optimizer is None:
             return None
         given = {name: getattr(self, attribute) for name, attribute in _COMPILED.items()}
         return saving.serialize_keras_object({name: v for name, v in given.items() if v is not None and v != []})
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """`compile` with what `get_compile_config` gave."""
+        """`compile` with the arguments that `get_compile_config` gave."""
         self.compile(**{name: saving.deserialize_keras_object(value) for name, value in config.items()})
 
     @property
@@ -199,15 +200,15 @@ class Sequential(Network):
         """The loss of predictions, and the penalties of the weights.
 
         Args:
-            x: data, where there is no ``y_pred``.
+            x: data (n, ...), where ``y_pred`` is missing.
             y: targets (n, ...).
             y_pred: predictions (n, ...); by default those of ``x``.
             sample_weight: weight of each row.
             training: accepted.
 
         Raises:
-            ValueError: shapes that do not fit, neither ``x`` nor ``y_pred``, or a layer with an activity_regularizer,
-                whose penalty does not follow from predictions.
+            ValueError: shapes do not fit, both ``x`` and ``y_pred`` are missing, or a layer has an
+                activity_regularizer, whose penalty does not follow from predictions.
             RuntimeError: `compile` was not called.
         """
         return loop.compute_loss(self, x, y, y_pred, sample_weight)
@@ -243,23 +244,24 @@ class Sequential(Network):
             x: data (n, ...), any real dtype, any strides, also a memory map; rows are converted as they are used. Or
                 batches: a generator, a `fastnet.utils.PyDataset`, a PyTorch DataLoader, a list or anything else that
                 can be iterated, of (x, y) or (x, y, sample_weight); they may differ in their number of rows only.
-            y: targets (n, ...); none where ``x`` yields them.
-            batch_size: rows in a step of arrays, 32 by default; the last step has what is left.
-            epochs: number of the last epoch.
+            y: targets (n, ...); left out where ``x`` yields them.
+            batch_size: rows in a step of arrays, 32 by default; the last step has the remaining rows.
+            epochs: number of the last epoch, from 1.
             verbose: 0 silent, 1 bar, 2 a line an epoch, "auto" a bar on a terminal or in a notebook.
             callbacks: a list of `fastnet.callbacks.Callback`.
-            validation_split: share of the last rows that is kept for validation.
-            validation_data: (x, y) or (x, y, sample_weight) for validation, or whatever ``x`` may be.
-            shuffle: whether each epoch has an order of its own: of the rows of arrays, of the batches of a PyDataset;
-                "batch" for the rows of each batch among themselves. What else yields batches keeps its order.
-            class_weight: {class: weight} of each row by its label, or by where its largest target stands; classes
-                that are not named weigh 1. Validation does not use it.
-            sample_weight: weight of each row (n,), or of each place (n, ...) of targets with more axes. The loss and
-                ``weighted_metrics`` use it; ``validation_split`` divides it too. Batches hold their own.
+            validation_split: share of the rows, the last ones, that is held out for validation.
+            validation_data: (x, y) or (x, y, sample_weight) for validation, or batches, as ``x``.
+            shuffle: whether each epoch has an order of its own: of the rows of arrays, or of the batches of a
+                PyDataset; "batch" for the rows of each batch among themselves. Other streams keep their order.
+            class_weight: {class: weight} of each row, by its label or the index of its largest target; other classes
+                weigh 1. Validation does not use it.
+            sample_weight: weight of each row (n,), or of each element (n, ...) of targets with more axes. The loss and
+                ``weighted_metrics`` use it; ``validation_split`` divides it too. Batches bring their own.
             initial_epoch: number of the first epoch, from 0.
-            steps_per_epoch: steps in an epoch; the next one goes on where this one ended. By default until the data
-                end, which a generator that never does forbids. Where data run out early, fastnet warns and goes on.
-            validation_steps: steps of a validation, each from the beginning (an iterator goes on).
+            steps_per_epoch: steps in an epoch; the next one goes on where this one ended. By default an epoch lasts
+                until the data end, and an endless generator needs it. Where data run out early, fastnet warns and goes
+                on.
+            validation_steps: steps of a validation; each begins anew, except with an iterator.
             validation_batch_size: as ``batch_size``.
             validation_freq: epochs between two validations, or a list of the epochs, counted from 1, they follow.
 
@@ -267,7 +269,7 @@ class Sequential(Network):
             The `History`: ``history.history["loss"]`` and so on, one number an epoch.
 
         Raises:
-            ValueError: what does not fit, before anything is computed.
+            ValueError: an argument or the data do not fit; raised before anything is computed.
             fastnet.NonFiniteError: NaN or infinity; the model has the last good weights.
             RuntimeError: `compile` was not called.
         """
@@ -290,7 +292,7 @@ class Sequential(Network):
         callbacks: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """Loss and metrics over data: arrays, or whatever yields batches (see `fit`), as many as ``steps``.
+        """Loss and metrics over data: arrays, or ``steps`` batches of a stream (see `fit`).
 
         Args:
             sample_weight: weight of each row, as in `fit`.
@@ -309,9 +311,9 @@ class Sequential(Network):
         steps: int | None = None,
         callbacks: Any = None,
     ) -> np.ndarray:
-        """What the last layer gives for each row: (n, ...). Several threads may call it at once.
+        """The results of the last layer, one for each row: (n, ...). Several threads may call it at once.
 
-        ``x`` are rows, or whatever yields batches of them (see `fit`), as many as ``steps``; targets are passed over.
+        ``x`` are rows, or a stream of ``steps`` batches (see `fit`), whose targets are ignored.
         """
         return loop.predict(self, x, batch_size, verbose, steps, callbacks)
 
@@ -332,7 +334,7 @@ class Sequential(Network):
         return loop.as_results(loop.test_on_batch(self, x, y, sample_weight), return_dict)
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
-        """What the last layer gives for these rows."""
+        """The results of the last layer for these rows."""
         return loop.predict_rows(self, x)
 
     @property
@@ -346,25 +348,24 @@ class Sequential(Network):
         return loop.predict_rows(self, x)
 
     def profile(self, x: Any, y: Any, batch_size: int | None = None, seconds: float = 1.0) -> Profile:
-        """Train for some time and tell where it went.
+        """Train for some time and measure where it goes.
 
         Args:
             x: data (n, ...).
             y: targets (n, ...).
             batch_size: rows in a step, 32 by default.
-            seconds: how long to train; a whole step at least. Weights and optimizer
-                then get back what they had.
+            seconds: how long to train; one step at least. Weights and optimizer are then restored.
 
         Returns:
             A `Profile`; print it. For each layer, forward and backward: microseconds a step, share of the step, GF/s
-            (exact for products, one operation for each element of the rest), GB/s (all that is read and written,
-            whichever memory it lies in), and the share of the machine: max(operations / peak, bytes / bandwidth) over
+            (exact for products, one operation for each element of other kernels), GB/s (all bytes that are read and
+            written, in whichever memory), and the share of the machine: max(operations / peak, bytes / bandwidth) over
             the time. Peak and bandwidth are measured before, between and after the steps, on the same number of
             threads, and the best of this process counts: multiply-adds on registers, and ``a += 3·b`` over as much
             memory as a step touches. Where a layer exceeds them, the table says why.
 
         Raises:
-            ValueError: what does not fit, before anything is computed.
+            ValueError: an argument or the data do not fit; raised before anything is computed.
             fastnet.NonFiniteError: NaN or infinity.
             RuntimeError: `compile` was not called.
 
@@ -377,15 +378,15 @@ class Sequential(Network):
         return loop.profile(self, x, y, batch_size, seconds)
 
     def __reduce__(self) -> tuple:
-        """For pickles, copy and deepcopy, which all make a model of its own, as in Keras: the whole file, in memory.
+        """For pickle, copy and deepcopy: the bytes of the model's file. Each makes an independent model, as in Keras.
 
-        Weights, compile's arguments, the optimizer's state and the random counters travel: the copy trains on to the
-        same bits. `history` and attributes of your own stay behind.
+        The copy has the weights, the arguments of `compile`, the optimizer's state and the random counters, and trains
+        on to the same bits. It lacks `history` and attributes of your own.
         """
         return saving.model_files.from_bytes, saving.model_files.to_bytes(self)
 
     def __getattr__(self, name: str) -> Any:
-        """Only for what is not there: what Keras has under this name, and what to do instead."""
+        """Raise for a missing attribute; where Keras has it, the error names the remedy."""
         raise attribute_error("Sequential", name)
 
     def __repr__(self) -> str:

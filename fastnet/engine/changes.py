@@ -1,27 +1,27 @@
-"""When something was last changed from outside: a step sees so in one look that nothing was."""
+"""The last changes from outside: a step compares one object to know that nothing has changed since the step before."""
 
 import os
 
 
-class Moment:
-    """The last change of one kind; ``now`` is another object after each."""
+class LastChange:
+    """The last change of one kind; ``token`` is another object after each."""
 
-    __slots__ = ("now",)
+    __slots__ = ("token",)
 
     def __init__(self) -> None:
         self.mark()
 
     def mark(self) -> None:
-        """Something has changed."""
-        self.now = object()
+        """Record a change."""
+        self.token = object()
 
 
-#: An argument of any layer, `trainable` too: setting a network's sets those of its layers.
-arguments = Moment()
-#: The value of any weight or of any optimizer's state, by `Variable.assign`.
-weights = Moment()
-#: The process itself: a forked child is another one.
-process = Moment()
+#: Of an argument of any layer, and of `trainable`: setting a network's sets those of its layers.
+arguments = LastChange()
+#: Of the value of any weight or of any optimizer's state, by `Variable.assign`.
+weights = LastChange()
+#: Of the process itself: a forked child is another one.
+process = LastChange()
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=process.mark)

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from fastnet._arrays import rows_of
 from fastnet._kernels import abi
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import data
-from fastnet.arrays import READABLE, rows_of
+from fastnet.arrays import READABLE
 from fastnet.engine.cpu import call
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import aligned

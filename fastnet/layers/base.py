@@ -17,7 +17,7 @@ from fastnet.engine.bind import run_once
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
-from fastnet.layers.undo import Before, unchanged_on_error
+from fastnet.layers.undo import AttributeSnapshot, unchanged_on_error
 from fastnet.settable import SettableArguments, argument_names, unknown_argument
 
 _BASE = ("trainable", "dtype", "autocast", "name", "input_shape", "input_dim")
@@ -214,7 +214,7 @@ class Layer(SettableArguments, Configurable):
         """
         if not (self.composite and self.parts):
             return input_shape
-        before = Before(all_parts(self))
+        before = AttributeSnapshot(all_parts(self))
         try:
             return self._trace(input_shape)
         finally:

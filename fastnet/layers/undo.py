@@ -1,4 +1,4 @@
-"""Attributes as they were, where something fails in the middle."""
+"""Undoes what was done to objects' attributes when a later step fails."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 
-class Before:
-    """The attributes that objects have now, to be had again; lists and dictionaries among them are what they were too.
+class AttributeSnapshot:
+    """The attributes of objects, to be restored; lists and dictionaries among them are copied.
 
-    So a layer that collects its weights in a list has none of a build that failed.
+    A layer that collects its weights in a list therefore has none of a build that failed.
 
     Args:
-        things: the objects.
+        objects: their attributes are copied now.
     """
 
-    def __init__(self, things: Iterable[Any]):
-        self._kept = [
-            (thing, {k: copy.copy(v) if type(v) in (list, dict) else v for k, v in vars(thing).items()})
-            for thing in things
+    def __init__(self, objects: Iterable[Any]):
+        self._saved = [
+            (item, {k: copy.copy(v) if type(v) in (list, dict) else v for k, v in vars(item).items()})
+            for item in objects
         ]
 
     def restore(self) -> None:
         """Give the objects their attributes back."""
-        for thing, attributes in self._kept:
-            vars(thing).clear()
-            vars(thing).update(attributes)
+        for item, attributes in self._saved:
+            vars(item).clear()
+            vars(item).update(attributes)
 
 
 @contextlib.contextmanager
-def unchanged_on_error(things: Iterable[Any]) -> Iterator[None]:
-    """Where what is done in the ``with`` block fails, these objects have the attributes they had."""
-    before = Before(things)
+def unchanged_on_error(objects: Iterable[Any]) -> Iterator[None]:
+    """Give these objects their attributes back where the ``with`` block fails."""
+    before = AttributeSnapshot(objects)
     try:
         yield
     except BaseException:

@@ -54,7 +54,7 @@ class Snapshot:
         One is due when this is a hundred times its cost later than the last one, or when a weight was set from outside
         since: a fit may therefore begin with a copy from the fit before.
         """
-        now, last = time.perf_counter(), changes.weights.now
+        now, last = time.perf_counter(), changes.weights.token
         if variables is self._variables and last is self._last_assignment and now < self.due:
             return False
         assignments = sum(map(_assignments, variables))

@@ -10,7 +10,7 @@ from fastnet.engine.bind import Executable, bind
 from fastnet.engine.sources import Source
 from fastnet.engine.step import Step, Watched, lower
 from fastnet.layers.base import all_parts
-from fastnet.layers.undo import Before
+from fastnet.layers.undo import AttributeSnapshot
 
 _MOST = 8  # kinds of plans that a model keeps
 
@@ -33,16 +33,16 @@ class PlanCache:
         self.free: dict[tuple, list[BoundPlan]] = {}
         self.known_shapes: dict[tuple, int] = {}
         self._process: object = None
-        self._before_build: Before | None = None  # what a build for the first data changed, until it has a plan
+        self._before_build: AttributeSnapshot | None = None  # of a build for the first data, until it has a plan
         self._structure: tuple[object, tuple] = (None, ())  # the last change when it was found, and what it was
         self.renew_locks()
 
     def renew_locks(self) -> None:
         """Make locks of this process's own: in a forked child no thread would ever give its parent's back."""
-        if self._process is not changes.process.now:
+        if self._process is not changes.process.token:
             self.training = threading.Lock()  # held while the model is trained
             self._lookup = threading.Lock()  # held while plans are looked up
-            self._process = changes.process.now  # last: another thread that sees it finds the new locks
+            self._process = changes.process.token  # last: another thread that sees it finds the new locks
 
     def must_be_idle(self) -> None:
         """Raise where the model is being trained: neither its layers nor how it is compiled may change then."""
@@ -63,7 +63,8 @@ class PlanCache:
         """Build the network for samples of this shape, once; `undo_build` can undo it until there is a plan."""
         network = self.network
         if not network.built:
-            before = Before([*all_parts(network), *([] if network.optimizer is None else [network.optimizer])])
+            optimizer = [] if network.optimizer is None else [network.optimizer]
+            before = AttributeSnapshot([*all_parts(network), *optimizer])
             network.build((None, *shape))
             self._before_build = before
 
@@ -109,7 +110,7 @@ class PlanCache:
 
     def _structure_now(self) -> tuple:
         """All of the network that decides what its plans are, but for the layers themselves."""
-        now = changes.arguments.now
+        now = changes.arguments.token
         if self._structure[0] is not now:
             self._structure = now, tuple([(part.trainable, part.changes) for part in all_parts(self.network)])
         return self._structure[1]

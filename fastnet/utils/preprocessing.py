@@ -1,4 +1,4 @@
-"""Arrays made ready for training."""
+"""Prepares arrays for training: one-hot rows, norms, padding, splits."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
     """Turn class numbers into rows of a one-hot matrix: ``y[i, x[i]] = 1``, everything else 0.
 
     Args:
-        x: Class numbers, anything `numpy.asarray` takes, of any shape; a last axis of size 1 is dropped.  Numbers that
-            are no integers are cut to integers, as in Keras.
+        x: Class numbers, anything `numpy.asarray` takes, of any shape; a last axis of size 1 is dropped.  Fractions
+            are cut off, as in Keras.
         num_classes: Number of classes C; ``None`` (the default) takes ``max(x) + 1``.
 
     Returns:
         float64 array of shape ``x.shape + (C,)``.
 
     Raises:
-        ValueError: a class number lies outside [0, C), is not finite, or ``x`` is empty and ``num_classes`` not given.
+        ValueError: a class number lies outside [0, C) or is not finite, or ``x`` is empty and ``num_classes`` missing.
 
     Unlike Keras, which counts a negative number from the last class, a negative class number is an error.
 
@@ -33,15 +33,17 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
         array([[1., 0., 0.],
                [0., 0., 1.]])
     """
-    given = np.asarray(x)
-    if given.dtype.kind == "f" and not np.isfinite(given).all():
-        raise ValueError("to_categorical: x holds NaN or inf, which is no class number.")
-    labels = given.astype(np.int64)
+    numbers = np.asarray(x)
+    if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
+        raise ValueError("to_categorical: x holds NaN or inf, which are not class numbers.")
+    labels = numbers.astype(np.int64)
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     if not num_classes:
         if labels.size == 0:
-            raise ValueError("to_categorical: x is empty, so the number of classes is unknown; give num_classes.")
+            raise ValueError(
+                "to_categorical: x is empty and leaves the number of classes open; give num_classes."
+            )
         num_classes = int(labels.max()) + 1
     if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
         raise ValueError(
@@ -54,11 +56,11 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
 
 
 def normalize(x: Any, axis: int | None = -1, order: Any = 2) -> np.ndarray:
-    """Divide by the norm: ``x / ‖x‖``, along an axis; what is 0 stays 0.
+    """Divide by the norm: ``x / ‖x‖``, along an axis; zeros stay zeros.
 
     Args:
         x: Numbers, anything `numpy.asarray` takes.
-        axis: Along which each norm is taken; ``None`` for one norm of all.
+        axis: Axis along which each norm is taken; ``None`` for one norm of all numbers.
         order: Of the norm, as in `numpy.linalg.norm`: 2 is Euclid's, 1 the sum of absolute values.
 
     Returns:
@@ -93,15 +95,15 @@ def pad_sequences(
         sequences: A list of n sequences; the items of all have one shape.
         maxlen: Length L of the result; by default the longest sequence's.
         dtype: Of the result; ``object`` or a string type for texts.
-        padding: "pre" or "post": where ``value`` is added to what is too short.
-        truncating: "pre" or "post": where what is too long is cut.
-        value: What is added.
+        padding: "pre" or "post": the side at which short sequences are filled up with ``value``.
+        truncating: "pre" or "post": the side at which long sequences are cut.
+        value: The filling.
 
     Returns:
         Array of shape (n, L, ...).
 
     Raises:
-        ValueError: something in ``sequences`` is no sequence, shapes differ, or an argument is none of these.
+        ValueError: an item of ``sequences`` is not a sequence, shapes differ, or an argument has another value.
 
     Example:
         >>> fastnet.utils.pad_sequences([[1], [2, 3], [4, 5, 6]], maxlen=2)
@@ -109,23 +111,22 @@ def pad_sequences(
                [2, 3],
                [5, 6]], dtype=int32)
     """
-    for name, given in (("padding", padding), ("truncating", truncating)):
-        checks.one_of(f"pad_sequences: {name}", given, "pre", "post")
+    for name, side in (("padding", padding), ("truncating", truncating)):
+        checks.one_of(f"pad_sequences: {name}", side, "pre", "post")
     if not hasattr(sequences, "__len__") or not all(hasattr(s, "__len__") for s in sequences):
         raise ValueError("pad_sequences: sequences must be a list of sequences.")
     text = np.dtype(dtype).kind in "USO"
     if isinstance(value, str) and not text:
-        raise ValueError(f"pad_sequences: the value {value!r} is no {dtype}; give dtype=object for texts.")
+        raise ValueError(f"pad_sequences: the value {value!r} is not a {dtype}; give dtype=object for texts.")
     if maxlen is None:
         maxlen = max(map(len, sequences), default=0)
     shape = next((np.asarray(s).shape[1:] for s in sequences if len(s)), ())
     padded = np.full((len(sequences), maxlen, *shape), value, dtype)
     for k, sequence in enumerate(sequences):
-        cut = max(0, len(sequence) - maxlen)
-        kept = sequence[cut:] if truncating == "pre" else sequence[: len(sequence) - cut]
-        if len(kept) == 0:
+        excess = max(0, len(sequence) - maxlen)
+        items = np.asarray(sequence[excess:] if truncating == "pre" else sequence[: len(sequence) - excess], dtype)
+        if len(items) == 0:
             continue
-        items = np.asarray(kept, dtype)
         if items.shape[1:] != shape:
             raise ValueError(
                 f"pad_sequences: the items of all sequences must have one shape; sequence {k} has {items.shape[1:]}, "
@@ -143,23 +144,23 @@ def split_dataset(
     seed: int | None = None,
     preferred_backend: str | None = None,
 ) -> tuple[Arrays, Arrays]:
-    """Divide arrays into a left and a right part, for training and testing say.
+    """Divide arrays into a left and a right part, say for training and testing.
 
     Args:
         dataset: An array, or a tuple or list of arrays with the same number of rows.
-        left_size: Rows of the left part: a whole number, or a share between 0 and 1; by default what the right leaves.
-        right_size: The same for the right part. Where both are given and leave rows over, these are dropped.
-        shuffle: Whether rows are taken in a random order.
+        left_size: Rows of the left part: a whole number, or a share between 0 and 1; by default all but the right part.
+        right_size: The same for the right part. Rows in neither part are dropped.
+        shuffle: Whether rows are taken in random order.
         seed: Of that order.
-        preferred_backend: Accepted as in Keras, without meaning here.
+        preferred_backend: Accepted as in Keras, and ignored.
 
     Returns:
         (left, right), each of the form of ``dataset``: ``model.fit(*left, validation_data=right)``. Without ``shuffle``
         they are views. (Keras gives datasets of its backend instead.)
 
     Raises:
-        TypeError: ``dataset`` is something else.
-        ValueError: a size that is not possible, or none.
+        TypeError: ``dataset`` is neither.
+        ValueError: a size is impossible, or both are missing.
 
     Example:
         >>> x, y = np.zeros((10, 3)), np.zeros(10)
