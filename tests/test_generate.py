@@ -10,11 +10,11 @@ import pytest
 import fastnet
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.errors import RuleError
-from fastnet._kernels.generate import Kernel
 from fastnet._kernels.pasting import check_rule
 from fastnet._kernels.rules.updates.adam import adam
-from fastnet._kernels.templates import elementwise
+from fastnet._kernels.templates import elementwise, update
 from fastnet.engine.plan import Plan
+from fastnet.engine.variable import Variable
 from fastnet.testing.running import Run
 
 OUTSIDE = 1.5
@@ -64,11 +64,17 @@ def rules():
     return [tanh, powers, general_power, conditional, branches, constants, helpers, functions]
 
 
+def kernel_of(rule, dtype):
+    """A rule in a loop over elements."""
+    plan = Plan(False, dtype, 1)
+    return plan.call(elementwise.apply, f=rule, x=plan.buffer((3,)), y=plan.buffer((3,)), p=()).kernel
+
+
 def compiled(rule, x):
     """The rule over an array, through a kernel of the array's dtype."""
     plan = Plan(False, x.dtype.name, 1)
     source, result = plan.buffer(x.shape), plan.buffer(x.shape)
-    plan.elements(Kernel(elementwise.forward, (("f", rule),), x.dtype.name), source, 100, x=source, y=result, p=[])
+    plan.call(elementwise.apply, f=rule, x=source, y=result, p=())
     run = Run(plan, 1, [source, result])
     run.set(source, x)
     run.steps()
@@ -78,11 +84,11 @@ def compiled(rule, x):
 def test_numba_leaves_its_code_as_written_and_marks_pointers():
     """fastnet optimises a kernel once, as a whole; hooks of numba that were renamed would show here."""
     relu = fastnet._kernels.registry.activations["relu"].f
-    kernel = Kernel(elementwise.forward, (("f", relu),), "float32", (("p", 0),))
+    kernel = kernel_of(relu, "float32")
     text, _ = compiler._numba_ir(kernel.source(), "as_written")
     assert "alloca" in text and "x float>" not in text
     (body,) = (line for line in text.splitlines() if line.startswith("define") and "body" in line)
-    assert re.search(r"ptr noalias [^,]*%arg\.x, ptr noalias [^,]*%arg\.y", body)
+    assert re.search(r"ptr noalias [^,]*%arg\.x_at, ptr noalias [^,]*%arg\.y_at", body)
     assert "x float>" in str(compiler._optimised(kernel.source(), "as_optimised"))
 
 
@@ -90,7 +96,7 @@ def test_a_debugging_session_changes_no_code(monkeypatch):
     from numba.core import config
 
     monkeypatch.setattr(config, "DEBUGINFO_DEFAULT", 1)
-    kernel = Kernel(elementwise.forward, (("f", parabola),), "float32", (("p", 0),))
+    kernel = kernel_of(parabola, "float32")
     assert "debug" not in compiler.assembly(kernel.source())
 
 
@@ -114,7 +120,7 @@ def test_every_literal_has_the_dtype(dtype):
     def rule(x):
         return 2 * x + 0.5 - OUTSIDE + math.pi * -3 + math.inf
 
-    tree = ast.parse(Kernel(elementwise.forward, (("f", rule),), dtype).source().text())
+    tree = ast.parse(kernel_of(rule, dtype).source().text())
     function = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == f"rule_{dtype}")
     bare = [n for n in ast.walk(function) if isinstance(n, ast.Constant)]
     typed = [n.args[0] for n in ast.walk(function) if isinstance(n, ast.Call) and ast.unparse(n.func) == "T"]
@@ -125,19 +131,21 @@ def test_every_literal_has_the_dtype(dtype):
 
 
 def test_repeated_parameters_are_written_out():
-    kernel = Kernel(elementwise.update_weights, (("f", adam),), "float32", (("states", 2), ("s", 4)))
-    names = [name for name, _ in kernel.parameters()]
-    assert names == ["w", "g", "states_0", "states_1", "s_0", "s_1", "s_2", "s_3"]
-    text = kernel.source().text()
+    plan = Plan(True, "float32", 1)
+    w, *states, gradient = (Variable(np.zeros(3, "f"), name) for name in ("w", "m", "v", "g"))
+    scalars = [plan.slot() for _ in range(4)]
+    launch = plan.call(update.apply_update, f=adam, w=w, g=gradient, states=states, scalars=scalars)
+    names = [name for name, _ in launch.kernel.parameters]
+    assert names == ["w_at", "g_at", "states_0_at", "states_1_at", "scalars_0", "scalars_1", "scalars_2", "scalars_3"]
     assert (
-        "w[i], states_0[i], states_1[i] = adam_float32(w[i], g[i], states_0[i], states_1[i], s_0, s_1, s_2, s_3)"
-        in text
+        "w, states_0, states_1 = adam_float32(w, g, states_0, states_1, scalars_0, scalars_1, scalars_2, scalars_3)"
+        in launch.kernel.source().text()
     )
 
 
 def test_a_module_is_complete():
     """Its text alone, in an empty namespace, names nothing that is missing."""
-    kernel = Kernel(elementwise.forward, (("f", rules()[-2]),), "float64")
+    kernel = kernel_of(rules()[-2], "float64")
     text = kernel.source().text()
     namespace = {"rule": lambda f: f, "body": lambda f: f}
     exec(compile(text, "generated", "exec"), namespace)
@@ -155,7 +163,7 @@ def test_another_formula_is_another_kernel():
 
         return rule
 
-    sources = [Kernel(elementwise.forward, (("f", make(factor)),), "float64").source() for factor in (2.0, 2.0, 3.0)]
+    sources = [kernel_of(make(factor), "float64").source() for factor in (2.0, 2.0, 3.0)]
     keys = [compiler.key(source) for source in sources]
     assert keys[0] == keys[1] != keys[2]
     x = np.array([1.0, 2.0])
@@ -203,5 +211,5 @@ def test_what_numba_refuses_is_told_in_our_words_first():
     with pytest.raises(fastnet.KernelError) as caught:
         compiled(rule, np.ones(3))
     first, *rest = str(caught.value).splitlines()
-    assert first.startswith("The kernel 'forward_rule_float64' does not compile. Its generated source is ")
+    assert first.startswith("The kernel 'apply_rule_float64' does not compile. Its generated source is ")
     assert rest[0].startswith("numba says: ")
