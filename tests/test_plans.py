@@ -8,25 +8,28 @@ import pytest
 
 from fastnet._kernels import abi, registry
 from fastnet._kernels.cpu import gemm
-from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates import elementwise
-from fastnet.engine import cpu, memory
-from fastnet.engine.cpu import Bound
+from fastnet._kernels.templates import elementwise, masking, update
+from fastnet.engine import bind as binding
+from fastnet.engine import memory
+from fastnet.engine.bind import Executable, bind, place_barriers
 from fastnet.engine.fuse import fuse
-from fastnet.engine.plan import ROWS, Buffer, Extent, Launch, Plan, Product, Slot
+from fastnet.engine.launch import Launch
+from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
+from fastnet.engine.view import BATCH, ONCE, Slot, View
 from fastnet.testing.running import threads
 
 # ---- memory
 
 
 def launch(*access, flags=0):
-    """A launch that touches (buffer, mode) pairs, and of which nothing else is of interest."""
-    return Launch(None, (), access, Extent(), 1, 1, "", "", flags=flags)
+    """A launch that touches (view, mode) pairs, and of which nothing else is of interest."""
+    return Launch(None, {}, access, flags=flags)
 
 
 def buffer(size=1, per_row=False, dtype="uint8"):
-    return Buffer((size,), dtype, per_row)
+    """A view of all of a new buffer."""
+    return View.of((size,), dtype, BATCH if per_row else ONCE)
 
 
 def random_plan(rng, count=14):
@@ -43,14 +46,14 @@ def random_plan(rng, count=14):
 
 
 def alive(launches, pinned):
-    """By storage, the places at which its contents matter: from the first launch that touches it to the last."""
+    """By buffer, the places at which its contents matter: from the first launch that touches it to the last."""
     places = {}
     for place, one in enumerate(launches):
         for operand, _ in one.access:
-            if isinstance(operand, Buffer):
-                places.setdefault(operand.storage, []).append(place)
-    spans = {storage: set(range(min(p), max(p) + 1)) for storage, p in places.items()}
-    return spans | {b.storage: set(range(len(launches) + 1)) for b in pinned}
+            if isinstance(operand, View):
+                places.setdefault(operand.buffer, []).append(place)
+    spans = {b: set(range(min(p), max(p) + 1)) for b, p in places.items()}
+    return spans | {view.buffer: set(range(len(launches) + 1)) for view in pinned}
 
 
 @pytest.mark.parametrize("reuse", [True, False])
@@ -86,7 +89,7 @@ def test_the_largest_goes_first():
     small, middle, large = buffer(64), buffer(128), buffer(640)
     launches = [launch((small, "w")), launch((small, "r"), (middle, "w")), launch((middle, "r"), (large, "w"))]
     offsets, total = memory.layout(launches, 1)
-    assert offsets == {large: 0, middle: 640, small: 0} and total == 768
+    assert offsets == {large.buffer: 0, middle.buffer: 640, small.buffer: 0} and total == 768
 
 
 def test_a_gap_must_be_large_enough():
@@ -94,13 +97,14 @@ def test_a_gap_must_be_large_enough():
     a, b, c, d = buffer(320), buffer(256), buffer(192), buffer(192)
     launches = [launch((a, "w")), launch((a, "r"), (b, "w")), launch((b, "r"), (c, "w"), (d, "w"))]
     offsets, total = memory.layout(launches, 1)
-    assert offsets == {a: 0, b: 320, c: 0, d: 576} and total == 768
+    assert offsets == {a.buffer: 0, b.buffer: 320, c.buffer: 0, d.buffer: 576} and total == 768
 
 
 def test_lifetimes_reach_over_views_and_from_the_first_to_the_last_touch():
     x, y, held = buffer(4), buffer(4), buffer(4)
     launches = [launch((y, "w")), launch((x, "w")), launch((x.view((2, 2)), "r"), (held, "w")), launch((y, "r"))]
-    assert memory.lifetimes(launches, [held]) == {y: (0, 3), x: (1, 2), held: (0, 4)}
+    spans = memory.lifetimes(launches, [held])
+    assert spans == {y.buffer: (0, 3), x.buffer: (1, 2), held.buffer: (0, 4)}
 
 
 # ---- barriers
@@ -109,7 +113,9 @@ def test_lifetimes_reach_over_views_and_from_the_first_to_the_last_touch():
 def barriers(launches, offsets, rows):
     table = np.zeros((len(launches), abi.COLUMNS), np.int64)
     table[:, abi.FLAGS] = [launch.flags for launch in launches]
-    cpu._place_barriers(table, launches, offsets, rows)
+    executable = object.__new__(Executable)  # where its operands are; it runs nothing
+    executable.offsets, executable.rows, executable.weights = offsets, rows, {}
+    place_barriers(table, launches, executable)
     return table[:, abi.FLAGS]
 
 
@@ -118,8 +124,8 @@ def bytes_of(operand, offsets, rows):
         return {("slot", operand.index)}
     if isinstance(operand, Variable):
         return {("weight", operand.address + i) for i in range(operand.array.nbytes)}
-    start = offsets[operand.storage]
-    return {("arena", start + i) for i in range(operand.storage.size(rows))}
+    start = offsets[operand.buffer]
+    return {("arena", start + i) for i in range(operand.buffer.size(rows))}
 
 
 def naive_barriers(launches, offsets, rows):
@@ -162,10 +168,10 @@ def test_barriers_are_those_of_an_oracle(seed):
 def test_neighbours_do_not_wait_for_each_other():
     """Slots and buffers that touch end to end share nothing."""
     x, y = buffer(64), buffer(64)
-    offsets = {x: 0, y: 64}
+    offsets = {x.buffer: 0, y.buffer: 64}
     launches = [launch((x, "w"), (Slot(20), "w")), launch((y, "w"), (Slot(21), "w"))]
     assert not barriers(launches, offsets, 1).any()
-    offsets[y] = 63
+    offsets[y.buffer] = 63
     assert barriers(launches, offsets, 1).tolist() == [0, abi.BARRIER]
 
 
@@ -173,23 +179,24 @@ def test_memory_that_overlaps_in_its_last_rows_only():
     """x holds 64 bytes a row, y begins in its third row."""
     x, y = buffer(64, per_row=True), buffer(64)
     launches = [launch((x, "w")), launch((y, "r"))]
-    assert [barriers(launches, {x: 0, y: 128}, rows)[1] for rows in (1, 2, 3)] == [0, 0, abi.BARRIER]
+    offsets = {x.buffer: 0, y.buffer: 128}
+    assert [barriers(launches, offsets, rows)[1] for rows in (1, 2, 3)] == [0, 0, abi.BARRIER]
 
 
 def test_scratch_is_there_for_the_largest_launch(monkeypatch):
     """A product needs some, wherever it stands among launches that need none."""
     given = []
-    monkeypatch.setattr(cpu, "Execution", lambda table, bases, step, scratch, keep: given.append(scratch))
+    monkeypatch.setattr(binding, "Execution", lambda table, bases, step, scratch, keep: given.append(scratch))
     plan, b = network()
     follow_twice(plan, b)
     plan.launches.insert(0, plan.launches[-1])
-    Bound(plan, N)
+    bind(plan, N)
     assert given == [gemm.scratch_bytes()]
 
 
 def test_a_barrier_ends_all_that_was_before_it():
     x, y = buffer(8), buffer(8)
-    offsets = {x: 0, y: 64}
+    offsets = {x.buffer: 0, y.buffer: 64}
     launches = [launch((x, "w")), launch((x, "r"), (y, "r")), launch((y, "w")), launch((x, "w"))]
     #            written: x         waits for x                 waits for its read  read before the barrier only
     assert barriers(launches, offsets, 1).tolist() == [0, abi.BARRIER, abi.BARRIER, 0]
@@ -206,8 +213,6 @@ def slope(x):
     return 2.0 * x
 
 
-FORWARD = Kernel(elementwise.forward, (("f", half),), "float64")
-BACKWARD = Kernel(elementwise.backward, (("df", slope),), "float64")
 N, UNITS, INPUTS = 5, 7, 3
 
 
@@ -216,12 +221,12 @@ def network():
     plan = Plan(True, "float64", N)
     w = Variable(np.random.default_rng(1).normal(size=(INPUTS, UNITS)), "w")
     x, y, z, v = (plan.buffer((n,)) for n in (INPUTS, UNITS, UNITS, UNITS))
-    plan.product(Product("float64", ROWS, UNITS, INPUTS), x, w, y)
+    plan.product(x, w, y)
     return plan, types.SimpleNamespace(w=w, x=x, y=y, z=z, v=v)
 
 
 def run(plan, buffers, *results, **values):
-    bound = Bound(plan, N, list(vars(buffers).values())[1:], reuse=False)
+    bound = bind(plan, N, pinned=list(vars(buffers).values())[1:], reuse=False)
     for name, value in values.items():
         bound.read(getattr(buffers, name), N)[...] = value
     bound.execution.run(0, N, N, 1, 0.0)
@@ -229,59 +234,84 @@ def run(plan, buffers, *results, **values):
 
 
 def follow(plan, b):
-    plan.elements(FORWARD, b.y, 100, x=b.y, y=b.z, p=[])
+    plan.call(elementwise.apply, f=half, x=b.y, y=b.z, p=())
 
 
 def follow_twice(plan, b):
     follow(plan, b)
-    plan.elements(FORWARD, b.y, 100, x=b.y, y=b.v, p=[])
+    plan.call(elementwise.apply, f=half, x=b.y, y=b.v, p=())
 
 
 def follow_both(plan, b):
     follow(plan, b)
-    plan.elements(BACKWARD, b.y, 100, kept=b.y, dy=b.z, dx=b.v, p=[])
+    plan.call(elementwise.chain_rule, df=slope, saved=b.y, dy=b.z, dx=b.v, p=())
 
 
 def follow_a_view(plan, b):
-    plan.elements(FORWARD, b.y, 100, x=b.y.view((UNITS, 1)), y=b.z, p=[])
+    plan.call(elementwise.apply, f=half, x=b.y.view((UNITS, 1)), y=b.z, p=())
 
 
 def change_before(plan, b):
     """What the second launch reads beside the product is written between the two."""
-    plan.elements(FORWARD, b.z, 100, x=b.v, y=b.z, p=[])
-    plan.elements(BACKWARD, b.y, 100, kept=b.z, dy=b.y, dx=b.u, p=[])
+    plan.call(elementwise.apply, f=half, x=b.v, y=b.z, p=())
+    plan.call(elementwise.chain_rule, df=slope, saved=b.z, dy=b.y, dx=b.u, p=())
 
 
 def read_before(plan, b):
     """What the second launch writes is read between the two."""
-    plan.elements(FORWARD, b.z, 100, x=b.v, y=b.z, p=[])
-    plan.elements(FORWARD, b.y, 100, x=b.y, y=b.v, p=[])
+    plan.call(elementwise.apply, f=half, x=b.v, y=b.z, p=())
+    plan.call(elementwise.apply, f=half, x=b.y, y=b.v, p=())
 
 
 def as_operand(plan, b):
-    """The launch reads the product's result where no tile can stand."""
-    plan.elements(BACKWARD, b.y, 100, kept=b.y, dy=b.z, dx=b.v, p=[])
+    """The product's result is a rule's argument."""
+    plan.call(elementwise.chain_rule, df=slope, saved=b.y, dy=b.z, dx=b.v, p=())
 
 
-EXPECTED = {  # what follows: (joined, what comes out of xw, z and v)
-    follow: (1, lambda xw, z, v: {"z": xw / 2 + 1}),
-    follow_twice: (0, lambda xw, z, v: {"z": xw / 2 + 1, "v": xw / 2 + 1}),
-    follow_both: (0, lambda xw, z, v: {"z": xw / 2 + 1, "v": 2 * xw * (xw / 2 + 1)}),
-    follow_a_view: (0, lambda xw, z, v: {"z": xw / 2 + 1}),
-    change_before: (1, lambda xw, z, v: {"z": v / 2 + 1, "u": xw * (v + 2)}),
-    read_before: (1, lambda xw, z, v: {"z": v / 2 + 1, "v": xw / 2 + 1}),
-    as_operand: (0, lambda xw, z, v: {"v": 2 * xw * z}),
+def clip_in_place(plan, b):
+    """What is read later is no product's result."""
+    plan.call(update.clip_gradient, g=b.y, limit=0.5)
+    follow(plan, b)
+
+
+def clip_what_is_read_before(plan, b):
+    follow(plan, b)
+    plan.call(update.clip_gradient, g=b.y, limit=0.5)
+
+
+def mask_other_rows(plan, b):
+    """Rows of another length than the product's."""
+    plan.call(masking.zero_masked, x=b.y.view((UNITS, 1)), mask=b.z, y=b.v)
+
+
+def clipped(xw):
+    return np.clip(xw, -0.5, 0.5)
+
+
+EXPECTED = {  # what follows: (launches, products with something behind them, what comes out of xw, z and v)
+    follow: (1, 1, lambda xw, z, v: {"z": xw / 2 + 1}),
+    follow_twice: (1, 1, lambda xw, z, v: {"z": xw / 2 + 1, "v": xw / 2 + 1, "y": xw}),
+    follow_both: (1, 1, lambda xw, z, v: {"z": xw / 2 + 1, "v": 2 * xw * (xw / 2 + 1)}),
+    follow_a_view: (1, 1, lambda xw, z, v: {"z": xw / 2 + 1}),
+    change_before: (1, 1, lambda xw, z, v: {"z": v / 2 + 1, "u": xw * (v + 2)}),
+    read_before: (2, 1, lambda xw, z, v: {"z": v / 2 + 1, "v": xw / 2 + 1}),
+    as_operand: (1, 1, lambda xw, z, v: {"v": 2 * xw * z}),
+    clip_in_place: (1, 1, lambda xw, z, v: {"z": clipped(xw) / 2 + 1}),
+    clip_what_is_read_before: (2, 1, lambda xw, z, v: {"z": xw / 2 + 1, "y": clipped(xw)}),
+    mask_other_rows: (2, 0, lambda xw, z, v: {"v": xw * (z > 0)}),
 }
 
 
 @pytest.mark.parametrize("n", [1, 2])
 @pytest.mark.parametrize("after", EXPECTED, ids=lambda after: after.__name__)
 def test_what_is_joined_computes_the_same(after, n):
-    joined, oracle = EXPECTED[after]
+    count, joined, oracle = EXPECTED[after]
     plan, b = network()
     b.u = plan.buffer((UNITS,))
     after(plan, b)
+    plan.results += [getattr(b, name) for name in oracle(*np.zeros(3))]
     fuse(plan)
+    assert len(plan.launches) == count
     assert sum(one.epilogue is not None for one in plan.launches) == joined
     rng = np.random.default_rng(2)
     x, z, v = (rng.normal(size=(N, k)) for k in (INPUTS, UNITS, UNITS))
@@ -295,8 +325,8 @@ def test_what_is_joined_computes_the_same(after, n):
 def test_a_joined_launch_stands_where_nothing_it_needs_is_late():
     """Beside the product where it can, for the tile is warm; behind what writes its operands where it must."""
     plan, b = network()
-    plan.elements(FORWARD, b.v, 100, x=b.v, y=plan.buffer((UNITS,)), p=[])
-    plan.elements(FORWARD, b.y, 100, x=b.y, y=b.z, p=[])
+    plan.call(elementwise.apply, f=half, x=b.v, y=plan.buffer((UNITS,)), p=())
+    plan.call(elementwise.apply, f=half, x=b.y, y=b.z, p=())
     fuse(plan)
     assert [one.epilogue is not None for one in plan.launches] == [True, False]
     plan, b = network()
@@ -311,13 +341,13 @@ def test_what_is_joined_reads_what_the_product_would_have_read():
     def result(join):
         plan = Plan(False, "float32", 4)
         a, b, c, y, z = plan.buffer((8,)), plan.buffer((8, 8), per_row=False), *(plan.buffer((8,)) for _ in range(3))
-        tanh = Kernel(elementwise.forward, (("f", registry.activations["tanh"].f),), counts=(("p", 0),))
-        plan.product(Product("float32", ROWS, 8, 8), a, b, c)
+        tanh = registry.activations["tanh"].f
+        plan.product(a, b, c)
         for source, target in [(z, a), (a, y), (c, y)]:
-            plan.elements(tanh, source, 100, x=source, y=target, p=[])
+            plan.call(elementwise.apply, f=tanh, x=source, y=target, p=())
         if join:
             fuse(plan)
-        bound, random = Bound(plan, 4, [a, b, y, z, c]), np.random.default_rng(0)
+        bound, random = bind(plan, 4, pinned=[a, b, y, z, c]), np.random.default_rng(0)
         for buffer in (a, b, z):
             values = bound.read(buffer, 4)
             values[...] = random.standard_normal(values.shape)
@@ -337,14 +367,15 @@ def test_flags_of_what_is_joined_stay():
     assert one.flags & abi.CHECK
 
 
-def test_a_product_takes_one_launch_and_others_keep_their_dtype():
+def test_a_product_takes_all_that_follows_and_others_keep_their_dtype():
     plan, b = network()
     follow(plan, b)
-    plan.elements(FORWARD, b.z, 100, x=b.z, y=b.v, p=[])
+    plan.call(elementwise.apply, f=half, x=b.z, y=b.v, p=())
     fuse(plan)
-    assert [one.epilogue is not None for one in plan.launches] == [True, False]  # z is a product's no more
+    (one,) = plan.launches
+    assert [step.template.name for step in one.epilogue.kernel.template.steps] == ["apply", "apply"]
     plan, b = network()
     other = plan.buffer((UNITS,), "float32")
-    plan.elements(Kernel(elementwise.forward, (("f", half),), "float32"), b.y, 100, x=b.y, y=other, p=[])
+    plan.call(elementwise.cast_float64, x=b.y, y=other)
     fuse(plan)
     assert len(plan.launches) == 2
