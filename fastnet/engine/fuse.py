@@ -32,7 +32,7 @@ def fuse(plan: Plan) -> None:
             continue
         while (producer := _producer(consumer, uses)) is not None:
             at = uses.meeting(producer, consumer)
-            joined = _join(producer, consumer, uses) if at is not None else None
+            joined = _join(producer, consumer, _Later(uses, at, producer, consumer)) if at is not None else None
             if at is None or joined is None:
                 break
             uses.replace(producer, consumer, joined, at)
@@ -69,13 +69,6 @@ class _Uses:
         """The launches that touch a view's memory, in order."""
         return sorted(self.touching[storage(view)], key=self.position.__getitem__)
 
-    def needed(self, view: Any, *inside: Launch) -> bool:
-        """Whether what is written to a view is read by another launch than these, or after the step."""
-        if not isinstance(view, View):
-            return True
-        users = self.touching[view.buffer]
-        return view.buffer in self.results or any(launch not in inside for launch in users)
-
     def meeting(self, producer: Launch, consumer: Launch) -> Launch | None:
         """The one of two launches in whose place both may stand as one; None where they may not be joined.
 
@@ -111,6 +104,28 @@ class _Uses:
     def in_order(self) -> list[Launch]:
         """All launches."""
         return sorted(self.position, key=self.position.__getitem__)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Later:
+    """What happens after two launches that are joined.
+
+    Attributes:
+        at: the one in whose place both stand.
+    """
+
+    uses: _Uses
+    at: Launch
+    producer: Launch
+    consumer: Launch
+
+    def needs(self, view: Any) -> bool:
+        """Whether what the two write to a view is read by a later launch, or after the step."""
+        if not isinstance(view, View) or view.buffer in self.uses.results:
+            return True
+        position, inside = self.uses.position, (self.producer, self.consumer)
+        users = self.uses.touching[view.buffer]
+        return any(launch not in inside and position[launch] > position[self.at] for launch in users)
 
 
 def _producer(consumer: Launch, uses: _Uses) -> Launch | None:
@@ -182,23 +197,23 @@ def _same(a: Any, b: Any) -> bool:
     return (a.packed and b.packed) or (a.shape == b.shape and a.strides == b.strides)
 
 
-def _join(producer: Launch, consumer: Launch, uses: _Uses) -> Launch | None:
+def _join(producer: Launch, consumer: Launch, later: _Later) -> Launch | None:
     if isinstance(producer.kernel, Product):
-        return _behind_product(producer, consumer, uses)
+        return _behind_product(producer, consumer, later)
     if _is_gather(producer):
-        return _behind_gather(producer, consumer, uses)
-    return _joined(producer, consumer, uses)
+        return _behind_gather(producer, consumer, later)
+    return _joined(producer, consumer, later)
 
 
 # ---- chains
 
 
-def _joined(first: Launch, second: Launch, uses: _Uses) -> Launch:
+def _joined(first: Launch, second: Launch, later: _Later) -> Launch:
     """One chain of two."""
     merged = _Merge()
     for launch in (first, second):
         merged.add(launch)
-    operands = [_storing(o, _stored(o, merged, uses, first, second)) for o in merged.operands]
+    operands = [_storing(o, _stored(o, merged, later)) for o in merged.operands]
     grids = [launch.shape for launch in (first, second) if launch.kernel.template.form == "grid"]
     chain = Chain(tuple(merged.steps), tuple(operands), "grid" if grids else "flat")
     kernel = Kernel(chain, tuple(merged.rules), second.kernel.dtype)
@@ -209,11 +224,11 @@ def _joined(first: Launch, second: Launch, uses: _Uses) -> Launch:
     return joined
 
 
-def _stored(operand: Operand, merged: _Merge, uses: _Uses, *inside: Launch) -> bool:
+def _stored(operand: Operand, merged: _Merge, later: _Later) -> bool:
     """Whether what a chain writes must be in memory: not where the chain alone reads it."""
     if "w" not in operand.kind.access or not operand.stored:
         return "w" not in operand.kind.access
-    return operand.name not in merged.read_later or uses.needed(merged.values[operand.name], *inside)
+    return operand.name not in merged.read_later or later.needs(merged.values[operand.name])
 
 
 def _access(operands: Iterable[Operand], values: dict[str, Any]) -> list[tuple[Any, str]]:
@@ -305,14 +320,14 @@ def _is_gather(launch: Launch) -> bool:
     return getattr(launch.kernel, "template", None) is data.gather
 
 
-def _behind_gather(producer: Launch, consumer: Launch, uses: _Uses) -> Launch:
+def _behind_gather(producer: Launch, consumer: Launch, later: _Later) -> Launch:
     """A chain whose first operand is fetched from the data."""
     merged, y = _Merge(), producer.operands["y"]
     merged.add(consumer)
     operands = []
     for o in merged.operands:
         if o.index == "element" and o.kind.access and _same(merged.values[o.name], y):
-            tile, stored = o.name, uses.needed(y, producer, consumer) or "w" in o.kind.access
+            tile, stored = o.name, later.needs(y) or "w" in o.kind.access
             o = Operand(o.name, o.kind.touched("w"), o.index, o.strided, stored)
         operands.append(o)
     parameters = data.gather.parameters
@@ -330,7 +345,7 @@ def _behind_gather(producer: Launch, consumer: Launch, uses: _Uses) -> Launch:
 # ---- behind a product
 
 
-def _behind_product(producer: Launch, consumer: Launch, uses: _Uses) -> Launch | None:
+def _behind_product(producer: Launch, consumer: Launch, later: _Later) -> Launch | None:
     """A product with a chain as its epilogue; of batches of one, the chain with the product in its loop."""
     product, shape = producer.kernel, (producer.kernel.m, producer.kernel.n)
     if consumer.kernel.template.form == "grid" and consumer.shape != shape:
@@ -342,7 +357,7 @@ def _behind_product(producer: Launch, consumer: Launch, uses: _Uses) -> Launch |
         if launch is not None:
             merged.add(launch)
     tile = next((o for o in merged.operands if o.index == "element" and _same(merged.values[o.name], c)), None)
-    needed = uses.needed(c, producer, consumer)
+    needed = later.needs(c)
     if tile is None or tile.strided or (needed and "w" in tile.kind.access):
         return None
     if _is_copy(merged.steps) and not needed and consumer.shape == shape:
@@ -350,10 +365,10 @@ def _behind_product(producer: Launch, consumer: Launch, uses: _Uses) -> Launch |
     operands = tuple(
         Operand(o.name, o.kind.touched("r"), o.index, o.strided, False)
         if o is tile
-        else _storing(o, _stored(o, merged, uses, producer, consumer))
+        else _storing(o, _stored(o, merged, later))
         for o in merged.operands
     )
-    outer = behind is None and _is_outer(producer, uses) and not needed
+    outer = behind is None and _is_outer(producer, later.uses.rows) and not needed
     kernel = Kernel(
         Chain(tuple(merged.steps), operands, "outer" if outer else "tile", tile.name),
         tuple(merged.rules),
@@ -401,7 +416,7 @@ def _in_place(producer: Launch, consumer: Launch) -> Launch:
     return dataclasses.replace(producer, operands=operands, access=access, flags=producer.flags | consumer.flags)
 
 
-def _is_outer(producer: Launch, uses: _Uses) -> bool:
+def _is_outer(producer: Launch, rows: int) -> bool:
     """Whether a product is that of a column and a row: a weight's gradient for batches of one.
 
     Not where the row is short, since its loop would be over before it has filled vectors: 64x4 and Adam take 0.7 µs
@@ -409,5 +424,5 @@ def _is_outer(producer: Launch, uses: _Uses) -> bool:
     million weights take 5.3 and 12.1 ms on one thread, as outer products 2.0 and 6.1.
     """
     product = producer.kernel
-    alone = product.k < 0 and -product.k * uses.rows == 1 and product.n >= _LONG
+    alone = product.k < 0 and -product.k * rows == 1 and product.n >= _LONG
     return alone and product.transpose_a and not (product.transpose_b or product.relu)

@@ -136,9 +136,7 @@ class Plan:
 
     # ---- launches
 
-    def call(
-        self, template: Any, *, period: Any = 1, flags: Any = 0, dtype: Any = None, **operands: Any
-    ) -> Launch:
+    def call(self, template: Any, *, period: Any = 1, flags: Any = 0, dtype: Any = None, **operands: Any) -> Launch:
         """Append a call of a template; operands by the names of its parameters.
 
         The dtype, the counts, the sizes, the extent of the parallel axis and what is read and written follow from the

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastnet.engine.launch import Launch, Product
 from fastnet.engine.view import describe
 
 if TYPE_CHECKING:
-    from fastnet.engine.launch import Launch
     from fastnet.engine.plan import Plan
 
 
@@ -42,6 +42,7 @@ def _columns(launch: Launch, names: _Names) -> tuple[str, str, str, str]:
         modes = {id(operand): mode for operand, mode in launch.access}
         shown = [(k, v) for k, v in one.operands.items() if id(v) in modes and not k.endswith("_at")]
         parts += [f"{key}{'=' if modes[id(v)] == 'r' else '→'}{names.of(v)}" for key, v in shown]
+    work = "tiles" if isinstance(launch.kernel, Product) else f"{launch.extent} × {launch.cost}"
     more = "" if launch.period == 1 else f" every {launch.period} steps"
     check = " if finite" if launch.flags else ""
-    return launch.phase, launch.label, name, f"{' '.join(parts)} | {launch.extent} × {launch.cost}{more}{check}"
+    return launch.phase, launch.label, name, f"{' '.join(parts)} | {work}{more}{check}"

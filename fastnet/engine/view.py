@@ -9,10 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fastnet._kernels import abi
 from fastnet.engine.sizes import Extent
 from fastnet.engine.variable import Variable
 
 SIZES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint8": 1}
+#: slots of the step block that the runner and all plans share, by name
+_HEADER = {
+    getattr(abi, name): name.lower() for name in ("ORDER", "FIRST", "ITERATION", "SEED", "NONFINITE", "LOSS", "RATE")
+}
 BATCH, ONCE = Extent(per_row=1), Extent(fixed=1)
 
 
@@ -207,7 +212,7 @@ def describe(operand: Any) -> str:
     if isinstance(operand, Variable):
         return f"{operand.path}{_shape(operand.shape, False)}"
     if isinstance(operand, Slot):
-        return f"step[{operand.index}]"
+        return f"step[{_HEADER.get(operand.index, operand.index)}]"
     text = _shape(operand.shape, operand.per_row)
     if operand.dtype not in ("float32", "float64"):
         text += f" {operand.dtype}"

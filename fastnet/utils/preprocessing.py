@@ -41,9 +41,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
         labels = labels[..., 0]
     if not num_classes:
         if labels.size == 0:
-            raise ValueError(
-                "to_categorical: x is empty and leaves the number of classes open; give num_classes."
-            )
+            raise ValueError("to_categorical: x is empty and leaves the number of classes open; give num_classes.")
         num_classes = int(labels.max()) + 1
     if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
         raise ValueError(
