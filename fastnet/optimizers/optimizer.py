@@ -129,15 +129,12 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
         try:
             return self.__dict__["parameters"][name]
         except KeyError:
-            instead = (
-                f" {name}: {common_arguments.INSTEAD[name]}."
-                if name in common_arguments.INSTEAD
-                else f" attribute {name!r}."
-            )
-            raise AttributeError(f"{type(self).__name__} has no{instead}") from None
+            instead = common_arguments.INSTEAD.get(name)
+            absent = f"attribute {name!r}." if instead is None else f"{name}: {instead}."
+            raise AttributeError(f"{type(self).__name__} has no {absent}") from None
 
     def is_argument(self, name: str) -> bool:
-        """All that is set on one of fastnet's own once it is made, but training's and private attributes."""
+        """Whether an attribute is an argument: on fastnet's own classes all but training's and private ones."""
         if "_completed" not in self.__dict__ or name in _STATE or name.startswith("_"):
             return False
         return type(self).__module__.startswith("fastnet.") or name in (*self._arguments, *self.parameters)
@@ -192,7 +189,7 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
         return [Variable(np.array(start, float), name) for name, start in self.row.memory.items()]
 
     def anew(self) -> Optimizer:
-        """A copy that has not met a weight."""
+        """A copy without the states of any weight."""
         other = copy.copy(self)
         other.iterations, other.states, other.memory = 0, {}, other._first_memory()
         return other
@@ -270,8 +267,8 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
         """
         if self.states:
             raise ValueError(
-                f"{type(self).__name__}: exclude_from_weight_decay must be called before the optimizer has met a "
-                "weight, that is before fit."
+                f"{type(self).__name__}: exclude_from_weight_decay must be called before the optimizer has states "
+                "of weights, that is before fit."
             )
         self.undecayed = (tuple(var_list or ()), "|".join(var_names or ()) or None)
 
