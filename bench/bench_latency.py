@@ -76,10 +76,9 @@ def run(quick=False):
         rows.append(report.figure(f"{count} small models: each", seconds * 1e3, "ms", 5))
     if sys.platform != "win32":
         with tempfile.TemporaryDirectory() as cache:
-            rows.append(report.figure("peak memory, 784-128-10 trained, kernels compiled", peak_megabytes(cache), "MB"))
-            rows.append(
-                report.figure("peak memory, 784-128-10 trained, kernels cached", peak_megabytes(cache), "MB", 200)
-            )
+            for state in ("compiled", "cached"):
+                what = f"peak memory, 784-128-10 trained, kernels {state}"
+                rows.append(report.figure(what, peak_megabytes(cache), "MB", 200))
         # At different points of the 0.1 s between two looks of the runner.
         seconds = statistics.median(interrupted(0.5 + 0.03 * k) for k in range(2 if quick else 5))
         rows.append(report.figure("Ctrl-C answered, 1024-1024-1024-1024-10, median", seconds * 1e3, "ms", 200))

@@ -7,13 +7,16 @@ kernel none of that is ever run.
 from __future__ import annotations
 
 import functools
+import gc
 from typing import Any
 
-from numba.core import codegen, target_extension
+from numba.core import codegen, compiler, compiler_machinery, target_extension, typed_passes, untyped_passes
 from numba.core.cpu import CPUContext
 from numba.core.registry import CPUDispatcher, CPUTarget
 
 NAME = "fastnet"
+INLINING = (untyped_passes.InlineClosureLikes, untyped_passes.InlineInlinables, typed_passes.InlineOverloads)
+GARBAGE = 4000  # instructions after which they are collected: 8 MB
 # No fastmath at all: with "contract" LLVM fuses a product and a sum in a vector loop and not always in its tail, so
 # that bits would depend on how a loop is shared out. Where fusing pays, rules say fma(a, b, c).
 OPTIONS = {
@@ -27,6 +30,17 @@ OPTIONS = {
 
 class Library(codegen.JITCodeLibrary):
     """IR of a function and of those it calls."""
+
+    written = 0  # instructions since the last collection of garbage
+
+    def add_ir_module(self, ir_module: Any) -> None:
+        """Takes the IR of a function, after freeing that of earlier ones: instructions are Python objects of 2 KB in
+        reference cycles, which Python's own collections free too late (a first fit then takes 206 MB)."""
+        if Library.written > GARBAGE:
+            Library.written = 0
+            gc.collect()
+        Library.written += sum(len(block.instructions) for f in ir_module.functions for block in f.blocks)
+        super().add_ir_module(ir_module)
 
     def _optimize_functions(self, ll_module: Any) -> None:
         ll_module.data_layout = self._codegen._data_layout
@@ -77,6 +91,16 @@ class Descriptor(CPUTarget):
         return Context(self.typing_context, self._target_name)
 
 
+class Pipeline(compiler.CompilerBase):
+    """numba's passes without those that inline closures and overloads: they import its arrays and strings (5 MB)."""
+
+    def define_pipelines(self) -> list[compiler_machinery.PassManager]:
+        passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.passes = [(one, why) for one, why in passes.passes if one not in INLINING]
+        passes.finalize()
+        return [passes]
+
+
 class Dispatcher(CPUDispatcher):
     """A function compiled for the target."""
 
@@ -89,7 +113,7 @@ class Target(target_extension.CPU):
 
 def compiled(function: Any, **options: Any) -> Dispatcher:
     """A function for the target."""
-    return Dispatcher(py_func=function, locals={}, targetoptions={**OPTIONS, **options})
+    return Dispatcher(function, locals={}, targetoptions={**OPTIONS, **options}, pipeline_class=Pipeline)
 
 
 def _overload(**options: Any) -> Any:
