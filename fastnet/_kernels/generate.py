@@ -245,6 +245,8 @@ class _Loop(Rewriter):
         name = node.value.id if isinstance(node.value, ast.Name) else ""
         if name in self.kernel.absent:
             return self._default(name)
+        if not name:
+            node.value = self.visit(node.value)
         node.slice = self.visit(node.slice)
         pair, dims = isinstance(node.slice, ast.Tuple), self.dims.get(name, 1)
         if pair != (dims == 2):
