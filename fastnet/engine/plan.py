@@ -24,7 +24,7 @@ class Plan:
 
     Args:
         training: whether layers behave as in training.
-        dtype: of the data that flows.
+        dtype: of new buffers by default; that of the layer while one is applied or goes back.
         rows: the largest batch.
         trained: the weights whose gradients are wanted; None for all that say so themselves.
     """
@@ -73,7 +73,8 @@ class Plan:
         The input is converted to the dtype that the layer reads (`Layer.reads`). A layer without a backward of its own
         applies others in its forward.
         """
-        outer, self.label = self.label, layer.name
+        outer = self.label, self.dtype
+        self.label, self.dtype = layer.name, layer.dtype
         wanted = {"float": layer.dtype, "any": x.dtype}.get(layer.reads, layer.reads)
         if x.dtype != wanted:
             x = self.tape.push(Cast(wanted), x)
@@ -86,7 +87,7 @@ class Plan:
         if layer.activity_regularizer is not None:
             y = self.tape.push(Penalized(layer.activity_regularizer), y)
             self.penalized.append((layer, y))
-        self.label = outer
+        self.label, self.dtype = outer
         return y
 
     def combine(self, operation: Any, *inputs: View) -> View:

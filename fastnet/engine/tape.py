@@ -24,6 +24,7 @@ class Call:
     Attributes:
         operation: has ``backward(plan, dy, *inputs, output)``, which gives the gradient of each input.
         label: the layer's name.
+        dtype: the layer's.
         inputs: what it read.
         output: its result.
         saved: what its forward saved for its backward.
@@ -31,6 +32,7 @@ class Call:
 
     operation: Any
     label: str
+    dtype: str
     inputs: tuple[View, ...]
     output: View | None = None
     saved: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +52,7 @@ class Tape:
 
     def push(self, operation: Any, *inputs: View) -> View:
         """Apply a layer or an operation with an adjoint; its result."""
-        call, outer = Call(operation, self.plan.label, inputs), self.open
+        call, outer = Call(operation, self.plan.label, self.plan.dtype, inputs), self.open
         self.open = call
         try:
             output = operation.forward(self.plan, *inputs)
@@ -99,19 +101,20 @@ class Tape:
             id of each view that nothing on the tape made → its gradients.
         """
         gradients: dict[int, list[View]] = {id(output): [dy]} if dy is not None else {}
+        outer = self.plan.dtype
         while self.calls:
             call = self.calls.pop()
             assert call.output is not None
             contributions = gradients.pop(id(call.output), [])
             if not contributions or not call.output.needs_gradient:
                 continue
-            self.plan.label, self.open = call.label, call
+            self.plan.label, self.plan.dtype, self.open = call.label, call.dtype, call
             dy = self.total(contributions)
             found = call.operation.backward(self.plan, dy, *call.inputs, call.output)
             for x, dx in zip(call.inputs, found if isinstance(found, tuple) else (found,), strict=True):
                 if dx is not None and x.needs_gradient:
                     gradients.setdefault(id(x), []).append(dx)
-        self.open = None
+        self.open, self.plan.dtype = None, outer
         return gradients
 
     def total(self, contributions: list[View]) -> View:
