@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet.engine.cpu import Bound
+from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Batches, Inlet, Source
 from fastnet.training import streams
@@ -129,7 +129,7 @@ def test_a_gather_from_several_arrays():
     plan = Plan(False, "float32")
     buffer = plan.buffer((3,))
     inlet = Inlet(plan, source.signature, buffer)
-    bound = Bound(plan, 4, [buffer])
+    bound = bind(plan, 4, pinned=[buffer])
     inlet.connect(bound.step, source)
     seen = []
     for first in (0, 4, 8):

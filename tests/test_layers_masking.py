@@ -7,7 +7,7 @@ import pytest
 
 import fastnet
 from fastnet import layers
-from fastnet.engine.lower import lower
+from fastnet.engine.step import lower
 from fastnet.testing.plans import LayerRun
 
 RNG = np.random.default_rng(0)
@@ -267,10 +267,8 @@ def test_layers_of_your_own_say_whether_they_pass_it_on(float64):
     class Framed(layers.Reshape):
         """(steps, features) → (1, steps, features), with a mask of its own."""
 
-        def forward(self, plan, x):
-            y = super().forward(plan, x)
-            y.mask = x.mask.view(y.shape[:-1])
-            return y
+        def compute_mask(self, plan, x, y):
+            return x.mask.view(y.shape[:-1])
 
     with pytest.warns(UserWarning, match="Dropping"):
         got, _, every = evaluated([Dropping(2)])
@@ -356,19 +354,21 @@ def test_metrics_in_python_are_given_the_mask(float64):
 
 
 def kernels(net, mode):
-    """The names of the kernels of a plan, without their dtype."""
+    """The names of the templates of a plan."""
     x, y = ((STEPS, FEATURES), "float32", True), ((STEPS, 2), "float32", True)
     net.optimizer.build(net.trainable_weights)
-    low = lower(net.layers_to_run, mode, 8, x, y, net.loss, (), net.optimizer)
-    return [launch.kernel.label.removesuffix("_float32") for launch in low.plan.launches]
+    return [launch.name for launch in lower(net, mode, 8, x, y, net.loss, (), net.optimizer).plan.launches]
 
 
 def test_predictions_make_the_zeros_and_nothing_else():
     masked, bare = network(layers.BatchNormalization()), network(layers.BatchNormalization(), mask_value=None)
     wanted = kernels(bare, "predict")
-    wanted.insert(1, "mask_steps")  # behind the gather
+    wanted.insert(1, "steps_that_count")  # behind the gather
+    wanted[wanted.index("normalize")] = "zero_masked_normalize"  # the zeros cost no pass of their own
     assert kernels(masked, "predict") == wanted
-    assert {"kept_statistics", "row_shares"} <= set(kernels(masked, "train")) - set(kernels(bare, "train"))
+    # In training the zeros are read again, by gradients; the loss and the statistics count the steps.
+    more = set(kernels(masked, "train")) - set(kernels(bare, "train"))
+    assert more == {"steps_that_count", "zero_masked", "total_of", "scale_by"}
 
 
 def test_the_same_bits_on_any_number_of_threads():

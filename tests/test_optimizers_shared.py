@@ -6,7 +6,7 @@ import pytest
 import fastnet
 from fastnet import layers, optimizers, regularizers, testing
 from fastnet.engine.fuse import fuse
-from fastnet.engine.lower import lower
+from fastnet.engine.step import lower
 from fastnet.testing.plans import update
 
 from .updates import a_step, model_of
@@ -145,7 +145,7 @@ def launches(optimizer, period=1):
     source = fastnet.engine.sources.Source(np.zeros((8, 64)))
     target = fastnet.engine.sources.Source(np.zeros((8, 64)))
     signatures = source.signature, target.signature
-    plan = lower(model.layers_to_run, "train", 8, *signatures, model.loss, (), optimizer, join=False).plan
+    plan = lower(model, "train", 8, *signatures, model.loss, (), optimizer, join=False).plan
     plan.launches[-1].period = max(period, plan.launches[-1].period)
     fuse(plan)
     last = max(i for i, launch in enumerate(plan.launches) if launch.phase == "backward" and launch.flops)
@@ -183,7 +183,7 @@ def test_a_batch_of_one_needs_no_product_for_the_gradient():
     model.train_on_batch(np.ones((1, 7)), np.ones((1, 64)))
     (free,) = model._trainer.plans.free.values()
     labels = [launch.kernel.label for launch in free[0][0].plan.launches]
-    assert labels[-1] == "update_weights_adam_outer_float64"
+    assert labels[-1] == "apply_update_outer_adam_float64"
     assert labels.count("product_float64") == 1
 
 
