@@ -6,7 +6,8 @@ import ast
 import inspect
 import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -16,20 +17,24 @@ from fastnet._kernels.rules import elementary, primitives
 _PRIMITIVES = frozenset(primitives.NAMES)
 
 
-def function_tree(function: Callable) -> ast.FunctionDef:
-    """The syntax tree of a function's source, without its docstring and decorators."""
+def function_tree(function: Callable, what: str = "rule") -> ast.FunctionDef:
+    """The syntax tree of a function's source, without its docstring and decorators.
+
+    Raises:
+        RuleError: the source cannot be read, or is not a `def`; ``what`` says what the function is in the message.
+    """
     try:
         text = function.text() if hasattr(function, "text") else inspect.getsource(function)
         tree = ast.parse(textwrap.dedent(text))
     except (OSError, TypeError, SyntaxError) as error:
         raise RuleError(
-            f"The source of the rule {getattr(function, '__name__', function)!r} cannot be read ({error}). A rule is "
-            "pasted into a generated kernel, so write it as a named function (def) in a file or a notebook cell."
+            f"The source of the {what} {getattr(function, '__name__', function)!r} cannot be read ({error}). A {what} "
+            "is pasted into a generated kernel: write it as a named function (def) in a file or a notebook cell."
         ) from error
     node = tree.body[0]
     if not isinstance(node, ast.FunctionDef):
         raise RuleError(
-            f"The rule {getattr(function, '__name__', function)!r} is not a function written with def: write "
+            f"The {what} {getattr(function, '__name__', function)!r} is not a function written with def: write "
             "`def name(x): return ...` instead of a lambda or a class."
         )
     node.decorator_list = []
@@ -95,6 +100,56 @@ def paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
     return name
 
 
+def called(target: ast.expr, names: Mapping[str, Any], dtype: str) -> Callable | str | None:
+    """What a called name stands for: a rule, the name of a primitive, or None where it is neither."""
+    value: Any = None
+    if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+        owner = names.get(target.value.id)
+        if owner is math or owner is np:
+            return _elementary(target.attr, dtype)
+        value = getattr(owner, target.attr, None) if inspect.ismodule(owner) else None
+    elif isinstance(target, ast.Name):
+        value = names.get(target.id)
+        if getattr(value, "__module__", "") == "math":
+            return _elementary(value.__name__, dtype)
+    if not inspect.isfunction(value):
+        return None
+    return value.__name__ if value.__module__ == primitives.__name__ and value.__name__ in _PRIMITIVES else value
+
+
+def _elementary(attribute: str, dtype: str) -> Callable | str | None:
+    """What stands for a function of ``math`` or ``numpy``."""
+    attribute = {"abs": "fabs", "power": "pow"}.get(attribute, attribute)
+    return attribute if attribute in _PRIMITIVES else getattr(elementary, f"{attribute}_{dtype}", None)
+
+
+def left_out(function: Callable, given: int) -> list[Any] | str:
+    """The defaults of the arguments behind the first ``given``; a text that says what is wrong where one has none."""
+    parameters = list(inspect.signature(function).parameters.values())
+    defaults = [p.default for p in parameters[given:]]
+    if given > len(parameters) or inspect.Parameter.empty in defaults:
+        return f"{function.__name__!r} takes {len(parameters)} arguments and gets {given}"
+    return defaults
+
+
+def number(node: ast.expr, names: Mapping[str, Any]) -> int | float | None:
+    """The number that a name from outside, or an attribute of a module such as ``math.inf``, stands for."""
+    value: Any = None
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        value = getattr(names.get(node.value.id), node.attr, None)
+    elif isinstance(node, ast.Name):
+        value = names.get(node.id)
+    if isinstance(value, np.number):
+        value = value.item()
+    return value if isinstance(value, (int, float)) else None
+
+
+def typed(value: int | float, literal: str = "T") -> ast.expr:
+    """A number as an expression of the kernel's dtype."""
+    text = repr(value) if math.isfinite(value) else "np.nan" if math.isnan(value) else f"{'-' * (value < 0)}np.inf"
+    return ast.parse(f"{literal}({text})", mode="eval").body
+
+
 class _Rule(ast.NodeTransformer):
     """Types literals, resolves names, and pastes the rules a rule calls."""
 
@@ -109,14 +164,8 @@ class _Rule(ast.NodeTransformer):
             return node
         return self._typed(node.value)
 
-    def _typed(self, number):
-        if isinstance(number, float) and not math.isfinite(number):
-            return (
-                ast.parse(f"{self.literal}(np.{'nan' if math.isnan(number) else 'inf'})").body[0].value
-                if (math.isnan(number) or number > 0)
-                else ast.parse(f"{self.literal}(-np.inf)").body[0].value
-            )
-        return ast.parse(f"{self.literal}({number!r})", mode="eval").body
+    def _typed(self, value):
+        return typed(value, self.literal)
 
     def visit_UnaryOp(self, node):
         if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
@@ -135,26 +184,22 @@ class _Rule(ast.NodeTransformer):
             base = f"({ast.unparse(ast.fix_missing_locations(self.visit(node.left)))})"
             return ast.parse("*".join([base] * int(exponent.value)), mode="eval").body
         arguments = [self.visit(node.left), self.visit(node.right)]
-        return ast.Call(ast.Name(self._math("pow", node), ast.Load()), arguments, [])
+        power = paste(getattr(elementary, f"pow_{self.dtype}"), self.dtype, self.pasted)
+        return ast.Call(ast.Name(power, ast.Load()), arguments, [])
 
     def visit_Attribute(self, node):
-        owner = self.names.get(node.value.id) if isinstance(node.value, ast.Name) else None
-        if owner is math and node.attr in ("pi", "e", "tau", "inf", "nan"):
-            return self._typed(getattr(math, node.attr))
-        value = getattr(owner, node.attr, None)
-        if isinstance(value, (int, float)):
-            return self._typed(value)
-        raise self._error(node, f"{ast.unparse(node)!r} is not known in a rule")
+        value = number(node, self.names)
+        if value is None:
+            raise self._error(node, f"{ast.unparse(node)!r} is not known in a rule")
+        return self._typed(value)
 
     def visit_Name(self, node):
         if not isinstance(node.ctx, ast.Load) or node.id in self.locals:
             return node
-        value = self.names.get(node.id)
-        if isinstance(value, np.number):
-            value = value.item()
-        if isinstance(value, (int, float)):
-            return self._typed(value)
-        raise self._error(node, f"the name {node.id!r} stands for no number")
+        value = number(node, self.names)
+        if value is None:
+            raise self._error(node, f"the name {node.id!r} stands for no number")
+        return self._typed(value)
 
     def visit_AnnAssign(self, node):
         return ast.Assign([node.target], self.visit(node.value))
@@ -163,47 +208,25 @@ class _Rule(ast.NodeTransformer):
         if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
             raise self._error(node, f"{ast.unparse(node)!r} passes arguments by name or by *")
         node.args = [self.visit(a) for a in node.args]
-        target, name = node.func, None
-        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
-            owner = self.names.get(target.value.id)
-            if owner is not None and getattr(owner, "__name__", "") in ("math", "numpy"):
-                name = self._math(target.attr, node)
-            elif inspect.ismodule(owner) and inspect.isfunction(getattr(owner, target.attr, None)):
-                name = self._function(getattr(owner, target.attr), node)
-        elif isinstance(target, ast.Name):
-            value = self.names.get(target.id)
-            if inspect.isfunction(value):
-                name = self._function(value, node)
-            elif target.id in ("abs", "float", "T"):
-                name = {"abs": "fabs", "float": "T", "T": "T"}[target.id]
-            elif getattr(value, "__module__", "") == "math":
-                name = self._math(value.__name__, node)
-            elif target.id in ("min", "max"):
-                raise self._error(node, f"{target.id}() loses NaN; write a conditional such as `0 if x < 0 else x`")
-        if name is None:
-            raise self._error(node, f"the call of {ast.unparse(target)!r} is not known in a rule")
-        node.func = ast.Name(name, ast.Load())
+        target = node.func
+        name = target.id if isinstance(target, ast.Name) else ""
+        function = called(target, self.names, self.dtype)
+        if function is None and name in ("abs", "float", "T"):
+            function = {"abs": "fabs", "float": "T", "T": "T"}[name]
+        if function is None and name in ("min", "max"):
+            raise self._error(node, f"{name}() loses NaN; write a conditional such as `0 if x < 0 else x`")
+        if function is None:
+            raise self._error(node, f"{ast.unparse(target)} is not among the functions a rule may use")
+        node.func = ast.Name(function if isinstance(function, str) else self._pasted(function, node), ast.Load())
         return node
 
-    def _function(self, function, node):
-        if function.__module__ == primitives.__name__ and function.__name__ in _PRIMITIVES:
-            return function.__name__
-        parameters = list(inspect.signature(function).parameters.values())
-        left = parameters[len(node.args) :]
-        if len(node.args) > len(parameters) or any(p.default is inspect.Parameter.empty for p in left):
-            problem = f"{function.__name__!r} takes {len(parameters)} arguments and gets {len(node.args)}"
-            raise self._error(node, problem)
-        node.args += [self._typed(p.default) for p in left]
+    def _pasted(self, function, node) -> str:
+        """The name of a rule that is called; arguments that are left out take their defaults."""
+        defaults = left_out(function, len(node.args))
+        if isinstance(defaults, str):
+            raise self._error(node, defaults)
+        node.args += map(self._typed, defaults)
         return paste(function, self.dtype, self.pasted)
-
-    def _math(self, attribute: str, node) -> str:
-        attribute = {"fabs": "fabs", "abs": "fabs", "power": "pow"}.get(attribute, attribute)
-        if attribute in _PRIMITIVES:
-            return attribute
-        rule = getattr(elementary, f"{attribute}_{self.dtype}", None)
-        if rule is None:
-            raise self._error(node, f"{ast.unparse(node.func)} is not among the functions a rule may use")
-        return paste(rule, self.dtype, self.pasted)
 
     def _error(self, node, problem: str) -> RuleError:
         return RuleError(
