@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels.gathered import gathered
-from fastnet._kernels.generate import Kernel, Rewriter, constant, default, expression
+from fastnet._kernels.generate import Kernel, Rewriter, default, expression
 from fastnet._kernels.kinds import Kind, parse
 from fastnet._kernels.pasting import function_tree
 from fastnet._kernels.template import Template
@@ -150,12 +150,12 @@ class _Statements(Rewriter):
     def __init__(self, writer: _Writer, number: int, step: Step):
         prefix = f"{number}."
         names = {k[len(prefix) :]: v for k, v in writer.names.items() if k.startswith(prefix)}
-        super().__init__(writer.kernel, names, step.template.namespace, writer.pasted)
+        super().__init__(writer.kernel, step.template, names, writer.pasted)
         self.step, self.number, self.binding = step, number, dict(step.binding)
 
     def written(self) -> list[ast.stmt]:
         out = []
-        for statement in function_tree(self.step.template.function).body:
+        for statement in function_tree(self.step.template.function, "template").body:
             node = self.visit(copy.deepcopy(statement))
             if node is not None:
                 out.append(node)
@@ -174,14 +174,20 @@ class _Statements(Rewriter):
         if kind is None:
             if isinstance(node.ctx, ast.Store) or node.id in self._locals:
                 return ast.Name(f"{node.id}_{self.number}", node.ctx)
-            number = constant(node.id, self.step.template)
-            return node if number is None else self.visit(number)
+            return self.outside(node)
         bound = self.binding.get(node.id, ())
+        if isinstance(node.ctx, ast.Store) and "w" not in kind.access:
+            raise self.error(node, f"{node.id!r} is assigned, but is a {kind.name}; annotate it with write or update")
         if bound:
             return ast.Name(bound[0], node.ctx)
         if kind.name == "size":
             return ast.Name(SHAPE[node.id], node.ctx)
         return self.visit(default(kind))
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        raise self.error(
+            node, f"{ast.unparse(node)}: each name of a formula stands for one element; leave the index out"
+        )
 
     @functools.cached_property
     def _locals(self) -> frozenset[str]:

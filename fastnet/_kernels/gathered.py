@@ -24,7 +24,7 @@ class _Gather(Rewriter):
     """
 
     def __init__(self, kernel: Any, names: dict[str, str], pasted: dict[str, str], tile: str, element: list[ast.stmt]):
-        super().__init__(kernel, names, gather.namespace, pasted)
+        super().__init__(kernel, gather, names, pasted)
         self.tile, self.element, self.found = tile, element, False
 
     def copies(self, name: str) -> list[str] | None:

@@ -9,22 +9,26 @@ from __future__ import annotations
 import ast
 import copy
 import functools
-import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fastnet._kernels import abi
 from fastnet._kernels import compile as compiler
-from fastnet._kernels.errors import RuleError
+from fastnet._kernels.errors import RuleError, template_error
 from fastnet._kernels.kinds import Kind, parse
-from fastnet._kernels.pasting import function_tree, paste
+from fastnet._kernels.pasting import called, function_tree, left_out, number, paste, typed
 from fastnet._kernels.rules import primitives
 
 _HEADER = """import numpy as np
 from fastnet._kernels.intrinsics import *
 from numpy import float64, int32, int64, uint32, uint64
 """
+#: names that a template's body may use without an import
+_NAMES = frozenset(
+    ["T", "stack", "prefetch", "float64", "int32", "int64", "range", "min", "max", "abs", "int", *primitives.NAMES]
+)
 _INTEGER = parse("integer")
 _ROWS = abi.reference(abi.STEP, 8 * abi.ROWS)  # an epilogue is not given the rows of the batch: it looks them up
 #: how an argument's integer becomes what a kernel's body sees
@@ -148,13 +152,14 @@ class Rewriter(ast.NodeTransformer):
 
     Args:
         kernel: the kernel.
+        template: whose statements they are.
         names: parameter → the name of the rule or intrinsic it stands for.
-        namespace: the template's globals.
         pasted: rules that the module has.
     """
 
-    def __init__(self, kernel: Kernel, names: Mapping[str, str], namespace: Mapping[str, Any], pasted: dict[str, str]):
-        self.kernel, self.names, self.namespace, self.pasted = kernel, names, namespace, pasted
+    def __init__(self, kernel: Kernel, template: Any, names: Mapping[str, str], pasted: dict[str, str]):
+        self.kernel, self.template, self.names, self.pasted = kernel, template, names, pasted
+        self.namespace = template.namespace
 
     def copies(self, name: str) -> list[str] | None:
         """The names that stand for several arguments; None for another name."""
@@ -193,39 +198,64 @@ class Rewriter(ast.NodeTransformer):
         return node.elts[0] if len(node.elts) == 1 else node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
+        if node.keywords:
+            raise self.error(node, f"{ast.unparse(node)} passes arguments by name")
         node.args = self.written_out(node.args)
-        if isinstance(node.func, ast.Name):
-            name = node.func.id
-            if name == "stack" and len(node.args) == 1:
-                node.args.insert(0, ast.Constant(self.kernel.dtype))
-            elif name in self.names:
-                node.func = ast.Name(self.names[name], ast.Load())
-            else:
-                value = self.namespace.get(name)
-                if inspect.isfunction(value) and value.__module__ != primitives.__name__:
-                    node.func = ast.Name(paste(value, self.kernel.dtype, self.pasted), ast.Load())
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name == "stack" and len(node.args) == 1:
+            node.args.insert(0, ast.Constant(self.kernel.dtype))
+        elif name in self.names:
+            node.func = ast.Name(self.names[name], ast.Load())
+        elif (function := called(node.func, self.namespace, self.kernel.dtype)) is not None:
+            node.func = ast.Name(function if isinstance(function, str) else self._pasted(function, node), ast.Load())
+        elif not (name in _NAMES or self.template.built_in):
+            raise self.error(node, f"{ast.unparse(node.func)} is not among the functions that a kernel may call")
         return node
 
+    def _pasted(self, function: Callable, node: ast.Call) -> str:
+        """The name of a rule that is called; arguments that are left out take their defaults."""
+        defaults = left_out(function, len(node.args))
+        if isinstance(defaults, str):
+            raise self.error(node, defaults)
+        node.args += map(typed, defaults)
+        return paste(function, self.kernel.dtype, self.pasted)
 
-def constant(name: str, template: Any) -> ast.expr | None:
-    """The number that a global name of a template's module stands for."""
-    value = template.namespace.get(name)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and name not in template.locals:
-        return ast.Constant(value)
-    return None
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        value = number(node, self.namespace)
+        if value is None and not self.template.built_in:
+            raise self.error(node, f"{ast.unparse(node)!r} is not known in a kernel")
+        return node if value is None else typed(value)
+
+    def visit_Return(self, node: ast.Return) -> ast.AST:
+        raise self.error(node, "it returns; a template assigns its results to operands")
+
+    def outside(self, node: ast.Name) -> ast.AST:
+        """A name that is neither a parameter nor a local variable: a number of the function's module."""
+        value = number(node, self.namespace)
+        if value is not None and not isinstance(value, bool):
+            return self.visit(ast.Constant(value)) if math.isfinite(value) else typed(value)
+        if not (node.id in _NAMES or self.template.built_in):
+            raise self.error(node, f"the name {node.id!r} is neither a parameter, a variable nor a number outside")
+        return node
+
+    def error(self, node: ast.AST, problem: str) -> RuleError:
+        return template_error(self.template.name, problem, getattr(node, "lineno", None))
 
 
 class _Loop(Rewriter):
     """Rewrites a template of the form "loop"."""
 
     def __init__(self, kernel: Kernel, names: Mapping[str, str], pasted: dict[str, str]):
-        super().__init__(kernel, names, kernel.template.namespace, pasted)
-        self.dims = {name: len(kind.dims) for name, kind in signature(kernel) if kind.access}
+        super().__init__(kernel, kernel.template, names, pasted)
+        self.kinds = {name: kind for name, kind in signature(kernel) if kind.access}
+        self.loaded: set[str] = set()
 
     def written(self) -> ast.FunctionDef:
-        template = self.kernel.template
-        node = function_tree(template) if hasattr(template, "text") else function_tree(template.function)
+        template = self.template
+        node = function_tree(template if hasattr(template, "text") else template.function, "template")
         node = self.visit(node)
+        if not self.loaded.issuperset({"lo", "hi"} & set(template.parameters)):
+            raise self.error(node, "it does not keep to its part of the axis; loop over `range(lo, hi)`")
         node.args.args = [ast.arg(name) for name, _ in signature(self.kernel)]
         node.args.kwonlyargs = node.args.defaults = node.args.kw_defaults = []
         node.name, node.returns = "body", None
@@ -234,8 +264,17 @@ class _Loop(Rewriter):
     def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id in self.kernel.absent:
             return self._default(node.id)
-        number = constant(node.id, self.kernel.template) if isinstance(node.ctx, ast.Load) else None
-        return node if number is None else self.visit(number)
+        if node.id in self.kinds and not self.template.built_in:
+            raise self.error(
+                node, f"{node.id!r} is a view, and only its elements are numbers: {self._element(node.id)}"
+            )
+        if not isinstance(node.ctx, ast.Load):
+            return node
+        self.loaded.add(node.id)
+        return node if node.id in self.template.locals else self.outside(node)
+
+    def _element(self, name: str) -> str:
+        return f"{name}[{'row, column' if len(self.kinds[name].dims) == 2 else 'i'}]"
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.body = [s for s in map(self.visit, node.body) if s is not None]
@@ -248,19 +287,26 @@ class _Loop(Rewriter):
         if not name:
             node.value = self.visit(node.value)
         node.slice = self.visit(node.slice)
-        pair, dims = isinstance(node.slice, ast.Tuple), self.dims.get(name, 1)
-        if pair != (dims == 2):
-            raise RuleError(
-                f"The template {self.kernel.template.name!r}: {ast.unparse(node)}: an element of {name!r}, a view of "
-                f"{dims} dimensions, is {name}[{'row, column' if dims == 2 else 'i'}]."
+        kind = self.kinds.get(name)
+        pair, two = isinstance(node.slice, ast.Tuple), kind is not None and len(kind.dims) == 2
+        if kind is not None and pair != two:
+            dims = len(kind.dims) or 1
+            raise self.error(
+                node,
+                f"{ast.unparse(node)}: an element of {name!r}, a view of {dims} dimension{'s' * (dims > 1)}, is "
+                f"{self._element(name)}",
             )
-        if pair:
+        if kind is not None and kind.access == "r" and isinstance(node.ctx, ast.Store):
+            raise self.error(
+                node, f"{ast.unparse(node)} is assigned, but {name!r} is read; annotate it with write or update"
+            )
+        if two:
             row, column = node.slice.elts  # type: ignore[attr-defined]
             node.slice = ast.BinOp(ast.BinOp(row, ast.Mult(), ast.Name(f"{name}_ld", ast.Load())), ast.Add(), column)
         return node
 
     def _default(self, name: str) -> ast.AST:
-        return self.visit(default(self.kernel.template.parameters[name]))
+        return self.visit(default(self.template.parameters[name]))
 
     def visit_For(self, node: ast.For) -> ast.AST:
         self.generic_visit(node)
@@ -269,10 +315,15 @@ class _Loop(Rewriter):
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
         targets = [element for t in node.targets for element in (t.elts if isinstance(t, ast.Tuple) else [t])]
-        names = [t.value.id for t in targets if isinstance(t, ast.Subscript) and isinstance(t.value, ast.Name)]
-        if any(name in self.kernel.absent for name in names):
-            return None  # what would be written is not asked for
-        return self.generic_visit(node)
+        # What would be written to an absent operand is not asked for.
+        return None if any(self._absent(target) for target in targets) else self.generic_visit(node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST | None:
+        return None if self._absent(node.target) else self.generic_visit(node)
+
+    def _absent(self, target: ast.expr) -> bool:
+        name = target.value if isinstance(target, ast.Subscript) else None
+        return isinstance(name, ast.Name) and name.id in self.kernel.absent
 
 
 def default(kind: Kind) -> ast.expr:

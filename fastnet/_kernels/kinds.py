@@ -33,7 +33,7 @@ import ast
 import dataclasses
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 DTYPES = ("float32", "float64", "int32", "int64", "uint8")
 
@@ -92,6 +92,11 @@ _TABLE = _kinds()
 globals().update(_TABLE)
 
 
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Kind: ...
+
+
 @cache
 def parse(annotation: str) -> Kind:
     """The kind that an annotation's text stands for: ``read[n, width] | 1.0``; dimensions and defaults may be quoted.
@@ -109,7 +114,7 @@ def _parsed(node: ast.expr, annotation: str) -> Kind:
         return _parsed(node.value, annotation)[_written(node.slice)]
     name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
     if name not in _TABLE:
-        raise ValueError(f"{annotation!r} is no kind of a parameter; kinds are {', '.join(_TABLE)}")
+        raise ValueError(f"{annotation!r} is not a kind of a parameter; the kinds are {', '.join(_TABLE)}")
     return _TABLE[name]
 
 

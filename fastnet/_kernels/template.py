@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import ast
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from fastnet._kernels import kinds
+from fastnet._kernels.errors import RuleError, template_error
 from fastnet._kernels.kinds import Kind
 
 
@@ -28,7 +31,6 @@ class Template:
     axis: str = "1"
     grain: int = 1
     cost: str = "1"
-    _parameters: dict[str, Kind] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -49,9 +51,15 @@ class Template:
         return self.function.__code__.co_filename
 
     @property
-    def namespace(self) -> dict[str, Any]:
-        """The globals of the function: where the rules that it calls by name are found."""
-        return self.function.__globals__
+    def namespace(self) -> Mapping[str, Any]:
+        """Where the rules and the numbers are found that it names: its closure, and its globals."""
+        found = self.function.__globals__
+        for name, cell in zip(self.function.__code__.co_freevars, self.function.__closure__ or ()):
+            try:
+                found = {**found, name: cell.cell_contents}
+            except ValueError:  # assigned later
+                continue
+        return found
 
     @cached_property
     def locals(self) -> frozenset[str]:
@@ -63,7 +71,7 @@ class Template:
         """Its parameters and their kinds, in order.
 
         Raises:
-            TypeError: a parameter without a kind.
+            RuleError: a parameter without a kind.
         """
         code, annotations = self.function.__code__, self.function.__annotations__
         found = {}
@@ -72,11 +80,69 @@ class Template:
             try:
                 kind = kinds.parse(kind) if isinstance(kind, str) else kind
             except (ValueError, SyntaxError) as error:
-                raise TypeError(f"The template {self.name!r}: the parameter {name!r}: {error}.") from None
+                raise self.error(f"the parameter {name!r}: {error}") from None
             if not isinstance(kind, Kind):
-                raise TypeError(f"The template {self.name!r}: the parameter {name!r} has no kind (fastnet.extend).")
+                raise self.error(
+                    f"the parameter {name!r} has no kind; annotate it, as in `{name}: read`, with one of fastnet.extend"
+                )
             found[name] = kind
         return found
+
+    def error(self, problem: str) -> RuleError:
+        """What is wrong with its declaration."""
+        return template_error(self.name, problem)
+
+    def check(self) -> Template:
+        """Look at the declaration; itself.
+
+        Raises:
+            RuleError: a parameter without a kind, a name in ``axis`` or ``cost`` that is not the name of a size, or
+                dimensions that do not fit the form.
+        """
+        code = self.function.__code__
+        if code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
+            raise self.error("it takes * or **; name each parameter, and annotate several as `reads` or `reals`")
+        if self.function.__defaults__ or self.function.__kwdefaults__:
+            raise self.error("a parameter has a default; write it behind the kind, as in `x: read | 0.0`")
+        (self._check_loop if self.form == "loop" else self._check_elements)()
+        return self
+
+    def _check_loop(self) -> None:
+        known = {name for name, kind in self.parameters.items() if kind.name in ("size", "integer")}
+        known |= {dim for kind in self.parameters.values() for dim in kind.dims}
+        for word, text, functions in (("axis", self.axis, {"chunks"}), ("cost", self.cost, {"min", "max"})):
+            for name in _names(self, word, text) - functions:
+                if name not in known:
+                    listed = ", ".join(sorted(known)) or "none"
+                    raise self.error(
+                        f"its {word} {text!r} names {name!r}, which is not a size; its sizes are: {listed}"
+                    )
+        given = {"lo", "hi"} & set(self.parameters)
+        if self.axis != "1" and len(given) < 2:
+            raise self.error(f"its axis is {self.axis!r}; add the parameters lo, hi, and loop over `range(lo, hi)`")
+        if self.axis == "1" and given:
+            raise self.error('it has lo and hi, but no axis to take a part of; name one, as in `@template("n")`')
+
+    def _check_elements(self) -> None:
+        allowed = ("row", "column", "total") if self.form == "fold" else ("row", "column")
+        written = []
+        for name, kind in self.parameters.items():
+            if not kind.access:
+                continue
+            if kind.dims and (len(kind.dims) > 1 or kind.dims[0] not in allowed):
+                raise self.error(f"{name!r} has the dimensions {', '.join(kind.dims)}; here it has {' or '.join(allowed)}")
+            if "w" in kind.access:
+                written.append((name, kind))
+        if not written:
+            raise self.error("it writes nothing; annotate what it assigns with `write` or `update`")
+        if self.form == "fold":
+            for name, kind in written:
+                if kind.dims not in (("column",), ("total",)) or (kind.dims == ("total",) and kind.dtype != "float64"):
+                    raise self.error(
+                        f"{name!r} of a fold is summed: annotate it with `write['column']` or `write_float64['total']`"
+                    )
+            if len({kind.dims for _, kind in written}) > 1:
+                raise self.error("a fold sums either over the rows of each column or over all elements, not both")
 
     def __repr__(self) -> str:
         return f"<template {self.name}>"
@@ -91,7 +157,7 @@ def template(axis: str = "1", *, grain: int = 1, cost: str | int = 1) -> Callabl
         grain: parts of the axis that threads work on begin at multiples of it.
         cost: scalar operations of a unit of the axis, an expression over sizes.
     """
-    return lambda function: Template(function, "loop", axis, grain, str(cost))
+    return lambda function: _declared(Template(function, "loop", axis, grain, str(cost)))
 
 
 def elementwise(function: Callable[..., Any]) -> Template:
@@ -99,7 +165,7 @@ def elementwise(function: Callable[..., Any]) -> Template:
 
     Chains of them, and a matrix product in front, are joined into one loop.
     """
-    return Template(function, "elementwise")
+    return _declared(Template(function, "elementwise"))
 
 
 def fold(function: Callable[..., Any]) -> Template:
@@ -108,4 +174,17 @@ def fold(function: Callable[..., Any]) -> Template:
 
     Rows are cut into chunks of a fixed size; the sums of the chunks are added in order.
     """
-    return Template(function, "fold")
+    return _declared(Template(function, "fold"))
+
+
+def _declared(template: Template) -> Template:
+    """A template; a user's is looked at, and fastnet's own by the tests."""
+    return template if template.built_in else template.check()
+
+
+def _names(template: Template, word: str, text: str) -> set[str]:
+    try:
+        tree = ast.parse(text, mode="eval")
+    except SyntaxError:
+        raise template.error(f"its {word} {text!r} is not an expression") from None
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
