@@ -157,6 +157,8 @@ class _Call:
             elif getattr(self.template, "form", "loop") != "loop" and name not in SHAPE:
                 raise self.error(f"the size {name!r} is missing")
             return
+        if value is None and kind.name == "reals":
+            value = ()
         if value is None:
             if not kind.optional:
                 raise self.error(f"the operand {name!r} ({kind.name}) is missing")

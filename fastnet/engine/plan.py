@@ -8,6 +8,7 @@ from typing import Any
 
 from fastnet._kernels import abi
 from fastnet._kernels.chain import CHUNK_ELEMENTS
+from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import elementwise
 from fastnet.engine.gradients import DenseGradient, Gradient
 from fastnet.engine.launch import Launch, Product, chunk_entries, fold, launch_of
@@ -172,6 +173,8 @@ class Plan:
     def append(self, launch: Launch, period: int = 1, flags: int = 0) -> Launch:
         """Append a launch."""
         launch.label, launch.phase, launch.period, launch.flags = self.label, self.phase, period, flags
+        if isinstance(launch.kernel, Kernel) and not launch.kernel.template.built_in:
+            launch.kernel.source()  # a mistake in a user's template shows where the call stands
         self.launches.append(launch)
         return launch
 
