@@ -130,7 +130,8 @@ class Template:
             if not kind.access:
                 continue
             if kind.dims and (len(kind.dims) > 1 or kind.dims[0] not in allowed):
-                raise self.error(f"{name!r} has the dimensions {', '.join(kind.dims)}; here it has {' or '.join(allowed)}")
+                dims = ", ".join(kind.dims)
+                raise self.error(f"{name!r} has the dimensions {dims}; here it has {' or '.join(allowed)}")
             if "w" in kind.access:
                 written.append((name, kind))
         if not written:
