@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastnet._kernels import abi
-from fastnet._kernels.chain import CHUNK_ELEMENTS
+from fastnet._kernels.fold_text import CHUNK_ELEMENTS
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import elementwise
+from fastnet.engine.call import launch_of
+from fastnet.engine.elements import chunk_entries, elementwise_launch, fold
 from fastnet.engine.gradients import DenseGradient, Gradient
-from fastnet.engine.launch import Launch, Product, chunk_entries, fold, launch_of
+from fastnet.engine.launch import Launch, Product
 from fastnet.engine.operations import Cast, Penalized
 from fastnet.engine.tape import Tape
 from fastnet.engine.text import plan_text
@@ -155,10 +157,11 @@ class Plan:
             TypeError: an operand is missing, unknown, or of another kind than its parameter.
             ValueError: sizes do not fit, or a view that is written overlaps another operand.
         """
-        if getattr(template, "form", "loop") == "fold":
+        if template.form == "fold":
             return fold(self, template, operands, period, flags)
-        if getattr(template, "form", "loop") == "loop":
-            operands = {name: self._packed(template, name, value) for name, value in operands.items()}
+        if template.form == "elementwise":
+            return self.append(elementwise_launch(template, operands), period, flags)
+        operands = {name: self._packed(template, name, value) for name, value in operands.items()}
         return self.append(launch_of(self.rows, template, operands, dtype), period, flags)
 
     def _packed(self, template: Any, name: str, value: Any) -> Any:

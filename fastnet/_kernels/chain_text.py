@@ -1,0 +1,199 @@
+"""The text of a chain of formulas: its statements, and the loops around them."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnet._kernels import fold_text
+from fastnet._kernels.gathered import gathered
+from fastnet._kernels.generate import Kernel, Rewriter, default, expression
+from fastnet._kernels.pasting import function_tree
+
+if TYPE_CHECKING:
+    from fastnet._kernels.chain import Chain, Step
+
+AHEAD = 2  # rows an epilogue asks for in advance; 1024x1024x256 and Adam: 72 GF/s with 0, 79 with 1 to 4, 69 with 8
+SHAPE = {"rows": "row_count", "columns": "column_count"}  # sizes of the loop itself, by the names statements have
+
+
+class _Statements(Rewriter):
+    """The statements of one step, with the names of the chain's operands."""
+
+    def __init__(self, writer: Writer, number: int, step: Step):
+        prefix = f"{number}."
+        names = {k[len(prefix) :]: v for k, v in writer.names.items() if k.startswith(prefix)}
+        super().__init__(writer.kernel, step.template, names, writer.pasted)
+        self.step, self.number, self.binding = step, number, dict(step.binding)
+
+    def written(self) -> list[ast.stmt]:
+        out = []
+        for statement in function_tree(self.step.template.function, "template").body:
+            node = self.visit(copy.deepcopy(statement))
+            if node is not None:
+                out.append(node)
+        return out
+
+    def copies(self, name: str) -> list[str] | None:
+        kind = self.step.template.parameters.get(name)
+        return list(self.binding[name]) if kind is not None and kind.several else None
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        number = isinstance(node.value, (int, float)) and not isinstance(node.value, bool)
+        return expression(f"T({node.value!r})") if number else node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        kind = self.step.template.parameters.get(node.id)
+        if kind is None:
+            if isinstance(node.ctx, ast.Store) or node.id in self._locals:
+                return ast.Name(f"{node.id}_{self.number}", node.ctx)
+            return self.outside(node)
+        bound = self.binding.get(node.id, ())
+        if isinstance(node.ctx, ast.Store) and "w" not in kind.access:
+            raise self.error(node, f"{node.id!r} is assigned, but is a {kind.name}; annotate it with write or update")
+        if bound:
+            return ast.Name(bound[0], node.ctx)
+        if kind.name == "size":
+            return ast.Name(SHAPE[node.id], node.ctx)
+        return self.visit(default(kind))
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        raise self.error(
+            node, f"{ast.unparse(node)}: each name of a formula stands for one element; leave the index out"
+        )
+
+    @functools.cached_property
+    def _locals(self) -> frozenset[str]:
+        code = self.step.template.function.__code__
+        return frozenset(code.co_varnames[code.co_argcount + code.co_kwonlyargcount :])
+
+    def written_out(self, elements: list[ast.expr]) -> list[ast.expr]:
+        out: list[ast.expr] = []
+        for element in elements:
+            inner = element.value if isinstance(element, ast.Starred) else None
+            copies = self.copies(inner.id) if isinstance(inner, ast.Name) else None
+            if copies is None:
+                out.append(self.visit(element))
+            else:
+                out += [ast.Name(name, ast.Load()) for name in copies]
+        return out
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        (target,) = node.targets
+        if isinstance(target, ast.Name) and self._absent(target.id):
+            return None
+        return self.generic_visit(node)
+
+    def _absent(self, name: str) -> bool:
+        kind = self.step.template.parameters.get(name)
+        return kind is not None and bool(kind.access) and not self.binding.get(name)
+
+
+class Writer:
+    """Writes a chain for one kernel.
+
+    Attributes:
+        views: the operands that are memory.
+    """
+
+    def __init__(self, chain: Chain, kernel: Kernel, names: dict[str, str], pasted: dict[str, str]):
+        self.chain, self.kernel, self.names, self.pasted = chain, kernel, names, pasted
+        self.views = [o for o in chain.operands if o.kind.access]
+
+    def written(self) -> tuple[ast.FunctionDef, str, list[str]]:
+        form = {
+            "flat": self._flat, "grid": self._grid, "tile": self._tile, "outer": self._outer, "fold": self._fold,
+            "gather": self._gather,
+        }  # fmt: skip
+        body = form[self.chain.form]()
+        parameters = [name for name, _ in self.chain.signature_of(self.kernel)]
+        head, extra = "bases, args, rows, lo, hi", ["lo", "hi"]
+        if self.chain.form == "tile":
+            head = "bases, args, tile, ld, i0, i1, j0, j1"
+            extra = [f"address_pointer_{self.kernel.dtype}(tile)", "ld", "i0", "i1", "j0", "j1"]
+            parameters += [f"{self.chain.tile}_at", "ld", "i0", "i1", "j0", "j1"]
+        else:
+            parameters += extra
+        (node,) = ast.parse(f"def body({', '.join(parameters)}):\n    pass").body
+        assert isinstance(node, ast.FunctionDef)
+        node.body = body
+        return ast.fix_missing_locations(node), head, extra
+
+    def _statements(self) -> list[ast.stmt]:
+        steps = self.chain.steps
+        return [s for number, step in enumerate(steps) for s in _Statements(self, number, step).written()]
+
+    def element(self, index: dict[str, str]) -> list[ast.stmt]:
+        """Loads, statements and stores of one element; ``index`` tells where an operand lies, by its name."""
+        loads = [f"{o.name} = {index[o.name]}" for o in self.views if "r" in o.kind.access and o.name in index]
+        stores = [
+            f"{index[o.name]} = {o.name}"
+            for o in self.views
+            if "w" in o.kind.access and o.stored and o.name in index and o.index == "element"
+        ]
+        return [*fold_text.parsed(loads), *self._statements(), *fold_text.parsed(stores)]
+
+    def _flat(self) -> list[ast.stmt]:
+        index = {o.name: f"{o.name}_at[i]" for o in self.views}
+        return [fold_text.loop("i", "range(lo, hi)", self.element(index))]
+
+    def _rows(self, span: str, columns: str, tile: str | None = None, ask: Sequence[str] = ()) -> ast.stmt:
+        """Rows, and in each row columns; what a row shares is loaded once."""
+        index, of_row = self._indices()
+        if tile is not None:
+            index[self.chain.tile] = tile
+        inner = fold_text.loop("c", columns, self.element(index))
+        return fold_text.loop("r", span, [*of_row, *fold_text.parsed(ask), inner])
+
+    def _indices(self) -> tuple[dict[str, str], list[ast.stmt]]:
+        """Where operands lie at row ``r`` and column ``c``; the loads of what a row shares."""
+        index, of_row = {}, []
+        for o in self.views:
+            if o.index == "row":
+                of_row.append(f"{o.name} = {o.name}_at[r]")
+            elif o.index == "column":
+                index[o.name] = f"{o.name}_at[c]"
+            elif o.index == "element":
+                index[o.name] = f"{o.name}_at[r * {o.name + '_ld' if o.strided else 'column_count'} + c]"
+        return index, fold_text.parsed(of_row)
+
+    def _grid(self) -> list[ast.stmt]:
+        return [self._rows("range(lo, hi)", "range(column_count)")]
+
+    def _gather(self) -> list[ast.stmt]:
+        index, of_row = self._indices()
+        return gathered(self.kernel, self.names, self.pasted, self.chain.tile, [*of_row, *self.element(index)])
+
+    def _outer(self) -> list[ast.stmt]:
+        tile = self.chain.tile
+        return [self._rows("range(lo, hi)", "range(column_count)", f"{tile}_of_row[r] * {tile}_of_column[c]")]
+
+    def _tile(self) -> list[ast.stmt]:
+        """All of a tile at once where its rows lie back to back in every operand (four columns would not fill a
+        vector), else row by row: pieces too short for the processor to see a stream in them, so the rows to come are
+        asked for."""
+        tile = self.chain.tile
+        line = 64 // np.dtype(self.kernel.dtype).itemsize
+        streams = [
+            o for o in self.views if o.index == "element" and o.name != tile and (o.stored or "r" in o.kind.access)
+        ]
+        asked = [
+            f"prefetch({o.name}_at, (r + {AHEAD}) * {o.name + '_ld' if o.strided else 'column_count'} + c)"
+            for o in streams
+        ]
+        ask = [f"for c in range(j0, j1, {line}):\n" + "\n".join(f"    {call}" for call in asked)] * bool(asked)
+        by_row = self._rows("range(i0, i1)", "range(j0, j1)", f"{tile}_at[(r - i0) * ld + (c - j0)]", ask)
+        if any(o.strided or o.index in ("row", "column") for o in self.views):
+            return [by_row]
+        index = {o.name: f"{o.name}_at[i]" for o in self.views} | {tile: f"{tile}_at[i - i0 * column_count]"}
+        whole = fold_text.loop("i", "range(i0 * column_count, i1 * column_count)", self.element(index))
+        test = expression("j1 - j0 == column_count and ld == column_count")
+        return [ast.If(test, [whole], [by_row])]
+
+    def _fold(self) -> list[ast.stmt]:
+        return fold_text.body(self)

@@ -1,0 +1,136 @@
+"""The text of a fold: sums of formulas over rows, or over all elements."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import itertools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from fastnet._kernels.generate import expression
+
+if TYPE_CHECKING:
+    from fastnet._kernels.chain_text import Writer
+
+CHUNK_ROWS = 256  # rows whose sums a fold keeps apart: 1e6 rows of float32 come within 1e-6 of float64
+CHUNK_ELEMENTS = 4096  # elements of a sum over everything
+LANES = 64
+
+
+def body(writer: Writer) -> list[ast.stmt]:
+    """The statements of a fold; its sums are the operands that are written."""
+    operands = [o for o in writer.views if o.index in ("column", "total") and "w" in o.kind.access]
+    sums, over_all = [o.name for o in operands], any(o.index == "total" for o in operands)
+    parts = ("lane",) if over_all else ("lane", "high", "low")
+    stacks = [f"{name}_{part} = stack('{writer.kernel.dtype}', {LANES})" for name in sums for part in parts]
+    return [*parsed(stacks), _total(writer, sums) if over_all else _columns(writer, sums)]
+
+
+def _columns(writer: Writer, sums: list[str]) -> ast.stmt:
+    """A unit is a chunk of rows and up to 64 columns. 64 rows are added in order, and their sum to a sum of two
+    numbers, whose second one keeps what the first one rounds away (Knuth's two-sum)."""
+    index, of_row = {}, []
+    for o in writer.views:
+        if o.name in sums:
+            continue
+        if o.index == "row":
+            of_row.append(f"{o.name} = {o.name}_at[r]")
+        elif o.index == "column":
+            index[o.name] = f"{o.name}_at[first + k]"
+        else:
+            index[o.name] = f"{o.name}_at[r * {o.name + '_ld' if o.strided else 'column_count'} + first + k]"
+    add = parsed([f"{name}_lane[k] = {name}_lane[k] + {name}" for name in sums])
+    one = loop("k", "range(lanes)", [*writer.element(index), *add])
+    rows = loop("r", "range(start, min(start + 64, last))", [*parsed(of_row), one])
+    text = "\n".join(
+        [
+            "for unit in range(lo, hi):",
+            f"    chunk = unit // ((column_count + {LANES - 1}) // {LANES})",
+            f"    first = unit % ((column_count + {LANES - 1}) // {LANES}) * {LANES}",
+            f"    lanes = min({LANES}, column_count - first)",
+            f"    last = min(row_count, (chunk + 1) * {CHUNK_ROWS})",
+            _lanes(4, *(f"{name}_{part}[k] = 0.0" for name in sums for part in ("high", "low"))),
+            f"    for start in range(chunk * {CHUNK_ROWS}, last, 64):",
+            _lanes(8, *(f"{name}_lane[k] = 0.0" for name in sums)),
+            "        ROWS",
+            _lanes(8, *itertools.chain.from_iterable(_two_sum(name) for name in sums)),
+            _lanes(4, *(f"{n}_at[chunk * column_count + first + k] = {n}_high[k] + {n}_low[k]" for n in sums)),
+        ]
+    )
+    return _filled(text, "ROWS", rows)
+
+
+def _total(writer: Writer, sums: list[str]) -> ast.stmt:
+    """A unit is a chunk of elements, which are added in 64 lanes."""
+    index = {o.name: f"{o.name}_at[i]" for o in writer.views if o.name not in sums}
+    add = [*writer.element(index), *parsed([f"{name}_lane[k] = {name}_lane[k] + {name}" for name in sums])]
+    step = loop("k", f"range({LANES})", [*parsed(["i = start + k"]), *copy.deepcopy(add)])
+    rest = loop("k", "range(last - whole)", [*parsed(["i = whole + k"]), *copy.deepcopy(add)])
+    text = "\n".join(
+        [
+            "for unit in range(lo, hi):",
+            f"    first = unit * {CHUNK_ELEMENTS}",
+            f"    last = min(row_count * column_count, first + {CHUNK_ELEMENTS})",
+            f"    whole = first + (last - first) // {LANES} * {LANES}",
+            f"    for k in range({LANES}):",
+            *(f"        {name}_lane[k] = 0.0" for name in sums),
+            f"    for start in range(first, whole, {LANES}):",
+            "        STEP",
+            "    REST",
+            *(line for name in sums for line in _added(name)),
+        ]
+    )
+    return _filled(text, "STEP", step, "REST", rest)
+
+
+def _two_sum(name: str) -> list[str]:
+    high, low, lane = (f"{name}_{part}[k]" for part in ("high", "low", "lane"))
+    return [
+        f"both = {high} + {lane}",
+        f"part = both - {high}",
+        f"{low} = {low} + (({high} - (both - part)) + ({lane} - part))",
+        f"{high} = both",
+    ]
+
+
+def _added(name: str) -> list[str]:
+    return [
+        f"    {name}_sum = float64(0.0)",
+        f"    for k in range({LANES}):",
+        f"        {name}_sum += {name}_lane[k]",
+        f"    {name}_at[unit] = {name}_sum",
+    ]
+
+
+def _lanes(indent: int, *statements: str) -> str:
+    return "\n".join([" " * indent + "for k in range(lanes):", *(" " * (indent + 4) + s for s in statements)])
+
+
+class _TypedLiterals(ast.NodeTransformer):
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return expression(f"T({node.value!r})") if isinstance(node.value, float) else node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        return node  # float64(0.0)
+
+
+def _filled(text: str, *marked: Any) -> ast.stmt:
+    """The statement that a text stands for, with trees in the place of names."""
+    marks = dict(zip(marked[::2], marked[1::2], strict=True))
+
+    class Fill(_TypedLiterals):
+        def visit_Expr(self, node: ast.Expr) -> ast.AST:
+            return marks[node.value.id] if isinstance(node.value, ast.Name) and node.value.id in marks else node
+
+    return Fill().visit(ast.parse(text).body[0])
+
+
+def parsed(lines: Iterable[str]) -> list[ast.stmt]:
+    """The statements of some lines."""
+    return ast.parse("\n".join(lines)).body
+
+
+def loop(name: str, span: str, body: list[ast.stmt]) -> ast.For:
+    """``for name in span``."""
+    return ast.For(ast.Name(name, ast.Store()), expression(span), body, [])

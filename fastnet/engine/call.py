@@ -1,0 +1,157 @@
+"""Calls of templates: operands checked against parameters, and the launch that follows from both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastnet._kernels.chain_text import SHAPE
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.kinds import Kind
+from fastnet.engine.launch import Launch, check_overlap
+from fastnet.engine.sizes import axis_extent, cost_of, extent_of
+from fastnet.engine.variable import Variable
+from fastnet.engine.view import Slot, View, collapsed, describe
+
+
+class Call:
+    """The operands of one call, checked against the parameters of its template."""
+
+    def __init__(self, template: Any, operands: Mapping[str, Any]):
+        self.template, self.parameters = template, template.parameters
+        self.operands: dict[str, Any] = {}
+        self.access: list[tuple[Any, str]] = []
+        self.views: list[tuple[str, Any, str]] = []
+        self.rules: list[tuple[str, Any]] = []
+        self.counts: list[tuple[str, int]] = []
+        self.absent: list[str] = []
+        self.functions: list[tuple[str, str]] = []
+        self.dtypes: dict[str, str] = {}
+        self.given = operands
+        for name in operands:
+            if name not in self.parameters:
+                raise self.error(f"it has no parameter {name!r}; it has {', '.join(self.parameters)}")
+        for name, kind in self.parameters.items():
+            self._take(name, kind, operands.get(name))
+        check_overlap(template.name, self.views)
+
+    def error(self, problem: str) -> TypeError:
+        return TypeError(f"The template {self.template.name!r}: {problem}.")
+
+    def _take(self, name: str, kind: Kind, value: Any) -> None:
+        if kind.name in ("lo", "hi"):
+            return
+        if kind.name == "size":
+            if value is not None:
+                self.operands[name] = value
+            elif getattr(self.template, "form", "loop") != "loop" and name not in SHAPE:
+                raise self.error(f"the size {name!r} is missing")
+            return
+        if value is None and kind.name == "reals":
+            value = ()
+        if value is None:
+            if not kind.optional:
+                raise self.error(f"the operand {name!r} ({kind.name}) is missing")
+            self.absent.append(name)
+        elif kind.several:
+            self.counts.append((name, len(value)))
+            for i, one in enumerate(value):
+                self._take(f"{name}_{i}", kind.one, one)
+        elif kind.name == "rule":
+            if not callable(value):
+                raise self.error(f"{name!r} must be a rule, received {value!r}")
+            self.rules.append((name, value))
+        elif kind.name == "function":
+            self.functions.append((name, value))
+        elif kind.access:
+            self._take_view(name, kind, value)
+        elif kind.name in ("value", "count"):
+            if not isinstance(value, Slot):
+                raise self.error(f"{name!r} must be a slot of the step block, received {value!r}")
+            self.operands[name] = value
+            self.access.append((value, "r"))
+        else:
+            self._take_number(name, kind, value)
+
+    def _take_number(self, name: str, kind: Kind, value: Any) -> None:
+        whole = kind.name == "integer"
+        try:
+            self.operands[name] = value.__index__() if whole else float(value)
+        except (AttributeError, TypeError, ValueError):
+            raise self.error(f"{name!r} must be {'an integer' if whole else 'a number'}, received {value!r}") from None
+
+    def _take_view(self, name: str, kind: Kind, value: Any) -> None:
+        if not isinstance(value, (View, Variable, Slot)):
+            raise self.error(f"{name!r} must be a view, a weight or a slot, received {type(value).__name__} {value!r}")
+        dtype = (kind.dtype if kind.dtype == "int64" else "float64") if isinstance(value, Slot) else value.dtype
+        if kind.dtype is None:
+            self.dtypes[name] = dtype
+        elif kind.dtype != dtype:
+            raise self.error(f"{name!r} must be {kind.dtype}, received {describe(value)} of {dtype}")
+        self.operands[name] = value
+        self.access.append((value, kind.access))
+        self.views.append((name, value, kind.access))
+
+    def dtype(self, default: str | None) -> str:
+        """The dtype that the views of no dtype of their own share."""
+        found = set(self.dtypes.values())
+        if len(found) > 1:
+            listed = ", ".join(f"{name} is {dtype}" for name, dtype in self.dtypes.items())
+            raise self.error(f"its operands must have one dtype: {listed}")
+        return found.pop() if found else default or "float64"
+
+    def kernel(self, template: Any, dtype: str) -> Kernel:
+        rules, counts = tuple(self.rules), tuple(self.counts)
+        return Kernel(template, rules, dtype, counts, tuple(self.absent), tuple(self.functions))
+
+
+def launch_of(plan_rows: int, template: Any, operands: Mapping[str, Any], dtype: str | None) -> Launch:
+    """The launch of a call.
+
+    Args:
+        plan_rows: the largest batch.
+        template: what is called.
+        operands: by the names of its parameters.
+        dtype: of the kernel, where no view says it.
+    """
+    call = Call(template, operands)
+    sizes = _sizes(call)
+    kernel = call.kernel(template, call.dtype(dtype))
+    return Launch(
+        kernel, call.operands, call.access, axis_extent(template.axis, sizes), template.grain,
+        max(1, cost_of(template.cost, sizes, plan_rows)),
+    )  # fmt: skip
+
+
+def _sizes(call: Call) -> dict[str, int]:
+    """The sizes of a call's dimensions by name; the operands get those and the distances of rows."""
+    sizes = {name: v for name, v in call.operands.items() if isinstance(v, int)}
+    said: dict[str, str] = {}
+    for name, operand, _ in call.views:
+        base = name if name in call.parameters else name.rpartition("_")[0]
+        dims = call.parameters[base].dims
+        if not dims or isinstance(operand, Slot):
+            continue
+        try:
+            shape, distance = collapsed(operand, len(dims))
+        except ValueError as error:
+            raise ValueError(f"The template {call.template.name!r}: {name} {describe(operand)}: {error}.") from None
+        if len(dims) == 2:
+            call.operands[f"{name}_ld"] = distance
+        for dim, size in zip(dims, shape):
+            if sizes.setdefault(dim, size) != size:
+                raise ValueError(
+                    f"The template {call.template.name!r}: {name} {describe(operand)} has {told(size)} as {dim!r}, "
+                    f"but {said.get(dim, 'the call')} has {told(sizes[dim])}."
+                )
+            said.setdefault(dim, f"{name} {describe(operand)}")
+    for name, kind in call.parameters.items():
+        if kind.name == "size":
+            if name not in sizes:
+                raise call.error(f"the size {name!r} follows from no operand")
+            call.operands[name] = sizes[name]
+    return sizes
+
+
+def told(size: int) -> str:
+    return str(extent_of(size))

@@ -1,0 +1,178 @@
+"""Launches of formulas: loops over elements, and sums over rows."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fastnet._kernels.chain import Chain, Operand, Step
+from fastnet._kernels.fold_text import CHUNK_ELEMENTS, CHUNK_ROWS, LANES
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.kinds import Kind
+from fastnet._kernels.template import Template
+from fastnet._kernels.templates import folds
+from fastnet.engine.call import Call, told
+from fastnet.engine.launch import Launch
+from fastnet.engine.sizes import Extent, chunks, extent_of, size_at
+from fastnet.engine.variable import Variable
+from fastnet.engine.view import Slot, View, axes_of, collapsed, describe
+
+if TYPE_CHECKING:
+    from fastnet.engine.plan import Plan
+
+ELEMENT_GRAIN, ROW_GRAIN = 64, 16
+
+
+def chain_launch(
+    kernel: Kernel, operands: Mapping[str, Any], access: Sequence[tuple[Any, str]], shape: tuple[int, int]
+):
+    """The launch of a chain over elements of a shape (rows, columns)."""
+    chain = kernel.template
+    calls = 2 * len(kernel.rules) + sum(bool(o.kind.access) for o in chain.operands)
+    flat = chain.form == "flat"
+    named = {f"{o.name}_at": operands[o.name] for o in chain.operands if o.kind.access and o.name in operands}
+    more = {"row_count": shape[0], "column_count": shape[1]}
+    extent = extent_of(shape[0] * shape[1] if flat else shape[0])
+    return Launch(
+        kernel, {**operands, **named, **more}, access, extent, ELEMENT_GRAIN if flat else ROW_GRAIN,
+        max(1, calls * (1 if flat else shape[1])), shape=shape,
+    )  # fmt: skip
+
+
+def elementwise_launch(template: Any, operands: Mapping[str, Any]) -> Launch:
+    """The launch of a formula."""
+    return _chain_launch(Call(template, operands), "flat")
+
+
+def _chain_launch(call: Call, form: str) -> Launch:
+    """The launch of one elementwise template: a chain of one step."""
+    rows, columns, strided = _element_shape(call)
+    grid = bool(strided) or any(_index(call.parameters, name) in ("row", "column") for name, _, _ in call.views)
+    sizes = tuple([name for name, kind in call.parameters.items() if kind.name == "size" and name in call.operands])
+    kernel = _chain_kernel(
+        call.template, tuple(call.rules), tuple(call.counts), tuple(call.absent), sizes, tuple(strided),
+        "grid" if grid and form == "flat" else form, call.dtype(None),
+    )  # fmt: skip
+    launch = chain_launch(kernel, call.operands, call.access, (rows, columns))
+    launch.operands = {**launch.operands, **{f"{name}_ld": ld for name, ld in strided.items()}}
+    return launch
+
+
+@functools.cache
+def _chain_kernel(
+    template: Template, rules: tuple, counts: tuple, absent: tuple[str, ...], sizes: tuple[str, ...],
+    strided: tuple[str, ...], form: str, dtype: str,
+) -> Kernel:  # fmt: skip
+    """The kernel of a chain of one step."""
+    parameters, many = template.parameters, dict(counts)
+    operands, binding = [], []
+    for name, kind in parameters.items():
+        if kind.name in ("rule", "function") or (kind.name == "size" and name not in sizes):
+            continue
+        names = [f"{name}_{i}" for i in range(many[name])] if kind.several else [name]
+        names = [] if name in absent else names
+        binding.append((name, tuple(names)))
+        one = kind.one if kind.several else kind
+        operands += [Operand(n, one, _index(parameters, n) if one.access else "", n in strided) for n in names]
+    chain = Chain((Step(template, tuple(binding)),), tuple(operands), form)
+    return Kernel(chain, tuple((f"0.{name}", rule) for name, rule in rules), dtype)
+
+
+def _index(parameters: Mapping[str, Kind], name: str) -> str:
+    """How a view is indexed: by element, or as its kind says."""
+    kind = parameters.get(name) or parameters[name.rpartition("_")[0]]
+    return kind.dims[0] if kind.dims else "element"
+
+
+def _element_shape(call: Call) -> tuple[int, int, dict[str, int]]:
+    """(rows, columns, row distances of the operands whose rows lie apart) of an elementwise template's operands."""
+    found: dict[str, list[tuple[str, Any]]] = {"element": [], "row": [], "column": [], "total": []}
+    for name, operand, _ in call.views:
+        if not isinstance(operand, Slot):
+            found[_index(call.parameters, name)].append((name, operand))
+    if not found["element"]:
+        raise call.error("it has no operand that says how many elements there are")
+    first = found["element"][0][1]
+    rows, columns = natural_shape(first)
+    total = rows * columns
+    if found["column"]:
+        columns = _size_of(found["column"][0][1])
+        rows = total // columns
+    elif found["row"]:
+        rows = _size_of(found["row"][0][1])
+        columns = total // rows
+    strided = {}
+    for index, wanted in (("element", total), ("row", rows), ("column", columns)):
+        for name, operand in found[index]:
+            size = _size_of(operand)
+            if size != wanted or rows * columns != total or columns < 0:
+                raise ValueError(
+                    f"The template {call.template.name!r}: {name} {describe(operand)} has {told(size)} elements, but "
+                    f"{'another operand' if index == 'element' else f'the {index}'} of {describe(first)} has "
+                    f"{told(wanted)}."
+                )
+            try:
+                collapsed(operand, 1)
+            except ValueError:
+                strided[name] = _row_distance(call, name, operand, columns)
+    return rows, columns, strided
+
+
+def natural_shape(operand: View | Variable) -> tuple[int, int]:
+    """(rows, columns) of an operand: its last axis has the columns, unless that is the batch."""
+    sizes, _ = axes_of(operand)
+    if not sizes or sizes[-1] < 0:
+        return math.prod(sizes), 1
+    return math.prod(sizes[:-1]), sizes[-1]
+
+
+def _size_of(operand: View | Variable) -> int:
+    """How many elements an operand has; of sums of chunks, those of a chunk."""
+    if isinstance(operand, View) and operand.buffer.entries.unit > 1:
+        return operand.width
+    return math.prod(axes_of(operand)[0])
+
+
+def _row_distance(call: Call, name: str, operand: View, columns: int) -> int:
+    try:
+        (_, width), distance = collapsed(operand, 2)
+    except ValueError as error:
+        raise ValueError(f"The template {call.template.name!r}: {name} {describe(operand)}: {error}.") from None
+    if width != columns or _index(call.parameters, name) != "element":
+        raise ValueError(f"The template {call.template.name!r}: the elements of {name} {describe(operand)} lie apart.")
+    return distance
+
+
+# ---- sums over rows
+
+
+def fold(plan: Plan, template: Any, operands: Mapping[str, Any], period: int, flags: int) -> Launch:
+    """Append a fold: the sums of chunks, and where there are several the launch that adds them in order."""
+    call = Call(template, operands)
+    rows, columns, _ = _element_shape(call)
+    if any(_index(call.parameters, name) == "total" for name, _, mode in call.views if "w" in mode):
+        launch = _chain_launch(call, "fold")
+        launch.extent, launch.grain = chunk_entries(rows * columns, CHUNK_ELEMENTS), 1
+        launch.cost *= max(1, CHUNK_ELEMENTS // columns)
+        return plan.append(launch, period, flags)
+    count = -(-size_at(rows, plan.rows) // CHUNK_ROWS)
+    sums = {name: operand for name, operand, mode in call.views if "w" in mode}
+    if count > 1:
+        entries = chunk_entries(rows, CHUNK_ROWS)
+        partial = {name: View.of((columns,), total.dtype, entries) for name, total in sums.items()}
+        call = Call(template, {**operands, **partial})
+    launch = _chain_launch(call, "fold")
+    launch.extent, launch.grain = chunk_entries(rows, CHUNK_ROWS) * -(-columns // LANES), 1
+    launch.cost = max(1, launch.cost * min(CHUNK_ROWS, size_at(rows, plan.rows)) // max(1, -(-columns // LANES)))
+    plan.append(launch, period, flags)
+    for name, total in sums.items() if count > 1 else ():
+        plan.call(folds.add_chunks, chunk_sums=partial[name], total=total, count=rows, period=period, flags=flags)
+    return launch
+
+
+def chunk_entries(size: int, unit: int) -> Extent:
+    """How many chunks of ``unit`` a size is cut into."""
+    length = chunks(extent_of(size) if size < 0 else size, unit)
+    return length if isinstance(length, Extent) else Extent(fixed=length)

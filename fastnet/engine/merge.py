@@ -1,0 +1,152 @@
+"""Chains that become one: their steps follow each other, and an operand that both have is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastnet._kernels.chain import Chain, Operand, Step
+from fastnet._kernels.generate import Kernel
+from fastnet.engine.elements import chain_launch
+from fastnet.engine.launch import Launch
+from fastnet.engine.view import Slot, View
+
+if TYPE_CHECKING:
+    from fastnet.engine.fuse import Uses
+
+
+@dataclass(frozen=True)
+class Later:
+    """What happens after two launches that are joined.
+
+    Attributes:
+        at: the one in whose place both stand.
+    """
+
+    uses: Uses
+    at: Launch
+    producer: Launch
+    consumer: Launch
+
+    def needs(self, view: Any) -> bool:
+        """Whether what the two write to a view is read by a later launch, or after the step."""
+        if not isinstance(view, View) or view.buffer in self.uses.results:
+            return True
+        position, inside = self.uses.position, (self.producer, self.consumer)
+        users = self.uses.touching[view.buffer]
+        return any(launch not in inside and position[launch] > position[self.at] for launch in users)
+
+
+def joined_chain(first: Launch, second: Launch, later: Later) -> Launch:
+    """One chain of two."""
+    merged = Merge()
+    for launch in (first, second):
+        merged.add(launch)
+    operands = [storing(o, is_stored(o, merged, later)) for o in merged.operands]
+    grids = [launch.shape for launch in (first, second) if launch.kernel.template.form == "grid"]
+    chain = Chain(tuple(merged.steps), tuple(operands), "grid" if grids else "flat")
+    kernel = Kernel(chain, tuple(merged.rules), second.kernel.dtype)
+    access = access_of(operands, merged.values)
+    joined = chain_launch(kernel, {**merged.values, **merged.distances}, access, grids[0] if grids else second.shape)
+    joined.label, joined.phase, joined.period = first.label, first.phase, first.period
+    joined.flags = first.flags | second.flags
+    return joined
+
+
+def is_stored(operand: Operand, merged: Merge, later: Later) -> bool:
+    """Whether what a chain writes must be in memory: not where the chain alone reads it."""
+    if "w" not in operand.kind.access or not operand.stored:
+        return "w" not in operand.kind.access
+    return operand.name not in merged.read_later or later.needs(merged.values[operand.name])
+
+
+def access_of(operands: Iterable[Operand], values: dict[str, Any]) -> list[tuple[Any, str]]:
+    """What a chain touches in memory."""
+    return [
+        (values[o.name], (o.kind.access if o.stored else "r") or "r")
+        for o in operands
+        if (o.kind.access and (o.stored or o.kind.access != "w")) or o.kind.name in ("value", "count")
+    ]
+
+
+class Merge:
+    """The steps and operands of several chains, as those of one: an operand that several have is one.
+
+    Attributes:
+        values: name → view, weight, slot or number.
+        distances: row distances of views whose rows lie apart.
+        read_later: names of operands that a later chain reads.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.rules: list[tuple[str, Any]] = []
+        self.operands: list[Operand] = []
+        self.values: dict[str, Any] = {}
+        self.distances: dict[str, int] = {}
+        self.read_later: set[str] = set()
+
+    def add(self, launch: Launch) -> None:
+        """Append the steps of a chain."""
+        chain, offset = launch.kernel.template, len(self.steps)
+        names = {operand.name: self._named(operand, launch) for operand in chain.operands}
+        for step in chain.steps:
+            binding = tuple((parameter, tuple([names[n] for n in bound])) for parameter, bound in step.binding)
+            self.steps.append(Step(step.template, binding))
+        for name, rule in launch.kernel.rules:
+            number, _, parameter = name.partition(".")
+            self.rules.append((f"{int(number) + offset}.{parameter}", rule))
+
+    def _named(self, operand: Operand, launch: Launch) -> str:
+        """The name that a chain's operand has from now on."""
+        value = launch.operands[operand.name]
+        for position, known in enumerate(self.operands):
+            if self._is(known, operand, value):
+                self.operands[position] = _both(known, operand)
+                if "r" in operand.kind.access:
+                    self.read_later.add(known.name)
+                return known.name
+        name, number = operand.name, 1
+        while name in self.values:
+            number += 1
+            name = f"{operand.name}_{number}"
+        renamed = Operand(name, operand.kind, operand.index, operand.strided, operand.stored)
+        self.operands.append(operand if name == operand.name else renamed)
+        self.values[name] = value
+        if operand.strided:
+            self.distances[f"{name}_ld"] = launch.operands[f"{operand.name}_ld"]
+        return name
+
+    def _is(self, known: Operand, operand: Operand, value: Any) -> bool:
+        """Whether an operand is one that is known. Numbers never are: a kernel would follow from their values."""
+        mine = self.values[known.name]
+        if operand.kind.access and known.kind.access:
+            return known.index == operand.index and same(mine, value)
+        return operand.kind == known.kind and isinstance(value, Slot) and mine == value
+
+
+def _both(known: Operand, operand: Operand) -> Operand:
+    """An operand as two chains touch it, one after the other: what was written first is not loaded."""
+    if not known.kind.access:
+        return known
+    modes = known.kind.access + operand.kind.access
+    access = "w" if known.kind.access == "w" else "".join(mode for mode in "rw" if mode in modes)
+    stored = known.stored or "w" in operand.kind.access
+    return Operand(known.name, known.kind.touched(access), known.index, known.strided, stored)
+
+
+def storing(operand: Operand, stored: bool) -> Operand:
+    """An operand that is stored or not."""
+    if operand.stored == stored:
+        return operand
+    return Operand(operand.name, operand.kind, operand.index, operand.strided, stored)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two operands are the same elements, each of them in the same order."""
+    if not (isinstance(a, View) and isinstance(b, View)):
+        return a is b
+    if a.buffer is not b.buffer or a.offset != b.offset or a.width != b.width:
+        return False
+    return (a.packed and b.packed) or (a.shape == b.shape and a.strides == b.strides)
