@@ -265,8 +265,8 @@ class Network(Layer):
 
     @property
     def dtype(self) -> str:
-        """The dtype of its first layer."""
-        return self.leaves[0].dtype if self._layers else config.floatx()
+        """The dtype of its first layer behind Input: data enter in it."""
+        return self.layers_to_run[0].dtype if self._layers else config.floatx()
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """A layer by name or by index.
