@@ -1,0 +1,225 @@
+"""Calls of templates: what may be wrong with an operand is said where the call stands, and the plan is as it was."""
+
+# ruff: noqa: F821, F841, UP037  (templates are read as text)
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastnet._kernels.errors import RuleError
+from fastnet._kernels.kinds import integer, read, read_int32, real, reals, rule, size, value, write
+from fastnet._kernels.template import elementwise, fold, template
+from fastnet._kernels.templates import elementwise as formulas
+from fastnet.engine.plan import Plan
+from fastnet.engine.variable import Variable
+from fastnet.testing.running import Run
+
+ROWS = 5
+
+
+def square(x):
+    return x * x
+
+
+@template("n", grain=16, cost="2 * width")
+def affine(
+    f: rule, x: read["n, width"], scale: read["width"] | 1.0, offset: read["n"] | "T(width)", y: write["n, width"],
+    total: write["n"] | None, by: real, times: integer, width: size, lo, hi,
+):  # fmt: skip
+    for r in range(lo, hi):
+        summed = 0.0
+        for j in range(width):
+            y[r, j] = f(x[r, j]) * scale[j] * T(times) + offset[r] + by
+            summed = summed + y[r, j]
+        total[r] = summed
+
+
+@template("count")
+def counted(y: write, count: size, lo, hi):
+    for i in range(lo, hi):
+        y[i] = 1.0
+
+
+@elementwise
+def spread(
+    x: read, of_row: read["row"] | 1.0, of_column: read["column"] | 0.0, y: write, twice: write | None, factor: value
+):  # fmt: skip
+    y = x * of_row * factor + of_column
+    twice = 2 * (x * of_row)
+
+
+@elementwise
+def chosen(x: read, keep: read_int32, y: write):
+    y = x if keep > 0 else 0.0
+
+
+@fold
+def sum_of(f: rule, x: read, weight: read["row"] | 1.0, p: reals, total: write["column"]):
+    total = f(x, *p) * weight
+
+
+class Calls:
+    """A plan, and the operands with which each template can be called."""
+
+    def __init__(self):
+        plan = self.plan = Plan(True, "float64", ROWS)
+        self.x, self.y, self.narrow = plan.buffer((4,)), plan.buffer((4,)), plan.buffer((3,))
+        self.labels, self.other_dtype = plan.buffer((4,), "int32"), plan.buffer((4,), "float32")
+        self.each, self.short = plan.buffer(()), plan.buffer((2,), per_row=False)
+        self.third = plan.buffer((3,), per_row=False)
+        self.columns, self.weight = plan.buffer((4,), per_row=False), Variable(np.ones(4), "w")
+        self.slot = plan.slot()
+        plan.call(formulas.copy, x=self.y, y=self.x)
+        self.correct = {
+            affine: dict(f=square, x=self.x, y=self.y, by=1.5, times=2),
+            counted: dict(y=self.y, count=4),
+            spread: dict(x=self.x, y=self.y, factor=self.slot),
+            chosen: dict(x=self.x, keep=self.labels, y=self.y),
+            sum_of: dict(f=square, x=self.x, p=(), total=self.columns),
+        }
+
+
+MISTAKES = [  # (template, operands that are changed or, where they are None, left out; error; message)
+    (affine, dict(x=None), TypeError, "the operand 'x' (read) is missing"),
+    (affine, dict(f=None), TypeError, "the operand 'f' (rule) is missing"),
+    (affine, dict(by=None), TypeError, "the operand 'by' (real) is missing"),
+    (affine, dict(z="x"), TypeError, "it has no parameter 'z'; it has f, x, scale, offset, y, total, by"),
+    (affine, dict(lo_=3), TypeError, "it has no parameter 'lo_'"),
+    (affine, dict(x=np.ones((5, 4))), TypeError, "'x' must be a view, a weight or a slot, received ndarray"),
+    (affine, dict(f="relu"), TypeError, "'f' must be a rule, received 'relu'"),
+    (affine, dict(by="much"), TypeError, "'by' must be a number, received 'much'"),
+    (affine, dict(times=1.5), TypeError, "'times' must be an integer, received 1.5"),
+    (affine, dict(y="other_dtype"), TypeError, "one dtype: x is float64, y is float32"),
+    (affine, dict(y="narrow"), ValueError, "y [rows×3] has 3 as 'width', but x [rows×4] has 4"),
+    (affine, dict(scale="short"), ValueError, "scale [2] has 2 as 'width', but x [rows×4] has 4"),
+    (affine, dict(offset="columns"), ValueError, "offset [4] has 4 as 'n', but x [rows×4] has rows"),
+    (affine, dict(y="x"), ValueError, "x [rows×4] and y [rows×4] overlap, and one of them is written"),
+    (counted, dict(count=None), TypeError, "the size 'count' follows from no operand"),
+    (spread, dict(factor=1.0), TypeError, "'factor' must be a slot of the step block, received 1.0"),
+    (spread, dict(of_row="columns"), ValueError, "of_row [4] has 4 elements, but [rows×4] has no axes of which"),
+    (spread, dict(of_column="third"), ValueError, "of_column [3] has 3 elements, but [rows×4] has no axes of which"),
+    (spread, dict(of_column="short"), ValueError, "of_column [2] has 2 elements, but [rows×4] has no axes of which"),
+    (spread, dict(of_row="x", of_column="columns"), ValueError, "of_row [rows×4] has 4·rows elements, but the row of"),
+    (spread, dict(y="narrow"), ValueError, "y [rows×3] has 3·rows elements, but another operand of [rows×4]"),
+    (spread, dict(twice="y"), ValueError, "y [rows×4] and twice [rows×4] overlap"),
+    (chosen, dict(keep="x"), TypeError, "'keep' must be int32, received [rows×4] of float64"),
+    (sum_of, dict(total="short"), ValueError, "total [2] has 2 elements, but [rows×4] has no axes"),
+    (sum_of, dict(total=None), TypeError, "the operand 'total' (write) is missing"),
+    (sum_of, dict(p=("much",)), TypeError, "'p_0' must be a number, received 'much'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("called", "changed", "error", "message"), MISTAKES)
+def test_a_mistake_is_told_with_the_template_and_changes_nothing(called, changed, error, message):
+    calls = Calls()
+    operands = dict(calls.correct[called])
+    for name, given in changed.items():
+        operands[name] = getattr(calls, given) if isinstance(given, str) and hasattr(calls, given) else given
+        if given is None:
+            del operands[name]
+    before, text = list(calls.plan.launches), str(calls.plan)
+    with pytest.raises(error) as caught:
+        calls.plan.call(called, **operands)
+    assert f"The template {called.name!r}: " in str(caught.value)
+    assert message in str(caught.value)
+    assert calls.plan.launches == before and str(calls.plan) == text
+    launch = calls.plan.call(called, **calls.correct[called])  # nothing else was wrong
+    assert calls.plan.launches == [*before, launch]
+
+
+def test_a_copy_that_was_made_for_a_call_goes_with_it():
+    calls = Calls()
+    apart = calls.plan.buffer((4, 6)).slice(-1, 1, 4)
+    before = str(calls.plan)
+    with pytest.raises(TypeError, match="'counted'"):
+        calls.plan.call(counted, y=calls.y)
+    with pytest.raises(TypeError, match="'offset'"):
+        calls.plan.call(affine, **calls.correct[affine] | {"offset": "no view", "scale": apart})
+    with pytest.raises(ValueError, match="the sizes do not fit"):
+        calls.plan.product(calls.plan.buffer((4, 6)).slice(0, 1, 3), calls.weight, calls.y)
+    assert str(calls.plan) == before
+
+
+def test_a_parameter_without_a_kind():
+    with pytest.raises(RuleError, match="The template 'unkind': the parameter 'x' has no kind"):
+
+        @template()
+        def unkind(x, y: write):
+            y[0] = x
+
+
+def test_the_product_says_what_does_not_fit():
+    plan = Plan(True, "float64", ROWS)
+    x, w, y = plan.buffer((3,)), Variable(np.ones((3, 4)), "w", path="layer/w"), plan.buffer((4,))
+    for arguments, message in [
+        ((w, x, y), r"op\(a\) is 3×4, op\(b\) rows×3"),
+        ((y, Variable(np.ones((4, 4)), "w"), y), "overlap"),
+        ((x, w, plan.buffer((3,))), "the sizes do not fit"),
+        ((x, w, y, Variable(np.ones(3), "b")), "bias .*the sizes do not fit"),
+        ((x, w, plan.buffer((4, 6)).slice(0, 1, 3).slice(-1, 0, 2)), "c .* uneven distances"),
+    ]:
+        with pytest.raises(ValueError, match=f"product.*: .*{message}"):
+            plan.product(*arguments)
+    assert not plan.launches
+
+
+# ---- optional operands
+
+
+@pytest.mark.parametrize("total", [False, True])
+@pytest.mark.parametrize("offset", [False, True])
+@pytest.mark.parametrize("scale", [False, True])
+def test_optional_operands_of_a_loop(scale, offset, total):
+    rng = np.random.default_rng(0)
+    plan = Plan(True, "float64", ROWS)
+    x, y, offsets, sums = plan.buffer((4,)), plan.buffer((4,)), plan.buffer(()), plan.buffer(())
+    weight = Variable(rng.standard_normal(4), "scale")
+    given = {"scale": weight} if scale else {}
+    given |= {"offset": offsets} if offset else {}
+    given |= {"total": sums} if total else {}
+    plan.call(affine, f=square, x=x, y=y, by=0.25, times=3, **given)
+    run, values = Run(plan, ROWS, [x, y, offsets, sums]), rng.standard_normal((ROWS, 4))
+    run.set(x, values)
+    run.set(offsets, np.arange(5.0))
+    run.set(sums, -1.0)
+    run.steps()
+    want = values**2 * (weight.array if scale else 1) * 3 + (np.arange(5.0)[:, None] if offset else 4) + 0.25
+    np.testing.assert_allclose(run.get(y), want, rtol=1e-14)
+    np.testing.assert_allclose(run.get(sums), want.sum(1) if total else -1.0, rtol=1e-13)
+
+
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("column", [False, True])
+@pytest.mark.parametrize("row", [False, True])
+def test_optional_operands_of_a_formula(row, column, twice):
+    rng = np.random.default_rng(0)
+    plan = Plan(True, "float64", ROWS)
+    x, y, doubled, of_row = plan.buffer((4,)), plan.buffer((4,)), plan.buffer((4,)), plan.buffer(())
+    of_column, factor = Variable(rng.standard_normal(4), "c"), plan.slot()
+    given = {"of_row": of_row} if row else {}
+    given |= {"of_column": of_column} if column else {}
+    given |= {"twice": doubled} if twice else {}
+    plan.call(spread, x=x, y=y, factor=factor, **given)
+    run, values, rows = Run(plan, ROWS, [x, y, doubled, of_row]), rng.standard_normal((ROWS, 4)), np.arange(5.0)
+    run.set(x, values)
+    run.set(of_row, rows)
+    run.set(doubled, -1.0)
+    run.bound.numbers[factor.index] = 0.5
+    run.steps()
+    scaled = values * (rows[:, None] if row else 1)
+    np.testing.assert_allclose(run.get(y), scaled * 0.5 + (of_column.array if column else 0), rtol=1e-14)
+    np.testing.assert_array_equal(run.get(doubled), 2 * scaled if twice else np.full((ROWS, 4), -1.0))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_optional_operands_of_a_fold(weighted):
+    plan = Plan(True, "float64", ROWS)
+    x, weight, total = plan.buffer((3,)), plan.buffer(()), plan.buffer((3,), per_row=False)
+    plan.call(sum_of, f=square, x=x, p=(), total=total, **({"weight": weight} if weighted else {}))
+    run, weights = Run(plan, ROWS, [x, weight, total]), np.arange(5.0)
+    values = np.random.default_rng(0).random((ROWS, 3))
+    run.set(x, values)
+    run.set(weight, weights)
+    run.steps()
+    want = (values**2 * (weights[:, None] if weighted else 1)).sum(0)
+    np.testing.assert_allclose(run.get(total), want, rtol=1e-14)
