@@ -13,8 +13,7 @@ import pytest
 
 from fastnet import activations, layers, losses, optimizers
 from fastnet._kernels import abi, registry
-from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates import reduce
+from fastnet._kernels.templates import folds
 from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Inlet, Source
 from fastnet.testing.plans import LayerRun, activation_plan, loss_run, targets_for, update_run
@@ -82,7 +81,7 @@ def column_sum(width):
     rows = ELEMENTS // width
     plan = Plan(True, "float32", rows)
     x, y = plan.buffer((width,)), plan.buffer((width,), per_row=False)
-    plan.columns(Kernel(reduce.sum_rows, dtype="float32"), width, 100 * rows, x=x, y=y, width=width, inner=1)
+    plan.call(folds.sum_rows, x=x, total=y)
     run = Run(plan, rows, [x, y])
     run.set(x, 1.0)
     return run

@@ -12,9 +12,9 @@ import pytest
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.differentiate import derivative, derivative_rule
 from fastnet._kernels.errors import DifferentiationError
-from fastnet._kernels.generate import Kernel
 from fastnet._kernels.tangents import rule_from_source
 from fastnet._kernels.templates import elementwise
+from fastnet.engine.plan import Plan
 
 SLOPE = 0.3
 
@@ -164,7 +164,9 @@ def exact(function):
 
 def compiled(rule, x):
     y = np.empty_like(x)
-    address = compiler.load(Kernel(elementwise.forward, (("f", rule),), str(x.dtype)).source())
+    plan = Plan(False, str(x.dtype), 1)
+    launch = plan.call(elementwise.apply, f=rule, x=plan.buffer((3,)), y=plan.buffer((3,)), p=())
+    address = compiler.load(launch.kernel.source())
     kernel = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 3)(address)
     bases, args = np.zeros(8, np.int64), np.array([x.ctypes.data << 3, y.ctypes.data << 3], np.int64)
     kernel(bases.ctypes.data, args.ctypes.data, 0, 0, x.size)

@@ -1,6 +1,7 @@
 """Elementary functions, primitives and random numbers of rules, compiled and plain, against mpmath."""
 
-from __future__ import annotations  # templates are read, and their kinds are names only
+# ruff: noqa: F821, UP037  (templates are read as text)
+from __future__ import annotations
 
 import ctypes
 import functools
@@ -14,10 +15,13 @@ import pytest
 
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.generate import Kernel
+from fastnet._kernels.kinds import read, rule, write, write_int32
 from fastnet._kernels.rules import elementary, primitives
 from fastnet._kernels.rules.primitives import at_least, at_most, exponent, fma, mantissa, pow2, product, rint, scale
 from fastnet._kernels.rules.random import normal_pair, philox, philox_word
+from fastnet._kernels.template import template
 from fastnet._kernels.templates import elementwise
+from fastnet.engine.plan import Plan
 
 # name: (units in the last place in float32, in float64, smallest and largest argument of the dense points)
 FUNCTIONS = {
@@ -74,28 +78,32 @@ RULES = {"exp": exp_, "expm1": expm1_, "log": log_, "log1p": log1p_}
 RULES |= {"tanh": tanh_, "erf": erf_, "sin": sin_, "cos": cos_}
 
 
-def binary(x: read, z: read, y: write, lo: lo, hi: hi):  # noqa: F821
+@template("n")
+def binary(f: rule, x: read["n"], z: read["n"], y: write["n"], lo, hi):
     for i in range(lo, hi):
-        y[i] = f(x[i], z[i])  # noqa: F821
+        y[i] = f(x[i], z[i])
 
 
-def pairs(u: read, v: read, y: write, z: write, lo: lo, hi: hi):  # noqa: F821
+@template("n")
+def pairs(f: rule, u: read["n"], v: read["n"], y: write["n"], z: write["n"], lo, hi):
     for i in range(lo, hi):
-        y[i], z[i] = f(u[i], v[i])  # noqa: F821
+        y[i], z[i] = f(u[i], v[i])
 
 
-def blocks(y: write_uint32, lo: lo, hi: hi):  # noqa: F821
+@template("n")
+def blocks(y: write_int32["n"], lo, hi):
     for g in range(lo, hi):
-        a, b, c, d = philox(uint32(g), uint32(0), uint32(5), uint32(9), uint32(123), uint32(77))  # noqa: F821
-        y[4 * g] = a
-        y[4 * g + 1] = b
-        y[4 * g + 2] = c
-        y[4 * g + 3] = d
+        a, b, c, d = philox(uint32(g), uint32(0), uint32(5), uint32(9), uint32(123), uint32(77))
+        y[4 * g] = int32(a)
+        y[4 * g + 1] = int32(b)
+        y[4 * g + 2] = int32(c)
+        y[4 * g + 3] = int32(d)
 
 
-def words(y: write_uint32, lo: lo, hi: hi):  # noqa: F821
+@template("n")
+def words(y: write_int32["n"], lo, hi):
     for i in range(lo, hi):
-        y[i] = philox_word(uint32(i), uint32(5), uint32(9), uint32(123), uint32(77))  # noqa: F821
+        y[i] = int32(philox_word(uint32(i), uint32(5), uint32(9), uint32(123), uint32(77)))
 
 
 def call(source, *arrays, extent=None):
@@ -108,7 +116,8 @@ def call(source, *arrays, extent=None):
 
 
 def source(rule, dtype):
-    return Kernel(elementwise.forward, (("f", rule),), dtype).source()
+    plan = Plan(False, dtype, 1)
+    return plan.call(elementwise.apply, f=rule, x=plan.buffer((3,)), y=plan.buffer((3,)), p=()).kernel.source()
 
 
 def compiled(rule, x):

@@ -211,8 +211,7 @@ def test_two_dropouts_have_masks_of_their_own_and_inference_has_none():
     plan = Plan(True, "float64", 50)
     source = plan.buffer((40,))
     stack = [layers.Dropout(0.5, dtype="float64") for _ in range(2)]
-    a = stack[0].forward(plan, source)
-    b = stack[1].forward(plan, source)
+    a, b = (plan.apply(layer, source) for layer in stack)
     run = Run(plan, 50, [source, a, b])
     run.set(source, 1.0)
     run.steps()

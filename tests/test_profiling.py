@@ -43,7 +43,7 @@ def data(rows=50, inputs=24, dtype="float32"):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_multiply_adds_are_counted(dtype, threads):
     loop = machine.multiply_adds(dtype)
-    sums = loop.bound.read(loop.bound.plan.launches[0].arguments[0], 1)[0]
+    sums = loop.bound.read(loop.bound.plan.launches[0].operands["out"], 1)[0]
     assert sums.shape == (threads, 64 // sums.itemsize)
     lanes = np.count_nonzero(sums[0])
     assert lanes in (2, 4, 8, 16)
@@ -67,7 +67,7 @@ def test_the_triad_does_all_its_passes(dtype):
 @pytest.mark.parametrize("size", [1, 1000, 100_000, 1 << 20])
 def test_triads_move_what_they_say(size, threads):
     loop = machine.triad("float64", size)
-    a, b, passes = loop.bound.plan.launches[0].arguments
+    a, b, passes = loop.bound.plan.launches[0].arguments()
     assert a.width == b.width == max(64, size // 16)
     assert loop.amount == 24 * a.width * passes
     assert loop.amount >= machine.MOVED * threads * 0.9 or passes == 1
