@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastnet.engine.sizes import Extent
+from fastnet.engine.sizes import Extent, extent_of
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View, collapsed, describe, storage
 
@@ -100,7 +100,7 @@ class Product:
         inner, n = (n, inner) if transpose_b else (inner, n)
         if inner != k or matrices["c"][0] != [m, n] or (bias is not None and bias.size != n):
             raise ValueError(
-                f"product: op(a) is {m}×{k}, op(b) {inner}×{n} and c {describe(c)}"
+                f"product: op(a) is {_told(m)}×{_told(k)}, op(b) {_told(inner)}×{_told(n)} and c {describe(c)}"
                 f"{'' if bias is None else f', bias {describe(bias)}'}: the sizes do not fit."
             )
         access = [(a, "r"), (b, "r"), (c, "w")] + ([(bias, "r")] if bias is not None else [])

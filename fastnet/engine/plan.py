@@ -18,7 +18,7 @@ from fastnet.engine.operations import Cast, Penalized
 from fastnet.engine.tape import Tape
 from fastnet.engine.text import plan_text
 from fastnet.engine.variable import Variable
-from fastnet.engine.view import BATCH, ONCE, Slot, View
+from fastnet.engine.view import BATCH, ONCE, Slot, View, collapsed
 
 
 @dataclass(eq=False)
@@ -157,21 +157,57 @@ class Plan:
             TypeError: an operand is missing, unknown, or of another kind than its parameter.
             ValueError: sizes do not fit, or a view that is written overlaps another operand.
         """
-        if template.form == "fold":
-            return fold(self, template, operands, period, flags)
-        if template.form == "elementwise":
-            return self.append(elementwise_launch(template, operands), period, flags)
-        operands = {name: self._packed(template, name, value) for name, value in operands.items()}
-        return self.append(launch_of(self.rows, template, operands, dtype), period, flags)
+        before = len(self.launches)
+        try:
+            operands = {name: self._readable(template, name, value) for name, value in operands.items()}
+            if template.form == "fold":
+                return fold(self, template, operands, period, flags)
+            if template.form == "elementwise":
+                return self.append(elementwise_launch(template, operands), period, flags)
+            return self.append(launch_of(self.rows, template, operands, dtype), period, flags)
+        except (TypeError, ValueError):
+            del self.launches[before:]
+            raise
 
-    def _packed(self, template: Any, name: str, value: Any) -> Any:
-        """An operand that a template only takes with its elements back to back: a copy, where they are not."""
+    def _readable(self, template: Any, name: str, value: Any) -> Any:
+        """An operand as its template takes it: a copy, where its elements lie further apart."""
         kind = template.parameters.get(name)
-        if not isinstance(value, View) or value.packed or kind is None or kind.access != "r" or len(kind.dims) == 2:
+        if kind is None or kind.access != "r":
             return value
-        copied = self.like(value)
-        self.call(elementwise.copy, x=value, y=copied)
-        return copied
+        if kind.several and isinstance(value, Sequence):
+            return [self.packed(one) for one in value]
+        elements = template.form != "loop" and not kind.dims
+        return self.packed(value, 2 if elements or len(kind.dims) == 2 else 1)
+
+    def packed(self, x: Any, dimensions: int = 1) -> Any:
+        """A view whose elements lie back to back; of two dimensions, whose rows lie at even distances.
+
+        Args:
+            x: a view, which is copied where they do not; anything else is given back.
+            dimensions: 1 or 2.
+        """
+        if not isinstance(x, View) or x.packed:
+            return x
+        try:
+            collapsed(x, dimensions)
+        except ValueError:
+            copied = self.like(x)
+            self._copy(x, copied)
+            return copied
+        return x
+
+    def _copy(self, x: View, y: View) -> None:
+        """Copy elements in one launch, or in one for each step, where steps and rows lie at different distances."""
+        if not x.shape:
+            x, y = x.view((1,)), y.view((1,))
+        try:
+            collapsed(x, 2)
+        except ValueError:
+            for step in range(x.shape[0]):
+                parts = (view.slice(0, step, step + 1).view(view.shape[1:]) for view in (x, y))
+                self._copy(*parts)
+        else:
+            self.append(elementwise_launch(elementwise.copy, {"x": x, "y": y}))
 
     def append(self, launch: Launch, period: int = 1, flags: int = 0) -> Launch:
         """Append a launch."""
@@ -188,6 +224,7 @@ class Plan:
         """Append the matrix product c = op(a) op(b) + bias.
 
         A view is a matrix whose columns are its last axis, with all other axes, that of the batch included, as rows.
+        A factor whose rows lie at uneven distances, such as some steps of each sample, is copied.
 
         Args:
             a, b: the factors; op transposes where asked for.
@@ -198,7 +235,13 @@ class Plan:
         Raises:
             ValueError: sizes do not fit.
         """
-        return self.append(Product.launch(a, b, c, bias, relu, transpose_a, transpose_b), period)
+        before = len(self.launches)
+        try:
+            a, b = self.packed(a, 2), self.packed(b, 2)
+            return self.append(Product.launch(a, b, c, bias, relu, transpose_a, transpose_b), period)
+        except ValueError:
+            del self.launches[before:]
+            raise
 
     def __str__(self) -> str:
         """One line a launch: phase, label, template, operands with shapes and offsets, extent, cost."""
