@@ -17,9 +17,9 @@ from fastnet import saving as saving
 from fastnet import utils as utils
 from fastnet._kernels.compile import KernelError as KernelError
 from fastnet._kernels.errors import RuleError as RuleError
-from fastnet._kernels.registry import register_activation as register_activation
-from fastnet._kernels.registry import register_loss as register_loss
-from fastnet._kernels.registry import register_optimizer as register_optimizer
+from fastnet._kernels.registration import register_activation as register_activation
+from fastnet._kernels.registration import register_loss as register_loss
+from fastnet._kernels.registration import register_optimizer as register_optimizer
 from fastnet.engine.threads import get_num_threads as get_num_threads
 from fastnet.engine.threads import set_num_threads as set_num_threads
 from fastnet.layers import Input as Input

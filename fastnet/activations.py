@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, serialization
-from fastnet._kernels import registry
+from fastnet._kernels import registration, registry
 from fastnet._kernels.rules import activations as rules
 from fastnet._kernels.templates import elementwise, rows
 from fastnet.engine.bind import run_once
@@ -180,7 +180,7 @@ def get(identifier: Any):
     if identifier is relu or identifier is gelu:
         return get(identifier.__name__)
     if inspect.isfunction(identifier):
-        return Activation(registry.activation_row(identifier.__name__, identifier), identifier)
+        return Activation(registration.activation_row(identifier.__name__, identifier), identifier)
     if isinstance(identifier, str):
         if identifier in _ROWS:
             return _ROWS[identifier]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, config
-from fastnet._kernels import pasting
+from fastnet._kernels import differentiate, pasting
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import folds
 from fastnet._kernels.templates import penalties as loops
@@ -113,8 +113,6 @@ def derivative(rule: Callable[..., Any]) -> Callable[..., Any]:
     """The derivative of a penalty by its element."""
     if rule is rules.l1_l2:
         return rules.l1_l2_gradient
-    from fastnet._kernels import differentiate  # needed by users' own alone, and it takes time to import
-
     return differentiate.derivative_rule(rule, next(iter(inspect.signature(rule).parameters)))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastnet import activations, checks
-from fastnet._kernels import registry
+from fastnet._kernels import registration, registry
 from fastnet._kernels.templates import folds, indexed
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
@@ -218,7 +218,7 @@ class Lambda(_Applied):
             raise ValueError(f"{self._owner}: arguments must be a dictionary {{name: number}}, received {arguments!r}.")
         name = getattr(function, "__name__", "")
         try:
-            row = registry.activation_row(name if name.isidentifier() else "function", function, gradient, keeps)
+            row = registration.activation_row(name if name.isidentifier() else "function", function, gradient, keeps)
         except ValueError as error:
             raise type(error)(f"{self._owner}: {error}") from error  # a RuleError stays one
         if unknown := set(arguments or {}) - set(row.parameters):

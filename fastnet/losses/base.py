@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, config, serialization
-from fastnet._kernels import abi, registry
+from fastnet._kernels import abi, registration, registry
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
 from fastnet._kernels.rules import numbers as rules
 from fastnet._kernels.templates import elementwise, folds, labels
@@ -311,4 +311,4 @@ def _formula(loss: Loss, function: Any) -> Callable:
 def _user_row(
     name: str, formula: Callable, slope: Callable | None, gradient: bool = True, of_class: bool = False
 ) -> registry.Loss:
-    return registry.loss_row(name, formula, slope, gradient, of_class)
+    return registration.loss_row(name, formula, slope, gradient, of_class)

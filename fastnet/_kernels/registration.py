@@ -1,0 +1,153 @@
+"""Rows of the tables for users' functions: checked, differentiated where needed, and registered by name."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+
+from fastnet._kernels import differentiate, pasting, tangents
+from fastnet._kernels.registry import Activation, Loss, Update, activations, losses, updates
+
+
+def parameter_names(rule: Callable, leading: int) -> list[str]:
+    """The names of a rule's parameters behind the first ``leading`` ones."""
+    return list(inspect.signature(rule).parameters)[leading:]
+
+
+def _check(kind: str, name: object, rule: Callable, df: Callable | None = None, results: int | None = 1) -> None:
+    """Check a name and rules now, and not in the middle of training."""
+    pasting.check_rule(rule, results)
+    if df is not None:
+        pasting.check_rule(df)
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"The name of the {kind} must be an identifier, received {name!r}.")
+
+
+def _check_parameters(kind: str, name: str, rule: Callable, leading: int, parameters: Mapping[str, float]) -> None:
+    names = parameter_names(rule, leading)
+    if len(inspect.signature(rule).parameters) < leading:
+        wanted = f"{leading} argument{'s' * (leading > 1)}"
+        raise ValueError(f"The {kind} {name!r}: {rule.__name__!r} must take at least {wanted}, it takes fewer.")
+    if names != list(parameters):
+        raise ValueError(
+            f"The {kind} {name!r}: the parameters of {rule.__name__!r} behind the first {leading} are {names}, but "
+            f"defaults are given for {list(parameters)}. The rule and its derivative take the same parameters in the "
+            "same order, and the rule gives each one a default."
+        )
+
+
+def _defaults(rule: Callable, leading: int) -> dict[str, float]:
+    """Defaults written in a rule's own signature."""
+    parameters = list(inspect.signature(rule).parameters.values())[leading:]
+    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+
+
+def register_activation(name: str, f: Callable, df: Callable | None = None, keeps: str = "x") -> Activation:
+    """Make ``activation=name`` known, with kernels for every dtype and target.
+
+    Args:
+        name: the string users give.
+        f: a plain function of a scalar ``f(x)``; further arguments with defaults become parameters.
+        df: its derivative, a function of ``x``, or of ``y`` where ``keeps="y"``; by default found by differentiation.
+        keeps: "x" or "y", what ``df`` is a function of.
+
+    Raises:
+        ValueError: a bad name, one of fastnet's own, or arguments that do not fit; `fastnet.RuleError`, a kind of it,
+            for a rule that cannot become a kernel. Nothing is registered then.
+
+    Example:
+        >>> import math, fastnet
+        >>> def bent(x):
+        ...     return (math.sqrt(x * x + 1) - 1) / 2 + x
+        >>> fastnet.register_activation("bent_identity", bent).name
+        'bent_identity'
+    """
+    return activations.register(activation_row(name, f, df, keeps))
+
+
+def activation_row(name: str, f: Callable, df: Callable | None = None, keeps: str = "x") -> Activation:
+    """A row for a user's activation, see `register_activation`; it is not in the table."""
+    if keeps not in ("x", "y"):
+        raise ValueError(f"The activation {name!r}: keeps must be 'x' or 'y', received {keeps!r}.")
+    _check("activation", name, f, df)
+    parameters = _defaults(f, 1)
+    _check_parameters("activation", name, f, 1, parameters)
+    if df is not None:
+        _check_parameters("activation", name, df, 1, parameters)
+    if df is None:
+        df, keeps = differentiate.derivative_rule(f, next(iter(inspect.signature(f).parameters))), "x"
+    return Activation(name, f, df, keeps, parameters)
+
+
+def register_loss(name: str, f: Callable, df: Callable | None = None) -> Loss:
+    """Make ``loss=name`` known: the mean over the last axis of ``f(y_true, y_pred)``.
+
+    Args:
+        name: the string users give.
+        f: a plain function of two scalars, the target and the prediction.
+        df: its derivative by the prediction; by default found by differentiation.
+
+    Raises:
+        ValueError: a bad name, one of fastnet's own, or arguments that do not fit; `fastnet.RuleError`, a kind of it,
+            for a rule that cannot become a kernel. Nothing is registered then.
+
+    Example:
+        >>> def cubic(y_true, y_pred):
+        ...     return abs(y_pred - y_true) ** 3
+        >>> fastnet.register_loss("cubic", cubic).name
+        'cubic'
+    """
+    return losses.register(loss_row(name, f, df))
+
+
+def loss_row(name: str, f: Callable, df: Callable | None = None, gradient: bool = True, of_class: bool = False) -> Loss:
+    """A row for a user's loss, see `register_loss`, or for a metric, without ``gradient``; it is not in the table.
+
+    The parameters of a class need no defaults, since they are attributes.
+    """
+    kind = "loss" if gradient else "metric"
+    _check(kind, name, f, df)
+    parameters = dict.fromkeys(parameter_names(f, 2), math.nan) if of_class else _defaults(f, 2)
+    _check_parameters(kind, name, f, 2, parameters)
+    if df is not None:
+        _check_parameters(kind, name, df, 2, parameters)
+    if df is None and gradient:
+        df = differentiate.derivative_rule(f, list(inspect.signature(f).parameters)[1])
+    return Loss(name, f, df, parameters=parameters)
+
+
+def register_optimizer(name: str, f: Callable, states: tuple[str, ...] = (), **parameters: float) -> Update:
+    """Make ``optimizer=name`` known: ``f(w, g, *states, rate, *parameters) -> w, *states`` for one weight.
+
+    Args:
+        name: the string users give.
+        f: the update rule: weight, gradient, states, learning rate, parameters → new weight and states.
+        states: names of the arrays stored beside each weight; they start at 0.
+        parameters: names and defaults of the rule's further arguments (``learning_rate=`` sets the rate's default).
+
+    Raises:
+        ValueError: a bad name, one of fastnet's own, or arguments that do not fit; `fastnet.RuleError`, a kind of it,
+            for a rule that cannot become a kernel. Nothing is registered then.
+
+    Example:
+        >>> def signed(w, g, rate):
+        ...     return w - rate * (1 if g > 0 else (-1 if g < 0 else g))
+        >>> fastnet.register_optimizer("signed", signed, learning_rate=1e-3).learning_rate
+        0.001
+    """
+    _check("optimizer", name, f, results=None)
+    rate = parameters.pop("learning_rate", 0.01)
+    names = parameter_names(f, 2)
+    fits = len(names) == len(states) + 1 + len(parameters)
+    if not fits or names[: len(states)] != list(states) or names[len(states) + 1 :] != list(parameters):
+        raise ValueError(
+            f"The optimizer {name!r}: the rule must take (w, g, {', '.join([*states, 'rate', *parameters])}), "
+            f"it takes ({', '.join(parameter_names(f, 0))})."
+        )
+    _check("optimizer", name, f, results=1 + len(states))
+    shared = ", ".join(["rate", *parameters])
+    scalars = tangents.rule_from_source(f"def scalars({', '.join(['rate', 't', *parameters])}):\n    return {shared}\n")
+    scalars.__module__ = f.__module__  # a user's text, known by itself
+    scalars.__defaults__ = tuple(parameters.values())
+    return updates.register(Update(name, f, scalars, tuple(states), learning_rate=rate))
