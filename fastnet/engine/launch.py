@@ -100,8 +100,8 @@ class Product:
         inner, n = (n, inner) if transpose_b else (inner, n)
         if inner != k or matrices["c"][0] != [m, n] or (bias is not None and bias.size != n):
             raise ValueError(
-                f"product: op(a) is {_told(m)}×{_told(k)}, op(b) {_told(inner)}×{_told(n)} and c {describe(c)}"
-                f"{'' if bias is None else f', bias {describe(bias)}'}: the sizes do not fit."
+                f"product: op(a) is {extent_of(m)}×{extent_of(k)}, op(b) {extent_of(inner)}×{extent_of(n)} and c "
+                f"{describe(c)}{'' if bias is None else f', bias {describe(bias)}'}: the sizes do not fit."
             )
         access = [(a, "r"), (b, "r"), (c, "w")] + ([(bias, "r")] if bias is not None else [])
         check_overlap("product", [("a", a, "r"), ("b", b, "r"), ("c", c, "w"), ("bias", bias, "r")])
