@@ -12,7 +12,7 @@ import numpy as np
 from fastnet import checks, config
 from fastnet._kernels import pasting
 from fastnet._kernels.rules import penalties as rules
-from fastnet._kernels.templates import penalties as loops
+from fastnet._kernels.templates import weight_penalties as loops
 from fastnet.descriptions import Configurable, Family, rule_parameters
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan

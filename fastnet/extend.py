@@ -99,7 +99,7 @@ from fastnet._kernels.templates.folds import sum_rows as sum_rows
 from fastnet._kernels.templates.folds import sum_rule as sum_rule
 from fastnet._kernels.templates.folds import sum_weighted as sum_weighted
 from fastnet._kernels.templates.folds import total_of as total_of
-from fastnet._kernels.templates.masking import zero_masked as zero_masked
+from fastnet._kernels.templates.step_masks import zero_masked as zero_masked
 
 # Plans, and what they are made of.
 from fastnet.engine.bind import bind as bind

@@ -13,7 +13,7 @@ from fastnet import checks, config
 from fastnet._kernels import differentiate, pasting
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import folds
-from fastnet._kernels.templates import penalties as loops
+from fastnet._kernels.templates import weight_penalties as loops
 from fastnet.descriptions import Configurable, Family, rule_parameters
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan

@@ -8,7 +8,7 @@ import pytest
 
 from fastnet._kernels import abi, registry
 from fastnet._kernels.cpu import gemm
-from fastnet._kernels.templates import elementwise, masking, update
+from fastnet._kernels.templates import elementwise, step_masks, update
 from fastnet.engine import bind as binding
 from fastnet.engine import memory
 from fastnet.engine.bind import Executable, bind, place_barriers
@@ -281,7 +281,7 @@ def clip_what_is_read_before(plan, b):
 
 def mask_other_rows(plan, b):
     """Rows of another length than the product's."""
-    plan.call(masking.zero_masked, x=b.y.view((UNITS, 1)), mask=b.z, y=b.v)
+    plan.call(step_masks.zero_masked, x=b.y.view((UNITS, 1)), mask=b.z, y=b.v)
 
 
 def clipped(xw):

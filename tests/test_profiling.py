@@ -11,7 +11,7 @@ import fastnet
 from fastnet import layers
 from fastnet._kernels import abi
 from fastnet._kernels.generate import Kernel
-from fastnet._kernels.templates import machine as templates
+from fastnet._kernels.templates import triads as templates
 from fastnet.engine import machine, profiling
 from fastnet.engine.cpu import call
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnet._kernels.cpu.peak import MultiplyAdds
-from fastnet._kernels.templates import machine as templates
+from fastnet._kernels.templates import triads as templates
 from fastnet.engine.bind import Executable, bind
 from fastnet.engine.cpu import OPERATION
 from fastnet.engine.launch import Launch

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, config
-from fastnet._kernels.templates import normalization
+from fastnet._kernels.templates import channel_statistics
 from fastnet.arrays import as_array
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -200,11 +200,11 @@ class Normalization(Layer):
     def forward(self, plan: Plan, x: View) -> View:
         rows, width = self._by_column(x), self._mean.size
         scale, y = plan.buffer((width,), per_row=False), plan.like(rows)
-        root = normalization.bounded_root if self.invert else normalization.inverse_root
+        root = channel_statistics.bounded_root if self.invert else channel_statistics.inverse_root
         plan.call(root, variance=self._variance, scale=scale, epsilon=config.epsilon())
         plan.save(scale=scale)
         moved = {"beta": self._mean} if self.invert else {"mean": self._mean}
-        plan.call(normalization.normalize, x=rows, scale=scale, y=y, **moved)
+        plan.call(channel_statistics.normalize, x=rows, scale=scale, y=y, **moved)
         return y.view(x.shape)
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
@@ -212,7 +212,7 @@ class Normalization(Layer):
             return None
         rows = self._by_column(dy)
         dx = plan.like(rows)
-        plan.call(normalization.normalize, x=rows, scale=plan.saved("scale"), y=dx)
+        plan.call(channel_statistics.normalize, x=rows, scale=plan.saved("scale"), y=dx)
         return dx.view(x.shape)
 
     def _by_column(self, x: View) -> View:

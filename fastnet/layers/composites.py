@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnet import checks, serialization
-from fastnet._kernels.templates import masking
+from fastnet._kernels.templates import step_masks
 from fastnet.engine import operations
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
@@ -181,6 +181,6 @@ def either_mask(plan: Plan, results: Sequence[View]) -> View | None:
         if other is not mask:
             assert mask is not None and other is not None
             both = plan.like(mask)
-            plan.call(masking.either, a=mask, b=other, y=both)
+            plan.call(step_masks.either, a=mask, b=other, y=both)
             mask = both
     return mask

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks
-from fastnet._kernels.templates import encoding
+from fastnet._kernels.templates import one_hot
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.base import Layer, refuse
@@ -98,7 +98,7 @@ class CategoryEncoding(Layer):
         numbers = x.view((samples, x.width // samples))
         rows = y.view((samples, self.num_tokens))
         counted = float(self.output_mode == "count")
-        plan.call(encoding.encode, x=numbers, y=rows, counted=counted, outside=math.nan)
+        plan.call(one_hot.encode, x=numbers, y=rows, counted=counted, outside=math.nan)
         return y
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from fastnet import checks
-from fastnet._kernels.templates import masking
+from fastnet._kernels.templates import step_masks
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.base import Layer
@@ -44,8 +44,8 @@ class Masking(Layer):
 
     def forward(self, plan: Plan, x: View) -> View:
         y, mask = plan.like(x), plan.buffer(x.shape[:-1])
-        plan.call(masking.steps_that_count, x=x, mask_value=self.mask_value, mask=mask)
-        plan.call(masking.zero_masked, x=x, mask=mask, y=y)
+        plan.call(step_masks.steps_that_count, x=x, mask_value=self.mask_value, mask=mask)
+        plan.call(step_masks.zero_masked, x=x, mask=mask, y=y)
         plan.save(mask=mask)
         y.mask = mask
         return y
@@ -58,5 +58,5 @@ class Masking(Layer):
         if not x.needs_gradient:
             return None
         dx = plan.like(x)
-        plan.call(masking.zero_masked, x=dy, mask=plan.saved("mask"), y=dx)
+        plan.call(step_masks.zero_masked, x=dy, mask=plan.saved("mask"), y=dx)
         return dx

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from fastnet import checks
 from fastnet._kernels.rules import numbers
-from fastnet._kernels.templates import folds, normalization, step
+from fastnet._kernels.templates import channel_statistics, folds, step_numbers
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View
 from fastnet.layers.affine import Affine
@@ -113,18 +113,18 @@ class BatchNormalization(Affine):
         if plan.training and self.trainable:
             mean, variance, total, total_squares = (plan.buffer(channels, per_row=False) for _ in range(4))
             rows = {"count": count, **self._counted(plan, x, count)}
-            plan.call(normalization.sum_kept, x=x, keep=x.mask, total=total)
-            plan.call(normalization.mean_of_sum, total=total, mean=mean, **rows)
-            plan.call(normalization.sum_squared_deviations, x=x, mean=mean, keep=x.mask, total=total_squares)
+            plan.call(channel_statistics.sum_kept, x=x, keep=x.mask, total=total)
+            plan.call(channel_statistics.mean_of_sum, total=total, mean=mean, **rows)
+            plan.call(channel_statistics.sum_squared_deviations, x=x, mean=mean, keep=x.mask, total=total_squares)
             squares = {"total": total_squares, "variance": variance, "scale": scale}
-            plan.call(normalization.variance_of_sum, epsilon=self.epsilon, **squares, **rows)
+            plan.call(channel_statistics.variance_of_sum, epsilon=self.epsilon, **squares, **rows)
             plan.save(variance=variance, rows=rows)
         else:
             mean = self.moving_mean
             deviation = {"variance": self.moving_variance, "scale": scale}
-            plan.call(normalization.inverse_deviation, epsilon=self.epsilon, **deviation)
+            plan.call(channel_statistics.inverse_deviation, epsilon=self.epsilon, **deviation)
         y = plan.like(x)
-        plan.call(normalization.normalize, x=x, mean=mean, scale=scale, gamma=self.gamma, beta=self.beta, y=y)
+        plan.call(channel_statistics.normalize, x=x, mean=mean, scale=scale, gamma=self.gamma, beta=self.beta, y=y)
         plan.save(mean=mean, scale=scale)
         return y
 
@@ -145,19 +145,21 @@ class BatchNormalization(Affine):
             if not x.needs_gradient:
                 return None
             dx = plan.like(x)  # mean and variance do not depend on x
-            plan.call(normalization.normalize, x=dy, scale=scale, gamma=self.gamma, y=dx)
+            plan.call(channel_statistics.normalize, x=dy, scale=scale, gamma=self.gamma, y=dx)
             return dx
         # Here and not in forward: a batch whose loss is not finite must leave the averages as they are.
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, plan.saved("variance"))):
-            plan.call(normalization.move_average, moving=moving, batch=batch, momentum=self.momentum)
+            plan.call(channel_statistics.move_average, moving=moving, batch=batch, momentum=self.momentum)
         dgamma, dbeta = (plan.gradient_or_buffer(v, (x.shape[-1],)) for v in (self.gamma, self.beta))
         sums = {"dgamma": dgamma, "dbeta": dbeta}
-        plan.call(normalization.sum_gradients, x=x, dy=dy, mean=mean, scale=scale, **sums)
+        plan.call(channel_statistics.sum_gradients, x=x, dy=dy, mean=mean, scale=scale, **sums)
         if not x.needs_gradient:
             return None
         dx, rows = plan.like(x), dict(plan.saved("rows"))
         if x.mask is not None:
             rows |= {"keep": x.mask, "correction": plan.slot()}
-            plan.call(step.scaled, f=numbers.epsilon_over, x=rows["inverse_count"], y=rows["correction"])
-        plan.call(normalization.gradient, x=x, dy=dy, mean=mean, scale=scale, gamma=self.gamma, dx=dx, **sums, **rows)
+            plan.call(step_numbers.scaled, f=numbers.epsilon_over, x=rows["inverse_count"], y=rows["correction"])
+        plan.call(
+            channel_statistics.gradient, x=x, dy=dy, mean=mean, scale=scale, gamma=self.gamma, dx=dx, **sums, **rows
+        )
         return dx

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from fastnet import checks
 from fastnet._kernels import abi
-from fastnet._kernels.templates import elementwise, random
+from fastnet._kernels.templates import elementwise, random_bits
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View
 from fastnet.layers.base import Layer
@@ -130,13 +130,13 @@ class Dropout(_Noise):
         keep = plan.buffer(x.shape, "uint8")
         if self.noise_shape is None:
             threshold = min(round(self.rate * 2**16), 2**16 - 1)
-            plan.call(random.draw_mask, keep=keep, threshold=threshold, **draws)
+            plan.call(random_bits.draw_mask, keep=keep, threshold=threshold, **draws)
             return keep
         index_map = IndexMap.shared(x.shape, [a for a, size in enumerate(self.noise_shape[1:]) if size == 1])
         count = 0 if self.noise_shape[0] == 1 else len(index_map.members)
         threshold = min(round(self.rate * 2**32), 2**32 - 1)
         plan.call(
-            random.draw_shared_mask,
+            random_bits.draw_shared_mask,
             keep=keep.flat,
             index=index_map.index,
             threshold=threshold,
@@ -179,7 +179,7 @@ class _Gaussian(_Noise):
 
     def _draw(self, plan: Plan, x: View, draws: dict[str, Any]) -> View:
         noise = plan.like(x)
-        plan.call(random.draw_normal, noise=noise, **draws)
+        plan.call(random_bits.draw_normal, noise=noise, **draws)
         return noise
 
     def _act(self, plan: Plan, x: View, noise: View, y: View, backward: bool) -> None:

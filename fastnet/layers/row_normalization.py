@@ -6,7 +6,7 @@ import math
 from typing import Any, ClassVar, NamedTuple
 
 from fastnet import checks
-from fastnet._kernels.templates import row_normalization as loops
+from fastnet._kernels.templates import row_statistics as loops
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.affine import Affine

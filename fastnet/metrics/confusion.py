@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import activations, checks, config
-from fastnet._kernels.templates import metrics as templates
+from fastnet._kernels.templates import counting as templates
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View

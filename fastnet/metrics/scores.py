@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, config
-from fastnet._kernels.templates import metrics as templates
+from fastnet._kernels.templates import counting as templates
 from fastnet.metrics.base import Metric, as_number
 
 

@@ -15,7 +15,7 @@ from fastnet._kernels import abi
 from fastnet._kernels.fold_text import CHUNK_ELEMENTS
 from fastnet._kernels.rules import update_stages as stages
 from fastnet._kernels.rules.updates.sgd import sgd
-from fastnet._kernels.templates import folds, step, update
+from fastnet._kernels.templates import folds, step_numbers, update
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View
@@ -61,7 +61,7 @@ def _step_scalars(
     plan: Plan, rule: Callable, every: int, numbers: Sequence[float], memory: Sequence[Variable], slots: Sequence[Slot]
 ) -> None:
     given = {"rate": Slot(abi.RATE), "iteration": Slot(abi.ITERATION), "every": every}
-    plan.call(step.step_scalars, f=rule, p=numbers, memory=memory, scalars=slots, dtype="float64", **given)
+    plan.call(step_numbers.step_scalars, f=rule, p=numbers, memory=memory, scalars=slots, dtype="float64", **given)
 
 
 def _period(optimizer: Optimizer) -> int:
@@ -96,7 +96,7 @@ def apply(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variabl
         _finish(optimizer, plan, variable, scalars)
     if scalars.memory:
         operands = {"scalars": scalars.memory, "memory": optimizer.memory}
-        plan.call(step.remember, period=period, dtype="float64", **operands)
+        plan.call(step_numbers.remember, period=period, dtype="float64", **operands)
 
 
 def _gradient(optimizer: Optimizer, plan: Plan, label: str, variable: Variable, scalars: StepScalars) -> View:
@@ -152,7 +152,7 @@ def _norm_factors(optimizer, plan, weights, gradients) -> list[Slot | None]:
         plan.label = optimizer.name if together else weights[first][0]
         span = {"first": first, "count": len(weights) if together else 1}
         operands = {"squares": squares, "factor": slot, "p": limits, **span}
-        plan.call(step.norm_factor, f=stages.clip_factor, period=period, **operands)
+        plan.call(step_numbers.norm_factor, f=stages.clip_factor, period=period, **operands)
     return factors * len(weights) if together else factors
 
 
@@ -166,7 +166,7 @@ def _step_factors(optimizer, plan, directions, scalars) -> list[Slot]:
         plan.label = label
         operands = {"squares": squares, "factor": factors[variable], "first": 2 * index, "size": variable.size}
         rule = optimizer.row_of(variable).factor
-        plan.call(step.step_factor, f=rule, scalars=scalars.rule, period=period, **operands)
+        plan.call(step_numbers.step_factor, f=rule, scalars=scalars.rule, period=period, **operands)
     return [factors.get(v, scalars.rule[0]) for _, v, _ in directions]
 
 
@@ -182,7 +182,7 @@ def norm_squares(plan: Plan, arrays: Sequence[tuple[str, View | Variable]], peri
         plan.label = label
         chunks = -(-_size(array) // CHUNK_ELEMENTS)
         operands = {"chunk_sums": chunk_sums, "squares": squares, "chunks": chunks, "index": index}
-        plan.call(step.store_sum, period=period, **operands)
+        plan.call(step_numbers.store_sum, period=period, **operands)
     return squares
 
 

@@ -10,7 +10,7 @@ from fastnet import checks
 from fastnet._kernels.registry import Update
 from fastnet._kernels.rules import update_stages as stages
 from fastnet._kernels.rules.updates import muon as rules
-from fastnet._kernels.templates import matrices, step, update
+from fastnet._kernels.templates import matrices, step_numbers, update
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
@@ -108,7 +108,7 @@ class Muon(Optimizer):
         squares = lowering.norm_squares(plan, [(plan.label, direction)], period)
         factor = plan.slot()
         operands = {"squares": squares, "factor": factor, "first": 0, "count": 1, "p": [1e-7]}
-        plan.call(step.norm_factor, f=stages.inverse_norm, period=period, **operands)
+        plan.call(step_numbers.norm_factor, f=stages.inverse_norm, period=period, **operands)
         plan.call(update.scale_gradient, g=direction, factor=factor, period=period)
         for _ in range(self.ns_steps - 1):
             direction = self._step(plan, direction, 1.0, period)
