@@ -13,7 +13,7 @@ from typing import Any
 
 from fastnet._kernels import abi
 from fastnet._kernels.chain import Chain
-from fastnet.engine.fuse_behind import behind_gather, behind_product, is_gather
+from fastnet.engine.fuse_behind import behind_gather, behind_product, factors_of, is_gather
 from fastnet.engine.launch import Launch, Product
 from fastnet.engine.merge import Later, joined_chain, same
 from fastnet.engine.plan import Plan
@@ -125,9 +125,10 @@ def _joins(producer: Launch, consumer: Launch, view: View | Variable) -> bool:
         return False
     elements = consumer.shape[0] * consumer.shape[1]
     if isinstance(producer.kernel, Product):
-        written = _written(producer)
-        fits = elements == producer.kernel.m * producer.kernel.n and any(same(c, view) for c, _, _ in written)
-        return fits and _apart(written, _touched(consumer))
+        given = _given(producer)
+        fits = elements == producer.kernel.m * producer.kernel.n and any(same(c, view) for c, _, _ in given)
+        factors = [(operand, "factor", "r") for operand in factors_of(producer)]
+        return fits and _apart([*given, *factors], _touched(consumer))
     if is_gather(producer):
         y = producer.operands["y"]
         fits = math.prod(axes_of(y)[0]) == elements and consumer.kernel.template.form == "flat"
@@ -138,7 +139,7 @@ def _joins(producer: Launch, consumer: Launch, view: View | Variable) -> bool:
     return len(grids) < 2 and _apart(_touched(producer), _touched(consumer))
 
 
-def _written(launch: Launch) -> list[tuple[Any, str, str]]:
+def _given(launch: Launch) -> list[tuple[Any, str, str]]:
     """(operand, index, mode) of what a product and its epilogue touch element by element."""
     own = [(launch.operands["c"], "element", "w")] if launch.operands["c"] is not None else []
     return own if launch.epilogue is None else [*own, *_touched(launch.epilogue)]

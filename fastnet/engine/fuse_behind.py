@@ -81,14 +81,15 @@ def behind_product(producer: Launch, consumer: Launch, later: Later) -> Launch |
         epilogue = chain_launch(kernel, values, access, shape)
         epilogue.operands = {**epilogue.operands, tile.name: c}
         epilogue.cost = max(1, epilogue.cost // abs(shape[1]))
-        own = [pair for pair in producer.access[:4] if pair[0] in _factors(producer) or (needed and pair[0] is c)]
+        own = [pair for pair in producer.access[:4] if pair[0] in factors_of(producer) or (needed and pair[0] is c)]
         launch = Launch(product, {**producer.operands, "c": c if needed else None}, [*own, *access], epilogue=epilogue)
     launch.flops, launch.label, launch.phase = producer.flops, producer.label, producer.phase
     launch.flags, launch.period = producer.flags | consumer.flags, producer.period
     return launch
 
 
-def _factors(producer: Launch) -> list[Any]:
+def factors_of(producer: Launch) -> list[Any]:
+    """What a product reads: not element by element, so that nothing behind it may write there."""
     return [producer.operands[name] for name in ("a", "b", "bias") if producer.operands[name] is not None]
 
 
