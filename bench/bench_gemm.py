@@ -2,8 +2,8 @@
 
 ``python -m bench gemm`` prints the table; ``pytest bench/bench_gemm.py`` runs the same cases under pytest-benchmark.
 OpenBLAS is a private copy of scipy-openblas32 with its best kernels for this processor.  All calls are made from
-compiled loops, in short rounds that take turns; the best round counts, as the machine is shared. What counts of a
-round is the time of its thread on a core, where the system measures that finely.
+compiled loops, in short rounds that take turns; the best round counts, as the machine is shared. The time of a round is
+that of its thread on a core, where the system measures it finely.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def their_driver(dtype: str):
 
     i64, real = ctypes.c_int64, ctypes.c_float if dtype == "float32" else ctypes.c_double
     blas = getattr(openblas(), "scipy_cblas_sgemm" if dtype == "float32" else "scipy_cblas_dgemm")
-    whole = ctypes.c_int32
-    blas.argtypes = [whole] * 6 + [real, i64, whole, i64, whole, real, i64, whole]
+    integer = ctypes.c_int32
+    blas.argtypes = [integer] * 6 + [real, i64, integer, i64, integer, real, i64, integer]
     blas.restype = None
     activate = activation_pass(dtype)
 

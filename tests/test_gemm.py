@@ -20,15 +20,18 @@ SIZES = [1, 2, 3, 5, 7, 13, 17, 31, 64, 97, 128, 257]
 GUARD = 12345.0
 
 
-def place(array: np.ndarray) -> int:
+def at(array: np.ndarray) -> int:
+    """The kernel argument that names an array."""
     return array.ctypes.data << 3
 
 
 def guarded(rows: int, columns: int, dtype: str, ld: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """A matrix inside a larger one full of guard values: (whole, matrix)."""
+    """A matrix inside a larger one full of guard values: (memory, matrix)."""
     ld = ld or columns
-    whole = np.full(rows * ld + 128, GUARD, dtype)
-    return whole, np.lib.stride_tricks.as_strided(whole[64:], (rows, columns), (ld * whole.itemsize, whole.itemsize))
+    memory = np.full(rows * ld + 128, GUARD, dtype)
+    return memory, np.lib.stride_tricks.as_strided(
+        memory[64:], (rows, columns), (ld * memory.itemsize, memory.itemsize)
+    )
 
 
 def run(a, b, c, trans_a=False, trans_b=False, parts=(), rows_are=None, tile=None, **options) -> None:
@@ -41,7 +44,7 @@ def run(a, b, c, trans_a=False, trans_b=False, parts=(), rows_are=None, tile=Non
     if rows_are:
         sizes[rows_are] = gemm.ROWS
     args = gemm.arguments(
-        place(a), place(b), place(c), **sizes, dtype=c.dtype.name, lda=a.strides[0] // size, ldb=b.strides[0] // size,
+        at(a), at(b), at(c), **sizes, dtype=c.dtype.name, lda=a.strides[0] // size, ldb=b.strides[0] // size,
         ldc=c.strides[0] // size, trans_a=trans_a, trans_b=trans_b, **options,
     )  # fmt: skip
     per_row, unit, times, fixed = gemm.extent(args)
@@ -92,10 +95,10 @@ def test_row_alone_has_the_bits_of_a_row_among_others(n, k, dtype):
     _, together = guarded(5, n, dtype)
     run(a, b, together)
     for row in range(5):
-        whole, alone = guarded(1, n, dtype)
+        memory, alone = guarded(1, n, dtype)
         run(a[row : row + 1], b, alone)
         np.testing.assert_array_equal(alone[0], together[row])
-        assert (whole[:64] == GUARD).all() and (whole[64 + n :] == GUARD).all()
+        assert (memory[:64] == GUARD).all() and (memory[64 + n :] == GUARD).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -105,15 +108,15 @@ def test_one_row_in_any_parts(dtype, trans_a, trans_b):
     sizes = {(n, k) for n in (1, 2, 3, 4, 5, 8, 9, 16, 33) for k in (1, 7, 8, 9, 15, 16, 17, 31, 40)}
     for (n, k), pad in itertools.product(sorted(sizes | {(259, 385), (131, 961), (1030, 576)}), (0, 3)):
         a, b = operands(1, n, k, dtype, trans_a, trans_b, pad=pad)
-        whole, c = guarded(1, n, dtype)
+        memory, c = guarded(1, n, dtype)
         run(a, b, c, trans_a, trans_b)
         check(c, product(a, b, trans_a, trans_b, dtype), tolerance(a, b, trans_a, trans_b, dtype))
-        assert (whole[:64] == GUARD).all() and (whole[64 + n :] == GUARD).all()
+        assert (memory[:64] == GUARD).all() and (memory[64 + n :] == GUARD).all()
         for block, parts in ((None, [0.2, 0.5, 0.7]), ((1, 16), [0.4]), ((3, 5), []), ((1, 1), [0.5])):
-            whole, again = guarded(1, n, dtype)
+            memory, again = guarded(1, n, dtype)
             run(a, b, again, trans_a, trans_b, parts=parts, block=block)
             np.testing.assert_array_equal(again, c)
-            assert (whole[:64] == GUARD).all() and (whole[64 + n :] == GUARD).all()
+            assert (memory[:64] == GUARD).all() and (memory[64 + n :] == GUARD).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -162,14 +165,14 @@ def test_nan_and_inf_in_one_row(dtype, trans_b):
      ((False, False), True), ((True, True), True)],
 )  # fmt: skip
 def test_every_shape(dtype, trans_a, trans_b, pack, few_columns):
-    """All triples would be 1728 products; each size meets each place, and neighbours of many kinds."""
+    """All triples would be 1728 products; each size meets each position, and neighbours of many kinds."""
     shapes = {(SIZES[i], SIZES[(i * 5 + s) % 12], SIZES[(i * 7 + 3 * s) % 12]) for i in range(12) for s in range(12)}
     for m, n, k in sorted(shapes):
         a, b = operands(m, n, k, dtype, trans_a, trans_b)
-        whole, c = guarded(m, n, dtype)
+        memory, c = guarded(m, n, dtype)
         run(a, b, c, trans_a, trans_b, pack=pack, few_columns=few_columns)
         check(c, product(a, b, trans_a, trans_b, dtype), tolerance(a, b, trans_a, trans_b, dtype))
-        assert (whole[:64] == GUARD).all() and (whole[64 + m * n :] == GUARD).all()
+        assert (memory[:64] == GUARD).all() and (memory[64 + m * n :] == GUARD).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -190,15 +193,15 @@ def test_blocks_of_k(dtype, trans_a, trans_b, k):
 @pytest.mark.parametrize("few_columns", [False, True])
 def test_what_follows_the_sum(dtype, m, n, k, accumulate, bias, relu, few_columns):
     a, b = operands(m, n, k, dtype, False, False)
-    whole, c = guarded(m, n, dtype, ld=n + 3)
+    memory, c = guarded(m, n, dtype, ld=n + 3)
     random = np.random.default_rng(1)
     c[:] = random.standard_normal((m, n))
     shift = random.standard_normal(n).astype(dtype)
     expected = product(a, b, False, False, dtype) + (c if accumulate else 0) + (shift if bias else 0)
-    run(a, b, c, accumulate=accumulate, bias=place(shift) if bias else None, relu=relu,
+    run(a, b, c, accumulate=accumulate, bias=at(shift) if bias else None, relu=relu,
         few_columns=few_columns)  # fmt: skip
     check(c, np.maximum(expected, 0) if relu else expected, tolerance(a, b, False, False, dtype))
-    between = whole[64 : 64 + m * (n + 3)].reshape(m, n + 3)[:, n:]
+    between = memory[64 : 64 + m * (n + 3)].reshape(m, n + 3)[:, n:]
     assert (between == GUARD).all()
 
 
@@ -206,17 +209,17 @@ def test_what_follows_the_sum(dtype, m, n, k, accumulate, bias, relu, few_column
 @pytest.mark.parametrize(("trans_a", "trans_b"), TRANSPOSITIONS)
 def test_rows_apart(dtype, trans_a, trans_b):
     a, b = operands(70, 83, 65, dtype, trans_a, trans_b, pad=5)
-    whole, c = guarded(70, 83, dtype, ld=96)
+    memory, c = guarded(70, 83, dtype, ld=96)
     run(a, b, c, trans_a, trans_b)
     check(c, product(a, b, trans_a, trans_b, dtype), tolerance(a, b, trans_a, trans_b, dtype))
-    assert (whole[64 : 64 + 70 * 96].reshape(70, 96)[:, 83:] == GUARD).all()
+    assert (memory[64 : 64 + 70 * 96].reshape(70, 96)[:, 83:] == GUARD).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_nothing_to_sum_gives_the_bias(dtype):
     shift = np.arange(20, dtype=dtype) - 10
     _, c = guarded(9, 20, dtype)
-    run(np.zeros((9, 0), dtype), np.zeros((0, 20), dtype), c, bias=place(shift), relu=True)
+    run(np.zeros((9, 0), dtype), np.zeros((0, 20), dtype), c, bias=at(shift), relu=True)
     np.testing.assert_array_equal(c, np.broadcast_to(np.maximum(shift, 0), (9, 20)))
 
 
@@ -226,7 +229,7 @@ def test_no_rows(dtype):
     args = gemm.arguments(0, 0, 0, m=gemm.ROWS, n=20, k=9, dtype=dtype)
     per_row, unit, times, fixed = gemm.extent(args)
     assert times * -(-0 * per_row // unit) + fixed == 0
-    whole, dw = guarded(9, 20, dtype)
+    memory, dw = guarded(9, 20, dtype)
     run(np.zeros((0, 9), dtype), np.zeros((0, 20), dtype), dw, trans_a=True, rows_are="k", rows=32)
     np.testing.assert_array_equal(dw, 0)
 
@@ -289,13 +292,13 @@ def test_bits_do_not_depend_on_tile_or_copies(dtype, trans_a, trans_b):
         a, b = operands(m, n, k, dtype, trans_a, trans_b)
         shift = np.random.default_rng(1).standard_normal(n).astype(dtype)
         _, reference = guarded(m, n, dtype)
-        run(a, b, reference, trans_a, trans_b, pack=(False, False), few_columns=False, bias=place(shift), relu=True)
+        run(a, b, reference, trans_a, trans_b, pack=(False, False), few_columns=False, bias=at(shift), relu=True)
         for tile in blocking.candidates(processor.target()):
             for pack, few in itertools.product([(False, False), (True, True)], [False, True]):
-                whole, c = guarded(m, n, dtype)
-                run(a, b, c, trans_a, trans_b, tile=tile, pack=pack, few_columns=few, bias=place(shift), relu=True)
+                memory, c = guarded(m, n, dtype)
+                run(a, b, c, trans_a, trans_b, tile=tile, pack=pack, few_columns=few, bias=at(shift), relu=True)
                 np.testing.assert_array_equal(c, reference)
-                assert (whole[:64] == GUARD).all() and (whole[64 + m * n :] == GUARD).all()
+                assert (memory[:64] == GUARD).all() and (memory[64 + m * n :] == GUARD).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -325,7 +328,7 @@ def test_only_the_blocks_asked_for_are_written(dtype):
     a, b = operands(m, n, k, dtype, False, False)
     expected = np.full((m, n), GUARD, dtype)
     run(a, b, expected, block=block)
-    args = gemm.arguments(place(a), place(b), 0, m=m, n=n, k=k, dtype=dtype, block=block, lda=k, ldb=n)
+    args = gemm.arguments(at(a), at(b), 0, m=m, n=n, k=k, dtype=dtype, block=block, lda=k, ldb=n)
     kernel = KERNEL(compiler.load(gemm.source(dtype)))
     scratch = np.zeros(gemm.scratch_bytes(), np.uint8)
     bases = np.array([0, 0, 0, scratch.ctypes.data], np.int64)
@@ -333,7 +336,7 @@ def test_only_the_blocks_asked_for_are_written(dtype):
     assert gemm.extent(args) == (0, 1, 0, down * across)
     for lo, hi in itertools.combinations_with_replacement(range(down * across + 1), 2):
         c = np.full((m, n), GUARD, dtype)
-        args[gemm.C] = place(c)
+        args[gemm.C] = at(c)
         block_of = np.array(args, np.int64)
         kernel(bases.ctypes.data, block_of.ctypes.data, 0, lo, hi)
         for index in range(down * across):
@@ -348,7 +351,7 @@ def test_only_the_blocks_asked_for_are_written(dtype):
 @pytest.mark.parametrize("few_columns", [False, True])
 def test_epilogue_sees_every_element_once(dtype, keep, m, n, k, trans_a, few_columns):
     a, b = operands(m, n, k, dtype, trans_a, False)
-    whole, c = guarded(m, n, dtype)
+    memory, c = guarded(m, n, dtype)
     seen, count = np.zeros((m, n), dtype), np.zeros((m, n), int)
     own = np.array([7, 8], np.int64)
     kind = ctypes.c_float if dtype == "float32" else ctypes.c_double
@@ -380,7 +383,7 @@ def test_epilogue_sees_every_element_once(dtype, keep, m, n, k, trans_a, few_col
     assert (count == 1).all()
     check(seen, product(a, b, trans_a, False, dtype), tolerance(a, b, trans_a, False, dtype))
     assert (c == (GUARD if keep else 0)).all()
-    assert (whole[:64] == GUARD).all() and (whole[64 + m * n :] == GUARD).all()
+    assert (memory[:64] == GUARD).all() and (memory[64 + m * n :] == GUARD).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -390,7 +393,7 @@ def test_blocks_fit_their_scratch(dtype):
         for trans_a, keep in itertools.product([False, True], repeat=2):
             mb, nb = gemm.blocks(m, n, k, dtype, trans_a, keep)
             assert mb >= 1 and 1 <= nb * size <= gemm.NC_BYTES
-            assert not keep or mb <= gemm.KEPT_ROWS
+            assert not keep or mb <= gemm.SCRATCH_ROWS
 
 
 def test_what_cannot_be_is_refused():

@@ -20,7 +20,7 @@ KC_LAST = KC * 3 // 2  # steps of the last block, at most
 VECTORS = 2  # of a tile's row
 MC_BYTES = 192  # of a column of A
 MC_TRANSPOSED = 512  # bytes of a column of C whose transpose is in scratch at once
-KEPT_ROWS = 320  # rows of C in scratch at once, at most
+SCRATCH_ROWS = 320  # rows of C in scratch at once, at most
 
 
 @dataclass(frozen=True)

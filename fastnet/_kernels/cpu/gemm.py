@@ -1,4 +1,4 @@
-"""The matrix product of the CPU, seen from a plan: its argument block, its parallel axis, what it needs and costs.
+"""The matrix product of the CPU, seen from a plan: its argument block, its parallel axis, its scratch and its cost.
 
     C[M, N] = op(A)[M, K] @ op(B)[K, N] (+ C) (+ bias[N])      then ReLU, then an epilogue, tile by tile
 
@@ -8,10 +8,14 @@ One kernel for each dtype serves every transposition and shape:
     input gradient   dx (rows, inputs) = dy (rows, units) @ w^T                   M = ROWS, trans_b
     weight gradient  dw (inputs, units) = x^T @ dy                                K = ROWS, trans_a
 
-Every element is summed in one fixed order: k is cut into blocks of 384 (the last holds 193 to 576), each is summed
-from zero in order of k, and the sums are added in order; to C's old value where it accumulates; then the bias. Neither
-blocks nor threads nor vector width show in the bits. A is one row and B transposed: then the elements of a block are
-summed in 64 bytes of lanes (`one_row`), so that such a row has not the bits it has among others.
+Every element is summed in one fixed order: k is cut into blocks of KC = 384 (the last has 193 to 576 steps), each is
+summed from zero in order of k, and the sums are added in order; to C's old value where it accumulates; then the bias.
+Tile, blocks, copies, threads and vector width never show in the bits. One exception: where A is one row and B is
+transposed, the elements of a block are summed in 64 bytes of lanes (`one_row`), and the row has other bits than among
+other rows.
+
+Where C has few columns, they would fill a part of a vector only. Then the kernel computes the transposed C = op(B)^T
+op(A)^T, whose vectors are rows of C, in the same order of k, and transposes it back.
 
 The parallel axis counts blocks of C, MB x NB each, column of blocks by column of blocks.
 """
@@ -24,7 +28,7 @@ from pathlib import Path
 
 from fastnet._kernels.compile import Source
 from fastnet._kernels.cpu import tuning
-from fastnet._kernels.cpu.blocking import KC_LAST, KEPT_ROWS, Tile, nc_bytes
+from fastnet._kernels.cpu.blocking import KC_LAST, SCRATCH_ROWS, Tile, nc_bytes
 from fastnet._kernels.cpu.processor import LINE, SIZES, cache, shared_set
 
 ROWS = -1  # as M or K: the rows of the call; -2 is twice as many, and so on
@@ -37,7 +41,7 @@ SMALL = 16384  # bytes of C the epilogue gets at once
 
 _PADS = 64 * LINE  # between panels
 NC_BYTES = max(nc_bytes(False), nc_bytes(True))
-SCRATCH_C = KEPT_ROWS * NC_BYTES
+SCRATCH_C = SCRATCH_ROWS * NC_BYTES
 SCRATCH_A = 512 * KC_LAST + _PADS  # MC_BYTES of a column, rounded up to tiles, and those to full vectors
 SCRATCH_B = NC_BYTES * KC_LAST + _PADS
 _NAMES = (
@@ -63,8 +67,8 @@ def scratch_bytes() -> int:
 def blocks(m: int, n: int, k: int, dtype: str, trans_a: bool = False, keep: bool = False) -> tuple[int, int]:
     """Rows and columns of a block of C: about a million operations each, up to 64 blocks.
 
-    Columns are divided first, because a column of blocks shares a packed panel of B; but where A is packed too, rows
-    are, so that a panel of A meets as many columns as fit.
+    Columns are divided first, because a column of blocks shares a packed panel of B; where A is packed too, rows are
+    divided, and a panel of A meets as many columns as fit.
     """
     size = SIZES[dtype]
     m, n = max(1, m), max(1, n)
@@ -73,7 +77,7 @@ def blocks(m: int, n: int, k: int, dtype: str, trans_a: bool = False, keep: bool
     while not trans_a and columns * size > GROUP and -(-n // columns) * -(-m // 48) < min(wanted, 16):
         columns //= 2
     down = min(-(-wanted // -(-n // columns)), -(-m // 24))
-    rows = min(-(-m // down), KEPT_ROWS) if keep else -(-m // down)
+    rows = min(-(-m // down), SCRATCH_ROWS) if keep else -(-m // down)
     down = -(-m // rows)
     if down > 1 and down * -(-n // columns) % 2:
         rows = -(-m // (down + 1))  # an even number, so that two threads have the same to do
@@ -116,7 +120,7 @@ def arguments(
         bias: reference to N elements, added to every row.
         accumulate: add to what C holds.
         relu: ``0 if c < 0 else c`` last, so NaN stays.
-        keep: C is not written to memory: its tile lies in scratch, and only the epilogue sees it.
+        keep: C is not written to memory: its block lies in scratch, and only the epilogue sees it.
         epilogue: address of a function with the signature of an epilogue (`fastnet._kernels.abi`), called on finished
             parts of C; its ``ld`` is ldc, or where ``keep`` that of the scratch tile.
         epilogue_args: address of the epilogue's own argument block.
@@ -133,10 +137,10 @@ def arguments(
     if m < 0 and k < 0:
         raise ValueError("gemm: m and k are both ROWS; one of them must be a size")
     if keep and (accumulate or not epilogue):
-        raise ValueError("gemm: keep=True needs an epilogue and accumulate=False: C exists in scratch only")
+        raise ValueError("gemm: keep=True needs an epilogue and accumulate=False: C is in scratch only")
     mm, kk = (rows * -size if size < 0 else size for size in (m, k))
     mb, nb = block or blocks(mm, n, kk, dtype, trans_a, keep)
-    if nb * SIZES[dtype] > NC_BYTES or (keep and mb > KEPT_ROWS):
+    if nb * SIZES[dtype] > NC_BYTES or (keep and mb > SCRATCH_ROWS):
         raise ValueError(f"gemm: a block of {mb} x {nb} {dtype} does not fit the scratch")
     lda = lda or (m if trans_a else k)
     ldb = ldb or (k if trans_b else n)

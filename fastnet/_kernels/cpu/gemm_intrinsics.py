@@ -22,7 +22,7 @@ def tiles(dtype: str, shape: Tile):
         return calling(lambda module: MicroKernel(module, dtype, shape).any_tile(complete=False), "ii" + TILE)
 
     @intrinsic
-    def define(typing):
+    def define_tiles(typing):
         """See `MicroKernel.any_tile`."""
 
         def generate(context, b, _signature, _arguments):
@@ -31,7 +31,7 @@ def tiles(dtype: str, shape: Tile):
 
         return types.void(), generate
 
-    return define, tile
+    return define_tiles, tile
 
 
 def copies(dtype: str, shape: Tile):
@@ -66,7 +66,7 @@ def copies(dtype: str, shape: Tile):
         return calling(lambda module: packing(module).transpose_back(), "piiipipi")
 
     @intrinsic
-    def move(typing, source, destination):
+    def copy_element(typing, source, destination):
         """``*destination = *source``, one element."""
 
         def generate(context, b, _signature, arguments):
@@ -77,7 +77,7 @@ def copies(dtype: str, shape: Tile):
 
         return types.void(types.int64, types.int64), generate
 
-    return copy_a, copy_b, copy_rows, transpose, transpose_back, move
+    return copy_a, copy_b, copy_rows, transpose, transpose_back, copy_element
 
 
 @intrinsic

@@ -5,16 +5,16 @@ from fastnet._kernels.cpu import micro_kernel as T
 from fastnet._kernels.target import compiled as local
 
 SHAPE = blocking.Tile(*TILE)
-define, tile = gemm_intrinsics.tiles(DTYPE, SHAPE)
-copy_a, copy_b, copy_rows, transpose, transpose_back, move = gemm_intrinsics.copies(DTYPE, SHAPE)
+define_tiles, tile = gemm_intrinsics.tiles(DTYPE, SHAPE)
+copy_a, copy_b, copy_rows, transpose, transpose_back, copy_element = gemm_intrinsics.copies(DTYPE, SHAPE)
 call_epilogue = gemm_intrinsics.call_epilogue
-combine, dots, one = one_row.make(DTYPE)
+combine, dots, number_one = one_row.make(DTYPE)
 SIZE, LINE = processor.SIZES[DTYPE], processor.LINE
 MASKS = processor.target().masks
 LANES = SHAPE.lanes(DTYPE)
 MR, MR_SINGLE, NR = SHAPE.rows, SHAPE.single_rows, blocking.VECTORS * LANES
 KC, MC, MC_TRANSPOSED = blocking.KC, blocking.MC_BYTES // SIZE, blocking.MC_TRANSPOSED // SIZE
-KEPT_ROWS, MAX_COLUMNS = blocking.KEPT_ROWS, blocking.transposed_columns(processor.target())
+SCRATCH_ROWS, MAX_COLUMNS = blocking.SCRATCH_ROWS, blocking.transposed_columns(processor.target())
 GROUP = G.GROUP // SIZE
 UNIT = 16 // SIZE
 CT_ROW = blocking.MC_TRANSPOSED + 2 * LINE  # bytes between rows of the transposed C: other sets, room for full vectors
@@ -42,7 +42,7 @@ def pack_b(b, ldb, transposed, k, n, out):
         for q in range(width):
             start = k - k % UNIT if q < done else 0
             for p in range(start, k):
-                move(b + ((j + q) * ldb + p) * SIZE, panel + (p * NR + q) * SIZE)
+                copy_element(b + ((j + q) * ldb + p) * SIZE, panel + (p * NR + q) * SIZE)
 
 
 @local
@@ -153,6 +153,28 @@ def k_depth(k, block):
 
 
 @local
+def packed(b, ldb, trans_b, pack, k, n, out):
+    """Address of a block of B, bytes between its steps and between its panels; packed where asked."""
+    if not pack:
+        return b, ldb * SIZE, NR * SIZE
+    pack_b(b, ldb, trans_b, k, n, out)
+    return out, NR * SIZE, NR * k * SIZE + LINE
+
+
+@local
+def copied(a, a_row, a_step, flags, k, m, out):
+    """Address of a block of A, bytes between its rows, steps and panels (0: none); copied where asked."""
+    if not flags & G.PACK_A:
+        return a, a_row, a_step, 0
+    if flags & G.TRANS_A:
+        panel = MR * SIZE * k + LINE
+        copy_a(a, a_step, k, m, out, MR * SIZE, panel)
+        return out, SIZE, MR * SIZE, panel
+    copy_rows(a, a_row, m, k, out, spread(k))
+    return out, spread(k), a_step, 0
+
+
+@local
 def column(bases, args, m, k, i0, i1, j0, j1):
     """Rows i0 to i1 of a column of blocks."""
     flags = args[G.FLAGS]
@@ -160,13 +182,12 @@ def column(bases, args, m, k, i0, i1, j0, j1):
     packed_a = scratch + G.SCRATCH_C
     packed_b = packed_a + G.SCRATCH_A
     lda, ldb = args[G.LDA], args[G.LDB]
-    a_row = (1 if flags & G.TRANS_A else lda) * SIZE
-    a_step = (lda if flags & G.TRANS_A else 1) * SIZE
-    trans_b = flags & G.TRANS_B
-    pack = trans_b or flags & G.PACK_B or (not MASKS and (j1 - j0) % LANES)
-    # A row times B is a row, which a tile then multiplies by 1 to do the rest. Where sums would have another order than
-    # a tile's, it must be so for all of C.
-    alone = m == 1 and (not trans_b or a_step == SIZE)
+    a_row, a_step = (SIZE, lda * SIZE) if flags & G.TRANS_A else (lda * SIZE, SIZE)
+    trans_b = flags & G.TRANS_B != 0
+    pack = trans_b or flags & G.PACK_B != 0 or (not MASKS and (j1 - j0) % LANES != 0)
+    # A row times B is a row, which a tile then multiplies by 1, to add, shift and store it. Its sums may have another
+    # order than a tile's: then all of C must.
+    single_row = m == 1 and (not trans_b or a_step == SIZE)
     bias = 0 if args[G.BIAS] < 0 else address(bases, args[G.BIAS])
     blocks = k_blocks(k)
     chunks = max(1, (i1 - i0 + MC - 1) // MC)
@@ -176,29 +197,19 @@ def column(bases, args, m, k, i0, i1, j0, j1):
         k0 = block * KC
         depth = k_depth(k, block)
         last = block == blocks - 1
-        todo = T.ADD if block > 0 or flags & G.ACCUMULATE else 0
-        if last and flags & G.RELU:
-            todo |= T.RELU
+        todo = (T.ADD if block > 0 or flags & G.ACCUMULATE else 0) | (T.RELU if last and flags & G.RELU else 0)
         b = address(bases, args[G.B]) + (j0 * ldb + k0 if trans_b else k0 * ldb + j0) * SIZE
-        b_step, panel = ldb * SIZE, NR * SIZE
-        if alone:
-            row_times_b(address(bases, args[G.A]) + k0 * a_step, a_step, b, ldb, trans_b != 0, depth, j1 - j0, packed_b)
-            b, b_step, depth = packed_b, NR * SIZE, 1
-        elif pack:
-            pack_b(b, ldb, trans_b != 0, depth, j1 - j0, packed_b)
-            b, b_step, panel = packed_b, NR * SIZE, NR * depth * SIZE + LINE
+        if single_row:
+            row_times_b(address(bases, args[G.A]) + k0 * a_step, a_step, b, ldb, trans_b, depth, j1 - j0, packed_b)
+            b, b_step, panel, depth = packed_b, NR * SIZE, NR * SIZE, 1
+        else:
+            b, b_step, panel = packed(b, ldb, trans_b, pack, depth, j1 - j0, packed_b)
         for i in range(i0, i1, mc):
             rows = min(mc, i1 - i)
-            a = one() if alone else address(bases, args[G.A]) + i * a_row + k0 * a_step
-            row, step, a_panel = a_row, a_step, 0
-            if flags & G.PACK_A and not alone:
-                if flags & G.TRANS_A:
-                    row, step, a_panel = SIZE, MR * SIZE, MR * SIZE * depth + LINE
-                    copy_a(a, a_step, depth, rows, packed_a, step, a_panel)
-                else:
-                    row = spread(depth)
-                    copy_rows(a, a_row, rows, depth, packed_a, row)
-                a = packed_a
+            a, row, step, a_panel = number_one(), a_row, a_step, 0
+            if not single_row:
+                a = address(bases, args[G.A]) + i * a_row + k0 * a_step
+                a, row, step, a_panel = copied(a, a_row, a_step, flags, depth, rows, packed_a)
             for j in range(j0, j1, group):
                 width = min(group, j1 - j)
                 if flags & G.KEEP:
@@ -207,22 +218,21 @@ def column(bases, args, m, k, i0, i1, j0, j1):
                 else:
                     ld = args[G.LDC]
                     c = address(bases, args[G.C]) + (i * ld + j) * SIZE
-                shift = bias + j * SIZE if bias != 0 and last else 0
                 tiles(a, row, step, a_panel, b + (j - j0) // NR * panel, b_step, panel, depth, c, ld * SIZE,
-                      rows, width, shift, todo)  # fmt: skip
+                      rows, width, bias + j * SIZE if bias != 0 and last else 0, todo)  # fmt: skip
                 if last and args[G.EPILOGUE] != 0:
                     call_epilogue(args[G.EPILOGUE], bases, args[G.EPILOGUE_ARGS], c, ld, i, i + rows, j, j + width)
 
 
 def kernel(bases, args, rows, lo, hi):
-    define()
+    define_tiles()
     m = rows * -args[G.M] if args[G.M] < 0 else args[G.M]
     n = args[G.N]
     k = rows * -args[G.K] if args[G.K] < 0 else args[G.K]
     mb, nb = args[G.MB], args[G.NB]
     down = (m + mb - 1) // mb
-    # Rows that are kept in scratch while more than one K-block is added. More rows at once: B is packed less often.
-    most = max(1, KEPT_ROWS // mb) if args[G.FLAGS] & G.KEEP and k > KC else down
+    # Rows of C in scratch while more than one K-block is added. The more rows, the less often B is packed.
+    most = max(1, SCRATCH_ROWS // mb) if args[G.FLAGS] & G.KEEP and k > KC else down
     block = lo
     while block < hi:
         j = block // down

@@ -84,7 +84,7 @@ class PanelRows:
         emitter: of the function.
         base: the first step's first element.
         step: bytes between steps.
-        masks: of each vector, or None for a whole one.
+        masks: of each vector, or None for a full one.
     """
 
     steps = 1

@@ -1,4 +1,4 @@
-"""LLVM code of a matrix product whose A is one row: the rows of B go by as streams, and no tile is filled.
+"""LLVM code of a matrix product whose A is one row: it reads the rows of B as streams, and fills no tile.
 
 A tile would read B in columns of two vectors, pages apart: 3162x3162 at 10 GB/s, where ``a += 3*b`` reaches 40.
 """
@@ -31,11 +31,10 @@ class OneRow(Emitter):
         a, a_step, rows, row, k, n, out = function.args
         b = ir.IRBuilder(function.append_basic_block("entry"))
         width, lanes = I64(self.width), I64(self.lanes)
-        zero = ir.Constant(self.vector, [0.0] * self.lanes)
-        whole, rest = b.sdiv(n, lanes), b.srem(n, lanes)
+        full, remaining = b.sdiv(n, lanes), b.srem(n, lanes)
 
         def clear(values):
-            self.store(b, zero, values[0])
+            self.store(b, self.zero(), values[0])
             return [self.at(b, values[0], width)]
 
         self.loop(b, b.sdiv(b.add(n, I64(self.lanes - 1)), lanes), [out], clear)
@@ -44,21 +43,21 @@ class OneRow(Emitter):
             a, first = values
             factors = []
             for _ in range(count):
-                factors.append(self.splat(b, b.load(a, align=self.size, typ=self.scalar)))
+                factors.append(self.broadcast(b, a))
                 a = self.at(b, a, a_step)
 
             def columns(values, mask=None):
-                place, into = values
-                total, at = self.load(b, into), place
+                source, destination = values
+                total, address = self.load(b, destination), source
                 for i, factor in enumerate(factors):
-                    total = self.fma(b, factor, self.load(b, at, mask), total)
-                    at = self.at(b, at, row) if i < count - 1 else at
-                self.store(b, total, into)
-                return [self.at(b, place, width), self.at(b, into, width)]
+                    total = self.fma(b, factor, self.load(b, address, mask), total)
+                    address = self.at(b, address, row) if i < count - 1 else address
+                self.store(b, total, destination)
+                return [self.at(b, source, width), self.at(b, destination, width)]
 
-            ends = self.loop(b, whole, [first, out], columns)
-            mask = self.mask(b, rest)
-            self.when(b, b.icmp_signed(">", rest, I64(0)), ends, lambda values: columns(values, mask))
+            ends = self.loop(b, full, [first, out], columns)
+            mask = self.mask(b, remaining)
+            self.when(b, b.icmp_signed(">", remaining, I64(0)), ends, lambda values: columns(values, mask))
             return [a, self.at(b, first, b.mul(row, I64(count)))]
 
         values = self.loop(b, b.sdiv(k, I64(STEPS)), [a, rows], lambda values: step(values, STEPS))
@@ -77,7 +76,6 @@ class OneRow(Emitter):
         a, rows, row, k, n, out = function.args
         b = ir.IRBuilder(function.append_basic_block("entry"))
         vectors, lanes = SPAN // self.width, SPAN // self.size
-        zero = ir.Constant(self.vector, [0.0] * self.lanes)
 
         def several(values, count):
             first, out = values
@@ -85,19 +83,19 @@ class OneRow(Emitter):
             def add(values, masks):
                 left, right, *sums = values
                 factors = [self.load(b, self.at(b, left, v * self.width), masks[v]) for v in range(vectors)]
-                added, at = [], right
+                added, address = [], right
                 for r in range(count):
                     for v in range(vectors):
-                        other = self.load(b, self.at(b, at, v * self.width), masks[v])
+                        other = self.load(b, self.at(b, address, v * self.width), masks[v])
                         added.append(self.fma(b, factors[v], other, sums[r * vectors + v]))
-                    at = self.at(b, at, row) if r < count - 1 else at
+                    address = self.at(b, address, row) if r < count - 1 else address
                 return [self.at(b, left, SPAN), self.at(b, right, SPAN), *added]
 
-            values = [a, first, *[zero] * (count * vectors)]
+            values = [a, first, *[self.zero()] * (count * vectors)]
             values = self.loop(b, b.sdiv(k, I64(lanes)), values, lambda values: add(values, [None] * vectors))
-            rest = b.srem(k, I64(lanes))
-            masks = [self.mask(b, b.sub(rest, I64(v * self.lanes))) for v in range(vectors)]
-            values = self.when(b, b.icmp_signed(">", rest, I64(0)), values, lambda values: add(values, masks))
+            remaining = b.srem(k, I64(lanes))
+            masks = [self.mask(b, b.sub(remaining, I64(v * self.lanes))) for v in range(vectors)]
+            values = self.when(b, b.icmp_signed(">", remaining, I64(0)), values, lambda values: add(values, masks))
             for r in range(count):
                 total = self._pairwise(b, values[2 + r * vectors : 2 + (r + 1) * vectors])
                 b.store(total, self.at(b, out, r * self.size), align=self.size)
