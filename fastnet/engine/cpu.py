@@ -92,8 +92,10 @@ BINDERS: dict[type, Callable[[CPU, Launch], Binding]] = {
 }
 
 
-def call(kernel: Kernel, arguments: Sequence[int], rows: int = 0, lo: int = 0, hi: int = 0) -> None:
-    """Call one kernel now, on addresses: a reference is ``address << 3``."""
-    bases = (ctypes.c_int64 * abi.SPACES)()
+def call(
+    kernel: Kernel, arguments: Sequence[int], rows: int = 0, lo: int = 0, hi: int = 0, bases: Sequence[int] = ()
+) -> None:
+    """Call one kernel now; without ``bases`` on addresses, of which one is the reference ``address << 3``."""
+    spaces = (ctypes.c_int64 * abi.SPACES)(*bases)
     block = (ctypes.c_int64 * max(len(arguments), 1))(*arguments)
-    _FUNCTION(compiler.load(kernel.source()))(bases, block, rows, lo, hi)
+    _FUNCTION(compiler.load(kernel.source()))(spaces, block, rows, lo, hi)

@@ -10,6 +10,7 @@ import numpy as np
 from fastnet import activations, layers, losses, optimizers
 from fastnet._kernels import registry
 from fastnet.layers.base import Layer
+from fastnet.testing.parts import each_part_alone
 from fastnet.testing.plans import (
     LayerRun,
     activate,
@@ -267,9 +268,11 @@ def check_layer(
 ) -> Report:
     """Prove a layer: forward and backward run as in training.
 
-    The gradients of every trainable weight and of the input agree with central differences in float64, away from
-    kinks; float32 gives the same within 1e-4; a row of NaN is seen; float32 kernels hold no double instruction; 1 and 2
-    threads give the same bits. The speed is reported, not judged.
+    The gradients of every trainable weight, those of layers that it applies among them, and of the input agree with
+    central differences in float64, away from kinks; the result has the shape that the layer promises; float32 gives the
+    same within 1e-4; a row of NaN is seen; float32 kernels hold no double instruction; 1 and 2 threads give the same
+    bits; each part of the axis of a loop, run alone, writes its own elements, and all of them are written. The speed is
+    reported, not judged.
 
     Args:
         layer_factory: makes a new layer at each call, without a dtype of its own.
@@ -318,6 +321,8 @@ def check_layer(
     timed = LayerRun(layer_factory, "float32", input_shape, max(1, _ELEMENTS // max(1, int(np.prod(input_shape)))))
     timed.run.set(timed.x, rng.uniform(*domain, (timed.run.rows, *input_shape)))
     timed.run.set(timed.dy, 1.0)
+    timed.run.steps()
+    each_part_alone(report, timed.run)
     speed(report, timed.run, timed.run.rows * int(np.prod(input_shape)))
     return report
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import config
+from fastnet.engine.fuse import fuse
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
@@ -81,20 +82,26 @@ class LayerRun:
             self.layer = factory()
         finally:
             config.set_floatx(before)
-        self.layer.connect(tuple(input_shape))
+        promised = self.layer.connect(tuple(input_shape))
         plan = Plan(True, dtype, rows)
         self.x = plan.buffer(input_shape)
         self.x.needs_gradient = True
         self.y = plan.apply(self.layer, self.x)
+        owner, weights = f"layer {type(self.layer).__name__}", self.layer.trainable_weights
+        if self.y.shape != promised:
+            raise AssertionError(
+                f"{owner}: forward gives {self.y.shape}, but sample_output_shape({tuple(input_shape)}) is {promised}."
+            )
+        self.names = [v.path if self.layer.parts else v.name for v in weights]
         self.dy = plan.buffer(self.y.shape)
         self.dx = plan.tape.gradient_of(self.x, self.y, self.dy)
-        missing = [v.name for v in self.layer.trainable_weights if v not in plan.gradients]
+        missing = [name for name, v in zip(self.names, weights, strict=True) if v not in plan.gradients]
         if self.dx is None or missing:
             what = "x" if self.dx is None else " and ".join(map(repr, missing))
-            raise AssertionError(f"layer {type(self.layer).__name__}: backward gives no gradient of {what}.")
-        self.names = [v.name for v in self.layer.trainable_weights]
-        gradients = [plan.total_gradient(v) for v in self.layer.trainable_weights]
-        self.views = [self.y, self.dx, *gradients]
+            raise AssertionError(f"{owner}: backward gives no gradient of {what}.")
+        self.views = [self.y, self.dx, *map(plan.total_gradient, weights)]
+        plan.results += self.views
+        fuse(plan)  # as in a model
         self.run = Run(plan, rows, [self.x, self.dy, *self.views])
 
     def __call__(self, x: np.ndarray, dy: np.ndarray) -> list[np.ndarray]:

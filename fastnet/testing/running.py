@@ -181,7 +181,7 @@ def float32_kept(report: Report, plan: Plan) -> None:
     family = "x86" if processor in ("x86_64", "amd64", "i686") else "arm" if processor in ("aarch64", "arm64") else None
     kernels = dict.fromkeys(
         launch.kernel
-        for launch in plan.launches
+        for launch in [one for launch in plan.launches for one in (launch, launch.epilogue) if one is not None]
         if isinstance(launch.kernel, Kernel) and launch.kernel.dtype == "float32"
         if "total" not in {operand.index for operand in getattr(launch.kernel.template, "operands", ())}
     )
@@ -215,8 +215,9 @@ def speed(report: Report, run: Run, elements: int, rounds: int = 5, steps: int =
     figures = []
     for launch, seconds in zip(run.plan.launches, best, strict=True):
         rate = launch_bytes(launch, run.rows) / seconds / 1e9
+        behind = "" if launch.epilogue is None else f" then {launch.epilogue.name}"
         figure = {
-            "kernel": launch.kernel.label,
+            "kernel": f"{launch.kernel.label}{behind}",
             "ns": seconds * 1e9 / elements,
             "GB/s": rate,
             "share": rate / peak,
@@ -225,7 +226,7 @@ def speed(report: Report, run: Run, elements: int, rounds: int = 5, steps: int =
         figures.append(figure)
         report.add(
             "speed",
-            f"{launch.kernel.label}: {figure['ns']:.3f} ns an element, {rate:.1f} GB/s, {rate / peak:.0%} of a += 3·b",
+            f"{figure['kernel']}: {figure['ns']:.3f} ns an element, {rate:.1f} GB/s, {rate / peak:.0%} of a += 3·b",
         )
     return figures
 
