@@ -17,7 +17,7 @@ from fastnet.engine.cpu import CPU
 from fastnet.engine.launch import Launch
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable, aligned
-from fastnet.engine.view import SIZES, Slot, View
+from fastnet.engine.view import ONCE, SIZES, Slot, View
 
 DEVICES = {"cpu": CPU}
 
@@ -89,7 +89,7 @@ class Executable:
         array = np.lib.stride_tricks.as_strided(
             memory[view.offset :], (entries, *view.shape), [size * s for s in (view.buffer.width, *view.strides)]
         )
-        return array if view.buffer.entries.per_row else array[0]
+        return array[0] if view.buffer.entries == ONCE else array
 
 
 def bind(

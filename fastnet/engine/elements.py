@@ -162,7 +162,7 @@ def fold(plan: Plan, template: Any, operands: Mapping[str, Any], period: int, fl
     if any(_index(call.parameters, name) == "total" for name, _, mode in call.views if "w" in mode):
         launch = _chain_launch(call, "fold")
         launch.extent, launch.grain = chunk_entries(rows * columns, CHUNK_ELEMENTS), 1
-        launch.cost *= max(1, CHUNK_ELEMENTS // columns)
+        launch.cost *= max(1, CHUNK_ELEMENTS // max(1, columns))
         return plan.append(launch, period, flags)
     count = -(-size_at(rows, plan.rows) // CHUNK_ROWS)
     sums = {name: operand for name, operand, mode in call.views if "w" in mode}
