@@ -306,18 +306,23 @@ def test_a_double_instruction_is_found():
     import platform
 
     from fastnet._kernels import compile as compiler
-    from fastnet._kernels.generate import Kernel
     from fastnet._kernels.rules.activations import sigmoid_gradient, silu
     from fastnet._kernels.templates import elementwise
+    from fastnet.engine.plan import Plan
     from fastnet.testing.running import double_instructions
 
     machine = platform.machine().lower()
     family = "x86" if machine in ("x86_64", "amd64") else "arm"
-    for template, rule in ((elementwise.forward, ("f", silu)), (elementwise.backward, ("df", sigmoid_gradient))):
-        double, single = (
-            double_instructions(compiler.assembly(Kernel(template, (rule,), dtype, (("p", 0),)).source()), family)
-            for dtype in ("float64", "float32")
-        )
+
+    def launches(dtype):
+        plan = Plan(True, dtype)
+        x, dy, y = (plan.buffer((3,)) for _ in range(3))
+        plan.call(elementwise.apply, f=silu, x=x, y=y)
+        plan.call(elementwise.chain_rule, df=sigmoid_gradient, saved=x, dy=dy, dx=y)
+        return plan.launches
+
+    for launch in zip(launches("float64"), launches("float32"), strict=True):
+        double, single = (double_instructions(compiler.assembly(one.kernel.source()), family) for one in launch)
         assert double
         assert not single
 
