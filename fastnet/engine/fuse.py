@@ -70,13 +70,15 @@ class Uses:
         """The one of two launches in whose place both may stand as one; None where they may not be joined.
 
         Beside the producer where nothing in between touches what the consumer writes, else where the consumer stands,
-        if nothing in between writes what the producer reads. What comes after the look at the loss stays there.
+        if nothing in between writes what the producer reads. What comes after the look at the loss stays there, and so
+        does what changes weights or numbers before it.
         """
         begin, end = self.position[producer], self.position[consumer]
         crosses = any(begin < at <= end for at in self.checks)
         if not crosses and self.may_move(consumer, producer, consumer):
             return producer
-        if not producer.flags and self.may_move(producer, producer, consumer):
+        lasts = any("w" in mode and not isinstance(operand, View) for operand, mode in producer.access)
+        if not producer.flags and not (crosses and lasts) and self.may_move(producer, producer, consumer):
             return consumer
         return None
 
