@@ -51,13 +51,13 @@ class _Statements(Rewriter):
         kind = self.step.template.parameters.get(node.id)
         if kind is None:
             if isinstance(node.ctx, ast.Store) or node.id in self._locals:
-                return ast.Name(f"{node.id}_{self.number}", node.ctx)
+                return ast.Name(fold_text.value_of(f"{node.id}_{self.number}_"), node.ctx)
             return self.outside(node)
         bound = self.binding.get(node.id, ())
         if isinstance(node.ctx, ast.Store) and "w" not in kind.access:
             raise self.error(node, f"{node.id!r} is assigned, but is a {kind.name}; annotate it with write or update")
         if bound:
-            return ast.Name(bound[0], node.ctx)
+            return ast.Name(fold_text.value_of(bound[0]), node.ctx)
         if kind.name == "size":
             return ast.Name(SHAPE[node.id], node.ctx)
         return self.visit(default(kind))
@@ -80,7 +80,7 @@ class _Statements(Rewriter):
             if copies is None:
                 out.append(self.visit(element))
             else:
-                out += [ast.Name(name, ast.Load()) for name in copies]
+                out += [ast.Name(fold_text.value_of(name), ast.Load()) for name in copies]
         return out
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
@@ -111,7 +111,9 @@ class Writer:
             "gather": self._gather,
         }  # fmt: skip
         body = form[self.chain.form]()
-        parameters = [name for name, _ in self.chain.signature_of(self.kernel)]
+        numbers = {o.name for o in self.chain.operands if not o.kind.access and o.index != "source"}
+        signature = self.chain.signature_of(self.kernel)
+        parameters = [fold_text.value_of(name) if name in numbers else name for name, _ in signature]
         head, extra = "bases, args, rows, lo, hi", ["lo", "hi"]
         if self.chain.form == "tile":
             head = "bases, args, tile, ld, i0, i1, j0, j1"
@@ -130,9 +132,12 @@ class Writer:
 
     def element(self, index: dict[str, str]) -> list[ast.stmt]:
         """Loads, statements and stores of one element; ``index`` tells where an operand lies, by its name."""
-        loads = [f"{o.name} = {index[o.name]}" for o in self.views if "r" in o.kind.access and o.name in index]
+        value_of = fold_text.value_of
+        loads = [
+            f"{value_of(o.name)} = {index[o.name]}" for o in self.views if "r" in o.kind.access and o.name in index
+        ]
         stores = [
-            f"{index[o.name]} = {o.name}"
+            f"{index[o.name]} = {value_of(o.name)}"
             for o in self.views
             if "w" in o.kind.access and o.stored and o.name in index and o.index == "element"
         ]
@@ -155,7 +160,7 @@ class Writer:
         index, of_row = {}, []
         for o in self.views:
             if o.index == "row":
-                of_row.append(f"{o.name} = {o.name}_at[r]")
+                of_row.append(f"{fold_text.value_of(o.name)} = {o.name}_at[r]")
             elif o.index == "column":
                 index[o.name] = f"{o.name}_at[c]"
             elif o.index == "element":
@@ -167,7 +172,8 @@ class Writer:
 
     def _gather(self) -> list[ast.stmt]:
         index, of_row = self._indices()
-        return gathered(self.kernel, self.names, self.pasted, self.chain.tile, [*of_row, *self.element(index)])
+        statements, tile = [*of_row, *self.element(index)], fold_text.value_of(self.chain.tile)
+        return gathered(self.kernel, self.names, self.pasted, tile, statements)
 
     def _outer(self) -> list[ast.stmt]:
         tile = self.chain.tile

@@ -35,12 +35,12 @@ def _columns(writer: Writer, sums: list[str]) -> ast.stmt:
         if o.name in sums:
             continue
         if o.index == "row":
-            of_row.append(f"{o.name} = {o.name}_at[r]")
+            of_row.append(f"{value_of(o.name)} = {o.name}_at[r]")
         elif o.index == "column":
             index[o.name] = f"{o.name}_at[first + k]"
         else:
             index[o.name] = f"{o.name}_at[r * {o.name + '_ld' if o.strided else 'column_count'} + first + k]"
-    add = parsed([f"{name}_lane[k] = {name}_lane[k] + {name}" for name in sums])
+    add = parsed([f"{name}_lane[k] = {name}_lane[k] + {value_of(name)}" for name in sums])
     one = loop("k", "range(lanes)", [*writer.element(index), *add])
     rows = loop("r", "range(start, min(start + 64, last))", [*parsed(of_row), one])
     text = "\n".join(
@@ -64,7 +64,7 @@ def _columns(writer: Writer, sums: list[str]) -> ast.stmt:
 def _total(writer: Writer, sums: list[str]) -> ast.stmt:
     """A unit is a chunk of elements, which are added in 64 lanes."""
     index = {o.name: f"{o.name}_at[i]" for o in writer.views if o.name not in sums}
-    add = [*writer.element(index), *parsed([f"{name}_lane[k] = {name}_lane[k] + {name}" for name in sums])]
+    add = [*writer.element(index), *parsed([f"{name}_lane[k] = {name}_lane[k] + {value_of(name)}" for name in sums])]
     step = loop("k", f"range({LANES})", [*parsed(["i = start + k"]), *copy.deepcopy(add)])
     rest = loop("k", "range(last - whole)", [*parsed(["i = whole + k"]), *copy.deepcopy(add)])
     text = "\n".join(
@@ -124,6 +124,11 @@ def _filled(text: str, *marked: Any) -> ast.stmt:
             return marks[node.value.id] if isinstance(node.value, ast.Name) and node.value.id in marks else node
 
     return Fill().visit(ast.parse(text).body[0])
+
+
+def value_of(name: str) -> str:
+    """What the value of an operand is called in the loop: apart from the names that the loop itself has."""
+    return f"{name}_"
 
 
 def parsed(lines: Iterable[str]) -> list[ast.stmt]:

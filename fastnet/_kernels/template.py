@@ -127,6 +127,8 @@ class Template:
         allowed = ("row", "column", "total") if self.form == "fold" else ("row", "column")
         written = []
         for name, kind in self.parameters.items():
+            if name in ("row_count", "column_count") or name.endswith(("_at", "_ld")):
+                raise self.error(f"{name!r} is a name of the loop; give the parameter another one")
             if not kind.access:
                 continue
             if kind.dims and (len(kind.dims) > 1 or kind.dims[0] not in allowed):
