@@ -185,8 +185,8 @@ def _numba_ir(source: Source, name: str) -> tuple[str, str]:
             entry.compile(types)
     except (NumbaError, SyntaxError, TypeError, NameError) as error:
         raise KernelError(
-            f"The kernel {source.name!r} does not compile. Its generated source is {path}; docs/extending.md lists what "
-            "rules and templates may use."
+            f"The kernel {source.name!r} does not compile. Its generated source is {path}; docs/extending.md lists "
+            "what rules and templates may use."
             f"\nnumba says: {error}"
         ) from error
     result = entry.overloads[types]
