@@ -100,9 +100,10 @@ class LayerRun:
             what = "x" if self.dx is None else " and ".join(map(repr, missing))
             raise AssertionError(f"{owner}: backward gives no gradient of {what}.")
         self.views = [self.y, self.dx, *map(plan.total_gradient, weights)]
-        plan.results += self.views
+        self.penalized = plan.penalized
+        plan.results += [*self.views, *(view for _, view in self.penalized)]
         fuse(plan)  # as in a model
-        self.run = Run(plan, rows, [self.x, self.dy, *self.views])
+        self.run = Run(plan, rows, [self.x, self.dy])
 
     def __call__(self, x: np.ndarray, dy: np.ndarray) -> list[np.ndarray]:
         """The result, the gradient of x, the gradients of the weights."""
@@ -110,6 +111,12 @@ class LayerRun:
         self.run.set(self.dy, dy)
         self.run.steps()
         return [self.run.get(view) for view in self.views]
+
+    def loss(self, x: np.ndarray, dy: np.ndarray) -> float:
+        """What the gradients are those of: sum(y · dy), and the penalties on activities."""
+        y = self(x, dy)[0]
+        penalties = sum(float(layer.activity_regularizer(self.run.get(view))) for layer, view in self.penalized)
+        return float((y * dy).sum()) + penalties / self.run.rows
 
 
 def targets_for(loss: Any, rng: np.random.Generator, rows: int, width: int, bounds: tuple[float, float]) -> np.ndarray:
