@@ -17,9 +17,9 @@ def tiles(dtype: str, shape: Tile):
     """Intrinsics that run a tile, and that write the tiles into the outermost module."""
 
     @intrinsic
-    def tile(typing, rows, form, a, a_row, a_step, b, b_step, k, c, c_row, valid, bias, flags):
+    def tile(typing, a, a_row, a_step, b, b_step, k, c, c_row, valid, bias, flags, rows, form):
         """Run the tile of ``rows`` rows and a form; see `MicroKernel.tile`."""
-        return calling(lambda module: MicroKernel(module, dtype, shape).any_tile(complete=False), "ii" + TILE)
+        return calling(lambda module: MicroKernel(module, dtype, shape).any_tile(complete=False), TILE + "ii")
 
     @intrinsic
     def define_tiles(typing):

@@ -72,7 +72,7 @@ def tiles(a, a_row, a_step, a_panel, b, b_step, b_panel, k, c, c_row, m, n, bias
         left = a
         for t in range(count):
             rows = min(MR, m - i) if a_panel else (m - i + count - t - 1) // (count - t)
-            tile(rows, form, left, a_row, a_step, b, b_step, k, c + i * c_row + j * SIZE, c_row, valid, shift, flags)
+            tile(left, a_row, a_step, b, b_step, k, c + i * c_row + j * SIZE, c_row, valid, shift, flags, rows, form)
             i += rows
             left = left + a_panel if a_panel else left + rows * a_row
         b += b_panel
@@ -92,8 +92,8 @@ def transposed_tiles(a, a_row, b, b_column, b_step, k, c, m, n, scratch, copied,
         j = 0
         for g in range(groups):
             columns = (n - j + groups - g - 1) // (groups - g)
-            tile(columns, T.TRANSPOSED, b + j * b_column, b_column, b_step, left, row, k,
-                 c + j * CT_ROW + i * SIZE, CT_ROW, 0, 0, flags)  # fmt: skip
+            tile(b + j * b_column, b_column, b_step, left, row, k, c + j * CT_ROW + i * SIZE, CT_ROW, 0, 0, flags,
+                 columns, T.TRANSPOSED)  # fmt: skip
             j += columns
 
 

@@ -51,13 +51,14 @@ class StridedRows:
         self.pointers += [emitter.at(b, base, b.mul(distance, I64(row))) for row in range(3, count, 3)]
         self.offsets = I64(0), distance, emitter.hidden(b, b.shl(distance, I64(1)))
 
-    def addresses(self, b: ir.IRBuilder, pointers: Values, count: int) -> Values:
-        """Where the current elements of the first ``count`` rows lie."""
+    def step_by(self, b: ir.IRBuilder, pointers: Values, distance: ir.Value | int, count: int) -> tuple[Values, Values]:
+        """Where the current elements of the first ``count`` rows lie, and the pointers ``distance`` bytes further."""
+        at = self.emitter.at
         pointers = [self.emitter.hidden(b, pointer) for pointer in pointers]
-        return [
-            self.emitter.at(b, pointers[row // 3], self.offsets[row % 3]) if row % 3 else pointers[row // 3]
-            for row in range(count)
+        addresses = [
+            at(b, pointers[row // 3], self.offsets[row % 3]) if row % 3 else pointers[row // 3] for row in range(count)
         ]
+        return addresses, self.advanced(b, pointers, distance)
 
     def advanced(self, b: ir.IRBuilder, pointers: Values, distance: ir.Value | int) -> Values:
         """The pointers ``distance`` bytes further."""
@@ -122,16 +123,17 @@ class TransposedRows:
         self.pointers = self.rows.pointers
 
     def load(self, b: ir.IRBuilder, pointers: Values) -> tuple[list[Values], Values]:
-        vectors = self.emitter.transposed(b, self.rows.addresses(b, pointers, self.emitter.lanes))
-        return [[vector] for vector in vectors], self.rows.advanced(b, pointers, 16)
+        addresses, pointers = self.rows.step_by(b, pointers, 16, self.emitter.lanes)
+        return [[vector] for vector in self.emitter.transposed(b, addresses)], pointers
 
     def load_one(self, b: ir.IRBuilder, pointers: Values) -> tuple[Values, Values]:
         e = self.emitter
         vector = ir.Constant(e.vector, ir.Undefined)
-        for lane, address in enumerate(self.rows.addresses(b, pointers, e.lanes)):
+        addresses, pointers = self.rows.step_by(b, pointers, e.size, e.lanes)
+        for lane, address in enumerate(addresses):
             element = b.load(address, align=e.size, typ=e.scalar)
             vector = b.insert_element(vector, element, I32(lane))
-        return [vector], self.rows.advanced(b, pointers, e.size)
+        return [vector], pointers
 
 
 class MicroKernel(Emitter):
@@ -172,12 +174,12 @@ class MicroKernel(Emitter):
         lefts, rights = len(state[0]), len(state[1])
 
         def step(pointers, vectors, sums):
-            rows = len(sums) // len(vectors)
             added = []
-            for row, address in enumerate(left.addresses(b, pointers, rows)):
+            addresses, pointers = left.step_by(b, pointers, left.step, len(sums) // len(vectors))
+            for row, address in enumerate(addresses):
                 factor = self.broadcast(b, address)
                 added += [self.fma(b, factor, v, sums[row * len(vectors) + i]) for i, v in enumerate(vectors)]
-            return left.advanced(b, pointers, left.step), added
+            return pointers, added
 
         def several(values):
             pointers, others, sums = values[:lefts], values[lefts : lefts + rights], values[lefts + rights :]
@@ -278,7 +280,7 @@ class MicroKernel(Emitter):
             lanes //= 2
 
     def any_tile(self, complete: bool) -> ir.Function:
-        """The tile of any shape: void (rows, form, arguments of `tile`).
+        """The tile of any shape: void (arguments of `tile`, rows, form). It jumps, with all arguments in their places.
 
         Without ``complete`` an empty weak function that linking replaces: numba gives every function a module with all
         it calls, therefore the tiles are written into the outermost one only (a third more compile time otherwise).
@@ -286,21 +288,21 @@ class MicroKernel(Emitter):
         name = f"gemm_{self.dtype}_any_tile"
         function = self.module.globals.get(name)
         if function is None:
-            function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [I64] * 2 + TILE_TYPES), name)
+            function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), TILE_TYPES + [I64] * 2), name)
         b = ir.IRBuilder(function.append_basic_block("entry"))
         if not complete:
             function.linkage = "weak"
             b.ret_void()
             return function
-        rows, form, *arguments = function.args
+        *arguments, rows, form = function.args
         end = b.append_basic_block("end")
         switch = b.switch(b.add(b.shl(rows, I64(2)), form), end)
         for count, kind in self.kinds():
             block = b.append_basic_block(f"tile_{count}_{kind}")
             switch.add_case(I64((count << 2) + kind), block)
             b.position_at_end(block)
-            b.call(self.tile(count, kind), arguments)
-            b.branch(end)
+            b.call(self.tile(count, kind), arguments, tail=True)
+            b.ret_void()
         b.position_at_end(end)
         b.ret_void()
         return function
