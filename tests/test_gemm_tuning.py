@@ -141,6 +141,24 @@ def test_rows_that_share_a_set_are_copied(monkeypatch):
     assert gemm.packs(256, 10, "float32", 1024, False, True)[0]
 
 
+@pytest.mark.parametrize(
+    ("width", "dtype", "m", "n", "trans_a", "expected"),
+    [
+        (64, "float32", 128, 10, False, True),
+        (64, "float32", 128, 16, False, False),
+        (64, "float32", 1, 10, False, False),
+        (64, "float64", 128, 8, False, False),
+        (32, "float32", 128, 10, False, True),
+        (32, "float64", 128, 10, False, False),
+        (32, "float64", 128, 10, True, True),
+        (64, "float32", 128, 49, True, False),
+    ],
+)
+def test_few_columns_are_those_that_leave_lanes_empty(width, dtype, m, n, trans_a, expected, monkeypatch):
+    monkeypatch.setattr(gemm.tuning, "tile", lambda dtype: blocking.Tile(width, 6, 12))
+    assert gemm.has_few_columns(m, n, dtype, trans_a) is expected
+
+
 def test_a_system_that_tells_no_cache_sizes(monkeypatch, tmp_path):
     monkeypatch.setattr(processor, "CACHES", tmp_path)
     assert processor.cache.__wrapped__(1) == processor.Cache(32 << 10, 8)

@@ -280,7 +280,7 @@ class MicroKernel(Emitter):
             lanes //= 2
 
     def any_tile(self, complete: bool) -> ir.Function:
-        """The tile of any shape: void (arguments of `tile`, rows, form). It jumps, with all arguments in their places.
+        """The tile of any shape: void (arguments of `tile`, rows, form).
 
         Without ``complete`` an empty weak function that linking replaces: numba gives every function a module with all
         it calls, therefore the tiles are written into the outermost one only (a third more compile time otherwise).
@@ -294,6 +294,7 @@ class MicroKernel(Emitter):
             function.linkage = "weak"
             b.ret_void()
             return function
+        function.attributes.add("alwaysinline")
         *arguments, rows, form = function.args
         end = b.append_basic_block("end")
         switch = b.switch(b.add(b.shl(rows, I64(2)), form), end)
@@ -301,7 +302,7 @@ class MicroKernel(Emitter):
             block = b.append_basic_block(f"tile_{count}_{kind}")
             switch.add_case(I64((count << 2) + kind), block)
             b.position_at_end(block)
-            b.call(self.tile(count, kind), arguments, tail=True)
+            b.call(self.tile(count, kind), arguments)
             b.ret_void()
         b.position_at_end(end)
         b.ret_void()
