@@ -376,7 +376,7 @@ def launches(optimizer, batch):
 def test_the_gradient_of_a_kernel_is_not_written(batch):
     """The direction is made within the product, and Muon's step within the last product of the iteration."""
     joined = "outer" if batch == 1 else "tile"
-    assert sum(f"_lamb_{joined}_" in label for label in launches(optimizers.Lamb(), batch)) == 2
+    assert sum(f"_{joined}_lamb_" in label for label in launches(optimizers.Lamb(), batch)) == 2
     labels = launches(optimizers.Muon(weight_decay=None), batch)
-    assert sum(f"_muon_nesterov_{joined}_" in label for label in labels) == 2
-    assert sum("_sgd_tile_" in label for label in labels) == 2
+    assert sum(f"_{joined}_muon_nesterov_" in label for label in labels) == 2
+    assert sum("_tile_sgd_" in label for label in labels) == 2
