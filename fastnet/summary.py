@@ -39,13 +39,28 @@ def summary_text(
     return "\n".join(lines)
 
 
-def _entries(model: Any, expand: bool, depth: int = 0) -> Iterator[tuple[int, Any, tuple[int, ...] | None]]:
+def _entries(model: Any, expand: bool) -> Iterator[tuple[int, Any, tuple[int, ...] | None]]:
     """(depth, layer, shape of its result) of each line."""
-    shapes = model.result_shapes
-    for layer in getattr(model, "layers", model.parts):
-        yield depth, layer, shapes.get(id(layer))
-        if expand and layer.parts:
-            yield from _entries(layer, expand, depth + 1)
+    if model.built:
+        yield from _uses(model, model.input_shape[1:], expand, 0)
+    else:
+        yield from _not_built(model, expand, 0)
+
+
+def _uses(model: Any, shape: tuple[int, ...], expand: bool, depth: int) -> Iterator[tuple[int, Any, tuple[int, ...]]]:
+    """The layers that a layer applies to samples of a shape."""
+    for use in model.uses(shape):
+        yield depth, use.layer, use.output_shape
+        if expand:
+            yield from _uses(use.layer, use.input_shape, expand, depth + 1)
+
+
+def _not_built(model: Any, expand: bool, depth: int) -> Iterator[tuple[int, Any, None]]:
+    """The layers that a layer holds, whose shapes are not known."""
+    for layer in getattr(model, "layers", model.sublayers):
+        yield depth, layer, None
+        if expand:
+            yield from _not_built(layer, expand, depth + 1)
 
 
 def _size(count: float) -> str:

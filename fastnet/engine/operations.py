@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastnet._kernels.templates import elementwise
+from fastnet._kernels.templates import elementwise, step_masks
 from fastnet.engine.view import View
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ class Cast:
     """The same numbers in another dtype."""
 
     dtype: str
+    keeps_values = True
 
     def forward(self, plan: Plan, x: View) -> View:
         return cast(plan, x, self.dtype)
@@ -50,45 +51,67 @@ class Penalized:
         return self.regularizer.activity_gradient(plan, dy, y)
 
 
-class Add:
-    """y = a + b + …"""
+class Merge:
+    """An operation on results of one shape, element by element.
+
+    A step of the result counts where it counts in one of the inputs; where one of them has no mask, neither has the
+    result. So it is in Keras.
+    """
+
+    keeps_values = False  # whether all numbers of the result are numbers that it reads
 
     def forward(self, plan: Plan, *inputs: View) -> View:
-        return fold_pairs(plan, elementwise.add, inputs)
+        y = self.merge(plan, *inputs)
+        y.mask = either_mask(plan, [x.mask for x in inputs])
+        return y
+
+    def merge(self, plan: Plan, *inputs: View) -> View:
+        """Add the launches of the result."""
+        raise NotImplementedError(f"{type(self).__name__} defines no merge(plan, *inputs).")
+
+
+class Add(Merge):
+    """y = a + b + …"""
+
+    def merge(self, plan: Plan, *inputs: View) -> View:
+        return _folded(plan, elementwise.add, inputs)
 
     def backward(self, plan: Plan, dy: View, *inputs: View) -> tuple[View, ...]:
         return tuple(dy for _ in inputs[:-1])
 
 
-class Average:
+class Average(Merge):
     """y = (a + b + …) / n."""
 
-    def forward(self, plan: Plan, *inputs: View) -> View:
-        return _scaled(plan, fold_pairs(plan, elementwise.add, inputs), 1 / len(inputs))
+    def merge(self, plan: Plan, *inputs: View) -> View:
+        return _scaled(plan, _folded(plan, elementwise.add, inputs), 1 / len(inputs))
 
     def backward(self, plan: Plan, dy: View, *inputs: View) -> tuple[View, ...]:
         count = len(inputs) - 1
         return (_scaled(plan, dy, 1 / count),) * count
 
 
-class Multiply:
+class Multiply(Merge):
     """y = a · b · …"""
 
-    def forward(self, plan: Plan, *inputs: View) -> View:
-        return fold_pairs(plan, elementwise.multiply, inputs)
+    def merge(self, plan: Plan, *inputs: View) -> View:
+        return _folded(plan, elementwise.multiply, inputs)
 
-    def backward(self, plan: Plan, dy: View, *inputs: View) -> tuple[View, ...]:
+    def backward(self, plan: Plan, dy: View, *inputs: View) -> tuple[View | None, ...]:
         factors, out = inputs[:-1], []
-        for position in range(len(factors)):
+        for position, factor in enumerate(factors):
             others = [x for i, x in enumerate(factors) if i != position]
-            out.append(fold_pairs(plan, elementwise.multiply, (dy, *others)))
+            wanted = factor.needs_gradient
+            out.append(_folded(plan, elementwise.multiply, (dy, *others)) if wanted else None)
         return tuple(out)
 
 
-class Maximum:
-    """y = max(a, b, …); the gradient goes to the first of the largest."""
+class Maximum(Merge):
+    """y = max(a, b, …), from the first one on; where two are equal, each gets half of the gradient, as in JAX."""
 
-    def forward(self, plan: Plan, *inputs: View) -> View:
+    keeps_values = True
+
+    def merge(self, plan: Plan, *inputs: View) -> View:
         largest = [inputs[0]]
         for x in inputs[1:]:
             y = plan.like(x)
@@ -108,16 +131,41 @@ class Maximum:
 
 
 class Concatenate:
-    """The inputs side by side along the last axis; each is written in place."""
+    """The inputs side by side along the last axis; each is written in place.
+
+    A step of the result counts where it counts in one of the inputs; all steps of an input without a mask count.
+    """
+
+    keeps_values = True
 
     def forward(self, plan: Plan, *inputs: View) -> View:
         y = plan.buffer((*inputs[0].shape[:-1], sum(x.shape[-1] for x in inputs)), inputs[0].dtype)
         for x, part in zip(inputs, _parts(y, inputs), strict=True):
             plan.call(elementwise.copy, x=x, y=part)
+        masks = [x.mask for x in inputs]
+        known = next((mask for mask in masks if mask is not None), None)
+        if known is not None and None in masks:
+            y.mask = plan.like(known)
+            plan.call(elementwise.fill, y=y.mask, number=1.0)
+        else:
+            y.mask = either_mask(plan, masks)
         return y
 
     def backward(self, plan: Plan, dy: View, *inputs: View) -> tuple[View, ...]:
         return tuple(_parts(dy, inputs[:-1]))
+
+
+def either_mask(plan: Plan, masks: Sequence[View | None]) -> View | None:
+    """The mask of what counts in one of several; None where one of them is None."""
+    mask = masks[0]
+    for other in masks[1:]:
+        if mask is None or other is None:
+            return None
+        if other is not mask:
+            both = plan.like(mask)
+            plan.call(step_masks.either, a=mask, b=other, y=both)
+            mask = both
+    return mask
 
 
 def _parts(y: View, like: Sequence[View]) -> list[View]:
@@ -128,7 +176,7 @@ def _parts(y: View, like: Sequence[View]) -> list[View]:
     return parts
 
 
-def fold_pairs(plan: Plan, template: Any, inputs: Sequence[View]) -> View:
+def _folded(plan: Plan, template: Any, inputs: Sequence[View]) -> View:
     """Add the launches that join inputs two by two, from the first one on."""
     total = inputs[0]
     for x in inputs[1:]:

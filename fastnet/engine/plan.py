@@ -43,7 +43,7 @@ class Plan:
     label: str = ""
     phase: str = "forward"
     random_streams: int = 0  # layers that draw random numbers
-    outputs: list[tuple[Any, View]] = field(default_factory=list)  # (layer, its result) in order
+    outputs: list[tuple[Any, View]] = field(default_factory=list)  # (layer, its result) in order; last the network's
     penalized: list[tuple[Any, View]] = field(default_factory=list)  # (layer with an activity regularizer, its result)
     penalty_state: dict[Variable, dict[str, View]] = field(default_factory=dict)  # from a penalty to its gradient
     tape: Tape = field(init=False)
@@ -83,10 +83,12 @@ class Plan:
             x = self.tape.push(Cast(wanted), x)
         if not layer.built:
             layer.connect(x.shape)
-        y = layer.forward(self, x) if layer.composite else self.tape.push(layer, x)
-        if not layer.composite:
+        if layer.composite:
+            y = self.tape.composite(layer, x)
+        else:
+            y = self.tape.push(layer, x)
             y.mask = layer.compute_mask(self, x, y)
-            self.outputs.append((layer, y))
+        self.outputs.append((layer, y))
         if layer.activity_regularizer is not None:
             y = self.tape.push(Penalized(layer.activity_regularizer), y)
             self.penalized.append((layer, y))

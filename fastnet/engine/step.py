@@ -190,7 +190,7 @@ def lower(
     _penalties(step, wanted)
     if mode == "train":
         plan.phase = "backward"
-        _backward(plan, prediction, dy)
+        _backward(plan, source, prediction, dy)
         plan.phase = "update"
         optimizer.apply(plan, [(label_of(v), v) for v in wanted], scalars)
     plan.results += [view for view in (step.target, *_watched(step)) if view is not None]
@@ -209,9 +209,9 @@ def _watched(step: Step) -> list[View | None]:
     return [step.prediction, step.each, step.mask] if step.watched else []
 
 
-def _backward(plan: Plan, prediction: View, dy: View | None) -> None:
+def _backward(plan: Plan, source: View, prediction: View, dy: View | None) -> None:
     first = len(plan.launches)
-    plan.tape.backward(prediction, dy)
+    plan.tape.backward(prediction, dy, source)
     if first < len(plan.launches):
         plan.launches[first].flags |= abi.CHECK
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastnet._kernels.templates import elementwise
-from fastnet.engine.view import View
+from fastnet.engine.view import View, describe
 
 if TYPE_CHECKING:
     from fastnet.engine.plan import Plan
@@ -63,11 +63,28 @@ class Tape:
             output = output.view(output.shape)  # a result of its own, whose gradient is told apart
             output.mask = mask
         trained = any(self.plan.trains(v) for v in getattr(operation, "variables", ()))
+        trained |= self.plan.training and getattr(operation, "updates_own_weights", False)
         output.needs_gradient = trained or any(x.needs_gradient for x in inputs)
         call.output = output
         if outer is None:  # else it is a part of a layer that goes back by itself
             self.calls.append(call)
         return output
+
+    def composite(self, layer: Any, x: View) -> View:
+        """Apply a layer by the calls that its forward makes; its result.
+
+        Raises:
+            NotImplementedError: what it gives is no result of theirs, and could not go back in training.
+        """
+        y = layer.forward(self.plan, x)
+        known = y is x or self.open is not None or any(call.output is y for call in reversed(self.calls))
+        if self.plan.training and not known:
+            raise NotImplementedError(
+                f"{layer._owner} defines no backward(plan, dy, x, y), and what its forward returns is no result of "
+                "plan.apply(layer, x) or plan.combine(operation, ...): no gradient would reach its weights. Define "
+                "backward, or apply layers and operations alone."
+            )
+        return y
 
     def save(self, **values: Any) -> None:
         """Hand something from the forward of the open call to its backward.
@@ -89,18 +106,22 @@ class Tape:
         assert self.open is not None, "nothing is going back"
         return self.open.saved[name]
 
-    def gradient_of(self, x: View, output: View, dy: View) -> View | None:
-        """Add the launches that compute all gradients from that of a result; the one of ``x``, where it has one."""
-        contributions = self.backward(output, dy).get(id(x))
-        return None if contributions is None else self.total(contributions)
-
-    def backward(self, output: View, dy: View | None) -> dict[int, list[View]]:
+    def backward(self, output: View, dy: View | None, source: View) -> View | None:
         """Add the launches that compute all gradients from that of a result.
 
+        Args:
+            output: the result.
+            dy: its gradient.
+            source: what the first calls read.
+
         Returns:
-            id of each view that nothing on the tape made → its gradients.
+            The gradient of ``source``, where it has one.
+
+        Raises:
+            ValueError: a call read what is no result of another one, such as a slice; its gradient would be lost.
         """
         gradients: dict[int, list[View]] = {id(output): [dy]} if dy is not None else {}
+        made = {id(call.output) for call in self.calls} | {id(source)}
         outer = self.plan.dtype
         while self.calls:
             call = self.calls.pop()
@@ -113,9 +134,15 @@ class Tape:
             found = call.operation.backward(self.plan, dy, *call.inputs, call.output)
             for x, dx in zip(call.inputs, found if isinstance(found, tuple) else (found,), strict=True):
                 if dx is not None and x.needs_gradient:
+                    if id(x) not in made:
+                        raise ValueError(
+                            f"{call.label!r} reads a view {describe(x)} that no layer and no operation gave, and the "
+                            "gradient of it would be lost: apply layers and operations to whole results."
+                        )
                     gradients.setdefault(id(x), []).append(dx)
         self.open, self.plan.dtype = None, outer
-        return gradients
+        contributions = gradients.get(id(source), [])
+        return self.total(contributions) if contributions else None
 
     def total(self, contributions: list[View]) -> View:
         """The sum of gradients of one result, in order."""

@@ -17,6 +17,8 @@ from fastnet.engine.bind import run_once
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
+from fastnet.layers.trace import trace
+from fastnet.layers.tree import LayerTree, all_parts
 from fastnet.layers.undo import AttributeSnapshot, unchanged_on_error
 from fastnet.settable import SettableArguments, argument_names, unknown_argument
 
@@ -37,7 +39,7 @@ _NAMED = {
 }
 
 
-class Layer(SettableArguments, Configurable):
+class Layer(LayerTree, SettableArguments, Configurable):
     """A step of a network. Subclasses define what they need of four methods.
 
     These are `make_weights`, `sample_output_shape`, `forward` and `backward`.
@@ -73,6 +75,9 @@ class Layer(SettableArguments, Configurable):
     reads = "float"
     #: whether all numbers of its result are numbers it reads, so that layers behind it read the data too (`check_data`)
     keeps_values = False
+    #: whether its backward changes weights of its own, such as averages, and therefore always runs in training
+    updates_own_weights = False
+    _on_trial = False  # whether its weights are made for the shape of its result alone
     _outside_plans = ("trainable", "input_shape", "output_shape")  # plans know themselves what was trainable
 
     def __init_subclass__(cls, **more: Any):
@@ -132,7 +137,7 @@ class Layer(SettableArguments, Configurable):
         super().set_argument(name, value)
         changes.arguments.mark()
         if name == "trainable":
-            for part in self.parts:
+            for part in self.sublayers:
                 part.trainable = value
 
     def is_fixed(self, name: str) -> bool:
@@ -176,10 +181,14 @@ class Layer(SettableArguments, Configurable):
             ValueError: the shape does not fit; nothing has changed then, as with every other error.
         """
         output_shape = self.sample_output_shape(input_shape)
-        if not self.built:
-            with unchanged_on_error(all_parts(self)):
-                self.make_weights(input_shape)
-            self.built = True
+        layers = all_parts(self)
+        if not all(layer.built for layer in layers):
+            with unchanged_on_error(layers):
+                if not self.built:
+                    self.make_weights(input_shape)
+                for use in self.uses(input_shape):
+                    use.layer.connect(use.input_shape)
+        self.built = True
         self.input_shape, self.output_shape = input_shape, output_shape
         return output_shape
 
@@ -202,31 +211,35 @@ class Layer(SettableArguments, Configurable):
     def make_weights(self, input_shape: tuple[int, ...]) -> None:
         """Make the weights for samples of this shape; called once. A subclass's own.
 
-        By default the layers that its forward applies are built.
+        The layers that its forward applies are built afterwards.
         """
-        if self.composite and self.parts:
-            self._trace(input_shape)
 
     def sample_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one sample's result. A subclass's own.
 
         By default that of ``input_shape``, or of what a layer that applies others gives.
         """
-        if not (self.composite and self.parts):
+        if not self.composite:
             return input_shape
+        if self.built or type(self).make_weights is Layer.make_weights:
+            return trace(self, input_shape).shape
         before = AttributeSnapshot(all_parts(self))
-        try:
-            return self._trace(input_shape)
+        self._on_trial = True
+        try:  # its forward may read weights
+            self.make_weights(input_shape)
+            return trace(self, input_shape).shape
         finally:
             before.restore()
 
-    def _trace(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of what its forward gives; the layers that it applies are built."""
-        plan = Plan(False, self.dtype, 1)
-        return self.forward(plan, plan.buffer(input_shape)).shape
-
     def check_data(self, x: np.ndarray) -> None:
-        """Raise where data, of any dtype, hold what it cannot read; nothing has run yet. A subclass's own, if any."""
+        """Raise where data, of any dtype, hold what it cannot read; nothing has run yet. A subclass's own, if any.
+
+        By default the layers that it applies to the data check them.
+        """
+        if self.composite and any(type(leaf).check_data is not Layer.check_data for leaf in self.leaves):
+            for use in self.uses(x.shape[1:]):
+                if use.reads_data:
+                    use.layer.check_data(x)
 
     def forward(self, plan: Plan, x: View) -> View:
         """Add the launches that compute y from x."""
@@ -282,6 +295,8 @@ class Layer(SettableArguments, Configurable):
         Raises:
             ValueError: the initializer gives no array of this shape.
         """
+        if self._on_trial:
+            initializer = "zeros"  # no random numbers are drawn for a shape
         try:
             value = np.asarray(initializers.get(initializer)(shape, self.dtype), self.dtype)
         except (TypeError, ValueError) as error:
@@ -297,65 +312,6 @@ class Layer(SettableArguments, Configurable):
         variable = Variable(value, name, trainable, penalty, projection, f"{self.name}/{name}")
         self._variables.append(variable)
         return variable
-
-    @property
-    def parts(self) -> list[Layer]:
-        """The layers it is made of: attributes that are layers, or lists, tuples and dictionaries of layers."""
-        if not self.composite and type(self).__module__.startswith("fastnet."):
-            return []  # asked for often
-        found: dict[int, Layer] = {}
-        for value in list(vars(self).values()):
-            several = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-            for part in (value, *several):
-                if isinstance(part, Layer):
-                    found.setdefault(id(part), part)
-        return list(found.values())
-
-    @property
-    def leaves(self) -> list[Layer]:
-        """The layers of all depths that have no parts, in order; itself among them where it has weights of its own."""
-        parts = self.parts
-        own = [self] if self._variables or not parts else []
-        return list({id(leaf): leaf for leaf in (*own, *(leaf for part in parts for leaf in part.leaves))}.values())
-
-    @property
-    def variables(self) -> list[Variable]:
-        """All weights, in the order in which they were made; those of its parts behind its own, and each once."""
-        return _once(self._variables, *(part.variables for part in self.parts))
-
-    @property
-    def weights(self) -> list[Variable]:
-        """All weights: its own, the trainable ones first, as Keras orders them; then those of its parts."""
-        own = sorted(self._variables, key=lambda v: not v.trainable)
-        return _once(own, *(part.weights for part in self.parts))
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """What an optimizer changes: empty where ``trainable`` is False."""
-        if not self.trainable:
-            return []
-        own = [v for v in self._variables if v.trainable]
-        return _once(own, *(part.trainable_weights for part in self.parts))
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """What no optimizer changes."""
-        trainable = set(map(id, self.trainable_weights))
-        return [v for v in self.weights if id(v) not in trainable]
-
-    trainable_variables, non_trainable_variables = trainable_weights, non_trainable_weights
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of the weights' values."""
-        return [v.numpy() for v in self.weights]
-
-    def set_weights(self, weights: list[Any]) -> None:
-        """Set the weights' values.
-
-        Raises:
-            ValueError: another number of arrays, or other shapes; nothing has changed then.
-        """
-        assign_all(self.weights, weights, self._owner)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make another layer like it, weights aside, as plain data that JSON can hold."""
@@ -396,54 +352,8 @@ class Layer(SettableArguments, Configurable):
             return np.zeros((0, *result.shape), self.dtype)
         return run_once(plan, {source: x}, result)
 
-    @property
-    def losses(self) -> list[float]:
-        """The penalties of its trained weights as they are now."""
-        return [float(v.regularizer(v.numpy())) for v in self.trainable_weights if v.regularizer is not None]
-
-    @property
-    def result_shapes(self) -> dict[int, tuple[int, ...] | None]:
-        """id of each part → the shape of one sample's result."""
-        return {id(part): part.result_shape for part in self.parts}
-
-    @property
-    def result_shape(self) -> tuple[int, ...] | None:
-        """The shape of one sample's result; None where it is not built."""
-        return self.output_shape
-
-    def count_params(self) -> int:
-        """How many numbers its weights hold."""
-        return sum(v.size for v in self.variables)
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}{' ' + str(self.output_shape) if self.built else ''}>"
-
-
-def _once(*lists: list[Variable]) -> list[Variable]:
-    """The weights of several lists, each once."""
-    if len(lists) == 1:
-        return list(lists[0])
-    return list(dict.fromkeys(variable for one in lists for variable in one))
-
-
-def assign_all(variables: list[Variable], values: Any, owner: str) -> None:
-    """Set several weights, or none where one does not fit."""
-    if isinstance(values, (str, bytes)) or not np.iterable(values):
-        raise ValueError(f"{owner}: weights must be a list of arrays, as get_weights gives it; received {values!r}.")
-    values = list(values)
-    if len(values) != len(variables):
-        raise ValueError(
-            f"{owner} has {len(variables)} weights ({', '.join(v.name for v in variables)}); "
-            f"received {len(values)} arrays."
-        )
-    arrays = []
-    for place, (variable, value) in enumerate(zip(variables, values, strict=True)):
-        try:
-            arrays.append(variable.check(value))
-        except ValueError as error:
-            raise ValueError(f"{owner}: weight {place}: {error}") from None
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array)
 
 
 def refuse_call(owner: str, x: Any, training: Any) -> None:
@@ -460,11 +370,6 @@ def refuse_call(owner: str, x: Any, training: Any) -> None:
         )
     if training is not None and checks.flag(f"{owner}: training", training):
         raise ValueError(f"{owner}: a call never behaves as in training; leave training=True out, and train with fit.")
-
-
-def all_parts(layer: Layer) -> list[Layer]:
-    """A layer and its parts of all depths."""
-    return [layer, *(inner for part in layer.parts for inner in all_parts(part))]
 
 
 def refuse(owner: str, **given: Any) -> None:

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnet import checks, serialization
-from fastnet._kernels.templates import step_masks
 from fastnet.engine import operations
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.base import Layer, new_name
 from fastnet.layers.network import Network
 
-_MERGES: dict[str, type] = {
+_MERGES: dict[str, Any] = {
     "concat": operations.Concatenate,
     "add": operations.Add,
     "multiply": operations.Multiply,
@@ -50,12 +49,13 @@ class Residual(Layer):
         super().__init__(**more)
         self.branch = as_layer(f"{self._owner}: branch", branch)
         self.shortcut = None if shortcut is None else as_layer(f"{self._owner}: shortcut", shortcut)
+        _must_differ(self._owner, self.sublayers)
 
     def sample_output_shape(self, input_shape):
         result = self.branch.sample_output_shape(input_shape)
         other = input_shape if self.shortcut is None else self.shortcut.sample_output_shape(input_shape)
         if other != result:
-            way = "the input" if self.shortcut is None else "the shortcut"
+            way = "the input has" if self.shortcut is None else "the shortcut gives"
             raise ValueError(
                 f"{self._owner} adds results of one shape; for samples of shape {input_shape} the branch gives "
                 f"{result}, {way} {other}. Give a shortcut whose result has the branch's shape, such as "
@@ -63,14 +63,10 @@ class Residual(Layer):
             )
         return result
 
-    def make_weights(self, input_shape):
-        for part in self.parts:
-            part.connect(input_shape)
-
     def forward(self, plan: Plan, x: View) -> View:
         y = plan.apply(self.branch, x)
         other = x if self.shortcut is None else plan.apply(self.shortcut, x)
-        return merged(plan, operations.Add(), (y, other))
+        return _merged(plan, operations.Add(), (y, other))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, the layers as descriptions."""
@@ -108,6 +104,7 @@ class Parallel(Layer):
             raise ValueError(f"{self._owner}: branches must be a list of layers, received {branches!r}.")
         self.branches = [as_layer(f"{self._owner}: branch {i}", branch) for i, branch in enumerate(branches)]
         self.merge = checks.one_of(f"{self._owner}: merge", merge, *_MERGES)
+        _must_differ(self._owner, self.sublayers)
 
     def sample_output_shape(self, input_shape):
         shapes = [branch.sample_output_shape(input_shape) for branch in self.branches]
@@ -121,13 +118,20 @@ class Parallel(Layer):
             f"give {', '.join(map(str, shapes))}."
         )
 
-    def make_weights(self, input_shape):
-        for branch in self.branches:
-            branch.connect(input_shape)
+    @property
+    def reads(self) -> str:  # type: ignore[override]
+        """What its branches read, where all of them read the same."""
+        found = {branch.reads for branch in self.branches}
+        return found.pop() if len(found) == 1 else "float"
+
+    @property
+    def keeps_values(self) -> bool:  # type: ignore[override]
+        """Whether its branches keep them, and so does the merge."""
+        return _MERGES[self.merge].keeps_values and all(branch.keeps_values for branch in self.branches)
 
     def forward(self, plan: Plan, x: View) -> View:
         results = tuple(plan.apply(branch, x) for branch in self.branches)
-        return results[0] if len(results) == 1 else merged(plan, _MERGES[self.merge](), results)
+        return results[0] if len(results) == 1 else _merged(plan, _MERGES[self.merge](), results)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, the branches as descriptions."""
@@ -148,6 +152,14 @@ def as_layer(argument: str, given: Any) -> Layer:
     return given[0] if len(given) == 1 else Stack(list(given))
 
 
+def _must_differ(owner: str, layers: Sequence[Layer]) -> None:
+    """Raise where two layers have one name."""
+    names = [layer.name for layer in layers]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{owner}: two layers have the name {twice!r}; give one of them another (name=...).")
+
+
 def _described(layer: Layer) -> Any:
     """A layer as plain data; a list of layers stays a list."""
     return serialization.serialize_keras_object(layer.layers if isinstance(layer, Stack) else layer)
@@ -164,23 +176,7 @@ class Stack(Network):
         super().__init__(layers, True, new_name("Stack"))
 
 
-def merged(plan: Plan, operation: Any, results: tuple[View, ...]) -> View:
-    """Add the launches that merge results; a step counts where it counts in one of them, as in Keras."""
-    y = plan.combine(operation, *results)
-    y.mask = either_mask(plan, results)
-    return y
-
-
-def either_mask(plan: Plan, results: Sequence[View]) -> View | None:
-    """The mask of several results: None where one of them has none."""
-    masks = [result.mask for result in results]
-    if any(mask is None for mask in masks):
-        return None
-    mask = masks[0]
-    for other in masks[1:]:
-        if other is not mask:
-            assert mask is not None and other is not None
-            both = plan.like(mask)
-            plan.call(step_masks.either, a=mask, b=other, y=both)
-            mask = both
-    return mask
+def _merged(plan: Plan, operation: Any, results: tuple[View, ...]) -> View:
+    """Add the launches that merge results, in the dtype of the layer that merges them."""
+    cast = operations.Cast(plan.dtype)
+    return plan.combine(operation, *(x if x.dtype == plan.dtype else plan.combine(cast, x) for x in results))

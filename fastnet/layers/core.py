@@ -56,6 +56,8 @@ class InputLayer(Layer):
         else:
             self.given_input_shape = checks.batch_shape(f"{self._owner}: batch_shape", batch_shape)
 
+    keeps_values = True
+
     def sample_output_shape(self, input_shape):
         if input_shape != self.given_input_shape:
             raise ValueError(f"{self._owner} is for samples of shape {self.given_input_shape}; received {input_shape}.")

@@ -14,8 +14,10 @@ from fastnet._kernels.registry import unknown
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
-from fastnet.layers.base import Layer, all_parts
+from fastnet.layers.base import Layer
 from fastnet.layers.core import InputLayer
+from fastnet.layers.trace import Use
+from fastnet.layers.tree import all_parts
 from fastnet.layers.undo import unchanged_on_error
 from fastnet.summary import summary_text
 
@@ -61,15 +63,15 @@ class Network(Layer):
             )
         if isinstance(layer, InputLayer) and self._layers:
             raise ValueError(f"The model {self.name!r} has layers already; Input comes first, and once.")
-        if layer is self or (isinstance(layer, Network) and self in layer.networks):
+        if self in all_parts(layer):
             raise ValueError(f"The model {self.name!r} cannot be a layer of itself.")
         if any(layer.name == other.name and layer is not other for other in self._layers):
             raise ValueError(f"Two layers have the name {layer.name!r}; give one of them another (name=...).")
         if self.built:
             layer.connect(self._shapes[-1])
         self._layers.append(layer)
-        if isinstance(layer, Network):
-            layer._parents.add(self)
+        for network in _networks(layer):
+            network._parents.add(self)
         self._changed()
         if rebuild:
             try:
@@ -77,6 +79,16 @@ class Network(Layer):
             except ValueError:
                 self.pop()
                 raise
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which are in no other network."""
+        return {name: value for name, value in vars(self).items() if name != "_parents"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _parents=weakref.WeakSet())
+        for layer in self._layers:
+            for network in _networks(layer):
+                network._parents.add(self)
 
     def _must_be_idle(self) -> None:
         """Raise where it, or a network it is in, is being trained: its layers must stay."""
@@ -104,8 +116,10 @@ class Network(Layer):
             raise ValueError(f"The model {self.name!r} has no layer to remove.")
         layer = self._layers.pop()
         self.built = self.built and bool(self._layers)
-        if isinstance(layer, Network):
-            layer._parents.discard(self)
+        left = all_parts(self)
+        for network in _networks(layer):
+            if network not in left:
+                network._parents.discard(self)
         self._changed()
         return layer
 
@@ -167,9 +181,24 @@ class Network(Layer):
         return shapes
 
     @property
-    def parts(self) -> list[Layer]:
+    def sublayers(self) -> list[Layer]:
         """Its layers."""
         return self._layers
+
+    def uses(self, input_shape: tuple[int, ...]) -> list[Use]:
+        """The layers with the shapes that they have in it, Input left out, in order."""
+        shapes = self._shapes if self.built and input_shape == self._shapes[0] else self._shapes_from(input_shape)
+        uses, is_data = [], True
+        for layer, given, result in zip(self._layers, shapes, shapes[1:]):
+            if not isinstance(layer, InputLayer) or len(self._layers) == 1:
+                uses.append(Use(layer, given, result, is_data))
+            is_data = is_data and layer.keeps_values
+        return uses
+
+    @property
+    def keeps_values(self) -> bool:  # type: ignore[override]
+        """Whether all of its layers keep them."""
+        return all(layer.keeps_values for layer in self._layers)
 
     def sample_output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one sample's prediction for samples of this shape; nothing is built.
@@ -182,11 +211,6 @@ class Network(Layer):
         if self.built and shape == self._shapes[0]:
             return self._shapes[-1]
         return self._shapes_from(shape)[-1]
-
-    @property
-    def result_shapes(self) -> dict[int, tuple[int, ...]]:
-        """id of each layer → the shape of one sample's result in this network. A layer may be in others too."""
-        return dict(zip(map(id, self._layers), self._shapes[1:])) if self.built else {}
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
         """The shape of what it gives for data of this shape, both with the batch first, as in Keras."""
@@ -220,7 +244,7 @@ class Network(Layer):
     @property
     def networks(self) -> list[Network]:
         """Itself and the networks in it, of all depths."""
-        return [part for part in all_parts(self) if isinstance(part, Network)]
+        return _networks(self)
 
     @property
     def layers_to_run(self) -> list[Layer]:
@@ -231,17 +255,12 @@ class Network(Layer):
     @property
     def reads(self) -> str:
         """What its first layer reads."""
-        return self.layers_to_run[0].reads if self._layers else "float"
+        return (self.layers or self._layers)[0].reads if self._layers else "float"
 
     def forward(self, plan: Plan, x: View) -> View:
         for layer in self.layers or self._layers:
             x = plan.apply(layer, x)
         return x
-
-    @property
-    def result_shape(self) -> tuple[int, ...] | None:
-        """The shape of one sample's result; None where it is not built."""
-        return self._shapes[-1] if self.built else None
 
     @property
     def input_shape(self) -> tuple:
@@ -368,3 +387,8 @@ class Network(Layer):
                 f"The model {self.name!r} is not built yet: its input's shape is unknown. Put fastnet.layers.Input "
                 "first, call build((None, ...)), or fit it to data."
             )
+
+
+def _networks(layer: Layer) -> list[Network]:
+    """The networks in a layer, of all depths, itself among them."""
+    return [part for part in all_parts(layer) if isinstance(part, Network)]

@@ -86,6 +86,11 @@ class BatchNormalization(Affine):
         self.moving_mean_initializer = moving_mean_initializer
         self.moving_variance_initializer = moving_variance_initializer
 
+    @property
+    def updates_own_weights(self) -> bool:  # type: ignore[override]
+        """Whether it moves its averages."""
+        return self.trainable
+
     def sample_output_shape(self, input_shape):
         if not input_shape or self.axis not in (-1, len(input_shape)):
             raise ValueError(

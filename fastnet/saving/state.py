@@ -18,7 +18,17 @@ from fastnet.saving.archive import SavedFileError
 
 def weight_names(model: Any) -> list[str]:
     """The names ``layer/weight`` of the model's weights, in order."""
-    return [f"{layer.name}/{v.name}" for layer in model.layers for v in layer.weights]
+    return [f"{layer.name}/{v.name}" for layer, weights in _weights_by_layer(model) for v in weights]
+
+
+def _weights_by_layer(model: Any) -> list[tuple[Any, list[Any]]]:
+    """(layer, its weights) in order; a weight that several layers share is that of the first one."""
+    seen: set[Any] = set()
+    pairs = []
+    for layer in model.layers:
+        pairs.append((layer, [v for v in layer.weights if v not in seen]))
+        seen.update(layer.weights)
+    return [(layer, weights) for layer, weights in pairs if weights]
 
 
 def model_state(model: Any) -> dict[str, Any]:
@@ -133,14 +143,14 @@ def _by_layer(model: Any, tree: dict[str, Any]) -> tuple[list[tuple[Any, np.ndar
         saved.setdefault(name.rsplit("/", 1)[0], []).append(array)
     given = {snake_case(type(layer).__name__) for layer in model.layers}
     held = dict(zip(_keys(saved, given), saved.values(), strict=True))
-    layers = [layer for layer in model.layers if layer.weights]
-    keys = _keys([layer.name for layer in layers], given)
-    found = {key: held.pop(key) for key, layer in zip(keys, layers) if _fits(layer, held.get(key))}
+    layers = _weights_by_layer(model)
+    keys = _keys([layer.name for layer, _ in layers], given)
+    found = {key: held.pop(key) for key, (_, weights) in zip(keys, layers) if _fits(weights, held.get(key))}
     rest, pairs, left = iter(held.values()), [], []
-    for key, layer in zip(keys, layers, strict=True):
+    for key, (layer, weights) in zip(keys, layers, strict=True):
         arrays = found[key] if key in found else next(rest, None)
-        if arrays is not None and _fits(layer, arrays):
-            pairs += list(zip(layer.weights, arrays, strict=True))
+        if arrays is not None and _fits(weights, arrays):
+            pairs += list(zip(weights, arrays, strict=True))
         else:
             left.append(layer.name)
     return pairs, left
@@ -158,8 +168,8 @@ def _keys(names: Iterable[str], given: set[str]) -> list[tuple[str, int]]:
     return keys
 
 
-def _fits(layer: Any, arrays: list[np.ndarray] | None) -> bool:
-    return arrays is not None and [a.shape for a in arrays] == [v.shape for v in layer.weights]
+def _fits(weights: list[Any], arrays: list[np.ndarray] | None) -> bool:
+    return arrays is not None and [a.shape for a in arrays] == [v.shape for v in weights]
 
 
 def _load_optimizer(model: Any, saved: dict[str, Any], path: Path) -> None:

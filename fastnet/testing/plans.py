@@ -92,9 +92,9 @@ class LayerRun:
             raise AssertionError(
                 f"{owner}: forward gives {self.y.shape}, but sample_output_shape({tuple(input_shape)}) is {promised}."
             )
-        self.names = [v.path if self.layer.parts else v.name for v in weights]
+        self.names = [v.path if self.layer.sublayers else v.name for v in weights]
         self.dy = plan.buffer(self.y.shape)
-        self.dx = plan.tape.gradient_of(self.x, self.y, self.dy)
+        self.dx = plan.tape.backward(self.y, self.dy, self.x)
         missing = [name for name, v in zip(self.names, weights, strict=True) if v not in plan.gradients]
         if self.dx is None or missing:
             what = "x" if self.dx is None else " and ".join(map(repr, missing))

@@ -21,7 +21,7 @@ def check_pairs(model: Any, class_weight: Any, batch: Batch) -> tuple[np.ndarray
     """
     x, y, sample_weight = batch
     targets = _check_targets(model, x.shape, y)
-    _check_values(model, x)
+    model.check_data(x)
     return x, targets, _row_weights(model, x.shape, y, sample_weight, class_weight)
 
 
@@ -32,7 +32,7 @@ def check_inputs(model: Any, batch: Batch) -> tuple[np.ndarray]:
         ValueError: it does not fit the network.
     """
     check_shape(model, batch.x.shape)
-    _check_values(model, batch.x)
+    model.check_data(batch.x)
     return (batch.x,)
 
 
@@ -56,14 +56,6 @@ def check_shape(model: Any, shape: Shape) -> Shape:
             f"that is data of shape {('n', *wanted)}; received data of shape {shape}.{hint}".replace("'n'", "n")
         )
     return wanted
-
-
-def _check_values(model: Any, x: np.ndarray) -> None:
-    """Let the layers that read the data check them: the first, and those behind layers that only move numbers."""
-    for layer in model.layers_to_run:
-        layer.check_data(x)
-        if not layer.keeps_values:
-            return
 
 
 def _check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:

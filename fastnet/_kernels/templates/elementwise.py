@@ -33,8 +33,8 @@ def maximum(a: read, b: read, y: write):
 
 @elementwise
 def maximum_gradient(a: read, b: read, dy: read, da: write, db: write):
-    da = dy if a >= b or a != a else 0.0
-    db = 0.0 if a >= b or a != a else dy
+    da = 0.5 * dy if a == b else dy if a > b or a != a else 0.0
+    db = 0.5 * dy if a == b else 0.0 if a > b or a != a else dy
 
 
 @elementwise

@@ -1,0 +1,126 @@
+"""A layer as a tree: the layers in it, of all depths, and the weights of all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnet.engine.variable import Variable
+from fastnet.layers.trace import Use, trace
+
+if TYPE_CHECKING:
+    from fastnet.layers.base import Layer
+
+
+class LayerTree:
+    """The layers in a layer, and their weights."""
+
+    _variables: list[Variable]
+    _owner: Any
+    composite: Any
+    trainable: Any
+
+    @property
+    def sublayers(self) -> list[Layer]:
+        """The layers it is made of: attributes that are layers, or lists, tuples and dictionaries of layers."""
+        if not self.composite and type(self).__module__.startswith("fastnet."):
+            return []  # asked for often
+        found: dict[int, Layer] = {}
+        for value in list(vars(self).values()):
+            several = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+            for part in (value, *several):
+                if isinstance(part, LayerTree):
+                    found.setdefault(id(part), part)  # type: ignore[arg-type]
+        return list(found.values())
+
+    def uses(self, input_shape: tuple[int, ...]) -> list[Use]:
+        """The layers that its forward applies to samples of this shape, in order; a shared one as often as applied."""
+        return trace(self, input_shape).uses if self.composite else []
+
+    @property
+    def leaves(self) -> list[Layer]:
+        """The layers of all depths that hold no others, in order; itself where it has weights of its own."""
+        parts = self.sublayers
+        own = [self] if self._variables or not parts else []
+        return _once(own, *(part.leaves for part in parts))
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All weights, in the order in which they were made; those of its sublayers behind its own, and each once."""
+        return _once(self._variables, *(part.variables for part in self.sublayers))
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights: its own, the trainable ones first, as Keras orders them; then those of its sublayers."""
+        own = sorted(self._variables, key=lambda v: not v.trainable)
+        return _once(own, *(part.weights for part in self.sublayers))
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """What an optimizer changes: empty where ``trainable`` is False."""
+        if not self.trainable:
+            return []
+        own = [v for v in self._variables if v.trainable]
+        return _once(own, *(part.trainable_weights for part in self.sublayers))
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """What no optimizer changes."""
+        trainable = set(map(id, self.trainable_weights))
+        return [v for v in self.weights if id(v) not in trainable]
+
+    trainable_variables, non_trainable_variables = trainable_weights, non_trainable_weights
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of the weights' values."""
+        return [v.numpy() for v in self.weights]
+
+    def set_weights(self, weights: list[Any]) -> None:
+        """Set the weights' values.
+
+        Raises:
+            ValueError: another number of arrays, or other shapes; nothing has changed then.
+        """
+        assign_all(self.weights, weights, self._owner)
+
+    @property
+    def losses(self) -> list[float]:
+        """The penalties of its trained weights as they are now."""
+        return [float(v.regularizer(v.numpy())) for v in self.trainable_weights if v.regularizer is not None]
+
+    def count_params(self) -> int:
+        """How many numbers its weights hold."""
+        return sum(v.size for v in self.variables)
+
+
+def all_parts(layer: Any) -> list[Layer]:
+    """A layer and the layers in it, of all depths, each once."""
+    return _once([layer], *(all_parts(part) for part in layer.sublayers))
+
+
+def _once(*lists: list[Any]) -> list[Any]:
+    """What several lists hold, each once."""
+    if len(lists) == 1:
+        return list(lists[0])
+    return list({id(item): item for one in lists for item in one}.values())
+
+
+def assign_all(variables: list[Variable], values: Any, owner: str) -> None:
+    """Set several weights, or none where one does not fit."""
+    if isinstance(values, (str, bytes)) or not np.iterable(values):
+        raise ValueError(f"{owner}: weights must be a list of arrays, as get_weights gives it; received {values!r}.")
+    values = list(values)
+    if len(values) != len(variables):
+        raise ValueError(
+            f"{owner} has {len(variables)} weights ({', '.join(v.name for v in variables)}); "
+            f"received {len(values)} arrays."
+        )
+    arrays = []
+    for place, (variable, value) in enumerate(zip(variables, values, strict=True)):
+        try:
+            arrays.append(variable.check(value))
+        except ValueError as error:
+            raise ValueError(f"{owner}: weight {place}: {error}") from None
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
