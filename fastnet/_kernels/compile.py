@@ -252,7 +252,9 @@ def _environment() -> str:
 def _shared() -> str:
     """The contents of the files that every kernel follows from."""
     folder = Path(__file__).parent
-    names = ("compile.py", "target.py", "generate.py", "pasting.py", "intrinsics.py", "kinds.py")
+    names = (
+        "compile.py", "target.py", "generate.py", "pasting.py", "intrinsics.py", "memory_intrinsics.py", "kinds.py",
+    )  # fmt: skip
     files = [folder / name for name in names]
     return "".join(_contents(str(path)) for path in [*files, *sorted((folder / "rules").rglob("*.py"))])
 

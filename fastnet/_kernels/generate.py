@@ -23,11 +23,27 @@ from fastnet._kernels.rules import primitives
 
 _HEADER = """import numpy as np
 from fastnet._kernels.intrinsics import *
+from fastnet._kernels.memory_intrinsics import *
 from numpy import float64, int32, int64, uint32, uint64
 """
 #: names that a template's body may use without an import
 _NAMES = frozenset(
-    ["T", "stack", "prefetch", "float64", "int32", "int64", "range", "min", "max", "abs", "int", *primitives.NAMES]
+    [
+        "T",
+        "stack",
+        "prefetch",
+        "float64",
+        "int32",
+        "int64",
+        "uint32",
+        "uint64",
+        "range",
+        "min",
+        "max",
+        "abs",
+        "int",
+        *primitives.NAMES,
+    ]
 )
 _INTEGER = parse("integer")
 _ROWS = abi.reference(abi.STEP, 8 * abi.ROWS)  # an epilogue is not given the rows of the batch: it looks them up

@@ -1,4 +1,4 @@
-"""Primitives and memory access of generated kernels, as LLVM instructions.
+"""Primitives of generated kernels, as LLVM instructions.
 
 Everything a rule may call has its plain definition in ``rules/primitives.py``.  Nothing here carries fastmath flags: a
 product made here is never contracted with an addition outside, so a value keeps its bits whether or not LLVM vectorises
@@ -7,7 +7,7 @@ functions: numba's ``np.sqrt`` calls libm for negative inputs, which stops vecto
 """
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
 from fastnet._kernels.rules import primitives
@@ -277,88 +277,6 @@ def unit_float64(typingctx, high, low):
     return types.float64(high, low), codegen
 
 
-# ---- memory --------------------------------------------------------------------------------------------------------
-
-_ELEMENTS = {
-    name: getattr(types, name)
-    for name in ("float32", "float64", "int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64")
-}
-_ELEMENTS["bool"] = types.uint8
-_INTEGERS = types.CPointer(types.int64)
-
-
-def pointer(dtype):
-    """Intrinsic ``(bases, reference) -> pointer``: the buffer a kernel argument names (see ``abi.reference``)."""
-    result = types.CPointer(_ELEMENTS[dtype])
-
-    def codegen(context, builder, sig, args):
-        bases, reference = args
-        space = builder.and_(reference, _integer(_I64, 7))
-        base = builder.load(builder.gep(bases, [space]))
-        address = builder.add(base, builder.ashr(reference, _integer(_I64, 3)))
-        return builder.inttoptr(address, context.get_value_type(result))
-
-    def primitive(typingctx, bases, reference):
-        if bases == _INTEGERS and isinstance(reference, types.Integer):
-            return result(_INTEGERS, types.int64), codegen
-        return None
-
-    primitive.__name__ = primitive.__qualname__ = f"pointer_{dtype}"
-    return intrinsic(primitive)
-
-
-def address_pointer(dtype):
-    """Intrinsic ``(address) -> pointer``."""
-    result = types.CPointer(_ELEMENTS[dtype])
-
-    def codegen(context, builder, sig, args):
-        return builder.inttoptr(args[0], context.get_value_type(result))
-
-    def primitive(typingctx, address):
-        if isinstance(address, types.Integer):
-            return result(types.int64), codegen
-        return None
-
-    primitive.__name__ = primitive.__qualname__ = f"address_pointer_{dtype}"
-    return intrinsic(primitive)
-
-
-for _name in _ELEMENTS:
-    globals()[f"pointer_{_name}"] = pointer(_name)
-    globals()[f"address_pointer_{_name}"] = address_pointer(_name)
-del _name
-
-
-@intrinsic
-def real(typingctx, bits):
-    """float64 whose bits are the int64 kernel argument ``bits``."""
-    if not isinstance(bits, types.Integer):
-        return None
-    return types.float64(types.int64), _emit_bitcast
-
-
-@intrinsic(prefer_literal=True)
-def stack(typingctx, dtype, count):
-    """Pointer to ``count`` elements on the stack, 64-byte aligned, made once at the function's entry.
-
-    Both arguments are literals: ``tile = stack("float32", 256)``.  The memory is not initialised.
-    """
-    if not (isinstance(dtype, types.StringLiteral) and isinstance(count, types.IntegerLiteral)):
-        return None
-    element = _ELEMENTS[dtype.literal_value]
-    length = count.literal_value
-    result = types.CPointer(element)
-
-    def codegen(context, builder, sig, args):
-        array = ir.ArrayType(context.get_data_type(element), length)
-        with builder.goto_entry_block():
-            memory = cgutils.alloca_once(builder, array)
-            memory.align = 64
-        return builder.bitcast(memory, context.get_value_type(result))
-
-    return result(dtype, count), codegen
-
-
 def _emit_half(context, builder, sig, args):
     word = builder.zext(args[0], _I32)
     magnitude = builder.shl(builder.and_(word, _integer(_I32, 0x7FFF)), _integer(_I32, 13))
@@ -384,20 +302,3 @@ def half(typingctx, bits):
     if bits != types.uint16:
         return None
     return types.float32(types.uint16), _emit_half
-
-
-@intrinsic
-def prefetch(typingctx, pointer, index):
-    """Ask for the cache line of ``pointer[index]``; any address will do."""
-    if not isinstance(pointer, types.CPointer) or not isinstance(index, types.Integer):
-        return None
-
-    def codegen(context, builder, sig, args):
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, _I32, _I32, _I32]), "llvm.prefetch.p0"
-        )
-        place = builder.bitcast(builder.gep(args[0], [args[1]]), cgutils.voidptr_t)
-        builder.call(function, [place, _integer(_I32, 0), _integer(_I32, 3), _integer(_I32, 1)])
-        return context.get_dummy_value()
-
-    return types.void(pointer, types.int64), codegen

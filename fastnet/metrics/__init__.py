@@ -33,21 +33,21 @@ from fastnet.metrics.loss_metrics import CategoricalCrossentropy as CategoricalC
 from fastnet.metrics.loss_metrics import LogCoshError as LogCoshError
 from fastnet.metrics.loss_metrics import SparseCategoricalCrossentropy as SparseCategoricalCrossentropy
 from fastnet.metrics.means import Accuracy as Accuracy
-from fastnet.metrics.means import ArrayMetric as ArrayMetric
 from fastnet.metrics.means import BinaryAccuracy as BinaryAccuracy
 from fastnet.metrics.means import CategoricalAccuracy as CategoricalAccuracy
 from fastnet.metrics.means import CosineSimilarity as CosineSimilarity
 from fastnet.metrics.means import LossMetric as LossMetric
-from fastnet.metrics.means import Mean as Mean
 from fastnet.metrics.means import MeanMetricWrapper as MeanMetricWrapper
 from fastnet.metrics.means import RootMeanSquaredError as RootMeanSquaredError
 from fastnet.metrics.means import SparseCategoricalAccuracy as SparseCategoricalAccuracy
 from fastnet.metrics.means import SparseTopKCategoricalAccuracy as SparseTopKCategoricalAccuracy
-from fastnet.metrics.means import Sum as Sum
 from fastnet.metrics.means import TopKCategoricalAccuracy as TopKCategoricalAccuracy
 from fastnet.metrics.scores import F1Score as F1Score
 from fastnet.metrics.scores import FBetaScore as FBetaScore
 from fastnet.metrics.scores import R2Score as R2Score
+from fastnet.metrics.values import ArrayMetric as ArrayMetric
+from fastnet.metrics.values import Mean as Mean
+from fastnet.metrics.values import Sum as Sum
 from fastnet.metrics.variables import MetricVariable as MetricVariable
 
 globals().update({**_loss_metrics.CLASSES, **_plain_losses.FUNCTIONS})

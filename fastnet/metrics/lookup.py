@@ -9,17 +9,17 @@ from fastnet import losses
 from fastnet._kernels import registry
 from fastnet._kernels.errors import RuleError
 from fastnet.descriptions import Family
-from fastnet.metrics import confusion, functions, loss_metrics, means, scores
+from fastnet.metrics import confusion, functions, loss_metrics, means, scores, values
 from fastnet.metrics.base import Metric
 
 # These need arguments.
-_HIDDEN = (means.ArrayMetric, means.LossMetric, means.MeanMetricWrapper, means.RowMetric, confusion.Counts)
+_HIDDEN = (values.ArrayMetric, means.LossMetric, means.MeanMetricWrapper, means.RowMetric, confusion.Counts)
 family = Family(
     "a metric",
     Metric,
     [
         cls
-        for module in (means, loss_metrics, confusion, scores)
+        for module in (means, values, loss_metrics, confusion, scores)
         for cls in vars(module).values()
         if isinstance(cls, type) and issubclass(cls, Metric) and cls.__module__ == module.__name__
         if cls not in _HIDDEN and not cls.__name__.startswith("_")
@@ -94,7 +94,7 @@ def _of_function(found: Any) -> Metric:
     try:
         return means.MeanMetricWrapper(found)
     except RuleError as error:
-        metric = means.ArrayMetric(found)
+        metric = values.ArrayMetric(found)
         metric._refused = f"As a formula of two numbers it was refused: {error}"
         return metric
 

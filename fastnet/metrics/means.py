@@ -1,4 +1,4 @@
-"""Metrics that are the mean of a number for each row: accuracies, and losses; and plain means and sums of values."""
+"""Metrics that are the mean of a number for each row: accuracies, and losses."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from fastnet import checks, losses
 from fastnet._kernels import registry
-from fastnet.arrays import as_array
 from fastnet.losses.rowwise import RowFunction
-from fastnet.metrics.base import MeanOfRows, Metric
+from fastnet.metrics.base import MeanOfRows
 
 
 class RowMetric(MeanOfRows):
@@ -269,135 +266,6 @@ class MeanMetricWrapper(LossMetric):
     def from_config(cls, config: dict[str, Any]) -> MeanMetricWrapper:
         """The metric that `get_config` described."""
         return cls(losses.deserialize(config["fn"]), config.get("name"), config.get("dtype"))
-
-
-class _OfValues(Metric):
-    """Numbers that are added up as they are given: no targets, no predictions, nothing for a model."""
-
-    _rows = False  # whether the mean of a row is what counts, as one number
-
-    def __init__(self, name: str, dtype: Any):
-        super().__init__(dtype, name)
-        self.total, self.weight = self.add_weight(name="total"), self.add_weight(name="weight")
-
-    def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
-        """Add values, each times its weight."""
-        values = np.asarray(values, np.float64)
-        weight = np.broadcast_to(self._matched(sample_weight, values), values.shape)
-        elements = max(math.prod(values.shape[1:]), 1) if self._rows else 1
-        self.total.assign_add((values * weight).sum() / elements)
-        self.weight.assign_add(weight.sum() / elements)
-
-    def _matched(self, sample_weight: Any, values: np.ndarray) -> np.ndarray:
-        if sample_weight is None:
-            return np.ones(())
-        weight: np.ndarray = np.asarray(sample_weight, np.float64)
-        if weight.ndim == values.ndim + 1 and weight.shape[-1] == 1:
-            weight = weight[..., 0]
-        weight = weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim))
-        sizes: tuple[int, ...] = weight.shape
-        if weight.ndim != values.ndim or any(size not in (1, full) for size, full in zip(sizes, values.shape)):
-            raise ValueError(
-                f"The metric {self.name!r} received weights of shape {np.shape(sample_weight)} for values of shape "
-                f"{values.shape}."
-            )
-        return weight
-
-    def result(self) -> float:
-        """The number so far, 0 of no values."""
-        return self.value(np.array([float(self.total), float(self.weight)]))
-
-    def size(self, shape):
-        raise ValueError(
-            f"The metric {type(self).__name__} adds up values and knows no targets: it is not for compile(). A "
-            "subclass whose update_state(y_true, y_pred, sample_weight=None) computes values of them is."
-        )
-
-
-class Mean(_OfValues):
-    """The weighted mean of values: sum(value * weight) / sum(weight), 0 of no values.
-
-    Values of several axes count as many as they have rows: of each row its mean, as in Keras.
-
-    Args:
-        name, dtype: as for every `Metric`.
-
-    Example:
-        >>> import fastnet
-        >>> fastnet.metrics.Mean()([1, 3, 5, 7], sample_weight=[1, 1, 0, 0])
-        2.0
-    """
-
-    _rows = True
-
-    def __init__(self, name: str = "mean", dtype: Any = None):
-        super().__init__(name, dtype)
-
-    def value(self, state):
-        return float(state[0] / state[1]) if state[1] else 0.0
-
-
-class Sum(_OfValues):
-    """The weighted sum of values.
-
-    Args:
-        name, dtype: as for every `Metric`.
-
-    Example:
-        >>> metrics.Sum()([1, 3, 5, 7])
-        16.0
-    """
-
-    def __init__(self, name: str = "sum", dtype: Any = None):
-        super().__init__(name, dtype)
-
-    def value(self, state):
-        return float(state[0])
-
-
-class ArrayMetric(Mean):
-    """The mean of what a function of a batch's arrays gives, as Keras averages it.
-
-    Numbers for each row, or the means of what each row has, count the same each, or as their weights say; one number
-    counts as one for each batch, or as the sum of its rows' weights. `compile` makes one of a function that is no
-    formula of two numbers.
-
-    Args:
-        fn: ``fn(y_true, y_pred)`` of NumPy arrays, which gives a number or an array that begins with the rows.
-        name: by default the function's.
-        dtype: accepted.
-
-    Raises:
-        ValueError: when the function raises anything.
-
-    Example:
-        >>> import numpy as np, fastnet
-        >>> def largest_error(y_true, y_pred):
-        ...     return np.abs(y_true - y_pred).max(axis=-1)
-        >>> fastnet.metrics.ArrayMetric(largest_error)(np.zeros((2, 2)), np.array([[1, 2], [3, 4]]))
-        3.0
-    """
-
-    masked = True
-    _refused = ""  # why the function is no formula of two numbers, where that was tried
-
-    def __init__(self, fn: Callable, name: str | None = None, dtype: Any = None):
-        super().__init__(name or fn.__name__, dtype)
-        self.fn = fn
-
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
-        """Add what the function gives for these arrays."""
-        y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
-        try:
-            values = as_array(self.fn(y_true, y_pred), "what it returns").astype(np.float64)
-        except Exception as error:
-            raise ValueError(
-                f"The metric {self.name!r} raised {type(error).__name__}: {error} It was called with arrays of the "
-                f"shapes {y_true.shape} (targets) and {y_pred.shape} (predictions). {self._refused}".rstrip()
-            ) from error
-        if sample_weight is not None and values.ndim == 0:
-            values = np.broadcast_to(values, np.shape(sample_weight))
-        super().update_state(values, sample_weight)
 
 
 def positive(cls: str, argument: str, value: Any) -> int:

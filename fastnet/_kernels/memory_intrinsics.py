@@ -1,0 +1,108 @@
+"""Memory access of generated kernels, as LLVM instructions."""
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+_I32 = ir.IntType(32)
+_I64 = ir.IntType(64)
+
+_ELEMENTS = {
+    name: getattr(types, name)
+    for name in ("float32", "float64", "int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64")
+}
+_ELEMENTS["bool"] = types.uint8
+_INTEGERS = types.CPointer(types.int64)
+
+
+def pointer(dtype):
+    """Intrinsic ``(bases, reference) -> pointer``: the buffer a kernel argument names (see ``abi.reference``)."""
+    result = types.CPointer(_ELEMENTS[dtype])
+
+    def codegen(context, builder, sig, args):
+        bases, reference = args
+        space = builder.and_(reference, ir.Constant(_I64, 7))
+        base = builder.load(builder.gep(bases, [space]))
+        address = builder.add(base, builder.ashr(reference, ir.Constant(_I64, 3)))
+        return builder.inttoptr(address, context.get_value_type(result))
+
+    def primitive(typingctx, bases, reference):
+        if bases == _INTEGERS and isinstance(reference, types.Integer):
+            return result(_INTEGERS, types.int64), codegen
+        return None
+
+    primitive.__name__ = primitive.__qualname__ = f"pointer_{dtype}"
+    return intrinsic(primitive)
+
+
+def address_pointer(dtype):
+    """Intrinsic ``(address) -> pointer``."""
+    result = types.CPointer(_ELEMENTS[dtype])
+
+    def codegen(context, builder, sig, args):
+        return builder.inttoptr(args[0], context.get_value_type(result))
+
+    def primitive(typingctx, address):
+        if isinstance(address, types.Integer):
+            return result(types.int64), codegen
+        return None
+
+    primitive.__name__ = primitive.__qualname__ = f"address_pointer_{dtype}"
+    return intrinsic(primitive)
+
+
+for _name in _ELEMENTS:
+    globals()[f"pointer_{_name}"] = pointer(_name)
+    globals()[f"address_pointer_{_name}"] = address_pointer(_name)
+del _name
+
+
+def _emit_real(context, builder, sig, args):
+    return builder.bitcast(args[0], ir.DoubleType())
+
+
+@intrinsic
+def real(typingctx, bits):
+    """float64 whose bits are the int64 kernel argument ``bits``."""
+    if not isinstance(bits, types.Integer):
+        return None
+    return types.float64(types.int64), _emit_real
+
+
+@intrinsic(prefer_literal=True)
+def stack(typingctx, dtype, count):
+    """Pointer to ``count`` elements on the stack, 64-byte aligned, made once at the function's entry.
+
+    Both arguments are literals: ``tile = stack("float32", 256)``.  The memory is not initialised.
+    """
+    if not (isinstance(dtype, types.StringLiteral) and isinstance(count, types.IntegerLiteral)):
+        return None
+    element = _ELEMENTS[dtype.literal_value]
+    length = count.literal_value
+    result = types.CPointer(element)
+
+    def codegen(context, builder, sig, args):
+        array = ir.ArrayType(context.get_data_type(element), length)
+        with builder.goto_entry_block():
+            memory = cgutils.alloca_once(builder, array)
+            memory.align = 64
+        return builder.bitcast(memory, context.get_value_type(result))
+
+    return result(dtype, count), codegen
+
+
+@intrinsic
+def prefetch(typingctx, pointer, index):
+    """Ask for the cache line of ``pointer[index]``; any address will do."""
+    if not isinstance(pointer, types.CPointer) or not isinstance(index, types.Integer):
+        return None
+
+    def codegen(context, builder, sig, args):
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, _I32, _I32, _I32]), "llvm.prefetch.p0"
+        )
+        place = builder.bitcast(builder.gep(args[0], [args[1]]), cgutils.voidptr_t)
+        builder.call(function, [place, ir.Constant(_I32, 0), ir.Constant(_I32, 3), ir.Constant(_I32, 1)])
+        return context.get_dummy_value()
+
+    return types.void(pointer, types.int64), codegen
