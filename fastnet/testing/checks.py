@@ -306,6 +306,11 @@ def check_layer(
         raise AssertionError(f"{report.name}: a sample of NaN gives a finite result; NaN must be seen.")
     report.add("NaN", "kept")
     float32_kept(report, single.run.plan)
+    timed = LayerRun(layer_factory, "float32", input_shape, max(1, _ELEMENTS // max(1, int(np.prod(input_shape)))))
+    timed.run.set(timed.x, rng.uniform(*domain, (timed.run.rows, *input_shape)))
+    timed.run.set(timed.dy, 1.0)
+    timed.run.steps()
+    each_part_alone(report, timed.run)
     many = max(17, 200_000 // max(1, int(np.prod(input_shape)))) | 1
     weights = single.layer.get_weights()
 
@@ -318,11 +323,6 @@ def check_layer(
         return layer.run, lambda: [layer.run.get(view) for view in layer.views]
 
     same_bits(report, make, must_share=False)
-    timed = LayerRun(layer_factory, "float32", input_shape, max(1, _ELEMENTS // max(1, int(np.prod(input_shape)))))
-    timed.run.set(timed.x, rng.uniform(*domain, (timed.run.rows, *input_shape)))
-    timed.run.set(timed.dy, 1.0)
-    timed.run.steps()
-    each_part_alone(report, timed.run)
     speed(report, timed.run, timed.run.rows * int(np.prod(input_shape)))
     return report
 

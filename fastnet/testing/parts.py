@@ -38,8 +38,10 @@ def _check(report: Report, run: Run, launch: Launch) -> None:
     memory = _memory(run, launch)
     before = [array.copy() for array in memory]
     written = [operand for operand, mode in launch.access if mode == "w" and isinstance(operand, View)]
-    for view in written:
-        run.set(view, _poison(view))
+    for view, mode in launch.access:
+        # An integer that is read may be an index: it keeps its value.
+        if isinstance(view, View) and "w" in mode and (mode == "w" or view.dtype.startswith("float")):
+            run.set(view, _poison(view))
     start = [array.copy() for array in memory]
 
     def result(lo: int, hi: int) -> list[np.ndarray]:
