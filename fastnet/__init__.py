@@ -31,8 +31,8 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str):
-    if name == "testing":  # for who extends fastnet; others need not wait for it
-        import fastnet.testing as module
+    if name in ("extend", "testing"):  # imported on demand: training needs neither
+        from importlib import import_module
 
-        return module
+        return import_module(f"fastnet.{name}")
     raise module_error("fastnet", name)
