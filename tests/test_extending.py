@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import layers, testing
+from fastnet import extend, layers, testing
 from fastnet._kernels import registry
 from fastnet._kernels.rules import elementary, primitives
 
@@ -54,9 +54,16 @@ def test_every_block_of_the_page_runs(capsys):
     # The comments of the page say what is printed.
     assert "instead of a lambda" in out
     assert "max() loses NaN" in out
-    assert "The kernel 'forward_confused_float64' does not compile. Its generated source is" in out
+    assert "The kernel 'apply_confused_float64' does not compile. Its generated source is" in out
+    for text in re.findall(r"print\(error\)  # (The template .*?);? ?\.\.\.$", PAGE.read_text("utf-8"), re.MULTILINE):
+        assert text in out
+    assert "The template 'add': the operand 'b' (read) is missing." in out
     assert re.search(r"activation 'cube': gradient is .* but differences give", out)
-    assert out.count("the same bits on 1 and 2") == 5
+    assert out.count("the same bits on 1 and 2") == sum("print(testing.check_" in text for _, text in found)
+    for name in ("Gated", "Square", "Scale", "RunningMaximum", "LastStep"):
+        assert f"layer {name}\n" in out
+    shown = re.search(r"^```text\n(forward .*?)```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    assert shown.group(1) in out
 
 
 def test_registering_takes_under_ten_lines():
@@ -67,7 +74,7 @@ def test_registering_takes_under_ten_lines():
 def test_the_page_lists_exactly_what_the_generator_knows():
     text = PAGE.read_text(encoding="utf-8")
     listed = text[text.index("* These functions of `math`") : text.index("Three habits")]
-    functions, names = listed.split("* The primitives of")
+    functions, names = listed.split("* The primitives of `fastnet.extend.primitives`")
     rules = {name.rsplit("_", 1)[0] for name in elementary.__all__}
     shared = {name for name in primitives.NAMES if hasattr(math, name) and callable(getattr(math, name))} - {"fma"}
     assert set(re.findall(r"`([a-z0-9]+)`", functions)) - {"math", "numpy"} == rules | shared
@@ -307,24 +314,19 @@ def test_a_double_instruction_is_found():
 
     from fastnet._kernels import compile as compiler
     from fastnet._kernels.rules.activations import sigmoid_gradient, silu
-    from fastnet._kernels.templates import elementwise
-    from fastnet.engine.plan import Plan
     from fastnet.testing.running import double_instructions
 
     machine = platform.machine().lower()
     family = "x86" if machine in ("x86_64", "amd64") else "arm"
 
-    def launches(dtype):
-        plan = Plan(True, dtype)
-        x, dy, y = (plan.buffer((3,)) for _ in range(3))
-        plan.call(elementwise.apply, f=silu, x=x, y=y)
-        plan.call(elementwise.chain_rule, df=sigmoid_gradient, saved=x, dy=dy, dx=y)
-        return plan.launches
+    def found(dtype, template, **operands):
+        plan = extend.Plan(training=False, dtype=dtype)
+        views = {name: plan.buffer((8,)) for name, kind in template.parameters.items() if kind.access}
+        return double_instructions(compiler.assembly(plan.call(template, **views, **operands).kernel.source()), family)
 
-    for launch in zip(launches("float64"), launches("float32"), strict=True):
-        double, single = (double_instructions(compiler.assembly(one.kernel.source()), family) for one in launch)
-        assert double
-        assert not single
+    for template, rule in ((extend.apply, {"f": silu}), (extend.chain_rule, {"df": sigmoid_gradient})):
+        assert found("float64", template, **rule)
+        assert not found("float32", template, **rule)
 
 
 @pytest.mark.parametrize(("line", "family", "found"), [
