@@ -16,8 +16,8 @@ from fastnet._kernels import registry
 PACKAGE = Path(fastnet.__file__).parent
 # What an example may use without importing it: fastnet, np, and the public modules by their names.
 PUBLIC = (
-    "activations callbacks config constraints datasets initializers layers losses metrics models optimizers random "
-    "regularizers saving testing utils"
+    "activations callbacks config constraints datasets extend initializers layers losses metrics models optimizers "
+    "random regularizers saving testing utils"
 ).split()
 SOURCES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
@@ -26,8 +26,9 @@ SOURCES = {
 MODULES = [name for name, path in SOURCES.items() if ">>> " in path.read_text("utf-8")]
 # Not for users, or never made by them.
 INSIDE = set(
-    "CallbackList DownloadError KernelError LossMetric MeanOfRows NonFiniteError Report RowActivation RuleError "
-    "SavedFileError check_dtype fans listed loss_weight named of_one_output relu_with".split()
+    "CallbackList Cast DenseGradient DownloadError Gradient KernelError Kind LossMetric MeanOfRows NonFiniteError "
+    "Report RowActivation RuleError SavedFileError Slot Template Variable bind check_dtype fans listed loss_weight "
+    "named of_one_output relu_with".split()
 )
 DATA = Path(os.environ.get("FASTNET_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 

@@ -159,6 +159,16 @@ def template(axis: str = "1", *, grain: int = 1, cost: str | int = 1) -> Callabl
             "chunks(n, 64) * width"; "1" for a kernel that runs on one thread.
         grain: parts of the axis that threads work on begin at multiples of it.
         cost: scalar operations of a unit of the axis, an expression over sizes.
+
+    Raises:
+        RuleError: see `Template.check`; a mistake in the body shows when it is called.
+
+    Example:
+        >>> @extend.template("n")
+        ... def one_hot(labels: extend.read_int32["n"], y: extend.write["n, width"], width: extend.size, lo, hi):
+        ...     for r in range(lo, hi):
+        ...         for j in range(width):
+        ...             y[r, j] = 1.0 if j == labels[r] else 0.0
     """
     return lambda function: _declared(Template(function, "loop", axis, grain, str(cost)))
 
@@ -167,6 +177,11 @@ def elementwise(function: Callable[..., Any]) -> Template:
     """Declare a function as the body of a loop over elements: ``y = f(x)``, where each name stands for an element.
 
     Chains of them, and a matrix product in front, are joined into one loop.
+
+    Example:
+        >>> @extend.elementwise
+        ... def center(x: extend.read, mean: extend.read["column"], y: extend.write):
+        ...     y = x - mean
     """
     return _declared(Template(function, "elementwise"))
 
@@ -176,6 +191,11 @@ def fold(function: Callable[..., Any]) -> Template:
     the rows of each column, and what it assigns to a ``write_float64["total"]`` operand over all elements.
 
     Rows are cut into chunks of a fixed size; the sums of the chunks are added in order.
+
+    Example:
+        >>> @extend.fold
+        ... def sum_squares(x: extend.read, total: extend.write["column"]):
+        ...     total = x * x
     """
     return _declared(Template(function, "fold"))
 

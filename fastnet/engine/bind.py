@@ -116,7 +116,16 @@ def bind(
 
 
 def run_once(plan: Plan, inputs: Mapping[View, np.ndarray], result: View) -> np.ndarray:
-    """Run a plan for one batch of given views; a copy of the result."""
+    """Run a plan for one batch of given views; a copy of the result.
+
+    Example:
+        >>> plan = extend.Plan(training=False, dtype="float64")
+        >>> x = plan.buffer((2,))
+        >>> y = plan.like(x)
+        >>> _ = plan.call(extend.scale, x=x, y=y, factor=10.0)
+        >>> extend.run_once(plan, {x: np.array([[1.0, 2.0]])}, y).tolist()
+        [[10.0, 20.0]]
+    """
     rows = len(next(iter(inputs.values())))
     bound = bind(plan, rows, pinned=[*inputs, result])
     for view, value in inputs.items():

@@ -22,7 +22,20 @@ from fastnet.engine.view import View, axes_of, storage
 
 
 def fuse(plan: Plan) -> None:
-    """Join what can be joined."""
+    """Join what can be joined.
+
+    Args:
+        plan: gets fewer launches; of views that are not ``plan.results``, those that one loop alone reads are left out.
+
+    Example:
+        >>> plan = extend.Plan(training=False, dtype="float32")
+        >>> y = plan.apply(layers.Dense(2, activation="tanh"), plan.buffer((3,)))
+        >>> plan.results.append(y)
+        >>> before = len(plan.launches)
+        >>> extend.fuse(plan)
+        >>> before, len(plan.launches)
+        (2, 1)
+    """
     uses = Uses(plan)
     for consumer in list(plan.launches):
         if not _is_chain(consumer) or consumer not in uses.position:

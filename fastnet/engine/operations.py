@@ -71,7 +71,13 @@ class Merge:
 
 
 class Add(Merge):
-    """y = a + b + …"""
+    """y = a + b + …
+
+    Example:
+        >>> plan = extend.Plan(training=False, dtype="float32")
+        >>> plan.combine(extend.Add(), plan.buffer((2,)), plan.buffer((2,))).shape
+        (2,)
+    """
 
     def merge(self, plan: Plan, *inputs: View) -> View:
         return _folded(plan, elementwise.add, inputs)
@@ -81,7 +87,13 @@ class Add(Merge):
 
 
 class Average(Merge):
-    """y = (a + b + …) / n."""
+    """y = (a + b + …) / n.
+
+    Example:
+        >>> plan = extend.Plan(training=False, dtype="float32")
+        >>> plan.combine(extend.Average(), plan.buffer((2,)), plan.buffer((2,))).shape
+        (2,)
+    """
 
     def merge(self, plan: Plan, *inputs: View) -> View:
         return _scaled(plan, _folded(plan, elementwise.add, inputs), 1 / len(inputs))
@@ -92,7 +104,13 @@ class Average(Merge):
 
 
 class Multiply(Merge):
-    """y = a · b · …"""
+    """y = a · b · …
+
+    Example:
+        >>> plan = extend.Plan(training=False, dtype="float32")
+        >>> plan.combine(extend.Multiply(), plan.buffer((2,)), plan.buffer((2,))).shape
+        (2,)
+    """
 
     def merge(self, plan: Plan, *inputs: View) -> View:
         return _folded(plan, elementwise.multiply, inputs)
@@ -107,7 +125,13 @@ class Multiply(Merge):
 
 
 class Maximum(Merge):
-    """y = max(a, b, …), from the first one on; where two are equal, each gets half of the gradient, as in JAX."""
+    """y = max(a, b, …), from the first one on; where two are equal, each gets half of the gradient, as in JAX.
+
+    Example:
+        >>> plan = extend.Plan(training=False, dtype="float32")
+        >>> plan.combine(extend.Maximum(), plan.buffer((2,)), plan.buffer((2,))).shape
+        (2,)
+    """
 
     keeps_values = True
 
@@ -134,6 +158,11 @@ class Concatenate:
     """The inputs side by side along the last axis; each is written in place.
 
     A step of the result counts where it counts in one of the inputs; all steps of an input without a mask count.
+
+    Example:
+        >>> plan = extend.Plan(training=False, dtype="float32")
+        >>> plan.combine(extend.Concatenate(), plan.buffer((2,)), plan.buffer((2,))).shape
+        (4,)
     """
 
     keeps_values = True

@@ -30,6 +30,14 @@ class Plan:
         dtype: of new buffers by default; that of the layer while one is applied or goes back.
         rows: the largest batch.
         trained: the weights whose gradients are wanted; None for all that say so themselves.
+
+    Example:
+        >>> plan = extend.Plan(training=False, dtype="float32")
+        >>> x = plan.buffer((3,))
+        >>> plan.apply(layers.ReLU(name="relu"), x).shape
+        (3,)
+        >>> print(plan)
+        forward  relu  apply  x=%0[rows×3] y→%1[rows×3] | 3·rows × 4
     """
 
     training: bool

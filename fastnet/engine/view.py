@@ -52,6 +52,11 @@ class View:
         needs_gradient: whether a trained weight stands before it, which makes its gradient of use.
         mask: 1 for each step (an index of every axis but the last) that counts and 0 for each that is left out; None
             where all count.
+
+    Example:
+        >>> x = extend.Plan(training=False, dtype="float32").buffer((4, 3))
+        >>> x.slice(0, 1, 3).shape, x.flat.shape
+        ((2, 3), (12,))
     """
 
     buffer: Buffer
