@@ -14,7 +14,7 @@ from fastnet._kernels.chain import Chain
 from fastnet._kernels.kinds import read, rule, update, updates, value, write
 from fastnet._kernels.template import elementwise
 from fastnet._kernels.templates import elementwise as formulas
-from fastnet._kernels.templates import folds, masking
+from fastnet._kernels.templates import folds, step_masks
 from fastnet._kernels.templates import update as updating
 from fastnet.engine.plan import Plan
 from fastnet.engine.sizes import size_at
@@ -143,7 +143,7 @@ class RandomPlan:
 
     def add_mask(self):
         x = self.source()
-        self.call(masking.zero_masked, x=x, mask=self.row, y=self.target(x))
+        self.call(step_masks.zero_masked, x=x, mask=self.row, y=self.target(x))
 
     def add_column(self):
         r = self.source()

@@ -6,7 +6,7 @@ import pytest
 
 from fastnet._kernels.kinds import read, size, write
 from fastnet._kernels.template import template
-from fastnet._kernels.templates import elementwise, folds, masking, rows
+from fastnet._kernels.templates import elementwise, folds, rows, step_masks
 from fastnet.engine.bind import bind
 from fastnet.engine.launch import overlap
 from fastnet.engine.operations import Concatenate
@@ -130,7 +130,7 @@ def test_formulas_of_slices(name):
 def test_a_formula_of_rows_and_columns_of_a_slice():
     plan, whole, part, values, wanted = plan_of("channels")
     mask, y = plan.buffer((STEPS,)), plan.buffer((STEPS, CHANNELS))
-    plan.call(masking.zero_masked, x=part, mask=mask, y=y.slice(-1, 3, 6))
+    plan.call(step_masks.zero_masked, x=part, mask=mask, y=y.slice(-1, 3, 6))
     keep = (np.arange(ROWS * STEPS).reshape(ROWS, STEPS) % 3 > 0).astype(float)
     got = run(plan, y, x=(whole, values), mask=(mask, keep), y=(y, 9.0))
     np.testing.assert_array_equal(got[..., 3:], wanted * keep[..., None])
