@@ -10,25 +10,21 @@ _GRAPH = "a Sequential is a list of layers, not a graph of tensors; use model.la
 _QUANTIZED = "weights are float32 or float64"
 _CONFIG = "the shape it was built for is in get_config()"
 _DTYPE = "one dtype is each layer's, for its weights and its data; use layer.dtype"
-_MASK = "layers.Masking makes a mask of the data, and each layer says whether it passes it on (docs/extending.md)"
 _STATE = "use get_weights and set_weights, or save_weights and load_weights"
 _BACKEND = "there is one backend, and weights belong to the model"
 _COMPILED = "every step is compiled, and as many are executed in one call as callbacks allow"
 _FILES = "use save_weights and load_weights"
 
 REFUSED: dict[str, str] = {
-    "activity_regularizer": "activity_regularizer is an argument of layers",
     "add_loss": "penalties come from the layers' regularizers and activity_regularizer, or from a registered loss",
     "add_metric": "metrics are given to compile(metrics=[...])",
     "add_variable": "weights belong to layers; write a layer (docs/extending.md)",
-    "add_weight": "weights belong to layers; write a layer (docs/extending.md)",
     "autocast": "data become the dtype of the layer that reads them",
     "build_from_config": _CONFIG,
     "call": "a model is called as model(x), or model.predict(x)",
     "call_signature_parameters": _GRAPH,
     "compute_dtype": _DTYPE,
     "compute_loss_and_updates": f"{_STEP} (docs/extending.md)",
-    "compute_mask": _MASK,
     "compute_metrics": "metrics are given to compile(metrics=[...])",
     "compute_output_spec": "there are no symbolic tensors; use compute_output_shape",
     "dtype_policy": _DTYPE,
@@ -66,7 +62,6 @@ REFUSED: dict[str, str] = {
     "stateless_compute_loss": _BACKEND,
     "steps_per_execution": _COMPILED,
     "supports_jit": _COMPILED,
-    "supports_masking": _MASK,
     "symbolic_call": _GRAPH,
     "test_function": "evaluation is compiled when it is first asked for",
     "test_step": f"{_STEP} (docs/extending.md)",
