@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastnet import layers, losses
-from fastnet._kernels.chain import CHUNK_ELEMENTS, CHUNK_ROWS
+from fastnet._kernels.fold_text import CHUNK_ELEMENTS, CHUNK_ROWS
 from fastnet._kernels.templates import folds
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
@@ -40,7 +40,7 @@ def bias_gradient(x, n):
         source = plan.buffer((1,))
         y = plan.apply(layer, source)
         dy = plan.like(y)
-        plan.tape.backward(y, dy)
+        plan.tape.backward(y, dy, source)
         gradient = plan.total_gradient(layer.bias)
         plan.launches[:] = [launch for launch in plan.launches if launch.name in ("sum_rows", "add_chunks")]
         bound = bind(plan, len(x), pinned=[dy, gradient])

@@ -88,7 +88,7 @@ def interpreted_once(plan, one, values):
 
 def test_the_interpreter_would_see_a_wrong_join(monkeypatch):
     """Where `fuse` takes any two launches for neighbours, some plan comes out different."""
-    monkeypatch.setattr("fastnet.engine.fuse._Uses.may_move", lambda self, *launches: True)
+    monkeypatch.setattr("fastnet.engine.fuse.Uses.may_move", lambda self, *launches: True)
     with pytest.raises(AssertionError):
         for first in range(0, 200, 20):
             test_random_plans_mean_the_same_when_they_are_joined(first, True)
