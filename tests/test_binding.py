@@ -1,0 +1,152 @@
+"""Plans as text, and plans that are bound more than once."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import layers
+from fastnet._kernels import abi
+from fastnet._kernels.templates import elementwise
+from fastnet.engine.bind import bind, place_barriers
+from fastnet.engine.fuse import fuse
+from fastnet.engine.plan import Plan
+from fastnet.engine.sources import Source
+from fastnet.engine.step import lower
+from fastnet.engine.variable import Variable
+
+ROOT = Path(__file__).resolve().parents[1]
+ROWS = 5
+
+
+def readme_plan():
+    """The training step of README's first model."""
+    source = (ROOT / "README.md").read_text(encoding="utf-8")
+    program = next(block for block in re.findall(r"```python\n(.*?)```", source, re.S) if "digits.load_data" in block)
+    names = {"fastnet": fastnet, "layers": layers}
+    exec(program[program.index("(x, y)") : program.index("model.fit")], names)
+    model, x, y = names["model"], names["x"], names["y"]
+    for name, layer in zip(["rescaling", "flatten", "dense", "dense_1"], model.layers, strict=True):
+        for variable in layer.variables:
+            variable.path = f"{name}/{variable.name}"
+        layer.name = name
+    model.optimizer.build(model.trainable_weights)
+    signatures = Source(x).signature, Source(y).signature
+    metrics = [("accuracy", fastnet.metrics.SparseCategoricalAccuracy(), False)]
+    return lower(model, "train", 32, *signatures, model.loss, metrics, model.optimizer).plan
+
+
+def test_the_plan_of_the_readme_is_that_of_the_design_page():
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    (golden,) = re.findall(r"```text\n(forward .*?)\n```", page, re.S)
+    assert str(readme_plan()) == golden
+
+
+def test_every_launch_is_a_line():
+    plan = readme_plan()
+    lines = str(plan).splitlines()
+    assert len(lines) == len(plan.launches)
+    for line, launch in zip(lines, plan.launches, strict=True):
+        phase, label, name, *_ = line.split()
+        assert (phase, label, name) == (launch.phase, launch.label, launch.name)
+        assert ("then" in line) == (launch.epilogue is not None)
+        assert line.endswith("if finite") == bool(launch.flags)
+
+
+def test_the_text_tells_offsets_distances_periods_and_numbers():
+    plan = Plan(True, "float64", ROWS)
+    plan.label, whole, y = "layer", plan.buffer((4, 6)), plan.buffer((4, 3))
+    weight = Variable(np.ones((3, 2)), "kernel", path="layer/kernel")
+    plan.call(elementwise.copy, x=whole.slice(-1, 1, 4), y=y, period=2)
+    plan.product(y, weight, plan.buffer((4, 2)))
+    plan.call(elementwise.fill, y=plan.buffer((), per_row=False), number=1.0)
+    one, two, three = str(plan).splitlines()
+    assert "x=%0[rows×4×3] +1 in 24" in one and "y→%1[rows×4×3]" in one and one.endswith("every 2 steps")
+    assert "a=%1[rows×4×3] b=layer/kernel[3×2] c→%2[rows×4×2]" in two
+    assert "y→%3[]" in three
+
+
+# ---- many bindings of one plan
+
+
+def product_plan(units=3):
+    plan = Plan(False, "float64", ROWS)
+    x, y = plan.buffer((4,)), plan.buffer((units,))
+    w, b = Variable(np.ones((4, units)), "w"), Variable(np.zeros(units), "b")
+    z = plan.buffer((units,))
+    plan.product(x, w, z, b)
+    plan.call(elementwise.scale, x=z, y=y, factor=2.0)
+    plan.results.append(y)
+    return plan, x, y, w, b
+
+
+def computed(bound, x, y, values):
+    bound.read(x, len(values))[...] = values
+    bound.execution.run(0, len(values), len(values), 1, 0.0)
+    return bound.read(y, len(values)).copy()
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_one_plan_serves_many_models(joined):
+    plan, x, y, w, b = product_plan()
+    if joined:
+        fuse(plan)
+    rng, values = np.random.default_rng(0), np.random.default_rng(1).standard_normal((ROWS, 4))
+    others = [
+        {w: Variable(rng.standard_normal((4, 3)), "w"), b: Variable(rng.standard_normal(3), "b")} for _ in range(3)
+    ]
+    bindings = [bind(plan, pinned=[x], weights=weights) for weights in (None, *others)]
+    for bound, weights in list(zip(bindings, ({w: w, b: b}, *others), strict=True)) * 2:  # in turns
+        wanted = 2 * (values @ weights[w].array + weights[b].array)
+        np.testing.assert_allclose(computed(bound, x, y, values), wanted, rtol=1e-13)
+    others[0][w].assign(np.zeros((4, 3)))  # the weight itself is read, not a copy
+    np.testing.assert_allclose(computed(bindings[1], x, y, values), np.tile(2 * others[0][b].array, (ROWS, 1)))
+    assert bindings[0].arena.ctypes.data != bindings[1].arena.ctypes.data
+    assert not np.array_equal(computed(bindings[2], x, y, values), computed(bindings[3], x, y, values))
+
+
+def test_a_weight_that_is_not_replaced_is_the_plans_own():
+    plan, x, y, w, b = product_plan()
+    other = Variable(np.full(3, 7.0), "b")
+    values = np.random.default_rng(1).standard_normal((ROWS, 4))
+    got = computed(bind(plan, pinned=[x], weights={b: other}), x, y, values)
+    np.testing.assert_allclose(got, 2 * (values @ w.array + 7), rtol=1e-13)
+    np.testing.assert_allclose(computed(bind(plan, pinned=[x]), x, y, values), 2 * values @ w.array, rtol=1e-13)
+
+
+def test_updates_reach_the_weights_that_are_bound():
+    plan = Plan(True, "float64", 1)
+    w = Variable(np.zeros(6), "w")
+    plan.call(elementwise.fill, y=w, number=3.0)
+    others = [Variable(np.zeros(6), "w") for _ in range(2)]
+    for other in others:
+        bind(plan, weights={w: other}).execution.run(0, 1, 1, 1, 0.0)
+    assert (w.array == 0).all() and all((other.array == 3).all() for other in others)
+
+
+def test_a_plan_is_bound_for_fewer_rows_and_not_for_more():
+    plan, x, y, w, b = product_plan()
+    small = bind(plan, 2, pinned=[x])
+    values = np.random.default_rng(1).standard_normal((2, 4))
+    np.testing.assert_allclose(computed(small, x, y, values), 2 * values @ w.array, rtol=1e-13)
+    with pytest.raises(ValueError, match="at most 5 rows cannot be bound for 6"):
+        bind(plan, 6)
+
+
+def test_barriers_follow_from_the_weights_that_are_bound():
+    """Two weights of a plan may be one weight of a model."""
+    plan = Plan(True, "float64", 1)
+    a, b, c = (Variable(np.zeros(6), name) for name in "abc")
+    plan.call(elementwise.fill, y=a, number=1.0)
+    plan.call(elementwise.copy, x=b, y=c)
+    shared = Variable(np.zeros(6), "shared")
+
+    def waits(weights):
+        table = np.zeros((2, abi.COLUMNS), np.int64)
+        place_barriers(table, plan.launches, bind(plan, weights=weights))
+        return [bool(flags & abi.BARRIER) for flags in table[:, abi.FLAGS]]
+
+    assert waits({}) == [False, False]
+    assert waits({a: shared, b: shared}) == [False, True]
