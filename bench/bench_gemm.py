@@ -21,7 +21,7 @@ import pytest
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.cpu import gemm
 from fastnet.engine import machine as engine
-from fastnet.engine import plan as plans
+from fastnet.engine.plan import Plan
 from fastnet.testing.running import Run
 
 from . import machine, report
@@ -232,9 +232,9 @@ def on_two_threads(n: int, rounds: int) -> dict:
     The runner takes the times: from the barrier before the product to the one behind it, so that waking a thread does
     not count, and waiting for the slower one does.
     """
-    plan = plans.Plan(False, "float32", n)
+    plan = Plan(False, "float32", n)
     a, b, c = (plan.buffer((n, n), per_row=False) for _ in range(3))
-    plan.product(plans.Product("float32", n, n, n), a, b, c)
+    plan.product(a, b, c)
     product, least = Run(plan, 1, [a, b, c]), {1: float("inf"), 2: float("inf")}
     for buffer in (a, b):
         product.set(buffer, np.random.default_rng(0).standard_normal((n, n)))

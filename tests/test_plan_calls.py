@@ -148,6 +148,15 @@ def test_a_parameter_without_a_kind():
             y[0] = x
 
 
+@pytest.mark.parametrize("name", ["row_count", "column_count", "x_at", "y_ld"])
+def test_names_of_the_loop_are_no_parameters(name):
+    names = {}
+    exec(f"def formula({name}, y):\n    y = {name}", names)
+    names["formula"].__annotations__ |= {name: "read", "y": "write"}
+    with pytest.raises(RuleError, match=f"The template 'formula': '{name}' is a name of the loop"):
+        elementwise(names["formula"])
+
+
 def test_the_product_says_what_does_not_fit():
     plan = Plan(True, "float64", ROWS)
     x, w, y = plan.buffer((3,)), Variable(np.ones((3, 4)), "w", path="layer/w"), plan.buffer((4,))
