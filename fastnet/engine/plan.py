@@ -206,6 +206,15 @@ class Plan:
             return copied
         return x
 
+    def reshaped(self, x: View, shape: Sequence[int]) -> View:
+        """The same elements under another shape: a copy, where rows of a part of a result lie apart and it cuts them."""
+        try:
+            return x.view(shape)
+        except ValueError:
+            copied = self.like(x)
+            self._copy(x, copied)
+            return copied.view(shape)
+
     def _copy(self, x: View, y: View) -> None:
         """Copy elements in one launch, or in one for each step, where steps and rows lie at different distances."""
         if not x.shape:

@@ -307,12 +307,13 @@ class PReLU(Layer):
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         index_map, alpha, dx = plan.saved("index_map"), self.alpha, None
+        flat = plan.reshaped(dy, (dy.width,))
         if x.needs_gradient:
             dx = plan.like(x)
-            operands = {"x": x.flat, "dy": dy.flat, "alpha": alpha, "index": index_map.index, "dx": dx.flat}
+            operands = {"x": x.flat, "dy": flat, "alpha": alpha, "index": index_map.index, "dx": dx.flat}
             plan.call(indexed.prelu_gradient, **operands)
         if (dalpha := plan.gradient(alpha)) is not None:
             slopes = plan.buffer((alpha.size,))
-            plan.call(indexed.prelu_slopes, x=x.flat, dy=dy.flat, members=index_map.members, slopes=slopes)
+            plan.call(indexed.prelu_slopes, x=x.flat, dy=flat, members=index_map.members, slopes=slopes)
             plan.call(folds.sum_rows, x=slopes, total=dalpha.view((alpha.size,)))
         return dx

@@ -210,7 +210,7 @@ class Normalization(Layer):
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         if not x.needs_gradient:
             return None
-        rows = self._by_column(dy)
+        rows = plan.reshaped(dy, (dy.width // self._mean.size, self._mean.size))
         dx = plan.like(rows)
         plan.call(channel_statistics.normalize, x=rows, scale=plan.saved("scale"), y=dx)
         return dx.view(x.shape)

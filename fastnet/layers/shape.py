@@ -45,7 +45,7 @@ class Flatten(Layer):
         return x.view((x.width,))
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
-        return dy.view(x.shape)
+        return plan.reshaped(dy, x.shape)
 
 
 class Reshape(Layer):
@@ -93,7 +93,7 @@ class Reshape(Layer):
         return x.view(self.sample_output_shape(x.shape))
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
-        return dy.view(x.shape)
+        return plan.reshaped(dy, x.shape)
 
 
 class _Rearranged(Layer):
@@ -120,7 +120,7 @@ class _Rearranged(Layer):
         if not x.needs_gradient:
             return None
         dx = plan.like(x)
-        plan.call(indexed.sum_members, x=dy.flat, members=plan.saved("index_map").members, y=dx.flat)
+        plan.call(indexed.sum_members, x=plan.reshaped(dy, (dy.width,)), members=plan.saved("index_map").members, y=dx.flat)
         return dx
 
 
