@@ -207,7 +207,7 @@ class Plan:
         return x
 
     def reshaped(self, x: View, shape: Sequence[int]) -> View:
-        """The same elements under another shape: a copy, where rows of a part of a result lie apart and it cuts them."""
+        """The same elements under another shape: a copy, where rows lie apart and the shape cuts them."""
         try:
             return x.view(shape)
         except ValueError:

@@ -120,7 +120,9 @@ class _Rearranged(Layer):
         if not x.needs_gradient:
             return None
         dx = plan.like(x)
-        plan.call(indexed.sum_members, x=plan.reshaped(dy, (dy.width,)), members=plan.saved("index_map").members, y=dx.flat)
+        plan.call(
+            indexed.sum_members, x=plan.reshaped(dy, (dy.width,)), members=plan.saved("index_map").members, y=dx.flat
+        )
         return dx
 
 
