@@ -20,7 +20,7 @@ import pytest
 
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.cpu import gemm
-from fastnet.engine import machine as engine
+from fastnet.engine import machine_peak as engine
 from fastnet.engine.plan import Plan
 from fastnet.testing.running import Run
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fastnet import Sequential, layers
-from fastnet.engine import machine as engine
+from fastnet.engine import machine_peak as engine
 from fastnet.engine.profiling import launch_bytes
 from fastnet.testing.plans import update_run
 from fastnet.testing.running import threads

@@ -1,6 +1,6 @@
 """The machine: its description, its peak GF/s of multiply-adds and its GB/s of `a += 3*b`.
 
-The loops are those of `fastnet.engine.machine`, to which `model.profile` compares layers.
+The loops are those of `fastnet.engine.machine_peak`, to which `model.profile` compares layers.
 """
 
 import platform
@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from fastnet._kernels.cpu import processor
-from fastnet.engine import machine as engine
+from fastnet.engine import machine_peak as engine
 from fastnet.engine.threads import usable_cores as cores
 from fastnet.testing.running import threads as on_threads
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnet import checks, serialization
 from fastnet._kernels import registration, registry
-from fastnet._kernels.rules import activations as rules
+from fastnet._kernels.rules import activation_rules as rules
 from fastnet._kernels.templates import elementwise, rows
 from fastnet.engine.bind import run_once
 from fastnet.engine.plan import Plan

@@ -100,7 +100,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 def _info(options: argparse.Namespace) -> int:
     from fastnet._kernels import cache, compile
-    from fastnet.engine import machine
+    from fastnet.engine import machine_peak
 
     lines = {"fastnet": fastnet.__version__, "python": f"{platform.python_version()}, {platform.platform()}"}
     for package in ("numpy", "numba", "llvmlite", "rich", "matplotlib"):
@@ -114,8 +114,8 @@ def _info(options: argparse.Namespace) -> int:
     }
     for name, value in lines.items():
         print(f"{name:<13} {value}")
-    for place, size in (("caches", machine.SMALLEST), ("memory", machine.LARGEST)):
-        print(f"{place:<13} {machine.measure(['float32'], size)}")
+    for place, size in (("caches", machine_peak.SMALLEST), ("memory", machine_peak.LARGEST)):
+        print(f"{place:<13} {machine_peak.measure(['float32'], size)}")
     return 0
 
 

@@ -13,7 +13,7 @@ from fastnet import losses, optimizers, saving
 from fastnet import metrics as metrics_module
 from fastnet.callbacks import History
 from fastnet.engine.profiling import Profile
-from fastnet.layers.base import Layer, refuse_call
+from fastnet.layers.layer import Layer, refuse_call
 from fastnet.layers.network import Network
 from fastnet.refused import attribute_error
 from fastnet.training import loop

@@ -1,6 +1,6 @@
 """What callbacks that follow a log decide, epoch by epoch, worked out by hand; on a model that only takes notes.
 
-`parity/test_callbacks.py` has many more series, and lets Keras say what is right.
+`parity/test_parity_callbacks.py` has many more series, and lets Keras say what is right.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Each callback by itself; `parity/test_callbacks.py` compares what they decide with Keras's."""
+"""Each callback by itself; `parity/test_parity_callbacks.py` compares what they decide with Keras's."""
 
 import time
 

@@ -17,8 +17,8 @@ from fastnet._kernels import compile as compiler
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.kinds import read, rule, write, write_int32
 from fastnet._kernels.rules import elementary, primitives
+from fastnet._kernels.rules.philox import normal_pair, philox, philox_word
 from fastnet._kernels.rules.primitives import at_least, at_most, exponent, fma, mantissa, pow2, product, rint, scale
-from fastnet._kernels.rules.random import normal_pair, philox, philox_word
 from fastnet._kernels.template import template
 from fastnet._kernels.templates import elementwise
 from fastnet.engine.plan import Plan

@@ -313,7 +313,7 @@ def test_a_double_instruction_is_found():
     import platform
 
     from fastnet._kernels import compile as compiler
-    from fastnet._kernels.rules.activations import sigmoid_gradient, silu
+    from fastnet._kernels.rules.activation_rules import sigmoid_gradient, silu
     from fastnet.testing.running import double_instructions
 
     machine = platform.machine().lower()

@@ -11,7 +11,7 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Batches, Inlet, Source
 from fastnet.training import streams
 
-from .streams import SOURCES, Iterable, X, Y, bits, generator, model, pieces, trained
+from .given_streams import SOURCES, Iterable, X, Y, bits, generator, model, pieces, trained
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left", "pulled")
 

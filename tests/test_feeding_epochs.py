@@ -9,7 +9,7 @@ import pytest
 import fastnet
 from fastnet.training import streams
 
-from .streams import Dataset, Iterable, X, Y, bits, generator, model, pieces, trained
+from .given_streams import Dataset, Iterable, X, Y, bits, generator, model, pieces, trained
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left", "pulled")
 

@@ -8,7 +8,7 @@ import pytest
 import fastnet
 from fastnet import layers
 
-from .streams import Dataset, Oops, X, Y, bits, generator, model, pieces
+from .given_streams import Dataset, Oops, X, Y, bits, generator, model, pieces
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left", "pulled")
 

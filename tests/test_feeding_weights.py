@@ -6,7 +6,7 @@ import pytest
 import fastnet
 from fastnet import layers
 
-from .streams import SOURCES, Dataset, Iterable, X, Y, bits, generator, model, pieces, trained
+from .given_streams import SOURCES, Dataset, Iterable, X, Y, bits, generator, model, pieces, trained
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left", "pulled")
 

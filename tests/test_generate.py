@@ -11,7 +11,7 @@ import fastnet
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.errors import RuleError
 from fastnet._kernels.pasting import check_rule
-from fastnet._kernels.rules.updates.adam import adam
+from fastnet._kernels.rules.updates.adam_update import adam
 from fastnet._kernels.templates import elementwise, update
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable

@@ -131,12 +131,12 @@ def test_a_circle_is_found(tmp_path):
     file = tmp_path / "module.py"
     file.write_text(
         "import fastnet.engine.plan\nfrom . import sister\nfrom .. import config\n"
-        "def call():\n    from fastnet.layers import base\n"
+        "def call():\n    from fastnet.layers import layer\n"
         "if TYPE_CHECKING:\n    import fastnet.sequential\n"
     )
     assert [*imported("fastnet.room.module", file)] == [
         "fastnet.engine.plan",
         "fastnet.room.sister",
         "fastnet.config",
-        "fastnet.layers.base",
+        "fastnet.layers.layer",
     ]

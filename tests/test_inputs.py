@@ -10,7 +10,7 @@ import pytest
 
 import fastnet
 from fastnet import layers
-from fastnet._kernels.rules import random
+from fastnet._kernels.rules import philox
 from fastnet.arrays import check_labels
 from fastnet.engine.sources import permutation
 
@@ -184,7 +184,7 @@ def draws(rows, seed, epoch):
     """The shuffle's definition in whole numbers: element i takes the place of a[j], j = floor(i+1 · r / 2^64)."""
     order = []
     for i in range(rows):
-        words = random.philox(
+        words = philox.philox(
             *map(np.uint32, (i // 2, 0, epoch & 0xFFFFFFFF, epoch >> 32, seed & 0xFFFFFFFF, seed >> 32))
         )
         high, low = (int(word) for word in (words[2:] if i % 2 else words[:2]))

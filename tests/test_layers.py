@@ -7,7 +7,7 @@ import pytest
 
 import fastnet
 from fastnet import layers, testing
-from fastnet._kernels.rules.random import philox
+from fastnet._kernels.rules.philox import philox
 from fastnet.testing.plans import LayerRun
 
 from . import oracles

@@ -13,7 +13,7 @@ import fastnet
 from fastnet.training import streams
 from fastnet.training.prefetch import Prefetch
 
-from .streams import Oops, X, Y, model, pieces
+from .given_streams import Oops, X, Y, model, pieces
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 

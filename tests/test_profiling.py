@@ -12,7 +12,7 @@ from fastnet import layers
 from fastnet._kernels import abi
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import triads as templates
-from fastnet.engine import machine, profiling
+from fastnet.engine import machine_peak, profiling
 from fastnet.engine.cpu import call
 
 
@@ -42,14 +42,14 @@ def data(rows=50, inputs=24, dtype="float32"):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_multiply_adds_are_counted(dtype, threads):
-    loop = machine.multiply_adds(dtype)
+    loop = machine_peak.multiply_adds(dtype)
     sums = loop.bound.read(loop.bound.plan.launches[0].operands["out"], 1)[0]
     assert sums.shape == (threads, 64 // sums.itemsize)
     lanes = np.count_nonzero(sums[0])
     assert lanes in (2, 4, 8, 16)
     # Every vector of v = v/2 + 1/2 has come to 1, so a lane holds the number of vectors; each part does as many.
     assert (sums[:, :lanes] == sums[0, 0]).all() and sums[0, 0] >= 8
-    assert loop.amount == 2 * machine.TURNS * threads * lanes * sums[0, 0]
+    assert loop.amount == 2 * machine_peak.TURNS * threads * lanes * sums[0, 0]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -66,11 +66,11 @@ def test_the_triad_does_all_its_passes(dtype):
 
 @pytest.mark.parametrize("size", [1, 1000, 100_000, 1 << 20])
 def test_triads_move_what_they_say(size, threads):
-    loop = machine.triad("float64", size)
+    loop = machine_peak.triad("float64", size)
     a, b, passes = loop.bound.plan.launches[0].arguments()
     assert a.width == b.width == max(64, size // 16)
     assert loop.amount == 24 * a.width * passes
-    assert loop.amount >= machine.MOVED * threads * 0.9 or passes == 1
+    assert loop.amount >= machine_peak.MOVED * threads * 0.9 or passes == 1
     assert loop.bound.execution.schedule(1)[0][3] == min(threads, -(-a.width // 64))
     assert np.isfinite(loop.run()) and loop.run() > 0
 
@@ -81,26 +81,26 @@ def scripted(monkeypatch):
     rates, looks = [], []
 
     def run(loop):
-        if not looks or len(looks[-1]) == 2 * machine.ROUNDS:
+        if not looks or len(looks[-1]) == 2 * machine_peak.ROUNDS:
             looks.append([])
         looks[-1].append(loop)
         return rates[len(looks) - 1]
 
-    monkeypatch.setattr(machine, "_best", {})
-    monkeypatch.setattr(machine.Loop, "run", run)
+    monkeypatch.setattr(machine_peak, "_best", {})
+    monkeypatch.setattr(machine_peak.Loop, "run", run)
     return rates, looks
 
 
 def test_the_best_look_counts(scripted, threads):
     rates, looks = scripted
     rates += [1.0, 7.0, 2.0]
-    gauge = machine.Gauge(["float32"], 70_000)
+    gauge = machine_peak.Gauge(["float32"], 70_000)
     seen = []
     for _ in rates:
         gauge.look()
         seen.append(gauge.machine())
     assert [one.gflops["float32"] for one in seen] == [1.0, 7.0, 7.0] == [one.gigabytes for one in seen]
-    assert all(len(look) == 2 * machine.ROUNDS for look in looks)
+    assert all(len(look) == 2 * machine_peak.ROUNDS for look in looks)
     assert seen[0].size == 1 << 17 and seen[0].threads == threads
     text = str(seen[-1])
     assert "128 KiB" in text and ("1 thread" if threads == 1 else "2 threads") in text
@@ -109,13 +109,13 @@ def test_the_best_look_counts(scripted, threads):
 def test_what_the_process_measured_before_counts_too(scripted):
     rates, _ = scripted
     rates += [9.0, 3.0, 3.0, 3.0]
-    machine.Gauge(["float32"], 1 << 17).look()
+    machine_peak.Gauge(["float32"], 1 << 17).look()
     for dtype, size, expected in [
         ("float32", 1 << 17, (9.0, 9.0)),
         ("float32", 1 << 18, (9.0, 3.0)),
         ("float64", 1 << 17, (3.0, 3.0)),
     ]:
-        gauge = machine.Gauge([dtype], size)
+        gauge = machine_peak.Gauge([dtype], size)
         gauge.look()
         assert (gauge.machine().gflops[dtype], gauge.machine().gigabytes) == expected
 
@@ -127,7 +127,7 @@ def test_one_thread_says_nothing_of_two(scripted):
     try:
         for count, rate in ((1, 9.0), (2, 3.0)):
             fastnet.set_num_threads(count)
-            gauge = machine.Gauge(["float32"], 1)
+            gauge = machine_peak.Gauge(["float32"], 1)
             gauge.look()
             assert gauge.machine().gflops == {"float32": rate} and gauge.machine().threads == count
     finally:
@@ -138,21 +138,21 @@ def test_measurements_stand_apart(scripted, monkeypatch):
     rates, looks = scripted
     rates += [4.0, 2.0, 8.0, 2.0, 2.0]
     slept = []
-    monkeypatch.setattr(machine.time, "sleep", lambda seconds: slept.append((seconds, len(looks))))
-    here = machine.measure(["float32"], 1)
+    monkeypatch.setattr(machine_peak.time, "sleep", lambda seconds: slept.append((seconds, len(looks))))
+    here = machine_peak.measure(["float32"], 1)
     assert here.gflops == {"float32": 8.0}
-    assert slept == [(machine.PAUSE, n) for n in range(1, machine.LOOKS)] and len(looks) == machine.LOOKS
+    assert slept == [(machine_peak.PAUSE, n) for n in range(1, machine_peak.LOOKS)] and len(looks) == machine_peak.LOOKS
 
 
 def test_a_real_machine_has_a_peak_for_each_dtype(threads):
-    here = machine.measure(["float32", "float64", "float32"], 70_000)
+    here = machine_peak.measure(["float32", "float64", "float32"], 70_000)
     assert list(here.gflops) == ["float32", "float64"] and here.threads == threads
     assert all(peak > 0 for peak in here.gflops.values()) and here.gigabytes > 0
 
 
 def test_sizes_have_bounds():
-    assert machine.measure(["float32"], 0).size == machine.SMALLEST
-    smaller = dataclasses.replace(machine.measure(["float32"], 1), size=machine.LARGEST)
+    assert machine_peak.measure(["float32"], 0).size == machine_peak.SMALLEST
+    smaller = dataclasses.replace(machine_peak.measure(["float32"], 1), size=machine_peak.LARGEST)
     assert "128 MiB" in str(smaller)
 
 
@@ -234,7 +234,7 @@ def test_a_step_longer_than_the_time_is_one_piece(scripted, monkeypatch):
 
 
 def table(*rows):
-    here = machine.Machine({"float32": 100.0}, 10.0, 1 << 21, 2)
+    here = machine_peak.Machine({"float32": 100.0}, 10.0, 1 << 21, 2)
     return str(profiling.Profile(tuple(profiling.Row(*row) for row in rows), 5, 10.0, here)).splitlines()
 
 

@@ -9,8 +9,8 @@ from fastnet.engine import operations
 from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Source
 from fastnet.engine.step import lower
-from fastnet.layers.base import Layer
-from fastnet.testing.checks import _check_layer_gradients
+from fastnet.layers.layer import Layer
+from fastnet.testing.kernel_checks import _check_layer_gradients
 from fastnet.testing.plans import LayerRun
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnet.engine.bind import Executable
 from fastnet.engine.launch import Launch, Product
-from fastnet.engine.machine import Gauge, Machine, size_text
+from fastnet.engine.machine_peak import Gauge, Machine, size_text
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import SIZES, Slot, View
 

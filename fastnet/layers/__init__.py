@@ -9,7 +9,6 @@ from fastnet.layers.activation import PReLU as PReLU
 from fastnet.layers.activation import ReLU as ReLU
 from fastnet.layers.activation import Softmax as Softmax
 from fastnet.layers.adapted import Normalization as Normalization
-from fastnet.layers.base import Layer as Layer
 from fastnet.layers.composites import Parallel as Parallel
 from fastnet.layers.composites import Residual as Residual
 from fastnet.layers.core import Dense as Dense
@@ -17,6 +16,7 @@ from fastnet.layers.core import Identity as Identity
 from fastnet.layers.core import Input as Input
 from fastnet.layers.core import InputLayer as InputLayer
 from fastnet.layers.encoding import CategoryEncoding as CategoryEncoding
+from fastnet.layers.layer import Layer as Layer
 from fastnet.layers.masking import Masking as Masking
 from fastnet.layers.normalization import BatchNormalization as BatchNormalization
 from fastnet.layers.regularization import ActivityRegularization as ActivityRegularization

@@ -10,8 +10,8 @@ from fastnet._kernels import registration, registry
 from fastnet._kernels.templates import folds, indexed
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
-from fastnet.layers.base import Layer
 from fastnet.layers.index_map import IndexMap
+from fastnet.layers.layer import Layer
 
 
 class _Applied(Layer):

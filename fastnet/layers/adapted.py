@@ -14,7 +14,7 @@ from fastnet.arrays import as_array
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
-from fastnet.layers.base import Layer
+from fastnet.layers.layer import Layer
 from fastnet.layers.undo import unchanged_on_error
 
 

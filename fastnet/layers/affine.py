@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnet import checks
-from fastnet.layers.base import Layer
+from fastnet.layers.layer import Layer
 
 
 class Affine(Layer):

@@ -9,7 +9,7 @@ from fastnet import checks, serialization
 from fastnet.engine import operations
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
-from fastnet.layers.base import Layer, new_name
+from fastnet.layers.layer import Layer, new_name
 from fastnet.layers.network import Network
 
 _MERGES: dict[str, Any] = {

@@ -9,7 +9,7 @@ from fastnet._kernels.templates import folds
 from fastnet.activations import RELU
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
-from fastnet.layers.base import Layer, refuse
+from fastnet.layers.layer import Layer, refuse
 
 
 class InputLayer(Layer):

@@ -11,7 +11,7 @@ from fastnet import checks
 from fastnet._kernels.templates import one_hot
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
-from fastnet.layers.base import Layer, refuse
+from fastnet.layers.layer import Layer, refuse
 
 _MODES = ("one_hot", "multi_hot", "count")
 

@@ -8,7 +8,7 @@ from fastnet import checks
 from fastnet._kernels.templates import step_masks
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
-from fastnet.layers.base import Layer
+from fastnet.layers.layer import Layer
 
 
 class Masking(Layer):

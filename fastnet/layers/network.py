@@ -14,8 +14,8 @@ from fastnet._kernels.registry import unknown
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
-from fastnet.layers.base import Layer
 from fastnet.layers.core import InputLayer
+from fastnet.layers.layer import Layer
 from fastnet.layers.trace import Use
 from fastnet.layers.tree import all_parts
 from fastnet.layers.undo import unchanged_on_error

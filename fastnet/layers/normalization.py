@@ -10,7 +10,7 @@ from fastnet._kernels.templates import channel_statistics, folds, step_numbers
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View
 from fastnet.layers.affine import Affine
-from fastnet.layers.base import refuse
+from fastnet.layers.layer import refuse
 
 
 class BatchNormalization(Affine):

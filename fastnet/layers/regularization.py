@@ -11,8 +11,8 @@ from fastnet._kernels import abi
 from fastnet._kernels.templates import elementwise, random_bits
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View
-from fastnet.layers.base import Layer
 from fastnet.layers.index_map import IndexMap
+from fastnet.layers.layer import Layer
 from fastnet.regularizers import L1L2
 
 

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnet import checks
-from fastnet._kernels.rules.activations import affine
+from fastnet._kernels.rules.activation_rules import affine
 from fastnet._kernels.templates import elementwise, indexed
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
-from fastnet.layers.base import Layer
 from fastnet.layers.index_map import IndexMap
+from fastnet.layers.layer import Layer
 
 
 class Flatten(Layer):

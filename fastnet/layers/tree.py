@@ -10,7 +10,7 @@ from fastnet.engine.variable import Variable
 from fastnet.layers.trace import Use, trace
 
 if TYPE_CHECKING:
-    from fastnet.layers.base import Layer
+    from fastnet.layers.layer import Layer
 
 
 class LayerTree:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnet import checks
-from fastnet.losses.base import Loss
+from fastnet.losses.loss import Loss
 
 _PROBABILITIES = (0.0, 1.0)
 _MEAN = "sum_over_batch_size"

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnet import checks
 from fastnet._kernels import registry
-from fastnet.losses.base import Loss
+from fastnet.losses.loss import Loss
 from fastnet.settable import Completed, init_of
 
 ROWS = [row for row in registry.losses.unique() if row.public]

@@ -3,13 +3,11 @@
 import typing as _typing
 
 from fastnet.losses import plain_losses as _plain_losses
-from fastnet.losses.functions import binary_crossentropy as binary_crossentropy
-from fastnet.losses.functions import categorical_crossentropy as categorical_crossentropy
-from fastnet.losses.functions import huber as huber
-from fastnet.losses.functions import sparse_categorical_crossentropy as sparse_categorical_crossentropy
+from fastnet.losses.loss_functions import binary_crossentropy as binary_crossentropy
+from fastnet.losses.loss_functions import categorical_crossentropy as categorical_crossentropy
+from fastnet.losses.loss_functions import huber as huber
+from fastnet.losses.loss_functions import sparse_categorical_crossentropy as sparse_categorical_crossentropy
 from fastnet.metrics import loss_metrics as _loss_metrics
-from fastnet.metrics.base import MeanOfRows as MeanOfRows
-from fastnet.metrics.base import Metric as Metric
 from fastnet.metrics.confusion import AUC as AUC
 from fastnet.metrics.confusion import FalseNegatives as FalseNegatives
 from fastnet.metrics.confusion import FalsePositives as FalsePositives
@@ -17,17 +15,6 @@ from fastnet.metrics.confusion import Precision as Precision
 from fastnet.metrics.confusion import Recall as Recall
 from fastnet.metrics.confusion import TrueNegatives as TrueNegatives
 from fastnet.metrics.confusion import TruePositives as TruePositives
-from fastnet.metrics.functions import binary_accuracy as binary_accuracy
-from fastnet.metrics.functions import categorical_accuracy as categorical_accuracy
-from fastnet.metrics.functions import cosine_similarity as cosine_similarity
-from fastnet.metrics.functions import sparse_categorical_accuracy as sparse_categorical_accuracy
-from fastnet.metrics.functions import sparse_top_k_categorical_accuracy as sparse_top_k_categorical_accuracy
-from fastnet.metrics.functions import top_k_categorical_accuracy as top_k_categorical_accuracy
-from fastnet.metrics.lookup import deserialize as deserialize
-from fastnet.metrics.lookup import get as get
-from fastnet.metrics.lookup import listed as listed
-from fastnet.metrics.lookup import named as named
-from fastnet.metrics.lookup import serialize as serialize
 from fastnet.metrics.loss_metrics import BinaryCrossentropy as BinaryCrossentropy
 from fastnet.metrics.loss_metrics import CategoricalCrossentropy as CategoricalCrossentropy
 from fastnet.metrics.loss_metrics import LogCoshError as LogCoshError
@@ -42,6 +29,19 @@ from fastnet.metrics.means import RootMeanSquaredError as RootMeanSquaredError
 from fastnet.metrics.means import SparseCategoricalAccuracy as SparseCategoricalAccuracy
 from fastnet.metrics.means import SparseTopKCategoricalAccuracy as SparseTopKCategoricalAccuracy
 from fastnet.metrics.means import TopKCategoricalAccuracy as TopKCategoricalAccuracy
+from fastnet.metrics.metric import MeanOfRows as MeanOfRows
+from fastnet.metrics.metric import Metric as Metric
+from fastnet.metrics.metric_functions import binary_accuracy as binary_accuracy
+from fastnet.metrics.metric_functions import categorical_accuracy as categorical_accuracy
+from fastnet.metrics.metric_functions import cosine_similarity as cosine_similarity
+from fastnet.metrics.metric_functions import sparse_categorical_accuracy as sparse_categorical_accuracy
+from fastnet.metrics.metric_functions import sparse_top_k_categorical_accuracy as sparse_top_k_categorical_accuracy
+from fastnet.metrics.metric_functions import top_k_categorical_accuracy as top_k_categorical_accuracy
+from fastnet.metrics.metric_names import deserialize as deserialize
+from fastnet.metrics.metric_names import get as get
+from fastnet.metrics.metric_names import listed as listed
+from fastnet.metrics.metric_names import named as named
+from fastnet.metrics.metric_names import serialize as serialize
 from fastnet.metrics.scores import F1Score as F1Score
 from fastnet.metrics.scores import FBetaScore as FBetaScore
 from fastnet.metrics.scores import R2Score as R2Score

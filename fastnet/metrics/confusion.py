@@ -16,8 +16,8 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View
 from fastnet.losses.rowwise import as_rows, split
-from fastnet.metrics.base import Metric, as_number, safe_divide
 from fastnet.metrics.means import positive
+from fastnet.metrics.metric import Metric, as_number, safe_divide
 
 LEFT_OUT = -1e10  # what Keras puts in the place of a prediction that is not among the k largest
 

@@ -9,7 +9,7 @@ from typing import Any
 from fastnet import checks, losses
 from fastnet._kernels import registry
 from fastnet.losses.rowwise import RowFunction
-from fastnet.metrics.base import MeanOfRows
+from fastnet.metrics.metric import MeanOfRows
 
 
 class RowMetric(MeanOfRows):
@@ -180,7 +180,7 @@ class CosineSimilarity(RowMetric):
         self.axis = losses.CosineSimilarity(axis).axis
 
     def values(self, plan, y_pred, y_true):
-        losses.base.check_axis(self, y_pred.shape)
+        losses.loss.check_axis(self, y_pred.shape)
         return super().values(plan, y_pred, y_true)
 
 
@@ -233,7 +233,7 @@ class LossMetric(MeanOfRows):
         in Keras."""
         if self.loss.ignore_class is None:
             return sample_weight
-        return losses.base.product(plan, sample_weight, self.loss.kept(plan, y_true, sample_weight.dtype))
+        return losses.loss.product(plan, sample_weight, self.loss.kept(plan, y_true, sample_weight.dtype))
 
 
 class MeanMetricWrapper(LossMetric):

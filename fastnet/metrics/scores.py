@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnet import checks, config
 from fastnet._kernels.templates import counting as templates
-from fastnet.metrics.base import Metric, as_number
+from fastnet.metrics.metric import Metric, as_number
 
 
 class FBetaScore(Metric):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arrays import as_array
-from fastnet.metrics.base import Metric
+from fastnet.metrics.metric import Metric
 
 
 class _OfValues(Metric):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastnet import checks
 from fastnet._kernels.registry import Update
 from fastnet._kernels.rules import update_stages as stages
-from fastnet._kernels.rules.updates import adafactor as rules
+from fastnet._kernels.rules.updates import adafactor_update as rules
 from fastnet._kernels.templates import matrices
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable

@@ -9,7 +9,7 @@ from typing import Any
 from fastnet import checks
 from fastnet._kernels.registry import Update
 from fastnet._kernels.rules import update_stages as stages
-from fastnet._kernels.rules.updates import muon as rules
+from fastnet._kernels.rules.updates import muon_update as rules
 from fastnet._kernels.templates import matrices, step_numbers, update
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable

@@ -12,7 +12,7 @@ from fastnet.engine.fuse import fuse
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
-from fastnet.layers.base import Layer
+from fastnet.layers.layer import Layer
 from fastnet.testing.running import Run
 
 

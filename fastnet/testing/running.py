@@ -14,7 +14,7 @@ import numpy as np
 from fastnet._kernels import abi
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.generate import Kernel
-from fastnet.engine import machine
+from fastnet.engine import machine_peak
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.engine.profiling import launch_bytes
@@ -206,7 +206,7 @@ def speed(report: Report, run: Run, elements: int, rounds: int = 5, steps: int =
     """Time of every launch on one thread, as a share of a += 3·b over as many float32: reported, never judged."""
     best, peak = np.full(len(run.plan.launches), np.inf), 0.0
     with threads(1):
-        base = machine.triad("float32", 8 * elements)
+        base = machine_peak.triad("float32", 8 * elements)
         for _ in range(rounds):  # in turns, so that both see the same machine
             times = np.zeros(len(best))
             run.steps(steps, times=times)

@@ -9,7 +9,7 @@ from fastnet.engine import changes
 from fastnet.engine.bind import Executable, bind
 from fastnet.engine.sources import Source
 from fastnet.engine.step import Step, Watched, lower
-from fastnet.layers.base import all_parts
+from fastnet.layers.layer import all_parts
 from fastnet.layers.undo import AttributeSnapshot
 
 _MOST = 8  # kinds of plans that a model keeps

@@ -6,7 +6,7 @@ import gc
 import itertools
 
 from fastnet import random, sequential
-from fastnet.layers import base
+from fastnet.layers import layer
 
 
 def set_random_seed(seed: int) -> None:
@@ -40,7 +40,7 @@ def clear_session(free_memory: bool = True) -> None:
         >>> fastnet.layers.Dense(2).name
         'dense'
     """
-    base._counters.clear()
+    layer._counters.clear()
     sequential._names = itertools.count()
     if free_memory:
         gc.collect()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastnet._kernels.kinds import count, function, integer, read, size, update_int64, write, write_int64
-from fastnet._kernels.rules.random import philox
+from fastnet._kernels.rules.philox import philox
 from fastnet._kernels.template import template
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastnet._kernels.kinds import count, integer, read_int32, size, write, write_uint8
-from fastnet._kernels.rules.random import normal_pair, philox, philox_word
+from fastnet._kernels.rules.philox import normal_pair, philox, philox_word
 from fastnet._kernels.template import template
 
 

@@ -9,8 +9,8 @@ from fastnet import losses
 from fastnet._kernels import registry
 from fastnet._kernels.errors import RuleError
 from fastnet.descriptions import Family
-from fastnet.metrics import confusion, functions, loss_metrics, means, scores, values
-from fastnet.metrics.base import Metric
+from fastnet.metrics import confusion, loss_metrics, means, metric_functions, scores, values
+from fastnet.metrics.metric import Metric
 
 # These need arguments.
 _HIDDEN = (values.ArrayMetric, means.LossMetric, means.MeanMetricWrapper, means.RowMetric, confusion.Counts)
@@ -25,14 +25,14 @@ family = Family(
         if cls not in _HIDDEN and not cls.__name__.startswith("_")
     ],
     table=registry.losses,
-    twins=vars(functions),
+    twins=vars(metric_functions),
     wanted="a name, one of fastnet.metrics, a subclass of fastnet.metrics.Metric, a loss, or a function "
     "f(y_true, y_pred) of two numbers or of arrays",
     acc=means.Accuracy,  # but see `get`
     log_cosh=loss_metrics.LogCoshError,
     logcosh=loss_metrics.LogCoshError,
 )
-for _name, _loss in losses.lookup.family.names.items():
+for _name, _loss in losses.loss_names.family.names.items():
     family.names.setdefault(_name, _loss)
 _ACCURACY = ("accuracy", "acc")
 

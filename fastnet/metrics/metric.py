@@ -13,7 +13,7 @@ from fastnet._kernels.templates import folds
 from fastnet.descriptions import Configurable, snake_case
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View, axes_of
-from fastnet.losses.base import product
+from fastnet.losses.loss import product
 from fastnet.losses.rowwise import OnArrays, RowFunction
 from fastnet.metrics.variables import MetricVariable
 

@@ -9,8 +9,8 @@ from typing import Any
 from fastnet import checks
 from fastnet._kernels import registry
 from fastnet.descriptions import Family
-from fastnet.losses import classes, functions, plain_losses
-from fastnet.losses.base import FunctionLoss, Loss
+from fastnet.losses import classes, loss_functions, plain_losses
+from fastnet.losses.loss import FunctionLoss, Loss
 
 family = Family(
     "a loss",
@@ -21,7 +21,7 @@ family = Family(
         if isinstance(cls, type) and issubclass(cls, Loss) and cls is not Loss
     ],
     table=registry.losses,
-    twins=vars(functions) | plain_losses.FUNCTIONS,
+    twins=vars(loss_functions) | plain_losses.FUNCTIONS,
     wanted="a name, one of fastnet.losses, a subclass of fastnet.losses.Loss or a function of two numbers "
     "f(y_true, y_pred), to which fastnet.register_loss(name, function) gives a name",
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnet import activations, layers, losses, optimizers
 from fastnet._kernels import registry
-from fastnet.layers.base import Layer
+from fastnet.layers.layer import Layer
 from fastnet.testing.parts import each_part_alone
 from fastnet.testing.plans import (
     LayerRun,

@@ -4,7 +4,7 @@ import math
 
 from fastnet._kernels.ranges import CLOSED_UNIT, NOT_NEGATIVE, POSITIVE, UNIT
 from fastnet._kernels.registry import Update, updates
-from fastnet._kernels.rules.updates.adam import MOMENTS, adam
+from fastnet._kernels.rules.updates.adam_update import MOMENTS, adam
 
 
 def muon_scalars(
