@@ -88,5 +88,5 @@ def test_a_stop_is_seen():
     requirements = sys.modules["fastnet.training.requirements"]
     model = fastnet.Sequential([layers.Input((3,)), layers.Flatten(), layers.Dense(1)])
     found = stops(lambda: requirements.check_inputs(model, requirements.Batch(X)), X)
-    assert [function for _, function in found] == ["check_inputs", "_check_values", *["check_data"] * 2]
+    assert [function for _, function in found] == ["check_inputs", "check_data"]
     assert stops(lambda: requirements.check_inputs(model, requirements.Batch(X.copy())), X) == []

@@ -79,6 +79,8 @@ LAYERS = {  # class: (layer, shape of a sample)
     "RMSNormalization": (lambda: layers.RMSNormalization(epsilon=0.1), (5,)),
     "UnitNormalization": (lambda: layers.UnitNormalization(), (5,)),
     "Normalization": (lambda: layers.Normalization(mean=np.arange(5.0), variance=np.ones(5)), (5,)),
+    "Residual": (lambda: layers.Residual([layers.Dense(3), layers.Dense(5)]), (5,)),
+    "Parallel": (lambda: layers.Parallel([layers.Dense(3), layers.Residual(layers.ReLU())], "concat"), (5,)),
     "Scaled": (lambda: Scaled(3.0), (5,)),
 }  # fmt: skip
 
@@ -265,11 +267,11 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"for samples of shape \(4,\); received \(3,\)"):
         fastnet.Sequential([layers.Input((3,)), inner])
     model = fastnet.Sequential([layers.Input((4,)), inner])
-    with pytest.raises(ValueError, match="in this model already"):
-        model.add(inner)
-    with pytest.raises(ValueError, match="in this model already"):
+    with pytest.raises(ValueError, match=r"for samples of shape \(4,\); received \(2,\)"):
+        model.add(inner)  # it may be used again where it fits
+    with pytest.raises(ValueError, match=r"built for 4 inputs on the last axis; received samples of shape \(2,\)"):
         model.add(inner.layers[0])
-    with pytest.raises(ValueError, match="in this model already"):
+    with pytest.raises(ValueError, match="cannot be a layer of itself"):
         model.add(model)
     first = fastnet.Sequential([inner, layers.Dense(3)])
     assert first.input_shape == (None, 4)
