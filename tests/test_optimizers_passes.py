@@ -270,7 +270,7 @@ def test_a_batch_of_one_gives_the_bits_of_the_product(cls, monkeypatch):
     got = []
     for _ in range(2):
         got.append(trained(cls(0.05, weight_decay=0.1), x, y, units=71, batch=1))
-        monkeypatch.setattr("fastnet.engine.fuse._is_outer", lambda producer, plan: False)
+        monkeypatch.setattr("fastnet.engine.fuse_behind._is_outer", lambda producer, rows: False)
     for mine, right in zip(*got, strict=True):
         np.testing.assert_array_equal(mine, right)
 

@@ -174,7 +174,7 @@ def test_a_batch_of_one_gives_the_bits_of_the_product(shape, dtype, n, monkeypat
         with testing.running.threads(n):
             model.fit(x, y, batch_size=1, epochs=2, shuffle=False, verbose=0)
         results.append(model.get_weights()[0])
-        monkeypatch.setattr("fastnet.engine.fuse._is_outer", lambda producer, plan: False)
+        monkeypatch.setattr("fastnet.engine.fuse_behind._is_outer", lambda producer, rows: False)
     np.testing.assert_array_equal(*results)
 
 
