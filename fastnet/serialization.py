@@ -157,6 +157,8 @@ def serialize_keras_object(obj: Any) -> Any:
     if isinstance(obj, tuple):
         return {"class_name": "__tuple__", "items": [serialize_keras_object(item) for item in obj]}
     if isinstance(obj, dict):
+        if any(obj is description for description in (_written.get() or {}).values()):
+            return obj  # no copy: it gets a number where its layer is met again
         return {str(key): serialize_part(str(key), value) for key, value in obj.items()}
     if isinstance(obj, np.ndarray):
         return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}

@@ -83,10 +83,6 @@ def half_masked(K, x):
     return K.layers.Concatenate()([tanh(K, 3)(K.layers.Masking()(x)), tanh(K, 2)(x)])
 
 
-def two_masks(K, x):
-    return K.layers.Maximum()([tanh(K, 3)(K.layers.Masking()(x)), tanh(K, 3)(K.layers.Masking(1.0)(x))])
-
-
 def ours(merge):
     return lambda: [
         L.Parallel([tanh(fastnet, 5), [L.Dense(4, activation="relu"), L.Dense(5)]], merge),
@@ -125,11 +121,6 @@ CASES = {
     "masked": (masked, lambda: [L.Masking(), L.Residual([tanh(fastnet, 5), L.Dense(6)])], (4, 6)),
     "half masked": (
         half_masked, lambda: [L.Parallel([[L.Masking(), tanh(fastnet, 3)], tanh(fastnet, 2)])], (4, 6),
-    ),
-    "two masks": (
-        two_masks,
-        lambda: [L.Parallel([[L.Masking(), tanh(fastnet, 3)], [L.Masking(1.0), tanh(fastnet, 3)]], "maximum")],
-        (4, 6),
     ),
 }  # fmt: skip
 
