@@ -16,7 +16,8 @@ pytestmark = [*[dense.pytestmark], pytest.mark.parametrize("floatx", ["float64"]
 ROWS, BATCH, EPOCHS = 21, 8, 3
 OPTIMIZERS = {
     "SGD": {"learning_rate": 0.02, "momentum": 0.9}, "Adam": {"learning_rate": 0.01},
-    "RMSprop": {"learning_rate": 0.01}, "Adagrad": {"learning_rate": 0.05}, "Nadam": {"learning_rate": 0.01},
+    "RMSprop": {"learning_rate": 0.01},
+    "Adagrad": {"learning_rate": 0.05}, "Nadam": {"learning_rate": 0.01},
 }  # fmt: skip
 
 
