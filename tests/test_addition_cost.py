@@ -152,9 +152,9 @@ def add(path, text):
 def test_an_addition_is_its_rule(tmp_path):
     copy = tmp_path / "fastnet"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    add(copy / RULES / "activations.py", ACTIVATION)
+    add(copy / RULES / "activation_rules.py", ACTIVATION)
     add(copy / RULES / "losses.py", LOSS)
-    add(copy / RULES / "updates" / "signum.py", OPTIMIZER)
+    add(copy / RULES / "updates" / "signum_update.py", OPTIMIZER)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     command = [sys.executable, "-c", CHECKS, str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -25,7 +25,7 @@ def test_demo(tmp_path, capsys):
     assert float(re.search(r"Test accuracy: ([\d.]+)%", output)[1]) >= 97
     assert re.search(r"2,700 training steps in [\d.]+ s: [\d,]+ per second, \d+ µs each", output)
     assert "Total params: 17,226" in output
-    for layer in ("rescaling", "dropout", "dense", "adam"):
+    for layer in ("input", "dropout", "dense", "adam"):
         assert re.search(rf"^{layer}\w* .*%.*%$", output, re.MULTILINE), layer  # of the step, of the machine
     saved = sorted(path.name for path in folder.iterdir())
     assert saved == ["digits.fastnet", "digits.png", "learning_curves.png"]

@@ -109,11 +109,11 @@ def test_gradients_of_steps(name):
     testing.check_layer(STEPS[name], (3, 4))
 
 
-@pytest.mark.parametrize("name", [*NETWORKS])
+@pytest.mark.parametrize(
+    "name", sorted(NETWORKS.keys() - {"normalized"})
+)  # its result in training is not that of evaluation
 def test_training_follows_differences_of_the_loss(name):
     """One step of SGD moves each weight by the derivative of the loss that `evaluate` reports."""
-    if name == "normalized":
-        return  # in training its result is another one than in evaluation
     net = built(NETWORKS[name], lambda: layers.Dense(2))
     y = np.random.default_rng(1).normal(size=(7, 2))
     net.compile(fastnet.optimizers.SGD(0.5), "mse")
