@@ -104,7 +104,7 @@ class Average(Merge):
 
 
 class Multiply(Merge):
-    """y = a · b · …
+    """y = a · b · …; what a mask leaves out is no factor, and 0 where all masks leave it out, as in Keras.
 
     Example:
         >>> plan = extend.Plan(training=False, dtype="float32")
@@ -112,20 +112,34 @@ class Multiply(Merge):
         (2,)
     """
 
+    def forward(self, plan: Plan, *inputs: View) -> View:
+        y = super().forward(plan, *inputs)
+        return _counted(plan, y, y.mask)
+
     def merge(self, plan: Plan, *inputs: View) -> View:
-        return _folded(plan, elementwise.multiply, inputs)
+        return self._product(plan, inputs[0], inputs[1:], inputs[0].mask)
 
     def backward(self, plan: Plan, dy: View, *inputs: View) -> tuple[View | None, ...]:
         factors, out = inputs[:-1], []
+        dy = _counted(plan, dy, inputs[-1].mask)
         for position, factor in enumerate(factors):
             others = [x for i, x in enumerate(factors) if i != position]
-            wanted = factor.needs_gradient
-            out.append(_folded(plan, elementwise.multiply, (dy, *others)) if wanted else None)
+            gradient = self._product(plan, dy, others) if factor.needs_gradient else None
+            out.append(gradient and _counted(plan, gradient, factor.mask))
         return tuple(out)
+
+    def _product(self, plan: Plan, total: View, factors: Sequence[View], mask: View | None = None) -> View:
+        for x in factors:
+            y = plan.like(total)
+            plan.call(elementwise.multiply, a=total, b=x, counts_a=mask, counts_b=x.mask, y=y)
+            total, mask = y, None
+        return total
 
 
 class Maximum(Merge):
     """y = max(a, b, …), from the first one on; where two are equal, each gets half of the gradient, as in JAX.
+
+    What a mask leaves out is not looked at, as in Keras: where it leaves out one of two, the other is the result.
 
     Example:
         >>> plan = extend.Plan(training=False, dtype="float32")
@@ -136,19 +150,21 @@ class Maximum(Merge):
     keeps_values = True
 
     def merge(self, plan: Plan, *inputs: View) -> View:
-        largest = [inputs[0]]
+        largest, calls = inputs[0], []
+        counts = largest.mask
         for x in inputs[1:]:
-            y = plan.like(x)
-            plan.call(elementwise.maximum, a=largest[-1], b=x, y=y)
-            largest.append(y)
-        plan.save(largest=largest)
-        return largest[-1]
+            y, operands = plan.like(x), {"a": largest, "b": x, "counts_a": counts, "counts_b": x.mask}
+            plan.call(elementwise.maximum, **operands, y=y)
+            calls.append(operands)
+            largest, counts = y, either_mask(plan, [counts, x.mask])
+        plan.save(calls=calls)
+        return largest
 
     def backward(self, plan: Plan, dy: View, *inputs: View) -> tuple[View, ...]:
-        largest, out = plan.saved("largest"), []
-        for position in range(len(inputs) - 2, 0, -1):
+        out = []
+        for operands in reversed(plan.saved("calls")):
             da, db = plan.like(dy), plan.like(dy)
-            plan.call(elementwise.maximum_gradient, a=largest[position - 1], b=inputs[position], dy=dy, da=da, db=db)
+            plan.call(elementwise.maximum_gradient, **operands, dy=dy, da=da, db=db)
             out.append(db)
             dy = da
         return (dy, *reversed(out))
@@ -195,6 +211,16 @@ def either_mask(plan: Plan, masks: Sequence[View | None]) -> View | None:
             plan.call(step_masks.either, a=mask, b=other, y=both)
             mask = both
     return mask
+
+
+def _counted(plan: Plan, x: View, mask: View | None) -> View:
+    """``x``, and 0 where the mask leaves it out."""
+    if mask is None:
+        return x
+    y = plan.like(x)
+    plan.call(step_masks.zero_masked, x=x, mask=mask, y=y)
+    y.mask = x.mask
+    return y
 
 
 def _parts(y: View, like: Sequence[View]) -> list[View]:

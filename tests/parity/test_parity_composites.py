@@ -84,6 +84,19 @@ def half_masked(K, x):
     return K.layers.Concatenate()([tanh(K, 3)(K.layers.Masking()(x)), tanh(K, 2)(x)])
 
 
+def masks(name, *values):
+    """A merge of branches that leave out steps of these values; None leaves out none."""
+
+    def functional(K, x):
+        masked_x = [x if value is None else K.layers.Masking(value)(x) for value in values]
+        return getattr(K.layers, MERGES[name])()([tanh(K, 3)(one) for one in masked_x])
+
+    def layers():
+        return [L.Parallel([[*([] if v is None else [L.Masking(v)]), tanh(fastnet, 3)] for v in values], name)]
+
+    return functional, layers, (4, 6)
+
+
 def ours(merge):
     return lambda: [
         L.Parallel([tanh(fastnet, 5), [L.Dense(4, activation="relu"), L.Dense(5)]], merge),
@@ -123,6 +136,9 @@ CASES = {
     "half masked": (
         half_masked, lambda: [L.Parallel([[L.Masking(), tanh(fastnet, 3)], tanh(fastnet, 2)])], (4, 6),
     ),
+    **{f"two masks {merge}": masks(merge, 0.0, 1.0, 0.0) for merge in MERGES},
+    **{f"one mask {merge}": masks(merge, 0.0, 0.0) for merge in MERGES},
+    **{f"half masked {merge}": masks(merge, 1.0, None, 0.0) for merge in MERGES},
 }  # fmt: skip
 
 

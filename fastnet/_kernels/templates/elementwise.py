@@ -22,19 +22,25 @@ def add(a: read, b: read, y: write):
 
 
 @elementwise
-def multiply(a: read, b: read, y: write):
-    y = a * b
+def multiply(a: read, b: read, counts_a: read[row] | 1.0, counts_b: read[row] | 1.0, y: write):
+    # What a mask leaves out is 1, as in Keras.
+    y = (a if counts_a > 0.0 else 1.0) * (b if counts_b > 0.0 else 1.0)
 
 
 @elementwise
-def maximum(a: read, b: read, y: write):
-    y = a if a >= b or a != a else b
+def maximum(a: read, b: read, counts_a: read[row] | 1.0, counts_b: read[row] | 1.0, y: write):
+    # Where a mask leaves one out, the other is the larger one, as in Keras.
+    y = a if counts_b <= 0.0 or (counts_a > 0.0 and (a >= b or a != a)) else b
 
 
 @elementwise
-def maximum_gradient(a: read, b: read, dy: read, da: write, db: write):
-    da = 0.5 * dy if a == b else dy if a > b or a != a else 0.0
-    db = 0.5 * dy if a == b else 0.0 if a > b or a != a else dy
+def maximum_gradient(
+    a: read, b: read, counts_a: read[row] | 1.0, counts_b: read[row] | 1.0, dy: read, da: write, db: write
+):
+    shared = 0.5 * dy if a == b else dy if a > b or a != a else 0.0
+    da = dy if counts_b <= 0.0 else 0.0 if counts_a <= 0.0 else shared
+    rest = 0.5 * dy if a == b else 0.0 if a > b or a != a else dy
+    db = 0.0 if counts_b <= 0.0 else dy if counts_a <= 0.0 else rest
 
 
 @elementwise
