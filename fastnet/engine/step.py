@@ -20,7 +20,7 @@ from fastnet.engine.view import Slot, View
 
 
 @dataclass(eq=False)
-class Tally:
+class CompiledMetric:
     """What the loss or a metric counts: ``size`` numbers from ``slot`` on, and the result that follows from them.
 
     Attributes:
@@ -50,7 +50,7 @@ class Tally:
         """Count from 0 on."""
         self.counted.fill(0.0)
 
-    def tell(self) -> None:
+    def publish(self) -> None:
         """Give the metric what was counted, so that its own `result` is that of the pass."""
         if self.metric is not None:
             self.metric.set_numbers(self.counted)
@@ -61,18 +61,18 @@ class Tally:
 
 
 @dataclass(eq=False)
-class Watched:
-    """A metric that is written in Python, which counts by itself; its methods are those of a `Tally`.
+class PythonMetric:
+    """A metric that is written in Python, which counts by itself; its methods are those of a `CompiledMetric`.
 
     Attributes:
         weighted: whether it is given the weights of the rows.
-        begun: whether it has seen a batch; its result may not exist before.
+        has_batches: whether it has seen a batch; its result may not exist before.
     """
 
     name: str
     metric: Any
     weighted: bool
-    begun: bool = False
+    has_batches: bool = False
 
     def bind(self, numbers: np.ndarray) -> None:
         """It counts in memory of its own."""
@@ -82,23 +82,23 @@ class Watched:
 
     def write(self, values: np.ndarray) -> None:
         self.metric.set_numbers(values)
-        self.begun = True
+        self.has_batches = True
 
     def reset(self) -> None:
         self.metric.reset_state()
-        self.begun = False
+        self.has_batches = False
 
-    def tell(self) -> None:
-        """It knows."""
+    def publish(self) -> None:
+        """Its own `result` is that of the pass."""
 
     def result(self) -> Any:
-        value = self.metric.result() if self.begun else math.nan
+        value = self.metric.result() if self.has_batches else math.nan
         if isinstance(value, dict):
             return value
         value = as_array(value, f"The metric {self.name!r}: what result() returns")
         return value if value.ndim else value.item()
 
-    def see(
+    def update(
         self, y_true: np.ndarray, y_pred: np.ndarray, sample_weight: np.ndarray | None, mask: np.ndarray | None
     ) -> None:
         """Count a batch."""
@@ -107,7 +107,7 @@ class Watched:
             weighted = self.weighted and sample_weight is not None
             more = {"sample_weight": mask * sample_weight if weighted else mask}
         self.metric.update_state(y_true, y_pred, **more)
-        self.begun = True
+        self.has_batches = True
 
 
 @dataclass(eq=False)
@@ -118,7 +118,7 @@ class Step:
         x, y, weights: inlets of data, targets and sample weights; None where the plan has none.
         result: slot of the address predictions are written to.
         totals: what the loss and the metrics count, in the order of the logs.
-        watched: those of them that are written in Python; ``prediction`` and ``each`` (the rows' weights) are for them.
+        python_metrics: those of them that are written in Python; ``prediction`` and ``sample_weight`` are for them.
     """
 
     plan: Plan
@@ -129,8 +129,8 @@ class Step:
     target: View | None = None
     result: Slot | None = None
     prediction: View | None = None
-    each: View | None = None
-    totals: list[Tally | Watched] = field(default_factory=list)
+    sample_weight: View | None = None
+    totals: list[CompiledMetric | PythonMetric] = field(default_factory=list)
 
     @property
     def outputs(self) -> list[tuple[Any, View]]:
@@ -143,8 +143,8 @@ class Step:
         return None if self.prediction is None else self.prediction.mask
 
     @property
-    def watched(self) -> list[Watched]:
-        return [tally for tally in self.totals if isinstance(tally, Watched)]
+    def python_metrics(self) -> list[PythonMetric]:
+        return [total for total in self.totals if isinstance(total, PythonMetric)]
 
 
 def lower(
@@ -206,7 +206,7 @@ def label_of(variable: Variable) -> str:
 
 def _watched(step: Step) -> list[View | None]:
     """What metrics that are written in Python look at."""
-    return [step.prediction, step.each, step.mask] if step.watched else []
+    return [step.prediction, step.sample_weight, step.mask] if step.python_metrics else []
 
 
 def _backward(plan: Plan, source: View, prediction: View, dy: View | None) -> None:
@@ -229,29 +229,29 @@ def _losses(
     if weights is not None:
         sample_weight = plan.buffer((math.prod(prediction.shape[:-1]),), prediction.dtype)
         step.weights = Inlet(plan, weights, sample_weight)
-    step.prediction, step.each = prediction, sample_weight
+    step.prediction, step.sample_weight = prediction, sample_weight
     plan.label, dy = loss.name, None
     row_weight = loss.row_weight(plan, prediction, target, sample_weight)
     if plan.training:
         values, dy = loss.values_and_gradient(plan, prediction, target, row_weight)
     else:
         values = loss.values(plan, prediction, target)
-    step.totals.append(Tally("loss", loss.total(plan, values, row_weight), 2, loss.mean))
+    step.totals.append(CompiledMetric("loss", loss.total(plan, values, row_weight), 2, loss.mean))
     for name, metric, weighted in metrics:
         if metric.in_python:
-            step.totals.append(Watched(name, metric, weighted))
+            step.totals.append(PythonMetric(name, metric, weighted))
             continue
         plan.label = name
         size = metric.size(prediction.shape)
         slot = plan.slot(size)
         metric.count(plan, prediction, target, sample_weight if weighted else None, slot)
-        step.totals.append(Tally(name, slot, size, metric.value, metric))
+        step.totals.append(CompiledMetric(name, slot, size, metric.value, metric))
     return dy
 
 
 def _penalties(step: Step, wanted: Sequence[Variable]) -> None:
     """What regularizers add to the loss, before it is looked at."""
-    assert isinstance(step.totals[0], Tally)
+    assert isinstance(step.totals[0], CompiledMetric)
     plan, total = step.plan, step.totals[0].slot
     for variable in wanted:
         if variable.regularizer is not None:

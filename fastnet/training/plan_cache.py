@@ -8,13 +8,13 @@ from typing import Any
 from fastnet.engine import changes
 from fastnet.engine.bind import Executable, bind
 from fastnet.engine.sources import Source
-from fastnet.engine.step import Step, Watched, lower
+from fastnet.engine.step import PythonMetric, Step, lower
 from fastnet.layers.layer import all_parts
 from fastnet.layers.undo import AttributeSnapshot
 
 _MOST = 8  # kinds of plans that a model keeps
 
-BoundPlan = tuple[Step, Executable, list[Watched]]  # with its metrics written in Python
+BoundPlan = tuple[Step, Executable, list[PythonMetric]]  # with its metrics written in Python
 
 
 class PlanCache:
@@ -106,7 +106,7 @@ class PlanCache:
         executable = bind(step.plan, rows, reuse=reuse)
         for total in step.totals:
             total.bind(executable.numbers)
-        return step, executable, step.watched
+        return step, executable, step.python_metrics
 
     def _structure_now(self) -> tuple:
         """All of the network that decides what its plans are, but for the layers themselves."""

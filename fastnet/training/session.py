@@ -144,7 +144,7 @@ class Session:
     def publish(self) -> None:
         """Give the metrics what they have counted in the pass that ends."""
         for total in self.step.totals:
-            total.tell()
+            total.publish()
 
     def show(self, rows: int) -> None:
         """Show the batch that was run to the metrics that are written in Python: copies, which they may keep."""
@@ -155,10 +155,10 @@ class Session:
         y_true, y_pred = contents(step.target, rows).copy(), contents(step.prediction, rows).copy()
         weights, mask = (
             None if each is None else contents(each, rows).reshape(y_pred.shape[:-1] or rows).copy()
-            for each in (step.each, step.mask)
+            for each in (step.sample_weight, step.mask)
         )
         for metric in self._python_metrics:
-            metric.see(y_true, y_pred, weights, mask)
+            metric.update(y_true, y_pred, weights, mask)
 
     def new_predictions(self, rows: int) -> np.ndarray:
         """A new array, to which the predictions of row 0 and those after it are written from now on."""
