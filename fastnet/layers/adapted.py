@@ -102,7 +102,7 @@ class Normalization(Layer):
             raise ValueError(f"{self._owner}: {argument} must be finite, received {value!r}.")
         return array
 
-    def _kept_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def _statistics_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The part of a sample's shape that has means of its own."""
         given = [] if self.axis is None else self.axis if isinstance(self.axis, list) else [self.axis]
         axes = sorted(a + len(shape) + 1 if a < 0 else a for a in given)
@@ -114,7 +114,7 @@ class Normalization(Layer):
         return tuple(shape[a - 1] for a in axes)
 
     def sample_output_shape(self, input_shape):
-        kept = self._kept_shape(input_shape)
+        kept = self._statistics_shape(input_shape)
         if self.built and kept != self._mean.shape:
             raise ValueError(
                 f"{self._owner} has means of shape {self._mean.shape}; received samples of shape {input_shape}."
@@ -130,7 +130,7 @@ class Normalization(Layer):
         return input_shape
 
     def make_weights(self, input_shape):
-        kept = self._kept_shape(input_shape)
+        kept = self._statistics_shape(input_shape)
         if self.input_mean is None:
             self._mean = self.add_weight("mean", kept, "zeros", trainable=False)
             self._variance = self.add_weight("variance", kept, "ones", trainable=False)

@@ -33,7 +33,7 @@ class Counts(Metric):
     """
 
     elements = True
-    apart = False  # whether every column has a histogram of its own
+    per_label = False  # whether every column has a histogram of its own
     from_logits = False
     label_weights: Any = None
 
@@ -55,7 +55,7 @@ class Counts(Metric):
                 f"The metric {self.name!r} has {len(self.label_weights)} label_weights, but predictions have {width} "
                 "columns."
             )
-        return 2 * (len(self._limits) + 1) * (width if self.apart else 1)
+        return 2 * (len(self._limits) + 1) * (width if self.per_label else 1)
 
     def count(self, plan: Plan, y_pred: View, y_true: View, sample_weight: View | None, state: Slot) -> None:
         (width, _), dtype = split(y_pred.shape), y_pred.dtype
@@ -66,12 +66,12 @@ class Counts(Metric):
             plan.call(templates.only_top_k, x=as_rows(y_pred), y=as_rows(best), k=self.top_k)
             y_pred = best
         first, last = (0, width) if self.class_id is None else (self.class_id, self.class_id + 1)
-        columns = np.ones(width) if self.label_weights is None or self.apart else np.asarray(self.label_weights)
+        columns = np.ones(width) if self.label_weights is None or self.per_label else np.asarray(self.label_weights)
         plan.call(
             templates.histogram, y_true=as_rows(y_true), y_pred=as_rows(y_pred), counts=state, weights=sample_weight,
             label_weights=Variable(columns.astype(dtype), "label_weights"),
             thresholds=Variable(self._limits[self._order].astype(dtype), "thresholds"),
-            even=self._even(), first=first, last=last, per_label=self.apart,
+            even=self._even(), first=first, last=last, per_label=self.per_label,
         )  # fmt: skip
 
     def _even(self) -> int:
@@ -92,7 +92,7 @@ class Counts(Metric):
         place = np.empty(number, np.int64)
         place[self._order] = np.arange(number)
         pick = {"tp": above[:, 0], "fp": above[:, 1], "fn": below[:, 0], "tn": below[:, 1]}
-        return {key: (value[:, place].T if self.apart else value[0, place]) for key, value in pick.items()}
+        return {key: (value[:, place].T if self.per_label else value[0, place]) for key, value in pick.items()}
 
 
 class _OneCount(Counts):
@@ -263,7 +263,7 @@ class AUC(Counts):
         self.curve = _choice("curve", str(curve).upper(), ("ROC", "PR", "PRGAIN"))
         methods = ("interpolation", "minoring", "majoring")
         self.summation_method = _choice("summation_method", str(summation_method).lower(), methods)
-        self.multi_label = self.apart = checks.flag("AUC: multi_label", multi_label)
+        self.multi_label = self.per_label = checks.flag("AUC: multi_label", multi_label)
         self.num_labels, self.from_logits = num_labels, checks.flag("AUC: from_logits", from_logits)
         self.label_weights = None if label_weights is None else _weights(label_weights)
 

@@ -233,7 +233,7 @@ class LossMetric(MeanOfRows):
         in Keras."""
         if self.loss.ignore_class is None:
             return sample_weight
-        return losses.loss.product(plan, sample_weight, self.loss.kept(plan, y_true, sample_weight.dtype))
+        return losses.loss.product(plan, sample_weight, self.loss.counted_rows(plan, y_true, sample_weight.dtype))
 
 
 class MeanMetricWrapper(LossMetric):
