@@ -270,3 +270,12 @@ def test_every_name_gives_a_metric():
     assert isinstance(metrics.get("r2_score"), metrics.R2Score)
     assert isinstance(metrics.get(metrics.binary_accuracy), metrics.BinaryAccuracy)
     assert isinstance(metrics.get(losses.Huber()), metrics.MeanMetricWrapper)
+
+
+def test_an_ignored_label_does_not_count_among_weighted_rows():
+    rng = np.random.default_rng(5)
+    p, y, w = rng.dirichlet(np.ones(3), 37), np.arange(37) % 3, rng.uniform(size=37)
+    metric = metrics.SparseCategoricalCrossentropy(ignore_class=1)
+    value, _ = evaluate(y, p, "sparse_categorical_crossentropy", metric, weights=w)
+    wanted = np.average(-np.log(p[np.arange(37), y]), weights=w * (y != 1))
+    np.testing.assert_allclose(value, wanted, rtol=1e-6)
