@@ -264,8 +264,11 @@ def _run(one, k, rules, values):
     """One step of a chain: its statements as Python runs them."""
     names = {}
     for name, bound in one.binding:
-        several = one.template.parameters[name].several
-        names[name] = tuple(values.get(b) for b in bound) if several else values.get(bound[0])
+        kind = one.template.parameters[name]
+        if kind.several:
+            names[name] = tuple(values.get(b) for b in bound)
+        else:
+            names[name] = values.get(bound[0]) if bound else kind.default
     names |= {name.partition(".")[2]: f for name, f in rules.items() if name.startswith(f"{k}.")}
     names |= {name: () for name, kind in one.template.parameters.items() if kind.several and name not in names}
     exec(_statements(one.template.function), one.template.namespace | {"T": float}, names)
