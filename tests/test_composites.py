@@ -82,6 +82,7 @@ NETWORKS = {
     "a layer twice": Twice,
     "a user's": lambda: Gated(3),
     "user's in user's": lambda: layers.Residual([Gated(3), Twice(), layers.Dense(4)]),
+    "penalized": lambda: layers.Residual([dense(5, activity_regularizer="l2"), dense(activity_regularizer="l1")]),
     "normalized": lambda: layers.Parallel([layers.LayerNormalization(), [dense(), layers.BatchNormalization()]]),
     "before concat": lambda: layers.Parallel(
         [layers.Softmax(), layers.PReLU("ones"), layers.UnitNormalization(), layers.Activation("softmax"),
@@ -152,3 +153,27 @@ def test_dropout_in_branches_has_streams_of_its_own():
     first = losses()
     assert first == losses() and first[0] != first[1]
     assert 2 < first[0] < 6  # 16 where both keep, a quarter of the places; one mask for both would give 8
+
+
+def test_a_backup_goes_on_with_the_same_bits(tmp_path):
+    class Interrupt(fastnet.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    y = np.random.default_rng(1).normal(size=(7, 2))
+
+    def trained(*callbacks):
+        fastnet.utils.set_random_seed(2)
+        net = fastnet.Sequential([layers.Input((4,)), shared(), nested(2), layers.Dense(2)])
+        net.compile("adam", "mse")
+        net.fit(X, y, batch_size=3, epochs=4, verbose=0, callbacks=callbacks)
+        return b"".join(w.tobytes() for w in net.get_weights())
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(fastnet.callbacks.BackupAndRestore(tmp_path / "backup"), Interrupt())
+    epochs = []
+    seen = fastnet.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
+    resumed = trained(fastnet.callbacks.BackupAndRestore(tmp_path / "backup"), seen)
+    assert 0 not in epochs and epochs[-1] == 3
+    assert resumed == trained()
