@@ -87,7 +87,7 @@ CASES = [
     Case("Adafactor", {"learning_rate": 0.4, "beta_2_decay": -0.6, "epsilon_1": 1e-3, "epsilon_2": 0.5}),
     Case("Adafactor", {"learning_rate": 0.05, "clip_threshold": 0.3, "relative_step": False}),
     Case("Muon"),
-    Case("Muon", {"learning_rate": 0.05, "exclude_layers": ["dense_1|dense/bias"], "momentum": 0.8, "ns_steps": 3}),
+    Case("Muon", {"learning_rate": 0.05, "exclude_layers": ["output|hidden/bias"], "momentum": 0.8, "ns_steps": 3}),
     Case("Muon", {"learning_rate": 0.05, "nesterov": False, "rms_rate": None, "adam_lr_ratio": 0.3, "epsilon": 1e-3}),
     Case("Muon", {"learning_rate": 0.05, "adam_weight_decay": 0.2, "weight_decay": 0.1, "adam_beta_1": 0.7}),
     Case("Muon", {"muon_a": 3.0, "muon_b": -4.0, "muon_c": 1.5, "weight_decay": None, "adam_beta_2": 0.9}),
@@ -129,9 +129,9 @@ CASES.append(Case("Adam", {"gradient_accumulation_steps": 2, "weight_decay": 0.1
 
 
 def build(lib, optimizer):
-    model = lib.Sequential(
-        [lib.layers.Input((FEATURES,)), lib.layers.Dense(5, activation="tanh"), lib.layers.Dense(UNITS)]
-    )
+    # Named, since Muon excludes by name and Keras counts its own names through the whole process.
+    hidden = lib.layers.Dense(5, activation="tanh", name="hidden")
+    model = lib.Sequential([lib.layers.Input((FEATURES,)), hidden, lib.layers.Dense(UNITS, name="output")])
     model.compile(optimizer=optimizer, loss="mse")
     return model
 
