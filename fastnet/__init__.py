@@ -1,10 +1,11 @@
 """fastnet: trains small and medium neural networks, compiled; with Keras's names."""
 
+from typing import TYPE_CHECKING
+
 from fastnet import activations as activations
 from fastnet import callbacks as callbacks
 from fastnet import config as config
 from fastnet import constraints as constraints
-from fastnet import datasets as datasets
 from fastnet import initializers as initializers
 from fastnet import layers as layers
 from fastnet import losses as losses
@@ -27,11 +28,14 @@ from fastnet.refused import module_error
 from fastnet.sequential import Sequential as Sequential
 from fastnet.training.nonfinite import NonFiniteError as NonFiniteError
 
+if TYPE_CHECKING:
+    from fastnet import datasets as datasets
+
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str):
-    if name in ("extend", "testing"):  # imported on demand: training needs neither
+    if name in ("datasets", "extend", "testing"):  # imported on demand: training needs none of them
         from importlib import import_module
 
         return import_module(f"fastnet.{name}")

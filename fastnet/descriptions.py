@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, serialization
-from fastnet._kernels.registry import unknown
+from fastnet._kernels.registry import nearest, unknown
 from fastnet.settable import argument_names
 
 _MISSING = object()
@@ -30,7 +29,7 @@ def rule_parameters(owner: Any, rule: Callable[..., Any], leading: int) -> dict[
         value = getattr(owner, name, _MISSING)
         what = f"{type(owner).__name__}.{rule.__name__} takes {name!r}, which is the attribute self.{name}"
         if value is _MISSING:
-            near = difflib.get_close_matches(name, [key for key in vars(owner) if not key.startswith("_")], 1)
+            near = nearest(name, [key for key in vars(owner) if not key.startswith("_")])
             hint = f" There is self.{near[0]}: give both the same name." if near else ""
             raise ValueError(f"{what}; __init__ does not set it.{hint}")
         if not checks.is_number(value) and not isinstance(value, (bool, np.bool_)):

@@ -5,18 +5,20 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet import losses, optimizers, saving
 from fastnet import metrics as metrics_module
 from fastnet.callbacks import History
-from fastnet.engine.profiling import Profile
 from fastnet.layers.layer import Layer, refuse_call
 from fastnet.layers.network import Network
 from fastnet.refused import attribute_error
 from fastnet.training import loop
+
+if TYPE_CHECKING:
+    from fastnet.engine.profiling import Profile
 
 _names = itertools.count()
 #: Arguments of `Sequential.compile` → the attributes that hold them.

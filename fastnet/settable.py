@@ -168,12 +168,15 @@ class SettableArguments:
         Raises:
             ValueError: it is outside its range, or the argument stays as it is.
         """
-        what = f"{self._owner}: {name}"
         if name in vars(self) and self.is_fixed(name):
             present = vars(self)[name]
             if value is not present and not np.array_equal(value, present):
-                raise ValueError(f"{what} is {present!r} and stays so, received {value!r}; make another one.")
-        return checks.number(what, value, self._ranges[name]) if name in self._ranges else value
+                raise ValueError(
+                    f"{self._owner}: {name} is {present!r} and stays so, received {value!r}; make another one."
+                )
+        if name not in self._ranges:
+            return value
+        return checks.number(f"{self._owner}: {name}", value, self._ranges[name])
 
     def is_fixed(self, name: str) -> bool:
         """Whether an argument stays as it is: weights or shapes follow from it."""

@@ -6,7 +6,6 @@ the string name, the kernels of every dtype and target, the tests and the benchm
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -229,6 +228,7 @@ def unknown(kind: str, name: object, known) -> str:
 
 def nearest(name: str, known) -> list[str]:
     """The known names that end with this one ("crossentropy"), else those that are spelled alike; each once."""
+    import difflib  # only errors need it
 
     def folded(text):
         return text.replace("_", "").replace("-", "").lower()

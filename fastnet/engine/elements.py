@@ -103,13 +103,14 @@ def _element_shape(call: Call) -> tuple[int, int, dict[str, int]]:
     elif found["row"]:
         rows = _size_of(found["row"][0][1])
         columns = total // rows
-    axes = [axes_of(operand)[0] for _, operand in found["element"]]
-    if columns not in {math.prod(sizes[axis:]) for sizes in axes for axis in range(len(sizes) + 1)}:
-        name, operand = (found["column"] or found["row"])[0]
-        raise ValueError(
-            f"The template {call.template.name!r}: {name} {describe(operand)} has {told(_size_of(operand))} elements, "
-            f"but {describe(first)} has no axes of which these are the {'last' if found['column'] else 'first'} ones."
-        )
+    for name, operand in (found["column"] or found["row"])[:1]:
+        axes = [axes_of(operand)[0] for _, operand in found["element"]]
+        if columns not in {math.prod(sizes[axis:]) for sizes in axes for axis in range(len(sizes) + 1)}:
+            raise ValueError(
+                f"The template {call.template.name!r}: {name} {describe(operand)} has {told(_size_of(operand))} "
+                f"elements, but {describe(first)} has no axes of which these are the "
+                f"{'last' if found['column'] else 'first'} ones."
+            )
     strided = {}
     for index, wanted in (("element", total), ("row", rows), ("column", columns)):
         for name, operand in found[index]:

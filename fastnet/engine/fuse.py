@@ -8,7 +8,6 @@ its weight (which saves 8 of Adam's 36 bytes a weight). What no other launch rea
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 from fastnet._kernels import abi
@@ -170,8 +169,10 @@ def _touched(launch: Launch) -> list[tuple[Any, str, str]]:
     ]
 
 
-def _apart(first: Iterable[tuple[Any, str, str]], second: Iterable[tuple[Any, str, str]]) -> bool:
+def _apart(first: list[tuple[Any, str, str]], second: list[tuple[Any, str, str]]) -> bool:
     """Whether what one loop writes is, for the other one, the same element at the same time, or other memory."""
+    if {storage(a) for a, _, _ in first}.isdisjoint([storage(b) for b, _, _ in second]):
+        return True
     return all(
         storage(a) is not storage(b) or "w" not in mode + other or (i == j == "element" and same(a, b))
         for a, i, mode in first

@@ -98,7 +98,7 @@ class Product:
         (m, k), (inner, n) = matrices["a"][0], matrices["b"][0]
         m, k = (k, m) if transpose_a else (m, k)
         inner, n = (n, inner) if transpose_b else (inner, n)
-        if inner != k or matrices["c"][0] != [m, n] or (bias is not None and bias.size != n):
+        if inner != k or matrices["c"][0] != (m, n) or (bias is not None and bias.size != n):
             raise ValueError(
                 f"product: op(a) is {extent_of(m)}×{extent_of(k)}, op(b) {extent_of(inner)}×{extent_of(n)} and c "
                 f"{describe(c)}{'' if bias is None else f', bias {describe(bias)}'}: the sizes do not fit."
@@ -117,6 +117,8 @@ def check_overlap(name: str, views: Sequence[tuple[str, Any, str]]) -> None:
     Raises:
         ValueError: it does.
     """
+    if len({storage(operand) for _, operand, _ in views}) == len(views):
+        return
     for position, (first_name, first, first_mode) in enumerate(views):
         for other_name, other, other_mode in views[position + 1 :]:
             if first is None or other is None or "w" not in first_mode + other_mode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,7 @@ from fastnet.engine import changes
 
 def aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """Zeros on a cache line's boundary, in memory of their own."""
-    count = int(np.prod(shape, dtype=np.int64))
-    size = count * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     raw = np.zeros(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + size].view(dtype).reshape(shape)
@@ -28,9 +28,14 @@ class Variable:
         regularizer: what adds a penalty of its value to the loss (`fastnet.regularizers`), or None.
         constraint: what changes it after each update (`fastnet.constraints`), or None.
         path: its layer's name and its own, "dense/kernel"; by default its own.
+
+    Attributes:
+        address: of its memory, which stays.
     """
 
-    __slots__ = ("_array", "assignments", "constraint", "dtype", "name", "path", "regularizer", "trainable")
+    __slots__ = (
+        "_array", "address", "assignments", "constraint", "dtype", "name", "path", "regularizer", "shape", "trainable",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -41,17 +46,15 @@ class Variable:
         constraint: Any = None,
         path: str | None = None,
     ):
-        self._array = aligned(value.shape, value.dtype.name)
+        # asked for often, and numpy takes 0.7 µs to tell each of them
+        self.shape, self.dtype = value.shape, value.dtype.name
+        self._array = aligned(self.shape, self.dtype)
         self._array[...] = value
-        self.dtype = self._array.dtype.name  # numpy takes 0.7 µs to tell it
+        self.address = self._array.ctypes.data
         self.name, self.path = name, path or name
         self.trainable = trainable
         self.regularizer, self.constraint = regularizer, constraint
         self.assignments = 0  # how often the value was set from outside
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._array.shape
 
     @property
     def ndim(self) -> int:
@@ -88,10 +91,6 @@ class Variable:
         view = self._array.view()
         view.flags.writeable = False
         return view
-
-    @property
-    def address(self) -> int:
-        return self._array.ctypes.data
 
     @property
     def array(self) -> np.ndarray:

@@ -81,12 +81,12 @@ class View:
         """Whether there is an entry for each row of the batch."""
         return self.buffer.entries.per_row > 0
 
-    @property
+    @functools.cached_property
     def width(self) -> int:
         """Elements in an entry of the view."""
         return math.prod(self.shape)
 
-    @property
+    @functools.cached_property
     def packed(self) -> bool:
         """Whether its elements lie back to back."""
         return self.strides == row_major(self.shape) and (self.width == self.buffer.width or not self.per_row)
@@ -116,6 +116,15 @@ class View:
         shape = (*self.shape[:axis], stop - start, *self.shape[axis + 1 :])
         offset = self.offset + start * self.strides[axis]
         return View(self.buffer, shape, offset, self.strides, self.needs_gradient)
+
+    @functools.cached_property
+    def axes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Sizes and strides of all axes, that of its entries first."""
+        entries = self.buffer.entries
+        lead = -entries.per_row if entries.per_row else entries.fixed
+        if lead == 1:
+            return self.shape, self.strides
+        return (lead, *self.shape), (self.buffer.width, *self.strides)
 
     def span(self) -> tuple[int, int]:
         """The elements of an entry, from the first one it touches to behind the last one."""
@@ -168,18 +177,12 @@ def storage(operand: Any) -> Any:
     return operand.buffer if isinstance(operand, View) else operand
 
 
-def axes_of(operand: View | Variable) -> tuple[list[int], list[int]]:
+def axes_of(operand: View | Variable) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Sizes and strides of all axes of an operand, that of its entries first."""
-    if isinstance(operand, Variable):
-        return list(operand.shape), list(row_major(operand.shape))
-    entries = operand.buffer.entries
-    lead = -entries.per_row if entries.per_row else entries.fixed
-    if lead == 1:
-        return list(operand.shape), list(operand.strides)
-    return [lead, *operand.shape], [operand.buffer.width, *operand.strides]
+    return (operand.shape, row_major(operand.shape)) if isinstance(operand, Variable) else operand.axes
 
 
-def collapsed(operand: View | Variable, count: int) -> tuple[list[int], int]:
+def collapsed(operand: View | Variable, count: int) -> tuple[tuple[int, ...], int]:
     """An operand as ``count`` dimensions: the last axes, and before them all others as one.
 
     Returns:
@@ -188,11 +191,15 @@ def collapsed(operand: View | Variable, count: int) -> tuple[list[int], int]:
     Raises:
         ValueError: it has fewer axes, or its elements lie otherwise.
     """
-    sizes, strides = axes_of(operand)
+    return _collapsed(*axes_of(operand), count)
+
+
+@functools.lru_cache(4096)
+def _collapsed(sizes: tuple[int, ...], strides: tuple[int, ...], count: int) -> tuple[tuple[int, ...], int]:
     while len(sizes) < count:
-        sizes, strides = [1, *sizes], [sizes[0] * strides[0] if sizes else 1, *strides]
+        sizes, strides = (1, *sizes), (sizes[0] * strides[0] if sizes else 1, *strides)
     head = len(sizes) - count + 1
-    shape = [math.prod(sizes[:head]), *sizes[head:]]
+    shape = (math.prod(sizes[:head]), *sizes[head:])
     if count == 1 or count > 2:
         if not contiguous(sizes, strides):
             raise ValueError("its rows lie apart")

@@ -7,7 +7,6 @@ the index of a member in place of each array: member 0000 is the first array. Th
 from __future__ import annotations
 
 import contextlib
-import difflib
 import errno
 import io
 import json
@@ -22,6 +21,7 @@ from typing import IO, Any
 import numpy as np
 
 from fastnet import checks
+from fastnet._kernels.registry import nearest
 
 FORMAT, VERSION = "fastnet", 1
 _ARRAY = "__array__"
@@ -137,7 +137,7 @@ def read(path: Path, kinds: Collection[str]) -> tuple[str, dict[str, Any]]:
         raise SavedFileError(f"{path} is a folder, not a file of fastnet {wanted}: give the name of a file in it.")
     if not path.exists():
         _check_folder(path)
-        near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1)
+        near = nearest(path.name, [other.name for other in path.parent.iterdir()])
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise FileNotFoundError(f"{path} does not exist.{hint}")
     # numpy would not close a damaged zip that it opened itself.

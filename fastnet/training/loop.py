@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet import checks, random
 from fastnet.arrays import as_array
 from fastnet.callbacks import CallbackList, History
-from fastnet.engine.profiling import Profile
 from fastnet.engine.sources import Source
 from fastnet.training import adapters, requirements
 from fastnet.training.adapters import Adapter, Reading
@@ -22,6 +21,9 @@ from fastnet.training.resume import Position
 from fastnet.training.samples import Batch, Samples, Segment
 from fastnet.training.session import Session
 from fastnet.training.trainer import Hooks, Trainer
+
+if TYPE_CHECKING:
+    from fastnet.engine.profiling import Profile
 
 
 def new_trainer(model: Any) -> Trainer:
@@ -246,6 +248,8 @@ def compute_loss(model: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any) ->
 
 def profile(model: Any, x: Any, y: Any, batch_size: Any, seconds: float) -> Profile:
     """See `Sequential.profile`."""
+    from fastnet.engine.profiling import Profile  # training does without it
+
     must_be_compiled(model, "profile")
     checks.number("profile: seconds", seconds, checks.NOT_NEGATIVE)
     data = adapters.ArrayAdapter(adapters.paired(x, y, None, "profile"))

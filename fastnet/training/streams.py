@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any
 
@@ -246,6 +245,8 @@ def _fetched(dataset: Any, indices: Iterable[int]) -> Iterator[Any]:
     if workers <= 1:
         yield from map(dataset.__getitem__, indices)
         return
+    from concurrent.futures import ThreadPoolExecutor  # takes 4 ms, and few need it
+
     indices = iter(indices)
     with ThreadPoolExecutor(workers, "fastnet-worker") as pool:
         ahead = deque(pool.submit(dataset.__getitem__, i) for i in itertools.islice(indices, dataset.max_queue_size))

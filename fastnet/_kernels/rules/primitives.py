@@ -11,7 +11,6 @@ width.
 """
 
 import math
-from fractions import Fraction
 
 import numpy as np
 
@@ -57,6 +56,8 @@ def fma(a, b, c):
         twice = _typed(a * b + c)
     if not math.isfinite(twice):
         return twice
+    from fractions import Fraction  # takes 2 ms, and rules seldom run in Python
+
     exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
     return type(twice)(float(exact)) if exact else twice
 
