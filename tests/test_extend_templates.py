@@ -143,6 +143,14 @@ DECLARED = {
     ),
     "writes nothing": ("@extend.elementwise\ndef t(x: extend.read):\n    x", "it writes nothing"),
     "a fold": ("@extend.fold\ndef t(x: extend.read, y: extend.write):\n    y = x", "'y' of a fold is summed"),
+    "a row in a sum over all elements": (
+        '@extend.fold\ndef t(x: extend.read, w: extend.read["row"], y: extend.write_float64["total"]):\n    y = w * x',
+        "'w' has the dimensions row, but a sum over all elements knows neither rows nor columns",
+    ),
+    "a column in a sum over all elements": (
+        '@extend.fold\ndef t(x: extend.read, w: extend.read["column"], y: extend.write_float64["total"]):\n    y = w * x',
+        "'w' has the dimensions column, but a sum over all elements knows neither rows nor columns",
+    ),
 }  # fmt: skip
 
 

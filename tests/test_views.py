@@ -147,6 +147,15 @@ def test_folds_of_slices(name):
 
 
 @pytest.mark.parametrize("name", SLICES)
+def test_sums_over_all_elements_of_slices(name):
+    plan, whole, part, values, wanted = plan_of(name)
+    sums = plan.chunk_sums(-part.width)
+    plan.call(folds.sum_rule, f=double, x=part, p=(), total=sums)
+    got = run(plan, sums, x=(whole, values))
+    np.testing.assert_allclose(got.sum(), 2 * wanted.sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", SLICES)
 def test_loops_of_slices(name):
     """A loop with two dimensions takes rows that lie apart; one with one dimension is given a copy."""
     plan, whole, part, values, wanted = plan_of(name)

@@ -88,6 +88,11 @@ class Template:
             found[name] = kind
         return found
 
+    @cached_property
+    def sums_all(self) -> bool:
+        """Whether it is a fold over all elements."""
+        return self.form == "fold" and any(kind.dims == ("total",) for kind in self.parameters.values())
+
     def error(self, problem: str) -> RuleError:
         """What is wrong with its declaration."""
         return template_error(self.name, problem)
@@ -146,6 +151,12 @@ class Template:
                     )
             if len({kind.dims for _, kind in written}) > 1:
                 raise self.error("a fold sums either over the rows of each column or over all elements, not both")
+            for name, kind in self.parameters.items():
+                if self.sums_all and kind.access == "r" and kind.dims:
+                    raise self.error(
+                        f"{name!r} has the dimensions {kind.dims[0]}, but a sum over all elements knows neither rows "
+                        "nor columns"
+                    )
 
     def __repr__(self) -> str:
         return f"<template {self.name}>"

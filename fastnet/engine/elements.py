@@ -160,7 +160,7 @@ def fold(plan: Plan, template: Any, operands: Mapping[str, Any], period: int, fl
     """Append a fold: the sums of chunks, and where there are several the launch that adds them in order."""
     call = Call(template, operands)
     rows, columns, _ = _element_shape(call)
-    if any(_index(call.parameters, name) == "total" for name, _, mode in call.views if "w" in mode):
+    if template.sums_all:
         launch = _chain_launch(call, "fold")
         launch.extent, launch.grain = chunk_entries(rows * columns, CHUNK_ELEMENTS), 1
         launch.cost *= max(1, CHUNK_ELEMENTS // max(1, columns))

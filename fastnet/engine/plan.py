@@ -186,7 +186,7 @@ class Plan:
             return value
         if kind.several and isinstance(value, Sequence):
             return [self.packed(one) for one in value]
-        elements = template.form != "loop" and not kind.dims
+        elements = template.form != "loop" and not kind.dims and not template.sums_all
         return self.packed(value, 2 if elements or len(kind.dims) == 2 else 1)
 
     def packed(self, x: Any, dimensions: int = 1) -> Any:
