@@ -132,6 +132,21 @@ DECLARED = {
         '@extend.template("n", cost="width")\ndef t(x: extend.update["n"], lo, hi):\n    pass',
         "its cost 'width' names 'width', which is not a size",
     ),
+    "a sum in an axis": (
+        '@extend.template("n + 1")\ndef t(x: extend.update["n"], lo, hi):\n    pass',
+        "its axis 'n + 1' has more than products of sizes and chunks(size, 64)",
+    ),
+    "a quotient in an axis": (
+        '@extend.template("n // 2")\ndef t(x: extend.update["n"], lo, hi):\n    pass', "has more than products of sizes"
+    ),
+    "chunks of chunks": (
+        '@extend.template("chunks(chunks(n, 64), 4)")\ndef t(x: extend.update["n"], lo, hi):\n    pass',
+        "has more than products of sizes",
+    ),
+    "chunks without a size": (
+        '@extend.template("chunks(n)")\ndef t(x: extend.update["n"], lo, hi):\n    pass',
+        "has more than products of sizes",
+    ),
     "axis syntax": ('@extend.template("n *")\ndef t(x: extend.update["n"], lo, hi):\n    pass', "is not an expression"),
     "no lo": ('@extend.template("n")\ndef t(x: extend.update["n"]):\n    pass', "add the parameters lo, hi"),
     "no axis": ("@extend.template()\ndef t(x: extend.update, lo, hi):\n    pass", "but no axis"),

@@ -3,6 +3,8 @@
 # ruff: noqa: F821, F841, UP037  (templates are read as text)
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -95,6 +97,10 @@ MISTAKES = [  # (template, operands that are changed or, where they are None, le
     (affine, dict(offset="columns"), ValueError, "offset [4] has 4 as 'n', but x [rows×4] has rows"),
     (affine, dict(y="x"), ValueError, "x [rows×4] and y [rows×4] overlap, and one of them is written"),
     (counted, dict(count=None), TypeError, "the size 'count' follows from no operand"),
+    (counted, dict(count=3.5), TypeError, "'count' must be an integer, received 3.5"),
+    (affine, dict(width="wide"), TypeError, "'width' must be an integer, received 'wide'"),
+    (affine, dict(width=3.5), TypeError, "'width' must be an integer, received 3.5"),
+    (affine, dict(width=np.int64(3)), ValueError, "x [rows×4] has 4 as 'width', but the call has 3"),
     (spread, dict(factor=1.0), TypeError, "'factor' must be a slot of the step block, received 1.0"),
     (spread, dict(of_row="columns"), ValueError, "of_row [4] has 4 elements, but [rows×4] has no axes of which"),
     (spread, dict(of_column="third"), ValueError, "of_column [3] has 3 elements, but [rows×4] has no axes of which"),
@@ -155,6 +161,50 @@ def test_names_of_the_loop_are_no_parameters(name):
     names["formula"].__annotations__ |= {name: "read", "y": "write"}
     with pytest.raises(RuleError, match=f"The template 'formula': '{name}' is a name of the loop"):
         elementwise(names["formula"])
+
+
+AXES = {
+    "n": lambda n, width: n,
+    "n * width": lambda n, width: n * width,
+    "chunks(n, 4)": lambda n, width: -(-n // 4),
+    "chunks(n * width, 64)": lambda n, width: -(-n * width // 64),
+    "3 * chunks(width * n, 5)": lambda n, width: 3 * -(-width * n // 5),
+    "chunks(n, 4) * width": lambda n, width: -(-n // 4) * width,
+    "n * chunks(width, 2)": lambda n, width: n * -(-width // 2),
+    "chunks(n * width, chunks(width, 2))": lambda n, width: -(-n * width // -(-width // 2)),
+}
+
+
+@pytest.mark.parametrize("per_row", [True, False])
+@pytest.mark.parametrize("axis", AXES)
+def test_the_axis_is_as_long_for_the_batch_as_for_a_fixed_size(axis, per_row):
+    @template(axis)
+    def marked(x: read["n, width"], y: write["units"], units: size, lo, hi):
+        for i in range(lo, hi):
+            y[i] = 1.0
+
+    for rows in (1, 2, 7, 64, 131):
+        plan = Plan(False, "float64", rows)
+        x = plan.buffer((3,)) if per_row else plan.buffer((rows, 3), per_row=False)
+        launch = plan.call(marked, x=x, y=plan.buffer((1000,), per_row=False))
+        assert launch.extent.at(rows) == AXES[axis](rows, 3)
+
+
+@pytest.mark.parametrize(("axis", "problem"), [
+    ("n * n", "it has the rows of the batch in it twice"),
+    ("n * chunks(n, 4)", "it has the rows of the batch in it twice"),
+    ("chunks(width, n)", "chunks are of a fixed size"),
+])  # fmt: skip
+def test_an_axis_that_does_not_follow_from_the_batch(axis, problem):
+    @template(axis)
+    def squared(x: read["n, width"], y: write["n, width"], lo, hi):
+        for i in range(lo, hi):
+            y[i, 0] = 1.0
+
+    plan = Plan(False, "float64", ROWS)
+    with pytest.raises(TypeError, match=re.escape(f"The template 'squared': its axis {axis!r}: {problem}.")):
+        plan.call(squared, x=plan.buffer((3,)), y=plan.buffer((3,)))
+    assert not plan.launches
 
 
 def test_the_product_says_what_does_not_fit():

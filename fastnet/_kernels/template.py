@@ -122,6 +122,11 @@ class Template:
                     raise self.error(
                         f"its {word} {text!r} names {name!r}, which is not a size; its sizes are: {listed}"
                     )
+        if not _is_axis(ast.parse(self.axis, mode="eval").body):
+            raise self.error(
+                f"its axis {self.axis!r} has more than products of sizes and chunks(size, 64): its length could not "
+                "be told for every batch"
+            )
         given = {"lo", "hi"} & set(self.parameters)
         if self.axis != "1" and len(given) < 2:
             raise self.error(f"its axis is {self.axis!r}; add the parameters lo, hi, and loop over `range(lo, hi)`")
@@ -166,8 +171,8 @@ def template(axis: str = "1", *, grain: int = 1, cost: str | int = 1) -> Callabl
     """Declare a function as a kernel's template: a loop over ``[lo, hi)`` of its parallel axis.
 
     Args:
-        axis: how long the parallel axis is, an expression over the names of dimensions, such as "n" or
-            "chunks(n, 64) * width"; "1" for a kernel that runs on one thread.
+        axis: how long the parallel axis is, a product of names of dimensions, numbers and chunks of such products,
+            such as "n" or "chunks(n, 64) * width"; "1" for a kernel that runs on one thread.
         grain: parts of the axis that threads work on begin at multiples of it.
         cost: scalar operations of a unit of the axis, an expression over sizes.
 
@@ -214,6 +219,21 @@ def fold(function: Callable[..., Any]) -> Template:
 def _declared(template: Template) -> Template:
     """A template; a user's is looked at, and fastnet's own by the tests."""
     return template if template.built_in else template.check()
+
+
+def _is_axis(node: ast.expr, cut: bool = False) -> bool:
+    """Whether an expression is a product of sizes, numbers and chunks of such products.
+
+    Args:
+        node: the expression.
+        cut: whether chunks of it are counted; chunks of chunks are not.
+    """
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.Mult) and _is_axis(node.left, cut) and _is_axis(node.right, cut)
+    if isinstance(node, ast.Call):
+        arguments = [_is_axis(argument, cut=place == 0) for place, argument in enumerate(node.args)]
+        return not cut and not node.keywords and arguments == [True, True]
+    return isinstance(node, (ast.Name, ast.Constant))
 
 
 def _names(template: Template, word: str, text: str) -> set[str]:

@@ -27,7 +27,6 @@ class Call:
         self.absent: list[str] = []
         self.functions: list[tuple[str, str]] = []
         self.dtypes: dict[str, str] = {}
-        self.given = operands
         for name in operands:
             if name not in self.parameters:
                 raise self.error(f"it has no parameter {name!r}; it has {', '.join(self.parameters)}")
@@ -43,7 +42,7 @@ class Call:
             return
         if kind.name == "size":
             if value is not None:
-                self.operands[name] = value
+                self._take_number(name, kind, value)
             elif getattr(self.template, "form", "loop") != "loop" and name not in SHAPE:
                 raise self.error(f"the size {name!r} is missing")
             return
@@ -74,7 +73,7 @@ class Call:
             self._take_number(name, kind, value)
 
     def _take_number(self, name: str, kind: Kind, value: Any) -> None:
-        whole = kind.name == "integer"
+        whole = kind.name in ("integer", "size")
         try:
             self.operands[name] = value.__index__() if whole else float(value)
         except (AttributeError, TypeError, ValueError):
@@ -117,10 +116,12 @@ def launch_of(plan_rows: int, template: Any, operands: Mapping[str, Any], dtype:
     call = Call(template, operands)
     sizes = _sizes(call)
     kernel = call.kernel(template, call.dtype(dtype))
-    return Launch(
-        kernel, call.operands, call.access, axis_extent(template.axis, sizes), template.grain,
-        max(1, cost_of(template.cost, sizes, plan_rows)),
-    )  # fmt: skip
+    try:
+        extent = axis_extent(template.axis, sizes)
+    except ValueError as error:
+        raise call.error(f"its axis {template.axis!r}: {error}") from None
+    cost = max(1, cost_of(template.cost, sizes, plan_rows))
+    return Launch(kernel, call.operands, call.access, extent, template.grain, cost)
 
 
 def _sizes(call: Call) -> dict[str, int]:

@@ -25,6 +25,10 @@ class Extent:
         return self.times * -(-rows * self.per_row // self.unit) + self.fixed
 
     def __mul__(self, factor: int) -> Extent:
+        if isinstance(factor, Extent):
+            raise ValueError("it has the rows of the batch in it twice")
+        if self.unit == 1:
+            return Extent(self.per_row * factor, 1, self.times, self.fixed * factor)
         return Extent(self.per_row, self.unit, self.times * factor, self.fixed * factor)
 
     __rmul__ = __mul__
@@ -48,10 +52,18 @@ def extent_of(size: int) -> Extent:
 
 
 def chunks(length: int | Extent, unit: int) -> int | Extent:
-    """How many chunks of ``unit`` a length is cut into."""
+    """How many chunks of ``unit`` a length is cut into.
+
+    Raises:
+        ValueError: the number does not have the form of an extent.
+    """
+    if isinstance(unit, Extent):
+        raise ValueError("chunks are of a fixed size")
     if isinstance(length, int):
         return -(-length // unit)
-    return Extent(length.per_row, length.unit * unit, length.times)
+    if length.times != 1 or length.fixed:
+        raise ValueError("the chunks of a product or a sum of chunks do not follow from the rows of the batch")
+    return Extent(length.per_row, length.unit * unit)
 
 
 @functools.cache
