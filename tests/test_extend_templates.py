@@ -163,7 +163,7 @@ DECLARED = {
         "'w' has the dimensions row, but a sum over all elements knows neither rows nor columns",
     ),
     "a column in a sum over all elements": (
-        '@extend.fold\ndef t(x: extend.read, w: extend.read["column"], y: extend.write_float64["total"]):\n    y = w * x',
+        '@extend.fold\ndef t(x: extend.read, w: extend.read["column"], y: extend.write_float64["total"]):\n    y = w',
         "'w' has the dimensions column, but a sum over all elements knows neither rows nor columns",
     ),
 }  # fmt: skip

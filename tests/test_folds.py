@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastnet import layers, losses
-from fastnet._kernels.fold_text import CHUNK_ELEMENTS, CHUNK_ROWS
+from fastnet._kernels.chunks import CHUNK_ELEMENTS, CHUNK_ROWS
 from fastnet._kernels.templates import folds
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan

@@ -3,15 +3,22 @@
 import ast
 import math
 import re
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
 
 import numpy as np
 import pytest
 
 import fastnet
 from fastnet._kernels import compile as compiler
+from fastnet._kernels import templates
+from fastnet._kernels.chain import Chain, Step
 from fastnet._kernels.errors import RuleError
+from fastnet._kernels.generate import Kernel
 from fastnet._kernels.pasting import check_rule
 from fastnet._kernels.rules.updates.adam_update import adam
+from fastnet._kernels.template import Template
 from fastnet._kernels.templates import elementwise, update
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -169,6 +176,41 @@ def test_another_formula_is_another_kernel():
     x = np.array([1.0, 2.0])
     assert compiled(make(2.0), x).tolist() == [2.0, 4.0]
     assert compiled(make(3.0), x).tolist() == [3.0, 6.0]
+
+
+KERNELS = Path(compiler.__file__).parent
+
+
+def declared(module):
+    """The templates of a module."""
+    found = vars(import_module(f"{templates.__name__}.{module}")).values()
+    return [item for item in found if isinstance(item, Template)]
+
+
+def files_of(template):
+    """The files from which a template has what it names, and two that write every kernel's text."""
+    names = set(template.function.__code__.co_names)
+    found = {Path(template.file), KERNELS / "abi.py", KERNELS / "pasting.py"}
+    for node in ast.walk(ast.parse(Path(template.file).read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and names & {alias.name for alias in node.names}:
+            found.add(KERNELS.joinpath(*node.module.split(".")[2:]).with_suffix(".py"))
+    return found
+
+
+@pytest.mark.parametrize("module", [module.name for module in iter_modules(templates.__path__)])
+def test_a_change_in_what_a_template_names_is_another_kernel(module, monkeypatch):
+    """Numbers of other modules are written into the text: the cache must not give kernels of older ones."""
+    contents, changed = compiler._contents, None
+    monkeypatch.setattr(compiler, "_shared", compiler._shared.__wrapped__)
+    monkeypatch.setattr(compiler, "_contents", lambda path: contents(path) + "#" * (Path(path) == changed))
+    for template in declared(module):
+        source = Kernel(template if template.form == "loop" else Chain((Step(template, ()),), ())).source()
+        changed = None
+        before = compiler.key(source)
+        for changed in files_of(template):
+            assert changed.exists() and compiler.key(source) != before, (template, changed)
+        changed = KERNELS / "registration.py"  # which only checks what users declare
+        assert compiler.key(source) == before
 
 
 def test_two_rules_of_one_name_live_together():

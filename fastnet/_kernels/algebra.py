@@ -5,14 +5,6 @@ from __future__ import annotations
 import ast
 
 
-def expression(text: str, **names: ast.expr) -> ast.expr:
-    class Fill(ast.NodeTransformer):
-        def visit_Name(self, node):
-            return names.get(node.id, node)
-
-    return Fill().visit(ast.parse(text, mode="eval").body)
-
-
 def _is(a, number) -> bool:
     return isinstance(a, ast.Constant) and a.value == number
 

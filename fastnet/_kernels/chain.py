@@ -15,7 +15,7 @@ from pathlib import Path
 from fastnet._kernels import chain_text
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.kinds import Kind, parse
-from fastnet._kernels.template import Template
+from fastnet._kernels.template import SHAPE, Template
 
 _INTEGER, _SIZE = parse("integer"), parse("size")
 _WRITERS = ("chain.py", "chain_text.py", "fold_text.py", "gathered.py", "templates/data.py")
@@ -133,4 +133,4 @@ def _signature(chain: Chain) -> tuple[tuple[str, Kind], ...]:
 def uses_sizes(steps: Iterable[Step]) -> bool:
     """Whether a statement asks how many rows or columns there are."""
     parameters = [item for step in steps for item in step.template.parameters.items()]
-    return any(name in chain_text.SHAPE and kind.name == "size" for name, kind in parameters)
+    return any(name in SHAPE and kind.name == "size" for name, kind in parameters)

@@ -12,14 +12,15 @@ import numpy as np
 
 from fastnet._kernels import fold_text
 from fastnet._kernels.gathered import gathered
-from fastnet._kernels.generate import Kernel, Rewriter, default, expression
+from fastnet._kernels.generate import Kernel, Rewriter, default
 from fastnet._kernels.pasting import function_tree
+from fastnet._kernels.syntax import expression, loop, parsed, value_of
+from fastnet._kernels.template import SHAPE
 
 if TYPE_CHECKING:
     from fastnet._kernels.chain import Chain, Step
 
 AHEAD = 2  # rows an epilogue asks for in advance; 1024x1024x256 and Adam: 72 GF/s with 0, 79 with 1 to 4, 69 with 8
-SHAPE = {"rows": "row_count", "columns": "column_count"}  # sizes of the loop itself, by the names statements have
 
 
 class _Statements(Rewriter):
@@ -51,13 +52,13 @@ class _Statements(Rewriter):
         kind = self.step.template.parameters.get(node.id)
         if kind is None:
             if isinstance(node.ctx, ast.Store) or node.id in self._locals:
-                return ast.Name(fold_text.value_of(f"{node.id}_{self.number}_"), node.ctx)
+                return ast.Name(value_of(f"{node.id}_{self.number}_"), node.ctx)
             return self.outside(node)
         bound = self.binding.get(node.id, ())
         if isinstance(node.ctx, ast.Store) and "w" not in kind.access:
             raise self.error(node, f"{node.id!r} is assigned, but is a {kind.name}; annotate it with write or update")
         if bound:
-            return ast.Name(fold_text.value_of(bound[0]), node.ctx)
+            return ast.Name(value_of(bound[0]), node.ctx)
         if kind.name == "size":
             return ast.Name(SHAPE[node.id], node.ctx)
         return self.visit(default(kind))
@@ -80,7 +81,7 @@ class _Statements(Rewriter):
             if copies is None:
                 out.append(self.visit(element))
             else:
-                out += [ast.Name(fold_text.value_of(name), ast.Load()) for name in copies]
+                out += [ast.Name(value_of(name), ast.Load()) for name in copies]
         return out
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
@@ -113,7 +114,7 @@ class Writer:
         body = form[self.chain.form]()
         numbers = {o.name for o in self.chain.operands if not o.kind.access and o.index != "source"}
         signature = self.chain.signature_of(self.kernel)
-        parameters = [fold_text.value_of(name) if name in numbers else name for name, _ in signature]
+        parameters = [value_of(name) if name in numbers else name for name, _ in signature]
         head, extra = "bases, args, rows, lo, hi", ["lo", "hi"]
         if self.chain.form == "tile":
             head = "bases, args, tile, ld, i0, i1, j0, j1"
@@ -132,7 +133,6 @@ class Writer:
 
     def element(self, index: dict[str, str]) -> list[ast.stmt]:
         """Loads, statements and stores of one element; ``index`` tells where an operand lies, by its name."""
-        value_of = fold_text.value_of
         loads = [
             f"{value_of(o.name)} = {index[o.name]}" for o in self.views if "r" in o.kind.access and o.name in index
         ]
@@ -141,38 +141,38 @@ class Writer:
             for o in self.views
             if "w" in o.kind.access and o.stored and o.name in index and o.index == "element"
         ]
-        return [*fold_text.parsed(loads), *self._statements(), *fold_text.parsed(stores)]
+        return [*parsed(loads), *self._statements(), *parsed(stores)]
 
     def _flat(self) -> list[ast.stmt]:
         index = {o.name: f"{o.name}_at[i]" for o in self.views}
-        return [fold_text.loop("i", "range(lo, hi)", self.element(index))]
+        return [loop("i", "range(lo, hi)", self.element(index))]
 
     def _rows(self, span: str, columns: str, tile: str | None = None, ask: Sequence[str] = ()) -> ast.stmt:
         """Rows, and in each row columns; what a row shares is loaded once."""
         index, of_row = self._indices()
         if tile is not None:
             index[self.chain.tile] = tile
-        inner = fold_text.loop("c", columns, self.element(index))
-        return fold_text.loop("r", span, [*of_row, *fold_text.parsed(ask), inner])
+        inner = loop("c", columns, self.element(index))
+        return loop("r", span, [*of_row, *parsed(ask), inner])
 
     def _indices(self) -> tuple[dict[str, str], list[ast.stmt]]:
         """Where operands lie at row ``r`` and column ``c``; the loads of what a row shares."""
         index, of_row = {}, []
         for o in self.views:
             if o.index == "row":
-                of_row.append(f"{fold_text.value_of(o.name)} = {o.name}_at[r]")
+                of_row.append(f"{value_of(o.name)} = {o.name}_at[r]")
             elif o.index == "column":
                 index[o.name] = f"{o.name}_at[c]"
             elif o.index == "element":
                 index[o.name] = f"{o.name}_at[r * {o.name + '_ld' if o.strided else 'column_count'} + c]"
-        return index, fold_text.parsed(of_row)
+        return index, parsed(of_row)
 
     def _grid(self) -> list[ast.stmt]:
         return [self._rows("range(lo, hi)", "range(column_count)")]
 
     def _gather(self) -> list[ast.stmt]:
         index, of_row = self._indices()
-        statements, tile = [*of_row, *self.element(index)], fold_text.value_of(self.chain.tile)
+        statements, tile = [*of_row, *self.element(index)], value_of(self.chain.tile)
         return gathered(self.kernel, self.names, self.pasted, tile, statements)
 
     def _outer(self) -> list[ast.stmt]:
@@ -197,7 +197,7 @@ class Writer:
         if any(o.strided or o.index in ("row", "column") for o in self.views):
             return [by_row]
         index = {o.name: f"{o.name}_at[i]" for o in self.views} | {tile: f"{tile}_at[i - i0 * column_count]"}
-        whole = fold_text.loop("i", "range(i0 * column_count, i1 * column_count)", self.element(index))
+        whole = loop("i", "range(i0 * column_count, i1 * column_count)", self.element(index))
         test = expression("j1 - j0 == column_count and ld == column_count")
         return [ast.If(test, [whole], [by_row])]
 

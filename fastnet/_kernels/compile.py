@@ -253,7 +253,8 @@ def _shared() -> str:
     """The contents of the files that every kernel follows from."""
     folder = Path(__file__).parent
     names = (
-        "compile.py", "target.py", "generate.py", "pasting.py", "intrinsics.py", "memory_intrinsics.py", "kinds.py",
+        "abi.py", "chunks.py", "compile.py", "generate.py", "intrinsics.py", "kinds.py", "memory_intrinsics.py",
+        "pasting.py", "syntax.py", "target.py", "template.py",
     )  # fmt: skip
     files = [folder / name for name in names]
     return "".join(_contents(str(path)) for path in [*files, *sorted((folder / "rules").rglob("*.py"))])

@@ -5,17 +5,13 @@ from __future__ import annotations
 import ast
 import copy
 import itertools
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from fastnet._kernels.generate import expression
+from fastnet._kernels.chunks import CHUNK_ELEMENTS, CHUNK_ROWS, LANES
+from fastnet._kernels.syntax import expression, loop, parsed, value_of
 
 if TYPE_CHECKING:
     from fastnet._kernels.chain_text import Writer
-
-CHUNK_ROWS = 256  # rows whose sums a fold keeps apart: 1e6 rows of float32 come within 1e-6 of float64
-CHUNK_ELEMENTS = 4096  # elements of a sum over everything
-LANES = 64
 
 
 def body(writer: Writer) -> list[ast.stmt]:
@@ -124,18 +120,3 @@ def _filled(text: str, *marked: Any) -> ast.stmt:
             return marks[node.value.id] if isinstance(node.value, ast.Name) and node.value.id in marks else node
 
     return Fill().visit(ast.parse(text).body[0])
-
-
-def value_of(name: str) -> str:
-    """What the value of an operand is called in the loop: apart from the names that the loop itself has."""
-    return f"{name}_"
-
-
-def parsed(lines: Iterable[str]) -> list[ast.stmt]:
-    """The statements of some lines."""
-    return ast.parse("\n".join(lines)).body
-
-
-def loop(name: str, span: str, body: list[ast.stmt]) -> ast.For:
-    """``for name in span``."""
-    return ast.For(ast.Name(name, ast.Store()), expression(span), body, [])

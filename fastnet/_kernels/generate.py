@@ -20,6 +20,7 @@ from fastnet._kernels.errors import RuleError, template_error
 from fastnet._kernels.kinds import Kind, parse
 from fastnet._kernels.pasting import called, function_tree, left_out, number, paste, typed
 from fastnet._kernels.rules import primitives
+from fastnet._kernels.syntax import expression
 
 _HEADER = """import numpy as np
 from fastnet._kernels.intrinsics import *
@@ -345,8 +346,3 @@ class _Loop(Rewriter):
 def default(kind: Kind) -> ast.expr:
     """What stands for a missing argument."""
     return expression(kind.default if isinstance(kind.default, str) else repr(kind.default))
-
-
-def expression(text: str) -> ast.expr:
-    """The syntax tree of an expression."""
-    return ast.parse(text, mode="eval").body

@@ -13,6 +13,7 @@ from typing import Any
 from fastnet._kernels import algebra
 from fastnet._kernels.errors import DifferentiationError
 from fastnet._kernels.rules import primitives
+from fastnet._kernels.syntax import expression
 
 # d f(x) / dx by x and v = f(x); None: zero almost everywhere.
 _DERIVATIVES = {
@@ -167,11 +168,11 @@ class Tangents:
             rest = ast.Constant(1) if less == 0 else a if less == 1 else ast.BinOp(a, ast.Pow(), ast.Constant(less))
             by_base = None if n.value == 0 else algebra.multiply(n, rest)
         elif da:
-            by_base = algebra.expression("n * a ** (n - 1)", a=a, n=n)
+            by_base = expression("n * a ** (n - 1)", a=a, n=n)
         by_exponent = None
         if dn:
             value = self._atom(value)
-            by_exponent = algebra.expression("v if v == 0 else v * math.log(a)", v=value, a=a)  # 0 * -inf where a is 0
+            by_exponent = expression("v if v == 0 else v * math.log(a)", v=value, a=a)  # 0 * -inf where a is 0
         return value, algebra.add(algebra.multiply(by_base, da), algebra.multiply(by_exponent, dn))
 
     def _visit_IfExp(self, node):
@@ -216,11 +217,9 @@ class Tangents:
         if name in ("at_most", "at_least"):
             relation = ">" if name == "at_most" else "<"
             dx, limited = algebra.written(tangents[0]), algebra.written(tangents[1])
-            return call, algebra.expression(
-                f"b if x {relation} limit else a", x=values[0], limit=values[1], a=dx, b=limited
-            )
+            return call, expression(f"b if x {relation} limit else a", x=values[0], limit=values[1], a=dx, b=limited)
         if name == "copysign":
-            sign = algebra.expression("math.copysign(1, a) * math.copysign(1, b)", a=values[0], b=values[1])
+            sign = expression("math.copysign(1, a) * math.copysign(1, b)", a=values[0], b=values[1])
             return call, algebra.multiply(sign, tangents[0])
         return call, self._rule_tangent(node, function, values, tangents)
 
@@ -248,9 +247,9 @@ class Tangents:
         if dx is None or text is None:
             return call, None
         if text.startswith("1 / "):
-            return call, algebra.divide(dx, algebra.expression(text[4:], x=x))
+            return call, algebra.divide(dx, expression(text[4:], x=x))
         v = self._atom(call) if "v" in text else call
-        return v, algebra.multiply(algebra.expression(text, x=x, v=v), dx)
+        return v, algebra.multiply(expression(text, x=x, v=v), dx)
 
     def _rule_tangent(self, node, function, values, tangents):
         if function in self.outer:

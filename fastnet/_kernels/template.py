@@ -13,6 +13,8 @@ from fastnet._kernels import kinds
 from fastnet._kernels.errors import RuleError, template_error
 from fastnet._kernels.kinds import Kind
 
+SHAPE = {"rows": "row_count", "columns": "column_count"}  # sizes of a formula's loop: name in the formula → in the loop
+
 
 @dataclass(frozen=True, eq=False)
 class Template:
@@ -137,7 +139,7 @@ class Template:
         allowed = ("row", "column", "total") if self.form == "fold" else ("row", "column")
         written = []
         for name, kind in self.parameters.items():
-            if name in ("row_count", "column_count") or name.endswith(("_at", "_ld")):
+            if name in SHAPE.values() or name.endswith(("_at", "_ld")):
                 raise self.error(f"{name!r} is a name of the loop; give the parameter another one")
             if not kind.access:
                 continue

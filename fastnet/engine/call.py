@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastnet._kernels.chain_text import SHAPE
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.kinds import Kind
+from fastnet._kernels.template import SHAPE
 from fastnet.engine.launch import Launch, check_overlap
 from fastnet.engine.sizes import axis_extent, cost_of, extent_of
 from fastnet.engine.variable import Variable

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastnet._kernels.chain import Chain, Operand, Step
-from fastnet._kernels.fold_text import CHUNK_ELEMENTS, CHUNK_ROWS, LANES
+from fastnet._kernels.chunks import CHUNK_ELEMENTS, CHUNK_ROWS, LANES
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.kinds import Kind
 from fastnet._kernels.template import Template

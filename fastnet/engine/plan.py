@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastnet._kernels import abi
-from fastnet._kernels.fold_text import CHUNK_ELEMENTS
+from fastnet._kernels.chunks import CHUNK_ELEMENTS
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import elementwise
 from fastnet.engine.call import launch_of

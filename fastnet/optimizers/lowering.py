@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastnet._kernels import abi
-from fastnet._kernels.fold_text import CHUNK_ELEMENTS
+from fastnet._kernels.chunks import CHUNK_ELEMENTS
 from fastnet._kernels.rules import update_stages as stages
 from fastnet._kernels.rules.updates.sgd_update import sgd
 from fastnet._kernels.templates import folds, step_numbers, update

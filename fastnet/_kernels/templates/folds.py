@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.fold_text import CHUNK_ELEMENTS, CHUNK_ROWS
+from fastnet._kernels.chunks import CHUNK_ELEMENTS, CHUNK_ROWS
 from fastnet._kernels.kinds import (
     integer,
     read,
