@@ -8,8 +8,8 @@ from __future__ import annotations
 _STEP = "a step is compiled from the layers, the loss and the optimizer; register an activation, a loss or an optimizer"
 _GRAPH = "a Sequential is a list of layers, not a graph of tensors; use model.layers"
 _QUANTIZED = "weights are float32 or float64"
-_CONFIG = "the shape it was built for is in get_config()"
-_DTYPE = "one dtype is each layer's, for its weights and its data; use layer.dtype"
+_CONFIG = "get_config() holds the shape that the model was built for"
+_DTYPE = "each layer has one dtype, for its weights and its data; use layer.dtype"
 _STATE = "use get_weights and set_weights, or save_weights and load_weights"
 _BACKEND = "there is one backend, and weights belong to the model"
 _COMPILED = "every step is compiled, and as many are executed in one call as callbacks allow"
@@ -40,21 +40,21 @@ REFUSED: dict[str, str] = {
     "jax_state_sync": _BACKEND,
     "jit_compile": _COMPILED,
     "load_own_variables": _FILES,
-    "make_predict_function": "predictions are compiled when they are first asked for",
-    "make_test_function": "evaluation is compiled when it is first asked for",
-    "make_train_function": "training is compiled when it is first asked for",
+    "make_predict_function": "predictions are compiled when they are first needed",
+    "make_test_function": "evaluation is compiled when it is first needed",
+    "make_train_function": "training is compiled when it is first needed",
     "metrics_variables": "metrics count in the compiled step; their numbers are in what fit and evaluate return",
     "output": _GRAPH,
     "outputs": _GRAPH,
     "path": "a model has a name",
-    "predict_function": "predictions are compiled when they are first asked for",
+    "predict_function": "predictions are compiled when they are first needed",
     "predict_step": f"{_STEP} (docs/extending.md)",
     "quantization_mode": _QUANTIZED,
     "quantize": _QUANTIZED,
     "quantized_build": _QUANTIZED,
     "quantized_call": _QUANTIZED,
     "rematerialized_call": _BACKEND,
-    "reset_metrics": "metrics begin anew with each epoch, evaluate and train_on_batch",
+    "reset_metrics": "metrics start again at each epoch, evaluate and train_on_batch",
     "run_eagerly": _COMPILED,
     "save_own_variables": _FILES,
     "set_state_tree": _STATE,
@@ -63,9 +63,9 @@ REFUSED: dict[str, str] = {
     "steps_per_execution": _COMPILED,
     "supports_jit": _COMPILED,
     "symbolic_call": _GRAPH,
-    "test_function": "evaluation is compiled when it is first asked for",
+    "test_function": "evaluation is compiled when it is first needed",
     "test_step": f"{_STEP} (docs/extending.md)",
-    "train_function": "training is compiled when it is first asked for",
+    "train_function": "training is compiled when it is first needed",
     "train_step": f"{_STEP} (docs/extending.md)",
     "variable_dtype": _DTYPE,
 }
