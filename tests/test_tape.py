@@ -1,10 +1,12 @@
-"""The tape: layers and results that are used twice, frozen weights, what may not be lost."""
+"""The tape: layers and results that are used twice, frozen weights, indices, what may not be lost."""
+# ruff: noqa: F821  (templates are read as text)
 
 import numpy as np
 import pytest
 
 import fastnet
-from fastnet import layers, losses, optimizers, testing
+from fastnet import extend, initializers, layers, losses, optimizers, testing
+from fastnet._kernels.kinds import read, read_int32, size, write
 from fastnet.engine import operations
 from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Source
@@ -196,3 +198,88 @@ def test_what_is_saved_belongs_to_a_call():
     kept = (y > 0).mean()
     assert 0.2 < kept < 0.3  # by both masks, which keep a half each
     np.testing.assert_array_equal(dx, 2 * y)  # y = x m · x n, and dx = 2 x m n
+
+
+# ---- a layer of indices
+
+
+@extend.template("n", cost="width")
+def look_up(x: read_int32["n"], table: read["tokens, width"], y: write["n, width"], width: size, lo, hi):
+    for r in range(lo, hi):
+        for j in range(width):
+            y[r, j] = table[x[r], j]
+
+
+@extend.template("tokens", cost="n * width")
+def look_up_gradient(
+    x: read_int32["n"], dy: read["n, width"], dtable: write["tokens, width"], n: size, width: size, lo, hi
+):
+    for token in range(lo, hi):
+        for j in range(width):
+            dtable[token, j] = 0.0
+        for r in range(n):
+            if x[r] == token:
+                for j in range(width):
+                    dtable[token, j] += dy[r, j]
+
+
+class Embedding(Layer):
+    """(steps, 1) of indices → (steps, width)."""
+
+    reads = "int32"
+    supports_masking = True
+
+    def __init__(self, tokens, width, **more):
+        super().__init__(**more)
+        self.tokens, self.width = tokens, width
+
+    def sample_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.width)
+
+    def make_weights(self, input_shape):
+        self.table = self.add_weight("table", (self.tokens, self.width), initializers.RandomNormal(seed=3))
+
+    def forward(self, plan, x):
+        y = plan.buffer(self.sample_output_shape(x.shape))
+        plan.call(look_up, x=x, table=self.table, y=y)
+        return y
+
+    def backward(self, plan, dy, x, y):
+        if (dtable := plan.gradient(self.table)) is not None:
+            plan.call(look_up_gradient, x=x, dy=dy, dtable=dtable)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("before", [[], [layers.Identity], [layers.Masking], [layers.Masking, layers.Identity]])
+def test_a_layer_of_indices_trains_as_its_formula(before, dtype):
+    """As the first layer, behind one of numbers, and with a mask: a step of SGD with numpy."""
+    rng, steps, tokens = np.random.default_rng(0), 4, 5
+    embedding = Embedding(tokens, 3, dtype=dtype)
+    model = fastnet.Sequential([layers.Input((steps, 1)), *(make() for make in before), embedding])
+    model.compile(optimizers.SGD(1.0), "mse")
+    x, t = rng.integers(0, tokens, (6, steps, 1)), rng.standard_normal((6, steps, 3))
+    table = embedding.table.numpy().astype(float)
+    counts = (x[..., 0] != 0) if layers.Masking in before else np.ones((6, steps))
+    error = (table[x[..., 0]] - t) * counts[..., None]
+    dtable = np.zeros_like(table)
+    np.add.at(dtable, x[..., 0], 2 * error / 3 / counts.sum())
+    rounding = 1e-6 if dtype == "float32" else 1e-12
+    np.testing.assert_array_equal(model.predict(x, verbose=0), embedding.table.numpy()[x[..., 0]])
+    assert model.evaluate(x, t, batch_size=6, verbose=0) == pytest.approx(
+        (error**2).mean(-1).sum() / counts.sum(), rel=rounding
+    )
+    assert model.train_on_batch(x, t)
+    np.testing.assert_allclose(embedding.table.numpy(), table - dtable, rtol=rounding, atol=rounding)
+
+
+def test_layers_behind_indices_get_gradients_and_those_before_get_none():
+    """Indices that a float layer computes have no gradient: its weights stay."""
+    first, last = layers.Dense(1, kernel_initializer="ones", name="first"), layers.Dense(2, name="last")
+    model = fastnet.Sequential([layers.Input((4, 1)), first, Embedding(5, 3), last])
+    model.compile(optimizers.SGD(1.0), "mse")
+    before = model.get_weights()
+    rng = np.random.default_rng(0)
+    first.trainable = False
+    model.train_on_batch(rng.integers(0, 5, (6, 4, 1)), rng.standard_normal((6, 4, 2)))
+    changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert changed == [False, False, True, True, True]

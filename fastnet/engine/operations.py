@@ -28,13 +28,13 @@ class Cast:
 
 
 def cast(plan: Plan, x: View, dtype: str) -> View:
-    """Add the launch that converts to a dtype, where it is another one."""
+    """Add the launch that converts to a dtype, where it is another one; of indices the mask has the layer's dtype."""
     if x.dtype == dtype:
         return x
     y = View.of(x.shape, dtype, x.buffer.entries)
     plan.call(getattr(elementwise, f"cast_{x.dtype}"), x=x, y=y)
     if x.mask is not None:
-        y.mask = cast(plan, x.mask, dtype)
+        y.mask = cast(plan, x.mask, dtype if dtype.startswith("float") else plan.dtype)
     return y
 
 
