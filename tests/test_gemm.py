@@ -186,6 +186,27 @@ def test_blocks_of_k(dtype, trans_a, trans_b, k):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("m", "n", "k"), [(1, 64, 577), (5, 97, 784), (32, 128, 784), (33, 70, 1024), (3, 1, 385)])
+@pytest.mark.parametrize("cut", [(), (0.3,), (0.5,)])
+def test_k_blocks_side_by_side(dtype, m, n, k, cut):
+    """Each is the product of its block alone, and their sum in order has the bits of the whole product."""
+    a, b = operands(m, n, k, dtype, False, False)
+    count = blocking.k_blocks(k)
+    memory, sums = guarded(m, count * n, dtype)
+    run(a, b, sums[:, :n], split=True, parts=cut)
+    assert (memory[64 + sums.size :] == GUARD).all() and (memory[:64] == GUARD).all()
+    whole, total = np.zeros((m, n), dtype), 0
+    run(a, b, whole)
+    for block in range(count):
+        first, last = block * blocking.KC, (block + 1) * blocking.KC if block < count - 1 else k
+        alone = np.zeros((m, n), dtype)
+        run(np.ascontiguousarray(a[:, first:last]), np.ascontiguousarray(b[first:last]), alone, few_columns=False)
+        np.testing.assert_array_equal(sums[:, block * n : (block + 1) * n], alone)
+        total = total + alone
+    np.testing.assert_array_equal(total, whole)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("m", "n", "k"), [(1, 1, 1), (1, 37, 700), (13, 10, 7), (32, 64, 400), (150, 300, 70)])
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize("bias", [False, True])

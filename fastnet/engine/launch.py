@@ -63,6 +63,7 @@ class Product:
         m, n, k: sizes; those that follow from the rows of the batch are negative (`engine.sizes`).
         transpose_a, transpose_b: whether op is a transposition.
         relu: whether negative results become 0.
+        split: whether the sums of the K-blocks are written side by side, and added by others (`Plan.product`).
     """
 
     dtype: str
@@ -72,6 +73,7 @@ class Product:
     transpose_a: bool = False
     transpose_b: bool = False
     relu: bool = False
+    split: bool = False
     name = "product"
 
     @property
@@ -85,12 +87,12 @@ class Product:
 
     @classmethod
     def launch(
-        cls, a: View | Variable, b: View | Variable, c: View, bias: Variable | None, relu: bool, transpose_a: bool,
-        transpose_b: bool,
+        cls, a: View | Variable, b: View | Variable, c: View, bias: Variable | None = None, relu: bool = False,
+        transpose_a: bool = False, transpose_b: bool = False, split: bool = False,
     ) -> Launch:  # fmt: skip
         """The launch of a product whose sizes follow from its operands."""
         matrices = {}
-        for name, operand in (("a", a), ("b", b), ("c", c)):
+        for name, operand in (("a", a), ("b", b), ("c", c.slice(-2, 0, 1) if split else c)):
             try:
                 matrices[name] = collapsed(operand, 2)
             except ValueError as error:
@@ -108,7 +110,7 @@ class Product:
         operands: dict[str, Any] = {"a": a, "b": b, "c": c, "bias": bias}
         operands |= {f"{name}_ld": distance for name, (_, distance) in matrices.items()}
         flops = 2 * abs(m * n * k)
-        return Launch(cls(c.dtype, m, n, k, transpose_a, transpose_b, relu), operands, access, flops=flops)
+        return Launch(cls(c.dtype, m, n, k, transpose_a, transpose_b, relu, split), operands, access, flops=flops)
 
 
 def check_overlap(name: str, views: Sequence[tuple[str, Any, str]]) -> None:

@@ -15,6 +15,7 @@ from fastnet.engine.elements import chunk_entries, elementwise_launch, fold
 from fastnet.engine.gradients import DenseGradient, Gradient
 from fastnet.engine.launch import Launch, Product
 from fastnet.engine.operations import Cast, Penalized
+from fastnet.engine.split import split_product, splits
 from fastnet.engine.tape import Tape
 from fastnet.engine.text import plan_text
 from fastnet.engine.variable import Variable
@@ -257,6 +258,8 @@ class Plan:
         before = len(self.launches)
         try:
             a, b = self.packed(a, 2), self.packed(b, 2)
+            if not (transpose_a or transpose_b) and period == 1 and splits(self, b, c):
+                return split_product(self, a, b, c, bias, relu)
             return self.append(Product.launch(a, b, c, bias, relu, transpose_a, transpose_b), period)
         except ValueError:
             del self.launches[before:]

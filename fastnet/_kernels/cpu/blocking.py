@@ -42,6 +42,11 @@ class Tile:
         return self.width // SIZES[dtype]
 
 
+def k_blocks(k: int) -> int:
+    """How many K-blocks there are: KC steps each, and the last one what is left."""
+    return max(1, (k + KC // 2 - 1) // KC)
+
+
 def candidates(target: Target) -> tuple[Tile, ...]:
     """The tiles worth measuring on a processor, those that compile fastest first.
 

@@ -28,13 +28,13 @@ from pathlib import Path
 
 from fastnet._kernels.compile import Source
 from fastnet._kernels.cpu import tuning
-from fastnet._kernels.cpu.blocking import KC_LAST, SCRATCH_ROWS, Tile, nc_bytes
+from fastnet._kernels.cpu.blocking import KC_LAST, SCRATCH_ROWS, Tile, k_blocks, nc_bytes
 from fastnet._kernels.cpu.processor import LINE, SIZES, cache, shared_set
 
 ROWS = -1  # as M or K: the rows of the call; -2 is twice as many, and so on
 # Positions in the argument block.
 A, B, C, LDA, LDB, LDC, M, N, K, BIAS, FLAGS, EPILOGUE, EPILOGUE_ARGS, MB, NB = range(15)
-TRANS_A, TRANS_B, ACCUMULATE, RELU, KEEP, PACK_A, PACK_B, FEW_COLUMNS = (1 << i for i in range(8))  # FLAGS
+TRANS_A, TRANS_B, ACCUMULATE, RELU, KEEP, PACK_A, PACK_B, FEW_COLUMNS, SPLIT_K = (1 << i for i in range(9))  # FLAGS
 
 GROUP = 256  # bytes of a row of C between two calls of the epilogue, in blocks too large for the first-level cache
 SMALL = 16384  # bytes of C the epilogue gets at once
@@ -102,6 +102,7 @@ def arguments(
     accumulate: bool = False,
     relu: bool = False,
     keep: bool = False,
+    split: bool = False,
     epilogue: int = 0,
     epilogue_args: int = 0,
     rows: int = 32,
@@ -121,6 +122,7 @@ def arguments(
         accumulate: add to what C holds.
         relu: ``0 if c < 0 else c`` last, so NaN stays.
         keep: C is not written to memory: its block lies in scratch, and only the epilogue sees it.
+        split: the sums of the K-blocks are written side by side, N elements apart, and not added.
         epilogue: address of a function with the signature of an epilogue (`fastnet._kernels.abi`), called on finished
             parts of C; its ``ld`` is ldc, or where ``keep`` that of the scratch tile.
         epilogue_args: address of the epilogue's own argument block.
@@ -139,14 +141,14 @@ def arguments(
     if keep and (accumulate or not epilogue):
         raise ValueError("gemm: keep=True needs an epilogue and accumulate=False: C is in scratch only")
     mm, kk = (rows * -size if size < 0 else size for size in (m, k))
-    mb, nb = block or blocks(mm, n, kk, dtype, trans_a, keep)
+    mb, nb = block or blocks(mm, n, kk // k_blocks(kk) if split else kk, dtype, trans_a, keep)
     if nb * SIZES[dtype] > NC_BYTES or (keep and mb > SCRATCH_ROWS):
         raise ValueError(f"gemm: a block of {mb} x {nb} {dtype} does not fit the scratch")
     lda = lda or (m if trans_a else k)
     ldb = ldb or (k if trans_b else n)
     if min(lda, ldb) < 0:
         raise ValueError("gemm: the rows of an operand are ROWS long; give lda or ldb")
-    few = not accumulate and (has_few_columns(mm, n, dtype, trans_a) if few_columns is None else few_columns)
+    few = not (accumulate or split) and (has_few_columns(mm, n, dtype, trans_a) if few_columns is None else few_columns)
     pack_a, pack_b = pack or packs(mm, n, dtype, lda, trans_a, few)
     flags = (
         TRANS_A * trans_a
@@ -157,6 +159,7 @@ def arguments(
         | PACK_A * pack_a
         | PACK_B * (pack_b and not trans_b)
         | FEW_COLUMNS * few
+        | SPLIT_K * split
     )
     ldc = ldc or n
     return [a, b, c, lda, ldb, ldc, m, n, k, -1 if bias is None else bias, flags, epilogue, epilogue_args, mb, nb]
@@ -189,9 +192,14 @@ def has_few_columns(m: int, n: int, dtype: str, trans_a: bool) -> bool:
     return n <= 3 * lanes and overhead * filled_rows * n <= m * filled_columns
 
 
+def parts(args: list[int]) -> int:
+    """How many parts K is split into."""
+    return k_blocks(args[K]) if args[FLAGS] & SPLIT_K else 1
+
+
 def extent(args: list[int]) -> tuple[int, int, int, int]:
     """``(per_row, unit, times, fixed)`` of the launch: blocks = times * ceil(rows * per_row / unit) + fixed."""
-    across = -(-args[N] // args[NB])
+    across = -(-args[N] // args[NB]) * parts(args)
     if args[M] < 0:
         return -args[M], args[MB], across, 0
     return 0, 1, 0, across * -(-args[M] // args[MB])
@@ -199,6 +207,6 @@ def extent(args: list[int]) -> tuple[int, int, int, int]:
 
 def cost(args: list[int], dtype: str, rows: int) -> int:
     """Estimated picoseconds of one block, its epilogue not counted: 80 GF/s in float32, and 30 ns to get going."""
-    k = rows * -args[K] if args[K] < 0 else args[K]
+    k = rows * -args[K] if args[K] < 0 else args[K] // parts(args)
     m = min(rows * -args[M] if args[M] < 0 else args[M], args[MB])
     return 30_000 + 2 * m * min(args[N], args[NB]) * k * (12 if dtype == "float32" else 24)

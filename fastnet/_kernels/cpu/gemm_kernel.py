@@ -6,6 +6,7 @@ from fastnet._kernels.target import compiled as local
 
 SHAPE = blocking.Tile(*TILE)
 define_tiles, tile = gemm_intrinsics.tiles(DTYPE, SHAPE)
+k_blocks = local(blocking.k_blocks)
 copy_a, copy_b, copy_rows, transpose, transpose_back, copy_element = gemm_intrinsics.copies(DTYPE, SHAPE)
 call_epilogue = gemm_intrinsics.call_epilogue
 combine, dots, number_one = one_row.make(DTYPE)
@@ -142,11 +143,6 @@ def few_columns(bases, args, m, k, i0, i1, j0, j1):
 
 
 @local
-def k_blocks(k):
-    return max(1, (k + KC // 2 - 1) // KC)
-
-
-@local
 def k_depth(k, block):
     """Steps of a K-block."""
     return k - block * KC if block == k_blocks(k) - 1 else KC
@@ -175,8 +171,8 @@ def copied(a, a_row, a_step, flags, k, m, out):
 
 
 @local
-def column(bases, args, m, k, i0, i1, j0, j1):
-    """Rows i0 to i1 of a column of blocks."""
+def column(bases, args, m, k, i0, i1, j0, j1, first, blocks):
+    """Rows i0 to i1 of a column of blocks, from the K-blocks ``first`` to ``blocks``."""
     flags = args[G.FLAGS]
     scratch = (bases[3] + 63) & -64
     packed_a = scratch + G.SCRATCH_C
@@ -189,15 +185,14 @@ def column(bases, args, m, k, i0, i1, j0, j1):
     # order than a tile's: then all of C must.
     single_row = m == 1 and (not trans_b or a_step == SIZE)
     bias = 0 if args[G.BIAS] < 0 else address(bases, args[G.BIAS])
-    blocks = k_blocks(k)
     chunks = max(1, (i1 - i0 + MC - 1) // MC)
     mc = ((i1 - i0 + chunks - 1) // chunks + MR - 1) // MR * MR
     group = GROUP if args[G.EPILOGUE] != 0 and mc * (j1 - j0) * SIZE > G.SMALL else j1 - j0
-    for block in range(blocks):
+    for block in range(first, blocks):
         k0 = block * KC
         depth = k_depth(k, block)
         last = block == blocks - 1
-        todo = (T.ADD if block > 0 or flags & G.ACCUMULATE else 0) | (T.RELU if last and flags & G.RELU else 0)
+        todo = (T.ADD if block > first or flags & G.ACCUMULATE else 0) | (T.RELU if last and flags & G.RELU else 0)
         b = address(bases, args[G.B]) + (j0 * ldb + k0 if trans_b else k0 * ldb + j0) * SIZE
         if single_row:
             row_times_b(address(bases, args[G.A]) + k0 * a_step, a_step, b, ldb, trans_b, depth, j1 - j0, packed_b)
@@ -217,7 +212,7 @@ def column(bases, args, m, k, i0, i1, j0, j1):
                     c = scratch if blocks == 1 else scratch + ((i - i0) * ld + j - j0) * SIZE
                 else:
                     ld = args[G.LDC]
-                    c = address(bases, args[G.C]) + (i * ld + j) * SIZE
+                    c = address(bases, args[G.C]) + (i * ld + first * args[G.N] + j) * SIZE
                 tiles(a, row, step, a_panel, b + (j - j0) // NR * panel, b_step, panel, depth, c, ld * SIZE,
                       rows, width, bias + j * SIZE if bias != 0 and last else 0, todo)  # fmt: skip
                 if last and args[G.EPILOGUE] != 0:
@@ -230,18 +225,20 @@ def kernel(bases, args, rows, lo, hi):
     n = args[G.N]
     k = rows * -args[G.K] if args[G.K] < 0 else args[G.K]
     mb, nb = args[G.MB], args[G.NB]
-    down = (m + mb - 1) // mb
+    down, across = (m + mb - 1) // mb, (n + nb - 1) // nb
     # Rows of C in scratch while more than one K-block is added. The more rows, the less often B is packed.
     most = max(1, SCRATCH_ROWS // mb) if args[G.FLAGS] & G.KEEP and k > KC else down
     block = lo
     while block < hi:
-        j = block // down
-        i = block - j * down
+        part = block // (down * across)  # 0, unless K is split
+        j = block // down - part * across
+        i = block % down
         span = min(hi - block, down - i)
         span = (span + (span + most - 1) // most - 1) // ((span + most - 1) // most)
         i0, i1, j0, j1 = i * mb, min((i + span) * mb, m), j * nb, min((j + 1) * nb, n)
         if args[G.FLAGS] & G.FEW_COLUMNS and m > 1:
             few_columns(bases, args, m, k, i0, i1, j0, j1)
         else:
-            column(bases, args, m, k, i0, i1, j0, j1)
+            last = part + 1 if args[G.FLAGS] & G.SPLIT_K else k_blocks(k)
+            column(bases, args, m, k, i0, i1, j0, j1, part, last)
         block += span

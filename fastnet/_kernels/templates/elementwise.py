@@ -22,6 +22,11 @@ def add(a: read, b: read, y: write):
 
 
 @elementwise
+def add_row(x: read, row: read["column"], y: write):
+    y = x + row
+
+
+@elementwise
 def multiply(a: read, b: read, counts_a: read[row] | 1.0, counts_b: read[row] | 1.0, y: write):
     # What a mask leaves out is 1, as in Keras.
     y = (a if counts_a > 0.0 else 1.0) * (b if counts_b > 0.0 else 1.0)
