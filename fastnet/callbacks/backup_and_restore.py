@@ -1,4 +1,4 @@
-"""Backups of a training, from which it goes on as if it had never stopped."""
+"""Backups of a training, from which it continues as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -17,32 +17,33 @@ from fastnet.saving.writer import Writer
 
 
 class BackupAndRestore(Callback):
-    """Saves the state of a training now and then; the same `fit` called again goes on from there.
+    """Saves the state of a training regularly; the same `fit`, called again, continues from there.
 
-    The backup holds all that the rest of the training depends on: the weights, the state of the optimizer,
-    the counters that masks and permutations follow from, the position in the epoch with the sums of its loss and
-    metrics, and the memory of the other callbacks (`Callback.get_state`). A training killed at any moment and resumed
-    with the same arguments, on the same data, ends with the same bits as one that was not killed. In Keras
-    the epoch starts again.
+    The backup holds everything on which the rest of the training depends: the weights, the state of the optimizer,
+    the counters of masks and permutations, the position in the epoch with the sums of its loss and metrics, and the
+    state of the other callbacks (`Callback.get_state`). A training that was killed at any moment, and is resumed with
+    the same arguments on the same data, ends with the same bits as one that was not killed. In Keras the epoch starts
+    again.
 
-    It is written beside the training, from a copy, and replaces the one before when it is whole on the disk.
-    Where one is still being written when the next is due, the one after an epoch waits for it, others are taken when it
-    is done.
+    A background thread writes the backup from a copy. The new backup replaces the last one when all of it is on the
+    disk. If a backup is due while another is being written, one after an epoch waits for it, and others are made when
+    it is done.
 
     Args:
-        backup_dir: a folder for this training alone; made where it is not there.
+        backup_dir: a folder for this training alone; it is created if necessary.
         save_freq: "epoch": after every epoch; or a number of steps.
-        double_checkpoint: keep the backup before the last too, for the case that the last is damaged on the disk.
+        double_checkpoint: also keep the backup before the last, in case the last one is damaged on the disk.
         delete_checkpoint: delete the backups when the training has ended.
-        seconds: save also when so many seconds have passed since the last (not in Keras).
+        seconds: also save when so many seconds have passed since the last backup (not in Keras).
 
     Raises:
-        ValueError: an empty backup_dir, no such save_freq, seconds that are not positive, a flag that is none.
-        TypeError: backup_dir is no path; when `fit` starts, another callback gives a state that no file can hold.
-        fastnet.saving.SavedFileError: when `fit` starts, a backup that is damaged, of another model, of other
-            callbacks, or, in the middle of an epoch, of another number of rows or batch size.
-        OSError: when `fit` starts, backup_dir is a file; at the next backup, or at the end of `fit`, one that cannot
-            be written.
+        ValueError: backup_dir is empty, save_freq is neither "epoch" nor a positive integer, seconds is not positive,
+            or a flag is neither True nor False.
+        TypeError: backup_dir is not a path; when `fit` starts, another callback has a state that a file cannot hold.
+        fastnet.saving.SavedFileError: when `fit` starts, the backup is damaged, of another model, of other callbacks,
+            or, in the middle of an epoch, of another number of rows or batch size.
+        OSError: when `fit` starts, backup_dir is a file; at the next backup, or at the end of `fit`, a backup cannot be
+            written.
 
     Example:
         >>> import tempfile, numpy as np, fastnet
@@ -81,7 +82,7 @@ class BackupAndRestore(Callback):
             raise NotADirectoryError(
                 f"BackupAndRestore: backup_dir {self.backup_dir} is a file, or lies in one; give the name of a folder."
             ) from None
-        for left in self.backup_dir.glob(".*.backup.*"):  # by a process that was killed while it wrote
+        for left in self.backup_dir.glob(".*.backup.*"):  # of a process that was killed while it wrote
             left.unlink(missing_ok=True)
         self._found = self._find()
         self._is_due = False
@@ -94,7 +95,7 @@ class BackupAndRestore(Callback):
                 position.restore(tree, path)
             self._counter.seen, self._counter.step = tree["backup"]["seen"], position.step
             return
-        for name, state in position.calls.get_state():  # a state that no file can hold is found now, not after an epoch
+        for name, state in position.calls.get_state():  # finds a state that a file cannot hold now, not after an epoch
             try:
                 archive.Packed("checkpoint", {"state": state})
             except TypeError as error:
@@ -123,7 +124,7 @@ class BackupAndRestore(Callback):
         calls = self._position.calls
 
         def before() -> None:
-            calls.settle()  # a resumed training does not write a file again that this backup knows of
+            calls.settle()  # since a resumed training does not write again a file that this backup knows
             self._keep_previous()
 
         self._writer.start(archive.Packed("checkpoint", tree, copy=True), self._latest, before)
@@ -142,18 +143,18 @@ class BackupAndRestore(Callback):
                 self.backup_dir.rmdir()
 
     def close(self) -> None:
-        self._position = self._found = None  # they keep the data alive
+        self._position = self._found = None  # frees the data
         self._writer.wait()
 
     def _keep_previous(self) -> None:
-        """Copy the latest to the other name, by way of a third, so that a good backup exists at every moment."""
+        """Copy the latest backup to the other name, through a third one: at every moment a good backup exists."""
         if self.double_checkpoint and self._latest.exists():
             temporary = self.backup_dir / f".{self._previous.name}.copy"
             shutil.copyfile(self._latest, temporary)
             os.replace(temporary, self._previous)
 
     def _find(self) -> tuple[Path, dict[str, Any]] | None:
-        """The newest backup that is whole, or None where there is none at all."""
+        """The newest complete backup; None if there are no files."""
         paths = [path for path in (self._latest, self._previous) if path.exists()]
         for path in paths:
             try:

@@ -12,10 +12,10 @@ Logs = dict[str, Any]
 
 
 def verbosity(owner: str, value: Any) -> int:
-    """How much a callback prints: 0 or more; True is 1.
+    """Check the amount that a callback prints: 0 or more; True is 1.
 
     Raises:
-        ValueError: it is no such number.
+        ValueError: it is not such a number.
     """
     return int(value) if isinstance(value, (bool, np.bool_)) else checks.whole(f"{owner}: verbose", value, 0)
 
@@ -23,14 +23,14 @@ def verbosity(owner: str, value: Any) -> int:
 class Callback:
     """Base class of callbacks: hooks that `fit`, `evaluate` and `predict` call.
 
-    Override the hooks you need.  ``logs`` maps names to floats: the means so far in batch hooks and `on_progress`, the
-    epoch's results (with ``val_`` names) in `on_epoch_end`.  Set ``self.model.stop_training = True`` to end training.
+    Override the hooks you need. ``logs`` maps names to floats: in batch hooks and `on_progress` the means so far, in
+    `on_epoch_end` the epoch's results (with ``val_`` names). Set ``self.model.stop_training = True`` to end training.
 
-    Many steps run in one compiled call, a chunk; Python runs between chunks only.  Overriding a per-batch hook makes
-    every chunk one step long; `on_progress` slows no step down.
+    Many steps run in one compiled call, a chunk; Python runs only between chunks. Overriding a per-batch hook makes
+    every chunk one step long; `on_progress` does not slow steps down.
 
-    A callback whose decisions depend on earlier epochs gives its memory in `get_state`, so that a resumed training goes
-    on as if it had never stopped.
+    A callback whose decisions depend on earlier epochs returns its state from `get_state`. A resumed training then
+    continues as if it had never stopped.
 
     Attributes:
         params: dict with ``verbose``, ``epochs`` and ``steps`` (per epoch).
@@ -42,7 +42,7 @@ class Callback:
         ...         self.model.stop_training = logs["loss"] < 0.01
     """
 
-    # On the class, so that a subclass may forget super().__init__().
+    # On the class: a subclass need not call super().__init__().
     params: dict[str, Any] | None = None
     _model: Any = None
 
@@ -69,7 +69,7 @@ class Callback:
         """Called after each epoch and its validation, with the results of both."""
 
     def on_progress(self, step: int, logs: Logs | None = None) -> None:
-        """Called between chunks of steps, about ten times a second; ``step`` of this epoch are done (not in Keras)."""
+        """Called between chunks, about ten times a second, after ``step`` steps of the epoch (not in Keras)."""
 
     def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Older name of `on_train_batch_begin`."""
@@ -112,30 +112,30 @@ class Callback:
     # ---- not in Keras
 
     def steps_wanted(self) -> int | None:
-        """How many more steps may be done before `on_progress` is called: at least 1, or None for as many as fit."""
+        """The number of steps before `on_progress` is called next: at least 1, or None for as many as fit."""
 
     def accepts_nonfinite(self, batch: int, error: ArithmeticError) -> bool:
         """Called when the loss of this batch is not finite: whether to end training instead of raising ``error``."""
         return False
 
     def resume(self, position: Any) -> None:
-        """Put a saved training back: called after `on_train_begin` of all, and once more after `on_epoch_begin` where
-        an epoch goes on in its middle, so that no change by these hooks remains.
+        """Restore a saved training. Called after `on_train_begin` of all callbacks, and again after `on_epoch_begin` if
+        an epoch continues in its middle: changes by these hooks are thus overwritten.
         """
 
     def safe_point(self, position: Any) -> None:
-        """Called after `on_progress` and `on_epoch_end` of all; ``position`` is that of the training, which
-        can be saved now."""
+        """Called after `on_progress` and `on_epoch_end` of all callbacks: ``position``, that of the training, can be
+        saved now."""
 
     def get_state(self) -> dict[str, Any]:
-        """Its memory of a training: numbers, strings, arrays, in lists and dictionaries."""
+        """Its state in a training: numbers, strings, arrays, in lists and dictionaries."""
         return {}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the memory that `get_state` gave when the training was saved."""
+        """Restore the state that `get_state` returned when the training was saved."""
 
     def settle(self) -> None:
-        """Return when its files are whole; called by another thread, before a backup that knows of them is written."""
+        """Return when its files are complete; another thread calls this before it writes a backup that knows them."""
 
     def close(self) -> None:
-        """Called last, after an error and Ctrl-C too: give files and the terminal back."""
+        """Called last, also after an error and Ctrl-C: release files and the terminal."""

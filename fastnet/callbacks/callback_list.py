@@ -34,23 +34,23 @@ def _flatten(callbacks: Any) -> Iterator[Callback]:
 
 
 class CallbackList:
-    """Several callbacks called as one, in the order given, `History` and `ProgbarLogger` last.
+    """Several callbacks called as one, in the order given; `History` and `ProgbarLogger` come last.
 
     Args:
         callbacks: a `Callback`, or a (nested) list of them.
-        add_history, add_progbar: whether to add one where the list has none.
+        add_history, add_progbar: whether to add one if the list lacks it.
         model: the model at work; its ``history`` becomes the `History`.
-        **params: what each callback gets by `set_params`: ``verbose``, ``epochs``, ``steps``.
+        **params: passed to `set_params` of each callback: ``verbose``, ``epochs``, ``steps``.
 
     Raises:
-        TypeError: something in ``callbacks`` is no `Callback`.
+        TypeError: an item of ``callbacks`` is not a `Callback`.
 
-    As a context manager it closes the callbacks at the end, also after an error or Ctrl-C.
+    As a context manager, it closes the callbacks at the end, also after an error or Ctrl-C.
 
     Attributes:
-        wants_batches: whether a callback overrides a per-batch training hook, so that chunks must be one step long.
+        wants_batches: whether a callback overrides a per-batch training hook; chunks are then one step long.
         wants_progress: whether a callback overrides `on_progress`.
-        wants_test_batches, wants_predict_batches: as wants_batches, for `evaluate` and validation, and for `predict`.
+        wants_test_batches, wants_predict_batches: the same for `evaluate` and validation, and for `predict`.
         history: the `History`, or None.
 
     Example:
@@ -88,7 +88,7 @@ class CallbackList:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with contextlib.ExitStack() as stack:  # all are closed, also where one raises
+        with contextlib.ExitStack() as stack:  # closes all, even if one raises
             for callback in self.callbacks:
                 stack.callback(callback.close)
 
@@ -106,7 +106,7 @@ class CallbackList:
             callback.set_model(model)
 
     def _call(self, hook: str, *position: int, logs: Logs | None) -> None:
-        # One dict for all: callbacks further on and History see what one adds (a learning rate, say), as in Keras.
+        # One dict for all, as in Keras: later callbacks and History see an item that one adds, such as a learning rate.
         shared = dict(logs) if logs else {}
         for callback in self.callbacks:
             getattr(callback, hook)(*position, shared)
@@ -157,39 +157,39 @@ class CallbackList:
         self._call("on_predict_batch_end", batch, logs=logs)
 
     def steps_wanted(self) -> int | None:
-        """How many more steps may be done before `on_progress` is called; None for any number."""
+        """The number of steps before `on_progress` is called next; None for any number."""
         wanted = [n for n in (callback.steps_wanted() for callback in self._counting) if n is not None]
         return min(wanted, default=None)
 
     def accepts_nonfinite(self, batch: int, error: ArithmeticError) -> bool:
-        """Whether a callback ends the training where a loss is not finite."""
-        answers = [callback.accepts_nonfinite(batch, error) for callback in self.callbacks]  # all are told
+        """Whether a callback ends the training at a loss that is not finite."""
+        answers = [callback.accepts_nonfinite(batch, error) for callback in self.callbacks]  # asks all of them
         return any(answers)
 
     def resume(self, position: Any) -> None:
-        """Let a callback put a saved training back."""
+        """Let a callback restore a saved training."""
         for callback in self.callbacks:
             callback.resume(position)
 
     def safe_point(self, position: Any) -> None:
-        """Tell callbacks that save: all hooks of these steps, or of this epoch, were called."""
+        """Call the callbacks that save, after all hooks of these steps, or of this epoch."""
         for callback in self._saving:
             callback.safe_point(position)
 
     def settle(self) -> None:
-        """Return when all files that callbacks write beside the training are whole."""
+        """Return when all files that callbacks write in the background are complete."""
         for callback in self.callbacks:
             callback.settle()
 
     def get_state(self) -> list[Any]:
-        """The memory of the callbacks: (class, state) of those that have one."""
+        """The states of the callbacks: (class, state) of those that have one."""
         return [[type(c).__name__, c.get_state()] for c in self._with_state()]
 
     def set_state(self, states: list[Any]) -> None:
-        """Give the callbacks the memory that `get_state` gave.
+        """Restore the states that `get_state` returned.
 
         Raises:
-            ValueError: the states are those of other callbacks; nothing has changed then.
+            ValueError: the states are those of other callbacks; no callback has changed.
         """
         callbacks = self._with_state()
         saved, given = [name for name, _ in states], [type(c).__name__ for c in callbacks]

@@ -15,17 +15,17 @@ from fastnet.callbacks.callback import Callback, Logs
 class CSVLogger(Callback):
     """Writes the logs of each epoch to a CSV file: a column ``epoch``, and one for each log in order of its name.
 
-    Where the first epoch has no validation, the columns of its logs are there twice, as ``val_`` too, as in Keras;
-    "NA" stands for a log that an epoch does not have. Each row is on disk when its epoch ends.
+    If the first epoch has no validation, each of its logs has a second column, ``val_...``, as in Keras. "NA" stands
+    for a log that an epoch does not have. Each row is on the disk when its epoch ends.
 
     Args:
-        filename: where to. Folders are made.
+        filename: the file; missing folders are created.
         separator: between columns: one character.
-        append: whether rows follow those of a file that is there, instead of replacing it.
+        append: whether to append rows to an existing file, instead of replacing it.
 
     Raises:
-        ValueError: a separator that is none, an ``append`` that is neither True nor False, an empty name.
-        TypeError: ``filename`` is no path.
+        ValueError: the separator is not one character, ``append`` is neither True nor False, or the name is empty.
+        TypeError: ``filename`` is not a path.
         OSError: when `fit` starts, the file cannot be written.
 
     Example:
@@ -44,13 +44,13 @@ class CSVLogger(Callback):
         self.keys: list[str] | None = None
         self._file: Any = None
         self._position = 0  # size of the file up to this training's last row
-        self._cut = False  # whether the rest of the file is of no use
+        self._cut = False  # whether to drop the rest of the file
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.close()
         self.keys = None
-        # Opened now, so that a file that cannot be written is found before training; cut with the first row only, since
-        # a resumed training goes on behind the rows in the file.
+        # Opened now: a file that cannot be written is found before training. Cut only with the first row, since a
+        # resumed training continues after the rows in the file.
         os.makedirs(os.path.dirname(self.filename) or ".", exist_ok=True)
         self._file = open(self.filename, "a", newline="")
         self._position, self._cut = os.path.getsize(self.filename) if self.append else 0, True
@@ -85,7 +85,7 @@ class CSVLogger(Callback):
         return {"keys": self.keys, "position": self._position}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        # Rows after these are of epochs that will come again. Where the file is gone, its rest begins with a heading.
+        # Later rows are of epochs that will be repeated. If the file is gone, the new one begins with a heading.
         if os.path.getsize(self.filename) >= state["position"]:
             self.keys, self._position = state["keys"], state["position"]
 

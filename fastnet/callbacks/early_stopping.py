@@ -15,22 +15,22 @@ class EarlyStopping(MonitorCallback):
     Args:
         monitor: the log's name.
         min_delta: an improvement is larger than this.
-        patience: epochs without improvement that are waited for.
+        patience: the number of epochs to wait for an improvement.
         verbose: 1 to print when it acts.
-        mode: "min", "max", or "auto": which of them is better follows from the loss or metric.
-        baseline: a value that must be beaten for ``patience`` to start anew.
-        restore_best_weights: whether the model gets the weights of its best epoch at the end of training, also where
-            training was not stopped early.
-        start_from_epoch: number of the first epoch that is looked at, from 0.
+        mode: "min", "max", or "auto": the loss or metric decides.
+        baseline: a value that must be beaten for ``patience`` to start again.
+        restore_best_weights: whether the model gets the weights of its best epoch at the end of training, even if
+            training did not stop early.
+        start_from_epoch: number of the first epoch that counts, from 0.
 
     Attributes:
         best, best_epoch, best_weights: of the best epoch so far.
         wait: epochs since the last improvement.
-        stopped_epoch: number of the epoch after which training was stopped, from 0; 0 where it was not.
+        stopped_epoch: number of the epoch after which training stopped early, from 0; 0 if it did not.
 
     Raises:
-        ValueError: an argument that is none of these; at the first epoch's end, mode="auto" of a log that has no known
-            direction.
+        ValueError: an argument has another value; at the first epoch's end, mode is "auto" and the direction of the log
+            is unknown.
 
     Example:
         >>> import numpy as np, fastnet

@@ -8,12 +8,12 @@ from fastnet.callbacks.callback import Callback, Logs
 
 
 class History(Callback):
-    """What happened in each epoch; `fit` adds one and returns it.
+    """The logs of each epoch; `fit` adds one and returns it.
 
-    A pickle or a copy of it holds these numbers and ``params``, and no model.
+    A pickle or a copy of it holds these numbers and ``params``, but not the model.
 
     Attributes:
-        epoch: the epochs done, counted from 0.
+        epoch: the numbers of the epochs that are done, from 0.
         history: maps each log name to the list of its values, one for each epoch.
 
     Example:

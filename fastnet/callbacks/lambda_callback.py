@@ -18,7 +18,7 @@ class LambdaCallback(Callback):
         **hooks: any other hook of `Callback`.
 
     Raises:
-        TypeError: a name that is no hook, or a value that cannot be called.
+        TypeError: a name is not that of a hook, or a value cannot be called.
 
     Example:
         >>> import fastnet

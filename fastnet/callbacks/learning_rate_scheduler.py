@@ -14,12 +14,12 @@ class LearningRateScheduler(Callback):
     """Sets the learning rate before each epoch; adds it to the logs as ``learning_rate``.
 
     Args:
-        schedule: called with the epoch's number, from 0, and the learning rate so far; gives the new one, a float. A
-            function of the epoch alone does too.
-        verbose: 1 to print each.
+        schedule: called with the epoch's number, from 0, and the current learning rate; returns the new one, a float.
+            It may also be a function of the epoch alone.
+        verbose: 1 to print each learning rate.
 
     Raises:
-        ValueError: ``schedule`` is no such function; before an epoch, its result is no float.
+        ValueError: ``schedule`` is not such a function; before an epoch, its result is not a float.
 
     Example:
         >>> import fastnet
@@ -29,7 +29,7 @@ class LearningRateScheduler(Callback):
     """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0):
-        # By its signature: a TypeError that comes out of it is its own.
+        # By its signature: a TypeError that it raises is its own.
         self._takes_rate = callable(schedule) and checks.takes(schedule, 2)
         if not self._takes_rate and not (callable(schedule) and checks.takes(schedule, 1)):
             raise ValueError(

@@ -19,32 +19,32 @@ from fastnet.callbacks.step_counter import StepCounter
 from fastnet.saving.model_files import describe, pack
 from fastnet.saving.writer import Writer
 
-#: names in a file name that are known before there are logs, and values of their kind
+#: names in a file name that are known before the first logs, with examples of their values
 _KNOWN = {"epoch": 1, "batch": 1, "loss": 0.5, "val_loss": 0.5}
 
 
 class ModelCheckpoint(MonitorCallback):
     """Saves the model, or its weights, after every epoch or every so many steps.
 
-    A file is written beside the training, from a copy, whole or not at all; the next one waits for it, and `fit`
-    returns when all are on disk.
+    A background thread writes a file from a copy, completely or not at all. The next file waits for it, and `fit`
+    returns when all are on the disk.
 
     Args:
-        filepath: where to; may hold ``{epoch}``, counted from 1, ``{batch}`` and every name of the logs:
-            ``"{epoch:02d}-{val_loss:.2f}.fastnet"``. Any ending will do. Folders are made.
+        filepath: the file. It may contain ``{epoch}``, counted from 1, ``{batch}`` and every name of the logs:
+            ``"{epoch:02d}-{val_loss:.2f}.fastnet"``. Any suffix is possible. Missing folders are created.
         monitor: the log that ``save_best_only`` follows.
-        verbose: 1 to print each.
-        save_best_only: whether only improvements are saved.
+        verbose: 1 to print a line for each file.
+        save_best_only: whether to save only improvements.
         save_weights_only: `save_weights` instead of `save_model`.
-        mode: "min", "max", or "auto": which of them is better follows from the loss or metric.
+        mode: "min", "max", or "auto": the loss or metric decides.
         save_freq: "epoch", or a number of steps; the logs are then the means over the epoch so far.
         initial_value_threshold: with ``save_best_only``, the value to beat at first.
 
     Raises:
-        ValueError: a ``filepath`` that is no format, or asks for an absent log (``{batch}`` where epochs are saved,
-            ``{val_loss}`` where steps are), and every other argument that is none of these.
-        TypeError: ``filepath`` is no path; when `fit` starts, a part of the model that no file can describe.
-        KeyError: when it is saved, a name in ``filepath`` that the logs do not have.
+        ValueError: ``filepath`` cannot be formatted, or asks for an absent log (``{batch}`` when saving epochs,
+            ``{val_loss}`` when saving steps), or another argument has another value.
+        TypeError: ``filepath`` is not a path; when `fit` starts, a file cannot describe a part of the model.
+        KeyError: when saving, the logs lack a name in ``filepath``.
         OSError: the file cannot be written.
 
     Example:
@@ -79,7 +79,7 @@ class ModelCheckpoint(MonitorCallback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         if not self.save_weights_only:
-            describe(self.model)  # a part that no file can describe is found now, not after an epoch
+            describe(self.model)  # finds a part that a file cannot describe now, not after an epoch
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
@@ -157,10 +157,10 @@ class ModelCheckpoint(MonitorCallback):
 
 
 def _check_template(filepath: str, by_epoch: bool) -> None:
-    """Check a file name before there are logs.
+    """Check a file name before the first logs.
 
     Raises:
-        ValueError: it cannot be formatted, or asks for a log that will be absent.
+        ValueError: the name cannot be formatted, or asks for a log that will be absent.
     """
     what = f"ModelCheckpoint: filepath {filepath!r}"
     try:

@@ -1,4 +1,4 @@
-"""The base of callbacks that follow one log."""
+"""The base class of callbacks that follow one log."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from fastnet.callbacks.callback import Callback, Logs
 
 
 class MonitorCallback(Callback):
-    """Follows one log and tells improvements.
+    """Follows one log, and detects improvements.
 
     Args:
         monitor: the log's name.
-        mode: "min", "max", or "auto": which of them is better follows from the loss or metric.
+        mode: "min", "max", or "auto": the loss or metric decides.
         baseline: the value to beat at first; None: the first value seen is an improvement.
         min_delta: an improvement is larger than this; its sign does not matter.
 
     Raises:
-        ValueError: an unknown mode, a ``monitor`` that is no name, a ``min_delta`` that is no finite number.
+        ValueError: the mode is unknown, ``monitor`` is not a name, or ``min_delta`` is not a finite number.
     """
 
     def __init__(
@@ -37,13 +37,13 @@ class MonitorCallback(Callback):
         """Whether ``value`` beats ``reference`` by more than ``min_delta``.
 
         Raises:
-            ValueError: mode="auto" of a log that says nothing about which is better.
+            ValueError: mode is "auto", and the direction of the log is unknown.
         """
         if self._sign is None:
             self._sign = {"max": 1, "min": -1}.get(self.mode) or self._find_sign()
         if reference is None:
             return True
-        # As in Keras: the margin is added before the comparison, and the same rounding decides.
+        # The margin is added before the comparison, as in Keras: rounding has the same effect.
         delta = self._sign * self.min_delta
         return value - delta > reference if self._sign > 0 else value - delta < reference
 

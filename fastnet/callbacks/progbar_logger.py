@@ -51,7 +51,7 @@ class ProgbarLogger(Callback):
         self._end_alone(None)
 
     def close(self) -> None:
-        """Give the terminal back; safe to call at any time."""
+        """Release the terminal; may be called at any time."""
         self._in_fit = False
         if self._progress:
             self._progress.close()

@@ -16,21 +16,21 @@ class ReduceLROnPlateau(MonitorCallback):
 
     Args:
         monitor: the log's name.
-        factor: below 1; 0 where there is a min_lr.
+        factor: below 1; 0 only with a min_lr.
         patience: epochs without improvement after which the rate is reduced.
         verbose: 1 to print when it acts.
-        mode: "min", "max", or "auto": which of them is better follows from the loss or metric.
+        mode: "min", "max", or "auto": the loss or metric decides.
         min_delta: an improvement is larger than this.
-        cooldown: epochs after a reduction in which none is counted.
-        min_lr: the rate is not reduced below.
+        cooldown: the number of epochs after a reduction that do not count.
+        min_lr: the lowest rate.
 
     Attributes:
         best: the best value so far.
         wait: epochs since then.
-        cooldown_counter: epochs of the cooldown that are left.
+        cooldown_counter: remaining epochs of the cooldown.
 
     Raises:
-        ValueError: an argument that is none of these.
+        ValueError: an argument has another value.
 
     Example:
         >>> import fastnet
@@ -90,7 +90,7 @@ class ReduceLROnPlateau(MonitorCallback):
                 self.cooldown_counter, self.wait = self.cooldown, 0
 
     def in_cooldown(self) -> bool:
-        """Whether epochs are not counted now."""
+        """Whether epochs do not count now."""
         return self.cooldown_counter > 0
 
     def get_state(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Counts steps over epochs, for callbacks that act every so many."""
+"""Counts steps over epochs, for callbacks that act after a number of steps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fastnet import checks
 
 
 class StepCounter:
-    """Tells when ``count`` more steps are done, wherever epochs end.
+    """Detects that ``count`` more steps are done, across the ends of epochs.
 
     Args:
         count: "epoch" for never, since epochs have a hook of their own.
@@ -27,7 +27,7 @@ class StepCounter:
         self.step = 0
 
     def reach(self, step: int) -> bool:
-        """Whether ``count`` or more steps are done since this was last True, with ``step`` steps of the epoch done."""
+        """Whether ``count`` or more steps are done since this was last True; ``step`` steps of the epoch are done."""
         self.seen, self.step = self.seen + step - self.step, step
         due = self.count is not None and self.seen >= self.count
         if due:
@@ -36,5 +36,5 @@ class StepCounter:
 
     def steps_left(self) -> int | None:
         """Steps until `reach` is True again, at least 1; None for never."""
-        # A training may be resumed with another count, of which more than enough steps are done already.
+        # A training may be resumed with another count, and with more than that many steps done.
         return None if self.count is None else max(1, self.count - self.seen)

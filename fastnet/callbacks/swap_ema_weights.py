@@ -13,16 +13,16 @@ from fastnet.callbacks.callback import Callback, Logs
 class SwapEMAWeights(Callback):
     """Evaluates and predicts with the moving average of the weights, which an optimizer with ``use_ema=True`` keeps.
 
-    The averages and the weights are swapped before an evaluation, the validation within `fit` too, or a prediction,
-    and back after it, also where it fails.
+    The averages and the weights are swapped before an evaluation (including the validation within `fit`) or a
+    prediction, and swapped back after it, even if it fails.
 
     Args:
-        swap_on_epoch: whether they are swapped at the end of an epoch too, until the next begins: callbacks further on
-            in the list, `ModelCheckpoint` say, see the averages. After the last epoch that `fit` was given the model
-            keeps them; where the training is stopped before that, it has the weights, as in Keras.
+        swap_on_epoch: whether to swap them also from the end of an epoch to the beginning of the next: later callbacks
+            in the list, such as `ModelCheckpoint`, then see the averages. After the last epoch of `fit` the model keeps
+            the averages; if training stops before that, it has the weights, as in Keras.
 
     Raises:
-        ValueError: ``swap_on_epoch`` is neither True nor False; at the first swap, an optimizer without
+        ValueError: ``swap_on_epoch`` is neither True nor False; at the first swap, the optimizer lacks
             ``use_ema=True``.
 
     Example:
@@ -46,7 +46,7 @@ class SwapEMAWeights(Callback):
         if self.swap_on_epoch and self._swapped is None:
             self._swap(True)
             if epoch == (self.params or {})["epochs"] - 1:
-                for weight, average in self._pairs():  # so that the end of fit, which takes the averages, takes these
+                for weight, average in self._pairs():  # the end of fit assigns averages to weights
                     self._weights.append(average.numpy())
                     average.assign(weight.array)
 
@@ -74,7 +74,7 @@ class SwapEMAWeights(Callback):
             self._swapped = self.model.optimizer.iterations if wanted else None
 
     def close(self) -> None:
-        # With another iteration the weights are a snapshot's, of before the swap.
+        # At another iteration the weights are those of a snapshot before the swap.
         if self._swapped is not None and self._swapped == self.model.optimizer.iterations:
             for (_, average), value in zip(self._pairs(), self._weights):
                 average.assign(value)

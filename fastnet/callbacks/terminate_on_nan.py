@@ -7,10 +7,10 @@ from fastnet.callbacks.callback import Callback
 
 
 class TerminateOnNaN(Callback):
-    """Ends training quietly where the loss of a batch is NaN or infinite, instead of with a `NonFiniteError`.
+    """Ends training when the loss of a batch is NaN or infinite, instead of raising a `NonFiniteError`.
 
-    The model has the weights before that batch: fastnet finds the loss before the weights are changed. The epoch's logs
-    tell a loss of NaN, and `on_train_end` is called, as in Keras.
+    The model has the weights before that batch, since fastnet checks the loss before it changes the weights. The
+    epoch's logs contain a loss of NaN, and `on_train_end` is called, as in Keras.
 
     Args:
         raise_error: raise a RuntimeError instead, with the `NonFiniteError` as its cause; `on_train_end` is not called.
