@@ -4,6 +4,8 @@
 import numpy as np
 import pytest
 
+import fastnet
+from fastnet import layers
 from fastnet._kernels.kinds import read, size, write
 from fastnet._kernels.template import template
 from fastnet._kernels.templates import elementwise, folds, rows, step_masks
@@ -274,3 +276,91 @@ def test_concatenated_products_write_in_place(join):
     values = np.random.default_rng(5).standard_normal((ROWS, STEPS, 3))
     wanted = np.concatenate([values @ w.array for w in weights], -1)
     np.testing.assert_allclose(run(plan, y, x=(x, values)), wanted, rtol=1e-13)
+
+
+# ---- layers behind a slice
+
+
+class Sliced(layers.Layer):
+    """All but the first and the last channel: a view of them, or a copy."""
+
+    def __init__(self, copied, **more):
+        super().__init__(**more)
+        self.copied = copied
+
+    def sample_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] - 2)
+
+    def forward(self, plan, x):
+        part = x.slice(-1, 1, x.shape[-1] - 1)
+        if self.copied:
+            plan.call(elementwise.copy, x=part, y=(part := plan.like(part)))
+        return part
+
+    def backward(self, plan, dy, x, y):
+        dx = plan.like(x)
+        plan.call(elementwise.fill, y=dx, number=0.0)
+        plan.call(elementwise.copy, x=dy, y=dx.slice(-1, 1, x.shape[-1] - 1))
+        return dx
+
+
+def adapted(layer):
+    layer.adapt(np.random.default_rng(0).standard_normal((20, STEPS, CHANNELS - 2)))
+    return layer
+
+
+BEHIND = {
+    "nothing": lambda: None,
+    "Flatten": layers.Flatten,
+    "Reshape": lambda: layers.Reshape((2, STEPS, 2)),
+    "Permute": lambda: layers.Permute((2, 1)),
+    "RepeatVector": lambda: fastnet.Sequential([layers.Flatten(), layers.RepeatVector(2)]),
+    "PReLU": layers.PReLU,
+    "PReLU of shared axes": lambda: layers.PReLU(shared_axes=[1]),
+    "Normalization": lambda: adapted(layers.Normalization(axis=-1)),
+    "Normalization of all": lambda: adapted(layers.Normalization(axis=None)),
+    "LayerNormalization": layers.LayerNormalization,
+    "LayerNormalization of both axes": lambda: layers.LayerNormalization(axis=[1, 2]),
+    "GroupNormalization": lambda: layers.GroupNormalization(2),
+    "BatchNormalization": layers.BatchNormalization,
+    "UnitNormalization": layers.UnitNormalization,
+    "Softmax": layers.Softmax,
+    "Dropout": lambda: layers.Dropout(0.5),
+    "Dense": lambda: layers.Dense(3),
+}
+
+
+@pytest.mark.parametrize("name", BEHIND)
+def test_layers_take_a_slice_as_they_take_its_copy(name):
+    rng, results = np.random.default_rng(1), []
+    x = rng.standard_normal((ROWS, STEPS, 3))
+    for copied in (False, True):
+        fastnet.utils.set_random_seed(7)
+        behind = BEHIND[name]()
+        model = fastnet.Sequential([layers.Input((STEPS, 3)), layers.Dense(CHANNELS), Sliced(copied)])
+        if behind is not None:
+            model.add(behind)
+        model.compile("sgd", "mse")
+        predicted = model.predict(x, verbose=0)
+        loss = model.train_on_batch(x, np.ones_like(predicted))
+        results.append([predicted, np.array(loss), *model.get_weights()])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)  # float32, whose sums may be in another order
+
+
+def test_whole_numbers_are_taken_from_a_slice():
+    x = np.random.default_rng(0).integers(0, 4, (ROWS, STEPS, CHANNELS))
+    encoding = layers.CategoryEncoding(4, "one_hot")
+    model = fastnet.Sequential([layers.Input((STEPS, CHANNELS)), Sliced(False), encoding])
+    np.testing.assert_array_equal(model.predict(x, verbose=0), np.eye(4)[x[..., 1:-1]])
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_penalty_of_a_slice(copied):
+    """The loss has the penalty of what the layer gives, and no more."""
+    layer = Sliced(copied, activity_regularizer="l2")
+    model = fastnet.Sequential([layers.Input((STEPS, CHANNELS)), layer, layers.Dense(1, kernel_initializer="zeros")])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).standard_normal((ROWS, STEPS, CHANNELS)).astype("float32")
+    got = model.evaluate(x, np.zeros((ROWS, STEPS, 1)), batch_size=ROWS, verbose=0)
+    assert got == pytest.approx(0.01 * (x[..., 1:-1].astype(float) ** 2).sum() / ROWS, rel=1e-6)

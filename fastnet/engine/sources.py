@@ -100,7 +100,7 @@ class Inlet:
 def outlet(plan: Plan, y: View) -> Slot:
     """Add the launch that copies a batch's result to its place in an array; the slot of that array's address."""
     address = plan.slot()
-    rows = y.view((y.width,))
+    rows = plan.reshaped(y, (y.width,))
     plan.call(data.scatter, address_target=f"address_pointer_{y.dtype}", y=rows, address=address, first=Slot(abi.FIRST))
     return address
 

@@ -300,20 +300,19 @@ class PReLU(Layer):
 
     def forward(self, plan: Plan, x: View) -> View:
         index_map = IndexMap.shared(x.shape, [a - 1 for a in self.shared_axes or []])
-        y = plan.like(x)
-        plan.call(indexed.prelu, x=x.flat, alpha=self.alpha, index=index_map.index, y=y.flat)
-        plan.save(index_map=index_map)
+        y, flat = plan.like(x), plan.reshaped(x, (x.width,))
+        plan.call(indexed.prelu, x=flat, alpha=self.alpha, index=index_map.index, y=y.flat)
+        plan.save(index_map=index_map, x=flat)
         return y
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         index_map, alpha, dx = plan.saved("index_map"), self.alpha, None
-        flat = plan.reshaped(dy, (dy.width,))
+        given = {"x": plan.saved("x"), "dy": plan.reshaped(dy, (dy.width,))}
         if x.needs_gradient:
             dx = plan.like(x)
-            operands = {"x": x.flat, "dy": flat, "alpha": alpha, "index": index_map.index, "dx": dx.flat}
-            plan.call(indexed.prelu_gradient, **operands)
+            plan.call(indexed.prelu_gradient, **given, alpha=alpha, index=index_map.index, dx=dx.flat)
         if (dalpha := plan.gradient(alpha)) is not None:
             slopes = plan.buffer((alpha.size,))
-            plan.call(indexed.prelu_slopes, x=x.flat, dy=flat, members=index_map.members, slopes=slopes)
+            plan.call(indexed.prelu_slopes, **given, members=index_map.members, slopes=slopes)
             plan.call(folds.sum_rows, x=slopes, total=dalpha.view((alpha.size,)))
         return dx

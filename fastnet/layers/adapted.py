@@ -198,7 +198,7 @@ class Normalization(Layer):
             )
 
     def forward(self, plan: Plan, x: View) -> View:
-        rows, width = self._by_column(x), self._mean.size
+        rows, width = self._by_column(plan, x), self._mean.size
         scale, y = plan.buffer((width,), per_row=False), plan.like(rows)
         root = channel_statistics.bounded_root if self.invert else channel_statistics.inverse_root
         plan.call(root, variance=self._variance, scale=scale, epsilon=config.epsilon())
@@ -210,14 +210,14 @@ class Normalization(Layer):
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         if not x.needs_gradient:
             return None
-        rows = plan.reshaped(dy, (dy.width // self._mean.size, self._mean.size))
+        rows = self._by_column(plan, dy)
         dx = plan.like(rows)
         plan.call(channel_statistics.normalize, x=rows, scale=plan.saved("scale"), y=dx)
         return dx.view(x.shape)
 
-    def _by_column(self, x: View) -> View:
+    def _by_column(self, plan: Plan, x: View) -> View:
         """The elements in rows of as many columns as there are means."""
-        return x.view((x.width // self._mean.size, self._mean.size))
+        return plan.reshaped(x, (x.width // self._mean.size, self._mean.size))
 
 
 def _is_nested(data: Any) -> bool:

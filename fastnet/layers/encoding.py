@@ -95,7 +95,7 @@ class CategoryEncoding(Layer):
             )
         y = plan.buffer(self.sample_output_shape(x.shape), self.dtype)
         samples = y.width // self.num_tokens
-        numbers = x.view((samples, x.width // samples))
+        numbers = plan.reshaped(x, (samples, x.width // samples))
         rows = y.view((samples, self.num_tokens))
         counted = float(self.output_mode == "count")
         plan.call(one_hot.encode, x=numbers, y=rows, counted=counted, outside=math.nan)

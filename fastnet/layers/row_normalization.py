@@ -108,7 +108,7 @@ class _RowNormalization(Layer):
         """Add the launches of the gradients of gamma and beta."""
         if rows.groups == rows.runs == 1:
             shape = (x.width // rows.width, rows.width)
-            plan.call(loops.sum_row_gradients, x=x.view(shape), dy=plan.reshaped(dy, shape), **operands)
+            plan.call(loops.sum_row_gradients, x=plan.reshaped(x, shape), dy=plan.reshaped(dy, shape), **operands)
         else:
             samples = -(x.width // rows.size // rows.groups)
             plan.call(loops.row_parameter_gradients, x=x, dy=dy, samples=samples, **rows._asdict(), **operands)

@@ -42,7 +42,7 @@ class Flatten(Layer):
         return (math.prod(input_shape),)
 
     def forward(self, plan: Plan, x: View) -> View:
-        return x.view((x.width,))
+        return plan.reshaped(x, (x.width,))
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
         return plan.reshaped(dy, x.shape)
@@ -90,7 +90,7 @@ class Reshape(Layer):
         return tuple(count // known if s == -1 else s for s in self.target_shape)
 
     def forward(self, plan: Plan, x: View) -> View:
-        return x.view(self.sample_output_shape(x.shape))
+        return plan.reshaped(x, self.sample_output_shape(x.shape))
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
         return plan.reshaped(dy, x.shape)
@@ -113,7 +113,7 @@ class _Rearranged(Layer):
         index_map = IndexMap.of(index, x.width)
         plan.save(index_map=index_map)
         y = plan.buffer(index.shape, self.dtype)
-        plan.call(indexed.take, x=x.flat, index=index_map.index, y=y.flat)
+        plan.call(indexed.take, x=plan.reshaped(x, (x.width,)), index=index_map.index, y=y.flat)
         return y
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
