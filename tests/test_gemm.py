@@ -208,19 +208,17 @@ def test_k_blocks_side_by_side(dtype, m, n, k, cut):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("m", "n", "k"), [(1, 1, 1), (1, 37, 700), (13, 10, 7), (32, 64, 400), (150, 300, 70)])
-@pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("few_columns", [False, True])
-def test_what_follows_the_sum(dtype, m, n, k, accumulate, bias, relu, few_columns):
+def test_what_follows_the_sum(dtype, m, n, k, bias, relu, few_columns):
     a, b = operands(m, n, k, dtype, False, False)
     memory, c = guarded(m, n, dtype, ld=n + 3)
     random = np.random.default_rng(1)
     c[:] = random.standard_normal((m, n))
     shift = random.standard_normal(n).astype(dtype)
-    expected = product(a, b, False, False, dtype) + (c if accumulate else 0) + (shift if bias else 0)
-    run(a, b, c, accumulate=accumulate, bias=at(shift) if bias else None, relu=relu,
-        few_columns=few_columns)  # fmt: skip
+    expected = product(a, b, False, False, dtype) + (shift if bias else 0)
+    run(a, b, c, bias=at(shift) if bias else None, relu=relu, few_columns=few_columns)
     check(c, np.maximum(expected, 0) if relu else expected, tolerance(a, b, False, False, dtype))
     between = memory[64 : 64 + m * (n + 3)].reshape(m, n + 3)[:, n:]
     assert (between == GUARD).all()

@@ -1,6 +1,6 @@
 """The matrix product of the CPU, seen from a plan: its argument block, its parallel axis, its scratch and its cost.
 
-    C[M, N] = op(A)[M, K] @ op(B)[K, N] (+ C) (+ bias[N])      then ReLU, then an epilogue, tile by tile
+    C[M, N] = op(A)[M, K] @ op(B)[K, N] (+ bias[N])      then ReLU, then an epilogue, tile by tile
 
 One kernel for each dtype serves every transposition and shape:
 
@@ -9,7 +9,7 @@ One kernel for each dtype serves every transposition and shape:
     weight gradient  dw (inputs, units) = x^T @ dy                                K = ROWS, trans_a
 
 Every element is summed in one fixed order: k is cut into blocks of KC = 384 (the last has 193 to 576 steps), each is
-summed from zero in order of k, and the sums are added in order; to C's old value where it accumulates; then the bias.
+summed from zero in order of k, and the sums are added in order; then the bias.
 Tile, blocks, copies, threads and vector width never show in the bits. One exception: where A is one row and B is
 transposed, the elements of a block are summed in 64 bytes of lanes (`one_row`), and the row has other bits than among
 other rows.
@@ -34,7 +34,7 @@ from fastnet._kernels.cpu.processor import LINE, SIZES, cache, shared_set
 ROWS = -1  # as M or K: the rows of the call; -2 is twice as many, and so on
 # Positions in the argument block.
 A, B, C, LDA, LDB, LDC, M, N, K, BIAS, FLAGS, EPILOGUE, EPILOGUE_ARGS, MB, NB = range(15)
-TRANS_A, TRANS_B, ACCUMULATE, RELU, KEEP, PACK_A, PACK_B, FEW_COLUMNS, SPLIT_K = (1 << i for i in range(9))  # FLAGS
+TRANS_A, TRANS_B, RELU, KEEP, PACK_A, PACK_B, FEW_COLUMNS, SPLIT_K = (1 << i for i in range(8))  # FLAGS
 
 GROUP = 256  # bytes of a row of C between two calls of the epilogue, in blocks too large for the first-level cache
 SMALL = 16384  # bytes of C the epilogue gets at once
@@ -99,7 +99,6 @@ def arguments(
     trans_a: bool = False,
     trans_b: bool = False,
     bias: int | None = None,
-    accumulate: bool = False,
     relu: bool = False,
     keep: bool = False,
     split: bool = False,
@@ -119,7 +118,6 @@ def arguments(
         trans_a: A is stored as (K, M).
         trans_b: B is stored as (N, K).
         bias: reference to N elements, added to every row.
-        accumulate: add to what C holds.
         relu: ``0 if c < 0 else c`` last, so NaN stays.
         keep: C is not written to memory: its block lies in scratch, and only the epilogue sees it.
         split: the sums of the K-blocks are written side by side, N elements apart, and not added.
@@ -133,13 +131,13 @@ def arguments(
         few_columns: whether the transposed product is computed, instead of `has_few_columns`.
 
     Raises:
-        ValueError: m and k both `ROWS`, or an unknown lda or ldb; keep without epilogue or with accumulate; a block
+        ValueError: m and k both `ROWS`, or an unknown lda or ldb; keep without epilogue; a block
             beyond the scratch.
     """
     if m < 0 and k < 0:
         raise ValueError("gemm: m and k are both ROWS; one of them must be a size")
-    if keep and (accumulate or not epilogue):
-        raise ValueError("gemm: keep=True needs an epilogue and accumulate=False: C is in scratch only")
+    if keep and not epilogue:
+        raise ValueError("gemm: keep=True needs an epilogue: C is in scratch only")
     mm, kk = (rows * -size if size < 0 else size for size in (m, k))
     mb, nb = block or blocks(mm, n, kk // k_blocks(kk) if split else kk, dtype, trans_a, keep)
     if nb * SIZES[dtype] > NC_BYTES or (keep and mb > SCRATCH_ROWS):
@@ -148,12 +146,11 @@ def arguments(
     ldb = ldb or (k if trans_b else n)
     if min(lda, ldb) < 0:
         raise ValueError("gemm: the rows of an operand are ROWS long; give lda or ldb")
-    few = not (accumulate or split) and (has_few_columns(mm, n, dtype, trans_a) if few_columns is None else few_columns)
+    few = not split and (has_few_columns(mm, n, dtype, trans_a) if few_columns is None else few_columns)
     pack_a, pack_b = pack or packs(mm, n, dtype, lda, trans_a, few)
     flags = (
         TRANS_A * trans_a
         | TRANS_B * trans_b
-        | ACCUMULATE * accumulate
         | RELU * relu
         | KEEP * keep
         | PACK_A * pack_a

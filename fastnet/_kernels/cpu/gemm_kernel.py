@@ -1,4 +1,4 @@
-# C[M, N] = op(A)[M, K] @ op(B)[K, N] (+ C) (+ bias[N]), ReLU, epilogue.  DTYPE and TILE are bound above this line.
+# C[M, N] = op(A)[M, K] @ op(B)[K, N] (+ bias[N]), ReLU, epilogue.  DTYPE and TILE are bound above this line.
 from fastnet._kernels.cpu import blocking, gemm_intrinsics, one_row, processor
 from fastnet._kernels.cpu import gemm as G
 from fastnet._kernels.cpu import micro_kernel as T
@@ -192,7 +192,7 @@ def column(bases, args, m, k, i0, i1, j0, j1, first, blocks):
         k0 = block * KC
         depth = k_depth(k, block)
         last = block == blocks - 1
-        todo = (T.ADD if block > first or flags & G.ACCUMULATE else 0) | (T.RELU if last and flags & G.RELU else 0)
+        todo = (T.ADD if block > first else 0) | (T.RELU if last and flags & G.RELU else 0)
         b = address(bases, args[G.B]) + (j0 * ldb + k0 if trans_b else k0 * ldb + j0) * SIZE
         if single_row:
             row_times_b(address(bases, args[G.A]) + k0 * a_step, a_step, b, ldb, trans_b, depth, j1 - j0, packed_b)
