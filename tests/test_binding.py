@@ -9,7 +9,7 @@ import pytest
 import fastnet
 from fastnet import layers
 from fastnet._kernels import abi
-from fastnet._kernels.templates import elementwise
+from fastnet._kernels.templates import elementwise, folds
 from fastnet.engine.bind import bind, place_barriers
 from fastnet.engine.fuse import fuse
 from fastnet.engine.plan import Plan
@@ -63,9 +63,35 @@ def test_the_text_tells_offsets_distances_periods_and_numbers():
     plan.product(y, weight, plan.buffer((4, 2)))
     plan.call(elementwise.fill, y=plan.buffer((), per_row=False), number=1.0)
     one, two, three = str(plan).splitlines()
-    assert "x=%0[rows×4×3] +1 in 24" in one and "y→%1[rows×4×3]" in one and one.endswith("every 2 steps")
+    assert "x=%0[rows×4×3] +1 in 6" in one and "y→%1[rows×4×3]" in one and one.endswith("every 2 steps")
     assert "a=%1[rows×4×3] b=layer/kernel[3×2] c→%2[rows×4×2]" in two
     assert "y→%3[]" in three
+
+
+def half(x):
+    return x / 2
+
+
+def test_the_text_tells_how_many_sums_of_chunks_there_are():
+    plan = Plan(True, "float32", 1000)
+    x, fixed, total = plan.buffer((3,)), plan.buffer((9000,), per_row=False), plan.buffer((3,), per_row=False)
+    plan.call(folds.sum_rows, x=x, total=total)
+    plan.call(folds.sum_rule, f=half, x=x, p=(), total=plan.chunk_sums(-3))
+    plan.call(folds.sum_rule, f=half, x=fixed, p=(), total=plan.chunk_sums(9000))
+    lines = [line.split(" | ")[0] for line in str(plan).splitlines()]
+    assert "total→%1[⌈rows/256⌉×3]" in lines[0] and "chunk_sums=%1[⌈rows/256⌉×3] total→%2[3]" in lines[1]
+    assert lines[2].endswith("total→%3[⌈3·rows/4096⌉]") and lines[3].endswith("total→%5[3]")
+
+
+@pytest.mark.parametrize(("cut", "text"), [
+    (lambda v: v.slice(0, 1, 3), "[rows×2×6] +6 in 6 of 24"),
+    (lambda v: v.slice(-1, 2, 5), "[rows×4×3] +2 in 6"),
+    (lambda v: v.slice(-1, 2, 5).slice(0, 1, 2), "[rows×1×3] +8 in 24"),
+    (lambda v: v.flat.slice(0, 1, 3), "[rows×2] +1 in 24"),
+])  # fmt: skip
+def test_the_text_tells_how_far_rows_lie_apart(cut, text):
+    view = cut(Plan(True, "float64", ROWS).buffer((4, 6)))
+    assert repr(view) == f"<view {text}>"
 
 
 # ---- many bindings of one plan

@@ -129,7 +129,8 @@ def bytes_of(operand, offsets, rows):
 
 
 def naive_barriers(launches, offsets, rows):
-    """Byte by byte: threads meet before a launch that touches what was written, or writes what was read, since."""
+    """Byte by byte: threads meet before a launch that touches what was written, or writes what was read, since, and
+    before the look at the loss."""
     read, written, found = set(), set(), []
     for one in launches:
         reads, writes = set(), set()
@@ -137,10 +138,10 @@ def naive_barriers(launches, offsets, rows):
             touched = bytes_of(operand, offsets, rows)
             reads |= touched if "r" in mode else set()
             writes |= touched if "w" in mode else set()
-        needed = bool((reads | writes) & written or writes & read)
+        needed = bool((reads | writes) & written or writes & read or one.flags & abi.CHECK)
         if needed:
             read, written = set(), set()
-        found.append(needed or bool(one.flags & abi.CHECK))
+        found.append(needed)
         read, written = read | reads, written | writes
     return found
 

@@ -148,11 +148,10 @@ def place_barriers(table: np.ndarray, launches: Sequence[Launch], executable: An
 
     for row, launch in zip(table, launches, strict=True):
         spans = [(*executable.span(operand), mode) for operand, mode in launch.access]
-        if any(meets(written, a, b) or ("w" in mode and meets(read, a, b)) for a, b, mode in spans):
+        must_wait = any(meets(written, a, b) or ("w" in mode and meets(read, a, b)) for a, b, mode in spans)
+        if must_wait or launch.flags & abi.CHECK:
             row[abi.FLAGS] |= abi.BARRIER
             read.clear()
             written.clear()
-        if launch.flags & abi.CHECK:
-            row[abi.FLAGS] |= abi.BARRIER
         read += [(a, b) for a, b, mode in spans if "r" in mode]
         written += [(a, b) for a, b, mode in spans if "w" in mode]

@@ -139,10 +139,9 @@ def overlap(a: Any, b: Any) -> bool:
     (a_first, a_last), (b_first, b_last) = a.span(), b.span()
     if a_last <= b_first or b_last <= a_first:
         return False
-    rows = a.strides[-2:-1] or (a.buffer.width,)
     if a.strides == b.strides and len(a.shape) > 1 and a.strides[-1] == 1:
         # Columns of the same rows: they meet where their columns do.
-        distance = rows[0]
+        distance = a.strides[-2]
         a_column, b_column = a_first % distance, b_first % distance
         return a_column < b_column + b.shape[-1] and b_column < a_column + a.shape[-1]
     return True

@@ -220,20 +220,24 @@ def contiguous(sizes: Sequence[int], strides: Sequence[int]) -> bool:
 
 
 def describe(operand: Any) -> str:
-    """An operand as text: shape, offset and row distance."""
+    """An operand as text: shape, offset and row distance, "in 6"; of rows at uneven distances that of entries too."""
     if isinstance(operand, Variable):
-        return f"{operand.path}{_shape(operand.shape, False)}"
+        return f"{operand.path}{_shape(operand.shape)}"
     if isinstance(operand, Slot):
         return f"step[{_HEADER.get(operand.index, operand.index)}]"
-    text = _shape(operand.shape, operand.per_row)
+    entries = operand.buffer.entries
+    text = _shape(operand.shape if entries == ONCE else (entries, *operand.shape))
     if operand.dtype not in ("float32", "float64"):
         text += f" {operand.dtype}"
     if operand.offset:
         text += f" +{operand.offset}"
     if not operand.packed:
-        text += f" in {operand.buffer.width}"
+        try:
+            text += f" in {collapsed(operand, 2)[1]}"
+        except ValueError:
+            text += f" in {operand.strides[-2]} of {operand.buffer.width}"
     return text
 
 
-def _shape(shape: Sequence[int], per_row: bool) -> str:
-    return "[" + "×".join([*["rows"] * per_row, *map(str, shape)]) + "]"
+def _shape(sizes: Sequence[int | Extent]) -> str:
+    return f"[{'×'.join(map(str, sizes))}]"
