@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+from fastnet import layers
 from fastnet._kernels.errors import RuleError
 from fastnet._kernels.kinds import integer, read, read_int32, real, reals, rule, size, value, write
 from fastnet._kernels.template import elementwise, fold, template
@@ -144,6 +145,21 @@ def test_a_copy_that_was_made_for_a_call_goes_with_it():
     with pytest.raises(ValueError, match="the sizes do not fit"):
         calls.plan.product(calls.plan.buffer((4, 6)).slice(0, 1, 3), calls.weight, calls.y)
     assert str(calls.plan) == before
+
+
+def test_a_layer_that_fails_leaves_the_plan_as_it_was():
+    class Failing(layers.Layer):
+        def forward(self, plan, x):
+            plan.call(formulas.copy, x=x, y=plan.like(x), z=x)
+
+        def backward(self, plan, dy, x, y):
+            return dy
+
+    plan = Plan(True, "float64", ROWS)
+    plan.label = "before"
+    with pytest.raises(TypeError):
+        plan.apply(Failing(name="failing", dtype="float32"), plan.buffer((4,), "float32"))
+    assert (plan.label, plan.dtype, plan.launches, plan.outputs) == ("before", "float64", [], [])
 
 
 def test_a_parameter_without_a_kind():

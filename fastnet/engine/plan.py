@@ -87,22 +87,24 @@ class Plan:
         """
         outer = self.label, self.dtype
         self.label, self.dtype = layer.name, layer.dtype
-        wanted = {"float": layer.dtype, "any": x.dtype}.get(layer.reads, layer.reads)
-        if x.dtype != wanted:
-            x = self.tape.push(Cast(wanted), x)
-        if not layer.built:
-            layer.connect(x.shape)
-        if layer.composite:
-            y = self.tape.composite(layer, x)
-        else:
-            y = self.tape.push(layer, x)
-            y.mask = layer.compute_mask(self, x, y)
-        self.outputs.append((layer, y))
-        if layer.activity_regularizer is not None:
-            y = self.tape.push(Penalized(layer.activity_regularizer), y)
-            self.penalized.append((layer, y))
-        self.label, self.dtype = outer
-        return y
+        try:
+            wanted = {"float": layer.dtype, "any": x.dtype}.get(layer.reads, layer.reads)
+            if x.dtype != wanted:
+                x = self.tape.push(Cast(wanted), x)
+            if not layer.built:
+                layer.connect(x.shape)
+            if layer.composite:
+                y = self.tape.composite(layer, x)
+            else:
+                y = self.tape.push(layer, x)
+                y.mask = layer.compute_mask(self, x, y)
+            self.outputs.append((layer, y))
+            if layer.activity_regularizer is not None:
+                y = self.tape.push(Penalized(layer.activity_regularizer), y)
+                self.penalized.append((layer, y))
+            return y
+        finally:
+            self.label, self.dtype = outer
 
     def combine(self, operation: Any, *inputs: View) -> View:
         """Add the launches of an operation between results (`operations`); its result."""
