@@ -11,9 +11,17 @@ import fastnet
 from fastnet import layers
 from fastnet._kernels import abi
 from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import elementwise, folds, step_masks
+from fastnet._kernels.templates import rows as rows_
 from fastnet._kernels.templates import triads as templates
 from fastnet.engine import machine_peak, profiling
 from fastnet.engine.cpu import call
+from fastnet.engine.plan import Plan
+from fastnet.engine.variable import Variable
+
+
+def square(y_true, y_pred):
+    return (y_true - y_pred) ** 2
 
 
 @pytest.fixture(params=[1, 2])
@@ -176,6 +184,37 @@ def test_shares_of_the_machine_are_the_limit_over_the_time(dtype):
     for row in profile.rows:
         assert row.of_machine >= row.gigabytes / here.gigabytes * 0.999999
         assert row.of_machine >= row.gflops / here.gflops[dtype] * 0.999999
+
+
+def test_bytes_and_operations_are_those_of_the_elements():
+    """By hand, for 1000.5 rows on the average, of 4 numbers with 4 bytes each; chunks of 256 rows or 4096 elements."""
+    rows, weight = 1000.5, Variable(np.zeros((4, 3), "float32"), "w")
+    plan = Plan(True, "float32", 1024)
+    x, mask, column, y = plan.buffer((4,)), plan.buffer(()), plan.buffer((4,), per_row=False), plan.buffer((4,))
+    counted = []
+
+    def count(template, **operands):
+        before = len(plan.launches)
+        plan.call(template, **operands)
+        counted.extend(plan.launches[before:])
+
+    count(elementwise.copy, x=x, y=y)
+    count(step_masks.zero_masked, x=x, mask=mask, y=y)
+    count(folds.sum_rows, x=x, total=column)
+    count(folds.sum_weighted, values=x, total=plan.chunk_sums(-4))
+    count(rows_.mean_of_row, f=square, y_true=x, y_pred=y, loss=mask)
+    count(elementwise.fill, y=weight, number=0.0)
+    elements = 4 * rows
+    assert [launch.name for launch in counted] == [
+        "copy", "zero_masked", "sum_rows", "add_chunks", "sum_weighted", "mean_of_row", "fill"
+    ]  # fmt: skip
+    assert [profiling.launch_bytes(launch, rows) for launch in counted] == [
+        2 * 4 * elements, 2 * 4 * elements + 4 * rows, 4 * elements + 4 * 4 * 4, 4 * 4 * 4 + 4 * 4, 4 * elements + 8,
+        2 * 4 * elements + 4 * rows, 4 * 12,
+    ]  # fmt: skip
+    assert [profiling._operations(launch, rows) for launch in counted] == [
+        elements, elements, elements, 4 * 4, elements, elements, 12
+    ]  # fmt: skip
 
 
 def test_a_profile_leaves_the_model_as_it_was():

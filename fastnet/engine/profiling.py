@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -196,15 +197,22 @@ def _operations(launch: Launch, rows: float) -> float:
     if launch.flops:
         once = isinstance(launch.kernel, Product) and not launch.kernel.of_batch
         return launch.flops * (1 if once else rows)
-    return launch.extent.at(1) if not launch.extent.per_row else launch.extent.per_row * rows
+    if any(launch.shape):
+        return math.prod(-size * rows if size < 0 else size for size in launch.shape)
+    return max((_elements(operand, rows) for operand, _ in launch.access), default=0)
 
 
 def launch_bytes(launch: Launch, rows: float) -> float:
     """Bytes that a launch reads and writes, counting each operand once for reading and once for writing."""
-    return sum(_bytes(operand, rows) * len(mode) for operand, mode in launch.access)
+    return sum(
+        _elements(operand, rows) * (8 if isinstance(operand, Slot) else SIZES[operand.dtype]) * len(mode)
+        for operand, mode in launch.access
+    )
 
 
-def _bytes(operand: View | Variable | Slot, rows: float) -> float:
-    if isinstance(operand, View):
-        return operand.width * SIZES[operand.dtype] * (rows if operand.per_row else 1)
-    return 8 if isinstance(operand, Slot) else operand.array.nbytes
+def _elements(operand: View | Variable | Slot, rows: float) -> float:
+    if not isinstance(operand, View):
+        return 1 if isinstance(operand, Slot) else operand.size
+    entries = operand.buffer.entries  # an average number of rows, but whole chunks of them
+    count = entries.at(math.ceil(rows)) if entries.unit > 1 else entries.per_row * rows + entries.fixed
+    return operand.width * count
