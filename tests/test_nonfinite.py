@@ -133,6 +133,27 @@ def test_one_batch():
     assert same(model.get_weights(), other.get_weights())
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_nothing_is_trained(optimizer):
+    """No launch is left out then: the step was done, and is taken back."""
+    x, y = data()
+    model = network(optimizer)
+    model.trainable = False
+    model.fit(x, y, batch_size=BATCH, verbose=0)
+    before, steps = model.get_weights(), model.optimizer.iterations
+    x[13, 2] = np.nan
+    with pytest.raises(NonFiniteError, match=f"Step {steps + 4}: .*row 13 of x") as caught:
+        model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
+    assert caught.value.batch == 3 and model.optimizer.iterations == steps + 3
+    with pytest.raises(NonFiniteError, match=f"Step {steps + 4}: .*row 1 of x"):
+        model.train_on_batch(x[12:16], y[12:16])
+    with pytest.raises(NonFiniteError, match=f"Step {steps + 4}: .*row 1 of x"):
+        model.profile(x[12:16], y[12:16], seconds=0.0)
+    assert model.optimizer.iterations == steps + 3 and same(model.get_weights(), before)
+    model.evaluate(x, y, verbose=0)
+    assert np.isnan(model.predict(x[13:14], verbose=0)).all()
+
+
 @pytest.mark.parametrize("trained_before", [False, True])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_were_set_so(trained_before, value):

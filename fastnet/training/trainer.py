@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels import abi
+from fastnet.engine import _runner
 from fastnet.engine.sources import permutation
 from fastnet.training import nonfinite
 from fastnet.training.plan_cache import PlanCache
@@ -18,7 +19,6 @@ from fastnet.training.samples import Samples, Segment, Sources
 from fastnet.training.session import Session
 
 CHUNK_SECONDS = 0.1  # how long the runner may work before Python looks in: progress, Ctrl-C
-_NONFINITE_LOSS = 1  # the runner's status for a step that did not happen
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Trainer:
             if done:
                 session.show(min(segment.batch_size, segment.total - first))
             first, steps = first + done * segment.batch_size, steps + done
-            if status == _NONFINITE_LOSS:
+            if status != _runner.OK:
                 error = nonfinite.error_of_step(self, session, segment, first)
                 error.batch = steps
                 raise error
@@ -135,7 +135,7 @@ class Trainer:
         session.block[abi.SEED] = self.seed
         self._snapshot(self.variables(), None)
         _, status = self._run(session, 0, rows, rows, 1)
-        if status == _NONFINITE_LOSS:
+        if status != _runner.OK:
             raise nonfinite.error_of_step(self, session, Segment(session.sources, 0, rows, rows), 0)
         session.show(rows)
         session.publish()
@@ -173,7 +173,10 @@ class Trainer:
                     self.rates.append((before, rate))
             session.numbers[abi.RATE], block[abi.RATES] = rate, 0
         try:
-            return session.executable.execution.run(first, total, batch_size, limit, CHUNK_SECONDS, times)
+            done, status = session.executable.execution.run(first, total, batch_size, limit, CHUNK_SECONDS, times)
+            if status == _runner.NONFINITE_STEP:  # nothing is trained: the step changed no weight, and is not counted
+                done, block[abi.ITERATION] = done - 1, block[abi.ITERATION] - 1
+            return done, status
         finally:  # Ctrl-C arrives when the runner is back, before its answer does: its steps count all the same
             block[abi.RATES] = 0  # they live no longer than this call
             optimizer.advance(int(block[abi.ITERATION]) - before)
@@ -252,7 +255,7 @@ class Trainer:
             while first < total and (steps == 0 or time.perf_counter() < end):
                 done, status = self._run(session, first, total, batch_size, total, times=times)
                 first, steps = first + done * batch_size, steps + done
-                if status == _NONFINITE_LOSS:
+                if status != _runner.OK:
                     raise nonfinite.error_of_step(self, session, segment, first)
         return times, steps
 
