@@ -32,7 +32,7 @@ def describe(versions=None):
 
 def vector_lanes():
     """float32 elements in a vector of this CPU."""
-    return processor.target().lanes("float32")
+    return processor.target().width // processor.SIZES["float32"]
 
 
 def best_rate(loop, rounds):

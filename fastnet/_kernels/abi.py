@@ -34,7 +34,6 @@ LOSS = 6  # float64: mean loss of this batch
 RATE = 7  # float64: learning rate of this step
 RATES = 8  # int64: address of float64 learning rates of the coming steps; 0 = RATE stays
 RATES_COUNT = 9  # int64: how many
-TRAINING = 10  # int64: 1 while training
 HEADER = 16  # first slot a plan may use
 
 # Columns of the int64 launch table.  extent = times * ceil(rows * per_row / unit) + fixed

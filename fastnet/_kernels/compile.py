@@ -44,7 +44,6 @@ class Source:
         identity: what the text follows from, besides the contents of ``files``; the text itself where unsure.
         text: writes the module.
         files: of this package, whose contents decide the code; those every kernel follows from are added.
-        entry: the kernel in the module.
         signature: "kernel" or "epilogue".
     """
 
@@ -52,7 +51,6 @@ class Source:
     identity: str
     text: Callable[[], str] = field(compare=False)
     files: tuple[str, ...] = ()
-    entry: str = "kernel"
     signature: str = "kernel"
 
 
@@ -73,7 +71,7 @@ def load(source: Source) -> int:
 
 def key(source: Source) -> str:
     """The name of a kernel's machine code: a hash of all that it follows from."""
-    return named(source.name, (source.identity, source.entry, source.signature, _shared()), source.files)
+    return named(source.name, (source.identity, source.signature, _shared()), source.files)
 
 
 def named(name: str, parts: tuple[str, ...], files: tuple[str, ...]) -> str:
@@ -180,7 +178,7 @@ def _numba_ir(source: Source, name: str) -> tuple[str, str]:
     types = (kinds.CPointer(kinds.int64),) * 2 + (kinds.int64,) * SIGNATURES[source.signature]
     try:
         exec(compile(text, str(path), "exec"), namespace)
-        entry = compiled(namespace[source.entry])
+        entry = compiled(namespace["kernel"])
         with target_extension.target_override(NAME):
             entry.compile(types)
     except (NumbaError, SyntaxError, TypeError, NameError) as error:

@@ -11,7 +11,6 @@ _ELEMENTS = {
     name: getattr(types, name)
     for name in ("float32", "float64", "int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64")
 }
-_ELEMENTS["bool"] = types.uint8
 _INTEGERS = types.CPointer(types.int64)
 
 

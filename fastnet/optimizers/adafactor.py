@@ -76,23 +76,17 @@ class Adafactor(Optimizer):
         outer, dtype = variable.size // (height * width), variable.dtype
         r, c = self.states[variable][:2]
         row_sums, column_sums, totals = (plan.buffer((n,), dtype, per_row=False) for n in (r.size, c.size, outer))
-        matrix = {"height": height, "width": width, "period": period}
-        squares = {"f": rules.regular_square, "x": direction, "p": epsilon, **matrix}
+        squares = {"f": rules.regular_square, "x": direction, "p": epsilon, "width": width, "period": period}
         plan.call(matrices.row_sums, sums=row_sums, rows=r.size, **squares)
-        plan.call(matrices.column_sums, sums=column_sums, outer=outer, **squares)
+        plan.call(matrices.column_sums, sums=column_sums, outer=outer, height=height, **squares)
         one_minus_beta = scalars.rule[1]
         for sums, mean, count in ((row_sums, r, width), (column_sums, c, height)):
             plan.call(matrices.follow_mean, sums=sums, mean=mean, share=one_minus_beta, count=count, period=period)
         plan.call(
-            matrices.row_sums,
-            f=stages.identity,
-            x=r,
-            p=[],
-            sums=totals,
-            rows=outer,
-            height=1,
-            width=height,
-            period=period,
+            matrices.row_sums, f=stages.identity, x=r, p=[], sums=totals, rows=outer, width=height, period=period
         )
-        plan.call(matrices.divide_by_roots, u=direction, r=r, totals=totals, c=c, rows=r.size, **matrix)
+        plan.call(
+            matrices.divide_by_roots, u=direction, r=r, totals=totals, c=c, rows=r.size, height=height, width=width,
+            period=period,
+        )  # fmt: skip
         return direction

@@ -22,9 +22,6 @@ class Target:
     masks: bool  # a masked load is one instruction
     stores: bool  # a masked store is one, too
 
-    def lanes(self, dtype: str) -> int:
-        return self.width // SIZES[dtype]
-
 
 @lru_cache(maxsize=1)
 def target() -> Target:

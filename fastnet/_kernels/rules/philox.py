@@ -61,11 +61,3 @@ def normal_pair(u, v):
     radius = math.sqrt(-2 * math.log(1 - u))
     angle = 2 * math.pi * v
     return radius * math.cos(angle), radius * math.sin(angle)
-
-
-def add_noise(x, normal, stddev):
-    return x + stddev * normal
-
-
-def multiply_noise(x, normal, stddev):
-    return x * (1 + stddev * normal)

@@ -7,7 +7,7 @@ from fastnet._kernels.template import elementwise, template
 
 
 @template("rows", cost="2 * width")
-def row_sums(f: rule, x: read, p: reals, sums: write, rows: size, height: size, width: size, lo, hi):
+def row_sums(f: rule, x: read, p: reals, sums: write, rows: size, width: size, lo, hi):
     # x (rows, width)  sums (rows,): f of each element of a row, in 64 lanes that are added in order
     lanes = stack(64)
     for r in range(lo, hi):
