@@ -118,6 +118,25 @@ def test_optional_operands_of_a_loop():
     np.testing.assert_array_equal(extend.run_once(plan, {source: x}, total).ravel(), 2 * x.sum(axis=1))
 
 
+@pytest.mark.parametrize("form", ["loop", "formula"])
+def test_results_of_one_assignment_are_all_given_or_none(form):
+    """Without `twice` the other result must not be left out with it."""
+    text = {
+        "formula": "@extend.elementwise\ndef t(x: extend.read, y: extend.write, twice: extend.write | None):\n"
+        "    y, twice = x + 1.0, 2.0 * x\n",
+        "loop": '@extend.template("n")\n'
+        'def t(x: extend.read["n"], y: extend.write["n"], twice: extend.write["n"] | None, lo, hi):\n'
+        "    for i in range(lo, hi):\n        y[i], twice[i] = x[i] + 1.0, 2.0 * x[i]\n",
+    }[form]
+    template = cell(text, f"<both results of a {form}>")["t"]
+    plan = extend.Plan(training=False, dtype="float64")
+    x, y, twice = (plan.buffer((3,)) for _ in range(3))
+    with pytest.raises(fastnet.RuleError, match="assigns several operands, of which one is missing"):
+        plan.call(template, x=x, y=y)
+    plan.call(template, x=x, y=y, twice=twice)
+    np.testing.assert_array_equal(extend.run_once(plan, {x: np.array([[1.0, 2.0, 3.0]])}, twice), [[2.0, 4.0, 6.0]])
+
+
 DECLARED = {
     "unannotated": ("@extend.elementwise\ndef t(x, y: extend.write):\n    y = x", "the parameter 'x' has no kind"),
     "not a kind": (

@@ -143,7 +143,7 @@ def test_repeated_parameters_are_written_out():
     scalars = [plan.slot() for _ in range(4)]
     launch = plan.call(update.apply_update, f=adam, w=w, g=gradient, states=states, scalars=scalars)
     names = [name for name, _ in launch.kernel.parameters]
-    assert names == ["w_at", "g_at", "states_0_at", "states_1_at", "scalars_0", "scalars_1", "scalars_2", "scalars_3"]
+    assert names == ["w", "g", "states_0", "states_1", "scalars_0", "scalars_1", "scalars_2", "scalars_3"]
     assert (
         "w_, states_0_, states_1_ = adam_float32(w_, g_, states_0_, states_1_, scalars_0_, scalars_1_, scalars_2_, "
         "scalars_3_)" in launch.kernel.source().text()

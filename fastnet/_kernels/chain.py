@@ -8,7 +8,6 @@ columns, over the rows of a sample, over a finished tile of a matrix product, or
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,25 +111,13 @@ class Chain:
 def _signature(chain: Chain) -> tuple[tuple[str, Kind], ...]:
     out: list[tuple[str, Kind]] = []
     for operand in chain.operands:
-        if not operand.kind.access:
-            out.append((operand.name, operand.kind))
-        elif operand.name == chain.tile and chain.form in ("tile", "outer"):
-            if chain.form == "outer":
-                out += [(f"{operand.name}_of_row", operand.kind), (f"{operand.name}_of_column", operand.kind)]
-        elif operand.index == "source":
-            out.append((operand.name, operand.kind))
-        elif operand.stored or operand.kind.access != "w":
-            out.append((f"{operand.name}_at", operand.kind))
-            if operand.strided:
-                out.append((f"{operand.name}_ld", _INTEGER))
-    if chain.form != "flat":
-        out += [("row_count", _SIZE), ("column_count", _SIZE)]
-    elif uses_sizes(chain.steps):
+        if operand.name == chain.tile and chain.form == "outer":
+            out += [(f"{operand.name}_of_row", operand.kind), (f"{operand.name}_of_column", operand.kind)]
+        elif operand.name != chain.tile or chain.form != "tile":
+            if operand.stored or operand.kind.access != "w":
+                out.append((operand.name, operand.kind))
+                out += [(f"{operand.name}_ld", _INTEGER)] * operand.strided
+    named = [item for step in chain.steps for item in step.template.parameters.items()]
+    if chain.form != "flat" or any(name in SHAPE and kind.name == "size" for name, kind in named):
         out += [("row_count", _SIZE), ("column_count", _SIZE)]
     return tuple(out)
-
-
-def uses_sizes(steps: Iterable[Step]) -> bool:
-    """Whether a statement asks how many rows or columns there are."""
-    parameters = [item for step in steps for item in step.template.parameters.items()]
-    return any(name in SHAPE and kind.name == "size" for name, kind in parameters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ from fastnet._kernels.syntax import expression, loop, parsed, value_of
 from fastnet._kernels.template import SHAPE
 
 if TYPE_CHECKING:
-    from fastnet._kernels.chain import Chain, Step
+    from fastnet._kernels.chain import Chain, Operand, Step
 
 AHEAD = 2  # rows an epilogue asks for in advance; 1024x1024x256 and Adam: 72 GF/s with 0, 79 with 1 to 4, 69 with 8
 
@@ -73,26 +73,12 @@ class _Statements(Rewriter):
         code = self.step.template.function.__code__
         return frozenset(code.co_varnames[code.co_argcount + code.co_kwonlyargcount :])
 
-    def written_out(self, elements: list[ast.expr]) -> list[ast.expr]:
-        out: list[ast.expr] = []
-        for element in elements:
-            inner = element.value if isinstance(element, ast.Starred) else None
-            copies = self.copies(inner.id) if isinstance(inner, ast.Name) else None
-            if copies is None:
-                out.append(self.visit(element))
-            else:
-                out += [ast.Name(value_of(name), ast.Load()) for name in copies]
-        return out
+    def one_of(self, element: ast.Subscript | ast.Name, copied: str) -> ast.AST:
+        return self.visit(element) if isinstance(element, ast.Subscript) else ast.Name(value_of(copied), ast.Load())
 
-    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
-        (target,) = node.targets
-        if isinstance(target, ast.Name) and self._absent(target.id):
-            return None
-        return self.generic_visit(node)
-
-    def _absent(self, name: str) -> bool:
-        kind = self.step.template.parameters.get(name)
-        return kind is not None and bool(kind.access) and not self.binding.get(name)
+    def is_absent(self, target: ast.expr) -> bool:
+        kind = self.step.template.parameters.get(target.id) if isinstance(target, ast.Name) else None
+        return kind is not None and bool(kind.access) and not self.binding.get(target.id)  # type: ignore[attr-defined]
 
 
 class Writer:
@@ -107,14 +93,13 @@ class Writer:
         self.views = [o for o in chain.operands if o.kind.access]
 
     def written(self) -> tuple[ast.FunctionDef, str, list[str]]:
-        form = {
-            "flat": self._flat, "grid": self._grid, "tile": self._tile, "outer": self._outer, "fold": self._fold,
-            "gather": self._gather,
-        }  # fmt: skip
-        body = form[self.chain.form]()
-        numbers = {o.name for o in self.chain.operands if not o.kind.access and o.index != "source"}
-        signature = self.chain.signature_of(self.kernel)
-        parameters = [value_of(name) if name in numbers else name for name, _ in signature]
+        body = fold_text.body(self) if self.chain.form == "fold" else getattr(self, f"_{self.chain.form}")()
+        names = {
+            o.name: f"{o.name}_at" if o.kind.access else value_of(o.name)
+            for o in self.chain.operands
+            if o.index != "source"
+        }
+        parameters = [names.get(name, name) for name, _ in self.chain.signature_of(self.kernel)]
         head, extra = "bases, args, rows, lo, hi", ["lo", "hi"]
         if self.chain.form == "tile":
             head = "bases, args, tile, ld, i0, i1, j0, j1"
@@ -149,29 +134,29 @@ class Writer:
 
     def _rows(self, span: str, columns: str, tile: str | None = None, ask: Sequence[str] = ()) -> ast.stmt:
         """Rows, and in each row columns; what a row shares is loaded once."""
-        index, of_row = self._indices()
+        index, of_row = self.indices(self.views)
         if tile is not None:
             index[self.chain.tile] = tile
         inner = loop("c", columns, self.element(index))
         return loop("r", span, [*of_row, *parsed(ask), inner])
 
-    def _indices(self) -> tuple[dict[str, str], list[ast.stmt]]:
-        """Where operands lie at row ``r`` and column ``c``; the loads of what a row shares."""
+    def indices(self, views: Iterable[Operand], column: str = "c") -> tuple[dict[str, str], list[ast.stmt]]:
+        """Where operands lie at row ``r`` and a column; the loads of what a row shares."""
         index, of_row = {}, []
-        for o in self.views:
+        for o in views:
             if o.index == "row":
                 of_row.append(f"{value_of(o.name)} = {o.name}_at[r]")
             elif o.index == "column":
-                index[o.name] = f"{o.name}_at[c]"
+                index[o.name] = f"{o.name}_at[{column}]"
             elif o.index == "element":
-                index[o.name] = f"{o.name}_at[r * {o.name + '_ld' if o.strided else 'column_count'} + c]"
+                index[o.name] = f"{o.name}_at[r * {o.name + '_ld' if o.strided else 'column_count'} + {column}]"
         return index, parsed(of_row)
 
     def _grid(self) -> list[ast.stmt]:
         return [self._rows("range(lo, hi)", "range(column_count)")]
 
     def _gather(self) -> list[ast.stmt]:
-        index, of_row = self._indices()
+        index, of_row = self.indices(self.views)
         statements, tile = [*of_row, *self.element(index)], value_of(self.chain.tile)
         return gathered(self.kernel, self.names, self.pasted, tile, statements)
 
@@ -200,6 +185,3 @@ class Writer:
         whole = loop("i", "range(i0 * column_count, i1 * column_count)", self.element(index))
         test = expression("j1 - j0 == column_count and ld == column_count")
         return [ast.If(test, [whole], [by_row])]
-
-    def _fold(self) -> list[ast.stmt]:
-        return fold_text.body(self)

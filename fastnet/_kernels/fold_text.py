@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastnet._kernels.chunks import CHUNK_ELEMENTS, CHUNK_ROWS, LANES
 from fastnet._kernels.syntax import expression, loop, parsed, value_of
@@ -26,19 +26,10 @@ def body(writer: Writer) -> list[ast.stmt]:
 def _columns(writer: Writer, sums: list[str]) -> ast.stmt:
     """A unit is a chunk of rows and up to 64 columns. 64 rows are added in order, and their sum to a sum of two
     numbers, whose second one keeps what the first one rounds away (Knuth's two-sum)."""
-    index, of_row = {}, []
-    for o in writer.views:
-        if o.name in sums:
-            continue
-        if o.index == "row":
-            of_row.append(f"{value_of(o.name)} = {o.name}_at[r]")
-        elif o.index == "column":
-            index[o.name] = f"{o.name}_at[first + k]"
-        else:
-            index[o.name] = f"{o.name}_at[r * {o.name + '_ld' if o.strided else 'column_count'} + first + k]"
+    index, of_row = writer.indices([o for o in writer.views if o.name not in sums], "first + k")
     add = parsed([f"{name}_lane[k] = {name}_lane[k] + {value_of(name)}" for name in sums])
     one = loop("k", "range(lanes)", [*writer.element(index), *add])
-    rows = loop("r", "range(start, min(start + 64, last))", [*parsed(of_row), one])
+    rows = loop("r", "range(start, min(start + 64, last))", [*of_row, one])
     text = "\n".join(
         [
             "for unit in range(lo, hi):",
@@ -54,7 +45,7 @@ def _columns(writer: Writer, sums: list[str]) -> ast.stmt:
             _lanes(4, *(f"{n}_at[chunk * column_count + first + k] = {n}_high[k] + {n}_low[k]" for n in sums)),
         ]
     )
-    return _filled(text, "ROWS", rows)
+    return _filled(text, ROWS=rows)
 
 
 def _total(writer: Writer, sums: list[str]) -> ast.stmt:
@@ -77,7 +68,7 @@ def _total(writer: Writer, sums: list[str]) -> ast.stmt:
             *(line for name in sums for line in _added(name)),
         ]
     )
-    return _filled(text, "STEP", step, "REST", rest)
+    return _filled(text, STEP=step, REST=rest)
 
 
 def _two_sum(name: str) -> list[str]:
@@ -103,20 +94,17 @@ def _lanes(indent: int, *statements: str) -> str:
     return "\n".join([" " * indent + "for k in range(lanes):", *(" " * (indent + 4) + s for s in statements)])
 
 
-class _TypedLiterals(ast.NodeTransformer):
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        return expression(f"T({node.value!r})") if isinstance(node.value, float) else node
+def _filled(text: str, **marks: ast.stmt) -> ast.stmt:
+    """The statement that a text stands for, with typed literals, and statements in the place of names."""
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        return node  # float64(0.0)
-
-
-def _filled(text: str, *marked: Any) -> ast.stmt:
-    """The statement that a text stands for, with trees in the place of names."""
-    marks = dict(zip(marked[::2], marked[1::2], strict=True))
-
-    class Fill(_TypedLiterals):
+    class Fill(ast.NodeTransformer):
         def visit_Expr(self, node: ast.Expr) -> ast.AST:
-            return marks[node.value.id] if isinstance(node.value, ast.Name) and node.value.id in marks else node
+            return marks[node.value.id] if isinstance(node.value, ast.Name) else node
+
+        def visit_Constant(self, node: ast.Constant) -> ast.AST:
+            return expression(f"T({node.value!r})") if isinstance(node.value, float) else node
+
+        def visit_Call(self, node: ast.Call) -> ast.AST:
+            return node  # float64(0.0)
 
     return Fill().visit(ast.parse(text).body[0])

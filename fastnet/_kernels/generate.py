@@ -200,12 +200,15 @@ class Rewriter(ast.NodeTransformer):
             if copies is None:
                 out.append(self.visit(element))
                 continue
-            for copied in copies:
-                one = copy.deepcopy(inner)
-                assert isinstance(one, (ast.Subscript, ast.Name))
-                (one.value if isinstance(one, ast.Subscript) else one).id = copied  # type: ignore[attr-defined]
-                out.append(self.visit(one))
+            assert isinstance(inner, (ast.Subscript, ast.Name))
+            out += [self.one_of(inner, copied) for copied in copies]
         return out
+
+    def one_of(self, element: ast.Subscript | ast.Name, copied: str) -> ast.AST:
+        """``name`` or ``name[i]`` of several as that of one of them."""
+        one = copy.deepcopy(element)
+        (one.value if isinstance(one, ast.Subscript) else one).id = copied  # type: ignore[attr-defined]
+        return self.visit(one)
 
     def visit_Tuple(self, node: ast.Tuple) -> ast.AST:
         node.elts = self.written_out(node.elts)
@@ -242,6 +245,26 @@ class Rewriter(ast.NodeTransformer):
         if value is None and not self.template.built_in:
             raise self.error(node, f"{ast.unparse(node)!r} is not known in a kernel")
         return node if value is None else typed(value)
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        """What would be written to an absent operand is not asked for."""
+        targets = [element for t in node.targets for element in (t.elts if isinstance(t, ast.Tuple) else [t])]
+        absent = [self.is_absent(target) for target in targets]
+        if not any(absent):
+            return self.generic_visit(node)
+        if not all(absent):
+            raise self.error(
+                node, f"{ast.unparse(node)} assigns several operands, of which one is missing; assign each by itself"
+            )
+        return None
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST | None:
+        return None if self.is_absent(node.target) else self.generic_visit(node)
+
+    def is_absent(self, target: ast.expr) -> bool:
+        """Whether what is assigned to is an operand that was not given."""
+        name = target.value if isinstance(target, ast.Subscript) else None
+        return isinstance(name, ast.Name) and name.id in self.kernel.absent
 
     def visit_Return(self, node: ast.Return) -> ast.AST:
         raise self.error(node, "it returns; a template assigns its results to operands")
@@ -329,18 +352,6 @@ class _Loop(Rewriter):
         self.generic_visit(node)
         node.body = node.body or [ast.Pass()]
         return node
-
-    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
-        targets = [element for t in node.targets for element in (t.elts if isinstance(t, ast.Tuple) else [t])]
-        # What would be written to an absent operand is not asked for.
-        return None if any(self._absent(target) for target in targets) else self.generic_visit(node)
-
-    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST | None:
-        return None if self._absent(node.target) else self.generic_visit(node)
-
-    def _absent(self, target: ast.expr) -> bool:
-        name = target.value if isinstance(target, ast.Subscript) else None
-        return isinstance(name, ast.Name) and name.id in self.kernel.absent
 
 
 def default(kind: Kind) -> ast.expr:

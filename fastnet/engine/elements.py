@@ -32,13 +32,10 @@ def chain_launch(
     chain = kernel.template
     calls = 2 * len(kernel.rules) + sum(bool(o.kind.access) for o in chain.operands)
     flat = chain.form == "flat"
-    named = {f"{o.name}_at": operands[o.name] for o in chain.operands if o.kind.access and o.name in operands}
-    more = {"row_count": shape[0], "column_count": shape[1]}
-    extent = extent_of(shape[0] * shape[1] if flat else shape[0])
-    return Launch(
-        kernel, {**operands, **named, **more}, access, extent, ELEMENT_GRAIN if flat else ROW_GRAIN,
-        max(1, calls * (1 if flat else shape[1])), shape=shape,
-    )  # fmt: skip
+    operands = {**operands, "row_count": shape[0], "column_count": shape[1]}
+    extent, grain = extent_of(shape[0] * shape[1] if flat else shape[0]), ELEMENT_GRAIN if flat else ROW_GRAIN
+    cost = max(1, calls * (1 if flat else shape[1]))
+    return Launch(kernel, operands, access, extent, grain, cost, shape=shape)
 
 
 def elementwise_launch(template: Any, operands: Mapping[str, Any]) -> Launch:

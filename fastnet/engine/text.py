@@ -40,7 +40,7 @@ def _columns(launch: Launch, names: _Names) -> tuple[str, str, str, str]:
         if one is not launch:
             parts.append(f"then {one.name}")
         modes = {id(operand): mode for operand, mode in launch.access}
-        shown = [(k, v) for k, v in one.operands.items() if id(v) in modes and not k.endswith("_at")]
+        shown = [(k, v) for k, v in one.operands.items() if id(v) in modes]
         parts += [f"{key}{'=' if modes[id(v)] == 'r' else '→'}{names.of(v)}" for key, v in shown]
     work = "tiles" if isinstance(launch.kernel, Product) else f"{launch.extent} × {launch.cost}"
     more = "" if launch.period == 1 else f" every {launch.period} steps"
