@@ -80,7 +80,7 @@ class Add(Merge):
     """
 
     def merge(self, plan: Plan, *inputs: View) -> View:
-        return _folded(plan, elementwise.add, inputs)
+        return total(plan, inputs)
 
     def backward(self, plan: Plan, dy: View, *inputs: View) -> tuple[View, ...]:
         return tuple(dy for _ in inputs[:-1])
@@ -96,7 +96,7 @@ class Average(Merge):
     """
 
     def merge(self, plan: Plan, *inputs: View) -> View:
-        return _scaled(plan, _folded(plan, elementwise.add, inputs), 1 / len(inputs))
+        return _scaled(plan, total(plan, inputs), 1 / len(inputs))
 
     def backward(self, plan: Plan, dy: View, *inputs: View) -> tuple[View, ...]:
         count = len(inputs) - 1
@@ -231,14 +231,14 @@ def _parts(y: View, like: Sequence[View]) -> list[View]:
     return parts
 
 
-def _folded(plan: Plan, template: Any, inputs: Sequence[View]) -> View:
-    """Add the launches that join inputs two by two, from the first one on."""
-    total = inputs[0]
+def total(plan: Plan, inputs: Sequence[View]) -> View:
+    """Add the launches that sum inputs in order; their sum."""
+    found = inputs[0]
     for x in inputs[1:]:
-        y = plan.like(total)
-        plan.call(template, a=total, b=x, y=y)
-        total = y
-    return total
+        y = plan.like(found)
+        plan.call(elementwise.add, a=found, b=x, y=y)
+        found = y
+    return found
 
 
 def _scaled(plan: Plan, x: View, factor: float) -> View:

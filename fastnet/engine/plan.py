@@ -14,7 +14,7 @@ from fastnet.engine.call import launch_of
 from fastnet.engine.elements import chunk_entries, elementwise_launch, fold
 from fastnet.engine.gradients import DenseGradient, Gradient
 from fastnet.engine.launch import Launch, Product
-from fastnet.engine.operations import Cast, Penalized
+from fastnet.engine.operations import Cast, Penalized, total
 from fastnet.engine.split import split_product, splits
 from fastnet.engine.tape import Tape
 from fastnet.engine.text import plan_text
@@ -144,7 +144,7 @@ class Plan:
         found = self.gradients.get(variable)
         if not found:
             raise ValueError(f"The weight {variable.path!r} has no gradient: its layer's backward writes none.")
-        return self.tape.total([gradient.dense(self) for gradient in found])
+        return total(self, [gradient.dense(self) for gradient in found])
 
     def gradient_or_buffer(self, variable: Variable | None, shape: Sequence[int]) -> View:
         """Where the gradient of a weight is written, or what stands for it where it is needed but not wanted."""
@@ -204,9 +204,7 @@ class Plan:
         try:
             collapsed(x, dimensions)
         except ValueError:
-            copied = self.like(x)
-            self._copy(x, copied)
-            return copied
+            return self._copy(x, self.like(x))
         return x
 
     def reshaped(self, x: View, shape: Sequence[int]) -> View:
@@ -214,14 +212,13 @@ class Plan:
         try:
             return x.view(shape)
         except ValueError:
-            copied = self.like(x)
-            self._copy(x, copied)
-            return copied.view(shape)
+            return self._copy(x, self.like(x)).view(shape)
 
-    def _copy(self, x: View, y: View) -> None:
-        """Copy elements in one launch, or in one for each step, where steps and rows lie at different distances."""
+    def _copy(self, x: View, y: View) -> View:
+        """Copy x to y in one launch, or in one for each step, where steps and rows lie at different distances; y."""
         if not x.shape:
-            x, y = x.view((1,)), y.view((1,))
+            self._copy(x.view((1,)), y.view((1,)))
+            return y
         try:
             collapsed(x, 2)
         except ValueError:
@@ -230,6 +227,7 @@ class Plan:
                 self._copy(*parts)
         else:
             self.append(elementwise_launch(elementwise.copy, {"x": x, "y": y}))
+        return y
 
     def append(self, launch: Launch, period: int = 1, flags: int = 0) -> Launch:
         """Append a launch."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastnet._kernels.templates import elementwise
+from fastnet.engine.operations import total
 from fastnet.engine.view import View, describe
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Tape:
             if not contributions or not call.output.needs_gradient:
                 continue
             self.plan.label, self.plan.dtype, self.open = call.label, call.dtype, call
-            dy = self.total(contributions)
+            dy = total(self.plan, contributions)
             found = call.operation.backward(self.plan, dy, *call.inputs, call.output)
             for x, dx in zip(call.inputs, found if isinstance(found, tuple) else (found,), strict=True):
                 if dx is not None and x.needs_gradient:
@@ -142,13 +142,4 @@ class Tape:
                     gradients.setdefault(id(x), []).append(dx)
         self.open, self.plan.dtype = None, outer
         contributions = gradients.get(id(source), [])
-        return self.total(contributions) if contributions else None
-
-    def total(self, contributions: list[View]) -> View:
-        """The sum of gradients of one result, in order."""
-        total = contributions[0]
-        for other in contributions[1:]:
-            added = self.plan.like(total)
-            self.plan.call(elementwise.add, a=total, b=other, y=added)
-            total = added
-        return total
+        return total(self.plan, contributions) if contributions else None
