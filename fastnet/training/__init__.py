@@ -1,1 +1,1 @@
-"""What `Sequential.fit`, `evaluate` and `predict` do: data to samples, loops over them, callbacks, resuming, NaN."""
+"""`Sequential.fit`, `evaluate` and `predict`: data as samples, loops over them, callbacks, resuming, NaN."""

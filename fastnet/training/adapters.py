@@ -1,4 +1,4 @@
-"""Adapters: what a user gives as data, as checked `Samples`. One is chosen, once, by what x is."""
+"""Adapters turn a user's data into checked `Samples`. The type of x selects one, once."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Check = Callable[[Batch], Arrays]  # gives the arrays of a batch as the network 
 
 
 class Reading(NamedTuple):
-    """How loops read samples.
+    """The options by which loops read samples.
 
     Args:
         batch_size: rows in a step of arrays, as the user gave it.
-        default: rows in a step where neither ``batch_size`` nor ``steps`` is given.
+        default: rows in a step if neither ``batch_size`` nor ``steps`` is given.
         steps: steps of a pass; None for all samples.
-        new_order: gives a permutation of so many rows, or batches of a PyDataset; None to keep their order.
-        within_batches: whether rows are shuffled within their batches only.
+        new_order: returns a permutation of so many rows, or batches of a PyDataset; None to keep their order.
+        within_batches: whether to shuffle rows within their batches only.
     """
 
     batch_size: Any = None
@@ -49,10 +49,10 @@ class ArrayAdapter:
         self.batch = batch
 
     def split(self, share: Any) -> tuple[ArrayAdapter, ArrayAdapter | None]:
-        """The rows to train on, and the last rows, a ``share`` of all, to validate on; None where it is 0.
+        """The rows to train on, and the last rows, a ``share`` of all, to validate on; None if the share is 0.
 
         Raises:
-            ValueError: no share, a part without rows, weights of another number of rows.
+            ValueError: the share is not one, a part has no rows, or the weights have another number of rows.
         """
         x, y, weights = self.batch
         rows = len(x)
@@ -97,10 +97,10 @@ class StreamAdapter:
         self.dataset, self.complete = dataset, complete
 
     def split(self, share: Any) -> tuple[StreamAdapter, None]:
-        """Itself: a stream cannot be divided.
+        """Return this adapter and None: a stream cannot be divided.
 
         Raises:
-            ValueError: it shall be.
+            ValueError: ``share`` is not 0.
         """
         if share:
             raise ValueError(
@@ -122,12 +122,13 @@ def adapt(x: Any, y: Any, sample_weight: Any, caller: str) -> Adapter:
 
     Args:
         x: data (n, ...), or (x, y) or (x, y, sample_weight) without ``y``; or a stream of such batches.
-        y: targets (n, ...); None where ``x`` has them.
+        y: targets (n, ...); None if ``x`` has them.
         sample_weight: weights, or None.
-        caller: the method they were given to, for errors.
+        caller: the method that the user called, for errors.
 
     Raises:
-        ValueError: the number of rows differs or is 0; what cannot become an array; targets beside a stream.
+        ValueError: the numbers of rows differ or are 0, something cannot become an array, or targets are given beside a
+            stream.
     """
     if y is None and isinstance(x, tuple) and len(x) in (2, 3) and not is_stream(x):
         x, y, *weights = x
@@ -173,7 +174,7 @@ def adapt_validation(data: Any) -> Adapter:
 
 
 def adapt_inputs(x: Any) -> Adapter:
-    """The adapter of data without targets; those of a stream's batches are left aside."""
+    """The adapter of data without targets; it ignores the targets in a stream's batches."""
     if type(x) is not np.ndarray and is_stream(x):
         return StreamAdapter(x, _input_batch)
     return ArrayAdapter(Batch(as_array(x, "x")))
@@ -186,7 +187,7 @@ def _input_batch(batch: Batch) -> Batch:
 
 
 def _of_one_input(x: dict | list, y: Any) -> Any:
-    """The data in a list or a dictionary of the inputs, of which there is one; Keras takes both."""
+    """The data in a list or a dictionary of the one input; Keras takes both."""
     if isinstance(x, dict):
         if len(x) != 1:
             raise ValueError(f"x must be the data of one input; received a dictionary of {len(x)}: {list(x)}.")

@@ -1,4 +1,4 @@
-"""fit, evaluate, predict and their kin: adapt the data, check them, let the trainer run, drive the callbacks."""
+"""fit, evaluate, predict and their variants: they adapt and check data, run the trainer, and call the callbacks."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def fit(model: Any, x: Any, y: Any, sample_weight: Any, **given: Any) -> History
             held_out = held_out_data.samples(_check(model), Reading(size, BATCH, options.validation_steps))
         plans.build(samples.sources[0].signature[0])
         if held_out is not None:
-            requirements.check_shape(model, held_out.sources[0].array.shape)  # against the shape that is known now
+            requirements.check_shape(model, held_out.sources[0].array.shape)  # the shape is known only now
         return _fit(model, samples, held_out, options)
     except BaseException:
         plans.undo_build()
@@ -99,7 +99,7 @@ def _fit(model: Any, samples: Samples, held_out: Samples | None, options: FitOpt
 
 
 def _calls(model: Any, callbacks: Any, verbose: Any, samples: Samples, epochs: int = 1, **more: bool) -> CallbackList:
-    """The user's callbacks, and those that are added to them."""
+    """The user's callbacks, and those that fastnet adds."""
     params = {"verbose": verbose, "epochs": epochs, "steps": samples.steps}
     return CallbackList(callbacks, add_progbar=verbose != 0, model=model, **more, **params)
 
@@ -159,7 +159,7 @@ def _evaluate(model: Any, samples: Samples, calls: CallbackList) -> dict[str, fl
 
         hooks = Hooks(calls.wants_test_batches, calls.on_test_batch_begin, after)
         steps = model._trainer.run_all(session, samples, hooks)
-        logs = session.logs() if steps else {}  # a generator that is used up has no loss, least of all 0
+        logs = session.logs() if steps else {}  # an exhausted generator has no loss; 0 would be wrong
     calls.on_test_end(logs)
     return logs
 
@@ -248,7 +248,7 @@ def compute_loss(model: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any) ->
 
 def profile(model: Any, x: Any, y: Any, batch_size: Any, seconds: float) -> Profile:
     """See `Sequential.profile`."""
-    from fastnet.engine.profiling import Profile  # training does without it
+    from fastnet.engine.profiling import Profile  # here: training does not need it
 
     must_be_compiled(model, "profile")
     checks.number("profile: seconds", seconds, checks.NOT_NEGATIVE)

@@ -1,4 +1,4 @@
-"""A number that is not finite: the weights go back to the last good ones, and the error says where it began."""
+"""Finds numbers that are not finite: restores the last good weights, and names the origin in the error."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class NonFiniteError(ArithmeticError):
     """NaN or infinity in the data, in a layer's result or in a weight; the model has the last good weights.
 
     Attributes:
-        batch: number of the batch in its epoch, from 0, where `fit` found it.
+        batch: the number of the batch in its epoch, from 0, if `fit` found it.
     """
 
     batch = 0
 
 
 class Snapshot:
-    """A copy of all that training changes, renewed so seldom that it costs no more than 1 % of the time.
+    """A copy of everything that training changes, renewed so rarely that it costs at most 1 % of the time.
 
     Attributes:
-        copies: the values; empty where none are known.
-        iteration: the optimizer's when they were copied.
-        first: the row at which the next step began; None where its rows cannot be read again.
-        due: when the next copy is due.
+        copies: the values; empty if none are known.
+        iteration: the optimizer's iteration at the copy.
+        first: the row at which the next step began; None if its rows cannot be read again.
+        due: the time of the next copy.
     """
 
     def __init__(self) -> None:
@@ -45,14 +45,14 @@ class Snapshot:
         self.first: int | None = None
         self.due = 0.0
         self._variables: Sequence[Any] = ()
-        self._assignments = 0  # from outside that the copies include
-        self._last_assignment: object = None  # to any weight when the assignments were counted last
+        self._assignments = 0  # of weights, by users, that the copies include
+        self._last_assignment: object = None  # token of the last assignment at that count
 
     def renew_if_due(self, variables: Sequence[Any], iteration: int, first: int | None) -> bool:
-        """Take a copy if one is due and every weight is finite; whether one was taken.
+        """Take a copy if one is due and every weight is finite; return whether one was taken.
 
-        One is due when this is a hundred times its cost later than the last one, or when a weight was set from outside
-        since: a fit may therefore begin with a copy from the fit before.
+        A copy is due when a hundred times its cost has passed since the last one, or when a user has set a weight
+        since. A fit may therefore begin with a copy from the fit before.
         """
         now, last = time.perf_counter(), changes.weights.token
         if variables is self._variables and last is self._last_assignment and now < self.due:
@@ -63,7 +63,7 @@ class Snapshot:
             return False
         if not all(is_finite(v.array) for v in variables):
             if variables is not self._variables or assignments != self._assignments:
-                self.copies.clear()  # they were set so from outside: older values are not theirs
+                self.copies.clear()  # a user set them so: older values must not return
             return False
         if len(self.copies) != len(variables) or any(c.shape != v.shape for c, v in zip(self.copies, variables)):
             self.copies = [np.empty_like(v.array) for v in variables]
@@ -76,14 +76,14 @@ class Snapshot:
         return True
 
     def restore(self, optimizer: Any) -> None:
-        """Give the variables and the optimizer's iterations the values they had."""
+        """Restore the values of the variables and the optimizer's iterations."""
         for copy, variable in zip(self.copies, self._variables, strict=True):
             np.copyto(variable.array, copy)
         optimizer.iterations = self.iteration
 
 
 def is_finite(array: np.ndarray) -> bool:
-    """Whether every element is finite. The sum tells at memory speed; where it overflows, each element is tested."""
+    """Whether every element is finite. The sum tells it at memory speed; if it overflows, each element is tested."""
     with np.errstate(all="ignore"):
         return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
@@ -103,7 +103,7 @@ def error_of_step(trainer: Any, session: Session, segment: Segment, first: int) 
 
 
 def _overflow(trainer: Any, session: Session, segment: Segment, first: int, step: int) -> NonFiniteError:
-    """A weight is not finite: go back to the snapshot, and from there on to the last good step."""
+    """The error for a weight that is not finite; restores the snapshot, and repeats steps up to the last good one."""
     snapshot, optimizer = trainer.snapshot, trainer.network.optimizer
     names = {id(v): v.path for v in trainer.network.variables}
     bad = next(
@@ -114,7 +114,7 @@ def _overflow(trainer: Any, session: Session, segment: Segment, first: int, step
         return _unknown(step, bad)
     start, size = snapshot.first, segment.batch_size
     if start is None or start > first or snapshot.iteration + (first - start) // size != step - 1:
-        # The steps since the snapshot can be repeated within one epoch only.
+        # Steps can be repeated only if they are of the snapshot's epoch.
         return overflow_since_snapshot(trainer)
     snapshot.restore(optimizer)
     good = 0
@@ -171,7 +171,7 @@ def _first_nonfinite(trainer: Any, session: Session, segment: Segment, first: in
 
 
 def _of_loss(loss: Any, value: float) -> str:
-    """The sentence for a loss that is not finite where all that it reads is."""
+    """The sentence for a loss that is not finite, although all its operands are."""
     if np.isinf(value):
         return f"Every layer's result is finite: the loss itself overflowed. {_REMEDY}"
     told = f"Every layer's result is finite, but the loss {loss.name!r} is not defined for what the last one gives."

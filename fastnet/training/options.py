@@ -1,4 +1,4 @@
-"""What `fit`, `evaluate` and `predict` are told beside the data: checked before anything is computed or built."""
+"""The arguments of `fit`, `evaluate` and `predict` beside the data, checked before any computation or build."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from fastnet import checks
 
 BATCH = 32
-WIDE_BATCH = 256  # rows at a time where results do not depend on it and none was given: evaluate, predict
+WIDE_BATCH = 256  # the default where it does not change results: evaluate, predict
 
 
 def must_be_compiled(model: Any, caller: str) -> None:
-    """Raise unless there is an optimizer and a loss."""
+    """Check that the model has an optimizer and a loss."""
     if model.optimizer is None or model.loss is None:
         missing = "compile was not called" if model.optimizer is None else "compile was given no loss"
         raise RuntimeError(
@@ -24,12 +24,12 @@ def must_be_compiled(model: Any, caller: str) -> None:
 
 
 def count_or_none(argument: str, value: Any) -> int | None:
-    """A whole number of at least 1, or None."""
+    """Check that the value is an integer of at least 1, or None."""
     return None if value is None else checks.whole(argument, value)
 
 
 def batch_rows(batch_size: Any, rows: int, default: int, steps: int | None = None) -> int:
-    """Rows in a step; where only the number of steps is known, the rows are divided among them, as in Keras."""
+    """Rows in a step; if only the number of steps is given, the rows are divided among them, as in Keras."""
     if batch_size is None:
         batch = default if steps is None else -(-rows // steps)
     else:
@@ -42,7 +42,7 @@ class FitOptions:
     """The arguments of `Sequential.fit` beside the data to train on, checked.
 
     Raises:
-        ValueError: one has another type or lies outside its range.
+        ValueError: an argument has another type or lies outside its range.
     """
 
     batch_size: Any
@@ -72,13 +72,13 @@ class FitOptions:
             )
 
     def validates(self, epoch: int) -> bool:
-        """Whether a validation follows the epoch of this number, counted from 0."""
+        """Whether a validation follows the epoch with this number, from 0."""
         freq = self.validation_freq
         return (epoch + 1) % freq == 0 if isinstance(freq, int) else epoch + 1 in freq
 
 
 def _validation_epochs(freq: Any) -> int | Collection[int]:
-    """``validation_freq``: the epochs between validations, or the numbers of the epochs, counted from 1."""
+    """Check ``validation_freq``: the epochs between validations, or the numbers of the epochs, from 1."""
     if isinstance(freq, (list, tuple, set, frozenset, range, np.ndarray)):
         return frozenset(checks.whole("each epoch in validation_freq", epoch) for epoch in freq)
     return checks.whole("validation_freq", freq)

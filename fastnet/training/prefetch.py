@@ -12,10 +12,10 @@ class Prefetch:
     """A background thread that pulls items before they are taken.
 
     Args:
-        items: called in the thread only.
-        depth: how many items may wait.
+        items: the iterator; only the thread uses it.
+        depth: the largest number of items that wait.
 
-    As a context it ends the thread: at once, or when the item in work is done.
+    As a context manager, it ends the thread: at once, or when the current item is done.
     """
 
     def __init__(self, items: Iterator[Any], depth: int):
@@ -29,7 +29,7 @@ class Prefetch:
     def __enter__(self) -> Prefetch:
         try:
             self._thread.start()
-        except BaseException as error:  # Ctrl-C while it starts: it may run all the same
+        except BaseException as error:  # Ctrl-C during the start: the thread may still run
             self.__exit__(type(error))
             raise
         return self
@@ -38,18 +38,18 @@ class Prefetch:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-        # After an error or Ctrl-C an iterator that hangs is waited for a second only; its thread ends when it comes
-        # back. The generator this stands in may be closed on the way of either, and then has it as context, or at a
-        # pass's end.
+        # After an error or Ctrl-C the wait for an iterator that hangs is limited to a second; its thread ends when the
+        # iterator returns. The generator around this context is closed by an error, which is then its context, or at
+        # the end of a pass.
         if self._thread.is_alive():
             in_time = kind is None or (kind is GeneratorExit and error[0].__context__ is None)
             self._thread.join(None if in_time else 1.0)
 
     def take(self, limit: int) -> list[Any]:
-        """The items that wait, one to ``limit``; an empty list after the last. Raises what the iterator raised."""
+        """Take the waiting items, one to ``limit``; an empty list after the last one. Raises errors of the iterator."""
         with self._changed:
             while not self._waiting and not self._ended:
-                self._changed.wait(0.5)  # with a limit: on Windows Ctrl-C does not end a wait
+                self._changed.wait(0.5)  # limited: on Windows Ctrl-C does not end a wait
             taken = [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
             self._changed.notify_all()
         if not taken and self._error is not None:

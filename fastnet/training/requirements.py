@@ -1,4 +1,4 @@
-"""What a network requires of the samples it is given; checked once for arrays, once for each batch of a stream."""
+"""Checks samples against the requirements of a network: arrays once, a stream once for each batch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Shape = tuple[int, ...]
 
 
 def check_pairs(model: Any, class_weight: Any, batch: Batch) -> tuple[np.ndarray | None, ...]:
-    """x, targets and row weights of a batch as the network and its loss read them; builds nothing.
+    """x, targets and row weights of a batch as the network and its loss read them; the network is not built.
 
     Raises:
-        ValueError: one does not fit the network, its loss or its metrics.
+        ValueError: one of them does not fit the network, its loss or its metrics.
     """
     x, y, sample_weight = batch
     targets = _check_targets(model, x.shape, y)
@@ -26,10 +26,10 @@ def check_pairs(model: Any, class_weight: Any, batch: Batch) -> tuple[np.ndarray
 
 
 def check_inputs(model: Any, batch: Batch) -> tuple[np.ndarray]:
-    """x of a batch as the network reads it; builds nothing.
+    """x of a batch as the network reads it; the network is not built.
 
     Raises:
-        ValueError: it does not fit the network.
+        ValueError: x does not fit the network.
     """
     check_shape(model, batch.x.shape)
     model.check_data(batch.x)
@@ -37,10 +37,10 @@ def check_inputs(model: Any, batch: Batch) -> tuple[np.ndarray]:
 
 
 def check_shape(model: Any, shape: Shape) -> Shape:
-    """The shape of one sample of data of this shape: the one that the first layer takes; builds nothing.
+    """The shape of one sample of data of this shape; the network is not built.
 
     Raises:
-        ValueError: it is another one.
+        ValueError: the first layer takes another shape.
     """
     if not shape:
         raise ValueError("x must have one row for each sample, received a number.")
@@ -61,7 +61,7 @@ def check_shape(model: Any, shape: Shape) -> Shape:
 def _check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
     """The targets of data of this shape as the loss reads them."""
     loss, known, key = model.loss, model._trainer.plans.known_shapes, (shape[1:], y.shape[1:])
-    if key in known and shape[0] == len(y):  # shapes that fitted before: a step need not wait for all that again
+    if key in known and shape[0] == len(y):  # these shapes fitted before: not checked again
         if known[key]:
             try:
                 check_labels(y, known[key], loss.name)
@@ -87,7 +87,7 @@ def _check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
 
 
 def _check_metrics(model: Any, predicted: Shape) -> None:
-    """The metrics take predictions of this shape, and the same targets as the loss."""
+    """Check that the metrics take predictions of this shape, and the same targets as the loss."""
     loss = model.loss
     for _, metric, _ in model.metrics_for(predicted):
         if metric.in_python:
@@ -108,10 +108,10 @@ def _of_last_layer(model: Any, error: ValueError) -> ValueError:
 
 
 def _row_weights(model: Any, shape: Shape, y: np.ndarray, sample_weight: Any, class_weight: Any) -> np.ndarray | None:
-    """The weight of each row as the loss reads it; None where all count the same.
+    """The weight of each row as the loss reads it; None if all count the same.
 
     Raises:
-        ValueError: both kinds of weights, or some that do not fit.
+        ValueError: both kinds of weights are given, or the weights do not fit.
     """
     if sample_weight is None and class_weight is None:
         return None
@@ -126,11 +126,12 @@ def _row_weights(model: Any, shape: Shape, y: np.ndarray, sample_weight: Any, cl
 def _class_weights(y: np.ndarray, class_weight: Any, sparse: bool) -> np.ndarray:
     """The weight of each row's class; 1 for a class that is not named.
 
-    Its class is its label where the loss reads labels (``sparse``) or there is one target, else the index of its
-    largest target.
+    The class of a row is its label if the loss reads labels (``sparse``) or the row has one target. Otherwise it is the
+    index of the largest target.
 
     Raises:
-        ValueError: no dictionary of finite weights by class, or targets that are not one class for each row.
+        ValueError: ``class_weight`` is not a dictionary of finite weights by class, or the targets are not one class
+            for each row.
     """
     if not isinstance(class_weight, dict):
         raise ValueError(f"class_weight must be a dictionary {{class: weight}}, received {class_weight!r}.")

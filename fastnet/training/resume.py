@@ -1,4 +1,4 @@
-"""The position of a training: all that its remainder depends on, as plain data and arrays."""
+"""The position of a training, from which the rest of it follows, as plain data and arrays."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from fastnet.training.session import Session
 
 
 class Position:
-    """Where a `fit` is, between two chunks of steps or two epochs.
+    """The position of a `fit`, between two chunks of steps or two epochs.
 
     Args:
         model: the model that is trained.
         calls: its callbacks.
         session: trains it.
         samples: its data.
-        held_out: the data it is validated on, or None.
+        held_out: the validation data, or None.
         epoch: the first epoch's number.
 
     Attributes:
-        epoch: number of the epoch in progress, or of the next one.
-        step: steps of it that are done; 0 between epochs.
+        epoch: number of the current epoch, or of the next one.
+        step: the steps of the epoch that are done; 0 between epochs.
         logs: of the last complete epoch.
-        is_over: whether a training that was restored had been stopped after its last epoch.
+        is_over: whether the restored training had stopped after its last epoch.
     """
 
     def __init__(
@@ -39,17 +39,17 @@ class Position:
         self._is_restored = False
 
     def reach(self, step: int) -> None:
-        """So many steps of the epoch are done, and all callbacks know."""
+        """Record that so many steps of the epoch are done, after all callbacks were called."""
         self.step = step
         self.calls.safe_point(self)
 
     def next_epoch(self, logs: dict[str, Any]) -> None:
-        """The epoch is over, and all callbacks know."""
+        """Record that the epoch is over, after all callbacks were called."""
         self.epoch, self.step, self.logs = self.epoch + 1, 0, logs
         self.calls.safe_point(self)
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs: the arrays are those of the model, which go on changing."""
+        """The data that `restore` needs; the arrays are the model's own, which training changes."""
         return {
             **state.model_state(self.model),
             "epoch": self.epoch,
@@ -65,10 +65,10 @@ class Position:
         }
 
     def restore(self, tree: dict[str, Any], path: Path) -> None:
-        """Restore a saved training: the model, its data and its callbacks. The data are moved there once only.
+        """Restore a saved training: the model, its data and its callbacks. A second call does not move the data again.
 
         Raises:
-            SavedFileError: it is that of another model, of other data or callbacks.
+            SavedFileError: the training is that of another model, of other data or callbacks.
         """
         given, saved = self.samples.position(0), tree["feed"]
         if tree["step"] and (given["batch"], given["rows"]) != (saved["batch"], saved["rows"]):
@@ -84,7 +84,7 @@ class Position:
         self.calls.set_state(tree["callbacks"])
         state.restore(self.model, tree, path)
         if not self._is_restored:
-            # The order of the rows may be that of an earlier epoch, where steps_per_epoch does not divide them.
+            # The order of the rows may be that of an earlier epoch, if steps_per_epoch does not divide them.
             trainer.epochs_done = tree["ordered"]
             self.samples.resume(saved)
             if self.held_out is not None and tree["held_out"] is not None:

@@ -1,4 +1,4 @@
-"""Samples: checked data that loops read, segment by segment. Those of arrays; `streams` has those of batches."""
+"""Samples: checked data that loops read, segment by segment. These are of arrays; `streams` has those of batches."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ class Segment(NamedTuple):
     repeatable: bool = True
 
     def batch_at(self, first: int) -> Segment:
-        """The step that begins at row ``first``, alone; of a segment made of batches."""
+        """A segment of the one step that begins at row ``first``, of a segment made of batches."""
         sources = tuple(s.part(first // self.batch_size) if isinstance(s, Batches) else s for s in self.sources)
         rows = min(self.batch_size, self.total - first)
         return Segment(sources, 0, rows, rows, repeatable=False)
 
 
 class Samples(Protocol):
-    """Data that were adapted and checked once; each pass reads segments of them. A context, which ends what it began.
+    """Data that were adapted and checked once; each pass reads segments of them. A context manager, which ends passes.
 
     Attributes:
         sources: of the rows, or of the first batch; the plan is made for their signatures.
         batch_size: rows in a step.
-        length: rows of arrays, batches of a stream; None where it is unknown.
-        steps: steps of a pass; None where it is unknown.
+        length: rows of arrays, batches of a stream; None if unknown.
+        steps: steps of a pass; None if unknown.
     """
 
     sources: Sources
@@ -64,16 +64,16 @@ class Samples(Protocol):
     def __exit__(self, *error: Any) -> None: ...
 
     def segments(self, one_step: bool = False) -> Generator[Segment, None, None]:
-        """The segments of the next pass; of a stream each holds one batch where ``one_step``."""
+        """The segments of the next pass; with ``one_step`` each segment of a stream has one batch."""
 
     def restart(self) -> None:
-        """Let the next pass begin with the first sample; an iterator goes on where it is."""
+        """Let the next pass begin with the first sample; an iterator continues at its position."""
 
     def position(self, steps: int) -> dict[str, Any]:
-        """The position of a pass after ``steps`` steps, for `resume`; with 0 that of the next pass."""
+        """The position of a pass after ``steps`` steps, for `resume`; for 0 steps that of the next pass."""
 
     def resume(self, position: dict[str, Any]) -> None:
-        """Let the next pass go on at a position."""
+        """Let the next pass continue at a position."""
 
 
 class ArraySamples:
@@ -82,9 +82,9 @@ class ArraySamples:
     Args:
         sources: of x, y and sample weights.
         batch_size: rows in a step.
-        steps: steps of a pass where it is not all rows: the next pass goes on from there. Where the rows run out, the
-            pass ends early with a warning, as in Keras.
-        new_order: gives a permutation of so many rows; called when they begin anew.
+        steps: steps of a pass if it does not read all rows; the next pass continues after them. If the rows run out,
+            the pass ends early with a warning, as in Keras.
+        new_order: returns a permutation of so many rows; called when the rows start again.
     """
 
     def __init__(
@@ -95,8 +95,8 @@ class ArraySamples:
         self.rows = sources[0].rows
         self.steps: int | None = steps or -(-self.rows // batch_size)
         self.limit = steps
-        self.next_row = 0  # where the next pass begins
-        self.start_row = 0  # where this pass began
+        self.next_row = 0  # of the next pass
+        self.start_row = 0  # of this pass
         self.skipped_steps = 0  # steps of the next pass that are done already
         self.order: np.ndarray | None = None
 
@@ -104,13 +104,13 @@ class ArraySamples:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Arrays need no end."""
+        """Do nothing."""
 
     def restart(self) -> None:
         self.next_row = 0
 
     def segments(self, one_step: bool = False) -> Generator[Segment, None, None]:
-        """One segment."""
+        """Yield one segment."""
         if self.new_order is not None and (self.next_row == 0 or self.order is None):
             self.order = self.new_order(self.rows)
         wanted = self.rows if self.limit is None else self.next_row + self.limit * self.batch_size
@@ -139,7 +139,7 @@ def shuffled_within_batches(new_order: Callable[[int], np.ndarray], batch_size: 
 
 
 def warn_exhausted(found: int, wanted: int | None) -> None:
-    """Warn that a pass had fewer batches than were asked for."""
+    """Warn that a pass had fewer batches than requested."""
     counted = f"{found} batches" if wanted is None else f"{found} of the {wanted} batches"
     warn(
         f"The data ran out: this pass had {counted}. It goes on; give data for steps_per_epoch * epochs batches, or "
@@ -148,7 +148,7 @@ def warn_exhausted(found: int, wanted: int | None) -> None:
 
 
 def warn(message: str) -> None:
-    """Warn at the line outside fastnet that led here."""
+    """Warn at the line outside fastnet that called it."""
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fastnet."):
         frame, level = frame.f_back, level + 1

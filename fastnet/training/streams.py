@@ -1,4 +1,4 @@
-"""Samples of a stream: batches that an iterable yields, pulled ahead by a thread where they are slow to come."""
+"""Samples of a stream: batches that an iterable yields. A thread pulls slow batches ahead."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from fastnet.training.samples import Batch, Segment, Sources, warn, warn_exhaust
 
 Arrays = tuple[np.ndarray | None, ...]  # x, y and sample weights as the network reads them
 
-_DEPTH, _BYTES = 8, 2**26  # batches pulled ahead: at most so many, and at most so many bytes once there are two
-_SHARE, _WINDOW = 0.1, 4  # a thread pulls once pulling took more than this share of the time of so many steps
-_ENDLESS = 100_000  # batches of a pass of unknown length after which a warning says how to end it
+_DEPTH, _BYTES = 8, 2**26  # limits of the batches pulled ahead; two are allowed whatever their bytes
+_SHARE, _WINDOW = 0.1, 4  # a thread pulls once pulling took more than this share of the time of a window
+_ENDLESS = 100_000  # batches of a pass of unknown length before the warning
 
 
 class StreamSamples:
     """Samples of an iterable of batches, see `Samples`.
 
-    It pulls the first batch at once: the plan is made for its arrays. Rows of a batch that is pulled ahead are copied
-    while the iterable waits, since it may fill its arrays again. Lists do not, nor does a PyTorch DataLoader, which
-    makes new arrays; their batches are read in place.
+    It pulls the first batch at once, since the plan is made for its arrays. A batch that is pulled ahead is copied
+    while the iterable waits, since the iterable may fill its arrays again. Lists do not do this, and a PyTorch
+    DataLoader makes new arrays; their batches are read in place.
 
     Args:
         dataset: see `is_stream`.
-        check: gives the arrays of a batch as the network reads them.
-        steps: batches of a pass, where it is not all of them.
-        new_order: gives a permutation of a PyDataset's batches.
+        check: returns the arrays of a batch as the network reads them.
+        steps: batches of a pass, if it does not read all of them.
+        new_order: returns a permutation of a PyDataset's batches.
 
     Raises:
         ValueError: the stream is empty, its first batch does not fit, or it never ends.
@@ -57,15 +57,15 @@ class StreamSamples:
                 f"The {self.name} never ends: say how many batches make an epoch (steps_per_epoch, steps)."
             )
         self.is_list = isinstance(dataset, (list, tuple))
-        # Whether arrays that it yielded stay as they are.
+        # Whether the dataset leaves arrays unchanged that it has yielded.
         self.is_stable = self.is_list or _is_a(dataset, "DataLoader")
         self.is_prefetched = False  # whether a thread pulls
         self.iterator: Iterator[Any] | None = None
-        self.index = 0  # batches that passes have read of this iterator
-        self.pulled = 0  # batches that were ever pulled
+        self.index = 0  # batches that passes have read from this iterator
+        self.pulled = 0  # batches pulled in all
         self.signature: list[tuple | None] | None = None  # dtypes and row shapes of a batch's arrays
         self.in_epoch = False
-        self.skipped_steps = 0  # batches of the next pass that are done already
+        self.skipped_steps = 0  # batches that the next pass skips, since they are done
         self._pull_first()
 
     def _pull_first(self) -> None:
@@ -88,7 +88,7 @@ class StreamSamples:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Let the iterator go; one that was given as such stays the user's."""
+        """Release the iterator, unless the user gave it."""
         self.restart()
 
     def restart(self) -> None:
@@ -96,7 +96,7 @@ class StreamSamples:
             self.iterator, self.index = None, 0
 
     def segments(self, one_step: bool = False) -> Generator[Segment, None, None]:
-        """Segments of the batches that have come meanwhile; of one batch each where ``one_step``."""
+        """Yield segments of the batches that have arrived in the meantime; of one batch each if ``one_step``."""
         self._begin_epoch()
         read, self.skipped_steps = self.skipped_steps, 0
         count = None if self.steps is None else self.steps - read
@@ -116,10 +116,10 @@ class StreamSamples:
         self._end_epoch()
 
     def _take(self, batches: Iterator[Any], limit: int) -> Iterator[list[Arrays]]:
-        """Lists of batches: of a list as many as ``limit``; of others one, when the step before is done.
+        """Yield lists of batches: from a list up to ``limit``; from others one, when the step before is done.
 
-        Nothing is copied so, and no thread takes a core from the step. Once pulling takes long, a thread pulls, and
-        the lists hold all that it has pulled meanwhile.
+        Nothing is then copied, and no thread takes a core from the step. Once pulling takes too long, a thread pulls,
+        and the lists hold all batches that it has pulled in the meantime.
         """
         if self.is_list:
             checked = map(self._checked, batches)
@@ -149,16 +149,16 @@ class StreamSamples:
         return {"at": self.index, "steps": steps, "rows": self.length, "batch": self.batch_size}
 
     def resume(self, position: dict[str, Any]) -> None:
-        """Let the next pass go on at a position: the batches before it are pulled once more and dropped."""
+        """Let the next pass continue at a position: the batches before it are pulled again and dropped."""
         self.index, self.skipped_steps = position["at"], position["steps"]
         dropped = self.index + self.skipped_steps
-        if not self.single_use:  # where nothing is dropped the next pass opens it, in the order of its own epoch
+        if not self.single_use:  # if none is dropped, the next pass opens it, in its epoch's order
             self.iterator = self._open() if dropped else None
         if self.iterator is not None:
             next(itertools.islice(self.iterator, dropped, dropped), None)
 
     def _pull(self, count: int | None) -> Iterator[Any]:
-        """The next batches; from the beginning where none are left and the dataset can be iterated again."""
+        """The next batches; from the beginning if none are left and the dataset can be iterated again."""
         found = False
         while not found and count != 0:
             is_new = self.iterator is None
@@ -191,7 +191,7 @@ class StreamSamples:
         self.in_epoch = False
 
     def _checked(self, item: Any) -> Arrays:
-        """An item as checked arrays, like those of the first batch in all but the number of rows."""
+        """An item as checked arrays, which may differ from those of the first batch only in the number of rows."""
         self.pulled += 1
         try:
             arrays = self.check(_as_batch(item))
@@ -209,7 +209,7 @@ class StreamSamples:
 
 
 def is_stream(x: Any) -> bool:
-    """Whether x yields batches, rather than being data: PyDatasets, iterables, lists of tuples of arrays."""
+    """Whether x yields batches and is not data itself: PyDatasets, iterables, lists of tuples of arrays."""
     if isinstance(x, (list, tuple)):
         return len(x) > 0 and isinstance(x[0], (tuple, list)) and len(x[0]) > 0 and _is_array(x[0][0])
     if isinstance(x, (dict, str, bytes)) or _is_array(x):
@@ -223,7 +223,7 @@ def is_indexed(x: Any) -> bool:
 
 
 def _is_a(x: Any, name: str) -> bool:
-    """Whether x is of a class of this name; others' classes are known without importing them."""
+    """Whether x is of a class of this name; classes of other libraries need not be imported."""
     return any(kind.__name__ == name for kind in type(x).__mro__)
 
 
@@ -232,7 +232,7 @@ def _is_array(x: Any) -> bool:
 
 
 def _length(dataset: Any) -> int | None:
-    """Batches of a pass, None where it does not say."""
+    """Batches of a pass; None if the dataset does not tell."""
     try:
         return len(dataset)
     except TypeError:  # without __len__, or with one that raises, as a DataLoader's over an iterable
@@ -240,12 +240,12 @@ def _length(dataset: Any) -> int | None:
 
 
 def _fetched(dataset: Any, indices: Iterable[int]) -> Iterator[Any]:
-    """The batches of a PyDataset in order; its ``workers``, where there are several, work ahead."""
+    """The batches of a PyDataset in order; several ``workers`` make batches ahead."""
     workers = getattr(dataset, "workers", 1)
     if workers <= 1:
         yield from map(dataset.__getitem__, indices)
         return
-    from concurrent.futures import ThreadPoolExecutor  # takes 4 ms, and few need it
+    from concurrent.futures import ThreadPoolExecutor  # here: the import takes 4 ms, and few trainings need it
 
     indices = iter(indices)
     with ThreadPoolExecutor(workers, "fastnet-worker") as pool:
@@ -259,7 +259,7 @@ def _fetched(dataset: Any, indices: Iterable[int]) -> Iterator[Any]:
 
 
 def _as_batch(item: Any) -> Batch:
-    """The arrays of what an iterable yields."""
+    """The arrays of an item that an iterable yields."""
     is_sequence = isinstance(item, tuple) or (isinstance(item, list) and len(item) > 0 and _is_array(item[0]))
     items = tuple(item) if is_sequence else (item,)
     if isinstance(item, dict) or not 1 <= len(items) <= 3:
@@ -271,7 +271,7 @@ def _as_batch(item: Any) -> Batch:
 
 
 def _check_signature(signature: Sequence[tuple | None], first: Sequence[tuple | None]) -> None:
-    """(dtype, shape of a row) of x, y and sample weights are those of the first batch."""
+    """Check that (dtype, shape of a row) of x, y and sample weights are those of the first batch."""
     for name, *pair in zip(Batch._fields, first, signature):
         if pair[0] != pair[1]:
             wanted, received = ("none" if each is None else f"{each[0]} of shape {('n', *each[1])}" for each in pair)
@@ -286,7 +286,7 @@ def _sources(kind: Callable[[Any], Source], arrays: Sequence[Any]) -> Sources:
 
 def _segments(batches: list[Arrays]) -> Iterator[Segment]:
     """Segments of batches of one size each; the last batch of a segment may be shorter."""
-    if len(batches) == 1:  # the usual case, before each step of a generator: without a table of addresses
+    if len(batches) == 1:  # the usual case, before each step of a generator: needs no table of addresses
         sources = _sources(Source, batches[0])
         yield Segment(sources, 0, sources[0].rows, sources[0].rows, repeatable=False)
         return
