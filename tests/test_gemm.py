@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 import pytest
 
+from fastnet._kernels import chunks
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.cpu import blocking, gemm, processor
 
@@ -191,14 +192,14 @@ def test_blocks_of_k(dtype, trans_a, trans_b, k):
 def test_k_blocks_side_by_side(dtype, m, n, k, cut):
     """Each is the product of its block alone, and their sum in order has the bits of the whole product."""
     a, b = operands(m, n, k, dtype, False, False)
-    count = blocking.k_blocks(k)
+    count = chunks.k_blocks(k)
     memory, sums = guarded(m, count * n, dtype)
     run(a, b, sums[:, :n], split=True, parts=cut)
     assert (memory[64 + sums.size :] == GUARD).all() and (memory[:64] == GUARD).all()
     whole, total = np.zeros((m, n), dtype), 0
     run(a, b, whole)
     for block in range(count):
-        first, last = block * blocking.KC, (block + 1) * blocking.KC if block < count - 1 else k
+        first, last = block * chunks.KC, (block + 1) * chunks.KC if block < count - 1 else k
         alone = np.zeros((m, n), dtype)
         run(np.ascontiguousarray(a[:, first:last]), np.ascontiguousarray(b[first:last]), alone, few_columns=False)
         np.testing.assert_array_equal(sums[:, block * n : (block + 1) * n], alone)

@@ -37,7 +37,8 @@ for dtype in test_gemm.DTYPES:
         test_gemm.test_one_row_in_any_parts(dtype, trans_a, trans_b)
     test_gemm.test_bits_of_a_row_times_a_transposed_matrix(dtype)
     test_gemm.test_bits_are_sums_in_the_order_promised(dtype)
-    test_gemm.test_what_follows_the_sum(dtype, 13, 10, 7, True, True, True, False)
+    test_gemm.test_what_follows_the_sum(dtype, 13, 10, 7, True, True, False)
+    test_gemm.test_k_blocks_side_by_side(dtype, 5, 97, 784, (0.3,))
 """
 
 

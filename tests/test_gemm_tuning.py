@@ -11,7 +11,7 @@ from dataclasses import astuple
 
 import pytest
 
-from fastnet._kernels import cache
+from fastnet._kernels import cache, chunks
 from fastnet._kernels.cpu import blocking, gemm, processor, tuning
 
 CANDIDATES = blocking.candidates(processor.target())
@@ -127,7 +127,7 @@ def processor_name() -> str:
 def test_a_block_of_b_fits_the_second_level_cache(size, expected, monkeypatch):
     monkeypatch.setattr(blocking, "cache", lambda level: processor.Cache(size, 8))
     assert (blocking.nc_bytes(False), blocking.nc_bytes(True)) == expected
-    assert max(expected) * blocking.KC <= size
+    assert max(expected) * chunks.KC <= size
 
 
 def test_rows_that_share_a_set_are_copied(monkeypatch):

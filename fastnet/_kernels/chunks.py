@@ -1,5 +1,11 @@
-"""How sums are cut into chunks: the same for the kernels that add them and the plans that keep room for them."""
+"""How sums are cut into chunks, which decides their bits: the same for kernels, for plans, and on every device."""
 
 CHUNK_ROWS = 256  # rows whose sums a fold keeps apart: 1e6 rows of float32 come within 1e-6 of float64
 CHUNK_ELEMENTS = 4096  # elements of a sum over everything
 LANES = 64  # columns, or elements of a sum over everything, that are added side by side
+KC = 384  # steps of k that a product sums from zero. 256 is 1.5 % slower on Zen 3, 320 as slow
+
+
+def k_blocks(k: int) -> int:
+    """How many K-blocks a product has: KC steps each; the last one has KC/2 + 1 to 3 KC/2."""
+    return max(1, (k + KC // 2 - 1) // KC)

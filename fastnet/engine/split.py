@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastnet._kernels.cpu.blocking import KC, k_blocks
+from fastnet._kernels.chunks import KC, k_blocks
 from fastnet._kernels.registry import activations
 from fastnet._kernels.templates import elementwise
 from fastnet.engine.launch import Launch, Product

@@ -2,7 +2,7 @@
 
 ========  =============================================================================================================
 MR x NR   the tile: sums in registers; MR rows, VECTORS vectors of columns (`Tile`, measured on each machine: `tuning`)
-KC        steps of k summed in a row. The last block has KC/2 + 1 to 3 KC/2. It decides the bits
+KC        steps of k summed in a row. The last block has KC/2 + 1 to 3 KC/2. It decides the bits (`chunks`)
 MC        rows of a panel of A that stays in the second-level cache beside a block of B
 NC        columns of a block of B in the second-level cache
 MB x NB   the block of C that is one unit of the parallel axis (`gemm.blocks`)
@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fastnet._kernels.chunks import KC
 from fastnet._kernels.cpu.processor import SIZES, Target, cache
 
-KC = 384  # the same on every processor, as it decides the bits. 256 is 1.5 % slower on Zen 3, 320 as slow
 KC_LAST = KC * 3 // 2  # steps of the last block, at most
 VECTORS = 2  # of a tile's row
 MC_BYTES = 192  # of a column of A
@@ -40,11 +40,6 @@ class Tile:
     def lanes(self, dtype: str) -> int:
         """Elements of a vector."""
         return self.width // SIZES[dtype]
-
-
-def k_blocks(k: int) -> int:
-    """How many K-blocks there are: KC steps each, and the last one what is left."""
-    return max(1, (k + KC // 2 - 1) // KC)
 
 
 def candidates(target: Target) -> tuple[Tile, ...]:

@@ -26,9 +26,10 @@ import dataclasses
 from functools import lru_cache
 from pathlib import Path
 
+from fastnet._kernels.chunks import k_blocks
 from fastnet._kernels.compile import Source
 from fastnet._kernels.cpu import tuning
-from fastnet._kernels.cpu.blocking import KC_LAST, SCRATCH_ROWS, Tile, k_blocks, nc_bytes
+from fastnet._kernels.cpu.blocking import KC_LAST, SCRATCH_ROWS, Tile, nc_bytes
 from fastnet._kernels.cpu.processor import LINE, SIZES, cache, shared_set
 
 ROWS = -1  # as M or K: the rows of the call; -2 is twice as many, and so on

@@ -1,4 +1,5 @@
 # C[M, N] = op(A)[M, K] @ op(B)[K, N] (+ bias[N]), ReLU, epilogue.  DTYPE and TILE are bound above this line.
+from fastnet._kernels import chunks
 from fastnet._kernels.cpu import blocking, gemm_intrinsics, one_row, processor
 from fastnet._kernels.cpu import gemm as G
 from fastnet._kernels.cpu import micro_kernel as T
@@ -6,7 +7,7 @@ from fastnet._kernels.target import compiled as local
 
 SHAPE = blocking.Tile(*TILE)
 define_tiles, tile = gemm_intrinsics.tiles(DTYPE, SHAPE)
-k_blocks = local(blocking.k_blocks)
+k_blocks = local(chunks.k_blocks)
 copy_a, copy_b, copy_rows, transpose, transpose_back, copy_element = gemm_intrinsics.copies(DTYPE, SHAPE)
 call_epilogue = gemm_intrinsics.call_epilogue
 combine, dots, number_one = one_row.make(DTYPE)
@@ -14,7 +15,7 @@ SIZE, LINE = processor.SIZES[DTYPE], processor.LINE
 MASKS = processor.target().masks
 LANES = SHAPE.lanes(DTYPE)
 MR, MR_SINGLE, NR = SHAPE.rows, SHAPE.single_rows, blocking.VECTORS * LANES
-KC, MC, MC_TRANSPOSED = blocking.KC, blocking.MC_BYTES // SIZE, blocking.MC_TRANSPOSED // SIZE
+KC, MC, MC_TRANSPOSED = chunks.KC, blocking.MC_BYTES // SIZE, blocking.MC_TRANSPOSED // SIZE
 SCRATCH_ROWS, MAX_COLUMNS = blocking.SCRATCH_ROWS, blocking.transposed_columns(processor.target())
 GROUP = G.GROUP // SIZE
 UNIT = 16 // SIZE

@@ -18,8 +18,9 @@ import numpy as np
 
 from fastnet._kernels import cache
 from fastnet._kernels import compile as compiler
+from fastnet._kernels.chunks import KC
 from fastnet._kernels.cpu import blocking, processor
-from fastnet._kernels.cpu.blocking import KC, Tile
+from fastnet._kernels.cpu.blocking import Tile
 from fastnet._kernels.cpu.processor import LINE, SIZES
 
 ROWS = 168  # of C: full tiles of 6, 8, 12 and 14 rows
