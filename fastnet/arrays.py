@@ -15,19 +15,19 @@ _DTYPES = {
     "bool": "uint8",
     **{name: name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
 }
-#: Dtype of an array → the name kernels know it by; a dictionary, since a dtype's `name` takes numpy microseconds.
+#: Dtype of an array → its name in kernels; a dictionary, since numpy computes a dtype's `name` in microseconds.
 READABLE = {np.dtype(name): dtype for name, dtype in _DTYPES.items()}
 
 
 def as_array(value: Any, argument: str) -> np.ndarray:
-    """``value`` as an array of real numbers in a dtype that kernels read; a view wherever that is possible.
+    """``value`` as an array of real numbers in a dtype that kernels read; a view if possible.
 
     Args:
-        value: an array, or anything that numpy can make one of.
+        value: an array, or anything that numpy can convert to one.
         argument: its name, for errors.
 
     Raises:
-        ValueError: it holds complex numbers, objects or texts, or is a ragged list.
+        ValueError: ``value`` holds complex numbers, objects or texts, or is a ragged list.
     """
     if type(value) is np.ndarray and value.dtype in READABLE:
         return value
@@ -68,7 +68,7 @@ def match_targets(
         rows: of the predictions.
         sparse: whether the loss reads labels.
         loss: its name, for errors.
-        ignored: a label that is allowed beside the classes.
+        ignored: a label that is allowed besides the classes.
 
     Raises:
         ValueError: the number of rows or the shape does not fit, or a label is not a class.
@@ -101,7 +101,7 @@ def match_weights(weights: Any, rows: int, shape: tuple[int, ...]) -> np.ndarray
     """Sample weights as (rows, *shape); a view.
 
     Args:
-        weights: (rows,), (rows, *shape), or the same with an axis of 1 behind it.
+        weights: (rows,), (rows, *shape), or the same with a last axis of 1.
         rows: of the data.
         shape: of a sample's targets without the last axis.
 
@@ -132,7 +132,7 @@ def check_range(y: np.ndarray, limits: tuple[float, float], loss: str) -> None:
     """Check that targets lie within the limits, up to rounding in float32; the step itself finds NaN.
 
     Raises:
-        ValueError: one does not.
+        ValueError: a target lies outside.
     """
     least, most = limits[0] - 1e-6, limits[1] + 1e-6
     if y.size and (y.min() < least or y.max() > most):
@@ -144,10 +144,10 @@ def check_range(y: np.ndarray, limits: tuple[float, float], loss: str) -> None:
 
 
 def check_labels(y: np.ndarray, classes: int, loss: str) -> None:
-    """Check that labels are whole numbers from 0 to classes - 1.
+    """Check that labels are integers from 0 to classes - 1.
 
     Raises:
-        ValueError: one is not.
+        ValueError: a label is not.
     """
     if y.size == 0:
         return

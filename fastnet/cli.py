@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # The encoding of a file or pipe on Windows may lack µ. Readers of a pipe get each line at once.
+            # The encoding of a file or pipe on Windows may lack µ. Lines are flushed at once, for readers of a pipe.
             stream.reconfigure(errors="replace", line_buffering=True)
     given = list(sys.argv[1:] if arguments is None else arguments)
     own, rest = (given[:1], given[1:]) if given[:1] == ["bench"] else (given, [])  # bench parses its own options

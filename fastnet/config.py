@@ -1,4 +1,4 @@
-"""Process-wide settings: the dtype that layers take when none is given."""
+"""Process-wide settings: the default dtype of layers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _floatx = "float32"
 
 
 def floatx() -> str:
-    """The dtype of layers and losses that name none: "float32", or the dtype of `set_floatx`.
+    """The default dtype of layers and losses: "float32", or the dtype of `set_floatx`.
 
     Example:
         >>> config.floatx()
@@ -22,7 +22,7 @@ def set_floatx(value: str) -> None:
     """Set the dtype of layers made from now on.
 
     Raises:
-        ValueError: not "float32" or "float64".
+        ValueError: the dtype is neither "float32" nor "float64".
 
     Example:
         >>> import fastnet
@@ -35,7 +35,7 @@ def set_floatx(value: str) -> None:
 
 
 def check_dtype(value: object, owner: str) -> str:
-    """``value`` as the name of a float dtype fastnet computes in."""
+    """``value`` as the name of a float dtype in which fastnet computes."""
     name = getattr(value, "name", None) or getattr(value, "__name__", None) or value
     if not isinstance(name, str) or name not in FLOATS:
         raise ValueError(f"{owner}: the dtype must be 'float32' or 'float64', received {value!r}.")

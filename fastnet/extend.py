@@ -1,13 +1,13 @@
 """The public way to write kernels, and layers with kernels of their own.
 
-A *template* is the body of a kernel. Its parameters are operands, and each is annotated with its *kind*: how it reaches
-the kernel. A template also says how it is launched; a call only names operands.
+A *template* is the body of a kernel. Its parameters are operands, and each is annotated with its *kind*, which says how
+it reaches the kernel. A template also says how it is launched; a call only names operands.
 
 =====================================  ===============================================================================
 decorator                              the function's body
 =====================================  ===============================================================================
-``@elementwise``                       what happens to one element: each name stands for an element
-``@fold``                              the same, and what is assigned is summed over rows, or over everything
+``@elementwise``                       a formula: each name stands for one element
+``@fold``                              a formula whose results are summed, over rows or over everything
 ``@template(axis, grain=, cost=)``     loops of its own over ``range(lo, hi)``, its part of the parallel axis
 =====================================  ===============================================================================
 
@@ -17,7 +17,7 @@ kind                                   operand
 ``read``, ``write``, ``update``        a view or a weight: read, written, or both; ``read_int32`` is one of int32
 ``reads``, ``writes``, ``updates``     a sequence of these; ``*name`` stands for all
 ``read["n, width"]``                   with named dimensions: ``x[r, j]``. The last names are the last axes, the first
-                                       is all axes before them, with the batch. Equal names have equal sizes
+                                       is all axes before them, including the batch. Equal names have equal sizes
 ``read["row"]``, ``read["column"]``    in formulas of elements: one number for each row, for each column
 ``write["column"]``                    of a fold: the sum over the rows of each column
 ``write_float64["total"]``             of a fold: the sums of chunks of all elements (`Plan.chunk_sums`)
@@ -48,7 +48,7 @@ Example:
     [3.0, -4.0]
 """
 
-# Templates, and what their parameters are.
+# Templates, and the kinds of their parameters.
 from fastnet._kernels.kinds import Kind as Kind
 from fastnet._kernels.kinds import hi as hi
 from fastnet._kernels.kinds import integer as integer
@@ -78,14 +78,14 @@ from fastnet._kernels.kinds import write_int64 as write_int64
 from fastnet._kernels.kinds import write_uint8 as write_uint8
 from fastnet._kernels.kinds import writes as writes
 
-# What rules may use beyond arithmetic and `math`.
+# Functions for rules, besides arithmetic and `math`.
 from fastnet._kernels.rules import primitives as primitives
 from fastnet._kernels.template import Template as Template
 from fastnet._kernels.template import elementwise as elementwise
 from fastnet._kernels.template import fold as fold
 from fastnet._kernels.template import template as template
 
-# Templates that are there already.
+# Templates for users' layers.
 from fastnet._kernels.templates.elementwise import add as add
 from fastnet._kernels.templates.elementwise import apply as apply
 from fastnet._kernels.templates.elementwise import chain_rule as chain_rule
@@ -101,7 +101,7 @@ from fastnet._kernels.templates.folds import sum_weighted as sum_weighted
 from fastnet._kernels.templates.folds import total_of as total_of
 from fastnet._kernels.templates.step_masks import zero_masked as zero_masked
 
-# Plans, and what they are made of.
+# Plans and their parts.
 from fastnet.engine.bind import bind as bind
 from fastnet.engine.bind import run_once as run_once
 from fastnet.engine.fuse import fuse as fuse

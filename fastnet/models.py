@@ -12,11 +12,11 @@ from fastnet.sequential import Sequential as Sequential
 
 
 def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Any:
-    """The model that `Sequential.to_json`, or Keras's method of this name, described; its weights are new.
+    """Make the model that `Sequential.to_json`, or Keras's method of this name, described; its weights are new.
 
     Args:
         json_string: the description.
-        custom_objects: name → class or function of yours that it mentions.
+        custom_objects: your classes and functions in the description, by name.
 
     Raises:
         ValueError: the text does not describe a model, or its layers are unknown or do not fit.
@@ -34,12 +34,12 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
 
 
 def clone_model(model: Sequential) -> Any:
-    """A model of the same layers and names, with new weights, that is not compiled.
+    """Make a model of the same layers and names, with new weights; it is not compiled.
 
     Your own classes and functions in it need not be registered.
 
     Raises:
-        TypeError: a part of it, a lambda say, cannot be described; the error names the layer and the argument.
+        TypeError: a part of the model, such as a lambda, cannot be described; the error names the layer and argument.
 
     Example:
         >>> import fastnet

@@ -1,4 +1,4 @@
-"""The process-wide source of seeds: what layers, initializers and shuffling draw from when they are given none."""
+"""The process-wide source of seeds, from which layers, initializers and shuffling draw by default."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _drawn = 0
 
 
 def set_seed(seed: int | None) -> None:
-    """Start the sequence of seeds anew.
+    """Restart the sequence of seeds.
 
     Args:
-        seed: An integer >= 0: the same seeds follow in the same order, in every process.  ``None``: a sequence from
-            the operating system's entropy, as in a fresh process.
+        seed: An integer >= 0: the same seeds follow in the same order, in every process. ``None``: a sequence from the
+            operating system's entropy, as in a fresh process.
 
     Raises:
-        ValueError: ``seed`` is no integer, or negative.
+        ValueError: ``seed`` is not an integer, or negative.
 
     Example:
         >>> fastnet.random.set_seed(0); a = fastnet.random.next_seed()
@@ -38,8 +38,8 @@ def set_seed(seed: int | None) -> None:
 def next_seed() -> int:
     """Draw the next seed: an integer in [0, 2**63).
 
-    The n-th draw is a hash of the root and n (numpy's ``SeedSequence(entropy=root, spawn_key=(n,))``), so it depends
-    on how many seeds were drawn before and on nothing else.  Safe to call from several threads.
+    The n-th draw is a hash of the root and n (numpy's ``SeedSequence(entropy=root, spawn_key=(n,))``). It therefore
+    depends only on the number of seeds drawn before. Several threads may call this.
 
     Example:
         >>> fastnet.random.next_seed() != fastnet.random.next_seed()
@@ -66,9 +66,9 @@ def _checked(seed: int) -> int:
 
 
 def _after_fork() -> None:
-    """Keep forked workers apart: unless the user set the seed, a child must not repeat its parent's seeds."""
+    """Give a forked child other seeds than its parent, unless the user set the seed."""
     global _lock, _root, _drawn
-    _lock = threading.Lock()  # the parent's may have been held by a thread that the child does not have
+    _lock = threading.Lock()  # a thread that the child lacks may have held the parent's lock
     if not _is_seeded:
         _root, _drawn = None, 0
 

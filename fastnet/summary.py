@@ -1,4 +1,4 @@
-"""The table that `Sequential.summary` prints."""
+"""The table of `Sequential.summary`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _entries(model: Any, expand: bool) -> Iterator[tuple[int, Any, tuple[int, ..
 
 
 def _uses(model: Any, shape: tuple[int, ...], expand: bool, depth: int) -> Iterator[tuple[int, Any, tuple[int, ...]]]:
-    """The layers that a layer applies to samples of a shape."""
+    """The layers that a layer applies to samples of this shape."""
     for use in model.uses(shape):
         yield depth, use.layer, use.output_shape
         if expand:
@@ -56,7 +56,7 @@ def _uses(model: Any, shape: tuple[int, ...], expand: bool, depth: int) -> Itera
 
 
 def _not_built(model: Any, expand: bool, depth: int) -> Iterator[tuple[int, Any, None]]:
-    """The layers that a layer holds, whose shapes are not known."""
+    """The sublayers of a layer whose shapes are unknown."""
     for layer in getattr(model, "layers", model.sublayers):
         yield depth, layer, None
         if expand:

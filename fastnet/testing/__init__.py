@@ -1,4 +1,4 @@
-"""Proofs for whoever extends fastnet: `check_activation`, `check_loss`, `check_optimizer`, `check_layer`."""
+"""Proofs for extensions of fastnet: `check_activation`, `check_loss`, `check_optimizer`, `check_layer`."""
 
 from fastnet.testing.kernel_checks import check_activation as check_activation
 from fastnet.testing.kernel_checks import check_layer as check_layer

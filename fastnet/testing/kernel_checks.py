@@ -1,4 +1,4 @@
-"""check_activation, check_loss, check_optimizer, check_layer."""
+"""The checks of activations, losses, optimizers and layers."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ _MANY = (997, 307)  # for threads: enough work to be shared, and sizes that divi
 def check_activation(activation: Any, domain: tuple[float, float] = (-4.0, 4.0)) -> Report:
     """Prove an activation: its kernels run as in a model, forward and backward.
 
-    The gradient agrees with central differences in float64 away from kinks; the float64 kernel computes what the
-    function says when Python runs it; NaN stays NaN; float32 and float64 treat infinities alike; float32 kernels
-    hold no double instruction; 1 and 2 threads give the same bits. The speed is reported, not judged.
+    In float64 the gradient agrees with central differences, away from kinks, and the kernel with the function run by
+    Python. NaN stays NaN, and float32 and float64 treat infinities alike. The float32 kernels contain no double
+    instruction. 1 and 2 threads give the same bits. The speed is reported, not judged.
 
     Args:
         activation: a name, or one of `fastnet.activations`, or a row of the registry.
-        domain: where the gradient is looked at.
+        domain: range of the numbers at which the gradient is compared.
 
     Returns:
         A `Report`; print it.
 
     Raises:
-        AssertionError: something is wrong; says what.
+        AssertionError: a check failed; the message names it.
 
     Example:
         >>> from fastnet import testing
@@ -108,7 +108,7 @@ def _check_special_numbers(report: Report, activation: Any) -> None:
 def check_loss(
     loss: Any, predictions: tuple[float, float] = (0.05, 0.95), targets: tuple[float, float] = (0.05, 0.95)
 ) -> Report:
-    """Prove a loss: value and gradient run as in training; see `check_activation` for what is looked at.
+    """Prove a loss: value and gradient run as in training. The checks are those of `check_activation`.
 
     Args:
         loss: a name, or one of `fastnet.losses`, or a row of the registry.
@@ -116,7 +116,7 @@ def check_loss(
         targets: range of the targets; rows of a loss over classes are divided by their sum, class indices are drawn.
 
     Raises:
-        AssertionError: something is wrong; says what.
+        AssertionError: a check failed; the message names it.
 
     Example:
         >>> print(testing.check_loss("mse").name)
@@ -175,15 +175,16 @@ def _check_loss_gradient(report: Report, loss, run: Run, buffers, x: np.ndarray,
 def check_optimizer(optimizer: Any) -> Report:
     """Prove an optimizer: its update runs as in training.
 
-    Ten steps in float64 are what the functions give when Python runs them, and in float32 the same within 1e-4; a bowl
-    is descended; a NaN in the gradient reaches its own weight, and no other where each is changed by itself; float32
-    kernels hold no double instruction; 1 and 2 threads give the same bits. The speed is reported, not judged.
+    Ten steps in float64 agree with the functions run by Python, and ten steps in float32 agree with them to 1e-4. 100
+    steps lower ½ |w|². A NaN in the gradient reaches its own weight, and if the rule changes each weight by itself, no
+    other one. The float32 kernels contain no double instruction. 1 and 2 threads give the same bits. The speed is
+    reported, not judged.
 
     Args:
-        optimizer: a name, or one of `fastnet.optimizers`, or a row of the registry. Its state is left alone.
+        optimizer: a name, or one of `fastnet.optimizers`, or a row of the registry. Its state does not change.
 
     Raises:
-        AssertionError: something is wrong; says what.
+        AssertionError: a check failed; the message names it.
 
     Example:
         >>> print(testing.check_optimizer("sgd").name)
@@ -191,7 +192,7 @@ def check_optimizer(optimizer: Any) -> Report:
     """
     if isinstance(optimizer, registry.Update):
         optimizer = optimizers.Optimizer(optimizer, optimizer.learning_rate)
-    optimizer = optimizers.get(optimizer)  # the rule alone is proved, not what all optimizers share
+    optimizer = optimizers.get(optimizer)  # only the rule is proved, without the options of all optimizers
     optimizer = optimizers.Optimizer(optimizer.row, optimizer.learning_rate, optimizer.name, **optimizer.parameters)
     report, rng = Report(f"optimizer {optimizer.name!r}"), np.random.default_rng(0)
     start, gradients = rng.standard_normal(53), rng.standard_normal((10, 53))
@@ -231,7 +232,7 @@ def check_optimizer(optimizer: Any) -> Report:
 
 
 def _plain_updates(optimizer: Any, start: np.ndarray, gradients: np.ndarray) -> list[np.ndarray]:
-    """The same, by running the rules as Python."""
+    """The weight and the states after these steps, with the rules run by Python."""
     row = optimizer.row
     states = [*(optimizer.start_of(name, start) for name in row.states), *[0.0] * row.direction]
     numbers = np.array([start, *(np.broadcast_to(first, start.shape) for first in states)])
@@ -249,7 +250,7 @@ def _plain_updates(optimizer: Any, start: np.ndarray, gradients: np.ndarray) -> 
 
 
 def _check_descent(report: Report, optimizer: Any, rng: np.random.Generator) -> None:
-    """One hundred steps on ½ |w|²: the gradient is w."""
+    """Check that one hundred steps lower ½ |w|², whose gradient is w."""
     run, variable, gradient = update_run(optimizer, "float64", rng.uniform(0.5, 1.0, 31) * rng.choice([-1, 1], 31))
     before = 0.5 * float(np.square(variable.numpy()).mean())
     for step in range(100):
@@ -268,11 +269,11 @@ def check_layer(
 ) -> Report:
     """Prove a layer: forward and backward run as in training.
 
-    The gradients of every trainable weight, those of layers that it applies among them, and of the input agree with
-    central differences in float64, away from kinks; the result has the shape that the layer promises; float32 gives the
-    same within 1e-4; a row of NaN is seen; float32 kernels hold no double instruction; 1 and 2 threads give the same
-    bits; each part of the axis of a loop, run alone, writes its own elements, and all of them are written. The speed is
-    reported, not judged.
+    In float64 the gradients of the input and of every trainable weight, including those of inner layers, agree with
+    central differences, away from kinks. The result has the shape that the layer promises. float32 agrees with float64
+    to 1e-4. A sample of NaN gives NaN. The float32 kernels contain no double instruction. 1 and 2 threads give the same
+    bits. Each part of the axis of a loop, run alone, writes its own elements, and together the parts write all of them.
+    The speed is reported, not judged.
 
     Args:
         layer_factory: makes a new layer at each call, without a dtype of its own.
@@ -280,7 +281,7 @@ def check_layer(
         domain: range of the input.
 
     Raises:
-        AssertionError: something is wrong; says what.
+        AssertionError: a check failed; the message names it.
 
     Example:
         >>> from fastnet import layers, testing
@@ -330,7 +331,7 @@ def check_layer(
 def _check_layer_gradients(
     report: Report, layer: LayerRun, x: np.ndarray, dy: np.ndarray, results: list[np.ndarray]
 ) -> None:
-    """Every gradient of `LayerRun.loss` against differences, at up to 100 elements each."""
+    """Compare every gradient of `LayerRun.loss` with differences, at up to 100 elements each."""
     weights = layer.layer.trainable_weights
     for name, place, gradient in zip(
         ["input", *layer.names], [x, *(v.array for v in weights)], results[1:], strict=True

@@ -1,4 +1,4 @@
-"""Whether a kernel with a loop of its own keeps to its part of the parallel axis, and writes what it says."""
+"""Checks that a kernel with a loop of its own writes all elements of its part of the parallel axis, and no others."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fastnet.testing.running import Report, Run
 
 
 def each_part_alone(report: Report, run: Run) -> None:
-    """Cut the axis of each loop in two: both parts, run alone, write what the whole writes, and nothing twice.
+    """Cut the axis of each loop in two. Both parts, run alone, write the elements that a whole run writes, each once.
 
     Args:
         report: gets a line.
         run: has run a step.
 
     Raises:
-        AssertionError: a part writes elements of the other one, reads what the other one writes, or the whole leaves
-            elements of a ``write`` operand as they were.
+        AssertionError: a part writes elements of the other one, or reads elements that the other one writes, or a whole
+            run leaves elements of a ``write`` operand unchanged.
     """
     count = 0
     for launch in run.plan.launches:
@@ -39,7 +39,7 @@ def _check(report: Report, run: Run, launch: Launch) -> None:
     before = [array.copy() for array in memory]
     written = [operand for operand, mode in launch.access if mode == "w" and isinstance(operand, View)]
     for view, mode in launch.access:
-        # An integer that is read may be an index: it keeps its value.
+        # An integer that is read may be an index, and stays valid.
         if isinstance(view, View) and "w" in mode and (mode == "w" or view.dtype.startswith("float")):
             run.set(view, _poison(view))
     start = [array.copy() for array in memory]
@@ -76,12 +76,12 @@ def _check(report: Report, run: Run, launch: Launch) -> None:
 
 
 def _poison(view: View) -> np.generic:
-    """A number that no kernel gives by chance: as a float -2.9e-16 or -1.2e-130."""
+    """A number that kernels do not give by chance: as a float -2.9e-16 or -1.2e-130."""
     return np.frombuffer(b"\xa5" * 8, view.dtype)[0]
 
 
 def _memory(run: Run, launch: Launch) -> list[np.ndarray]:
-    """All that a launch may write, as bytes."""
+    """The memory that a launch may write, as bytes."""
     weights = [run.bound.weight(v).array for v, mode in launch.access if isinstance(v, Variable) and "w" in mode]
     return [array.reshape(-1).view("uint8") for array in (run.bound.arena, run.bound.step, *weights)]
 

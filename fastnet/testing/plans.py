@@ -1,4 +1,4 @@
-"""What a check runs: an activation, a loss, an update, a layer, each as a plan of its own."""
+"""Plans for the checks: of an activation, a loss, an update and a layer."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def update_run(optimizer: Any, dtype: str, start: np.ndarray):
 
 
 def update(optimizer: Any, dtype: str, start: np.ndarray, gradients: np.ndarray) -> list[np.ndarray]:
-    """The weight and the states after steps with these gradients."""
+    """The weight and the states after one step with each of these gradients."""
     run, variable, buffer = update_run(optimizer, dtype, start)
     for step, gradient in enumerate(gradients):
         run.set(buffer, gradient)
@@ -73,7 +73,7 @@ def update(optimizer: Any, dtype: str, start: np.ndarray, gradients: np.ndarray)
 
 
 class LayerRun:
-    """A layer's training step without a loss: x and dy are given."""
+    """A layer's training step without a loss, for given x and dy."""
 
     def __init__(self, factory: Callable[[], Layer], dtype: str, input_shape: tuple[int, ...], rows: int):
         before = config.floatx()
@@ -113,7 +113,7 @@ class LayerRun:
         return [self.run.get(view) for view in self.views]
 
     def loss(self, x: np.ndarray, dy: np.ndarray) -> float:
-        """What the gradients are those of: sum(y · dy), and the penalties on activities."""
+        """The function whose gradients are computed: sum(y · dy) + the penalties on activities."""
         y = self(x, dy)[0]
         penalties = sum(float(layer.activity_regularizer(self.run.get(view))) for layer, view in self.penalized)
         return float((y * dy).sum()) + penalties / self.run.rows

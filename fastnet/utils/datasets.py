@@ -17,7 +17,7 @@ class PyDataset:
     `fit`, `evaluate` and `predict` take one as ``x``. A background thread asks for batches before they are needed.
 
     Args:
-        workers: threads that make batches at the same time. More than one helps where ``__getitem__`` waits for a disk
+        workers: threads that make batches at the same time. More than one helps if ``__getitem__`` waits for a disk
             or computes in NumPy; several threads then call it at once.
         use_multiprocessing: accepted as in Keras; threads are used in any case.
         max_queue_size: the most batches that are made ahead.

@@ -18,7 +18,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
     Args:
         x: Class numbers, anything `numpy.asarray` takes, of any shape; a last axis of size 1 is dropped.  Fractions
             are cut off, as in Keras.
-        num_classes: Number of classes C; ``None`` (the default) takes ``max(x) + 1``.
+        num_classes: Number of classes C; ``None`` (the default) means ``max(x) + 1``.
 
     Returns:
         float64 array of shape ``x.shape + (C,)``.
@@ -62,7 +62,7 @@ def normalize(x: Any, axis: int | None = -1, order: Any = 2) -> np.ndarray:
         order: Of the norm, as in `numpy.linalg.norm`: 2 is Euclid's, 1 the sum of absolute values.
 
     Returns:
-        Array of the shape of ``x``; float64 where ``x`` holds integers.
+        Array of the shape of ``x``; float64 if ``x`` holds integers.
 
     Unlike Keras, whose ``axis=0`` divides along the last axis, 0 is the first axis here.
 
@@ -87,15 +87,15 @@ def pad_sequences(
     truncating: str = "pre",
     value: Any = 0.0,
 ) -> np.ndarray:
-    """Sequences of several lengths as one array.
+    """Make one array of sequences of several lengths.
 
     Args:
-        sequences: A list of n sequences; the items of all have one shape.
+        sequences: A list of n sequences, whose items all have one shape.
         maxlen: Length L of the result; by default the longest sequence's.
-        dtype: Of the result; ``object`` or a string type for texts.
-        padding: "pre" or "post": the side at which short sequences are filled up with ``value``.
+        dtype: Dtype of the result; ``object`` or a string type for texts.
+        padding: "pre" or "post": the side at which short sequences are padded with ``value``.
         truncating: "pre" or "post": the side at which long sequences are cut.
-        value: The filling.
+        value: The padding.
 
     Returns:
         Array of shape (n, L, ...).
@@ -142,14 +142,14 @@ def split_dataset(
     seed: int | None = None,
     preferred_backend: str | None = None,
 ) -> tuple[Arrays, Arrays]:
-    """Divide arrays into a left and a right part, say for training and testing.
+    """Divide arrays into a left and a right part, for example for training and testing.
 
     Args:
         dataset: An array, or a tuple or list of arrays with the same number of rows.
-        left_size: Rows of the left part: a whole number, or a share between 0 and 1; by default all but the right part.
+        left_size: Rows of the left part: an integer, or a share between 0 and 1; by default all but the right part.
         right_size: The same for the right part. Rows in neither part are dropped.
-        shuffle: Whether rows are taken in random order.
-        seed: Of that order.
+        shuffle: Whether to take the rows in random order.
+        seed: Seed of that order.
         preferred_backend: Accepted as in Keras, and ignored.
 
     Returns:
@@ -157,7 +157,7 @@ def split_dataset(
         they are views. (Keras gives datasets of its backend instead.)
 
     Raises:
-        TypeError: ``dataset`` is neither.
+        TypeError: ``dataset`` is neither an array nor a tuple or list of arrays.
         ValueError: a size is impossible, or both are missing.
 
     Example:
