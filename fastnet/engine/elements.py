@@ -78,7 +78,7 @@ def _chain_kernel(
 
 
 def _index(parameters: Mapping[str, Kind], name: str) -> str:
-    """How a view is indexed: by element, or as its kind says."""
+    """The index of a view: element, row, column or total, as its kind says."""
     kind = parameters.get(name) or parameters[name.rpartition("_")[0]]
     return kind.dims[0] if kind.dims else "element"
 
@@ -134,7 +134,7 @@ def natural_shape(operand: View | Variable) -> tuple[int, int]:
 
 
 def _size_of(operand: View | Variable) -> int:
-    """How many elements an operand has; of sums of chunks, those of a chunk."""
+    """The number of elements of an operand; for sums of chunks, of one chunk."""
     if isinstance(operand, View) and operand.buffer.entries.unit > 1:
         return operand.width
     return math.prod(axes_of(operand)[0])
@@ -178,6 +178,6 @@ def fold(plan: Plan, template: Any, operands: Mapping[str, Any], period: int, fl
 
 
 def chunk_entries(size: int, unit: int) -> Extent:
-    """How many chunks of ``unit`` a size is cut into."""
+    """The number of chunks of ``unit`` in a size."""
     length = chunks(extent_of(size) if size < 0 else size, unit)
     return length if isinstance(length, Extent) else Extent(fixed=length)

@@ -57,7 +57,7 @@ def _is_chain(launch: Launch) -> bool:
 
 
 class Uses:
-    """Which launches touch what, and in which order they run; looked up, since a deep network has thousands."""
+    """The launches that touch each operand, and their order; tables, since a deep network has thousands of launches."""
 
     def __init__(self, plan: Plan):
         self.rows = plan.rows

@@ -89,7 +89,7 @@ def behind_product(producer: Launch, consumer: Launch, later: Later) -> Launch |
 
 
 def factors_of(producer: Launch) -> list[Any]:
-    """What a product reads: not element by element, so that nothing behind it may write there."""
+    """The operands that a product reads, not element by element: a chain behind it may not write to them."""
     return [producer.operands[name] for name in ("a", "b", "bias") if producer.operands[name] is not None]
 
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Later:
-    """What happens after two launches that are joined.
+    """The plan after two launches that are joined.
 
     Attributes:
-        at: the one in whose place both stand.
+        at: the launch whose position the joined one takes.
     """
 
     uses: Uses
@@ -62,7 +62,7 @@ def is_stored(operand: Operand, merged: Merge, later: Later) -> bool:
 
 
 def access_of(operands: Iterable[Operand], values: dict[str, Any]) -> list[tuple[Any, str]]:
-    """What a chain touches in memory."""
+    """The memory that a chain touches, with modes."""
     return [
         (values[o.name], (o.kind.access if o.stored else "r") or "r")
         for o in operands

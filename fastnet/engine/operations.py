@@ -54,8 +54,8 @@ class Penalized:
 class Merge:
     """An operation on results of one shape, element by element.
 
-    A step of the result counts where it counts in one of the inputs; where one of them has no mask, neither has the
-    result. So it is in Keras.
+    As in Keras, a step of the result counts if it counts in one of the inputs. If one of them has no mask, the result
+    has none.
     """
 
     keeps_values = False  # whether all numbers of the result are numbers that it reads
@@ -104,7 +104,7 @@ class Average(Merge):
 
 
 class Multiply(Merge):
-    """y = a · b · …; what a mask leaves out is no factor, and 0 where all masks leave it out, as in Keras.
+    """y = a · b · …, without the factors that a mask leaves out; 0 where all masks leave them out, as in Keras.
 
     Example:
         >>> plan = extend.Plan(training=False, dtype="float32")

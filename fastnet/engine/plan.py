@@ -24,7 +24,7 @@ from fastnet.engine.view import BATCH, ONCE, Slot, View, collapsed
 
 @dataclass(eq=False)
 class Plan:
-    """What one step does.
+    """The launches of one step.
 
     Args:
         training: whether layers behave as in training.
@@ -115,7 +115,7 @@ class Plan:
         self.tape.save(**values)
 
     def saved(self, name: str) -> Any:
-        """What `save` was given."""
+        """A value that `save` received."""
         return self.tape.saved(name)
 
     # ---- weights
@@ -125,7 +125,7 @@ class Plan:
         return variable.trainable if self.trained is None else variable in self.trained
 
     def gradient(self, variable: Variable) -> View | None:
-        """Where a layer writes the gradient of a weight; None where it is not wanted.
+        """The view to which a layer writes the gradient of a weight; None if it is not wanted.
 
         A weight that is used again has several gradients, which are added.
         """
@@ -147,7 +147,7 @@ class Plan:
         return total(self, [gradient.dense(self) for gradient in found])
 
     def gradient_or_buffer(self, variable: Variable | None, shape: Sequence[int]) -> View:
-        """Where the gradient of a weight is written, or what stands for it where it is needed but not wanted."""
+        """The view of a weight's gradient, or a new buffer if the gradient is computed but not wanted."""
         gradient = None if variable is None else self.gradient(variable)
         return self.buffer(shape, per_row=False) if gradient is None else gradient
 

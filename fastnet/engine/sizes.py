@@ -52,7 +52,7 @@ def extent_of(size: int) -> Extent:
 
 
 def chunks(length: int | Extent, unit: int) -> int | Extent:
-    """How many chunks of ``unit`` a length is cut into.
+    """The number of chunks of ``unit`` in a length.
 
     Raises:
         ValueError: the number does not have the form of an extent.

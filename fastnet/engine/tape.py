@@ -74,7 +74,7 @@ class Tape:
         """Apply a layer by the calls that its forward makes; its result.
 
         Raises:
-            NotImplementedError: what it gives is no result of theirs, and could not go back in training.
+            NotImplementedError: in training, the result of the layer is not a result of these calls.
         """
         y = layer.forward(self.plan, x)
         known = y is x or self.open is not None or any(call.output is y for call in reversed(self.calls))
@@ -102,7 +102,7 @@ class Tape:
         self.open.saved.update(values)
 
     def saved(self, name: str) -> Any:
-        """What the forward of the open call saved."""
+        """A value that the forward of the open call saved."""
         assert self.open is not None, "nothing is going back"
         return self.open.saved[name]
 
@@ -112,13 +112,14 @@ class Tape:
         Args:
             output: the result.
             dy: its gradient.
-            source: what the first calls read.
+            source: the view that the first calls read.
 
         Returns:
-            The gradient of ``source``, where it has one.
+            The gradient of ``source``, or None.
 
         Raises:
-            ValueError: a call read what is no result of another one, such as a slice; its gradient would be lost.
+            ValueError: a call read a view that is not the result of another one, such as a slice; its gradient would be
+                lost.
         """
         gradients: dict[int, list[View]] = {id(output): [dy]} if dy is not None else {}
         made = {id(call.output) for call in self.calls} | {id(source)}

@@ -105,7 +105,7 @@ class Variable:
         """``value`` as an array that can be assigned.
 
         Raises:
-            ValueError: another shape, or what are no real numbers.
+            ValueError: the value has another shape, or is not of real numbers.
         """
         try:
             array = np.asarray(value)
@@ -125,7 +125,7 @@ class Variable:
         """Set the value; its shape must be the same.
 
         Raises:
-            ValueError: another shape, or what are no real numbers.
+            ValueError: the value has another shape, or is not of real numbers.
         """
         self._array[...] = self.check(value)
         self.assignments += 1

@@ -1,4 +1,4 @@
-"""What launches work on: buffers, views of them, and slots of the step block."""
+"""The operands of launches: buffers, views of them, and slots of the step block."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class View:
         shape: of one entry, which is a row of the batch where ``per_row``.
         offset: elements of an entry before the first one.
         strides: elements between neighbours along each axis.
-        needs_gradient: whether a trained weight stands before it, which makes its gradient of use.
-        mask: 1 for each step (an index of every axis but the last) that counts and 0 for each that is left out; None
-            where all count.
+        needs_gradient: whether its gradient is needed: it depends on a trained weight.
+        mask: 1 for each step (an index of every axis but the last) that counts, 0 for each that is left out; None if
+            all count.
 
     Example:
         >>> x = extend.Plan(training=False, dtype="float32").buffer((4, 3))
@@ -173,7 +173,7 @@ def merged(shape: Sequence[int], strides: Sequence[int]) -> int:
 
 
 def storage(operand: Any) -> Any:
-    """What an operand's memory is told apart by."""
+    """The object that identifies an operand's memory."""
     return operand.buffer if isinstance(operand, View) else operand
 
 

@@ -108,7 +108,7 @@ class ELU(_Applied):
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
 
     Raises:
-        ValueError: an alpha that is no finite number.
+        ValueError: alpha is not a finite number.
 
     Example:
         >>> print(layers.ELU(alpha=2.0)([[-1.0, 2.0]]).round(3))

@@ -188,7 +188,7 @@ class Normalization(Layer):
         return mean, variance
 
     def _check_rows(self, x: np.ndarray, before: int) -> None:
-        """What is not finite is told by its row, counted from 0 over all batches."""
+        """Refuse data that are not finite; the error names the row, from 0 over all batches."""
         bad = ~np.isfinite(x.reshape(len(x), -1))
         if bad.any():
             row, place = np.argwhere(bad)[0]

@@ -35,7 +35,7 @@ class Residual(Layer):
     counts in one of them.
 
     Raises:
-        ValueError: a branch that is no layer, results of two shapes.
+        ValueError: a branch is not a layer, or the results have different shapes.
 
     Example:
         >>> block = layers.Residual([layers.Dense(8, activation="relu"), layers.Dense(4)])
@@ -88,7 +88,8 @@ class Parallel(Layer):
     counts in one of them.
 
     Raises:
-        ValueError: no branches, one that is no layer, another merge, results whose shapes cannot be merged.
+        ValueError: there are no branches, a branch is not a layer, merge has another value, or the shapes of the
+            results cannot be merged.
 
     Example:
         >>> wide_and_deep = layers.Parallel([layers.Dense(2), [layers.Dense(8, activation="relu"), layers.Dense(2)]])
@@ -120,7 +121,7 @@ class Parallel(Layer):
 
     @property
     def reads(self) -> str:  # type: ignore[override]
-        """What its branches read, where all of them read the same."""
+        """The data that its branches read, if all of them read the same kind."""
         found = {branch.reads for branch in self.branches}
         return found.pop() if len(found) == 1 else "float"
 

@@ -22,7 +22,7 @@ class InputLayer(Layer):
         sparse, ragged, input_tensor, optional: must be left at their defaults: data are dense arrays.
         batch_shape: instead of ``shape``, with the batch first: ``(None, 784)``.
         name: of the layer.
-        trainable: accepted: there is no weight.
+        trainable: accepted, without effect: the layer has no weights.
 
     Raises:
         ValueError: a shape that is not a tuple of positive sizes, both shapes or neither.
@@ -120,9 +120,9 @@ class Dense(Layer):
 
     Args:
         units: size of the result's last axis.
-        activation: a name or one of `fastnet.activations`; None for none.
+        activation: a name or one of `fastnet.activations`; None for the identity.
         use_bias: whether a bias is added.
-        kernel_initializer, bias_initializer: start values.
+        kernel_initializer, bias_initializer: initial values.
         kernel_regularizer, bias_regularizer: penalties on the weights; see `fastnet.regularizers`.
         activity_regularizer: penalty on the result, divided by the rows of the batch.
         kernel_constraint, bias_constraint: what changes the weights after an update; see `fastnet.constraints`.
@@ -132,7 +132,7 @@ class Dense(Layer):
     Weights: ``kernel`` (inputs, units), ``bias`` (units,).
 
     Raises:
-        ValueError: units that are no positive integer, an unknown name, a scalar sample.
+        ValueError: units is not a positive integer, a name is unknown, or samples are single numbers.
 
     Example:
         >>> from fastnet import Sequential, layers

@@ -105,7 +105,7 @@ class CategoryEncoding(Layer):
         """Whole numbers have no gradient."""
 
     def __call__(self, x: Any, training: bool | None = None, count_weights: None = None) -> np.ndarray:
-        """What the layer gives for these numbers.
+        """The result of the layer for these numbers.
 
         Args:
             x: (n, ...), whole numbers.

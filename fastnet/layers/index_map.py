@@ -1,4 +1,4 @@
-"""Where the elements of one shape are found in another: what the loops of `templates.indexed` read."""
+"""Tables of the positions of one shape's elements in another, which the loops of `templates.indexed` read."""
 
 from __future__ import annotations
 

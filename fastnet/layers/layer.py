@@ -1,4 +1,4 @@
-"""What every layer is."""
+"""The base class of layers."""
 
 from __future__ import annotations
 
@@ -155,18 +155,18 @@ class Layer(LayerTree, SettableArguments, Configurable):
 
     @property
     def _owner(self) -> str:
-        """What its errors begin with."""
+        """The beginning of its errors."""
         return f"Layer {self.name!r} ({type(self).__name__})"
 
     def named(self, argument: str, identifier: Any) -> Any:
-        """What an argument that may be a name stands for; a mistake in it is told with the layer and the argument.
+        """Get the object of an argument that may be a name; errors name the layer and the argument.
 
         Args:
-            argument: "activation", or what ends with "initializer", "regularizer" or "constraint".
+            argument: "activation", or a name that ends with "initializer", "regularizer" or "constraint".
             identifier: a name, a description or an object.
 
         Raises:
-            ValueError: an unknown name, which offers the nearest known ones, or what is no such thing.
+            ValueError: the name is unknown (the error offers the nearest ones), or the object is of another kind.
         """
         try:
             return _NAMED[argument.rsplit("_", 1)[-1]].get(identifier)
@@ -293,7 +293,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
         """A new weight, initialised.
 
         Raises:
-            ValueError: the initializer gives no array of this shape.
+            ValueError: the initializer does not return an array of this shape.
         """
         if self._on_trial:
             initializer = "zeros"  # no random numbers are drawn for a shape
@@ -334,7 +334,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
         return super().from_config(config)
 
     def __call__(self, x: Any, training: bool | None = None) -> np.ndarray:
-        """What the layer gives for these rows when it is not trained; it is built for them if it is not yet.
+        """The result of the layer for these rows, as in evaluation; the layer is built for them if necessary.
 
         Args:
             x: (n, ...); converted to the layer's dtype.
@@ -357,11 +357,11 @@ class Layer(LayerTree, SettableArguments, Configurable):
 
 
 def refuse_call(owner: str, x: Any, training: Any) -> None:
-    """What a layer or a model cannot be called with.
+    """Refuse arguments with which a layer or a model cannot be called.
 
     Raises:
-        TypeError: a layer, as in Keras's functional interface.
-        ValueError: behaviour as in training.
+        TypeError: the argument is a layer, as in Keras's functional interface.
+        ValueError: behaviour as in training is requested.
     """
     if hasattr(x, "layers") or isinstance(x, Layer):
         raise TypeError(

@@ -14,16 +14,16 @@ from fastnet.layers.layer import Layer
 class Masking(Layer):
     """Leaves out the steps whose features all equal ``mask_value``: y = 0 there, elsewhere y = x.
 
-    A step is a place of every axis but the last: of (n, steps, features) each of the n · steps. The mask goes with the
-    data through all layers that pass it on (`Layer.supports_masking`), and steps that are left out count neither in
-    the loss nor in metrics that are means of rows, nor in the statistics of `BatchNormalization`.
+    A step is an index of every axis but the last: (n, steps, features) has n · steps of them. The mask goes with the
+    data through all layers that pass it on (`Layer.supports_masking`). Steps that are left out do not count in the
+    loss, in metrics that are means of rows, and in the statistics of `BatchNormalization`.
 
     Args:
         mask_value: a number. NaN in the data is a value like any other, and never equals it.
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
 
     Raises:
-        ValueError: a mask_value that is no number, or NaN; samples that are single numbers.
+        ValueError: mask_value is not a number, or is NaN, or samples are single numbers.
 
     Example:
         >>> layers.Masking(mask_value=-1.0)([[[1.0, -1.0], [-1.0, -1.0]]]).tolist()

@@ -108,8 +108,8 @@ class Network(Layer):
         """Remove the last layer and return it.
 
         Raises:
-            ValueError: there is none.
-            RuntimeError: it is being trained.
+            ValueError: the model has no layers.
+            RuntimeError: the model is being trained.
         """
         self._must_be_idle()
         if not self._layers:
@@ -254,7 +254,7 @@ class Network(Layer):
 
     @property
     def reads(self) -> str:
-        """What its first layer reads."""
+        """The data that its first layer reads."""
         return (self.layers or self._layers)[0].reads if self._layers else "float"
 
     def forward(self, plan: Plan, x: View) -> View:
@@ -291,7 +291,7 @@ class Network(Layer):
         """A layer by name or by index.
 
         Raises:
-            ValueError: both or neither given, or no such layer.
+            ValueError: both or neither are given, or the layer does not exist.
         """
         if (name is None) == (index is None):
             raise ValueError(f"get_layer takes a name or an index, received name={name!r}, index={index!r}.")
@@ -312,7 +312,7 @@ class Network(Layer):
         raise ValueError(unknown("layer", name, [layer.name for layer in self.layers]) + hint)
 
     def count_params(self) -> int:
-        """How many numbers the weights hold.
+        """The number of elements of all weights.
 
         Raises:
             ValueError: the model is not built.

@@ -123,7 +123,7 @@ class Dropout(_Noise):
         return tuple(s if s is None else int(s) for s in sizes)
 
     def _numbers(self, backward: bool) -> dict[str, float]:
-        """What becomes of elements that stay, and of those that are dropped."""
+        """The numbers of the formula: of elements that stay, and of those that are dropped."""
         return {"factor": 1 / (1 - self.rate), "offset": 0.0, "dropped": 0.0}
 
     def _draw(self, plan: Plan, x: View, draws: dict[str, Any]) -> View:
@@ -256,7 +256,7 @@ class ActivityRegularization(Layer):
         **more: ``name``, ``dtype``, ``input_shape``.
 
     Raises:
-        ValueError: a factor that is no finite number of at least 0.
+        ValueError: a factor is not a finite number of at least 0.
 
     Example:
         >>> layer = layers.ActivityRegularization(l2=0.01)

@@ -14,7 +14,7 @@ from fastnet.layers.layer import Layer, refuse
 
 
 class _Rows(NamedTuple):
-    """How rows lie in memory: (blocks, runs, groups, width), of which a row is a group of one block."""
+    """The layout of rows in memory: (blocks, runs, groups, width); a row is a group of one block."""
 
     width: int
     groups: int = 1

@@ -162,11 +162,11 @@ class RepeatVector(_Rearranged):
     """A vector n times: (features,) → (n, features).
 
     Args:
-        n: how often.
+        n: the number of repetitions.
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
 
     Raises:
-        ValueError: an n that is no positive integer, samples that are no vectors.
+        ValueError: n is not a positive integer, or samples are not vectors.
 
     Example:
         >>> layers.RepeatVector(2)([[1.0, 2.0]]).tolist()
@@ -194,7 +194,7 @@ class Rescaling(Layer):
         **more: ``name``, ``dtype``, ``input_shape``.
 
     Raises:
-        ValueError: what is no finite number.
+        ValueError: scale or offset is not a finite number.
 
     Example:
         >>> layers.Rescaling(1 / 255)([[0.0, 255.0]]).tolist()

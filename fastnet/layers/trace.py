@@ -1,4 +1,4 @@
-"""What a layer does with samples of some shape, found by its forward without building anything."""
+"""The shapes and the inner layers of a layer for samples of a shape, found by its forward without a build."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class _Trace(Plan):
 
 
 class Traced(NamedTuple):
-    """What `trace` found: the shape of one sample's result, and the layers that were applied."""
+    """The result of `trace`: the shape of one sample's result, and the layers that were applied."""
 
     shape: Shape
     uses: list[Use]

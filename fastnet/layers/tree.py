@@ -58,7 +58,7 @@ class LayerTree:
 
     @property
     def trainable_weights(self) -> list[Variable]:
-        """What an optimizer changes: empty where ``trainable`` is False."""
+        """The weights that an optimizer changes; empty if ``trainable`` is False."""
         if not self.trainable:
             return []
         own = [v for v in self._variables if v.trainable]
@@ -66,7 +66,7 @@ class LayerTree:
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
-        """What no optimizer changes."""
+        """The weights that an optimizer does not change."""
         trainable = set(map(id, self.trainable_weights))
         return [v for v in self.weights if id(v) not in trainable]
 
@@ -90,7 +90,7 @@ class LayerTree:
         return [float(v.regularizer(v.numpy())) for v in self.trainable_weights if v.regularizer is not None]
 
     def count_params(self) -> int:
-        """How many numbers its weights hold."""
+        """The number of elements of its weights."""
         return sum(v.size for v in self.variables)
 
 
@@ -100,7 +100,7 @@ def all_parts(layer: Any) -> list[Layer]:
 
 
 def _once(*lists: list[Any]) -> list[Any]:
-    """What several lists hold, each once."""
+    """The items of several lists, each once."""
     if len(lists) == 1:
         return list(lists[0])
     return list({id(item): item for one in lists for item in one}.values())

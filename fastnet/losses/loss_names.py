@@ -28,10 +28,10 @@ family = Family(
 
 
 def of_one_output(given: Any, argument: str) -> Any:
-    """What an argument of ``compile`` says of a model's one output: the entry of a list or dictionary of one.
+    """The entry of an argument of ``compile`` for a model's one output; a list or a dictionary has one entry.
 
     Raises:
-        ValueError: entries for another number of outputs.
+        ValueError: the argument has entries for another number of outputs.
     """
     several = isinstance(given, (list, tuple)) or (isinstance(given, dict) and "class_name" not in given)
     if not several:

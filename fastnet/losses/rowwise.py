@@ -98,7 +98,7 @@ class OnArrays:
         name: of whom asks, for errors.
         sample_weight: of each sample.
         elements: whether predictions of one axis are as many rows of one element.
-        ignored: a label that is no class.
+        ignored: a label that is not a class.
 
     Raises:
         ValueError: shapes that do not fit.

@@ -92,7 +92,7 @@ class SparseCategoricalCrossentropy(LossMetric):
         axis: only -1.
 
     Raises:
-        ValueError: ignore_class is no whole number, another axis.
+        ValueError: ignore_class is not an integer, or axis is another one.
 
     Example:
         >>> round(metrics.SparseCategoricalCrossentropy(from_logits=True)([1], [[0.0, 0.0]]), 4)

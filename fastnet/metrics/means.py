@@ -115,7 +115,7 @@ class TopKCategoricalAccuracy(RowMetric):
         name, dtype: as for every `Metric`.
 
     Raises:
-        ValueError: k is no positive whole number.
+        ValueError: k is not a positive integer.
 
     Example:
         >>> metrics.TopKCategoricalAccuracy(2)([[0, 0, 1], [1, 0, 0]], [[0.1, 0.6, 0.3], [0.1, 0.6, 0.3]])
@@ -138,7 +138,7 @@ class SparseTopKCategoricalAccuracy(RowMetric):
         from_sorted_ids: predictions are labels, the best one first, and the first k are looked at.
 
     Raises:
-        ValueError: k is no positive whole number.
+        ValueError: k is not a positive integer.
 
     Example:
         >>> metrics.SparseTopKCategoricalAccuracy(2)([2, 0], [[0.1, 0.6, 0.3], [0.1, 0.6, 0.3]])
@@ -229,8 +229,7 @@ class LossMetric(MeanOfRows):
         return self.loss.values(plan, y_pred, y_true)
 
     def row_weights(self, plan, y_true, sample_weight):
-        """Rows with the ignored label do not count where there are weights; where there are none they count as 0, as
-        in Keras."""
+        """As in Keras, rows with the ignored label do not count if there are weights; otherwise they count as 0."""
         if self.loss.ignore_class is None:
             return sample_weight
         return losses.loss.product(plan, sample_weight, self.loss.counted_rows(plan, y_true, sample_weight.dtype))

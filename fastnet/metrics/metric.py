@@ -1,4 +1,4 @@
-"""What every metric is: numbers counted inside the step, and a result that follows from them."""
+"""The base class of metrics: numbers counted inside the step, and a result that follows from them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Metric(Configurable):
     """A number that sums up predictions and targets, counted inside the runner or on arrays.
 
     A metric of your own is written as in Keras, with NumPy: `add_weight` in ``__init__``, `update_state`, `result`,
-    and `reset_state` where zeros are no beginning. `update_state` is given copies of a batch's targets, as the loss
-    reads them, and predictions; of ``weighted_metrics`` also ``sample_weight``, or None. Training and evaluation then
+    and `reset_state` if the weights do not start at 0. `update_state` receives copies of a batch's targets, as the loss
+    reads them, and predictions; for ``weighted_metrics`` also ``sample_weight``, or None. Training and evaluation then
     stop after each batch to call it.
 
     A metric that is counted inside the runner, as fastnet's own, says how many numbers it counts (`size`), adds the
@@ -35,8 +35,8 @@ class Metric(Configurable):
         name: its key in the logs; by default the class's name.
 
     Attributes:
-        direction: "up" where larger is better, "down" where smaller is, None where neither is said: what callbacks with
-            ``mode="auto"`` go by.
+        direction: "up" if larger is better, "down" if smaller is, None if unknown; callbacks with ``mode="auto"`` read
+            it.
         masked: whether the mask of predictions (`layers.Masking`) counts as a weight of each step; as in Keras it does
             for means of rows. Written in Python, a metric is given the mask in ``sample_weight``.
 
@@ -63,7 +63,7 @@ class Metric(Configurable):
 
     sparse: bool | None = False  # a target is a class index; None: whichever the loss takes
     elements = False  # on arrays, predictions of one axis are as many samples
-    ignore_class: int | None = None  # a label that is no class
+    ignore_class: int | None = None  # a label that is not a class
     masked = False
     direction: str | None = None
 
@@ -85,7 +85,7 @@ class Metric(Configurable):
 
     @property
     def variables(self) -> list[MetricVariable]:
-        """What `add_weight` gave, in order."""
+        """The weights that `add_weight` made, in order."""
         return self.__dict__.setdefault("_variables", [])
 
     def add_variable(
@@ -125,7 +125,7 @@ class Metric(Configurable):
         self._state = values.copy() if len(values) else None
 
     def size(self, shape: tuple[int, ...]) -> int:
-        """How many float64 numbers it counts for predictions of this shape a sample.
+        """The number of float64 numbers that it counts, for predictions of this shape a sample.
 
         Raises:
             ValueError: the shape does not fit.
@@ -211,7 +211,7 @@ class MeanOfRows(Metric):
         raise NotImplementedError(f"{type(self).__name__} defines no values(plan, y_pred, y_true).")
 
     def row_weights(self, plan: Plan, y_true: View, sample_weight: View) -> View:
-        """What each row counts, of rows with a weight."""
+        """The weight of each row, of rows with a weight."""
         return sample_weight
 
     def size(self, shape):

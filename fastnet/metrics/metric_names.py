@@ -47,7 +47,7 @@ def get(identifier: Any, y_shape: tuple[int, ...] | None = None, sparse: bool = 
         sparse: whether the targets are class indices.
 
     Raises:
-        ValueError: an unknown name, which offers the nearest known ones; what is no metric.
+        ValueError: the name is unknown (the error offers the nearest ones), or the object is not a metric.
 
     Example:
         >>> metrics.get("mse")([[0.0, 1.0]], [[0.5, 1.0]])
@@ -71,7 +71,7 @@ def listed(given: Any, argument: str) -> list[Any]:
     """The metrics of a model's one output, as ``compile`` takes them: a list, whatever holds it; classes are made.
 
     Raises:
-        ValueError: what is no metric, or metrics for several outputs.
+        ValueError: an item is not a metric, or there are metrics for several outputs.
     """
     if given == {}:
         return []

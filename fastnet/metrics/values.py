@@ -97,11 +97,11 @@ class Sum(_OfValues):
 
 
 class ArrayMetric(Mean):
-    """The mean of what a function of a batch's arrays gives, as Keras averages it.
+    """The mean of the results of a function of a batch's arrays, as Keras averages them.
 
-    Numbers for each row, or the means of what each row has, count the same each, or as their weights say; one number
-    counts as one for each batch, or as the sum of its rows' weights. `compile` makes one of a function that is no
-    formula of two numbers.
+    If the function returns numbers for each row, the mean of each row counts once, or by its weight. If it returns one
+    number, this counts once for each batch, or by the sum of its rows' weights. `compile` makes one of a function that
+    is not a formula of two numbers.
 
     Args:
         fn: ``fn(y_true, y_pred)`` of NumPy arrays, which gives a number or an array that begins with the rows.
@@ -120,7 +120,7 @@ class ArrayMetric(Mean):
     """
 
     masked = True
-    _refused = ""  # why the function is no formula of two numbers, where that was tried
+    _refused = ""  # the reason for which the function is not a formula of two numbers, if that was tried
 
     def __init__(self, fn: Callable, name: str | None = None, dtype: Any = None):
         super().__init__(name or fn.__name__, dtype)

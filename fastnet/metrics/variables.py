@@ -1,4 +1,4 @@
-"""What a metric written in Python counts in."""
+"""The variables of metrics written in Python."""
 
 from __future__ import annotations
 

@@ -28,11 +28,11 @@ _NEVER = float(1 << 60)  # updates
 
 @dataclass
 class StepScalars:
-    """Where the numbers of a step are.
+    """The slots of the numbers of a step.
 
     Attributes:
         rule: those of the optimizer's rule.
-        memory: what the rule hands on to the next step.
+        memory: those that the rule hands on to the next step.
         ema_decay, overwrite_now, first_gradient: those of `update.average`, `update.overwrite` and `update.accumulate`,
             where they are needed.
     """

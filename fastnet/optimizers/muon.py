@@ -23,7 +23,7 @@ class Muon(Optimizer):
 
     u comes from the matrix X = (g + momentum m) / |g + momentum m| by ``ns_steps`` times
     A = X Xᵀ, X = muon_a X + (muon_b A + muon_c A A) X; w -= lr rms_rate sqrt(the larger side) u. Every other weight is
-    changed by `Adam`, with the learning rate adam_lr_ratio lr: one that is no matrix, and one that is excluded.
+    changed by `Adam`, with the learning rate adam_lr_ratio lr: weights that are not matrices, and excluded ones.
 
     Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the factor of Liu et al. 2025,
     arXiv:2502.16982, equation 4. The last layer is better left to Adam: ``exclude_layers=["output"]``.
@@ -44,7 +44,7 @@ class Muon(Optimizer):
         common: see `Optimizer`.
 
     Raises:
-        ValueError: a number out of its range, an expression that is none.
+        ValueError: a number is out of its range, or an expression is not a regular expression.
 
     Example:
         >>> optimizers.Muon(0.01, exclude_layers=["output"]).ns_steps

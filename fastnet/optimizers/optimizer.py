@@ -143,7 +143,7 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
         """Check an argument by making another optimizer with it; used from the next step on.
 
         Raises:
-            AttributeError: it takes no such argument, or the states of the weights would be others.
+            AttributeError: the argument does not exist, or the states of the weights would change.
             ValueError: the value is out of its range.
         """
         owner, arguments = type(self).__name__, self.arguments()
@@ -232,7 +232,7 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
 
     @property
     def version(self) -> int:
-        """How often an argument was replaced: plans hold their values."""
+        """The number of replaced arguments; plans contain the values of arguments."""
         return self.changes
 
     @property
@@ -244,7 +244,7 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
         """The learning rates of the next ``count`` iterations, or the one of all of them.
 
         Raises:
-            ValueError: the schedule gives something that is no learning rate.
+            ValueError: a result of the schedule is not a learning rate.
         """
         if self._schedule is None:
             return np.full(1, self._rate)

@@ -23,7 +23,7 @@ CHUNK_SECONDS = 0.1  # how long the runner may work before Python looks in: prog
 
 @dataclass(frozen=True)
 class Hooks:
-    """What is called between chunks of steps.
+    """Functions called between chunks of steps.
 
     Args:
         one_step: whether a chunk is one step, before which ``before(step)`` is called.

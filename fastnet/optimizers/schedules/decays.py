@@ -92,7 +92,7 @@ class PiecewiseConstantDecay(Formula):
         name: as shown.
 
     Raises:
-        ValueError: lengths that do not fit, boundaries that are no numbers or do not rise, negative values.
+        ValueError: the lengths do not fit, boundaries are not rising numbers, or a value is negative.
 
     Example:
         >>> optimizers.SGD(optimizers.schedules.PiecewiseConstantDecay([1], [0.1, 0.01])).rates(4).round(3).tolist()
