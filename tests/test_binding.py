@@ -14,8 +14,8 @@ from fastnet.engine.bind import bind, place_barriers
 from fastnet.engine.fuse import fuse
 from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Source
-from fastnet.engine.step import lower
 from fastnet.engine.variable import Variable
+from fastnet.training.step import lower
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = 5

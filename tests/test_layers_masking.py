@@ -7,8 +7,8 @@ import pytest
 
 import fastnet
 from fastnet import layers
-from fastnet.engine.step import lower
 from fastnet.testing.plans import LayerRun
+from fastnet.training.step import lower
 
 RNG = np.random.default_rng(0)
 ROWS, STEPS, FEATURES = 67, 3, 2  # primes; batches of 32, 32 and 3 rows

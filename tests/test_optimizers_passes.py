@@ -368,7 +368,7 @@ def launches(optimizer, batch):
     model = network(optimizer, 80, 75, 70)
     model.train_on_batch(x, y)
     (free,) = model._trainer.plans.free.values()
-    plan = free[0][0].plan
+    plan = free[0].plan
     return [f"{item.kernel.label} {item.epilogue.kernel.label if item.epilogue else ''}" for item in plan.launches]
 
 

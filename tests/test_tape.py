@@ -10,10 +10,10 @@ from fastnet._kernels.kinds import read, read_int32, size, write
 from fastnet.engine import operations
 from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Source
-from fastnet.engine.step import lower
 from fastnet.layers.layer import Layer
 from fastnet.testing.kernel_checks import _check_layer_gradients
 from fastnet.testing.plans import LayerRun
+from fastnet.training.step import lower
 
 
 @pytest.fixture

@@ -161,7 +161,7 @@ def _first_nonfinite(trainer: Any, session: Session, segment: Segment, first: in
     if not is_finite(inputs):
         row = _nonfinite_row(inputs, first, order)
         return f"The data is not finite: {row} of x holds NaN or infinity, as {inputs.dtype}."
-    for layer, output in step.outputs:
+    for layer, output in step.plan.outputs:
         if not is_finite(contents(output, rows)):
             return f"The first layer whose result is not finite is {layer.name!r} ({type(layer).__name__})."
     targets = contents(step.target, rows)

@@ -6,15 +6,12 @@ import threading
 from typing import Any
 
 from fastnet.engine import changes
-from fastnet.engine.bind import Executable, bind
 from fastnet.engine.sources import Source
-from fastnet.engine.step import PythonMetric, Step, lower
 from fastnet.layers.layer import all_parts
 from fastnet.layers.undo import AttributeSnapshot
+from fastnet.training.step import Step, lower
 
 _MOST = 8  # kinds of plans that a model keeps
-
-BoundPlan = tuple[Step, Executable, list[PythonMetric]]  # with its metrics written in Python
 
 
 class PlanCache:
@@ -30,7 +27,7 @@ class PlanCache:
 
     def __init__(self, network: Any):
         self.network = network
-        self.free: dict[tuple, list[BoundPlan]] = {}
+        self.free: dict[tuple, list[Step]] = {}
         self.known_shapes: dict[tuple, int] = {}
         self._process: object = None
         self._before_build: AttributeSnapshot | None = None  # of a build for the first data, until it has a plan
@@ -74,7 +71,7 @@ class PlanCache:
         if before is not None:
             before.restore()
 
-    def take(self, mode: str, rows: int, sources: tuple[Source, ...]) -> tuple[BoundPlan, list[BoundPlan]]:
+    def take(self, mode: str, rows: int, sources: tuple[Source, ...]) -> tuple[Step, list[Step]]:
         """A plan that is free, and the list to which it must be given back."""
         optimizer = self.network.optimizer if mode == "train" else None
         version = (optimizer, optimizer.version) if optimizer is not None else None
@@ -90,7 +87,7 @@ class PlanCache:
             self._before_build = None
         return found, free
 
-    def make(self, mode: str, rows: int, sources: tuple[Source, ...], reuse: bool = True) -> BoundPlan:
+    def make(self, mode: str, rows: int, sources: tuple[Source, ...], reuse: bool = True) -> Step:
         """A new plan with its memory and kernels; without ``reuse`` every buffer has memory of its own."""
         network = self.network
         loss, optimizer, metrics = None, None, ()
@@ -102,11 +99,7 @@ class PlanCache:
         if mode == "train":
             optimizer = network.optimizer
             optimizer.build(network.trainable_weights)
-        step = lower(network, mode, rows, x, y, loss, metrics, optimizer, reuse, weights)
-        executable = bind(step.plan, rows, reuse=reuse)
-        for total in step.totals:
-            total.bind(executable.numbers)
-        return step, executable, step.python_metrics
+        return lower(network, mode, rows, x, y, loss, metrics, optimizer, reuse, weights).bind(rows, reuse)
 
     def _structure_now(self) -> tuple:
         """All of the network that decides what its plans are, but for the layers themselves."""

@@ -9,9 +9,9 @@ import numpy as np
 
 from fastnet._kernels import abi
 from fastnet.engine.bind import Executable
-from fastnet.engine.step import Step
-from fastnet.training.plan_cache import BoundPlan, PlanCache
+from fastnet.training.plan_cache import PlanCache
 from fastnet.training.samples import Segment, Sources
+from fastnet.training.step import Step
 
 
 class Session:
@@ -29,14 +29,14 @@ class Session:
         RuntimeError: on entry, where the mode is "train" and this model is being trained already.
 
     Attributes:
-        step, executable: the plan now; `adopt` may exchange it.
+        step, executable: the bound plan now; `adopt` may exchange it.
         block, numbers: its step block, as integers and as float64.
         first_iteration: the optimizer's on entry.
     """
 
     __slots__ = (
-        "_free", "_plan", "_python_metrics", "_version", "block", "executable", "first_iteration", "mode", "numbers",
-        "plans", "rows", "sources", "step",
+        "_free", "_version", "block", "executable", "first_iteration", "mode", "numbers", "plans", "rows", "sources",
+        "step",
     )  # fmt: skip
     step: Step
     executable: Executable
@@ -66,7 +66,7 @@ class Session:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._free.append(self._plan)
+        self._free.append(self.step)
         if self.mode == "train":
             self.plans.training.release()
 
@@ -76,9 +76,8 @@ class Session:
         if self.mode == "train":
             self._version = self.plans.network.optimizer.version
 
-    def _use(self, plan: BoundPlan) -> None:
-        self._plan = plan
-        self.step, self.executable, self._python_metrics = plan
+    def _use(self, step: Step) -> None:
+        self.step, self.executable = step, step.executable
         self.block, self.numbers = self.executable.step, self.executable.numbers
         self._connect(self.sources, None)
 
@@ -97,7 +96,7 @@ class Session:
     @property
     def is_stepwise(self) -> bool:
         """Whether a metric written in Python must see each batch."""
-        return bool(self._python_metrics)
+        return bool(self.step.python_metrics)
 
     def connect(self, segment: Segment) -> None:
         """Read a segment from now on."""
@@ -108,7 +107,7 @@ class Session:
         """`connect`, with another plan where the segment's batches are the largest yet, or this plan is stale."""
         if segment.batch_size > self.rows or self.is_stale:
             self.rows, self.sources = max(segment.batch_size, self.rows), segment.sources
-            totals, before, free = self.totals(), self._plan, self._free
+            totals, before, free = self.totals(), self.step, self._free
             self._take()
             self.set_totals(totals)
             free.append(before)
@@ -129,7 +128,7 @@ class Session:
             total.reset()
 
     def totals(self) -> list[np.ndarray]:
-        """What was counted so far: copies."""
+        """Copies of the numbers counted so far."""
         return [total.read().copy() for total in self.step.totals]
 
     def set_totals(self, values: Sequence[np.ndarray]) -> None:
@@ -148,22 +147,22 @@ class Session:
 
     def show(self, rows: int) -> None:
         """Show the batch that was run to the metrics that are written in Python: copies, which they may keep."""
-        if not self._python_metrics:
-            return
         step, contents = self.step, self.executable.read
+        if not step.python_metrics:
+            return
         assert step.prediction is not None and step.target is not None
         y_true, y_pred = contents(step.target, rows).copy(), contents(step.prediction, rows).copy()
         weights, mask = (
             None if each is None else contents(each, rows).reshape(y_pred.shape[:-1] or rows).copy()
             for each in (step.sample_weight, step.mask)
         )
-        for metric in self._python_metrics:
+        for metric in step.python_metrics:
             metric.update(y_true, y_pred, weights, mask)
 
     def new_predictions(self, rows: int) -> np.ndarray:
         """A new array, to which the predictions of row 0 and those after it are written from now on."""
         assert self.step.result is not None
-        last = self.step.outputs[-1][1]
+        last = self.step.plan.outputs[-1][1]
         result = np.empty((rows, *last.shape), last.dtype)
         self.block[self.step.result.index] = result.ctypes.data
         return result

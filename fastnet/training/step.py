@@ -1,7 +1,8 @@
-"""From a network, a loss and an optimizer to a plan: what one step does."""
+"""From a network, a loss and an optimizer to a plan: what one step does, and where its data and results are."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import numpy as np
 from fastnet._kernels import abi
 from fastnet._kernels.templates import folds
 from fastnet.arrays import as_array
+from fastnet.engine.bind import Executable, bind
 from fastnet.engine.fuse import fuse
 from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Inlet, outlet
@@ -21,10 +23,10 @@ from fastnet.engine.view import Slot, View
 
 @dataclass(eq=False)
 class CompiledMetric:
-    """What the loss or a metric counts: ``size`` numbers from ``slot`` on, and the result that follows from them.
+    """The numbers that the loss or a metric counts, ``size`` from ``slot`` on, and their result.
 
     Attributes:
-        counted: the numbers themselves, in the step block that the plan is bound to.
+        counted: the numbers, in the step block that the plan is bound to.
     """
 
     name: str
@@ -39,7 +41,7 @@ class CompiledMetric:
         self.counted = numbers[self.slot.index : self.slot.index + self.size]
 
     def read(self) -> np.ndarray:
-        """What was counted so far; a view."""
+        """A view of the numbers counted so far."""
         return self.counted
 
     def write(self, values: np.ndarray) -> None:
@@ -119,6 +121,7 @@ class Step:
         result: slot of the address predictions are written to.
         totals: what the loss and the metrics count, in the order of the logs.
         python_metrics: those of them that are written in Python; ``prediction`` and ``sample_weight`` are for them.
+        executable: the plan with memory and machine code, from `bind` on.
     """
 
     plan: Plan
@@ -131,18 +134,26 @@ class Step:
     prediction: View | None = None
     sample_weight: View | None = None
     totals: list[CompiledMetric | PythonMetric] = field(default_factory=list)
+    executable: Executable = field(init=False)
 
-    @property
-    def outputs(self) -> list[tuple[Any, View]]:
-        """(layer, its result) in order."""
-        return self.plan.outputs
+    def bind(self, rows: int, reuse: bool) -> Step:
+        """Give the plan memory and machine code; itself.
+
+        Args:
+            rows: the largest batch.
+            reuse: whether buffers may share memory.
+        """
+        self.executable = bind(self.plan, rows, reuse=reuse)
+        for total in self.totals:
+            total.bind(self.executable.numbers)
+        return self
 
     @property
     def mask(self) -> View | None:
         """The mask of the predictions."""
         return None if self.prediction is None else self.prediction.mask
 
-    @property
+    @functools.cached_property
     def python_metrics(self) -> list[PythonMetric]:
         return [total for total in self.totals if isinstance(total, PythonMetric)]
 
@@ -159,7 +170,7 @@ def lower(
     join: bool = True,
     weights: tuple | None = None,
 ) -> Step:
-    """What one step of ``mode`` does.
+    """Make the plan of one step of ``mode``.
 
     Args:
         network: a layer, built: in most cases a `Sequential`.
@@ -205,7 +216,7 @@ def label_of(variable: Variable) -> str:
 
 
 def _watched(step: Step) -> list[View | None]:
-    """What metrics that are written in Python look at."""
+    """The views that metrics written in Python read."""
     return [step.prediction, step.sample_weight, step.mask] if step.python_metrics else []
 
 
@@ -250,7 +261,7 @@ def _losses(
 
 
 def _penalties(step: Step, wanted: Sequence[Variable]) -> None:
-    """What regularizers add to the loss, before it is looked at."""
+    """Add the penalties of regularizers to the loss, before the check of the loss."""
     assert isinstance(step.totals[0], CompiledMetric)
     plan, total = step.plan, step.totals[0].slot
     for variable in wanted:
