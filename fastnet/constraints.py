@@ -1,4 +1,4 @@
-"""Constraints: what changes a weight after each update."""
+"""Constraints, which change a weight after each update."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Constraint(Configurable, metaclass=_Completed):
     """Each element becomes a function of it.
 
     A subclass defines the function, a rule (docs/extending.md), as a static method ``project``. Its first argument is
-    the element; the further ones are the object's attributes of these names.
+    the element; the further ones are the object's attributes of the same names.
 
     Example:
         >>> from fastnet import constraints, layers
@@ -53,7 +53,7 @@ class Constraint(Configurable, metaclass=_Completed):
             self._numbers()
 
     def __call__(self, w: Any) -> np.ndarray:
-        """What becomes of an array."""
+        """The array after the constraint."""
         w = np.asarray(w)
         variable = Variable(w if w.dtype == np.float64 else w.astype(np.float32), "w")
         plan = Plan(False, variable.dtype, 1)
@@ -91,7 +91,7 @@ class _OfNorms(Constraint):
 
     @property
     def epsilon(self) -> float:
-        """What keeps a norm from being 0."""
+        """The number that is added to a norm, which may be 0."""
         return config.epsilon()
 
     def launch(self, plan: Plan, variable: Variable) -> None:
@@ -120,7 +120,7 @@ class MaxNorm(_OfNorms):
         axis: the axis, or neighbouring axes, of the norm: 0 for the weights into each unit of a Dense layer.
 
     Raises:
-        ValueError: a negative norm; when used, axes the weight does not have.
+        ValueError: the norm is negative; when used, the weight lacks the axes.
 
     Example:
         >>> from fastnet import constraints
@@ -153,11 +153,11 @@ class MinMaxNorm(_OfNorms):
 
     Args:
         min_value, max_value: bounds of the norm.
-        rate: how much of the way to them is gone in each step, from 0 to 1.
+        rate: the part of the way to the bounds in each step, from 0 to 1.
         axis: of the norm; see `MaxNorm`.
 
     Raises:
-        ValueError: negative norms, min_value above max_value, a rate outside [0, 1].
+        ValueError: a norm is negative, min_value is above max_value, or rate is outside [0, 1].
 
     Example:
         >>> constraints.MinMaxNorm(1.0, 2.0)([[3.0], [4.0]]).round(3).tolist()
@@ -196,7 +196,7 @@ def get(identifier: Any) -> Any:
     """The constraint of a name, a description, a class or an object; None for None.
 
     Raises:
-        ValueError: an unknown name, or what is no constraint.
+        ValueError: the name is unknown, or the object is not a constraint.
 
     Example:
         >>> from fastnet import constraints

@@ -22,7 +22,7 @@ def rule_parameters(owner: Any, rule: Callable[..., Any], leading: int) -> dict[
     """The parameters of a rule behind its first ``leading`` ones: the owner's attributes of their names.
 
     Raises:
-        ValueError: the owner has no such attribute, or it is no number.
+        ValueError: the owner lacks such an attribute, or its value is not a number.
     """
     parameters = {}
     for name in list(inspect.signature(rule).parameters)[leading:]:
@@ -107,8 +107,8 @@ def _spelled(cls: type) -> tuple[str, ...]:
 class Family:
     """The classes of one kind, found by names and descriptions.
 
-    A name means what the user has registered by it, then a class, then a row of the table; it is looked for as it is
-    and in lower case.
+    A name is looked up among the user's registrations, then among classes, then among rows of the table, as it is and
+    in lower case.
 
     Args:
         kind: "an initializer", for errors.
@@ -117,7 +117,7 @@ class Family:
         functions: whether any callable is one too.
         table: of the registry, whose rows are of this kind too. The further names of a row that has a class are names
             of the class.
-        hidden: rows of the table that are no names: the classes are made of them.
+        hidden: rows of the table that are not names: the classes are made of them.
         twins: functions that stand for the classes of their names, by name.
         spelled: the names of a class; by default its own and that in snake case.
         wanted: the arguments that `get` takes, for errors.
@@ -159,10 +159,10 @@ class Family:
         return None if identifier is None else self.create(self.look_up(identifier))
 
     def look_up(self, identifier: Any) -> Any:
-        """What a name stands for, a class or a row of the table; the object of a description; all else as it is.
+        """Resolve a name to a class or a row of the table, or a description to its object; other values are returned.
 
         Raises:
-            ValueError: nothing has this name; offers the nearest ones.
+            ValueError: the name is unknown; the error offers the nearest ones.
         """
         if isinstance(identifier, str):
             return self._named(identifier)
@@ -177,7 +177,7 @@ class Family:
         """The object of a class, made with these arguments, or an object itself.
 
         Raises:
-            ValueError: it is none of this kind.
+            ValueError: the object is of another kind.
         """
         if isinstance(found, type) and issubclass(found, self.base):
             found = found(**arguments)
@@ -203,7 +203,7 @@ class Family:
             return (get or self.get)(config)
 
     def _known(self, name: str) -> Any:
-        """What fastnet itself has under a name, or None."""
+        """The object of fastnet itself that has a name, or None."""
         tried = ((names, spelling) for spelling in (name, name.lower()) for names in (self.names, self.rows))
         return next((names[spelling] for names, spelling in tried if spelling in names), None)
 

@@ -1,4 +1,4 @@
-"""Regularizers: penalties on weights, or on what a layer gives, that are added to the loss."""
+"""Regularizers: penalties on weights, or on the results of layers, that are added to the loss."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Regularizer(Configurable, metaclass=_Completed):
         return self._chunk_sums(plan, variable, variable.size)
 
     def activity_penalty(self, plan: Plan, y: View) -> tuple[View, int]:
-        """The same for what a layer gives."""
+        """The same for the result of a layer."""
         return self._chunk_sums(plan, y, -y.width)
 
     def add_gradient(self, plan: Plan, variable: Variable, gradient: View) -> None:
@@ -124,7 +124,7 @@ class L1L2(Regularizer):
         l2: factor of the sum of squares.
 
     Raises:
-        ValueError: a factor that is no finite number of at least 0.
+        ValueError: a factor is not a finite number of at least 0.
 
     Example:
         >>> from fastnet import regularizers
@@ -139,7 +139,7 @@ class L1L2(Regularizer):
 
 
 class L1(Regularizer):
-    """l1 · Σ|w|. Raises ValueError where ``l1`` is no finite number of at least 0.
+    """l1 · Σ|w|. Raises ValueError if ``l1`` is not a finite number of at least 0.
 
     Example:
         >>> regularizers.L1(0.5)([1.0, -3.0])
@@ -153,7 +153,7 @@ class L1(Regularizer):
 
 
 class L2(Regularizer):
-    """l2 · Σw². Raises ValueError where ``l2`` is no finite number of at least 0.
+    """l2 · Σw². Raises ValueError if ``l2`` is not a finite number of at least 0.
 
     Example:
         >>> regularizers.L2(0.5)([1.0, -3.0])
@@ -171,10 +171,11 @@ class OrthogonalRegularizer(Regularizer):
 
     Args:
         factor: of the mean.
-        mode: "rows" or "columns": whose angles are looked at.
+        mode: "rows" or "columns": the vectors whose angles count.
 
     Raises:
-        ValueError: another mode, a factor that is no finite number of at least 0; in use, a weight that is no matrix.
+        ValueError: mode has another value, or factor is not a finite number of at least 0; when used, the weight is
+            not a matrix.
 
     Example:
         >>> regularizers.OrthogonalRegularizer(0.5)([[1.0, 0.0], [0.0, 1.0]])
@@ -202,7 +203,7 @@ class OrthogonalRegularizer(Regularizer):
         raise ValueError("OrthogonalRegularizer is for weights; as activity_regularizer use L1, L2 or L1L2.")
 
     def _share(self, n: int) -> float:
-        return self.factor * 0.5 / max(n * (n - 1.0) / 2.0, 1.0)  # each pair stands in the matrix twice
+        return self.factor * 0.5 / max(n * (n - 1.0) / 2.0, 1.0)  # each pair is in the matrix twice
 
     def _vectors(self, variable: Variable) -> tuple[int, dict[str, int]]:
         if len(variable.shape) != 2:
@@ -228,7 +229,7 @@ def get(identifier: Any) -> Any:
     """The regularizer of a name, a description, a class or an object; None for None.
 
     Raises:
-        ValueError: an unknown name, or what is no regularizer.
+        ValueError: the name is unknown, or the object is not a regularizer.
 
     Example:
         >>> from fastnet import regularizers

@@ -187,7 +187,7 @@ def _described(obj: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _within_one(memory: ContextVar[Any]) -> Iterator[dict[int, Any]]:
-    """What is known of the layers of one description, from its outermost object on."""
+    """The layers of one description, from its outermost object on."""
     known = memory.get()
     if known is not None:
         yield known
@@ -200,7 +200,7 @@ def _within_one(memory: ContextVar[Any]) -> Iterator[dict[int, Any]]:
 
 
 def sharing() -> contextlib.AbstractContextManager[Any]:
-    """Within the ``with`` block all that is described is one description, in which a layer may stand twice."""
+    """Make one description of all objects in the ``with`` block; a layer may be in it twice."""
     return _within_one(_written)
 
 

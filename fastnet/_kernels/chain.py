@@ -23,14 +23,14 @@ _FILES = tuple(str(Path(__file__).parent / name) for name in _WRITERS)
 
 @dataclass(frozen=True)
 class Operand:
-    """What a chain's statements call by a name.
+    """An operand of a chain: memory or a number that its statements name.
 
     Attributes:
         name: in the loop.
         kind: of the argument; its access is that of the whole chain.
         index: "element", "row", "column", "total" (a fold's), or "" for a number.
         strided: whether rows lie apart.
-        stored: whether what is written is written to memory.
+        stored: whether results are written to memory.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Chain:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """What its text follows from, besides what every kernel does."""
+        """The files that decide its text, besides those of every kernel."""
         return tuple(dict.fromkeys([*_FILES, *(step.template.file for step in self.steps)]))
 
     @property

@@ -141,7 +141,7 @@ class Writer:
         return loop("r", span, [*of_row, *parsed(ask), inner])
 
     def indices(self, views: Iterable[Operand], column: str = "c") -> tuple[dict[str, str], list[ast.stmt]]:
-        """Where operands lie at row ``r`` and a column; the loads of what a row shares."""
+        """The indices of operands at row ``r`` and a column; the loads of operands with one number for each row."""
         index, of_row = {}, []
         for o in views:
             if o.index == "row":

@@ -1,4 +1,4 @@
-"""How sums are cut into chunks, which decides their bits: the same for kernels, for plans, and on every device."""
+"""Sizes of the chunks of sums. They decide the bits: kernels, plans and devices share them."""
 
 CHUNK_ROWS = 256  # rows whose sums a fold keeps apart: 1e6 rows of float32 come within 1e-6 of float64
 CHUNK_ELEMENTS = 4096  # elements of a sum over everything
@@ -7,5 +7,5 @@ KC = 384  # steps of k that a product sums from zero. 256 is 1.5 % slower on Zen
 
 
 def k_blocks(k: int) -> int:
-    """How many K-blocks a product has: KC steps each; the last one has KC/2 + 1 to 3 KC/2."""
+    """The number of K-blocks of a product: KC steps each; the last one has KC/2 + 1 to 3 KC/2."""
     return max(1, (k + KC // 2 - 1) // KC)

@@ -265,8 +265,9 @@ def _contents(path: str) -> str:
 
 @lru_cache(maxsize=1)
 def target_machine():
-    """What code is made for. The small code model holds because `_engine` keeps an object's parts close together;
-    llvmlite's default for JIT code, the large one, makes MCJIT resolve position-independent calls wrongly."""
+    """The machine for which code is made. The small code model holds because `_engine` keeps an object's parts close to
+    each other; with llvmlite's default for JIT code, the large one, MCJIT resolves position-independent calls wrongly.
+    """
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()

@@ -1,4 +1,4 @@
-"""What is wrong with a rule or a template, said before anything is compiled."""
+"""Errors of rules and templates, raised before anything is compiled."""
 
 
 class RuleError(ValueError):
@@ -10,6 +10,6 @@ class DifferentiationError(RuleError):
 
 
 def template_error(name: str, problem: str, line: int | None = None) -> RuleError:
-    """What is wrong with the template of this name, in which line of its source."""
+    """The error of the template of this name, with the line of its source."""
     where = "" if line is None else f" (line {line} of its source)"
     return RuleError(f"The template {name!r}: {problem}{where}.")

@@ -165,7 +165,7 @@ def signature(kernel: Kernel) -> tuple[tuple[str, Kind], ...]:
 
 
 class Rewriter(ast.NodeTransformer):
-    """What every template's statements go through: typed literals, rules by their pasted names, several written out.
+    """Rewrites a template's statements: typed literals, pasted names of rules, sequences of arguments written out.
 
     Args:
         kernel: the kernel.
@@ -247,7 +247,7 @@ class Rewriter(ast.NodeTransformer):
         return node if value is None else typed(value)
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
-        """What would be written to an absent operand is not asked for."""
+        """Leave out an assignment to an absent operand."""
         targets = [element for t in node.targets for element in (t.elts if isinstance(t, ast.Tuple) else [t])]
         absent = [self.is_absent(target) for target in targets]
         if not any(absent):
@@ -355,5 +355,5 @@ class _Loop(Rewriter):
 
 
 def default(kind: Kind) -> ast.expr:
-    """What stands for a missing argument."""
+    """The expression for a missing argument."""
     return expression(kind.default if isinstance(kind.default, str) else repr(kind.default))

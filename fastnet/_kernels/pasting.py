@@ -101,7 +101,7 @@ def paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
 
 
 def called(target: ast.expr, names: Mapping[str, Any], dtype: str) -> Callable | str | None:
-    """What a called name stands for: a rule, the name of a primitive, or None where it is neither."""
+    """The function behind a called name: a rule, or the name of a primitive; None if it is neither."""
     value: Any = None
     if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
         owner = names.get(target.value.id)
@@ -118,7 +118,7 @@ def called(target: ast.expr, names: Mapping[str, Any], dtype: str) -> Callable |
 
 
 def _elementary(attribute: str, dtype: str) -> Callable | str | None:
-    """What stands for a function of ``math`` or ``numpy``."""
+    """The rule or primitive for a function of ``math`` or ``numpy``."""
     attribute = {"abs": "fabs", "power": "pow"}.get(attribute, attribute)
     return attribute if attribute in _PRIMITIVES else getattr(elementary, f"{attribute}_{dtype}", None)
 

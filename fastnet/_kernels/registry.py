@@ -57,7 +57,7 @@ class RowRule:
     """A function of a whole row: passes that fold it into numbers, then ``value`` of these, or ``element`` of each x.
 
     ``value(*folded)`` is the row's result (a loss), ``element(x, t, *folded)`` the result for each element (softmax,
-    the gradient of a loss, None where there is none); ``folded`` are the numbers of all passes.  ``t`` is the target's
+    the gradient of a loss; None without one); ``folded`` are the numbers of all passes.  ``t`` is the target's
     element, or 0.  The parameters of a `Loss` follow the other arguments of each of these rules.
     """
 
@@ -174,7 +174,7 @@ class Update:
 
     @cached_property
     def scalar_count(self) -> int:
-        """How many scalars ``f`` takes."""
+        """The number of scalars that ``f`` takes."""
         return len(inspect.signature(self.f).parameters) - 2 - len(self.states) - self.direction
 
     @property

@@ -27,5 +27,5 @@ def loop(name: str, span: str, body: list[ast.stmt]) -> ast.For:
 
 
 def value_of(name: str) -> str:
-    """What the value of an operand is called in the loop: apart from the names that the loop itself has."""
+    """The name of an operand's value in the loop, which differs from the loop's own names."""
     return f"{name}_"

@@ -45,7 +45,7 @@ def rule_from_source(text: str, names: Mapping[str, object] | None = None) -> Ca
 
 
 class Tangents:
-    """What differentiating a rule knows of it, and how its expressions are differentiated.
+    """The differentiation of one rule: its names, and the derivatives of its expressions.
 
     Attributes:
         names: what the rule's global names stand for.

@@ -61,7 +61,7 @@ class Codegen(codegen.JITCPUCodegen):
         """It will not run."""
 
     def set_env(self, env_name: str, env: Any) -> None:
-        """There is no code to tell."""
+        """Do nothing: there is no code."""
 
 
 class Context(CPUContext):
@@ -84,7 +84,7 @@ class Context(CPUContext):
 
 
 class Descriptor(CPUTarget):
-    """What numba knows the target by."""
+    """The description of the target for numba."""
 
     @functools.cached_property
     def _toplevel_target_context(self) -> Context:

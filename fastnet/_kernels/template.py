@@ -40,7 +40,7 @@ class Template:
 
     @property
     def identity(self) -> str:
-        """What it is told apart by, besides the contents of its file."""
+        """Its identity, besides the contents of its file."""
         return f"{self.function.__module__}.{self.function.__qualname__}"
 
     @property
@@ -54,7 +54,7 @@ class Template:
 
     @property
     def namespace(self) -> Mapping[str, Any]:
-        """Where the rules and the numbers are found that it names: its closure, and its globals."""
+        """The names of its rules and numbers: its closure, and its globals."""
         found = self.function.__globals__
         for name, cell in zip(self.function.__code__.co_freevars, self.function.__closure__ or ()):
             try:
@@ -96,7 +96,7 @@ class Template:
         return self.form == "fold" and any(kind.dims == ("total",) for kind in self.parameters.values())
 
     def error(self, problem: str) -> RuleError:
-        """What is wrong with its declaration."""
+        """The error of its declaration."""
         return template_error(self.name, problem)
 
     def check(self) -> Template:

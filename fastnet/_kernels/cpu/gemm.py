@@ -191,7 +191,7 @@ def has_few_columns(m: int, n: int, dtype: str, trans_a: bool) -> bool:
 
 
 def parts(args: list[int]) -> int:
-    """How many parts K is split into."""
+    """The number of parts of K."""
     return k_blocks(args[K]) if args[FLAGS] & SPLIT_K else 1
 
 

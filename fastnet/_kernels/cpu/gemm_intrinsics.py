@@ -1,4 +1,4 @@
-"""What the product's kernel calls: emitted functions as numba intrinsics. Addresses and byte distances are int64."""
+"""Emitted functions as numba intrinsics, for the product's kernel. Addresses and byte distances are int64."""
 
 from __future__ import annotations
 

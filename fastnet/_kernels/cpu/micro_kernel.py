@@ -52,7 +52,7 @@ class StridedRows:
         self.offsets = I64(0), distance, emitter.hidden(b, b.shl(distance, I64(1)))
 
     def step_by(self, b: ir.IRBuilder, pointers: Values, distance: ir.Value | int, count: int) -> tuple[Values, Values]:
-        """Where the current elements of the first ``count`` rows lie, and the pointers ``distance`` bytes further."""
+        """Addresses of the current elements of the first ``count`` rows, and pointers ``distance`` bytes further."""
         at = self.emitter.at
         pointers = [self.emitter.hidden(b, pointer) for pointer in pointers]
         addresses = [

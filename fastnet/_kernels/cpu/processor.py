@@ -70,7 +70,7 @@ def cache(level: int) -> Cache:
 
 
 def shared_set(distance: int, rows: int) -> int:
-    """How many of so many rows, ``distance`` bytes apart, meet in one set of the first-level cache."""
+    """The number of rows that share a set of the first-level cache, of ``rows`` that lie ``distance`` bytes apart."""
     first = cache(1)
     sets = [row * distance % (first.bytes // first.ways) // LINE for row in range(rows)]
     return max(sets.count(s) for s in sets)

@@ -117,7 +117,7 @@ def _zeros(count: int) -> np.ndarray:
 
 
 def _parsed(data: bytes | None) -> Tile | None:
-    """The tile that a file describes; None where there is no file, or it describes none."""
+    """The tile in the contents of a file; None without a file, or if it does not describe one."""
     try:
         width, rows, single_rows = json.loads(data or b"")
         return Tile(int(width), int(rows), int(single_rows))

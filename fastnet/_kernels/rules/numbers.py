@@ -7,7 +7,7 @@ def divided_by(total, weight):
 
 
 def inverse_count(count):
-    """Keras keeps a count of 0 from dividing by 0 so."""
+    """1 / count, finite for a count of 0, as in Keras."""
     return 1 / (count + 1e-7)
 
 

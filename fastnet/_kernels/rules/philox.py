@@ -7,8 +7,8 @@ float rule.  The two meet in the template: integers become floats through ``unit
 One call of ``philox`` gives four numbers.  Element ``i`` owns word ``i % 4`` of block ``i // 4``, so a template runs
 over blocks and stores four elements for each (0.9 ns an element with AVX2); ``philox_word`` gives the word of a single
 element, at two and a half times the cost, for the ends of a range and for templates that do not run in order.
-Dropout needs 16 bits an element only, and has its blocks in an order that vectorises without shuffles
-(`templates/dropout.py`).
+Dropout needs only 16 bits an element, and orders its blocks for a loop that vectorises without shuffles
+(`templates/random_bits.py`).
 
     words = philox(block_low, block_high, step, layer, seed_low, seed_high)
 

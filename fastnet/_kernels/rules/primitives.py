@@ -1,9 +1,9 @@
-"""What a rule may use beyond arithmetic, comparisons and other rules: plain scalar definitions.
+"""Functions for rules, besides arithmetic, comparisons and other rules: plain scalar definitions.
 
 Compiled code takes the functions of the same names in ``fastnet/_kernels/intrinsics.py``, which emit one or a few LLVM
-instructions each; these here say what they compute and let a rule run in plain Python.  All keep NaN, none reads
-memory, and none is contracted with what stands around it, so a value does not depend on whether LLVM vectorised the
-loop.
+instructions each. The definitions here say what they compute, and let a rule run in plain Python. All of them keep NaN.
+They do not read memory, and LLVM does not contract them with other operations: a value is therefore the same whether or
+not LLVM vectorised the loop.
 
 Float primitives work on float32 and float64 alike; every argument has the same type, and so has the result.  The
 ``u32`` primitives exist because Python's operators promote uint32 to 64 bits in compiled code, which halves the vector

@@ -1,4 +1,4 @@
-"""What labels say of each row."""
+"""Numbers of each row by its label."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from fastnet._kernels.template import template
 def encode(
     x: read[n, count], y: write[n, tokens], counted: real, outside: real, count: size, tokens: size, lo, hi
 ):  # y: 1 where a number is in the row, or how often where `counted` is 1 and not 0
-    # A number that is none of the tokens, NaN among them, makes its row `outside`. Fractions are cut off.
+    # A number that is not a token, such as NaN, makes its row `outside`. Fractions are cut off.
     for r in range(lo, hi):
         for j in range(tokens):
             y[r, j] = 0.0

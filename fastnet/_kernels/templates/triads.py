@@ -1,4 +1,4 @@
-"""What bandwidth is measured with."""
+"""The loop that measures bandwidth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to a weight in a step, element by element: its optimizer's rule, and what comes before and after it."""
+"""The update of a weight in a step, element by element: its optimizer's rule, and the stages before and after it."""
 
 from __future__ import annotations
 
