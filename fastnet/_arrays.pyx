@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-"""What a step must know of an array, without the microseconds that numpy's attributes and reductions take."""
+"""Properties of an array that each step reads, without the microseconds of numpy's attributes and reductions."""
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -12,7 +12,7 @@ ctypedef fused word:
 
 
 def rows_of(array):
-    """Where the rows of an array lie: ``(address, bytes from row to row, whether a row's elements lie back to back)``."""
+    """The rows of an array: ``(address, bytes from row to row, whether a row's elements lie back to back)``."""
     cdef Py_buffer view
     cdef Py_ssize_t expected
     cdef bint together = True
