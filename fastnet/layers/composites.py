@@ -80,7 +80,7 @@ class Parallel(Layer):
 
     Args:
         branches: layers, each a layer, a `Sequential` or a list of layers that are applied one after the other.
-        merge: "concat" for the results side by side along the last axis, each written where it belongs; "add",
+        merge: "concat" for the results side by side along the last axis, each written in place; "add",
             "multiply", "average" or "maximum" element by element.
         **more: ``name``, ``dtype``, ``trainable``, ``activity_regularizer``, ``input_shape``.
 

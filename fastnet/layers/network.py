@@ -276,7 +276,7 @@ class Network(Layer):
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
-        """What the optimizer does not change."""
+        """The weights that the optimizer does not change."""
         trained = set(self.trainable_weights)
         return [v for v in self.weights if v not in trained]
 

@@ -20,7 +20,7 @@ from llvmlite import ir
 from fastnet._kernels.cpu import blocking
 from fastnet._kernels.cpu.emit import I32, I64, PTR, Emitter
 
-UNROLL = 2  # steps of k; 4 is no faster, and compiles for longer
+UNROLL = 2  # steps of k; 4 is not faster, and compiles longer
 ADD, RELU = 1, 2  # flags of a tile
 FULL, MASKED, SINGLE, TRANSPOSED = range(4)  # forms of a tile
 TILE = "piipiipiipi"  # arguments of a tile: p an address, i an integer

@@ -43,7 +43,7 @@ def exp_of_sum_float32(x, rest):
 
 
 def exp_float32(x):
-    return exp_of_sum_float32(x, -0.0)  # adding -0 is no operation
+    return exp_of_sum_float32(x, -0.0)  # adding -0 changes nothing
 
 
 def expm1_float32(x):

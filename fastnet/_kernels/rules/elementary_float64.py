@@ -50,7 +50,7 @@ def exp_of_sum_float64(x, rest):
 
 
 def exp_float64(x):
-    return exp_of_sum_float64(x, -0.0)  # adding -0 is no operation
+    return exp_of_sum_float64(x, -0.0)  # adding -0 changes nothing
 
 
 def expm1_float64(x):
