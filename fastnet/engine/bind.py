@@ -1,6 +1,6 @@
-"""Binds a plan to memory and to a device's machine code: from here on weights have addresses.
+"""Binds a plan to memory and to a device's machine code: weights then have addresses.
 
-A plan may be bound many times, also for other weights than those it names.
+A plan may be bound many times, also to other weights than those that it names.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Executable:
     """A plan with memory and machine code; made by `bind`.
 
     Args:
-        plan: what a step does.
+        plan: the launches of a step.
         rows: the largest batch.
         device: its machine code.
         pinned: views whose contents are read after a step.
-        reuse: whether buffers may share memory; off when every buffer is to be looked at.
-        weights: the weights that are used instead of those the plan names.
+        reuse: whether buffers may share memory; off when every buffer will be read.
+        weights: the weights to use instead of those that the plan names.
 
     Attributes:
         step: the step block, as integers.
@@ -58,7 +58,7 @@ class Executable:
         self.execution = Execution(table, bases, self.step, binder.scratch, keep=(self.arena, binder.blocks, plan))
 
     def weight(self, variable: Variable) -> Variable:
-        """The weight that is used where the plan names this one."""
+        """The weight that is used instead of this one."""
         return self.weights.get(variable, variable)
 
     def reference(self, operand: View | Variable | Slot) -> int:
@@ -96,18 +96,18 @@ def bind(
     plan: Plan, rows: int | None = None, device: str = "cpu", pinned: Sequence[View] = (), reuse: bool = True,
     weights: Mapping[Variable, Variable] | None = None,
 ) -> Executable:  # fmt: skip
-    """A plan, ready to run.
+    """Make a plan ready to run.
 
     Args:
-        plan: what a step does.
-        rows: the largest batch; the plan's by default, and never more.
+        plan: the launches of a step.
+        rows: the largest batch, at most the plan's; by default the plan's.
         device: "cpu".
-        pinned: views whose contents are read after a step, beside the plan's results.
+        pinned: views whose contents are read after a step, besides the plan's results.
         reuse: whether buffers may share memory.
-        weights: weight of the plan → the weight of the same shape that is used instead.
+        weights: weight of the plan → the weight of the same shape to use instead.
 
     Raises:
-        ValueError: more rows than the plan was made for.
+        ValueError: ``rows`` is larger than the plan's.
     """
     rows = plan.rows if rows is None else rows
     if rows > plan.rows:
@@ -116,7 +116,7 @@ def bind(
 
 
 def run_once(plan: Plan, inputs: Mapping[View, np.ndarray], result: View) -> np.ndarray:
-    """Run a plan for one batch of given views; a copy of the result.
+    """Run a plan for one batch of given views; return a copy of the result.
 
     Example:
         >>> plan = extend.Plan(training=False, dtype="float64")
@@ -135,10 +135,10 @@ def run_once(plan: Plan, inputs: Mapping[View, np.ndarray], result: View) -> np.
 
 
 def place_barriers(table: np.ndarray, launches: Sequence[Launch], executable: Any) -> None:
-    """Flag the launches that must wait for all threads to finish the ones before.
+    """Flag the launches that must wait until all threads have finished the launches before.
 
     A launch waits if it touches memory that was written since the last barrier, or writes memory that was read: the
-    threads share every launch out differently.
+    division among threads differs from launch to launch.
     """
     read: list[tuple[int, int]] = []
     written: list[tuple[int, int]] = []

@@ -92,7 +92,7 @@ class Call:
         self.views.append((name, value, kind.access))
 
     def dtype(self, default: str | None) -> str:
-        """The dtype that the views of no dtype of their own share."""
+        """The common dtype of the views whose kinds do not fix one."""
         found = set(self.dtypes.values())
         if len(found) > 1:
             listed = ", ".join(f"{name} is {dtype}" for name, dtype in self.dtypes.items())
@@ -109,9 +109,9 @@ def launch_of(plan_rows: int, template: Any, operands: Mapping[str, Any], dtype:
 
     Args:
         plan_rows: the largest batch.
-        template: what is called.
+        template: the template.
         operands: by the names of its parameters.
-        dtype: of the kernel, where no view says it.
+        dtype: of the kernel, if no view decides it.
     """
     call = Call(template, operands)
     sizes = _sizes(call)

@@ -17,7 +17,7 @@ from fastnet._kernels.generate import Kernel
 from fastnet.engine.launch import Launch, Product
 from fastnet.engine.sizes import Extent
 
-OPERATION = 100  # picoseconds that a scalar operation of a vectorised loop is taken to last
+OPERATION = 100  # estimated picoseconds of a scalar operation in a vectorised loop
 _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -25,11 +25,11 @@ class CPU:
     """Binds launches, one after the other.
 
     Args:
-        executable: says where operands are.
+        executable: gives the addresses of operands.
 
     Attributes:
         blocks: the argument blocks, which must live as long as the code may run.
-        scratch: bytes that each thread needs.
+        scratch: the bytes that each thread needs.
     """
 
     def __init__(self, executable: Any):
@@ -85,7 +85,7 @@ def _product(cpu: CPU, launch: Launch) -> Binding:
     return compiler.load(gemm.source(product.dtype)), arguments, Extent(*gemm.extent(arguments)), cost
 
 
-#: kind of a kernel → what binds a launch of it
+#: type of a kernel → the function that binds a launch of it
 BINDERS: dict[type, Callable[[CPU, Launch], Binding]] = {
     Kernel: _generated,
     MultiplyAdds: _generated,
@@ -96,7 +96,7 @@ BINDERS: dict[type, Callable[[CPU, Launch], Binding]] = {
 def call(
     kernel: Kernel, arguments: Sequence[int], rows: int = 0, lo: int = 0, hi: int = 0, bases: Sequence[int] = ()
 ) -> None:
-    """Call one kernel now; without ``bases`` on addresses, of which one is the reference ``address << 3``."""
+    """Call one kernel now. Without ``bases`` its arguments are addresses, each as the reference ``address << 3``."""
     spaces = (ctypes.c_int64 * abi.SPACES)(*bases)
     block = (ctypes.c_int64 * max(len(arguments), 1))(*arguments)
     _FUNCTION(compiler.load(kernel.source()))(spaces, block, rows, lo, hi)

@@ -126,7 +126,7 @@ def _element_shape(call: Call) -> tuple[int, int, dict[str, int]]:
 
 
 def natural_shape(operand: View | Variable) -> tuple[int, int]:
-    """(rows, columns) of an operand: its last axis has the columns, unless that is the batch."""
+    """(rows, columns) of an operand: its last axis has the columns, unless it is the batch."""
     sizes, _ = axes_of(operand)
     if not sizes or sizes[-1] < 0:
         return math.prod(sizes), 1
@@ -154,7 +154,7 @@ def _row_distance(call: Call, name: str, operand: View, columns: int) -> int:
 
 
 def fold(plan: Plan, template: Any, operands: Mapping[str, Any], period: int, flags: int) -> Launch:
-    """Append a fold: the sums of chunks, and where there are several the launch that adds them in order."""
+    """Append a fold: the sums of chunks, and if there are several, the launch that adds them in order."""
     call = Call(template, operands)
     rows, columns, _ = _element_shape(call)
     if template.sums_all:

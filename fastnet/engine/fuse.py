@@ -1,8 +1,9 @@
 """Joins elementwise launches to each other, and to the matrix product or the gather in front of them.
 
-A chain of formulas is one loop. Behind a matrix product it is handed each tile while that lies in cache: an activation
-follows its layer's product, the mask of a derivative the gradient it multiplies, an optimizer's update the gradient of
-its weight (which saves 8 of Adam's 36 bytes a weight). What no other launch reads is never written to memory.
+A chain of formulas is one loop. Behind a matrix product it gets each tile while the tile lies in cache: an activation
+follows its layer's product, the mask of a derivative follows the gradient that it multiplies, and an optimizer's update
+follows the gradient of its weight (which saves 8 of Adam's 36 bytes a weight). A result that no other launch reads is
+not written to memory.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from fastnet.engine.view import View, axes_of, storage
 
 
 def fuse(plan: Plan) -> None:
-    """Join what can be joined.
+    """Join the launches of a plan where possible.
 
     Args:
-        plan: gets fewer launches; of views that are not ``plan.results``, those that one loop alone reads are left out.
+        plan: gets fewer launches, and loses the views that only one loop reads, except ``plan.results``.
 
     Example:
         >>> plan = extend.Plan(training=False, dtype="float32")
@@ -64,7 +65,7 @@ class Uses:
         self.position = {launch: at for at, launch in enumerate(plan.launches)}
         self.results = {view.buffer for view in plan.results}
         self.touching: dict[Any, dict[Launch, str]] = {}
-        #: where the step ends if the loss is not finite
+        #: positions at which the step ends if the loss is not finite
         self.checks = [at for at, launch in enumerate(plan.launches) if launch.flags & abi.CHECK]
         for launch in plan.launches:
             self._add(launch)
@@ -79,11 +80,11 @@ class Uses:
         return sorted(self.touching[storage(view)], key=self.position.__getitem__)
 
     def meeting(self, producer: Launch, consumer: Launch) -> Launch | None:
-        """The one of two launches in whose place both may stand as one; None where they may not be joined.
+        """The one of two launches whose position their join may take; None if they may not be joined.
 
-        Beside the producer where nothing in between touches what the consumer writes, else where the consumer stands,
-        if nothing in between writes what the producer reads. What comes after the look at the loss stays there, and so
-        does what changes weights or numbers before it.
+        This is the producer if no launch in between conflicts with the consumer, otherwise the consumer if none
+        conflicts with the producer. Launches after the check of the loss stay after it, and launches before it that
+        change weights or slots stay before it.
         """
         begin, end = self.position[producer], self.position[consumer]
         crosses = any(begin < at <= end for at in self.checks)
@@ -104,7 +105,7 @@ class Uses:
         return True
 
     def replace(self, producer: Launch, consumer: Launch, joined: Launch, at: Launch) -> None:
-        """Put a launch in the place of two."""
+        """Replace two launches by one."""
         self.position[joined] = self.position[at]
         for launch in (producer, consumer):
             del self.position[launch]
@@ -118,7 +119,7 @@ class Uses:
 
 
 def _producer(consumer: Launch, uses: Uses) -> Launch | None:
-    """The last launch that wrote an operand which a chain reads element by element, if they may be joined."""
+    """The last launch that wrote an operand that a chain reads element by element, if they may be joined."""
     found: Launch | None = None
     for operand in consumer.kernel.template.operands:
         view: Any = consumer.operands.get(operand.name)
@@ -154,7 +155,7 @@ def _joins(producer: Launch, consumer: Launch, view: View | Variable) -> bool:
 
 
 def _given(launch: Launch) -> list[tuple[Any, str, str]]:
-    """(operand, index, mode) of what a product and its epilogue touch element by element."""
+    """(operand, index, mode) of the operands that a product and its epilogue touch element by element."""
     own = [(launch.operands["c"], "element", "w")] if launch.operands["c"] is not None else []
     return own if launch.epilogue is None else [*own, *_touched(launch.epilogue)]
 
@@ -170,7 +171,7 @@ def _touched(launch: Launch) -> list[tuple[Any, str, str]]:
 
 
 def _apart(first: list[tuple[Any, str, str]], second: list[tuple[Any, str, str]]) -> bool:
-    """Whether what one loop writes is, for the other one, the same element at the same time, or other memory."""
+    """Whether elements that one loop writes are the same ones at the same time in the other loop, or other memory."""
     if {storage(a) for a, _, _ in first}.isdisjoint([storage(b) for b, _, _ in second]):
         return True
     return all(

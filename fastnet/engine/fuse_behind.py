@@ -45,7 +45,7 @@ def behind_gather(producer: Launch, consumer: Launch, later: Later) -> Launch:
 
 
 def behind_product(producer: Launch, consumer: Launch, later: Later) -> Launch | None:
-    """A product with a chain as its epilogue; of batches of one, the chain with the product in its loop."""
+    """A product with a chain as its epilogue; for batches of one, the chain with the product in its loop."""
     product, shape = producer.kernel, (producer.kernel.m, producer.kernel.n)
     if consumer.kernel.template.form == "grid" and consumer.shape != shape:
         return None
@@ -108,7 +108,7 @@ def _is_copy(steps: Iterable[Step]) -> bool:
 
 
 def _in_place(producer: Launch, consumer: Launch) -> Launch:
-    """A product that writes where its result was copied to."""
+    """A product that writes to the view to which its result was copied."""
     c, target = producer.operands["c"], consumer.operands["y"]
     distance = consumer.operands.get("y_ld", producer.kernel.n)
     access = [(target, "w") if operand is c else (operand, mode) for operand, mode in producer.access]
@@ -119,8 +119,8 @@ def _in_place(producer: Launch, consumer: Launch) -> Launch:
 def _is_outer(producer: Launch, rows: int) -> bool:
     """Whether a product is that of a column and a row: a weight's gradient for batches of one.
 
-    Not where the row is short, since its loop would be over before it has filled vectors: 64x4 and Adam take 0.7 µs
-    as an outer product, 0.3 as a tile, whose rows the update goes through as one. As epilogues SGD and Adam of 10
+    False if the row is short, since its loop would end before it has filled vectors: 64x4 and Adam take 0.7 µs as an
+    outer product, and 0.3 as a tile, through which the update goes in one loop. As epilogues SGD and Adam of 10
     million weights take 5.3 and 12.1 ms on one thread, as outer products 2.0 and 6.1.
     """
     product = producer.kernel

@@ -16,15 +16,15 @@ class Launch:
     """One call of a kernel.
 
     Attributes:
-        kernel: a `Kernel`, or what else a device has a binder for.
+        kernel: a `Kernel`, or another type for which a device has a binder.
         operands: name → view, weight, slot or number; several have a name each.
         access: (operand, "r", "w" or "rw") pairs of those that are memory.
         extent: the length of the parallel axis.
         grain: parts of the axis begin at multiples of it.
         cost: scalar operations of a unit of the axis.
-        flops: floating-point operations of a product, for a row of the batch where it goes over these.
+        flops: floating-point operations of a product; for one row, if a size follows from the rows of the batch.
         shape: (rows, columns) of the elements of a chain, as sizes.
-        epilogue: what a product does to its result while a tile of it is in cache.
+        epilogue: the launch of a chain that a product applies to each tile of its result while it is in cache.
     """
 
     kernel: Any
@@ -114,10 +114,10 @@ class Product:
 
 
 def check_overlap(name: str, views: Sequence[tuple[str, Any, str]]) -> None:
-    """A view that is written shares no element with another operand.
+    """Check that a view that is written shares no element with another operand.
 
     Raises:
-        ValueError: it does.
+        ValueError: it shares one.
     """
     if len({storage(operand) for _, operand, _ in views}) == len(views):
         return
@@ -140,7 +140,7 @@ def overlap(a: Any, b: Any) -> bool:
     if a_last <= b_first or b_last <= a_first:
         return False
     if a.strides == b.strides and len(a.shape) > 1 and a.strides[-1] == 1:
-        # Columns of the same rows: they meet where their columns do.
+        # Columns of the same rows: they overlap if their columns do.
         distance = a.strides[-2]
         a_column, b_column = a_first % distance, b_first % distance
         return a_column < b_column + b.shape[-1] and b_column < a_column + a.shape[-1]

@@ -20,8 +20,8 @@ from fastnet.engine.view import SIZES, View
 
 TURNS = 300_000  # of multiply-adds, about a millisecond
 MOVED = 50_000_000  # bytes for each thread, about a millisecond in the caches
-ROUNDS = 9  # of a look; the best counts
-LOOKS, PAUSE = 5, 0.04  # seconds between two of them: another program's turn lasts some milliseconds
+ROUNDS = 9  # of a measurement; the best counts
+LOOKS, PAUSE = 5, 0.04  # measurements, seconds between them: another program's turn lasts some milliseconds
 SMALLEST, LARGEST = 1 << 16, 1 << 27  # bytes of a and b: one or two first-level caches; more than the last level
 _COST = 1_000_000_000  # picoseconds, enough to wake a thread for each part
 
@@ -102,15 +102,15 @@ def size_text(size: int) -> str:
 
 
 class Gauge:
-    """Measures the machine each time it is asked to, between pieces of other work; the best of the process counts.
+    """Measures the machine at each call, between pieces of other work; the best measurement of the process counts.
 
-    A program that runs beside for some milliseconds makes two threads as slow as one for as long. It takes several
-    measurements, apart from each other, to see the machine without it.
+    While another program runs for some milliseconds, two threads are as slow as one. Only several measurements at
+    different times show the machine without it.
 
     Args:
-        dtypes: whose multiply-adds are measured; the first one's bandwidth too.
-        size: bytes that ``a += 3·b`` works on, which decide in which memory they lie. The size is rounded up to a power
-            of two between 64 KiB and 128 MiB.
+        dtypes: dtypes of the multiply-adds; the bandwidth is that of the first one.
+        size: bytes on which ``a += 3·b`` works; they decide the cache in which the data lie. The size is rounded up to
+            a power of two between 64 KiB and 128 MiB.
     """
 
     def __init__(self, dtypes: Iterable[str], size: int) -> None:

@@ -1,4 +1,4 @@
-"""Chains that become one: their steps follow each other, and an operand that both have is one."""
+"""Joins chains to one: their steps follow each other, and a common operand becomes one operand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Later:
     consumer: Launch
 
     def needs(self, view: Any) -> bool:
-        """Whether what the two write to a view is read by a later launch, or after the step."""
+        """Whether a later launch, or the program after the step, reads the view that the two write."""
         if not isinstance(view, View) or view.buffer in self.uses.results:
             return True
         position, inside = self.uses.position, (self.producer, self.consumer)
@@ -55,7 +55,7 @@ def joined_chain(first: Launch, second: Launch, later: Later) -> Launch:
 
 
 def is_stored(operand: Operand, merged: Merge, later: Later) -> bool:
-    """Whether what a chain writes must be in memory: not where the chain alone reads it."""
+    """Whether a result of a chain must be in memory: not if only the chain reads it."""
     if "w" not in operand.kind.access or not operand.stored:
         return "w" not in operand.kind.access
     return operand.name not in merged.read_later or later.needs(merged.values[operand.name])
@@ -71,7 +71,7 @@ def access_of(operands: Iterable[Operand], values: dict[str, Any]) -> list[tuple
 
 
 class Merge:
-    """The steps and operands of several chains, as those of one: an operand that several have is one.
+    """The steps and operands of several chains, as those of one chain; a common operand becomes one operand.
 
     Attributes:
         values: name → view, weight, slot or number.
@@ -99,7 +99,7 @@ class Merge:
             self.rules.append((f"{int(number) + offset}.{parameter}", rule))
 
     def _named(self, operand: Operand, launch: Launch) -> str:
-        """The name that a chain's operand has from now on."""
+        """The name of a chain's operand in the joined chain."""
         value = launch.operands[operand.name]
         for position, known in enumerate(self.operands):
             if self._is(known, operand, value):
@@ -119,7 +119,7 @@ class Merge:
         return name
 
     def _is(self, known: Operand, operand: Operand, value: Any) -> bool:
-        """Whether an operand is one that is known. Numbers never are: a kernel would follow from their values."""
+        """Whether an operand is a known one. Numbers never are: the kernel would depend on their values."""
         mine = self.values[known.name]
         if operand.kind.access and known.kind.access:
             return known.index == operand.index and same(mine, value)
@@ -127,7 +127,7 @@ class Merge:
 
 
 def _both(known: Operand, operand: Operand) -> Operand:
-    """An operand as two chains touch it, one after the other: what was written first is not loaded."""
+    """The operand of two chains that touch it one after the other; an operand that is first written is not loaded."""
     if not known.kind.access:
         return known
     modes = known.kind.access + operand.kind.access
@@ -137,14 +137,14 @@ def _both(known: Operand, operand: Operand) -> Operand:
 
 
 def storing(operand: Operand, stored: bool) -> Operand:
-    """An operand that is stored or not."""
+    """The operand, with ``stored`` set."""
     if operand.stored == stored:
         return operand
     return Operand(operand.name, operand.kind, operand.index, operand.strided, stored)
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two operands are the same elements, each of them in the same order."""
+    """Whether two operands are the same elements in the same order."""
     if not (isinstance(a, View) and isinstance(b, View)):
         return a is b
     if a.buffer is not b.buffer or a.offset != b.offset or a.width != b.width:

@@ -58,7 +58,7 @@ class Merge:
     has none.
     """
 
-    keeps_values = False  # whether all numbers of the result are numbers that it reads
+    keeps_values = False  # whether all numbers of the result are numbers of the inputs
 
     def forward(self, plan: Plan, *inputs: View) -> View:
         y = self.merge(plan, *inputs)
@@ -139,7 +139,7 @@ class Multiply(Merge):
 class Maximum(Merge):
     """y = max(a, b, …), from the first one on; where two are equal, each gets half of the gradient, as in JAX.
 
-    What a mask leaves out is not looked at, as in Keras: where it leaves out one of two, the other is the result.
+    As in Keras, elements that a mask leaves out are ignored: if it leaves out one of two, the other is the result.
 
     Example:
         >>> plan = extend.Plan(training=False, dtype="float32")
@@ -201,7 +201,7 @@ class Concatenate:
 
 
 def either_mask(plan: Plan, masks: Sequence[View | None]) -> View | None:
-    """The mask of what counts in one of several; None where one of them is None."""
+    """The mask of the steps that count in one of several masks; None if one of them is None."""
     mask = masks[0]
     for other in masks[1:]:
         if mask is None or other is None:
@@ -214,7 +214,7 @@ def either_mask(plan: Plan, masks: Sequence[View | None]) -> View | None:
 
 
 def _counted(plan: Plan, x: View, mask: View | None) -> View:
-    """``x``, and 0 where the mask leaves it out."""
+    """``x``, with 0 for the steps that the mask leaves out."""
     if mask is None:
         return x
     y = plan.like(x)

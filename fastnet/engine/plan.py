@@ -28,9 +28,9 @@ class Plan:
 
     Args:
         training: whether layers behave as in training.
-        dtype: of new buffers by default; that of the layer while one is applied or goes back.
+        dtype: of new buffers by default; during a layer's forward and backward, the layer's.
         rows: the largest batch.
-        trained: the weights whose gradients are wanted; None for all that say so themselves.
+        trained: the weights whose gradients are wanted; None for all trainable weights.
 
     Example:
         >>> plan = extend.Plan(training=False, dtype="float32")
@@ -48,7 +48,7 @@ class Plan:
     launches: list[Launch] = field(default_factory=list)
     slots: int = abi.HEADER
     gradients: dict[Variable, list[Gradient]] = field(default_factory=dict)
-    results: list[View] = field(default_factory=list)  # what must be there after a step
+    results: list[View] = field(default_factory=list)  # views that are read after a step
     label: str = ""
     phase: str = "forward"
     random_streams: int = 0  # layers that draw random numbers
@@ -111,7 +111,7 @@ class Plan:
         return self.tape.push(operation, *inputs)
 
     def save(self, **values: Any) -> None:
-        """Hand something from a layer's forward to its backward."""
+        """Save values in a layer's forward for its backward."""
         self.tape.save(**values)
 
     def saved(self, name: str) -> Any:
@@ -139,7 +139,7 @@ class Plan:
         """The gradient of a weight: the sum of those it has, in order.
 
         Raises:
-            ValueError: it has none.
+            ValueError: the weight has no gradient.
         """
         found = self.gradients.get(variable)
         if not found:
@@ -156,14 +156,14 @@ class Plan:
     def call(self, template: Any, *, period: Any = 1, flags: Any = 0, dtype: Any = None, **operands: Any) -> Launch:
         """Append a call of a template; operands by the names of its parameters.
 
-        The dtype, the counts, the sizes, the extent of the parallel axis and what is read and written follow from the
-        operands. A fold over more rows than a chunk is followed by the sum of its chunks.
+        The dtype, the counts, the sizes, the extent of the parallel axis and the memory that is read and written follow
+        from the operands. A fold over more rows than a chunk is followed by the sum of its chunks.
 
         Args:
             template: a `Template`.
-            period: runs only in steps whose number, from 1, is a multiple.
+            period: the launch runs only in steps whose number, from 1, is a multiple of it.
             flags: of `abi`.
-            dtype: of the kernel, where no view says it.
+            dtype: of the kernel, if no view decides it.
             operands: views, weights, slots, numbers, rules; several in a sequence.
 
         Raises:
@@ -183,7 +183,7 @@ class Plan:
             raise
 
     def _readable(self, template: Any, name: str, value: Any) -> Any:
-        """An operand as its template takes it: a copy, where its elements lie further apart."""
+        """An operand as its template takes it; a copy if its elements lie further apart."""
         kind = template.parameters.get(name)
         if kind is None or kind.access != "r":
             return value
@@ -196,7 +196,7 @@ class Plan:
         """A view whose elements lie back to back; of two dimensions, whose rows lie at even distances.
 
         Args:
-            x: a view, which is copied where they do not; anything else is given back.
+            x: a view, which is copied if necessary; any other object is returned.
             dimensions: 1 or 2.
         """
         if not isinstance(x, View) or x.packed:
@@ -208,7 +208,7 @@ class Plan:
         return x
 
     def reshaped(self, x: View, shape: Sequence[int]) -> View:
-        """The same elements under another shape: a copy, where rows lie apart and the shape cuts them."""
+        """The same elements under another shape; a copy if rows lie apart and the shape cuts them."""
         try:
             return x.view(shape)
         except ValueError:
@@ -233,7 +233,7 @@ class Plan:
         """Append a launch."""
         launch.label, launch.phase, launch.period, launch.flags = self.label, self.phase, period, flags
         if isinstance(launch.kernel, Kernel) and not launch.kernel.template.built_in:
-            launch.kernel.source()  # a mistake in a user's template shows where the call stands
+            launch.kernel.source()  # raises the errors of a user's template at the call
         self.launches.append(launch)
         return launch
 
@@ -247,7 +247,7 @@ class Plan:
         A factor whose rows lie at uneven distances, such as some steps of each sample, is copied.
 
         Args:
-            a, b: the factors; op transposes where asked for.
+            a, b: the factors; op transposes if ``transpose_a`` or ``transpose_b``.
             c: the result, which no other operand overlaps.
             bias: added to every row.
             relu: whether negative results become 0.

@@ -1,6 +1,6 @@
-"""Sizes that follow from the rows of the batch, and what is computed from them.
+"""Sizes that follow from the rows of the batch, and computations with them.
 
-A size is an integer: of a batch of ``rows``, ``-n`` is ``n * rows``. Kernels read it in this form too.
+A size is an integer; in a batch of ``rows``, ``-n`` is ``n * rows``. Kernels read it in this form too.
 """
 
 from __future__ import annotations

@@ -33,9 +33,9 @@ class Source:
         self.layout = None
         if not contiguous:
             self.layout = np.array([array.ndim - 1, *array.shape[1:], *array.strides[1:]], np.int64)
-        #: what decides the kernel that reads it
+        #: decides the kernel that reads it
         self.signature = array.shape[1:], dtype, contiguous
-        self.per = 0  # rows of each part where there are several
+        self.per = 0  # rows of each part, if there are several
 
 
 class Batches(Source):
@@ -59,7 +59,7 @@ class Batches(Source):
 
 
 class Inlet:
-    """The place in a plan where the rows of a source enter.
+    """The launch by which the rows of a source enter a plan.
 
     Args:
         plan: gets the launch.
@@ -98,7 +98,7 @@ class Inlet:
 
 
 def outlet(plan: Plan, y: View) -> Slot:
-    """Add the launch that copies a batch's result to its place in an array; the slot of that array's address."""
+    """Add the launch that copies a batch's result to its rows of an array; return the slot of the array's address."""
     address = plan.slot()
     rows = plan.reshaped(y, (y.width,))
     plan.call(data.scatter, address_target=f"address_pointer_{y.dtype}", y=rows, address=address, first=Slot(abi.FIRST))
@@ -106,7 +106,7 @@ def outlet(plan: Plan, y: View) -> Slot:
 
 
 def permutation(rows: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of an epoch's rows: depends on (seed, epoch) alone."""
+    """The order of an epoch's rows, which depends only on (seed, epoch)."""
     if rows >= 2**32:
         raise ValueError(f"{rows} rows cannot be shuffled: the draws have 32 bits. Give shuffle=False.")
     order = aligned((rows,), "int64")

@@ -1,8 +1,8 @@
 """Products over batches of few rows, cut along k: each thread reads those rows of a weight that it also updates.
 
-The result of few rows is small, and the weight is large. Threads that share the result out by columns read each row of
-the weight together, and the update, which shares the weight out by rows, must then take the lines back from the other
-core. 784x128 with 32 rows and Adam on two cores of Zen 4: the update takes 67 µs, and 47 where no line was shared.
+The result of few rows is small, and the weight is large. Threads that divide the result by columns all read each row of
+the weight. The update divides the weight by rows, and must then take the lines back from the other core. 784x128 with
+32 rows and Adam on two cores of Zen 4: the update takes 67 µs, and 47 if no line is shared.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def splits(plan: Plan, b: View | Variable, c: View) -> bool:
     inner, columns = b.shape
     rows = c.width // max(1, columns) * plan.rows
     count = k_blocks(inner)
-    uneven = abs(inner - count * KC)  # half of it is what one of two threads has less to do
+    uneven = abs(inner - count * KC)  # half of it is the difference between the threads' work, for two threads
     return count > 1 and uneven <= inner // 8 and columns >= _COLUMNS and b.size <= _WEIGHTS and rows <= _ROWS
 
 

@@ -1,8 +1,9 @@
-"""The calls of a network in order: lowering pushes them, and going back pops them.
+"""The calls of a network in order: forward pushes them, and backward pops them.
 
 A call is of a layer, or of an operation between results (`operations`). Each has its adjoint, `backward`, which reads
-what `forward` saved. A layer without a `backward` of its own is a composite: the calls that its forward makes are
-pushed in its place. A result that is read twice has two gradients, which are added; so has a weight that is used again.
+the values that `forward` saved. A layer without a `backward` of its own is a composite: the calls of its forward are
+pushed instead of it. A result that is read twice has two gradients, which are added; so has a weight that is used
+again.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ class Call:
     """A layer or an operation, applied.
 
     Attributes:
-        operation: has ``backward(plan, dy, *inputs, output)``, which gives the gradient of each input.
+        operation: has ``backward(plan, dy, *inputs, output)``, which returns the gradient of each input.
         label: the layer's name.
         dtype: the layer's.
-        inputs: what it read.
+        inputs: the views that it read.
         output: its result.
-        saved: what its forward saved for its backward.
+        saved: the values that its forward saved for its backward.
     """
 
     operation: Any
@@ -48,7 +49,7 @@ class Tape:
     def __init__(self, plan: Plan):
         self.plan = plan
         self.calls: list[Call] = []
-        self.open: Call | None = None  # whose launches are being added
+        self.open: Call | None = None  # the call whose launches are being added
 
     def push(self, operation: Any, *inputs: View) -> View:
         """Apply a layer or an operation with an adjoint; its result."""
@@ -60,13 +61,13 @@ class Tape:
             self.open = outer
         if any(output is x for x in inputs):
             mask = output.mask
-            output = output.view(output.shape)  # a result of its own, whose gradient is told apart
+            output = output.view(output.shape)  # another object: its gradient is kept apart
             output.mask = mask
         trained = any(self.plan.trains(v) for v in getattr(operation, "variables", ()))
         trained |= self.plan.training and getattr(operation, "updates_own_weights", False)
         output.needs_gradient = trained or any(x.needs_gradient for x in inputs)
         call.output = output
-        if outer is None:  # else it is a part of a layer that goes back by itself
+        if outer is None:  # otherwise the backward of the outer layer includes it
             self.calls.append(call)
         return output
 
@@ -87,7 +88,7 @@ class Tape:
         return y
 
     def save(self, **values: Any) -> None:
-        """Hand something from the forward of the open call to its backward.
+        """Save values in the forward of the open call for its backward.
 
         Raises:
             RuntimeError: the name is taken.

@@ -24,9 +24,9 @@ class Variable:
     Args:
         value: its first value; copied.
         name: as shown in errors and files, "kernel" or "moving_mean".
-        trainable: False for what an optimizer must not touch.
-        regularizer: what adds a penalty of its value to the loss (`fastnet.regularizers`), or None.
-        constraint: what changes it after each update (`fastnet.constraints`), or None.
+        trainable: False for a weight that an optimizer must not touch.
+        regularizer: adds a penalty of its value to the loss (`fastnet.regularizers`), or None.
+        constraint: changes it after each update (`fastnet.constraints`), or None.
         path: its layer's name and its own, "dense/kernel"; by default its own.
 
     Attributes:
@@ -46,7 +46,7 @@ class Variable:
         constraint: Any = None,
         path: str | None = None,
     ):
-        # asked for often, and numpy takes 0.7 µs to tell each of them
+        # read often; numpy takes 0.7 µs for each
         self.shape, self.dtype = value.shape, value.dtype.name
         self._array = aligned(self.shape, self.dtype)
         self._array[...] = value
@@ -54,7 +54,7 @@ class Variable:
         self.name, self.path = name, path or name
         self.trainable = trainable
         self.regularizer, self.constraint = regularizer, constraint
-        self.assignments = 0  # how often the value was set from outside
+        self.assignments = 0  # by users
 
     @property
     def ndim(self) -> int:
@@ -70,17 +70,17 @@ class Variable:
         return len(self._array)
 
     def __bool__(self) -> bool:
-        return True  # it is there; without this, len would be asked
+        return True  # without this, bool would call len
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """The value as numpy sees it: a copy, as from `numpy`.
+        """The value for numpy: a copy, as from `numpy`.
 
         Args:
             dtype: by default the weight's own.
-            copy: False for a view, which cannot be written to and shows what training makes of the weight.
+            copy: False for a read-only view, which shows the changes of training.
 
         Raises:
-            ValueError: no copy is wanted, of another dtype.
+            ValueError: ``copy`` is False, and the dtype is another one.
         """
         if copy is not False:
             return np.array(self._array, dtype)
@@ -94,7 +94,7 @@ class Variable:
 
     @property
     def array(self) -> np.ndarray:
-        """The memory itself: what the kernels see."""
+        """The memory itself, which the kernels use."""
         return self._array
 
     def numpy(self) -> np.ndarray:
@@ -132,7 +132,7 @@ class Variable:
         changes.weights.mark()
 
     def __reduce__(self) -> tuple:
-        """For copies and pickles: made anew, since kernels need the memory aligned."""
+        """For copies and pickles: they make a new weight, since kernels need aligned memory."""
         return type(self), (self.numpy(), self.name, self.trainable, self.regularizer, self.constraint, self.path)
 
     def __repr__(self) -> str:

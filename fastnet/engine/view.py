@@ -28,7 +28,7 @@ class Buffer:
     Args:
         width: elements in one entry.
         dtype: of the elements.
-        entries: how many entries there are: one for each row of the batch, or one.
+        entries: the number of entries: one for each row of the batch, or one.
     """
 
     width: int
@@ -42,7 +42,7 @@ class Buffer:
 
 @dataclass(eq=False)
 class View:
-    """Elements of a buffer: an offset, a shape, and how far apart its rows lie.
+    """Elements of a buffer: an offset, a shape and strides.
 
     Attributes:
         buffer: the memory.
@@ -189,7 +189,7 @@ def collapsed(operand: View | Variable, count: int) -> tuple[tuple[int, ...], in
         (sizes, distance of the rows); a view of one dimension has the distance 1.
 
     Raises:
-        ValueError: it has fewer axes, or its elements lie otherwise.
+        ValueError: the operand has fewer axes, or its elements lie otherwise.
     """
     return _collapsed(*axes_of(operand), count)
 
