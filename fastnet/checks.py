@@ -90,6 +90,19 @@ def wholes(what: str, value: Any) -> int | list[int]:
     return [int(item) for item in items]
 
 
+def last_axis(what: str, value: Any) -> int:
+    """``value`` as the number of the last axis, which is -1, or positive where the shape is not known yet.
+
+    Raises:
+        ValueError: it is another integer, or not an integer.
+    """
+    if not is_whole(value) or (value < 1 and value != -1):
+        raise ValueError(
+            f"{what} must be the last one, -1, received {value!r}. Permute the axes first: layers.Permute."
+        )
+    return int(value)
+
+
 def sample_shape(what: str, value: Any) -> tuple[int, ...]:
     """The shape of one sample: a tuple of positive sizes.
 

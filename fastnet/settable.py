@@ -1,6 +1,6 @@
 """Arguments: the signature that a class and its parents make together, and attributes that may be set later.
 
-Layers, optimizers and `Sequential` keep each argument under its name. One that is set again is checked as in
+Layers, losses, optimizers and `Sequential` keep each argument under its name. One that is set again is checked as in
 ``__init__``, counts from the next step on, and voids the plans that were made before.
 """
 
@@ -141,6 +141,8 @@ class SettableArguments:
     _fixed: ClassVar[tuple[str, ...]] = ()
     #: arguments that are numbers, with their ranges
     _ranges: ClassVar[dict[str, checks.Range]] = {}
+    #: arguments with another check: of their name in errors and a value, which gives what is kept
+    _checks: ClassVar[dict[str, Callable[[str, Any], Any]]] = {}
     #: arguments that plans do not depend on
     _outside_plans: ClassVar[tuple[str, ...]] = ()
     changes = 0
@@ -174,9 +176,10 @@ class SettableArguments:
                 raise ValueError(
                     f"{self._owner}: {name} is {present!r} and stays so, received {value!r}; make another one."
                 )
-        if name not in self._ranges:
-            return value
-        return checks.number(f"{self._owner}: {name}", value, self._ranges[name])
+        what = f"{self._owner}: {name}"
+        if name in self._ranges:
+            return checks.number(what, value, self._ranges[name])
+        return self._checks[name](what, value) if name in self._checks else value
 
     def is_fixed(self, name: str) -> bool:
         """Whether an argument stays as it is: weights or shapes follow from it."""

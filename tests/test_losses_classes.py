@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fastnet import constraints, losses, regularizers
+import fastnet
+from fastnet import callbacks, constraints, layers, losses, regularizers
 
 
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight", "sum", None])
@@ -121,3 +122,85 @@ def test_numbers_and_truths():
         for value in ("x", None, 1):
             with pytest.raises(ValueError, match=f"{make.__name__}: from_logits must be True or False"):
                 make(from_logits=value)
+
+
+X, Y = np.full((8, 3), 0.5), np.linspace(-1, 2, 8)
+
+
+def compiled(loss, metrics=()):
+    model = fastnet.Sequential([layers.Input((3,)), layers.Dense(1, kernel_initializer="ones", dtype="float64")])
+    model.compile(fastnet.optimizers.SGD(0.0), loss, metrics=list(metrics))
+    return model
+
+
+def test_an_argument_of_a_loss_that_is_set_again_counts_from_the_next_step_on():
+    model = compiled(losses.Huber(), [measured := losses.Huber()])
+    rows = Y[:, None]
+
+    def wanted(delta):
+        return losses.Huber(delta)(rows, np.full((8, 1), 1.5))
+
+    assert model.train_on_batch(X, Y) == pytest.approx([wanted(1.0)] * 2, rel=1e-12)
+    assert model.evaluate(X, Y, verbose=0)[0] == pytest.approx(wanted(1.0), rel=1e-12)
+    model.loss.delta = measured.delta = 0.25
+    assert model.train_on_batch(X, Y) == pytest.approx([wanted(0.25)] * 2, rel=1e-12)
+    assert model.evaluate(X, Y, verbose=0) == pytest.approx([wanted(0.25)] * 2, rel=1e-12)
+    model.loss.reduction = "sum"
+    assert model.evaluate(X, Y, verbose=0)[0] == pytest.approx(8 * wanted(0.25), rel=1e-12)
+
+
+def scaled_square(y_true, y_pred, factor=2.0):
+    return factor * (y_true - y_pred) ** 2
+
+
+@pytest.mark.parametrize("make", [Weighted, lambda: losses.FunctionLoss(scaled_square)], ids=["class", "function"])
+def test_an_argument_of_a_users_loss_that_is_set_again_counts(make):
+    model = compiled(make())
+    before = model.train_on_batch(X, Y)
+    model.loss.factor = 4.0
+    assert model.train_on_batch(X, Y) == pytest.approx(2 * before, rel=1e-12)
+    made = losses.deserialize(losses.serialize(model.loss), {f.__name__: f for f in (Weighted, scaled_square)})
+    assert made.factor == 4.0
+
+
+@pytest.mark.parametrize(
+    "loss, argument, value, told",
+    [
+        (losses.Huber(), "delta", -1, "Huber: delta must be a number that is positive and finite, received -1"),
+        (losses.Huber(), "reduction", "average", "Huber: reduction must be .* received 'average'"),
+        (losses.BinaryCrossentropy(), "from_logits", 1, "BinaryCrossentropy: from_logits must be True or False"),
+        (losses.CosineSimilarity(), "axis", 0, "CosineSimilarity: axis must be the last one, -1, received 0"),
+        (
+            losses.SparseCategoricalCrossentropy(),
+            "ignore_class",
+            0.5,
+            "ignore_class, which may be None, must be an int",
+        ),
+        (losses.FunctionLoss(scaled_square), "factor", None, "scaled_square: factor must be a number"),
+        (losses.FunctionLoss(scaled_square), "fn", len, "FunctionLoss: fn is .* and stays so"),
+    ],
+)
+def test_an_argument_of_a_loss_that_is_set_again_is_checked(loss, argument, value, told):
+    before = getattr(loss, argument)
+    with pytest.raises(ValueError, match=told):
+        setattr(loss, argument, value)
+    assert getattr(loss, argument) is before
+
+
+def test_what_a_callback_sets_counts_from_the_next_step_on():
+    """An argument of the loss and one of a layer, in the middle of a fit."""
+    model = compiled("mse")
+    model.add(layers.Rescaling(1.0, dtype="float64"))
+    model.compile(fastnet.optimizers.SGD(0.0), losses.Huber())
+    wanted = {epoch: losses.Huber(delta)(Y[:, None], np.full((8, 1), 1.5 * scale)) for epoch, delta, scale in
+              [(0, 1.0, 1.0), (1, 0.25, 1.0), (2, 0.25, 2.0)]}  # fmt: skip
+
+    class Changing(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 0:
+                model.loss.delta = 0.25
+            else:
+                model.layers[-1].scale = 2.0
+
+    losses_seen = model.fit(X, Y, epochs=3, verbose=0, callbacks=[Changing()]).history["loss"]
+    np.testing.assert_allclose(losses_seen, list(wanted.values()), rtol=1e-12)

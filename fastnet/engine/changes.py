@@ -18,6 +18,8 @@ class LastChange:
 
 #: Of an argument of any layer, and of `trainable`: setting a network's sets those of its layers.
 arguments = LastChange()
+#: Of an argument of any loss that was replaced.
+losses = LastChange()
 #: Of the value of any weight or of any optimizer's state, by `Variable.assign`.
 weights = LastChange()
 #: Of the process itself: a forked child is another one.

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from fastnet import checks
 from fastnet.losses.loss import Loss
 
 _PROBABILITIES = (0.0, 1.0)
 _MEAN = "sum_over_batch_size"
+
+
+def _label(what: str, value: Any) -> int | None:
+    return None if value is None else checks.whole(f"{what}, which may be None,", value, -(2**31), 2**31 - 1)
+
+
+_AXIS = Loss._checks | {"axis": checks.last_axis}
+_LOGITS = _AXIS | {"from_logits": checks.flag}
 
 
 class Huber(Loss):
@@ -27,10 +35,11 @@ class Huber(Loss):
     """
 
     _row = "huber"
+    _ranges: ClassVar = {"delta": checks.POSITIVE}
 
     def __init__(self, delta: float = 1.0, reduction: str | None = _MEAN, name: str = "huber_loss", dtype: Any = None):
         super().__init__(name, reduction, dtype)
-        self.delta = _number(self, "delta", delta, checks.POSITIVE)
+        self.delta = delta
 
 
 class CosineSimilarity(Loss):
@@ -49,12 +58,13 @@ class CosineSimilarity(Loss):
     """
 
     _row = "cosine_similarity"
+    _checks = _AXIS
 
     def __init__(
         self, axis: int = -1, reduction: str | None = _MEAN, name: str = "cosine_similarity", dtype: Any = None
     ):
         super().__init__(name, reduction, dtype)
-        self.axis = _axis(self, axis)
+        self.axis = axis
 
 
 class BinaryCrossentropy(Loss):
@@ -76,6 +86,8 @@ class BinaryCrossentropy(Loss):
     """
 
     _row = "binary_crossentropy"
+    _ranges: ClassVar = {"label_smoothing": checks.CLOSED_UNIT}
+    _checks = _LOGITS
     target_range = _PROBABILITIES
 
     def __init__(
@@ -88,9 +100,7 @@ class BinaryCrossentropy(Loss):
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)
-        self.from_logits = _flag(self, "from_logits", from_logits)
-        self.label_smoothing = _number(self, "label_smoothing", label_smoothing, checks.CLOSED_UNIT)
-        self.axis = _axis(self, axis)
+        self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
 
 class BinaryFocalCrossentropy(Loss):
@@ -116,6 +126,10 @@ class BinaryFocalCrossentropy(Loss):
     """
 
     _row = "binary_focal_crossentropy"
+    _ranges: ClassVar = {
+        "alpha": checks.CLOSED_UNIT, "gamma": checks.NOT_NEGATIVE, "label_smoothing": checks.CLOSED_UNIT
+    }  # fmt: skip
+    _checks = _LOGITS | {"apply_class_balancing": checks.flag}
     target_range = _PROBABILITIES
 
     def __init__(
@@ -131,12 +145,8 @@ class BinaryFocalCrossentropy(Loss):
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)
-        self.apply_class_balancing = _flag(self, "apply_class_balancing", apply_class_balancing)
-        self.from_logits = _flag(self, "from_logits", from_logits)
-        self.alpha = _number(self, "alpha", alpha, checks.CLOSED_UNIT)
-        self.gamma = _number(self, "gamma", gamma, checks.NOT_NEGATIVE)
-        self.label_smoothing = _number(self, "label_smoothing", label_smoothing, checks.CLOSED_UNIT)
-        self.axis = _axis(self, axis)
+        self.apply_class_balancing, self.alpha, self.gamma = apply_class_balancing, alpha, gamma
+        self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
 
 class CategoricalCrossentropy(Loss):
@@ -158,6 +168,8 @@ class CategoricalCrossentropy(Loss):
     """
 
     _row = "categorical_crossentropy"
+    _ranges: ClassVar = {"label_smoothing": checks.CLOSED_UNIT}
+    _checks = _LOGITS
     target_range = _PROBABILITIES
 
     def __init__(
@@ -170,9 +182,7 @@ class CategoricalCrossentropy(Loss):
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)
-        self.from_logits = _flag(self, "from_logits", from_logits)
-        self.label_smoothing = _number(self, "label_smoothing", label_smoothing, checks.CLOSED_UNIT)
-        self.axis = _axis(self, axis)
+        self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
 
 class CategoricalFocalCrossentropy(Loss):
@@ -196,6 +206,10 @@ class CategoricalFocalCrossentropy(Loss):
     """
 
     _row = "categorical_focal_crossentropy"
+    _ranges: ClassVar = {
+        "alpha": checks.NOT_NEGATIVE, "gamma": checks.NOT_NEGATIVE, "label_smoothing": checks.CLOSED_UNIT
+    }  # fmt: skip
+    _checks = _LOGITS
     target_range = _PROBABILITIES
 
     def __init__(
@@ -210,11 +224,8 @@ class CategoricalFocalCrossentropy(Loss):
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)
-        self.from_logits = _flag(self, "from_logits", from_logits)
-        self.alpha = _number(self, "alpha", alpha, checks.NOT_NEGATIVE)
-        self.gamma = _number(self, "gamma", gamma, checks.NOT_NEGATIVE)
-        self.label_smoothing = _number(self, "label_smoothing", label_smoothing, checks.CLOSED_UNIT)
-        self.axis = _axis(self, axis)
+        self.alpha, self.gamma = alpha, gamma
+        self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
 
 class SparseCategoricalCrossentropy(Loss):
@@ -223,13 +234,14 @@ class SparseCategoricalCrossentropy(Loss):
     Args:
         from_logits: predictions are logits x, and log p = x - logsumexp(x). Otherwise p is divided by its sum and
             clipped to [1e-7, 1 - 1e-7].
-        ignore_class: a label, -1 or 255 perhaps, whose rows have the loss 0, no gradient and no part in the mean.
+        ignore_class: a label, -1 or 255 perhaps, whose rows have the loss 0 and the gradient 0, and do not count in the
+            mean.
         reduction: as for every `Loss`.
         axis: the last one: -1, or its number.
         name, dtype: as for every `Loss`.
 
     Raises:
-        ValueError: ignore_class is no whole number, another axis.
+        ValueError: ignore_class is not an integer, or axis is another one.
 
     Example:
         >>> round(losses.SparseCategoricalCrossentropy(from_logits=True)([1], [[0.0, 0.0]]), 4)  # log(2)
@@ -237,6 +249,7 @@ class SparseCategoricalCrossentropy(Loss):
     """
 
     _row = "sparse_categorical_crossentropy"
+    _checks = _LOGITS | {"ignore_class": _label}
 
     def __init__(
         self,
@@ -248,31 +261,4 @@ class SparseCategoricalCrossentropy(Loss):
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)
-        self.from_logits = _flag(self, "from_logits", from_logits)
-        self.ignore_class = None if ignore_class is None else _whole("ignore_class", ignore_class)
-        self.axis = _axis(self, axis)
-
-
-def _axis(loss: Loss, axis: Any) -> int:
-    if not checks.is_whole(axis) or (axis < 1 and axis != -1):
-        raise ValueError(
-            f"{type(loss).__name__}: axis must be the last one, -1, received {axis!r}. Permute the axes first: "
-            "layers.Permute."
-        )
-    return int(axis)
-
-
-def _flag(loss: Loss, argument: str, value: Any) -> bool:
-    return checks.flag(f"{type(loss).__name__}: {argument}", value)
-
-
-def _number(loss: Loss, argument: str, value: Any, allowed: checks.Range) -> float:
-    return checks.number(f"{type(loss).__name__}: {argument}", value, allowed)
-
-
-def _whole(argument: str, value: Any) -> int:
-    if not checks.is_whole(value) or not -(2**31) <= value < 2**31:
-        raise ValueError(
-            f"SparseCategoricalCrossentropy: {argument} must be None or a whole number of 32 bits, received {value!r}."
-        )
-    return int(value)
+        self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis

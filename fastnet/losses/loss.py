@@ -1,4 +1,4 @@
-"""What every loss is: a formula of the registry, its reduction, and the launches that follow from both."""
+"""The base class of losses: a formula of the registry, its reduction, and the launches that follow from both."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,22 +16,23 @@ from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the 
 from fastnet._kernels.rules import numbers as rules
 from fastnet._kernels.templates import elementwise, folds, labels
 from fastnet.descriptions import Configurable, rule_parameters, snake_case
+from fastnet.engine import changes
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View, axes_of
 from fastnet.losses.rowwise import OnArrays, RowFunction
-from fastnet.settable import Completed
+from fastnet.settable import Completed, SettableArguments
 
 MEANS = ("sum_over_batch_size", "mean")
 REDUCTIONS = (*MEANS, "mean_with_sample_weight", "sum", "none", None)
 
 
-class Loss(Configurable, metaclass=Completed):
+class Loss(SettableArguments, Configurable, metaclass=Completed):
     """A loss: a number for each row of predictions, and the reduction of these to the loss of a batch.
 
     A loss of your own is a subclass with a static method ``call(y_true, y_pred)``, a formula of two numbers whose mean
     over the last axis is the loss of a row. Further arguments of ``call`` take the values of the attributes of their
     names, which ``__init__`` must set. Its derivative by ``y_pred`` is found by differentiation, or is the static
-    method ``gradient`` of the same arguments.
+    method ``gradient`` of the same arguments. An argument that is set again counts from the next step on.
 
     Args:
         name: as shown; by default the class's name.
@@ -41,8 +42,8 @@ class Loss(Configurable, metaclass=Completed):
         dtype: accepted; a loss is computed in the dtype of the predictions.
 
     Raises:
-        ValueError: another reduction or dtype; a ``call`` that is no formula of numbers, or whose further arguments
-            are no attributes.
+        ValueError: the reduction or the dtype is another one; ``call`` is not a formula of numbers, or its further
+            arguments are not attributes.
 
     Example:
         >>> import fastnet
@@ -59,14 +60,22 @@ class Loss(Configurable, metaclass=Completed):
     """
 
     _row: str | None = None  # name of its row in the registry, of fastnet's own losses
+    _checks: ClassVar = {"reduction": lambda what, value: checks.one_of(what, value, *REDUCTIONS)}
     ignore_class: int | None = None
     target_range: tuple[float, float] | None = None  # what targets must lie in; Keras trains on others without a word
 
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None):
         self.name = name or snake_case(type(self).__name__)
-        self.reduction = checks.one_of(f"{type(self).__name__}: reduction", reduction, *REDUCTIONS)
+        self.reduction = reduction
         self.dtype = None if dtype is None else config.check_dtype(dtype, f"loss {self.name!r}")
         self.weight = 1.0  # `compile`'s loss_weights
+
+    def set_argument(self, name: str, value: Any) -> None:
+        """Check an argument's value and keep it; plans with another value of it are void."""
+        before = self.changes
+        super().set_argument(name, value)
+        if self.changes != before:
+            changes.losses.mark()
 
     @property
     def row(self) -> registry.Loss:
@@ -259,6 +268,8 @@ class FunctionLoss(Loss):
         4.0
     """
 
+    _fixed = ("fn",)
+
     def __init__(
         self,
         fn: Callable | registry.Loss,
@@ -270,13 +281,24 @@ class FunctionLoss(Loss):
         **parameters: float,
     ):
         row = fn if isinstance(fn, registry.Loss) else _user_row(fn.__name__, fn, None, gradient)
+        self._found = row
         super().__init__(name or row.name, reduction, dtype)
         unknown = set(parameters) - set(row.parameters)
         if unknown:
             raise ValueError(f"The loss {row.name!r} takes {list(row.parameters)}, received {sorted(unknown)}.")
-        self.fn, self._given, self._found = fn, parameters, row
+        self.fn = fn
         for parameter, value in {**row.parameters, **parameters}.items():
             setattr(self, parameter, value)
+
+    def is_argument(self, name: str) -> bool:
+        """Whether an attribute is an argument, or one of the function's."""
+        return super().is_argument(name) or ("_found" in vars(self) and name in self.row.parameters)
+
+    def checked_argument(self, name: str, value: Any) -> Any:
+        """The value that an argument gets; a number or a truth value where it is the function's."""
+        if name in self.row.parameters and not isinstance(value, bool):
+            return checks.number(f"{self.name}: {name}", value, self.row.ranges.get(name, checks.FINITE))
+        return super().checked_argument(name, value)
 
     @property
     def row(self) -> registry.Loss:
@@ -286,7 +308,8 @@ class FunctionLoss(Loss):
         """The arguments that make another one like it; a registered loss is known by its name."""
         known = registry.losses.get(self.row.name) is self.row
         fn = self.row.name if known else serialization.serialize_keras_object(self.fn)
-        return {"fn": fn, "name": self.name, "reduction": self.reduction, **self._given}
+        given = {name: getattr(self, name) for name in self.row.parameters}
+        return {"fn": fn, "name": self.name, "reduction": self.reduction, **given}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> FunctionLoss:

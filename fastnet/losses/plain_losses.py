@@ -57,11 +57,11 @@ def _class(row: registry.Loss) -> Any:
     def start(loss: Loss, given: dict[str, Any]) -> None:
         Loss.__init__(loss, given["name"], given["reduction"], given["dtype"])
         for name in row.parameters:
-            allowed = row.ranges.get(name, checks.FINITE)
-            setattr(loss, name, checks.number(f"{row.public}: {name}", given[name], allowed))
+            setattr(loss, name, given[name])
 
+    ranges = {name: row.ranges.get(name, checks.FINITE) for name in row.parameters}
     members = {"__init__": init_of(arguments, start), "__doc__": document, "__module__": __name__, "_row": row.name}
-    return Completed(row.public, (Loss,), members)
+    return Completed(row.public, (Loss,), {**members, "_ranges": ranges})
 
 
 def _function(row: registry.Loss, cls: Any) -> Callable[..., np.ndarray]:

@@ -71,11 +71,15 @@ class PlanCache:
         if before is not None:
             before.restore()
 
-    def take(self, mode: str, rows: int, sources: tuple[Source, ...]) -> tuple[Step, list[Step]]:
-        """A plan that is free, and the list to which it must be given back."""
+    def version(self, mode: str) -> tuple:
+        """What plans of ``mode`` follow from, beside the layers themselves: it changes where one is void."""
         optimizer = self.network.optimizer if mode == "train" else None
-        version = (optimizer, optimizer.version) if optimizer is not None else None
-        key = (mode, rows, tuple([source.signature for source in sources]), self._structure_now(), version)
+        version = None if optimizer is None else optimizer.version
+        return self._structure_now(), None if mode == "predict" else changes.losses.token, optimizer, version
+
+    def take(self, mode: str, rows: int, sources: tuple[Source, ...], version: tuple) -> tuple[Step, list[Step]]:
+        """A plan of this `version` that is free, and the list to which it must be given back."""
+        key = (mode, rows, tuple([source.signature for source in sources]), version)
         with self._lookup:
             free = self.free.pop(key, [])
             self.free[key] = free  # last, as the one used last

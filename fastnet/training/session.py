@@ -71,10 +71,9 @@ class Session:
             self.plans.training.release()
 
     def _take(self) -> None:
-        found, self._free = self.plans.take(self.mode, self.rows, self.sources)
+        self._version = self.plans.version(self.mode)
+        found, self._free = self.plans.take(self.mode, self.rows, self.sources, self._version)
         self._use(found)
-        if self.mode == "train":
-            self._version = self.plans.network.optimizer.version
 
     def _use(self, step: Step) -> None:
         self.step, self.executable = step, step.executable
@@ -90,8 +89,8 @@ class Session:
 
     @property
     def is_stale(self) -> bool:
-        """Whether an argument of the optimizer has changed since the plan was made."""
-        return self.mode == "train" and self._version != self.plans.network.optimizer.version
+        """Whether an argument of a layer, the loss or the optimizer has changed since the plan was made."""
+        return self._version != self.plans.version(self.mode)
 
     @property
     def is_stepwise(self) -> bool:

@@ -107,9 +107,9 @@ class Trainer:
 
     def _train_segment(self, session: Session, segment: Segment, steps: int, hooks: Hooks) -> int:
         self._adopt(session, segment)
-        variables, first = self.variables(), segment.first
+        first = segment.first
         while first < segment.total and not (steps and self.network.stop_training):
-            self._snapshot(variables, first if segment.repeatable else None)
+            self._snapshot(self.variables(), first if segment.repeatable else None)
             if hooks.one_step:
                 hooks.before(steps)
             # As in Keras, an epoch that begins has a step, wherever a callback said that training should stop.
@@ -124,7 +124,7 @@ class Trainer:
                 error.batch = steps
                 raise error
             hooks.after(steps, session.logs)
-            if session.is_stale:  # a callback has changed an argument of the optimizer
+            if session.is_stale:  # a callback has changed an argument
                 self._adopt(session, segment)
                 self.snapshot.due = 0.0
         return steps
