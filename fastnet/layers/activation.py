@@ -53,7 +53,7 @@ class ReLU(_Applied):
     Args:
         max_value: largest result; None for no limit.
         negative_slope: slope below the threshold.
-        threshold: where the slope changes.
+        threshold: the point at which the slope changes.
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
 
     Raises:
@@ -167,17 +167,17 @@ class Lambda(_Applied):
 
     Args:
         function: a plain function of a number (docs/extending.md), written with def; further arguments need defaults.
-        output_shape: accepted where it is None: the shape stays.
-        mask: accepted where it is None.
+        output_shape: must be None: the shape does not change.
+        mask: must be None.
         arguments: values of the further arguments.
-        gradient: the derivative, a function of ``x`` (or of the result where ``keeps="y"``) and of the same further
+        gradient: the derivative, a function of ``x`` (or of the result if ``keeps="y"``) and of the same further
             arguments; by default found by differentiation.
         keeps: "x" or "y".
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
 
     Raises:
-        ValueError: an output_shape or a mask, arguments the function does not have; `fastnet.RuleError`, a kind of it,
-            for a function that cannot become a kernel.
+        ValueError: an output_shape or a mask is given, or the function lacks an argument; `fastnet.RuleError`, a
+            subclass, if the function cannot become a kernel.
 
     Example:
         >>> from fastnet import layers
@@ -220,7 +220,7 @@ class Lambda(_Applied):
         try:
             row = registration.activation_row(name if name.isidentifier() else "function", function, gradient, keeps)
         except ValueError as error:
-            raise type(error)(f"{self._owner}: {error}") from error  # a RuleError stays one
+            raise type(error)(f"{self._owner}: {error}") from error  # of the same class, such as RuleError
         if unknown := set(arguments or {}) - set(row.parameters):
             raise ValueError(
                 f"{self._owner}: {row.name!r} has the arguments {list(row.parameters)}, received {sorted(unknown)}."
@@ -232,7 +232,7 @@ class Lambda(_Applied):
         self.activation = activations.Activation(row, **self.arguments)
 
     def get_config(self) -> dict[str, Any]:
-        """Its arguments; a function is described by its name, so register it before the model is saved."""
+        """Its arguments. A function is described by its name: register it before the model is saved."""
         config = super().get_config()
         config["output_shape"] = None  # the attribute is the shape of the result
         return config
@@ -249,7 +249,7 @@ class PReLU(Layer):
     Weights: ``alpha``, of the sample's shape, with size 1 along the shared axes.
 
     Raises:
-        ValueError: shared axes the sample does not have.
+        ValueError: the sample lacks a shared axis.
 
     Example:
         >>> model = fastnet.Sequential([layers.Input((2,)), layers.PReLU(initializers.Constant(0.25))])

@@ -19,24 +19,25 @@ from fastnet.layers.undo import unchanged_on_error
 
 
 class Normalization(Layer):
-    """y = (x - mean) / max(sqrt(variance), 1e-7), with numbers that `adapt` finds, or that are given.
+    """y = (x - mean) / max(sqrt(variance), 1e-7), with given numbers, or numbers found by `adapt`.
 
     Args:
-        axis: the axes, the last ones, that have a mean of their own for each position: -1, a list of the last axes, or
-            None for one mean of everything.
+        axis: the last axes, with one mean for each index of them: -1, a list of the last axes, or None for one mean of
+            everything.
         mean, variance: both or neither; their shape follows from ``axis``, or is broadcast to that.
         invert: compute mean + x max(sqrt(variance), 1e-7) instead.
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
 
-    Weights, where no mean is given: ``mean``, ``variance``, ``count`` (which Keras has, and does not use), none of them
-    trained.
+    Weights, if the mean is not given: ``mean``, ``variance``, ``count`` (which Keras has, but does not use). They are
+    not trained.
 
     Attributes:
-        mean, variance: arrays that broadcast with data, (1, features) say, once the layer is built; None before.
+        mean, variance: arrays that broadcast with data, for example (1, features); None before the build.
         input_mean, input_variance: the arguments.
 
     Raises:
-        ValueError: axes that are not the last, a mean without a variance, a negative variance, shapes that do not fit.
+        ValueError: the axes are not the last ones, only one of mean and variance is given, a variance is negative, or
+            shapes do not fit.
 
     Example:
         >>> import numpy as np
@@ -92,7 +93,7 @@ class Normalization(Layer):
         raise ValueError(f"{self._owner}: {argument} stays as it is; adapt the layer, or make another one.")
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, ``mean`` and ``variance`` as they were given."""
+        """The arguments, with the given ``mean`` and ``variance``."""
         given = {"mean": self.input_mean, "variance": self.input_variance}
         return super().get_config() | {name: None if v is None else np.asarray(v).tolist() for name, v in given.items()}
 
@@ -103,7 +104,7 @@ class Normalization(Layer):
         return array
 
     def _statistics_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The part of a sample's shape that has means of its own."""
+        """The axes of a sample's shape that have separate means."""
         given = [] if self.axis is None else self.axis if isinstance(self.axis, list) else [self.axis]
         axes = sorted(a + len(shape) + 1 if a < 0 else a for a in given)
         if axes != list(range(len(shape) + 1 - len(axes), len(shape) + 1)) or 0 in axes:
@@ -142,13 +143,14 @@ class Normalization(Layer):
             )
 
     def adapt(self, data: Any) -> None:
-        """Take mean and variance from data.
+        """Compute mean and variance from data.
 
         Args:
-            data: an array (n, ...), lists of numbers in lists, or an iterable of such batches, of which (x, y) give x.
+            data: an array (n, ...), lists of numbers in lists, or an iterable of such batches; of (x, y) it takes x.
 
         Raises:
-            ValueError: no data, none that are finite, batches of different shapes, or a layer that was given its mean.
+            ValueError: there are no data, data are not finite, batches have different shapes, or the layer was given
+                its mean.
         """
         if self.input_mean is not None:
             raise ValueError(f"{self._owner} was given its mean: there is nothing to adapt.")
@@ -221,7 +223,7 @@ class Normalization(Layer):
 
 
 def _is_nested(data: Any) -> bool:
-    """Whether it is numbers in lists, which are one array."""
+    """Whether the data are numbers in lists, which make one array."""
     while isinstance(data, (list, tuple)) and len(data):
         data = data[0]
     return checks.is_number(data)

@@ -1,4 +1,4 @@
-"""The weights that scale and shift what was normalized."""
+"""The weights that scale and shift normalized numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastnet.layers.layer import Layer
 
 
 class Affine(Layer):
-    """A layer with the weights ``gamma``, where ``scale`` is True, and ``beta``, where ``center`` is."""
+    """A layer with the weights ``gamma`` (if ``scale``) and ``beta`` (if ``center``)."""
 
     gamma: Any = None
     beta: Any = None
@@ -33,7 +33,7 @@ class Affine(Layer):
         self.beta_constraint, self.gamma_constraint = beta_constraint, gamma_constraint
 
     def _make_affine(self, shape: tuple[int, ...]) -> None:
-        """Make the weights that there are."""
+        """Make ``gamma`` and ``beta``, if wanted."""
         if self.scale:
             self.gamma = self.add_weight(
                 "gamma", shape, self.gamma_initializer,

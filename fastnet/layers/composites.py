@@ -24,10 +24,10 @@ _MERGES: dict[str, Any] = {
 class Residual(Layer):
     """y = branch(x) + shortcut(x): a branch with a way around it; He et al. 2016, arXiv:1512.03385, equations 1 and 2.
 
-    The sum is written where the branch's last product or formula is finished, and costs no pass of its own.
+    The sum is joined to the branch's last product or formula, and needs no pass of its own.
 
     Args:
-        branch: a layer, a `Sequential`, or a list of layers that are applied one after the other.
+        branch: a layer, a `Sequential`, or a list of layers that are applied in order.
         shortcut: the same, for the other way; None for y = branch(x) + x.
         **more: ``name``, ``dtype``, ``trainable``, ``activity_regularizer``, ``input_shape``.
 
@@ -69,7 +69,7 @@ class Residual(Layer):
         return _merged(plan, operations.Add(), (y, other))
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, the layers as descriptions."""
+        """The arguments, with descriptions of the layers."""
         with serialization.sharing():
             parts = {"branch": _described(self.branch), "shortcut": self.shortcut and _described(self.shortcut)}
             return self._base_config() | parts
@@ -79,7 +79,7 @@ class Parallel(Layer):
     """The results of several branches that read the same data, merged.
 
     Args:
-        branches: layers, each a layer, a `Sequential` or a list of layers that are applied one after the other.
+        branches: a list whose items are layers, `Sequential` models or lists of layers that are applied in order.
         merge: "concat" for the results side by side along the last axis, each written in place; "add",
             "multiply", "average" or "maximum" element by element.
         **more: ``name``, ``dtype``, ``trainable``, ``activity_regularizer``, ``input_shape``.
@@ -127,7 +127,7 @@ class Parallel(Layer):
 
     @property
     def keeps_values(self) -> bool:  # type: ignore[override]
-        """Whether its branches keep them, and so does the merge."""
+        """Whether its branches and the merge keep values."""
         return _MERGES[self.merge].keeps_values and all(branch.keeps_values for branch in self.branches)
 
     def forward(self, plan: Plan, x: View) -> View:
@@ -135,16 +135,16 @@ class Parallel(Layer):
         return results[0] if len(results) == 1 else _merged(plan, _MERGES[self.merge](), results)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, the branches as descriptions."""
+        """The arguments, with descriptions of the branches."""
         with serialization.sharing():
             return self._base_config() | {"branches": list(map(_described, self.branches)), "merge": self.merge}
 
 
 def as_layer(argument: str, given: Any) -> Layer:
-    """A layer, or a list of layers that are applied one after the other, as one layer.
+    """A layer, or a list of layers that are applied in order, as one layer.
 
     Raises:
-        ValueError: neither.
+        ValueError: the object is neither.
     """
     if isinstance(given, Layer):
         return given
@@ -154,7 +154,7 @@ def as_layer(argument: str, given: Any) -> Layer:
 
 
 def _must_differ(owner: str, layers: Sequence[Layer]) -> None:
-    """Raise where two layers have one name."""
+    """Check that no two layers have the same name."""
     names = [layer.name for layer in layers]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -167,7 +167,7 @@ def _described(layer: Layer) -> Any:
 
 
 class Stack(Network):
-    """A list of layers that are applied one after the other, as one layer.
+    """A list of layers that are applied in order, as one layer.
 
     Args:
         layers: in order.

@@ -13,11 +13,11 @@ from fastnet.layers.layer import Layer, refuse
 
 
 class InputLayer(Layer):
-    """Says the shape of a sample; passes data on as it is.
+    """Declares the shape of a sample; passes data on unchanged.
 
     Args:
         shape: of one sample, without the batch: ``(784,)``.
-        batch_size: accepted and not needed: batches of any size are trained.
+        batch_size: accepted, without effect: batches may have any size.
         dtype: "float32" or "float64".
         sparse, ragged, input_tensor, optional: must be left at their defaults: data are dense arrays.
         batch_shape: instead of ``shape``, with the batch first: ``(None, 784)``.
@@ -25,7 +25,7 @@ class InputLayer(Layer):
         trainable: accepted, without effect: the layer has no weights.
 
     Raises:
-        ValueError: a shape that is not a tuple of positive sizes, both shapes or neither.
+        ValueError: a shape is not a tuple of positive sizes, or both or neither of the two are given.
 
     Example:
         >>> fastnet.Sequential([layers.InputLayer((8, 8)), layers.Flatten()]).output_shape
@@ -125,7 +125,7 @@ class Dense(Layer):
         kernel_initializer, bias_initializer: initial values.
         kernel_regularizer, bias_regularizer: penalties on the weights; see `fastnet.regularizers`.
         activity_regularizer: penalty on the result, divided by the rows of the batch.
-        kernel_constraint, bias_constraint: what changes the weights after an update; see `fastnet.constraints`.
+        kernel_constraint, bias_constraint: change the weights after an update; see `fastnet.constraints`.
         lora_rank, lora_alpha, quantization_config: must be None.
         **more: ``name``, ``dtype``, ``trainable``, ``input_shape``, as for every layer.
 
@@ -199,7 +199,7 @@ class Dense(Layer):
 
     @property
     def _gives_relu(self) -> bool:
-        """Whether the product itself applies the activation; a user's function may bear any name."""
+        """Whether the product itself applies the activation; a user's function may have any name."""
         return getattr(self.activation, "row", None) is RELU
 
     def forward(self, plan: Plan, x: View) -> View:

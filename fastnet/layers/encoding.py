@@ -17,16 +17,16 @@ _MODES = ("one_hot", "multi_hot", "count")
 
 
 class CategoryEncoding(Layer):
-    """Whole numbers from 0 to num_tokens - 1 as rows of num_tokens entries.
+    """Integers from 0 to num_tokens - 1 as rows of num_tokens entries.
 
-    With "one_hot" each number i becomes a row that is 1 at i and 0 elsewhere; with "multi_hot" a sample (n,) becomes
-    one row, 1 at every number it holds; with "count" that row says how often it holds them.
+    With "one_hot" each number i becomes a row that is 1 at i and 0 elsewhere. With "multi_hot" a sample (n,) becomes
+    one row that is 1 at each of its numbers. With "count" this row counts each number.
 
-    Data are looked at before anything runs. Where other layers compute the numbers, their fractions are cut off, and
-    one out of range makes its row NaN, which training reports.
+    Data are checked before anything runs. If other layers compute the numbers, fractions are cut off, and a number out
+    of range makes its row NaN, which training reports.
 
     Args:
-        num_tokens: how many numbers there are, at most 16,777,216.
+        num_tokens: the number of different integers, at most 16,777,216.
         output_mode: "one_hot", "multi_hot" or "count".
         sparse: must be False: rows are dense.
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
@@ -35,8 +35,8 @@ class CategoryEncoding(Layer):
     one entry, (..., 1) → (..., num_tokens). The others take samples (n,).
 
     Raises:
-        ValueError: no num_tokens, an unknown output_mode, samples of a shape that the mode does not take, data that are
-            no whole numbers or are out of range, trained layers before it: no gradient passes through.
+        ValueError: num_tokens is missing, output_mode is unknown, the mode does not take samples of this shape, data
+            are not integers or out of range, or trained layers precede it: gradients do not pass through it.
 
     Example:
         >>> layers.CategoryEncoding(4, output_mode="count")([[0, 1], [2, 2]]).tolist()
@@ -54,7 +54,7 @@ class CategoryEncoding(Layer):
             raise ValueError(
                 f"{self._owner}: output_mode must be one of {', '.join(map(repr, _MODES))}, received {output_mode!r}."
             )
-        # All of these are float32 numbers, which data become.
+        # float32 holds all of these integers, and data become float32.
         self.num_tokens = checks.whole(f"{self._owner}: num_tokens", num_tokens, 1, 2**24)
         self.output_mode, self.sparse = output_mode, False
 
@@ -70,10 +70,10 @@ class CategoryEncoding(Layer):
         return (self.num_tokens,)
 
     def check_data(self, x: np.ndarray) -> None:
-        """Data are whole numbers of the range.
+        """Check that data are integers in the range.
 
         Raises:
-            ValueError: one is not; tells the first one.
+            ValueError: a number is not; the error names the first one.
         """
         if not x.size or (x.dtype.kind in "iub" and x.min() >= 0 and x.max() < self.num_tokens):
             return
@@ -102,13 +102,13 @@ class CategoryEncoding(Layer):
         return y
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> None:
-        """Whole numbers have no gradient."""
+        """Raise, since integers do not have gradients."""
 
     def __call__(self, x: Any, training: bool | None = None, count_weights: None = None) -> np.ndarray:
         """The result of the layer for these numbers.
 
         Args:
-            x: (n, ...), whole numbers.
+            x: (n, ...), integers.
             training: must not be True.
             count_weights: must be None.
         """

@@ -24,13 +24,13 @@ from fastnet.settable import SettableArguments, argument_names, unknown_argument
 
 _BASE = ("trainable", "dtype", "autocast", "name", "input_shape", "input_dim")
 _counters: defaultdict[str, itertools.count] = defaultdict(itertools.count)
-#: methods of Keras's layers that mean something else here → what a subclass defines instead
+#: methods of Keras's layers that differ here → the methods that a subclass defines instead
 _HOOKS = {
     "call": "forward(plan, x) and backward(plan, dy, x, y)",
     "build": "make_weights(input_shape), which is given the shape of one sample",
     "compute_output_shape": "sample_output_shape(input_shape), from the shape of one sample to that of its result",
 }
-#: the last word of an argument → where what it names is found
+#: the last word of an argument → the family of its objects
 _NAMED = {
     "activation": activations,
     "initializer": initializers,
@@ -40,26 +40,26 @@ _NAMED = {
 
 
 class Layer(LayerTree, SettableArguments, Configurable):
-    """A step of a network. Subclasses define what they need of four methods.
+    """A layer of a network. Subclasses define some of four methods.
 
     These are `make_weights`, `sample_output_shape`, `forward` and `backward`.
 
-    An attribute that bears the name of an argument may be replaced: it counts from the next step on. What the weights
-    or the shapes follow from may not.
+    An attribute with the name of an argument may be replaced, and counts from the next step on, unless weights or
+    shapes follow from it.
 
     Args:
-        activity_regularizer: penalty on what the layer gives, divided by the rows of the batch; a name or one of
+        activity_regularizer: penalty on the layer's result, divided by the rows of the batch; a name or one of
             `fastnet.regularizers`.
         trainable: whether an optimizer changes its weights.
         dtype: "float32" or "float64"; by default `fastnet.config.floatx()`.
-        autocast: accepted: what a layer reads always becomes its dtype.
+        autocast: accepted, without effect: data are always converted to the layer's dtype.
         name: unique in a model; by default the class's name with a number.
         input_shape: shape of one sample, instead of an `Input` before the first layer.
-        input_dim: the same for samples of one axis: its size.
+        input_dim: the size of samples of one axis, instead of ``input_shape``.
         **unknown: must be empty.
 
     Raises:
-        TypeError: an argument that the class does not have; a subclass with Keras's `call`, `build` or
+        TypeError: the class lacks an argument, or a subclass defines Keras's `call`, `build` or
             `compute_output_shape`.
 
     Example:
@@ -69,16 +69,16 @@ class Layer(LayerTree, SettableArguments, Configurable):
         [(3, 2), (2,)]
     """
 
-    #: whether the mask of what it reads (`Masking`) is that of its result too; else it is dropped, with a warning
+    #: whether the mask of its input (`Masking`) is also that of its result; otherwise it is dropped, with a warning
     supports_masking = False
-    #: what it reads: "float" (numbers in its dtype), "int32" (indices), or "any" (whatever comes)
+    #: the data that it reads: "float" (numbers in its dtype), "int32" (indices), or "any"
     reads = "float"
-    #: whether all numbers of its result are numbers it reads, so that layers behind it read the data too (`check_data`)
+    #: whether all numbers of its result are numbers of its input; later layers then check the data too (`check_data`)
     keeps_values = False
     #: whether its backward changes weights of its own, such as averages, and therefore always runs in training
     updates_own_weights = False
-    _on_trial = False  # whether its weights are made for the shape of its result alone
-    _outside_plans = ("trainable", "input_shape", "output_shape")  # plans know themselves what was trainable
+    _on_trial = False  # whether its weights are made only to find the shape of its result
+    _outside_plans = ("trainable", "input_shape", "output_shape")  # plans record trainable weights themselves
 
     def __init_subclass__(cls, **more: Any):
         super().__init_subclass__(**more)
@@ -120,7 +120,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
         self._variables: list[Variable] = []
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Attributes that are arguments are checked, those that are weights get the value."""
+        """Check an attribute that is an argument; assign the value of one that is a weight."""
         current = vars(self).get(name)
         if isinstance(current, Variable) and any(current is v for v in self._variables):
             if value is not current:
@@ -129,11 +129,11 @@ class Layer(LayerTree, SettableArguments, Configurable):
         super().__setattr__(name, value)
 
     def is_argument(self, name: str) -> bool:
-        """Whether an attribute is an argument, which is checked; none is before `Layer.__init__`."""
+        """Whether an attribute is an argument, which is checked; False before `Layer.__init__`."""
         return "name" in vars(self) and super().is_argument(name)
 
     def set_argument(self, name: str, value: Any) -> None:
-        """Check an argument's value and keep it; steps look through the layers again."""
+        """Check and store an argument's value; the next step checks all layers for changes."""
         super().set_argument(name, value)
         changes.arguments.mark()
         if name == "trainable":
@@ -141,7 +141,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
                 part.trainable = value
 
     def is_fixed(self, name: str) -> bool:
-        """Whether an argument stays as it is: once there are weights, so do those that they were made with."""
+        """Whether an argument is fixed: with weights, also those by which the weights were made."""
         made_with = ("dtype", "initializer", "constraint", "regularizer")
         weights_follow = self.built and name.endswith(made_with) and name != "activity_regularizer"
         return weights_follow or super().is_fixed(name)
@@ -175,10 +175,10 @@ class Layer(LayerTree, SettableArguments, Configurable):
             raise kind(f"{self._owner}: {argument}: {error}") from error
 
     def connect(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Build for samples of this shape, once; the shape of the result.
+        """Build for samples of this shape, once; return the shape of the result.
 
         Raises:
-            ValueError: the shape does not fit; nothing has changed then, as with every other error.
+            ValueError: the shape does not fit. After this and any other error the layer is unchanged.
         """
         output_shape = self.sample_output_shape(input_shape)
         layers = all_parts(self)
@@ -199,12 +199,12 @@ class Layer(LayerTree, SettableArguments, Configurable):
             input_shape: with the batch first, as in Keras: ``(None, 784)``.
 
         Raises:
-            ValueError: the shape does not fit, or the weights that are there already do not.
+            ValueError: the shape does not fit, or existing weights do not fit it.
         """
         self.connect(checks.batch_shape(f"{self._owner}: input_shape", input_shape))
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
-        """The shape of what it gives for data of this shape, both with the batch first, as in Keras."""
+        """The shape of its result for data of this shape, both with the batch first, as in Keras."""
         shape = checks.batch_shape(f"{self._owner}: input_shape", input_shape)
         return (next(iter(input_shape)), *self.sample_output_shape(shape))
 
@@ -217,7 +217,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
     def sample_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one sample's result. A subclass's own.
 
-        By default that of ``input_shape``, or of what a layer that applies others gives.
+        By default ``input_shape``, or for a layer that applies others, the shape of their result.
         """
         if not self.composite:
             return input_shape
@@ -232,7 +232,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
             before.restore()
 
     def check_data(self, x: np.ndarray) -> None:
-        """Raise where data, of any dtype, hold what it cannot read; nothing has run yet. A subclass's own, if any.
+        """Check data, of any dtype, before anything runs; raise an error if it cannot read them. May be overridden.
 
         By default the layers that it applies to the data check them.
         """
@@ -248,18 +248,18 @@ class Layer(LayerTree, SettableArguments, Configurable):
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         """Add the launches that compute the gradients of the weights and, where ``x.needs_gradient``, of x.
 
-        A layer whose forward only applies others (`Plan.apply`, `Plan.combine`) leaves this out: they go back by
-        themselves.
+        A layer whose forward only applies others (`Plan.apply`, `Plan.combine`) does not define this: the plan goes back
+        through them.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no backward(plan, dy, x, y).")
 
     @property
     def composite(self) -> bool:
-        """Whether it goes back by the layers that its forward applies."""
+        """Whether its backward is that of the layers that its forward applies."""
         return type(self).backward is Layer.backward
 
     def compute_mask(self, plan: Plan, x: View, y: View) -> View | None:
-        """The mask of the result: that of ``x`` where the layer supports masking, else none, with a warning.
+        """The mask of the result: that of ``x`` if the layer supports masking, otherwise None, with a warning.
 
         Raises:
             ValueError: the layer supports masking and changes the steps.
@@ -290,7 +290,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
         regularizer: Any = None,
         constraint: Any = None,
     ) -> Variable:
-        """A new weight, initialised.
+        """Make a weight with initial values.
 
         Raises:
             ValueError: the initializer does not return an array of this shape.
@@ -314,7 +314,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
         return variable
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make another layer like it, weights aside, as plain data that JSON can hold."""
+        """The arguments that make an equal layer, without weights, as plain data for JSON."""
         own = [name for name in argument_names(type(self)) if name not in _BASE and name != "activity_regularizer"]
         return self._base_config() | self.described_arguments(own)
 
@@ -327,7 +327,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """A layer from what `get_config` gave, or Keras's method of this name."""
+        """Make a layer from the result of `get_config`, or of Keras's method of this name."""
         dtype = config.get("dtype")
         if isinstance(dtype, dict):  # a policy of Keras's
             config = {**config, "dtype": dtype.get("config", {}).get("name")}
@@ -343,7 +343,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
         refuse_call(self._owner, x, training)
         self.check_data(np.asarray(x))
         x = np.asarray(x, self.dtype, order="C")
-        # A layer of a model keeps that model's shapes.
+        # A layer of a model must keep the model's shapes.
         (self.sample_output_shape if self.built else self.connect)(x.shape[1:])
         plan = Plan(False, self.dtype, max(1, len(x)))
         source = plan.buffer(x.shape[1:])
@@ -373,7 +373,7 @@ def refuse_call(owner: str, x: Any, training: Any) -> None:
 
 
 def refuse(owner: str, **given: Any) -> None:
-    """Arguments of Keras's that mean nothing here: accepted where they ask for nothing."""
+    """Check Keras's arguments that have no meaning here: they must have their defaults."""
     for name, value in given.items():
         if value is not None and value is not False:
             raise ValueError(f"{owner}: {name} is not supported, received {value!r}; leave it out.")

@@ -1,4 +1,4 @@
-"""Leaving out steps."""
+"""A layer that masks steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers in a row: what a `Sequential` is made of, apart from how it is trained."""
+"""A sequence of layers: the part of a `Sequential` that does not train."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fastnet.summary import summary_text
 
 
 class Network(Layer):
-    """Layers in a row, as a layer that applies one after the other: their shapes, weights and description."""
+    """A layer that applies layers in order; it has their shapes, weights and description."""
 
     def __init__(self, layers: Iterable[Layer] | None, trainable: bool, name: str):
         owner = type(self).__name__
@@ -43,17 +43,17 @@ class Network(Layer):
         #: of samples, then of each layer's result. A layer in several networks has another shape in each.
         self._shapes: list[tuple[int, ...]] = []
         self.name = name
-        self._parents: weakref.WeakSet[Network] = weakref.WeakSet()  # networks this one is in
+        self._parents: weakref.WeakSet[Network] = weakref.WeakSet()  # networks that contain this one
         for layer in layers or []:
             self.add(layer, rebuild=False)
         self._maybe_build()
 
     def add(self, layer: Layer, rebuild: bool = True) -> None:
-        """Append a layer, or a network whose layers run in its place.
+        """Append a layer, or a network, whose layers then run in order.
 
         Raises:
-            ValueError: no layer, a name that is taken, a shape that does not fit; the model is unchanged then.
-            RuntimeError: it is being trained.
+            ValueError: the object is not a layer, its name is taken, or a shape does not fit; the model is unchanged.
+            RuntimeError: the model is being trained.
         """
         self._must_be_idle()
         if not isinstance(layer, Layer):
@@ -81,7 +81,7 @@ class Network(Layer):
                 raise
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles, which are in no other network."""
+        """For copies and pickles, which other networks do not contain."""
         return {name: value for name, value in vars(self).items() if name != "_parents"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -91,12 +91,12 @@ class Network(Layer):
                 network._parents.add(self)
 
     def _must_be_idle(self) -> None:
-        """Raise where it, or a network it is in, is being trained: its layers must stay."""
+        """Check that neither it nor a network that contains it is being trained: its layers must not change."""
         for parent in self._parents:
             parent._must_be_idle()
 
     def _changed(self) -> None:
-        """Its layers are other ones now."""
+        """Forget all that follows from its layers, which have changed."""
         self._leaves = None
         if self.built:
             self._shapes = self._shapes_from(self._shapes[0])
@@ -130,7 +130,7 @@ class Network(Layer):
             input_shape: with the batch first, as in Keras: ``(None, 784)``.
 
         Raises:
-            ValueError: no layers, or shapes that do not fit.
+            ValueError: the model has no layers, or shapes do not fit.
         """
         if not self._layers:
             raise ValueError(f"The model {self.name!r} has no layers; add some first.")
@@ -154,20 +154,20 @@ class Network(Layer):
 
     @property
     def given_input_shape(self) -> tuple[int, ...] | None:
-        """The shape of a sample, where an Input, the first layer or its own weights say it."""
+        """The shape of a sample, if an Input, the first layer or its own weights determine it."""
         if self.built:
             return self._shapes[0]
         return self._layers[0].given_input_shape if self._layers else None
 
     def connect(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Build for samples of this shape; the shape of the result. What a network does in the place of a layer."""
-        if self.built:  # it keeps the shapes it has by itself
+        """Build for samples of this shape, as a layer of a network; return the shape of the result."""
+        if self.built:  # its own shapes do not change
             return self.sample_output_shape(input_shape)
         self._connect(input_shape)
         return self._shapes[-1]
 
     def _connect(self, shape: tuple[int, ...]) -> None:
-        shapes = self._shapes_from(shape)  # first: where one layer does not fit, none may be built
+        shapes = self._shapes_from(shape)  # first: if one layer does not fit, none may be built
         with unchanged_on_error(all_parts(self)):
             for layer in self._layers:
                 shape = layer.connect(shape)
@@ -186,7 +186,7 @@ class Network(Layer):
         return self._layers
 
     def uses(self, input_shape: tuple[int, ...]) -> list[Use]:
-        """The layers with the shapes that they have in it, Input left out, in order."""
+        """The layers without Input, in order, with their shapes in this network."""
         shapes = self._shapes if self.built and input_shape == self._shapes[0] else self._shapes_from(input_shape)
         uses, is_data = [], True
         for layer, given, result in zip(self._layers, shapes, shapes[1:]):
@@ -197,7 +197,7 @@ class Network(Layer):
 
     @property
     def keeps_values(self) -> bool:  # type: ignore[override]
-        """Whether all of its layers keep them."""
+        """Whether all of its layers keep values."""
         return all(layer.keeps_values for layer in self._layers)
 
     def sample_output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -213,13 +213,13 @@ class Network(Layer):
         return self._shapes_from(shape)[-1]
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
-        """The shape of what it gives for data of this shape, both with the batch first, as in Keras."""
+        """The shape of its result for data of this shape, both with the batch first, as in Keras."""
         shape = checks.batch_shape(f"The model {self.name!r}: input_shape", input_shape)
         return (input_shape[0], *self.sample_output_shape(shape))
 
     @property
     def trainable(self) -> bool:
-        """Whether its weights are trained where their layers' are; setting it sets every layer's, as in Keras."""
+        """Whether the weights of its trainable layers are trained; setting it sets every layer's, as in Keras."""
         return self._trainable
 
     @trainable.setter
@@ -230,12 +230,12 @@ class Network(Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, without Input; a network among them stands for itself."""
+        """The layers without Input; a network among them is one layer."""
         return [layer for layer in self._layers if not isinstance(layer, InputLayer)]
 
     @property
     def leaves(self) -> list[Layer]:
-        """The layers of all depths that have no parts, in order, Input included."""
+        """The layers of all depths without sublayers, in order, including Input."""
         if self._leaves is None:
             found = {id(leaf): leaf for layer in self._layers for leaf in layer.leaves}
             self._leaves = list(found.values())
@@ -284,7 +284,7 @@ class Network(Layer):
 
     @property
     def dtype(self) -> str:
-        """The dtype of its first layer behind Input: data enter in it."""
+        """The dtype of its first layer after Input, to which data are converted."""
         return self.layers_to_run[0].dtype if self._layers else config.floatx()
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
@@ -333,10 +333,10 @@ class Network(Layer):
 
         Args:
             line_length: characters in a line.
-            positions, layer_range: accepted where they are None.
+            positions, layer_range: must be None.
             print_fn: called with the text instead of ``print``.
             expand_nested: whether the layers of networks among the layers have lines of their own.
-            show_trainable: whether there is a column that says what is trained.
+            show_trainable: whether to add a column that says which layers are trained.
         """
         for argument, value in (("positions", positions), ("layer_range", layer_range)):
             if value is not None:
@@ -356,14 +356,14 @@ class Network(Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
-        """A network from what `get_config` gave, or Keras's method of this name.
+        """Make a network from the result of `get_config`, or of Keras's method of this name.
 
         Args:
             config: the description.
-            custom_objects: name → class or function of yours that it mentions.
+            custom_objects: your classes and functions in the description, by name.
 
         Raises:
-            ValueError: no description of a network, or one of layers that are unknown or do not fit.
+            ValueError: the description is not that of a network, or its layers are unknown or do not fit.
         """
         if not isinstance(config, dict) or not {"name", "layers"} <= set(config):
             raise ValueError(f"A network's description has the entries 'name' and 'layers', received {config!r}.")

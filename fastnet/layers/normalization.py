@@ -16,8 +16,8 @@ from fastnet.layers.layer import refuse
 class BatchNormalization(Affine):
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, over every axis but the last.
 
-    In training mean and variance are the batch's, of the steps that a mask (`Masking`) keeps; they also move the
-    averages that are used otherwise: moving = moving · momentum + batch · (1 - momentum).  Ioffe and Szegedy 2015,
+    In training mean and variance are the batch's, over the steps that a mask (`Masking`) keeps. They also move the
+    averages that are used otherwise: moving = moving · momentum + batch · (1 - momentum). Ioffe and Szegedy 2015,
     arXiv:1502.03167.
 
     Args:
@@ -26,19 +26,19 @@ class BatchNormalization(Affine):
         epsilon: added to the variance.
         center: whether beta is added.
         scale: whether gamma multiplies.
-        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: start values.
+        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: initial values.
         beta_regularizer, gamma_regularizer: penalties; see `fastnet.regularizers`.
         beta_constraint, gamma_constraint: see `fastnet.constraints`.
         renorm, renorm_clipping: must be left at their defaults.
-        renorm_momentum: accepted, and of no use without renorm.
-        synchronized: accepted: there is one batch.
-        **more: ``name``, ``dtype``, ``trainable``, ``input_shape``. Where ``trainable`` is False the layer behaves as
-            in inference, also while training, as in Keras.
+        renorm_momentum: accepted, without effect.
+        synchronized: accepted, without effect: there is one batch.
+        **more: ``name``, ``dtype``, ``trainable``, ``input_shape``. If ``trainable`` is False, the layer behaves as in
+            inference, also during training, as in Keras.
 
     Weights: ``gamma``, ``beta``, ``moving_mean``, ``moving_variance``, each (channels,).
 
     Raises:
-        ValueError: a momentum outside [0, 1], an epsilon that is not positive, an axis that is not the last.
+        ValueError: momentum is outside [0, 1], epsilon is not positive, or axis is not the last one.
 
     Example:
         >>> model = fastnet.Sequential([layers.Input((1,)), layers.BatchNormalization()])
@@ -152,7 +152,7 @@ class BatchNormalization(Affine):
             dx = plan.like(x)  # mean and variance do not depend on x
             plan.call(channel_statistics.normalize, x=dy, scale=scale, gamma=self.gamma, y=dx)
             return dx
-        # Here and not in forward: a batch whose loss is not finite must leave the averages as they are.
+        # Here and not in forward: a batch whose loss is not finite must not change the averages.
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, plan.saved("variance"))):
             plan.call(channel_statistics.move_average, moving=moving, batch=batch, momentum=self.momentum)
         dgamma, dbeta = (plan.gradient_or_buffer(v, (x.shape[-1],)) for v in (self.gamma, self.beta))

@@ -1,4 +1,4 @@
-"""Layers that act while training alone: dropout, noise, a penalty on activities."""
+"""Layers that act only in training: dropout, noise, a penalty on activities."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from fastnet.regularizers import L1L2
 
 
 class _Noise(Layer):
-    """A layer whose noise follows from (seed, step, layer, element) alone.
+    """A layer whose noise follows only from (seed, step, layer, element).
 
-    It is the same on any number of threads and on any device. It is drawn once, into memory of its own; forward and
+    The noise is the same on any number of threads and on any device. It is drawn once, into a buffer; forward and
     backward read it in formulas that are joined to the launch in front of them.
     """
 
@@ -68,20 +68,20 @@ class _Noise(Layer):
 
 
 class Dropout(_Noise):
-    """Sets a share of the elements to 0 while training, and divides the others by (1 - rate).
+    """Sets a share of the elements to 0 in training, and divides the others by (1 - rate).
 
-    The mask follows from (seed, step, layer, element) alone; Srivastava et al. 2014. Without ``noise_shape`` the share
-    is rounded to a whole number of 65,536ths.
+    The mask follows only from (seed, step, layer, element); Srivastava et al. 2014. Without ``noise_shape`` the share
+    is rounded to a multiple of 1/65,536.
 
     Args:
         rate: the share, 0 <= rate < 1.
-        noise_shape: shape of the mask, the batch first: an axis of size 1 shares its draws, None is the axis's own
-            size. By default every element has a draw of its own.
+        noise_shape: shape of the mask, with the batch first. Along an axis of size 1 the mask is the same; None is the
+            axis's own size. By default each element has its own draw.
         seed: of its mask, which then does not follow from the model's seed.
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
 
     Raises:
-        ValueError: a rate outside [0, 1), a noise_shape that does not fit the sample.
+        ValueError: rate is outside [0, 1), or noise_shape does not fit the sample.
 
     Example:
         >>> from fastnet import layers
@@ -150,9 +150,9 @@ class Dropout(_Noise):
 
 
 class AlphaDropout(Dropout):
-    """Sets a share of the elements to selu's lowest value while training, and keeps mean and variance.
+    """Sets a share of the elements to selu's lowest value in training, and keeps mean and variance.
 
-    y = a x + b where kept, a α' + b where dropped; α' = -1.7581, a = 1 / sqrt((1 - rate)(1 + rate α'²)),
+    y = a x + b for elements that stay, a α' + b for others; α' = -1.7581, a = 1 / sqrt((1 - rate)(1 + rate α'²)),
     b = -a α' rate.  Klambauer et al. 2017, arXiv:1706.02515, section 3.
 
     Args:
@@ -195,7 +195,7 @@ class GaussianNoise(_Gaussian):
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
 
     Raises:
-        ValueError: a stddev outside [0, 1].
+        ValueError: stddev is outside [0, 1].
 
     Example:
         >>> layers.GaussianNoise(0.1)([[1.0, 2.0]]).tolist()  # without training=True: as it is
@@ -227,7 +227,7 @@ class GaussianDropout(_Gaussian):
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
 
     Raises:
-        ValueError: a rate outside [0, 1).
+        ValueError: rate is outside [0, 1).
 
     Example:
         >>> layers.GaussianDropout(0.1)([[1.0, 2.0]]).tolist()  # without training=True: as it is

@@ -34,13 +34,13 @@ class _Rows(NamedTuple):
 class _RowNormalization(Layer):
     """y = (x - center mean) s gamma + beta over each row; s is the inverse root of a mean or a sum of squares.
 
-    A row is what the last axes hold; a subclass may say otherwise (`_rows`).
+    A row consists of the last axes; a subclass may change this (`_rows`).
     """
 
     _fixed: ClassVar[tuple[str, ...]] = ("axis",)
     _ranges: ClassVar = {"epsilon": checks.POSITIVE}
     axis: Any
-    centered = 0.0  # 1 where the mean is taken away
+    centered = 0.0  # 1 if the mean is subtracted
     averaged = True  # whether s follows from the mean of the squares, or from their sum
     limit = math.inf  # the largest s
     epsilon = 0.0  # added to the mean of the squares
@@ -52,7 +52,7 @@ class _RowNormalization(Layer):
 
     @property
     def _affine(self) -> tuple[Any, Any]:
-        """The weights that multiply and are added; None for those it has not."""
+        """The weights that multiply and are added; None for absent ones."""
         return None, None
 
     def _weight_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -186,12 +186,12 @@ class LayerNormalization(_AffineRows):
 class GroupNormalization(_AffineRows):
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, over each group of a sample's channels.
 
-    The last axis holds the channels. A group is so many that stand next to each other; mean and variance are those of
-    all its elements in the sample, over every other axis too. One group for each channel is instance normalization, one
-    for all of them layer normalization but for gamma and beta. Wu and He 2018, arXiv:1803.08494.
+    The last axis holds the channels. A group is a number of neighbouring channels. Its mean and variance are those of
+    all its elements in the sample, over every other axis too. One group for each channel is instance normalization; one
+    group for all channels is layer normalization, except for gamma and beta. Wu and He 2018, arXiv:1803.08494.
 
     Args:
-        groups: how many groups, which divide the channels evenly; -1 for one of each channel.
+        groups: the number of groups, which must divide the number of channels; -1 for one group for each channel.
         axis: the axis of the channels: the last one (-1).
         epsilon: added to the variance.
         center: whether beta is added.
@@ -204,8 +204,7 @@ class GroupNormalization(_AffineRows):
     Weights: ``gamma``, ``beta``, each (channels,).
 
     Raises:
-        ValueError: groups that do not divide the channels, an axis that is not the last, an epsilon that is not
-            positive.
+        ValueError: groups does not divide the number of channels, axis is not the last one, or epsilon is not positive.
 
     Example:
         >>> layers.GroupNormalization(groups=2)([[1.0, 3.0, 10.0, 50.0]]).round(2).tolist()

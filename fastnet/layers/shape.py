@@ -20,11 +20,11 @@ class Flatten(Layer):
     """A sample's elements in one row: (a, b, c) → (a·b·c,). Costs nothing at run time.
 
     Args:
-        data_format: None or "channels_last": the elements' order stays.
+        data_format: None or "channels_last": the order of the elements does not change.
         **more: ``name``, ``dtype``, ``input_shape``.
 
     Raises:
-        ValueError: another data_format.
+        ValueError: data_format has another value.
 
     Example:
         >>> layers.Flatten()(np.zeros((2, 3, 4))).shape
@@ -56,7 +56,7 @@ class Reshape(Layer):
         **more: ``name``, ``dtype``, ``input_shape``.
 
     Raises:
-        ValueError: more than one -1, or a shape with another number of elements.
+        ValueError: more than one size is -1, or the shape has another number of elements.
 
     Example:
         >>> layers.Reshape((-1, 2))(np.zeros((5, 6))).shape
@@ -97,12 +97,12 @@ class Reshape(Layer):
 
 
 class _Rearranged(Layer):
-    """Every element of the result is an element of the sample, and all of these are used equally often."""
+    """A layer whose results are elements of the sample, each used equally often."""
 
     keeps_values = True
 
     def _index(self, shape: tuple[int, ...]) -> np.ndarray:
-        """For each element of the result the number of the sample's element, in the shape of the result."""
+        """The index in the sample of each element of the result, in the shape of the result."""
         raise NotImplementedError
 
     def sample_output_shape(self, input_shape):
@@ -134,7 +134,7 @@ class Permute(_Rearranged):
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
 
     Raises:
-        ValueError: numbers that are not 1 to the number of the sample's axes.
+        ValueError: the numbers are not 1 to the number of the sample's axes.
 
     Example:
         >>> layers.Permute((2, 1))(np.zeros((2, 3, 4))).shape

@@ -27,7 +27,7 @@ class Use(NamedTuple):
 
 @dataclass(eq=False)
 class _Trace(Plan):
-    """A plan in which layers are applied by their shapes alone.
+    """A plan in which layers are applied only by their shapes.
 
     Attributes:
         uses: the layers that were applied, in order.

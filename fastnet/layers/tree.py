@@ -23,9 +23,9 @@ class LayerTree:
 
     @property
     def sublayers(self) -> list[Layer]:
-        """The layers it is made of: attributes that are layers, or lists, tuples and dictionaries of layers."""
+        """Its sublayers: attributes that are layers, or lists, tuples and dictionaries of layers."""
         if not self.composite and type(self).__module__.startswith("fastnet."):
-            return []  # asked for often
+            return []  # read often
         found: dict[int, Layer] = {}
         for value in list(vars(self).values()):
             several = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
@@ -40,14 +40,14 @@ class LayerTree:
 
     @property
     def leaves(self) -> list[Layer]:
-        """The layers of all depths that hold no others, in order; itself where it has weights of its own."""
+        """The layers of all depths without sublayers, in order; also itself if it has weights of its own."""
         parts = self.sublayers
         own = [self] if self._variables or not parts else []
         return _once(own, *(part.leaves for part in parts))
 
     @property
     def variables(self) -> list[Variable]:
-        """All weights, in the order in which they were made; those of its sublayers behind its own, and each once."""
+        """All weights, each once, in the order in which they were made; those of its sublayers follow its own."""
         return _once(self._variables, *(part.variables for part in self.sublayers))
 
     @property
@@ -80,13 +80,13 @@ class LayerTree:
         """Set the weights' values.
 
         Raises:
-            ValueError: another number of arrays, or other shapes; nothing has changed then.
+            ValueError: the number of arrays or a shape differs; the weights are unchanged.
         """
         assign_all(self.weights, weights, self._owner)
 
     @property
     def losses(self) -> list[float]:
-        """The penalties of its trained weights as they are now."""
+        """The penalties of its trained weights, with their current values."""
         return [float(v.regularizer(v.numpy())) for v in self.trainable_weights if v.regularizer is not None]
 
     def count_params(self) -> int:
@@ -107,7 +107,7 @@ def _once(*lists: list[Any]) -> list[Any]:
 
 
 def assign_all(variables: list[Variable], values: Any, owner: str) -> None:
-    """Set several weights, or none where one does not fit."""
+    """Set several weights; if one does not fit, set none."""
     if isinstance(values, (str, bytes)) or not np.iterable(values):
         raise ValueError(f"{owner}: weights must be a list of arrays, as get_weights gives it; received {values!r}.")
     values = list(values)

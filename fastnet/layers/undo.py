@@ -1,4 +1,4 @@
-"""Undoes what was done to objects' attributes when a later step fails."""
+"""Undoes changes of objects' attributes when a later step fails."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 class AttributeSnapshot:
     """The attributes of objects, to be restored; lists and dictionaries among them are copied.
 
-    A layer that collects its weights in a list therefore has none of a build that failed.
+    A layer that collects its weights in a list therefore loses those of a build that failed.
 
     Args:
-        objects: their attributes are copied now.
+        objects: the objects; their attributes are copied at once.
     """
 
     def __init__(self, objects: Iterable[Any]):
@@ -24,7 +24,7 @@ class AttributeSnapshot:
         ]
 
     def restore(self) -> None:
-        """Give the objects their attributes back."""
+        """Restore the attributes of the objects."""
         for item, attributes in self._saved:
             vars(item).clear()
             vars(item).update(attributes)
@@ -32,7 +32,7 @@ class AttributeSnapshot:
 
 @contextlib.contextmanager
 def unchanged_on_error(objects: Iterable[Any]) -> Iterator[None]:
-    """Give these objects their attributes back where the ``with`` block fails."""
+    """Restore the attributes of these objects if the ``with`` block fails."""
     before = AttributeSnapshot(objects)
     try:
         yield
