@@ -248,8 +248,8 @@ class Layer(LayerTree, SettableArguments, Configurable):
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         """Add the launches that compute the gradients of the weights and, where ``x.needs_gradient``, of x.
 
-        A layer whose forward only applies others (`Plan.apply`, `Plan.combine`) does not define this: the plan goes back
-        through them.
+        A layer whose forward only applies others (`Plan.apply`, `Plan.combine`) does not define this: the plan goes
+        back through them.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no backward(plan, dy, x, y).")
 
@@ -312,6 +312,12 @@ class Layer(LayerTree, SettableArguments, Configurable):
         variable = Variable(value, name, trainable, penalty, projection, f"{self.name}/{name}")
         self._variables.append(variable)
         return variable
+
+    def add_named_weight(self, name: str, shape: tuple[int, ...]) -> Variable:
+        """A new weight, made with the arguments that begin with its name: ``kernel_initializer`` and the like."""
+        kinds = ("initializer", "regularizer", "constraint")
+        initializer, regularizer, constraint = (getattr(self, f"{name}_{kind}") for kind in kinds)
+        return self.add_weight(name, shape, initializer, regularizer=regularizer, constraint=constraint)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal layer, without weights, as plain data for JSON."""

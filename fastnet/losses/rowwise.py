@@ -50,7 +50,7 @@ class RowFunction:
             y_pred: predictions.
             y_true: targets, as the row reads them.
             gradient: whether the gradient is wanted.
-            row_weight: what each row's number counts in the loss; None where the loss is their mean.
+            row_weight: the weight of each row's number in the loss; None if the loss is their mean.
         """
         _, inner = split(y_pred.shape)
         values = plan.buffer((inner,), y_pred.dtype)
@@ -95,7 +95,7 @@ class OnArrays:
     Args:
         y_true, y_pred: the arrays; predictions of one axis are one row.
         sparse: whether a target is a class index.
-        name: of whom asks, for errors.
+        name: of the loss or metric, for errors.
         sample_weight: of each sample.
         elements: whether predictions of one axis are as many rows of one element.
         ignored: a label that is not a class.
@@ -140,11 +140,11 @@ class OnArrays:
             self.inputs[self.weights] = match_weights(given, self.rows, shape[:-1]).reshape(self.rows, -1)
 
     def run(self, *results: View, state: tuple[int, np.ndarray] | None = None) -> Executable:
-        """Run it; its memory, from which results may be read.
+        """Run the plan; return its memory, from which results may be read.
 
         Args:
             results: buffers that will be read.
-            state: slot and numbers that the step block starts with.
+            state: a slot and its first numbers.
         """
         bound = bind(self.plan, pinned=[*self.inputs, *results])
         for buffer, value in self.inputs.items():

@@ -1,7 +1,7 @@
-"""Metrics that follow from how many true and false labels exceed thresholds: counts, precision, recall, areas.
+"""Metrics that follow from the counts of true and false labels over thresholds: counts, precision, recall, areas.
 
-The kernel sorts each prediction into a histogram by how many thresholds it exceeds; all counts at all thresholds are
-sums over parts of it.
+The kernel sorts each prediction into a histogram by the number of thresholds that it exceeds; all counts at all
+thresholds are sums over parts of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fastnet.losses.rowwise import as_rows, split
 from fastnet.metrics.means import positive
 from fastnet.metrics.metric import Metric, as_number, safe_divide
 
-LEFT_OUT = -1e10  # what Keras puts in the place of a prediction that is not among the k largest
+LEFT_OUT = -1e10  # Keras's value for a prediction that is not among the k largest
 
 
 class Counts(Metric):
@@ -28,12 +28,12 @@ class Counts(Metric):
     Args:
         thresholds: in any order.
         name, dtype: as for every `Metric`.
-        top_k: look at the k largest predictions of a row only.
-        class_id: look at this column only.
+        top_k: count only the k largest predictions of a row.
+        class_id: count only this column.
     """
 
     elements = True
-    per_label = False  # whether every column has a histogram of its own
+    per_label = False  # whether each column has its own histogram
     from_logits = False
     label_weights: Any = None
 
@@ -83,8 +83,8 @@ class Counts(Metric):
         return 2 if self._limits[0] < 0 or self._limits[-1] > 1 else 1
 
     def counted(self, state: np.ndarray) -> dict[str, np.ndarray]:
-        """True and false positives and negatives at each threshold, in the order given; (thresholds, columns) where
-        every column is apart."""
+        """True and false positives and negatives at each threshold, in the given order; (thresholds, columns) if each
+        column has its own histogram."""
         number = len(self._limits)
         histogram = state.reshape(-1, 2, number + 1)
         below = np.cumsum(histogram, -1)[..., :-1]
@@ -158,7 +158,7 @@ class FalseNegatives(_OneCount):
 
 
 class _Share(Counts):
-    """True positives over themselves and something else."""
+    """True positives divided by the sum of true positives and another count."""
 
     direction = "up"
     _beside = ""
@@ -181,12 +181,12 @@ class _Share(Counts):
 
 
 class Precision(_Share):
-    """Share of right ones among the positive predictions: tp / (tp + fp).
+    """Share of correct ones among the positive predictions: tp / (tp + fp).
 
     Args:
         thresholds: in [0, 1], a number or several; 0.5 by default. Of several the result is an array.
         top_k: the k largest predictions of a row are the positive ones.
-        class_id: look at this column only.
+        class_id: count only this column.
         name, dtype: as for every `Metric`.
 
     Raises:
@@ -201,7 +201,7 @@ class Precision(_Share):
 
 
 class Recall(_Share):
-    """Share of positive labels that were predicted so: tp / (tp + fn); arguments as of `Precision`.
+    """Share of positive labels that were predicted as positive: tp / (tp + fn); arguments as of `Precision`.
 
     Example:
         >>> round(metrics.Recall()([1, 0, 1, 1], [0.9, 0.8, 0.7, 0.1]), 4)
@@ -223,7 +223,7 @@ class AUC(Counts):
         name, dtype: as for every `Metric`.
         thresholds: instead of num_thresholds, numbers in [0, 1].
         multi_label: an area for each column, then their mean.
-        num_labels: the number of columns, with multi_label; found out where None.
+        num_labels: the number of columns, with multi_label; None finds it.
         label_weights: weight of each column.
         from_logits: predictions are logits.
 

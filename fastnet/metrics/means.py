@@ -57,7 +57,7 @@ class BinaryAccuracy(RowMetric):
         threshold: in [0, 1]; predictions above it are class 1.
 
     Raises:
-        ValueError: threshold outside [0, 1].
+        ValueError: threshold is outside [0, 1].
 
     Example:
         >>> metrics.BinaryAccuracy()([[1], [0], [1], [0]], [[0.9], [0.2], [0.3], [0.4]])
@@ -74,7 +74,7 @@ class BinaryAccuracy(RowMetric):
 
 
 class CategoricalAccuracy(RowMetric):
-    """Share of rows whose largest prediction stands where the largest target stands.
+    """Share of rows whose largest prediction and largest target have the same index.
 
     Args:
         name, dtype: as for every `Metric`.
@@ -91,7 +91,7 @@ class CategoricalAccuracy(RowMetric):
 
 
 class SparseCategoricalAccuracy(RowMetric):
-    """Share of rows whose largest prediction stands at the label.
+    """Share of rows whose largest prediction has the index of the label.
 
     Args:
         name, dtype: as for every `Metric`.
@@ -108,7 +108,7 @@ class SparseCategoricalAccuracy(RowMetric):
 
 
 class TopKCategoricalAccuracy(RowMetric):
-    """Share of rows in which fewer than k predictions are larger than the one where the largest target stands.
+    """Share of rows in which fewer than k predictions are larger than that of the largest target.
 
     Args:
         k: at least 1.
@@ -135,7 +135,7 @@ class SparseTopKCategoricalAccuracy(RowMetric):
     Args:
         k: at least 1.
         name, dtype: as for every `Metric`.
-        from_sorted_ids: predictions are labels, the best one first, and the first k are looked at.
+        from_sorted_ids: predictions are labels, the best one first, of which the first k count.
 
     Raises:
         ValueError: k is not a positive integer.
@@ -166,7 +166,7 @@ class CosineSimilarity(RowMetric):
         axis: only -1.
 
     Raises:
-        ValueError: another axis.
+        ValueError: axis is not -1.
 
     Example:
         >>> round(metrics.CosineSimilarity()([[0.0, 1.0]], [[3.0, 4.0]]), 4)
@@ -197,7 +197,7 @@ class RootMeanSquaredError(RowMetric):
 
     direction = "down"
     _row, elements = "mean_squared_error", True
-    masked = False  # as in Keras, where the squares it averages have lost the mask
+    masked = False  # as in Keras, where the squares lose the mask
 
     def __init__(self, name: str = "root_mean_squared_error", dtype: Any = None):
         super().__init__(name, dtype)
@@ -245,7 +245,7 @@ class MeanMetricWrapper(LossMetric):
         parameters: values of the function's further arguments.
 
     Raises:
-        ValueError: a function that cannot become a kernel.
+        ValueError: the function cannot become a kernel.
 
     Example:
         >>> metrics.MeanMetricWrapper(losses.mean_squared_error, name="mine")([[0.0], [0.0]], [[1.0], [2.0]])
@@ -258,7 +258,7 @@ class MeanMetricWrapper(LossMetric):
         super().__init__(losses.get(fn, gradient=False, **parameters), name, dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make another one like it."""
+        """The arguments that make an equal metric."""
         return {"fn": losses.serialize(self.loss), "name": self.name, "dtype": self.dtype}
 
     @classmethod

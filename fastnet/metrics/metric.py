@@ -26,9 +26,9 @@ class Metric(Configurable):
     reads them, and predictions; for ``weighted_metrics`` also ``sample_weight``, or None. Training and evaluation then
     stop after each batch to call it.
 
-    A metric that is counted inside the runner, as fastnet's own, says how many numbers it counts (`size`), adds the
-    launches that count them (`count`) and computes the result from them (`value`). Arguments are kept as attributes
-    of their names.
+    A metric that is counted inside the runner, as fastnet's own, declares the number of its numbers (`size`), adds the
+    launches that count them (`count`) and computes the result from them (`value`). Its attributes keep the arguments,
+    under their names.
 
     Args:
         dtype: accepted; metrics are counted in float64.
@@ -38,7 +38,7 @@ class Metric(Configurable):
         direction: "up" if larger is better, "down" if smaller is, None if unknown; callbacks with ``mode="auto"`` read
             it.
         masked: whether the mask of predictions (`layers.Masking`) counts as a weight of each step; as in Keras it does
-            for means of rows. Written in Python, a metric is given the mask in ``sample_weight``.
+            for means of rows. A metric written in Python gets the mask in ``sample_weight``.
 
     Example:
         >>> import numpy as np, fastnet
@@ -61,8 +61,8 @@ class Metric(Configurable):
         0.5
     """
 
-    sparse: bool | None = False  # a target is a class index; None: whichever the loss takes
-    elements = False  # on arrays, predictions of one axis are as many samples
+    sparse: bool | None = False  # whether targets are class indices; None: as the loss
+    elements = False  # whether, on arrays, predictions of one axis are as many samples
     ignore_class: int | None = None  # a label that is not a class
     masked = False
     direction: str | None = None
@@ -74,8 +74,8 @@ class Metric(Configurable):
 
     @property
     def in_python(self) -> bool:
-        """Whether it is written in Python: its class, or one it inherits from, overrides `update_state` or `result`
-        and leaves the launches as they are."""
+        """Whether it is written in Python: its class, or a parent, overrides `update_state` or `result`, but not the
+        launches."""
         for cls in type(self).__mro__:
             if {"count", "size"} & vars(cls).keys():
                 return False
@@ -91,12 +91,12 @@ class Metric(Configurable):
     def add_variable(
         self, shape: Any, initializer: Any, dtype: Any = None, aggregation: Any = "sum", name: str | None = None
     ) -> MetricVariable:
-        """Numbers to count in; `BackupAndRestore` saves them, and `reset_state` makes them 0.
+        """Add a variable; `BackupAndRestore` saves it, and `reset_state` sets it to 0.
 
         Args:
-            shape: theirs; ``()`` for one number.
-            initializer: their first values (`fastnet.initializers`); zeros where None.
-            dtype: float64 where None.
+            shape: of the variable; ``()`` for one number.
+            initializer: its first values (`fastnet.initializers`); None for zeros.
+            dtype: None for float64.
             aggregation: accepted; there is one machine.
             name: as shown.
         """
@@ -109,16 +109,16 @@ class Metric(Configurable):
     def add_weight(
         self, shape: Any = (), initializer: Any = None, dtype: Any = None, name: str | None = None
     ) -> MetricVariable:
-        """`add_variable` by the name that is usual."""
+        """`add_variable` by its usual name."""
         return self.add_variable(shape, initializer, dtype, name=name)
 
     def numbers(self) -> np.ndarray:
-        """All that it has counted, as one array of float64."""
+        """All numbers that it has counted, as one array of float64."""
         state = np.zeros(0) if self._state is None else self._state
         return np.concatenate([*(v.array.reshape(-1).astype(np.float64) for v in self.variables), state])
 
     def set_numbers(self, values: np.ndarray) -> None:
-        """Go on from what `numbers` gave."""
+        """Continue from the result of `numbers`."""
         for variable in self.variables:
             variable.assign(values[: variable.size].reshape(variable.shape))
             values = values[variable.size :]
@@ -133,7 +133,7 @@ class Metric(Configurable):
         raise NotImplementedError(f"{type(self).__name__} defines no size(shape).")
 
     def count(self, plan: Plan, y_pred: View, y_true: View, sample_weight: View | None, state: Slot) -> None:
-        """Add the launches that add a batch to the numbers at ``state``, which begin at 0."""
+        """Add the launches that add a batch to the numbers at ``state``, which start at 0."""
         raise NotImplementedError(f"{type(self).__name__} defines no count(plan, y_pred, y_true, weights, state).")
 
     def value(self, state: np.ndarray) -> Any:
@@ -146,10 +146,10 @@ class Metric(Configurable):
         Args:
             y_true: targets.
             y_pred: predictions (n, ...).
-            sample_weight: weight of each row (n,) or of each place (n, ...) without the last axis.
+            sample_weight: weight of each row (n,), or of each index of all axes but the last (n, ...).
 
         Raises:
-            ValueError: shapes that do not fit; nothing was counted.
+            ValueError: shapes do not fit; nothing was counted.
         """
         sparse = bool(self.sparse)
         once = OnArrays(y_true, y_pred, sparse, self.name, sample_weight, self.elements, self.ignore_class)
@@ -165,17 +165,17 @@ class Metric(Configurable):
         self._state = once.run(state=(slot.index, state)).numbers[slot.index : slot.index + size].copy()
 
     def result(self) -> Any:
-        """The number so far: a float, or an array where the metric has several.
+        """The number so far: a float, or an array if the metric has several.
 
         Raises:
-            ValueError: nothing was counted, and the metric does not say what it is then.
+            ValueError: nothing was counted, and the metric does not define the result of this.
         """
         if self._state is None:
             raise ValueError(f"The metric {self.name!r} has counted nothing yet: call update_state(y_true, y_pred).")
         return self.value(self._state)
 
     def reset_state(self) -> None:
-        """Forget what was counted."""
+        """Start to count again from 0."""
         self._state = None
         for variable in self.variables:
             variable.assign(np.zeros(variable.shape))
@@ -207,7 +207,7 @@ class MeanOfRows(Metric):
 
     @property
     def function(self) -> RowFunction:
-        """The formula of a row, where `values` is not overridden."""
+        """The formula of a row, if `values` is not overridden."""
         raise NotImplementedError(f"{type(self).__name__} defines no values(plan, y_pred, y_true).")
 
     def row_weights(self, plan: Plan, y_true: View, sample_weight: View) -> View:
@@ -231,17 +231,17 @@ class MeanOfRows(Metric):
         return float(state[0] / state[1]) if state[1] else 0.0
 
     def result(self) -> Any:
-        """The mean so far, 0 of no rows."""
+        """The mean so far; 0 without rows."""
         return 0.0 if self._state is None else self.value(self._state)
 
 
 def safe_divide(a: Any, b: Any) -> Any:
-    """a / b, and 0 where b is 0."""
+    """a / b, and 0 if b is 0."""
     b = np.asarray(b, np.float64)
     return np.where(b == 0, 0.0, a / np.where(b == 0, 1.0, b))
 
 
 def as_number(value: Any) -> Any:
-    """A float where there is one number, else the array."""
+    """A float if there is one number, otherwise the array."""
     value = np.asarray(value)
     return float(value) if value.ndim == 0 else value

@@ -23,7 +23,7 @@ def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> np.ndar
 
 
 def categorical_accuracy(y_true: Any, y_pred: Any) -> np.ndarray:
-    """1 for each row whose largest prediction stands where the largest target stands, else 0.
+    """1 for each row whose largest prediction and largest target have the same index, else 0.
 
     Example:
         >>> metrics.categorical_accuracy([[0, 1], [1, 0]], [[0.1, 0.9], [0.2, 0.8]]).tolist()
@@ -33,7 +33,7 @@ def categorical_accuracy(y_true: Any, y_pred: Any) -> np.ndarray:
 
 
 def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> np.ndarray:
-    """1 for each row whose largest prediction stands at the label, else 0.
+    """1 for each row whose largest prediction has the index of the label, else 0.
 
     Example:
         >>> metrics.sparse_categorical_accuracy([1, 0], [[0.1, 0.9], [0.2, 0.8]]).tolist()
@@ -76,7 +76,7 @@ def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> np.ndarray:
 
 
 def _of_rank(y_true: Any, y_pred: np.ndarray) -> np.ndarray:
-    """Targets with one axis of size 1 more or less, as predictions have it."""
+    """Targets, with a last axis of size 1 added or removed to match the predictions."""
     y_true = np.asarray(y_true)
     if y_true.ndim == y_pred.ndim + 1 and y_true.shape[-1] == 1:
         return y_true[..., 0]

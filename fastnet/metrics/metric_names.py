@@ -42,7 +42,7 @@ def get(identifier: Any, y_shape: tuple[int, ...] | None = None, sparse: bool = 
 
     Args:
         identifier: what to look up; None for None. "accuracy" and "acc" are binary, sparse or categorical accuracy,
-            whichever the predictions and targets call for, as in Keras. A metric got by a name has that name.
+            depending on predictions and targets, as in Keras. A metric that is looked up by a name has that name.
         y_shape: shape of one sample's prediction, needed for "accuracy".
         sparse: whether the targets are class indices.
 
@@ -68,7 +68,7 @@ def get(identifier: Any, y_shape: tuple[int, ...] | None = None, sparse: bool = 
 
 
 def listed(given: Any, argument: str) -> list[Any]:
-    """The metrics of a model's one output, as ``compile`` takes them: a list, whatever holds it; classes are made.
+    """The metrics of a model's one output, from an argument of ``compile``: a list; classes become objects.
 
     Raises:
         ValueError: an item is not a metric, or there are metrics for several outputs.
@@ -90,7 +90,7 @@ def listed(given: Any, argument: str) -> list[Any]:
 def _of_function(found: Any) -> Metric:
     """A metric of a formula of two numbers, a loss or its row, else of a function of arrays."""
     if not callable(found) and not isinstance(found, registry.Loss):
-        return family.create(found)  # which says what a metric is
+        return family.create(found)  # raises the error that lists the possible metrics
     try:
         return means.MeanMetricWrapper(found)
     except RuleError as error:
@@ -100,8 +100,8 @@ def _of_function(found: Any) -> Metric:
 
 
 def named(metrics: Sequence[Metric], weighted: Sequence[Metric]) -> list[tuple[str, Metric, bool]]:
-    """(key in the logs, metric, whether it is weighted); a name that is taken gets a number or "weighted_", as in
-    Keras."""
+    """(key in the logs, metric, whether it is weighted). As in Keras, a name that is taken gets a number or the prefix
+    "weighted_"."""
     out: list[tuple[str, Metric, bool]] = []
     taken: dict[str, int] = {}
     for metric, heavy in [*((m, False) for m in metrics), *((m, True) for m in weighted)]:
@@ -112,7 +112,7 @@ def named(metrics: Sequence[Metric], weighted: Sequence[Metric]) -> list[tuple[s
 
 
 def serialize(metric: Any) -> Any:
-    """A description of a metric as plain data; a name or None stays.
+    """A description of a metric as plain data; a name or None is returned.
 
     Args:
         metric: a `Metric`, or a function.
@@ -129,10 +129,10 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Me
 
     Args:
         config: a description or a name.
-        custom_objects: name → class or function of yours that it mentions.
+        custom_objects: your classes and functions in the description, by name.
 
     Raises:
-        ValueError: nothing of that name is known.
+        ValueError: the name is unknown.
 
     Example:
         >>> metrics.deserialize(metrics.serialize(metrics.Mean("loss"))).name

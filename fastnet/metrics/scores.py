@@ -19,7 +19,7 @@ class FBetaScore(Metric):
         average: None for the scores of all classes; "micro" for that of all counts together, "macro" for the mean over
             classes, "weighted" for the mean weighted by their number of labels.
         beta: positive; weight of recall.
-        threshold: in (0, 1]; predictions above it are positive. By default the largest of a row is.
+        threshold: in (0, 1]; predictions above it are positive. By default the largest one of a row is positive.
         name, dtype: as for every `Metric`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Metrics of values that are given: means, sums, and what a function of arrays gives."""
+"""Metrics of given values: means, sums, and the results of functions of arrays."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fastnet.metrics.metric import Metric
 
 
 class _OfValues(Metric):
-    """Numbers that are added up as they are given: no targets, no predictions, nothing for a model."""
+    """Adds given numbers. It has neither targets nor predictions, and is not for models."""
 
-    _rows = False  # whether the mean of a row is what counts, as one number
+    _rows = False  # whether each row counts by its mean, as one number
 
     def __init__(self, name: str, dtype: Any):
         super().__init__(dtype, name)
@@ -45,7 +45,7 @@ class _OfValues(Metric):
         return weight
 
     def result(self) -> float:
-        """The number so far, 0 of no values."""
+        """The number so far; 0 without values."""
         return self.value(np.array([float(self.total), float(self.weight)]))
 
     def size(self, shape):
@@ -56,9 +56,9 @@ class _OfValues(Metric):
 
 
 class Mean(_OfValues):
-    """The weighted mean of values: sum(value * weight) / sum(weight), 0 of no values.
+    """The weighted mean of values: sum(value * weight) / sum(weight); 0 without values.
 
-    Values of several axes count as many as they have rows: of each row its mean, as in Keras.
+    As in Keras, of values with several axes each row counts once, by its mean.
 
     Args:
         name, dtype: as for every `Metric`.
@@ -104,12 +104,12 @@ class ArrayMetric(Mean):
     is not a formula of two numbers.
 
     Args:
-        fn: ``fn(y_true, y_pred)`` of NumPy arrays, which gives a number or an array that begins with the rows.
+        fn: ``fn(y_true, y_pred)`` of NumPy arrays, which returns a number, or an array whose first axis is the rows.
         name: by default the function's.
         dtype: accepted.
 
     Raises:
-        ValueError: when the function raises anything.
+        ValueError: when called, the function raises an error.
 
     Example:
         >>> import numpy as np, fastnet
@@ -127,7 +127,7 @@ class ArrayMetric(Mean):
         self.fn = fn
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
-        """Add what the function gives for these arrays."""
+        """Add the function's results for these arrays."""
         y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
         try:
             values = as_array(self.fn(y_true, y_pred), "what it returns").astype(np.float64)

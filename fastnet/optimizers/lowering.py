@@ -1,8 +1,8 @@
 """The launches of an optimizer.
 
-What happens to a weight is formulas one after the other, which `engine/fuse.py` joins into one pass, and that to the
-product that makes the gradient. Where the norm of a weight or of its step is needed, the first pass gives a direction,
-and a second one goes along it.
+The update of a weight is a sequence of formulas, which `engine/fuse.py` joins into one pass, and this to the product
+that computes the gradient. If the norm of a weight or of its step is needed, the first pass computes a direction, and a
+second one goes along it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class StepScalars:
         rule: those of the optimizer's rule.
         memory: those that the rule hands on to the next step.
         ema_decay, overwrite_now, first_gradient: those of `update.average`, `update.overwrite` and `update.accumulate`,
-            where they are needed.
+            if they are needed.
     """
 
     rule: list[Slot]
@@ -45,7 +45,7 @@ class StepScalars:
 
 
 def start(optimizer: Optimizer, plan: Plan) -> StepScalars:
-    """Add the launches that compute what a step needs to know."""
+    """Add the launches that compute the numbers of a step."""
     row, every = optimizer.row, _period(optimizer)
     slots = [plan.slot() for _ in range(row.scalar_count + len(row.memory))]
     _step_scalars(plan, row.scalars, every, list(optimizer.parameters.values()), optimizer.memory, slots)
@@ -100,7 +100,7 @@ def apply(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variabl
 
 
 def _gradient(optimizer: Optimizer, plan: Plan, label: str, variable: Variable, scalars: StepScalars) -> View:
-    """The gradient of a weight with that of its penalty; the mean of several steps, where these are added up."""
+    """The gradient of a weight with that of its penalty; the mean of several steps if gradients are accumulated."""
     plan.label = label
     g, penalty = plan.total_gradient(variable), variable.regularizer
     if penalty is not None:
@@ -117,7 +117,7 @@ def _gradient(optimizer: Optimizer, plan: Plan, label: str, variable: Variable, 
 
 
 def _clip(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variable]], gradients: Sequence[View]) -> None:
-    """Add the launches that bound gradients, by their norms or element by element."""
+    """Add the launches that clip gradients, by their norms or element by element."""
     period = _period(optimizer)
     factors: list[Slot | None] = [None] * len(weights)
     if optimizer.clipnorm or optimizer.global_clipnorm:
@@ -131,7 +131,7 @@ def _clip(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variabl
 
 
 def _finish(optimizer: Optimizer, plan: Plan, variable: Variable, scalars: StepScalars) -> None:
-    """Add what follows the update of a weight: an average follows every step, an update may not."""
+    """Add the launches after the update of a weight: its average changes in every step, even without an update."""
     average = optimizer.average(variable)
     if average is not None:
         plan.call(update.average, mean=average, w=variable, ema_decay=scalars.ema_decay)
@@ -142,7 +142,7 @@ def _finish(optimizer: Optimizer, plan: Plan, variable: Variable, scalars: StepS
 
 
 def _norm_factors(optimizer, plan, weights, gradients) -> list[Slot | None]:
-    """Add the launches of the gradients' norms; where what each gradient is multiplied with will be."""
+    """Add the launches of the gradients' norms; return the slots of the factors of the gradients."""
     period = _period(optimizer)
     squares = norm_squares(plan, [(label, g) for (label, _), g in zip(weights, gradients, strict=True)], period)
     together = bool(optimizer.global_clipnorm)
@@ -157,7 +157,7 @@ def _norm_factors(optimizer, plan, weights, gradients) -> list[Slot | None]:
 
 
 def _step_factors(optimizer, plan, directions, scalars) -> list[Slot]:
-    """Add the launches of what each direction is multiplied with; where that will be."""
+    """Add the launches of the factors of directions; return their slots."""
     period = _period(optimizer)
     asking = [(label, v, u) for label, v, u in directions if optimizer.row_of(v).factor is not None]
     squares = norm_squares(plan, [(label, array) for label, v, u in asking for array in (v, u)], period)
@@ -171,7 +171,7 @@ def _step_factors(optimizer, plan, directions, scalars) -> list[Slot]:
 
 
 def norm_squares(plan: Plan, arrays: Sequence[tuple[str, View | Variable]], period: int = 1) -> View:
-    """Add the launches of the sum of squares of each array, given with its layer's name; these sums in order."""
+    """Add the launches of the sum of squares of each array, given with its layer's name; return the sums in order."""
     squares = plan.buffer((len(arrays),), "float64", per_row=False)
     sums = []
     for label, array in arrays:

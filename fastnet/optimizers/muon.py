@@ -39,7 +39,7 @@ class Muon(Optimizer):
         adam_lr_ratio: `Adam`'s learning rate divided by lr.
         momentum: from 0 to 1.
         ns_steps: steps of the iteration, of Newton and Schulz, at least 1.
-        nesterov: whether u is made of g + momentum m; else of m.
+        nesterov: whether u is computed from g + momentum m, or from m.
         rms_rate: factor of the step; None for 1 without the root.
         common: see `Optimizer`.
 
@@ -87,19 +87,19 @@ class Muon(Optimizer):
         super().__init__("muon", learning_rate, weight_decay=weight_decay, **common, **parameters)
 
     def _orthogonal(self, variable: Variable) -> bool:
-        """Whether a weight's direction is made orthogonal; else it is Adam's."""
+        """Whether a weight's direction is made orthogonal; otherwise it is Adam's."""
         embedding = self.exclude_embeddings and "embedding" in variable.path.lower()
         excluded = embedding or any(re.search(pattern, variable.path) for pattern in self.exclude_layers)
         return variable.ndim == 2 and not excluded
 
     def row_of(self, variable: Variable) -> Update:
-        """Adam's, or momentum's."""
+        """The row of Adam, or of momentum."""
         if not self._orthogonal(variable):
             return self.row
         return rules.NESTEROV if self.nesterov else rules.MATRIX
 
     def decay_of(self, variable: Variable) -> float:
-        """Adam's weights have a decay of their own."""
+        """The decay of a weight: Adam's weights have their own."""
         return (self.weight_decay if self._orthogonal(variable) else self.adam_weight_decay) or 0.0
 
     def redirect(self, plan: Plan, variable: Variable, direction: View, scalars: lowering.StepScalars) -> View:
@@ -119,7 +119,7 @@ class Muon(Optimizer):
     def _step(self, plan: Plan, x: View, scale: float, period: int) -> View:
         """Add a step of the iteration, times ``scale``: P x with P = a I + b A + c A A, A = x xᵀ; or x P, A = xᵀ x.
 
-        Of the two A's the smaller is taken: both give the same.
+        Both give the same result; the one with the smaller A is used.
         """
         (rows, columns), dtype = x.shape, x.dtype
         tall, size = rows > columns, min(rows, columns)

@@ -43,7 +43,7 @@ def load(optimizer: Optimizer, state: Mapping[str, Any], variables: Sequence[Var
 
 
 def _named(optimizer: Optimizer, variables: Sequence[Variable] | None) -> dict[str, Variable]:
-    """The state by names: that of weights by their position, "0/momentum", then the memory."""
+    """The state by names: that of weights by their position, such as "0/momentum", then the memory."""
     weights = list(optimizer.states) if variables is None else variables
     named = {f"{i}/{v.name}": v for i, w in enumerate(weights) for v in optimizer.states.get(w, ())}
     return named | {v.name: v for v in optimizer.memory}
