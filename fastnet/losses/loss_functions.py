@@ -1,104 +1,40 @@
-"""The losses of Keras as functions of arrays: the loss of each row, in the predictions' shape without the last axis."""
+"""The losses as functions of arrays: the loss of each row, in the predictions' shape without the last axis."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastnet.losses import classes
+from fastnet._kernels import registry
+from fastnet.losses import classes, plain_losses
+from fastnet.losses.loss import Loss
+from fastnet.settable import signature
+
+_OF_A_BATCH = ("reduction", "name", "dtype")
 
 
-def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> np.ndarray:
-    """The loss of `Huber` for each row.
+def _function(cls: type[Loss]) -> Callable[..., np.ndarray]:
+    """The loss of each row, with the arguments that the class has for it."""
+    row = registry.losses[cls._row or ""]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    arrays = [inspect.Parameter(name, kind, annotation="Any") for name in ("y_true", "y_pred")]
+    own = [p for p in signature(cls).parameters.values() if p.name not in _OF_A_BATCH]
+    whole = inspect.Signature([*arrays, *own], return_annotation="np.ndarray")
 
-    Example:
-        >>> losses.huber([[0.0, 0.0]], [[0.5, 3.0]], delta=1.0).tolist()
-        [1.3125]
-    """
-    return classes.Huber(delta).per_row(y_true, y_pred)
+    def loss_of_rows(*args: Any, **named: Any) -> np.ndarray:
+        given = whole.bind(*args, **named).arguments
+        return cls(**{p.name: given[p.name] for p in own if p.name in given}).per_row(given["y_true"], given["y_pred"])
 
-
-def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> np.ndarray:
-    """The loss of `CosineSimilarity` for each row.
-
-    Example:
-        >>> losses.cosine_similarity([[0.0, 1.0]], [[3.0, 4.0]]).round(4).tolist()
-        [-0.8]
-    """
-    return classes.CosineSimilarity(axis).per_row(y_true, y_pred)
-
-
-def binary_crossentropy(
-    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
-) -> np.ndarray:
-    """The loss of `BinaryCrossentropy` for each row.
-
-    Example:
-        >>> losses.binary_crossentropy([[0.0, 1.0]], [[0.5, 0.5]]).round(4).tolist()
-        [0.6931]
-    """
-    return classes.BinaryCrossentropy(from_logits, label_smoothing, axis).per_row(y_true, y_pred)
+    loss_of_rows.__signature__ = whole  # type: ignore[attr-defined]
+    loss_of_rows.__name__ = loss_of_rows.__qualname__ = row.name
+    example = f">>> losses.{row.name}({{targets}}, {{predictions}}).round(4).tolist()\n[{{loss}}]"
+    loss_of_rows.__doc__ = plain_losses.described(row, f"The loss of `{cls.__name__}` for each row.", "", example)
+    return loss_of_rows
 
 
-def binary_focal_crossentropy(
-    y_true: Any,
-    y_pred: Any,
-    apply_class_balancing: bool = False,
-    alpha: float = 0.25,
-    gamma: float = 2.0,
-    from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    axis: int = -1,
-) -> np.ndarray:
-    """The loss of `BinaryFocalCrossentropy` for each row.
-
-    Example:
-        >>> losses.binary_focal_crossentropy([[0.0, 1.0]], [[0.5, 0.5]]).round(4).tolist()
-        [0.1733]
-    """
-    loss = classes.BinaryFocalCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
-    return loss.per_row(y_true, y_pred)
-
-
-def categorical_crossentropy(
-    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
-) -> np.ndarray:
-    """The loss of `CategoricalCrossentropy` for each row.
-
-    Example:
-        >>> losses.categorical_crossentropy([[0.0, 1.0]], [[0.75, 0.25]]).round(4).tolist()
-        [1.3863]
-    """
-    return classes.CategoricalCrossentropy(from_logits, label_smoothing, axis).per_row(y_true, y_pred)
-
-
-def categorical_focal_crossentropy(
-    y_true: Any,
-    y_pred: Any,
-    alpha: float = 0.25,
-    gamma: float = 2.0,
-    from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    axis: int = -1,
-) -> np.ndarray:
-    """The loss of `CategoricalFocalCrossentropy` for each row.
-
-    Example:
-        >>> losses.categorical_focal_crossentropy([[0.0, 1.0]], [[0.5, 0.5]]).round(4).tolist()
-        [0.0433]
-    """
-    loss = classes.CategoricalFocalCrossentropy(alpha, gamma, from_logits, label_smoothing, axis)
-    return loss.per_row(y_true, y_pred)
-
-
-def sparse_categorical_crossentropy(
-    y_true: Any, y_pred: Any, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1
-) -> np.ndarray:
-    """The loss of `SparseCategoricalCrossentropy` for each row.
-
-    Example:
-        >>> losses.sparse_categorical_crossentropy([1], [[0.0, 0.0]], from_logits=True).round(4).tolist()
-        [0.6931]
-    """
-    return classes.SparseCategoricalCrossentropy(from_logits, ignore_class, axis=axis).per_row(y_true, y_pred)
+CLASSES = [*plain_losses.CLASSES.values(), *(c for c in vars(classes).values() if getattr(c, "_row", None))]
+FUNCTIONS = {cls._row: _function(cls) for cls in CLASSES}
+globals().update(FUNCTIONS)

@@ -9,19 +9,15 @@ from typing import Any
 from fastnet import checks
 from fastnet._kernels import registry
 from fastnet.descriptions import Family
-from fastnet.losses import classes, loss_functions, plain_losses
+from fastnet.losses import loss_functions
 from fastnet.losses.loss import FunctionLoss, Loss
 
 family = Family(
     "a loss",
     Loss,
-    [
-        cls
-        for cls in (*plain_losses.CLASSES.values(), *vars(classes).values())
-        if isinstance(cls, type) and issubclass(cls, Loss) and cls is not Loss
-    ],
+    loss_functions.CLASSES,
     table=registry.losses,
-    twins=vars(loss_functions) | plain_losses.FUNCTIONS,
+    twins=loss_functions.FUNCTIONS,
     wanted="a name, one of fastnet.losses, a subclass of fastnet.losses.Loss or a function of two numbers "
     "f(y_true, y_pred), to which fastnet.register_loss(name, function) gives a name",
 )

@@ -1,12 +1,9 @@
-"""Losses that are a row of the registry and no more: their classes, and their functions of arrays."""
+"""Losses that are a row of the registry and no more."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from fastnet import checks
 from fastnet._kernels import registry
@@ -64,21 +61,5 @@ def _class(row: registry.Loss) -> Any:
     return Completed(row.public, (Loss,), {**members, "_ranges": ranges})
 
 
-def _function(row: registry.Loss, cls: Any) -> Callable[..., np.ndarray]:
-    """The loss of each row as a function of arrays."""
-
-    def loss_of_rows(y_true: Any, y_pred: Any, *args: Any, **named: Any) -> np.ndarray:
-        return cls(*args, **named).per_row(y_true, y_pred)
-
-    either = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    arrays = [inspect.Parameter(name, either) for name in ("y_true", "y_pred")]
-    loss_of_rows.__signature__ = inspect.Signature([*arrays, *parameters_of(row)])  # type: ignore[attr-defined]
-    loss_of_rows.__name__ = loss_of_rows.__qualname__ = row.name
-    example = f">>> losses.{row.name}({{targets}}, {{predictions}}).round(4).tolist()\n[{{loss}}]"
-    loss_of_rows.__doc__ = described(row, f"The loss of `{row.public}` for each row.", "", example)
-    return loss_of_rows
-
-
 CLASSES: dict[str, Any] = {row.public: _class(row) for row in ROWS}
-FUNCTIONS = {row.name: _function(row, CLASSES[row.public]) for row in ROWS}
-globals().update({**CLASSES, **FUNCTIONS})
+globals().update(CLASSES)

@@ -2,11 +2,7 @@
 
 import typing as _typing
 
-from fastnet.losses import plain_losses as _plain_losses
-from fastnet.losses.loss_functions import binary_crossentropy as binary_crossentropy
-from fastnet.losses.loss_functions import categorical_crossentropy as categorical_crossentropy
-from fastnet.losses.loss_functions import huber as huber
-from fastnet.losses.loss_functions import sparse_categorical_crossentropy as sparse_categorical_crossentropy
+from fastnet.losses import loss_functions as _loss_functions
 from fastnet.metrics import loss_metrics as _loss_metrics
 from fastnet.metrics.confusion import AUC as AUC
 from fastnet.metrics.confusion import FalseNegatives as FalseNegatives
@@ -50,7 +46,10 @@ from fastnet.metrics.values import Mean as Mean
 from fastnet.metrics.values import Sum as Sum
 from fastnet.metrics.variables import MetricVariable as MetricVariable
 
-globals().update({**_loss_metrics.CLASSES, **_plain_losses.FUNCTIONS})
+# The cosine is a metric of its own; Keras has focal losses as losses only.
+_losses_alone = ("cosine_similarity", "binary_focal_crossentropy", "categorical_focal_crossentropy")
+globals().update(_loss_metrics.CLASSES)
+globals().update({name: f for name, f in _loss_functions.FUNCTIONS.items() if name not in _losses_alone})
 if _typing.TYPE_CHECKING:
 
     def __getattr__(name: str) -> _typing.Any: ...

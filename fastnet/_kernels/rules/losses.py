@@ -181,7 +181,9 @@ def binary_focal_crossentropy_from_logits_gradient(
 SMOOTHING = {"label_smoothing": 0.0}
 FOCAL = {"apply_class_balancing": 0.0, "alpha": 0.25, "gamma": 2.0, "label_smoothing": 0.0}
 
-losses.add(Loss("huber", huber, huber_gradient, parameters={"delta": 1.0}))
+losses.add(
+    Loss("huber", huber, huber_gradient, parameters={"delta": 1.0}, example=([[0.0, 0.0]], [[0.5, 3.0]], 1.3125))
+)
 losses.add(
     Loss(
         "mean_squared_error", mean_squared_error, mean_squared_error_gradient, public="MeanSquaredError",
@@ -226,8 +228,11 @@ losses.add(
 )  # fmt: skip
 losses.add(Loss("poisson", poisson, poisson_gradient, public="Poisson", example=([[3.0]], [[1.0]], 1.0)))
 losses.add(
-    Loss("binary_crossentropy", binary_crossentropy, binary_crossentropy_gradient, parameters=SMOOTHING), "bce", "BCE"
-)
+    Loss(
+        "binary_crossentropy", binary_crossentropy, binary_crossentropy_gradient, parameters=SMOOTHING,
+        example=([[0.0, 1.0]], [[0.5, 0.5]], 0.6931),
+    ), "bce", "BCE",
+)  # fmt: skip
 losses.add(
     Loss(
         "binary_crossentropy_from_logits", binary_crossentropy_from_logits, binary_crossentropy_from_logits_gradient,
@@ -235,8 +240,11 @@ losses.add(
     )
 )  # fmt: skip
 losses.add(
-    Loss("binary_focal_crossentropy", binary_focal_crossentropy, binary_focal_crossentropy_gradient, parameters=FOCAL)
-)
+    Loss(
+        "binary_focal_crossentropy", binary_focal_crossentropy, binary_focal_crossentropy_gradient, parameters=FOCAL,
+        example=([[0.0, 1.0]], [[0.5, 0.5]], 0.1733),
+    )
+)  # fmt: skip
 losses.add(
     Loss(
         "binary_focal_crossentropy_from_logits", binary_focal_crossentropy_from_logits,

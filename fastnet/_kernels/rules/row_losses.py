@@ -226,11 +226,21 @@ categorical_hinge = RowRule(
 
 FOCAL = {"alpha": 0.25, "gamma": 2.0}
 
-losses.add(Loss("categorical_crossentropy", row=crossentropy))
+losses.add(Loss("categorical_crossentropy", row=crossentropy, example=([[0.0, 1.0]], [[0.75, 0.25]], 1.3863)))
 losses.add(Loss("categorical_crossentropy_from_logits", row=crossentropy_from_logits))
-losses.add(Loss("sparse_categorical_crossentropy", row=crossentropy, targets="sparse"))
+losses.add(
+    Loss(
+        "sparse_categorical_crossentropy", row=crossentropy, targets="sparse",
+        example=([1], [[0.5, 0.5]], 0.6931),
+    )
+)  # fmt: skip
 losses.add(Loss("sparse_categorical_crossentropy_from_logits", row=crossentropy_from_logits, targets="sparse"))
-losses.add(Loss("categorical_focal_crossentropy", row=categorical_focal, parameters=FOCAL))
+losses.add(
+    Loss(
+        "categorical_focal_crossentropy", row=categorical_focal, parameters=FOCAL,
+        example=([[0.0, 1.0]], [[0.5, 0.5]], 0.0433),
+    )
+)  # fmt: skip
 losses.add(Loss("categorical_focal_crossentropy_from_logits", row=categorical_focal_from_logits, parameters=FOCAL))
 losses.add(
     Loss(
@@ -238,7 +248,7 @@ losses.add(
         example=([[0.5, 0.5]], [[0.25, 0.75]], 0.1438),
     ), "kld", "KLD",
 )  # fmt: skip
-losses.add(Loss("cosine_similarity", row=cosine_similarity, targets="raw"))
+losses.add(Loss("cosine_similarity", row=cosine_similarity, targets="raw", example=([[0.0, 1.0]], [[3.0, 4.0]], -0.8)))
 losses.add(
     Loss(
         "categorical_hinge", row=categorical_hinge, targets="raw", public="CategoricalHinge",
