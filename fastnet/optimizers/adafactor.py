@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastnet import checks
 from fastnet._kernels.registry import Update
@@ -14,11 +14,6 @@ from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.optimizers.lowering import StepScalars
 from fastnet.optimizers.optimizer import Optimizer
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from fastnet.optimizers.common_arguments import Common
 
 
 class Adafactor(Optimizer):
@@ -57,10 +52,10 @@ class Adafactor(Optimizer):
         epsilon_2: float = 1e-3,
         clip_threshold: float = 1.0,
         relative_step: bool = True,
-        **common: Unpack[Common],
+        **common: Any,
     ):
         self.relative_step = checks.flag("Adafactor: relative_step", relative_step)
-        parameters = {"beta_2_decay": beta_2_decay, "epsilon_1": epsilon_1, "epsilon_2": epsilon_2}
+        parameters: dict[str, Any] = {"beta_2_decay": beta_2_decay, "epsilon_1": epsilon_1, "epsilon_2": epsilon_2}
         super().__init__("adafactor", learning_rate, **common, **parameters, clip_threshold=clip_threshold)
 
     def row_of(self, variable: Variable) -> Update:
@@ -82,9 +77,7 @@ class Adafactor(Optimizer):
         one_minus_beta = scalars.rule[1]
         for sums, mean, count in ((row_sums, r, width), (column_sums, c, height)):
             plan.call(matrices.follow_mean, sums=sums, mean=mean, share=one_minus_beta, count=count, period=period)
-        plan.call(
-            matrices.row_sums, f=stages.identity, x=r, p=[], sums=totals, rows=outer, width=height, period=period
-        )
+        plan.call(matrices.row_sums, f=stages.identity, x=r, p=[], sums=totals, rows=outer, width=height, period=period)
         plan.call(
             matrices.divide_by_roots, u=direction, r=r, totals=totals, c=c, rows=r.size, height=height, width=width,
             period=period,

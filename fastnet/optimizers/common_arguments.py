@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any
 
 from fastnet.checks import CLOSED_UNIT, NOT_NEGATIVE, POSITIVE, is_whole, number, whole
 
@@ -21,21 +21,6 @@ _RANGES = {
     "ema_momentum": CLOSED_UNIT,
     "loss_scale_factor": POSITIVE,
 }
-
-
-class Common(TypedDict, total=False):
-    """The arguments that every optimizer takes; `Optimizer` describes them."""
-
-    weight_decay: float | None
-    clipnorm: float | None
-    clipvalue: float | None
-    global_clipnorm: float | None
-    use_ema: bool
-    ema_momentum: float
-    ema_overwrite_frequency: int | None
-    loss_scale_factor: float | None
-    gradient_accumulation_steps: int | None
-    name: str | None
 
 
 def rate(owner: str, value: Any) -> float:

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnet import checks
-
 if TYPE_CHECKING:
     from fastnet.optimizers.optimizer import Optimizer
 
@@ -44,8 +42,3 @@ class Count(int):
 
     def __reduce__(self) -> tuple:
         return int, (int(self),)
-
-
-def count(owner: str, value: Any) -> Count:
-    """``value`` as a number of steps."""
-    return Count(value if type(value) is int and value >= 0 else checks.whole(f"{owner}: iterations", value, 0))

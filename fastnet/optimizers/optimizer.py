@@ -95,7 +95,7 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
         **parameters: float,
     ):
         row = registry.updates.find(row) if isinstance(row, str) else row
-        taken = set(row.parameters) & {"row", *common_arguments.Common.__annotations__}
+        taken = set(row.parameters) & set(settable.argument_names(Optimizer))
         if taken:
             raise TypeError(
                 f"The optimizer {row.name!r}: {sorted(taken)} mean something in every optimizer; rename them."

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastnet import checks
 from fastnet.optimizers.optimizer import Optimizer
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from fastnet.optimizers.common_arguments import Common
 
 
 class RMSprop(Optimizer):
@@ -39,10 +34,14 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         epsilon: float = 1e-7,
         centered: bool = False,
-        **common: Unpack[Common],
+        **common: Any,
     ):
         self.momentum = checks.number("RMSprop: momentum", momentum, checks.CLOSED_UNIT)
         self.centered = checks.flag("RMSprop: centered", centered)
         row = "rmsprop" + "_centered" * self.centered + "_momentum" * (self.momentum > 0)
-        parameters = {"rho": rho, "epsilon": epsilon, **({"momentum": self.momentum} if momentum else {})}
+        parameters: dict[str, Any] = {
+            "rho": rho,
+            "epsilon": epsilon,
+            **({"momentum": self.momentum} if momentum else {}),
+        }
         super().__init__(row, learning_rate, **common, **parameters)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastnet import checks
 from fastnet.optimizers.optimizer import Optimizer
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from fastnet.optimizers.common_arguments import Common
 
 
 class Rprop(Optimizer):
@@ -39,13 +34,18 @@ class Rprop(Optimizer):
         learning_rate: Any = 0.01,
         etas: tuple[float, float] = (0.5, 1.2),
         step_sizes: tuple[float, float] = (1e-6, 50.0),
-        **common: Unpack[Common],
+        **common: Any,
     ):
         self.etas, self.step_sizes = _pair("etas", etas), _pair("step_sizes", step_sizes)
         (eta_minus, eta_plus), (step_min, step_max) = self.etas, self.step_sizes
         if checks.is_number(step_min) and checks.is_number(step_max) and step_min > step_max:
             raise ValueError(f"Rprop: step_sizes must be (the smallest, the largest), received {step_sizes!r}.")
-        parameters = {"eta_minus": eta_minus, "eta_plus": eta_plus, "step_min": step_min, "step_max": step_max}
+        parameters: dict[str, Any] = {
+            "eta_minus": eta_minus,
+            "eta_plus": eta_plus,
+            "step_min": step_min,
+            "step_max": step_max,
+        }
         super().__init__("rprop", learning_rate, **common, **parameters)
 
 

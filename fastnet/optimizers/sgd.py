@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastnet import checks
 from fastnet.optimizers.optimizer import Optimizer
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from fastnet.optimizers.common_arguments import Common
 
 
 class SGD(Optimizer):
@@ -31,10 +26,9 @@ class SGD(Optimizer):
         {'momentum': 0.9}
     """
 
-    def __init__(
-        self, learning_rate: Any = 0.01, momentum: float = 0.0, nesterov: bool = False, **common: Unpack[Common]
-    ):
+    def __init__(self, learning_rate: Any = 0.01, momentum: float = 0.0, nesterov: bool = False, **common: Any):
         self.momentum = checks.number("SGD: momentum", momentum, checks.CLOSED_UNIT)
         self.nesterov = checks.flag("SGD: nesterov", nesterov)
         row = ("nesterov" if nesterov else "momentum") if momentum else "sgd"
-        super().__init__(row, learning_rate, **common, **({"momentum": self.momentum} if momentum else {}))
+        parameters: dict[str, Any] = {"momentum": self.momentum} if momentum else {}
+        super().__init__(row, learning_rate, **common, **parameters)
