@@ -11,7 +11,7 @@ from fastnet.optimizers.schedules.formula import Formula
 class OneCycle(Formula):
     """Up from max / div_factor to max, then down to that start / final_div_factor, as PyTorch's ``OneCycleLR``.
 
-    Smith and Topin 2017, arXiv:1708.07120. Momentum is not cycled; after the last step the rate stays.
+    Smith and Topin 2017, arXiv:1708.07120. Momentum is not cycled; after the last step the rate is constant.
 
     Args:
         max_learning_rate: max.
@@ -24,7 +24,7 @@ class OneCycle(Formula):
         name: as shown.
 
     Raises:
-        ValueError: a share outside [0, 1], another strategy, numbers that are not positive.
+        ValueError: the share is outside [0, 1], the strategy is another one, or a number is not positive.
 
     Example:
         >>> optimizers.SGD(optimizers.schedules.OneCycle(1.0, 5, 0.4)).rates(5).round(3).tolist()
@@ -69,7 +69,7 @@ class OneCycle(Formula):
 
 
 class Cyclic(Formula):
-    """Up from base to max and down again, over and over, as PyTorch's ``CyclicLR``.  Smith 2015, arXiv:1506.01186.
+    """From base to max and back, repeatedly, as PyTorch's ``CyclicLR``.  Smith 2015, arXiv:1506.01186.
 
     Args:
         base_learning_rate: base.
@@ -81,7 +81,7 @@ class Cyclic(Formula):
         name: as shown.
 
     Raises:
-        ValueError: another mode, numbers of steps that are not positive.
+        ValueError: the mode is another one, or a number of steps is not positive.
 
     Example:
         >>> optimizers.SGD(optimizers.schedules.Cyclic(0.0, 1.0, 2)).rates(6).tolist()

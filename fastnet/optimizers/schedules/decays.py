@@ -18,11 +18,11 @@ class ExponentialDecay(Formula):
         initial_learning_rate: lr.
         decay_steps: steps in which the rate falls by ``decay_rate``.
         decay_rate: the factor.
-        staircase: whether the exponent is a whole number, rounded down.
+        staircase: whether the exponent is rounded down to an integer.
         name: as shown.
 
     Raises:
-        ValueError: a number of steps that is not positive, another negative number, no number.
+        ValueError: a number of steps is not positive, another number is negative, or a value is not a number.
 
     Example:
         >>> optimizers.SGD(optimizers.schedules.ExponentialDecay(0.8, 1, 0.5)).rates(4).round(3).tolist()
@@ -58,7 +58,7 @@ class InverseTimeDecay(Formula):
         name: as shown.
 
     Raises:
-        ValueError: a number of steps that is not positive, another negative number, no number.
+        ValueError: a number of steps is not positive, another number is negative, or a value is not a number.
 
     Example:
         >>> optimizers.SGD(optimizers.schedules.InverseTimeDecay(1.0, 1, 1.0)).rates(4).round(3).tolist()
@@ -128,7 +128,7 @@ class PolynomialDecay(Formula):
         name: as shown.
 
     Raises:
-        ValueError: a number of steps that is not positive, another negative number, no number.
+        ValueError: a number of steps is not positive, another number is negative, or a value is not a number.
 
     Example:
         >>> optimizers.SGD(optimizers.schedules.PolynomialDecay(0.9, 3, 0.0)).rates(4).round(3).tolist()
@@ -160,21 +160,21 @@ class PolynomialDecay(Formula):
 
 
 class CosineDecay(Formula):
-    """lr ((1 - alpha)(1 + cos(π step / decay_steps)) / 2 + alpha), after a linear warm-up where one is asked for.
+    """lr ((1 - alpha)(1 + cos(π step / decay_steps)) / 2 + alpha), after an optional linear warm-up.
 
     Loshchilov and Hutter 2016, arXiv:1608.03983; Goyal et al. 2017, arXiv:1706.02677, for the warm-up.
 
     Args:
-        initial_learning_rate: lr, or where the warm-up begins.
+        initial_learning_rate: lr, or the beginning of the warm-up.
         decay_steps: steps of the decay, after the warm-up.
-        alpha: share of lr that is left at the end.
+        alpha: share of lr that remains at the end.
         name: as shown.
         warmup_target: lr after the warm-up; None for no warm-up.
         warmup_steps: steps of the warm-up.
 
     Raises:
-        ValueError: a number of steps that is not positive (0 for the warm-up may be), another negative number, an
-            ``alpha`` above 1.
+        ValueError: a number of steps is not positive (warmup_steps may be 0), another number is negative, or ``alpha``
+            is above 1.
 
     Example:
         >>> optimizers.SGD(optimizers.schedules.CosineDecay(1.0, 3)).rates(4).round(3).tolist()
@@ -208,20 +208,20 @@ class CosineDecay(Formula):
 
 
 class CosineDecayRestarts(Formula):
-    """`CosineDecay` that begins anew: period i takes first_decay_steps t_mulⁱ steps, from lr m_mulⁱ.
+    """`CosineDecay` that restarts: period i takes first_decay_steps t_mulⁱ steps, from lr m_mulⁱ.
 
     Loshchilov and Hutter 2016, arXiv:1608.03983.
 
     Args:
         initial_learning_rate: lr.
         first_decay_steps: steps of the first period.
-        t_mul: how much longer each period is, at least 1.
-        m_mul: how much higher each period begins.
-        alpha: share of lr that is left at the end of a period.
+        t_mul: factor of the length of each next period, at least 1.
+        m_mul: factor of the first rate of each next period.
+        alpha: share of lr that remains at the end of a period.
         name: as shown.
 
     Raises:
-        ValueError: a number of steps that is not positive, a ``t_mul`` below 1, another negative number, an ``alpha``
+        ValueError: a number of steps is not positive, ``t_mul`` is below 1, another number is negative, or ``alpha`` is
             above 1.
 
     Example:
@@ -251,7 +251,7 @@ class CosineDecayRestarts(Formula):
             period, done = np.floor(times), times % 1
         else:
             periods = np.log1p(times * (t - 1)) / np.log(t)
-            whole = np.rint(periods)  # a rounding must not make a period's first step the last one
+            whole = np.rint(periods)  # rounding must not make the first step of a period the last one
             periods = np.where(np.abs(periods - whole) < 1e-12 * (1 + whole), whole, periods)
             period = np.floor(periods)
             done = np.expm1((periods - period) * np.log(t)) / (t - 1)

@@ -1,4 +1,4 @@
-"""The learning rates that a schedule, or a plain function, gives for an array of steps."""
+"""The learning rates of a schedule, or of a plain function, for an array of steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastnet.optimizers.schedules.formula import LearningRateSchedule
 
 
 def takes_iteration(schedule: Callable[..., Any]) -> bool:
-    """Whether a function that gives the learning rate is to be told the iteration; Keras calls it without."""
+    """Whether a function that returns the learning rate takes the iteration; Keras calls it without."""
     return takes(schedule, 1)
 
 
@@ -21,7 +21,7 @@ def schedule_rates(owner: str, schedule: Any, steps: np.ndarray) -> np.ndarray:
     """The learning rates of these steps: finite numbers that are not negative.
 
     Raises:
-        ValueError: it gives something else; names it and the first step.
+        ValueError: a result is something else; the error names it and its step.
     """
     cls = type(schedule)
     name = getattr(schedule, "__name__", cls.__name__)
@@ -48,7 +48,7 @@ def schedule_rates(owner: str, schedule: Any, steps: np.ndarray) -> np.ndarray:
 
 
 def _rate_or_nan(value: Any) -> float:
-    """A number, or the number of an array of one element; NaN for a text and the like."""
+    """A number, or the number of an array of one element; NaN for other values, such as texts."""
     try:
         return math.nan if isinstance(value, (str, bytes, bool)) else float(value)
     except (TypeError, ValueError):
