@@ -1,12 +1,12 @@
-"""The binary contract between kernels, plans and the runner: one place for every number both sides must agree on.
+"""The binary contract between kernels, plans and the runner: all numbers that they share.
 
 A CPU kernel is a C function
 
     void kernel(int64_t *bases, int64_t *args, int64_t rows, int64_t lo, int64_t hi)
 
-It works on ``[lo, hi)`` of its parallel axis and writes nothing outside it.  ``args`` never changes after a plan is
-bound.  An argument is an integer, the bits of a float64, or a *reference* to a buffer: ``offset << 3 | space``, whose
-address is ``bases[space] + offset``.
+It works on ``[lo, hi)`` of its parallel axis, and writes only there. ``args`` does not change after a plan is bound. An
+argument is an integer, the bits of a float64, or a *reference* to a buffer: ``offset << 3 | space``, whose address is
+``bases[space] + offset``.
 
 An epilogue is a C function called by a matrix product on a finished tile while it lies in the first-level cache:
 
@@ -32,8 +32,8 @@ ORDER = 4  # int64: address of the int64 permutation of the rows; 0 = in order
 NONFINITE = 5  # int64: set to 1 by the loss kernel when the loss of this batch is NaN or inf
 LOSS = 6  # float64: mean loss of this batch
 RATE = 7  # float64: learning rate of this step
-RATES = 8  # int64: address of float64 learning rates of the coming steps; 0 = RATE stays
-RATES_COUNT = 9  # int64: how many
+RATES = 8  # int64: address of float64 learning rates of the next steps; 0 = RATE is constant
+RATES_COUNT = 9  # int64: their number
 HEADER = 16  # first slot a plan may use
 
 # Columns of the int64 launch table.  extent = times * ceil(rows * per_row / unit) + fixed
@@ -55,5 +55,5 @@ CHECK = 2  # stop the chunk before this launch if NONFINITE is set
 
 
 def reference(space: int, offset: int) -> int:
-    """Encode a buffer's place as a kernel argument."""
+    """Encode the position of a buffer as a kernel argument."""
     return offset << 3 | space

@@ -1,7 +1,7 @@
-"""The kernel cache: machine code on disk, whose names are hashes of everything it is compiled from.
+"""The kernel cache: machine code on disk. A file's name is a hash of all inputs of the compilation.
 
 The folder holds code that will be executed. It must therefore belong to this user, and nobody else may write to it.
-A file is written under another name and then renamed, and its readers see all of it or nothing.
+A file is written under another name and then renamed: readers see all of it or nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def user_folder() -> Path:
 
 
 def _is_private(folder: Path) -> bool:
-    """Whether this user alone can have written the code in ``folder``, and can add more."""
+    """Whether only this user can have written the code in ``folder``, and can add to it."""
     info = folder.stat()
     if not stat.S_ISDIR(info.st_mode) or not os.access(folder, os.W_OK | os.X_OK):
         return False
@@ -80,7 +80,7 @@ def folder() -> Path:
 
 
 def read(name: str, suffix: str = "o") -> bytes | None:
-    """The machine code, or what else the suffix says, stored under ``name``; None if it is missing or damaged."""
+    """The contents stored under ``name``, by default machine code; None if they are missing or damaged."""
     try:
         data = (folder() / f"{name}.{suffix}").read_bytes()
     except OSError:
@@ -92,7 +92,7 @@ def read(name: str, suffix: str = "o") -> bytes | None:
 
 
 def write(name: str, code: bytes, suffix: str = "o") -> None:
-    """Store machine code under ``name``, whole or not at all: what cannot be stored is made again next time."""
+    """Store machine code under ``name``, completely or not at all; a later process compiles it again if that fails."""
     _replace(folder() / f"{name}.{suffix}", _MAGIC + hashlib.sha256(code).digest() + code)
 
 

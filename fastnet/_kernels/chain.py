@@ -1,7 +1,7 @@
 """Loops over elements, written from chains of elementwise templates, and sums over them.
 
-A chain is one loop: each element is loaded once, goes through all statements in registers, and is stored once. What
-only the chain itself reads is never stored. The same statements are written as a loop over all elements, over rows and
+A chain is one loop: each element is loaded once, goes through all statements in registers, and is stored once. Results
+that only the chain reads are not stored. The same statements are written as a loop over all elements, over rows and
 columns, over the rows of a sample, over a finished tile of a matrix product, or over the product of a column and a row.
 """
 
@@ -46,7 +46,7 @@ class Step:
 
     Attributes:
         template: an elementwise template, or a fold.
-        binding: (parameter, names of the operands it stands for) pairs; none for an absent one.
+        binding: (parameter, names of its operands) pairs; absent parameters have none.
     """
 
     template: Template
@@ -63,7 +63,7 @@ class Chain:
         form: "flat" (all elements, each operand contiguous), "grid" (rows and columns), "tile" (a finished tile of a
             matrix product: an epilogue, see `abi`), "outer" (rows of the product of a column and a row), "gather" (rows
             as they are fetched from the data), "fold".
-        tile: the operand that the product or the gather gives.
+        tile: the operand that the product or the gather computes.
     """
 
     steps: tuple[Step, ...]

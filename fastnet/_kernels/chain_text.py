@@ -20,7 +20,7 @@ from fastnet._kernels.template import SHAPE
 if TYPE_CHECKING:
     from fastnet._kernels.chain import Chain, Operand, Step
 
-AHEAD = 2  # rows an epilogue asks for in advance; 1024x1024x256 and Adam: 72 GF/s with 0, 79 with 1 to 4, 69 with 8
+AHEAD = 2  # rows that an epilogue prefetches; 1024x1024x256 and Adam: 72 GF/s with 0, 79 with 1 to 4, 69 with 8
 
 
 class _Statements(Rewriter):
@@ -117,7 +117,7 @@ class Writer:
         return [s for number, step in enumerate(steps) for s in _Statements(self, number, step).written()]
 
     def element(self, index: dict[str, str]) -> list[ast.stmt]:
-        """Loads, statements and stores of one element; ``index`` tells where an operand lies, by its name."""
+        """Loads, statements and stores of one element; ``index`` has the element of each operand, by its name."""
         loads = [
             f"{value_of(o.name)} = {index[o.name]}" for o in self.views if "r" in o.kind.access and o.name in index
         ]
@@ -133,7 +133,7 @@ class Writer:
         return [loop("i", "range(lo, hi)", self.element(index))]
 
     def _rows(self, span: str, columns: str, tile: str | None = None, ask: Sequence[str] = ()) -> ast.stmt:
-        """Rows, and in each row columns; what a row shares is loaded once."""
+        """A loop over rows and columns; operands with one number for each row are loaded once."""
         index, of_row = self.indices(self.views)
         if tile is not None:
             index[self.chain.tile] = tile
@@ -165,9 +165,9 @@ class Writer:
         return [self._rows("range(lo, hi)", "range(column_count)", f"{tile}_of_row[r] * {tile}_of_column[c]")]
 
     def _tile(self) -> list[ast.stmt]:
-        """All of a tile at once where its rows lie back to back in every operand (four columns would not fill a
-        vector), else row by row: pieces too short for the processor to see a stream in them, so the rows to come are
-        asked for."""
+        """One loop over a tile if its rows lie back to back in every operand (four columns would not fill a vector).
+        Otherwise row by row: the pieces are too short for the processor to see a stream in them, and the next rows are
+        therefore prefetched."""
         tile = self.chain.tile
         line = 64 // np.dtype(self.kernel.dtype).itemsize
         streams = [

@@ -1,8 +1,8 @@
 """From the source of a kernel to its address.
 
-numba types the generated module and lowers it to LLVM IR; what is kept of that is the kernel's inner function behind a
-plain C signature.  llvmlite turns it into an object, which is stored.  A later process loads the object through
-llvmlite alone and never imports numba (measured: 0.07 s in all instead of 0.4-0.8 s).
+numba types the generated module and lowers it to LLVM IR. Of this, the kernel's inner function remains, behind a plain
+C signature. llvmlite compiles it to an object, which is stored. A later process loads the object with llvmlite only,
+and does not import numba (measured: 0.07 s in all instead of 0.4-0.8 s).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _loaded: dict[Source, int] = {}
 
 
 if hasattr(os, "register_at_fork"):
-    # A fork waits for a kernel that another thread compiles: the child would find numba's own lock held for ever.
+    # A fork waits while another thread compiles a kernel: otherwise numba's lock would be locked in the child for ever.
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
 
 class KernelError(RuntimeError):
-    """A kernel could not be compiled; says which, and what numba said."""
+    """A kernel could not be compiled; the message has its name and numba's message."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Source:
 
     Args:
         name: for files and errors.
-        identity: what the text follows from, besides the contents of ``files``; the text itself where unsure.
+        identity: decides the text, together with the contents of ``files``; the text itself if nothing shorter does.
         text: writes the module.
-        files: of this package, whose contents decide the code; those every kernel follows from are added.
+        files: files of this package whose contents decide the code; those of every kernel are added.
         signature: "kernel" or "epilogue".
     """
 
@@ -70,12 +70,12 @@ def load(source: Source) -> int:
 
 
 def key(source: Source) -> str:
-    """The name of a kernel's machine code: a hash of all that it follows from."""
+    """The name of a kernel's machine code: a hash of all its inputs."""
     return named(source.name, (source.identity, source.signature, _shared()), source.files)
 
 
 def named(name: str, parts: tuple[str, ...], files: tuple[str, ...]) -> str:
-    """A file name for what follows from these parts, the contents of these files, the processor and the versions."""
+    """A file name by a hash of these parts, the contents of these files, the processor and the versions."""
     digest = hashlib.sha256()
     for part in (*parts, _environment(), *map(_contents, files)):
         digest.update(part.encode())
@@ -152,8 +152,8 @@ def _pass_builder():
 
 
 def _inline_rules(builder):
-    """Rules as part of their loops, in registers. LLVM's own order simplifies a function before it is inlined, and
-    what it makes of dropout's is not vectorised (6.0 ns an element instead of 1.1)."""
+    """Passes that inline rules into their loops first. LLVM's own order simplifies a function before it is inlined, and
+    dropout is then not vectorised (6.0 ns an element instead of 1.1)."""
     import llvmlite.binding as llvm
 
     passes = llvm.create_new_module_pass_manager()
@@ -201,8 +201,8 @@ def _rule(function):
 def _body(function):
     """A loop whose pointers never overlap.
 
-    numba has the flag but no public option for it. Without it LLVM checks every pair of pointers for overlap at run
-    time, and stops vectorising where that takes more than eight checks (five pointers).
+    numba has the flag, but no public option for it. Without it LLVM checks every pair of pointers for overlap at run
+    time, and does not vectorise if this takes more than eight checks (five pointers).
     """
     from fastnet._kernels.target import compiled
 
@@ -227,7 +227,7 @@ def _features() -> str:
 
 
 def cpu() -> str:
-    """The processor that kernels are compiled for: ``FASTNET_TARGET``, else this machine's."""
+    """The processor for which kernels are compiled: ``FASTNET_TARGET``, else this machine's."""
     import llvmlite.binding as llvm
 
     return os.environ.get("FASTNET_TARGET") or llvm.get_host_cpu_name()
@@ -248,7 +248,7 @@ def _environment() -> str:
 
 @lru_cache(maxsize=1)
 def _shared() -> str:
-    """The contents of the files that every kernel follows from."""
+    """The contents of the files that decide every kernel."""
     folder = Path(__file__).parent
     names = (
         "abi.py", "chunks.py", "compile.py", "generate.py", "intrinsics.py", "kinds.py", "memory_intrinsics.py",
@@ -284,7 +284,7 @@ def _new_machine():
 
 @functools.cache
 def _engine(process: int):
-    """Holds the machine code this process made; what its parents made lies in theirs, and is still used."""
+    """Holds the machine code of this process; that of its parents lies in theirs, and is still used."""
     import llvmlite.binding as llvm
 
     target_machine()

@@ -1,8 +1,8 @@
 """Derivatives of rules, written out as source: forward mode, once, when a kernel is generated.
 
-Every value v of a rule gets a tangent dv/dx beside it, by the chain rule; a tangent that is zero is not written at all.
-A conditional becomes an ``if`` whose branches carry their own tangents, so that the branch not taken cannot turn into
-``inf * 0``.  What comes out is again a rule: the generator pastes it, and it can be differentiated once more.
+Every value v of a rule gets a tangent dv/dx, by the chain rule; a tangent that is zero is not written. A conditional
+becomes an ``if`` whose branches have their own tangents: the branch that is not taken cannot become ``inf * 0``. The
+result is again a rule: the generator pastes it, and it can be differentiated again.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class _Differentiator(Tangents):
     # ---- statements ------------------------------------------------------------------------------------------------
 
     def _block(self, statements: list[ast.stmt]) -> bool:
-        """Differentiate statements in order; whether they always return."""
+        """Differentiate statements in order; return whether they always return."""
         for statement in statements:
             if self._statement(statement):
                 return True

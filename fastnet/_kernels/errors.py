@@ -2,11 +2,11 @@
 
 
 class RuleError(ValueError):
-    """A rule or a template cannot become a kernel: says which, where, and what to write instead."""
+    """A rule or a template cannot become a kernel; the message has its name, the line and the remedy."""
 
 
 class DifferentiationError(RuleError):
-    """A rule cannot be differentiated: says what stands in the way, in which line, and what to do."""
+    """A rule cannot be differentiated; the message has the reason, the line and the remedy."""
 
 
 def template_error(name: str, problem: str, line: int | None = None) -> RuleError:

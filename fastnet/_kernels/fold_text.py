@@ -24,8 +24,8 @@ def body(writer: Writer) -> list[ast.stmt]:
 
 
 def _columns(writer: Writer, sums: list[str]) -> ast.stmt:
-    """A unit is a chunk of rows and up to 64 columns. 64 rows are added in order, and their sum to a sum of two
-    numbers, whose second one keeps what the first one rounds away (Knuth's two-sum)."""
+    """A unit is a chunk of rows and up to 64 columns. 64 rows are added in order. Their sum is added to a pair of
+    numbers, of which the second keeps what the first one rounds away (Knuth's two-sum)."""
     index, of_row = writer.indices([o for o in writer.views if o.name not in sums], "first + k")
     add = parsed([f"{name}_lane[k] = {name}_lane[k] + {value_of(name)}" for name in sums])
     one = loop("k", "range(lanes)", [*writer.element(index), *add])

@@ -9,7 +9,7 @@ from fastnet._kernels.generate import Rewriter
 from fastnet._kernels.pasting import function_tree
 from fastnet._kernels.templates.data import gather
 
-PREFIX = "gather_"  # of the names that the gather's parameters and variables have beside those of the chain
+PREFIX = "gather_"  # of the gather's parameters and variables, which then differ from the chain's
 FUNCTIONS = tuple(name for name, kind in gather.parameters.items() if kind.name == "function")
 ARGUMENTS = tuple(
     name for name, kind in gather.parameters.items() if kind.name == "count" or (kind.access and name != "y")
@@ -17,7 +17,7 @@ ARGUMENTS = tuple(
 
 
 class _Gather(Rewriter):
-    """The gather's loops, with other statements where an element is fetched.
+    """Replaces the statement of the gather's loops that fetches an element.
 
     Args:
         element: the statements of an element; its value is called ``tile``, its column ``c``.
@@ -39,7 +39,7 @@ class _Gather(Rewriter):
         if not (isinstance(node.target, ast.Name) and node.target.id == "j"):
             self.generic_visit(node)
             return node if node.body else None
-        if self.found:  # the look at what was fetched, which the element's statements take
+        if self.found:  # the loop that watches elements, which the first loop does here
             return None
         self.found = True
         (fetch,) = node.body

@@ -1,7 +1,6 @@
 """From a template, its rules and a dtype to the source of a complete module.
 
-The rules are pasted into the module, with every literal typed. The module's text therefore says all there is to say
-about the machine code that follows from it.
+The rules are pasted into the module, with every literal typed. The module's text therefore determines the machine code.
 """
 
 from __future__ import annotations
@@ -47,8 +46,8 @@ _NAMES = frozenset(
     ]
 )
 _INTEGER = parse("integer")
-_ROWS = abi.reference(abi.STEP, 8 * abi.ROWS)  # an epilogue is not given the rows of the batch: it looks them up
-#: how an argument's integer becomes what a kernel's body sees
+_ROWS = abi.reference(abi.STEP, 8 * abi.ROWS)  # an epilogue does not receive the rows of the batch, and reads them here
+#: the conversions of an argument's integer to the value in a kernel's body
 _DECODED = {
     "integer": "@",
     "size": "size(rows, @)",
@@ -66,8 +65,8 @@ class Kernel:
         template: a `Template`, or another object with its attributes that writes its own text (`written`).
         rules: (parameter, rule) pairs.
         dtype: "float32", "float64", "int32" or "int64": of views and literals.
-        counts: (parameter, how many) for the parameters that stand for several.
-        absent: the optional parameters that were not given.
+        counts: (parameter, number of arguments) for parameters with several arguments.
+        absent: the optional parameters without an argument.
         functions: (parameter, name of an intrinsic) pairs.
     """
 
@@ -96,8 +95,8 @@ class Kernel:
 
 @functools.cache
 def _source(kernel: Kernel) -> compiler.Source:
-    """Fastnet's own rules and templates are told apart by their names, and by the contents of their files: a warm start
-    generates nothing (5 ms a kernel). What a user registered is told apart by the text itself."""
+    """Identify fastnet's own rules and templates by their names, and by the contents of their files: a warm start then
+    generates no text (5 ms a kernel). Identify a user's by the text itself."""
     template, signature = kernel.template, getattr(kernel.template, "signature", "kernel")
     rules_built_in = all((f.__module__ or "").startswith("fastnet._kernels.") for _, f in kernel.rules)
     if not (template.built_in and rules_built_in):
@@ -262,7 +261,7 @@ class Rewriter(ast.NodeTransformer):
         return None if self.is_absent(node.target) else self.generic_visit(node)
 
     def is_absent(self, target: ast.expr) -> bool:
-        """Whether what is assigned to is an operand that was not given."""
+        """Whether the target of an assignment is an absent operand."""
         name = target.value if isinstance(target, ast.Subscript) else None
         return isinstance(name, ast.Name) and name.id in self.kernel.absent
 

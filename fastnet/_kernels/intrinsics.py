@@ -1,9 +1,9 @@
 """Primitives of generated kernels, as LLVM instructions.
 
-Everything a rule may call has its plain definition in ``rules/primitives.py``.  Nothing here carries fastmath flags: a
-product made here is never contracted with an addition outside, so a value keeps its bits whether or not LLVM vectorises
-the loop around it.  ``sqrt``, ``floor``, ``rint``, ``fabs`` and ``copysign`` are LLVM intrinsics and not numba's
-functions: numba's ``np.sqrt`` calls libm for negative inputs, which stops vectorisation.
+The plain definitions are in ``rules/primitives.py``. No instruction here has fastmath flags: LLVM does not contract a
+product with an addition outside, and a value has the same bits whether or not LLVM vectorises the loop around it.
+``sqrt``, ``floor``, ``rint``, ``fabs`` and ``copysign`` are LLVM intrinsics and not numba's functions: numba's
+``np.sqrt`` calls libm for negative inputs, which stops vectorisation.
 """
 
 from llvmlite import ir
@@ -197,7 +197,7 @@ def bits_float(typingctx, bits):
 
 @intrinsic
 def watch(typingctx, seen, x):
-    """``seen``, negative from the first ``x`` on that is NaN or infinite; a float's own width, 0 to begin with.
+    """``seen``, negative from the first ``x`` on that is NaN or infinite; of the float's width, and 0 at first.
 
     An exponent of all ones carries into the sign bit. Only integer operations: a sum of floats would not vectorise.
     """
@@ -215,7 +215,7 @@ def watch(typingctx, seen, x):
 
 @intrinsic
 def unwatched(typingctx, seen, x):
-    """``seen``: stands for `watch` where nobody looks."""
+    """``seen``: replaces `watch` if numbers are not checked."""
     return seen(seen, x), lambda context, builder, sig, args: args[0]
 
 

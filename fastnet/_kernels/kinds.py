@@ -1,4 +1,4 @@
-"""The kinds of a template's parameters: how an argument reaches the kernel.
+"""The kinds of a template's parameters, which say how an argument reaches the kernel.
 
 ===========================  =========================================================================================
 kind                         argument
@@ -12,7 +12,7 @@ integer, real                a number fixed when the plan is made; ``real`` has 
 reals                        any number of them
 value, values                float64 slots of the step block, converted to the kernel's dtype
 count                        an int64 slot of the step block
-size                         the size of the dimension of this name, or one that the call says; in an elementwise
+size                         the size of the dimension of this name, or one given in the call; in an elementwise
                              template ``rows`` and ``columns`` are those of the loop
 lo, hi                       the part of the parallel axis (named, not annotated)
 ===========================  =========================================================================================
@@ -23,8 +23,8 @@ all axes before them; equal names have equal sizes. ``x[r, j]`` is an element of
 may lie apart, ``x[i]`` one of a view of one dimension, which is contiguous. In an elementwise template a view without
 dimensions is indexed by the element, ``read[row]`` by its row and ``read[column]`` by its column.
 
-``gamma: read[width] | 1.0`` is optional: where the operand is not given each element is 1, or the value of an
-expression, ``row_weight: read[n] | 1.0 / T(n)``. ``dx: write[n] | None`` is written only where it is given.
+``gamma: read[width] | 1.0`` is optional: without an operand each element is 1, or the value of an expression,
+``row_weight: read[n] | 1.0 / T(n)``. ``dx: write[n] | None`` is written only if it is given.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Kind:
     """One kind.
 
     Attributes:
-        name: as in the table above, the dtype left out.
+        name: as in the table above, without the dtype.
         access: "r", "w" or "rw" for a view, "" for everything else.
         dtype: of a view's elements; None for the kernel's.
-        several: whether it stands for any number of arguments.
+        several: whether it takes any number of arguments.
         dims: names of a view's dimensions.
         optional: whether the argument may be missing.
-        default: the value of a missing argument, or of its elements: a number or an expression; None where nothing is
-            written.
+        default: the value of a missing argument, or of its elements: a number or an expression; None for a missing
+            result.
     """
 
     name: str
@@ -99,10 +99,10 @@ if TYPE_CHECKING:
 
 @cache
 def parse(annotation: str) -> Kind:
-    """The kind that an annotation's text stands for: ``read[n, width] | 1.0``; dimensions and defaults may be quoted.
+    """Parse an annotation such as ``read[n, width] | 1.0``; dimensions and defaults may be quoted.
 
     Raises:
-        ValueError: it stands for none.
+        ValueError: the text is not that of a kind.
     """
     return _parsed(ast.parse(annotation, mode="eval").body, annotation)
 
@@ -119,7 +119,7 @@ def _parsed(node: ast.expr, annotation: str) -> Kind:
 
 
 def _written(node: ast.expr) -> Any:
-    """A constant's value, or the text of what is written without quotes."""
+    """A constant's value, or the text of an expression without quotes."""
     if isinstance(node, ast.Constant):
         return node.value
     return ast.unparse(node).strip("()") if isinstance(node, ast.Tuple) else ast.unparse(node)

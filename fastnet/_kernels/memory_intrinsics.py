@@ -92,7 +92,7 @@ def stack(typingctx, dtype, count):
 
 @intrinsic
 def prefetch(typingctx, pointer, index):
-    """Ask for the cache line of ``pointer[index]``; any address will do."""
+    """Prefetch the cache line of ``pointer[index]``; any address is allowed."""
     if not isinstance(pointer, types.CPointer) or not isinstance(index, types.Integer):
         return None
 

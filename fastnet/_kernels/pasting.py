@@ -1,4 +1,4 @@
-"""A rule as it stands in a generated module: every literal typed, every rule it calls pasted in before it."""
+"""The text of a rule in a generated module: literals are typed, and rules that it calls are pasted in before it."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def function_tree(function: Callable, what: str = "rule") -> ast.FunctionDef:
 
 
 def check_rule(rule: Callable, results: int | None = 1) -> None:
-    """Look at a rule before anything is made of it.
+    """Check a rule before it is used.
 
     Args:
         rule: the rule.
-        results: how many numbers it must return; None for any.
+        results: the number of results; None for any.
 
     Raises:
-        RuleError: it cannot become a kernel.
+        RuleError: the rule cannot become a kernel.
     """
     for dtype in ("float32", "float64"):
         paste(rule, dtype, {})
@@ -60,7 +60,7 @@ def check_rule(rule: Callable, results: int | None = 1) -> None:
             continue
         value = node.value
         given = 0 if value is None else len(value.elts) if isinstance(value, ast.Tuple) else 1
-        unseen = isinstance(value, (ast.Call, ast.IfExp, ast.Name))  # what these are is not written here
+        unseen = isinstance(value, (ast.Call, ast.IfExp, ast.Name))  # the text does not show what these are
         other = isinstance(value, ast.List) or (
             isinstance(value, ast.Constant) and not isinstance(value.value, (int, float))
         )
@@ -72,7 +72,7 @@ def check_rule(rule: Callable, results: int | None = 1) -> None:
 
 
 def paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
-    """Add a rule, and the rules it calls, to ``pasted``; the name it has there."""
+    """Add a rule, and the rules that it calls, to ``pasted``; return its name there."""
     if not inspect.isfunction(rule):
         raise RuleError(f"A rule is a plain Python function of scalars; received {rule!r} ({type(rule).__name__}).")
     module = rule.__module__ or ""  # None: made by exec
@@ -95,7 +95,7 @@ def paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
         node = transformer.visit(node)
         node.name, node.returns = name, None
         node.args.defaults = []
-        del pasted[name]  # again, behind what it calls
+        del pasted[name]  # again, after the rules that it calls
         pasted[name] = f"# {own}\n{ast.unparse(ast.fix_missing_locations(node))}"
     return name
 
@@ -124,7 +124,7 @@ def _elementary(attribute: str, dtype: str) -> Callable | str | None:
 
 
 def left_out(function: Callable, given: int) -> list[Any] | str:
-    """The defaults of the arguments behind the first ``given``; a text that says what is wrong where one has none."""
+    """The defaults of the arguments after the first ``given``; if one has no default, the text of the error."""
     parameters = list(inspect.signature(function).parameters.values())
     defaults = [p.default for p in parameters[given:]]
     if given > len(parameters) or inspect.Parameter.empty in defaults:
@@ -133,7 +133,7 @@ def left_out(function: Callable, given: int) -> list[Any] | str:
 
 
 def number(node: ast.expr, names: Mapping[str, Any]) -> int | float | None:
-    """The number that a name from outside, or an attribute of a module such as ``math.inf``, stands for."""
+    """The number of a name from outside, or of an attribute of a module such as ``math.inf``."""
     value: Any = None
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         value = getattr(names.get(node.value.id), node.attr, None)
@@ -178,7 +178,7 @@ class _Rule(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def _power(self, node):
-        """A whole power is written out as a product; others go through the rule ``pow``."""
+        """Write a small integer power as a product; other powers call the rule ``pow``."""
         exponent = node.right
         if isinstance(exponent, ast.Constant) and exponent.value in (1, 2, 3, 4):
             base = f"({ast.unparse(ast.fix_missing_locations(self.visit(node.left)))})"

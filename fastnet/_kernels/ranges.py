@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-#: (whether a number is in the range, what it is called)
+#: (whether a number is in the range, the range's name)
 Range = tuple[Callable[[Any], bool], str]
 FINITE: Range = (lambda x: -math.inf < x < math.inf, "finite")
 NO_NAN: Range = (lambda x: x == x, "not NaN")

@@ -11,12 +11,12 @@ from fastnet._kernels.registry import Activation, Loss, Update, activations, los
 
 
 def parameter_names(rule: Callable, leading: int) -> list[str]:
-    """The names of a rule's parameters behind the first ``leading`` ones."""
+    """The names of a rule's parameters after the first ``leading`` ones."""
     return list(inspect.signature(rule).parameters)[leading:]
 
 
 def _check(kind: str, name: object, rule: Callable, df: Callable | None = None, results: int | None = 1) -> None:
-    """Check a name and rules now, and not in the middle of training."""
+    """Check a name and rules now, not in the middle of training."""
     pasting.check_rule(rule, results)
     if df is not None:
         pasting.check_rule(df)
@@ -44,17 +44,17 @@ def _defaults(rule: Callable, leading: int) -> dict[str, float]:
 
 
 def register_activation(name: str, f: Callable, df: Callable | None = None, keeps: str = "x") -> Activation:
-    """Make ``activation=name`` known, with kernels for every dtype and target.
+    """Register ``activation=name``, with kernels for every dtype and target.
 
     Args:
-        name: the string users give.
+        name: the name, as users give it.
         f: a plain function of a scalar ``f(x)``; further arguments with defaults become parameters.
-        df: its derivative, a function of ``x``, or of ``y`` where ``keeps="y"``; by default found by differentiation.
-        keeps: "x" or "y", what ``df`` is a function of.
+        df: its derivative, a function of ``x``, or of ``y`` if ``keeps="y"``; by default found by differentiation.
+        keeps: "x" or "y", the argument of ``df``.
 
     Raises:
-        ValueError: a bad name, one of fastnet's own, or arguments that do not fit; `fastnet.RuleError`, a kind of it,
-            for a rule that cannot become a kernel. Nothing is registered then.
+        ValueError: the name is not an identifier, or is fastnet's own, or arguments do not fit; `fastnet.RuleError`, a
+            subclass, if the rule cannot become a kernel. After an error nothing is registered.
 
     Example:
         >>> import math, fastnet
@@ -81,16 +81,16 @@ def activation_row(name: str, f: Callable, df: Callable | None = None, keeps: st
 
 
 def register_loss(name: str, f: Callable, df: Callable | None = None) -> Loss:
-    """Make ``loss=name`` known: the mean over the last axis of ``f(y_true, y_pred)``.
+    """Register ``loss=name``: the mean over the last axis of ``f(y_true, y_pred)``.
 
     Args:
-        name: the string users give.
+        name: the name, as users give it.
         f: a plain function of two scalars, the target and the prediction.
         df: its derivative by the prediction; by default found by differentiation.
 
     Raises:
-        ValueError: a bad name, one of fastnet's own, or arguments that do not fit; `fastnet.RuleError`, a kind of it,
-            for a rule that cannot become a kernel. Nothing is registered then.
+        ValueError: the name is not an identifier, or is fastnet's own, or arguments do not fit; `fastnet.RuleError`, a
+            subclass, if the rule cannot become a kernel. After an error nothing is registered.
 
     Example:
         >>> def cubic(y_true, y_pred):
@@ -118,17 +118,17 @@ def loss_row(name: str, f: Callable, df: Callable | None = None, gradient: bool 
 
 
 def register_optimizer(name: str, f: Callable, states: tuple[str, ...] = (), **parameters: float) -> Update:
-    """Make ``optimizer=name`` known: ``f(w, g, *states, rate, *parameters) -> w, *states`` for one weight.
+    """Register ``optimizer=name``: ``f(w, g, *states, rate, *parameters) -> w, *states`` for one weight.
 
     Args:
-        name: the string users give.
+        name: the name, as users give it.
         f: the update rule: weight, gradient, states, learning rate, parameters → new weight and states.
         states: names of the arrays stored beside each weight; they start at 0.
         parameters: names and defaults of the rule's further arguments (``learning_rate=`` sets the rate's default).
 
     Raises:
-        ValueError: a bad name, one of fastnet's own, or arguments that do not fit; `fastnet.RuleError`, a kind of it,
-            for a rule that cannot become a kernel. Nothing is registered then.
+        ValueError: the name is not an identifier, or is fastnet's own, or arguments do not fit; `fastnet.RuleError`, a
+            subclass, if the rule cannot become a kernel. After an error nothing is registered.
 
     Example:
         >>> def signed(w, g, rate):

@@ -1,7 +1,7 @@
-"""The tables of what fastnet knows: one row declares a thing, and everything else follows from it.
+"""The tables of activations, losses and updates: one row declares one, and everything else follows from the row.
 
-A row holds the formula's rules, the parameters with their defaults, and what the backward pass keeps.  From it follow
-the string name, the kernels of every dtype and target, the tests and the benchmark.
+A row holds the formula's rules, the parameters with their defaults, and the values that the backward pass needs. The
+name, the kernels of every dtype and target, the tests and the benchmark follow from it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Pass:
         start: the numbers' first values.
         accumulate: rule ``(*numbers, x, t, *earlier) -> numbers``, for each element x and target t; ``earlier`` are the
             numbers of the passes before.
-        finish: rule ``(*numbers, *earlier) -> numbers``, after the last element; None where nothing remains to be done.
+        finish: rule ``(*numbers, *earlier) -> numbers``, after the last element; None if it is not needed.
 
     Where a pass has one number, its rules return it bare.
     """
@@ -76,7 +76,7 @@ class Loss:
         df: its derivative by ``y_pred``; None for a metric.
         row: instead of ``f``, a rule over the last axis.
         targets: "dense" (the shape of the prediction; a row rule smooths the labels), "raw" (the same without
-            smoothing), "signs" (the same; where a batch has only 0 and 1 they become -1 and 1), "sparse" (a class index
+            smoothing), "signs" (the same; if a batch has only 0 and 1 they become -1 and 1), "sparse" (a class index
             for each row, seen as a one-hot row) or "label" (seen as a number).
         parameters: names and defaults of the further arguments of ``f``; their annotations are ranges (`ranges.py`).
         public: name of the class in `fastnet.losses` and `fastnet.metrics` that is this rule with its parameters and no
@@ -133,15 +133,14 @@ class Update:
         scalars: float64 rule ``scalars(rate, t, *parameters, *carried) -> *scalars, *carried``, computed once a step;
             ``t`` counts from 1. One number is returned bare. Its signature declares the parameters: names, defaults,
             and ranges (`ranges.py`) as annotations; arguments that are `Carried` come last.
-        states: names of what is stored for each weight, starting at 0.
-        starts: their start values, 0 where not named; a string is the name of a parameter, "learning_rate" or "weight".
-        direction: whether the weight changes only when something is known of the whole of it. ``f`` then leaves it as
-            it is and gives a direction as its last state, which is there for the step alone; w -= factor · direction
-            follows.
+        states: names of the arrays stored for each weight, which start at 0.
+        starts: other first values of states; a string is the name of a parameter, "learning_rate" or "weight".
+        direction: whether the update needs numbers of the whole weight. ``f`` then leaves the weight unchanged, and
+            returns a direction as its last state, which exists only in the step; w -= factor · direction follows.
         factor: float64 rule ``factor(w_squares, direction_squares, size, *scalars)``, of the sums of squares; by
             default the first of the scalars.
         means: states that are means over one axis of the weight: name → the axis they lack. They come after
-            ``states``; ``f`` is not given them.
+            ``states``; ``f`` does not take them.
         learning_rate: its default.
         public: name of the class in `fastnet.optimizers` that is this rule with its parameters and no more.
     """
@@ -169,7 +168,7 @@ class Update:
 
     @cached_property
     def memory(self) -> dict[str, float]:
-        """Names and start values of float64 numbers that ``scalars`` hands on to the next step."""
+        """Names and first values of float64 numbers that ``scalars`` hands on to the next step."""
         return {p.name: p.default for p in self._declared if p.annotation is Carried}
 
     @cached_property
@@ -195,13 +194,13 @@ class Table(dict):
         self.kind, self.own = kind, set(own)
 
     def add(self, row, *names: str):
-        """Enter one of fastnet's own rows under its name, and under further names."""
+        """Add one of fastnet's own rows under its name, and under further names."""
         self.own.update((row.name, *names))
         self.update(dict.fromkeys((row.name, *names), row))
         return row
 
     def register(self, row):
-        """Enter a user's row; one that had its name makes way, so that a notebook's cell may run again."""
+        """Add a user's row. It replaces an earlier row of its name: a notebook's cell may run again."""
         if row.name in self.own:
             raise ValueError(f"The {self.kind} {row.name!r} is fastnet's own; register yours under another name.")
         self[row.name] = row
@@ -234,7 +233,7 @@ def nearest(name: str, known) -> list[str]:
         return text.replace("_", "").replace("-", "").lower()
 
     spelled: dict[str, str] = {}
-    for each in sorted(known, reverse=not name[:1].isupper()):  # of MeanSquaredError and mean_squared_error one
+    for each in sorted(known, reverse=not name[:1].isupper()):  # only one of MeanSquaredError and mean_squared_error
         spelled.setdefault(folded(each), each)
     ends = [each for each in spelled if len(name) > 3 and each.endswith(folded(name))]
     near = sorted(ends, key=len)[:5] or difflib.get_close_matches(folded(name), spelled, n=3, cutoff=0.5)

@@ -18,7 +18,7 @@ from fastnet._kernels.syntax import expression
 # d f(x) / dx by x and v = f(x); None: zero almost everywhere.
 _DERIVATIVES = {
     "exp": "v",
-    "expm1": "math.exp(x)",  # v + 1 would lose its digits where it is small
+    "expm1": "math.exp(x)",  # v + 1 would lose the digits of a small v
     "log": "1 / x",
     "log1p": "1 / (1 + x)",
     "sqrt": "0.5 / v",
@@ -34,7 +34,7 @@ _ALIASES = {"abs": "fabs", "absolute": "fabs", "power": "pow"}
 
 
 def rule_from_source(text: str, names: Mapping[str, object] | None = None) -> Callable:
-    """Make a rule from the text of one ``def``; ``names`` are the globals it sees beside ``math``."""
+    """Make a rule from the text of one ``def``; ``names`` are its globals besides ``math``."""
     filename = f"<fastnet rule {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     namespace: dict[str, Any] = {"math": math, "__name__": __name__, **(names or {})}
@@ -48,8 +48,8 @@ class Tangents:
     """The differentiation of one rule: its names, and the derivatives of its expressions.
 
     Attributes:
-        names: what the rule's global names stand for.
-        local: its own names; ``tangents`` holds d(name)/d(wrt) of each that has one.
+        names: the values of the rule's global names.
+        local: its local names; ``tangents`` holds d(name)/d(wrt) of each that has one.
         out: the statements written so far.
         gradients: known derivatives of the rules it calls.
         outer: the rules being differentiated, this one last.

@@ -1,7 +1,7 @@
-"""A target of numba that stops at LLVM IR, as it is written: fastnet optimises a kernel once, as a whole (`compile`).
+"""A target of numba that ends at LLVM IR, without optimisation: fastnet optimises a whole kernel, once (`compile`).
 
-numba's own target optimises each function, then again with all it calls, and makes machine code of all of them; for a
-kernel none of that is ever run.
+numba's own target optimises each function, then again with all functions that it calls, and makes machine code of all
+of them; a kernel does not run any of this code.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from numba.core.registry import CPUDispatcher, CPUTarget
 NAME = "fastnet"
 INLINING = (untyped_passes.InlineClosureLikes, untyped_passes.InlineInlinables, typed_passes.InlineOverloads)
 GARBAGE = 4000  # instructions after which they are collected: 8 MB
-# No fastmath at all: with "contract" LLVM fuses a product and a sum in a vector loop and not always in its tail, so
-# that bits would depend on how a loop is shared out. Where fusing pays, rules say fma(a, b, c).
+# No fastmath at all: with "contract" LLVM fuses a product and a sum in a vector loop, but not always in its tail. Bits
+# would then depend on how threads divide a loop. Where fusing pays, rules say fma(a, b, c).
 OPTIONS = {
     "nopython": True,
     "error_model": "numpy",
@@ -46,10 +46,10 @@ class Library(codegen.JITCodeLibrary):
         ll_module.data_layout = self._codegen._data_layout
 
     def _optimize_final_module(self) -> None:
-        """Left to `compile`."""
+        """Do nothing: `compile` does this."""
 
     def _finalize_specific(self) -> None:
-        """No machine code is made."""
+        """Do nothing: machine code is not needed."""
 
 
 class Codegen(codegen.JITCPUCodegen):
@@ -58,7 +58,7 @@ class Codegen(codegen.JITCPUCodegen):
     _library_class = Library
 
     def _add_module(self, module: Any) -> None:
-        """It will not run."""
+        """Do nothing: the module will not run."""
 
     def set_env(self, env_name: str, env: Any) -> None:
         """Do nothing: there is no code."""
@@ -80,7 +80,7 @@ class Context(CPUContext):
         self.install_registry(mathimpl.registry)
 
     def post_lowering(self, mod: Any, library: Any) -> None:
-        """Links nothing: numba's own adds its runtime, for code that allocates."""
+        """Do nothing: numba's own context links its runtime, for code that allocates."""
 
 
 class Descriptor(CPUTarget):
@@ -108,7 +108,7 @@ class Dispatcher(CPUDispatcher):
 
 
 class Target(target_extension.CPU):
-    """Whatever numba has for processors serves this target too."""
+    """Use everything that numba has for processors."""
 
 
 def compiled(function: Any, **options: Any) -> Dispatcher:

@@ -22,7 +22,7 @@ class Template:
 
     Attributes:
         function: a plain function, never called: the generator reads its source.
-        form: "loop" for one that has its loops, "elementwise" or "fold" for the body of a loop over elements.
+        form: "loop" for a function that has its loops, "elementwise" or "fold" for the body of a loop over elements.
         axis: the length of the parallel axis, an expression over sizes.
         grain: parts of the axis begin at multiples of it.
         cost: scalar operations of a unit of the axis, an expression over sizes.
@@ -73,7 +73,7 @@ class Template:
         """Its parameters and their kinds, in order.
 
         Raises:
-            RuleError: a parameter without a kind.
+            RuleError: a parameter has no kind.
         """
         code, annotations = self.function.__code__, self.function.__annotations__
         found = {}
@@ -100,11 +100,11 @@ class Template:
         return template_error(self.name, problem)
 
     def check(self) -> Template:
-        """Look at the declaration; itself.
+        """Check the declaration; return the template.
 
         Raises:
-            RuleError: a parameter without a kind, a name in ``axis`` or ``cost`` that is not the name of a size, or
-                dimensions that do not fit the form.
+            RuleError: a parameter has no kind, a name in ``axis`` or ``cost`` is not that of a size, or dimensions do
+                not fit the form.
         """
         code = self.function.__code__
         if code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
@@ -173,7 +173,7 @@ def template(axis: str = "1", *, grain: int = 1, cost: str | int = 1) -> Callabl
     """Declare a function as a kernel's template: a loop over ``[lo, hi)`` of its parallel axis.
 
     Args:
-        axis: how long the parallel axis is, a product of names of dimensions, numbers and chunks of such products,
+        axis: the length of the parallel axis, a product of names of dimensions, numbers and chunks of such products,
             such as "n" or "chunks(n, 64) * width"; "1" for a kernel that runs on one thread.
         grain: parts of the axis that threads work on begin at multiples of it.
         cost: scalar operations of a unit of the axis, an expression over sizes.
@@ -205,8 +205,8 @@ def elementwise(function: Callable[..., Any]) -> Template:
 
 
 def fold(function: Callable[..., Any]) -> Template:
-    """Declare a function as the body of a sum over rows: what it assigns to ``write["column"]`` operands is summed over
-    the rows of each column, and what it assigns to a ``write_float64["total"]`` operand over all elements.
+    """Declare a function as the body of a sum. Values assigned to ``write["column"]`` operands are summed over the rows
+    of each column, and values assigned to a ``write_float64["total"]`` operand over all elements.
 
     Rows are cut into chunks of a fixed size; the sums of the chunks are added in order.
 
@@ -219,7 +219,7 @@ def fold(function: Callable[..., Any]) -> Template:
 
 
 def _declared(template: Template) -> Template:
-    """A template; a user's is looked at, and fastnet's own by the tests."""
+    """Make a template. A user's is checked at once; tests check fastnet's own."""
     return template if template.built_in else template.check()
 
 
