@@ -1,4 +1,4 @@
-"""Activations: y = f(x), with the derivative under each, a function of what the backward pass keeps."""
+"""Activations: y = f(x). Under each is the derivative, a function of the value that the backward pass keeps."""
 
 import math
 

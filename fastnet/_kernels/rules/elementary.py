@@ -6,11 +6,10 @@ vectorises whole, and gives the same bits at every place of an array, on AVX2 an
 
 How they are written:
 
-* ``fma`` is spelt out and products that meet an addition are ``product``: what is fused is never left to LLVM, which
-  decides differently for a vector loop and its scalar tail.
-* No branch: both sides of a conditional are names or cheap, so that it becomes a select.  Comparisons are written so
-  that NaN falls through.
-* Constants of ln 2 and pi / 2 are split so that the reduction is exact with a fused multiply-add and good without.
+* ``fma`` is explicit, and products that are added to something are ``product``: LLVM must not decide about fusing, since
+  it decides differently for a vector loop and its scalar tail.
+* No branch: both sides of a conditional are names or cheap, and it becomes a select. In comparisons NaN falls through.
+* Constants of ln 2 and pi / 2 are split: the reduction is exact with a fused multiply-add and good without.
 
 Largest error found, in units of the last place, and time of an element on one core (Zen 3, AVX2, 65,536 elements):
 

@@ -1,4 +1,4 @@
-"""Penalties on weights and activities, and what constraints make of a weight, or of a norm."""
+"""Penalties on weights and activities, and the rules of constraints for a weight or a norm."""
 
 from fastnet._kernels.rules.primitives import at_least, at_most, fabs
 from fastnet._kernels.rules.sign import sign
@@ -16,7 +16,7 @@ def non_negative(w):
     return 0 if w < 0 else w
 
 
-# What a weight is multiplied with so that its norm becomes what is desired; Keras's epsilon keeps 0 / 0 away.
+# Factors that give a weight the desired norm; Keras's epsilon prevents 0 / 0.
 
 
 def max_norm(norm, max_value, epsilon):

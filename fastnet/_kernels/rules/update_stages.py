@@ -1,4 +1,4 @@
-"""Scalars that follow from norms and steps: what stands around an optimizer's own rule (`templates/update.py`)."""
+"""Scalars from norms and steps, for the stages around an optimizer's own rule (`templates/update.py`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def stage_scalars(rate, t, ema_momentum, overwrite_every, accumulation_steps):
 
 
 def clip_factor(squares, limit, steps):
-    """The factor of a gradient that brings its norm, √squares / steps, down to ``limit``; 1 where it is below."""
+    """The factor of a gradient that reduces its norm, √squares / steps, to ``limit``; 1 if the norm is below."""
     norm = math.sqrt(squares) / steps
     return limit / (limit if norm < limit else norm)
 

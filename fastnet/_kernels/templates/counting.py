@@ -1,7 +1,7 @@
-"""Loops that count what a metric needs over a batch, into float64 numbers of the step block.
+"""Loops that count a batch for a metric, into float64 numbers of the step block.
 
-Each runs on one thread, in order of the rows: the counts of fractional weights therefore do not depend on how many
-threads there are.
+Each runs on one thread, in order of the rows: the counts of fractional weights therefore do not depend on the number of
+threads.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sums over rows and over all elements, and what adds the sums of their chunks."""
+"""Sums over rows and over all elements, and loops that add the sums of their chunks."""
 
 from __future__ import annotations
 

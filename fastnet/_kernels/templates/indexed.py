@@ -1,7 +1,7 @@
 """Loops over elements that are found by an index: rearranged samples, and weights that elements share.
 
-``index[j]`` says where element j of a sample is taken from, and ``members[s, k]`` which elements are taken from there:
-what one loop spreads the other sums.
+``index[j]`` is the source of element j of a sample, and ``members[s, k]`` are the elements of source s: one loop spreads
+the sources, and the other sums the elements.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def follow_mean(sums: read, mean: update, share: value, count: real):
 def divide_by_roots(
     u: update, r: read, totals: read, c: read, rows: size, height: size, width: size, lo, hi
 ):  # u (outer, height, width)  r (outer, height)  totals (outer,): of r  c (outer, width): u / sqrt(r c / mean of r).
-    # One root after the other: where a row and a column have no gradient r c is below the smallest float32, and 0 / 0.
+    # Two roots, since r c of a row and a column without gradients is below the smallest float32, which gives 0 / 0.
     for i in range(lo, hi):
         part = i // height
         scale = sqrt(totals[part] / T(height)) / sqrt(r[i])
