@@ -6,8 +6,8 @@ vectorises whole, and gives the same bits at every place of an array, on AVX2 an
 
 How they are written:
 
-* ``fma`` is explicit, and products that are added to something are ``product``: LLVM must not decide about fusing, since
-  it decides differently for a vector loop and its scalar tail.
+* ``fma`` is explicit, and products that are added to something are ``product``: LLVM must not decide about fusing,
+  since it decides differently for a vector loop and its scalar tail.
 * No branch: both sides of a conditional are names or cheap, and it becomes a select. In comparisons NaN falls through.
 * Constants of ln 2 and pi / 2 are split: the reduction is exact with a fused multiply-add and good without.
 

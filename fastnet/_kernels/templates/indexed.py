@@ -1,7 +1,7 @@
 """Loops over elements that are found by an index: rearranged samples, and weights that elements share.
 
-``index[j]`` is the source of element j of a sample, and ``members[s, k]`` are the elements of source s: one loop spreads
-the sources, and the other sums the elements.
+``index[j]`` is the source of element j of a sample, and ``members[s, k]`` are the elements of source s: one loop
+spreads the sources, and the other sums the elements.
 """
 
 from __future__ import annotations
