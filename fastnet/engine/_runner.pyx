@@ -103,7 +103,7 @@ def _serve(size_t worker):
 
 
 cdef bint enlist(int workers) except -1:
-    """Start what is missing of ``workers`` threads. False: the system gives no more."""
+    """Start the missing ones of ``workers`` threads. False: the system refuses more."""
     cdef Worker* worker
     while team.size < workers:
         worker = worker_new(team.size + 1)
@@ -237,7 +237,7 @@ cdef class Execution:
         return schedule
 
     def schedule(self, int64_t rows, threads=None):
-        """How a step of ``rows`` rows is divided: ``[(launch, extent, chunk, threads, barrier), ...]``.
+        """The division of a step of ``rows`` rows: ``[(launch, extent, chunk, threads, barrier), ...]``.
 
         Thread t of a launch works on ``[t * chunk, (t + 1) * chunk)`` of its extent. Launches without extent are left
         out.
