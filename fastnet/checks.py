@@ -103,6 +103,27 @@ def last_axis(what: str, value: Any) -> int:
     return int(value)
 
 
+def last_axes(what: str, axis: int | list[int], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes of the axes that ``axis`` names, which are the last of a sample's; the batch is axis 0, as in Keras.
+
+    Args:
+        what: the beginning of the error: whose axes they are, and which ones may be named.
+        axis: one, or a list of several.
+        shape: of a sample.
+
+    Raises:
+        ValueError: they are not the last ones.
+    """
+    given = axis if isinstance(axis, list) else [axis]
+    axes = sorted(a + len(shape) + 1 if a < 0 else a for a in given)
+    if axes != list(range(len(shape) + 1 - len(axes), len(shape) + 1)) or 0 in axes:
+        several = "axes" if isinstance(axis, list) else "axis"
+        raise ValueError(
+            f"{what}; received axis={axis} for samples of shape {shape}. Put the {several} last with Permute."
+        )
+    return tuple(shape[a - 1] for a in axes)
+
+
 def sample_shape(what: str, value: Any) -> tuple[int, ...]:
     """The shape of one sample: a tuple of positive sizes.
 

@@ -29,8 +29,6 @@ _COMPILED = {
     "metrics": "_metrics",
     "weighted_metrics": "_weighted",
 }
-
-
 _TRAINED_WITH = ("optimizer", "loss")
 
 

@@ -154,11 +154,8 @@ class Softmax(_Applied):
         return super().forward(plan, x)
 
     def sample_output_shape(self, input_shape):
-        if self.axis not in (-1, len(input_shape)):
-            raise ValueError(
-                f"{self._owner} works on the last axis (-1); received axis={self.axis} for samples of "
-                f"shape {input_shape}. Put the axis last with Permute."
-            )
+        if input_shape or self.axis != -1:
+            checks.last_axes(f"{self._owner} works on the last axis (-1)", self.axis, input_shape)
         return input_shape
 
 
@@ -293,10 +290,7 @@ class PReLU(Layer):
         return tuple(1 if axis + 1 in (self.shared_axes or []) else size for axis, size in enumerate(shape))
 
     def make_weights(self, input_shape):
-        self.alpha = self.add_weight(
-            "alpha", self._alpha_shape(input_shape), self.alpha_initializer,
-            regularizer=self.alpha_regularizer, constraint=self.alpha_constraint,
-        )  # fmt: skip
+        self.alpha = self.add_named_weight("alpha", self._alpha_shape(input_shape))
 
     def forward(self, plan: Plan, x: View) -> View:
         index_map = IndexMap.shared(x.shape, [a - 1 for a in self.shared_axes or []])

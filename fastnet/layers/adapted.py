@@ -105,14 +105,8 @@ class Normalization(Layer):
 
     def _statistics_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The axes of a sample's shape that have separate means."""
-        given = [] if self.axis is None else self.axis if isinstance(self.axis, list) else [self.axis]
-        axes = sorted(a + len(shape) + 1 if a < 0 else a for a in given)
-        if axes != list(range(len(shape) + 1 - len(axes), len(shape) + 1)) or 0 in axes:
-            raise ValueError(
-                f"{self._owner} keeps the last axes (-1, [-2, -1] ...) or none; received "
-                f"axis={self.axis} for samples of shape {shape}. Put the axes last with Permute."
-            )
-        return tuple(shape[a - 1] for a in axes)
+        kept = [] if self.axis is None else self.axis
+        return checks.last_axes(f"{self._owner} keeps the last axes (-1, [-2, -1] ...) or none", kept, shape)
 
     def sample_output_shape(self, input_shape):
         kept = self._statistics_shape(input_shape)

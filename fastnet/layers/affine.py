@@ -35,12 +35,6 @@ class Affine(Layer):
     def _make_affine(self, shape: tuple[int, ...]) -> None:
         """Make ``gamma`` and ``beta``, if wanted."""
         if self.scale:
-            self.gamma = self.add_weight(
-                "gamma", shape, self.gamma_initializer,
-                regularizer=self.gamma_regularizer, constraint=self.gamma_constraint,
-            )  # fmt: skip
+            self.gamma = self.add_named_weight("gamma", shape)
         if self.center:
-            self.beta = self.add_weight(
-                "beta", shape, self.beta_initializer,
-                regularizer=self.beta_regularizer, constraint=self.beta_constraint,
-            )  # fmt: skip
+            self.beta = self.add_named_weight("beta", shape)

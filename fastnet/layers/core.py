@@ -187,15 +187,9 @@ class Dense(Layer):
         return (*input_shape[:-1], self.units)
 
     def make_weights(self, input_shape):
-        self.kernel = self.add_weight(
-            "kernel", (input_shape[-1], self.units), self.kernel_initializer,
-            regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
-        )  # fmt: skip
+        self.kernel = self.add_named_weight("kernel", (input_shape[-1], self.units))
         if self.use_bias:
-            self.bias = self.add_weight(
-                "bias", (self.units,), self.bias_initializer,
-                regularizer=self.bias_regularizer, constraint=self.bias_constraint,
-            )  # fmt: skip
+            self.bias = self.add_named_weight("bias", (self.units,))
 
     @property
     def _gives_relu(self) -> bool:

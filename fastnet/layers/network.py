@@ -212,11 +212,6 @@ class Network(Layer):
             return self._shapes[-1]
         return self._shapes_from(shape)[-1]
 
-    def compute_output_shape(self, input_shape: Any) -> tuple:
-        """The shape of its result for data of this shape, both with the batch first, as in Keras."""
-        shape = checks.batch_shape(f"The model {self.name!r}: input_shape", input_shape)
-        return (input_shape[0], *self.sample_output_shape(shape))
-
     @property
     def trainable(self) -> bool:
         """Whether the weights of its trainable layers are trained; setting it sets every layer's, as in Keras."""
@@ -240,11 +235,6 @@ class Network(Layer):
             found = {id(leaf): leaf for layer in self._layers for leaf in layer.leaves}
             self._leaves = list(found.values())
         return self._leaves
-
-    @property
-    def networks(self) -> list[Network]:
-        """Itself and the networks in it, of all depths."""
-        return _networks(self)
 
     @property
     def layers_to_run(self) -> list[Layer]:
@@ -273,14 +263,6 @@ class Network(Layer):
         """Shape of a prediction, None for the batch."""
         self._must_be_built()
         return (None, *self._shapes[-1])
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """The weights that the optimizer does not change."""
-        trained = set(self.trainable_weights)
-        return [v for v in self.weights if v not in trained]
-
-    trainable_variables, non_trainable_variables = Layer.trainable_weights, non_trainable_weights
 
     @property
     def dtype(self) -> str:

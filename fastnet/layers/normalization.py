@@ -80,9 +80,9 @@ class BatchNormalization(Affine):
         self.axis = checks.whole(f"{self._owner}: axis", axis, None)
         self.momentum, self.epsilon = momentum, epsilon
         self._keep_affine(
-            *(center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer),
-            *(beta_constraint, gamma_constraint),
-        )
+            center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
+            gamma_constraint,
+        )  # fmt: skip
         self.moving_mean_initializer = moving_mean_initializer
         self.moving_variance_initializer = moving_variance_initializer
 
@@ -92,11 +92,7 @@ class BatchNormalization(Affine):
         return self.trainable
 
     def sample_output_shape(self, input_shape):
-        if not input_shape or self.axis not in (-1, len(input_shape)):
-            raise ValueError(
-                f"{self._owner} works on the last axis (-1); received axis={self.axis} for "
-                f"samples of shape {input_shape}."
-            )
+        checks.last_axes(f"{self._owner} works on the last axis (-1)", self.axis, input_shape)
         if self.built and input_shape[-1] != self.moving_mean.shape[0]:
             raise ValueError(
                 f"{self._owner} was built for {self.moving_mean.shape[0]} channels; received samples of shape "

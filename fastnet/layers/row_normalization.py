@@ -57,14 +57,7 @@ class _RowNormalization(Layer):
 
     def _weight_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The last axes of a sample, over which its weights go."""
-        given = self.axis if isinstance(self.axis, list) else [self.axis]
-        axes = sorted(a + len(shape) + 1 if a < 0 else a for a in given)  # the batch is axis 0, as in Keras
-        if axes != list(range(len(shape) + 1 - len(axes), len(shape) + 1)) or axes[0] < 1:
-            raise ValueError(
-                f"{self._owner} works on the last axes (-1, or [-2, -1] ...); received "
-                f"axis={self.axis} for samples of shape {shape}. Put the axes last with Permute."
-            )
-        return tuple(shape[a - 1] for a in axes)
+        return checks.last_axes(f"{self._owner} works on the last axes (-1, or [-2, -1] ...)", self.axis, shape)
 
     def _rows(self, shape: tuple[int, ...]) -> _Rows:
         return _Rows(math.prod(self._weight_shape(shape)))
@@ -178,9 +171,9 @@ class LayerNormalization(_AffineRows):
         refuse(self._owner, rms_scaling=rms_scaling)
         self.axis, self.epsilon, self.rms_scaling = self._check_axis(axis), epsilon, False
         self._keep_affine(
-            *(center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer),
-            *(beta_constraint, gamma_constraint),
-        )
+            center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
+            gamma_constraint,
+        )  # fmt: skip
 
 
 class GroupNormalization(_AffineRows):
@@ -234,16 +227,12 @@ class GroupNormalization(_AffineRows):
         self.groups = int(groups)
         self.axis, self.epsilon = checks.whole(f"{self._owner}: axis", axis, None), epsilon
         self._keep_affine(
-            *(center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer),
-            *(beta_constraint, gamma_constraint),
-        )
+            center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
+            gamma_constraint,
+        )  # fmt: skip
 
     def _weight_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        if not shape or self.axis not in (-1, len(shape)):
-            raise ValueError(
-                f"{self._owner} works on the last axis (-1); received axis={self.axis} for samples of shape {shape}. "
-                "Put the axis last with Permute."
-            )
+        checks.last_axes(f"{self._owner} works on the last axis (-1)", self.axis, shape)
         if self.groups != -1 and shape[-1] % self.groups:
             fitting = [n for n in range(1, shape[-1] + 1) if shape[-1] % n == 0]
             raise ValueError(

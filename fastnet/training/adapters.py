@@ -72,7 +72,8 @@ class ArrayAdapter:
                     f"sample_weight must have one weight for each of the {rows} samples; received shape "
                     f"{weights.shape}."
                 )
-        first, last = ([None if a is None else a[part] for a in (x, y, weights)] for part in _parts(at))
+        parts = slice(at), slice(at, None)
+        first, last = ([None if a is None else a[part] for a in (x, y, weights)] for part in parts)
         return ArrayAdapter(Batch(*first)), ArrayAdapter(Batch(*last))
 
     def samples(self, check: Check, reading: Reading) -> Samples:
@@ -195,8 +196,3 @@ def _of_one_input(x: dict | list, y: Any) -> Any:
     if len(x) == 1 and isinstance(x[0], np.ndarray) and x[0].ndim:
         return x[0] if len(x[0]) == len(y) != 1 else x
     return x
-
-
-def _parts(at: int) -> tuple[slice, slice]:
-    """The rows before one, and those from it on."""
-    return slice(None, at), slice(at, None)
