@@ -23,12 +23,12 @@ from fastnet._kernels.ranges import Range as Range
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether it is a real number, Python's or numpy's; True and False are none."""
+    """Whether the value is a real number, Python's or numpy's; True and False are not."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def is_whole(value: Any) -> TypeGuard[int]:
-    """Whether it is an integer, Python's or numpy's; True and False are none."""
+    """Whether the value is an integer, Python's or numpy's; True and False are not."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
@@ -36,12 +36,12 @@ def number(what: str, value: Any, allowed: Range = FINITE) -> float:
     """``value`` as a number.
 
     Args:
-        what: whose argument it is: "Layer 'dropout' (Dropout): rate".
+        what: the owner and the name of the argument: "Layer 'dropout' (Dropout): rate".
         value: the value received.
         allowed: the range it must lie in.
 
     Raises:
-        ValueError: it is no number, or none in the range.
+        ValueError: the value is not a number, or is outside the range.
     """
     converted = _as_float(value) if is_number(value) else math.nan
     if not is_number(value) or not allowed[0](converted):
@@ -66,7 +66,7 @@ def whole(what: str, value: Any, least: int | None = 1, most: int | None = None)
         least, most: its range; None for no bound.
 
     Raises:
-        ValueError: it is no integer, or none in the range.
+        ValueError: the value is not an integer, or is outside the range.
     """
     low, high = -math.inf if least is None else least, math.inf if most is None else most
     if not is_whole(value) or not low <= value <= high:
@@ -128,7 +128,7 @@ def sample_shape(what: str, value: Any) -> tuple[int, ...]:
     """The shape of one sample: a tuple of positive sizes.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the value is not such a tuple.
     """
     if (sizes := _positive_sizes(value)) is None:
         raise ValueError(f"{what} must be a tuple of positive sizes such as (784,), received {value!r}.")
@@ -139,7 +139,7 @@ def batch_shape(what: str, value: Any) -> tuple[int, ...]:
     """The shape of one sample, from one with the batch first.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the value is not such a tuple.
     """
     given = tuple(value) if np.iterable(value) else ()
     sizes = _positive_sizes(given[1:])
@@ -180,7 +180,7 @@ def one_of(what: str, value: Any, *names: str | None) -> Any:
     """``value``, which is one of these names.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: the value is not one of them.
     """
     if not isinstance(value, (str, type(None))) or value not in names:
         *others, last = map(repr, names)
@@ -192,8 +192,8 @@ def path_name(what: str, value: Any) -> str:
     """The name of a file or folder: a string, or an object that is a path.
 
     Raises:
-        TypeError: it is no path.
-        ValueError: it is empty.
+        TypeError: the value is not a path.
+        ValueError: the name is empty.
     """
     name = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if not isinstance(name, str):
