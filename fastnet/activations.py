@@ -124,13 +124,13 @@ class RowActivation:
     def forward(self, plan: Plan, x: View) -> View:
         """Add the launch of y = f(x)."""
         y = plan.like(x)
-        self._forward.call(plan, x=_rows(x), y=_rows(y))
+        self._forward.call(plan, x=x.as_rows, y=y.as_rows)
         return y
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
         """Add the launch of dx."""
         dx = plan.like(x)
-        self._backward.call(plan, x=_rows(dy), t=_rows(y), y=_rows(dx))
+        self._backward.call(plan, x=dy.as_rows, t=y.as_rows, y=dx.as_rows)
         return dx
 
     def as_config(self) -> str:
@@ -139,11 +139,6 @@ class RowActivation:
 
     def __repr__(self) -> str:
         return f"<activation {self.name}>"
-
-
-def _rows(x: View) -> View:
-    """A view whose last axis is a row; a number is a row of one."""
-    return x if x.shape else x.view((1,))
 
 
 def _apply(activation, x: Any) -> np.ndarray:

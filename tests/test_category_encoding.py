@@ -107,7 +107,7 @@ def test_no_gradient_passes_through():
     (lambda: layers.CategoryEncoding(), "num_tokens must be an integer from 1 to 16777216, received None"),
     (lambda: layers.CategoryEncoding(0), "num_tokens"),
     (lambda: layers.CategoryEncoding(2.5), "num_tokens"),
-    (lambda: layers.CategoryEncoding(2, "int"), "output_mode must be one of 'one_hot', 'multi_hot', 'count', received"),
+    (lambda: layers.CategoryEncoding(2, "int"), "output_mode must be 'one_hot', 'multi_hot' or 'count', received"),
     (lambda: layers.CategoryEncoding(2, sparse=True), "sparse is not supported"),
     (lambda: layers.CategoryEncoding(2)([[0, 1]], count_weights=[[0.5, 0.5]]), "count_weights is not supported"),
     (lambda: layers.CategoryEncoding(2)([[0, 1]], training=True), "leave training=True out"),

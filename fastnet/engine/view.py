@@ -92,6 +92,16 @@ class View:
         return self.strides == row_major(self.shape) and (self.width == self.buffer.width or not self.per_row)
 
     @property
+    def as_rows(self) -> View:
+        """The same elements, of which the last axis is a row; a number is a row of one."""
+        return self if self.shape else self.view((1,))
+
+    @property
+    def row_count(self) -> int:
+        """Rows in an entry, each as long as the last axis."""
+        return math.prod(self.shape[:-1])
+
+    @property
     def flat(self) -> View:
         """The same elements, those of an entry in one row."""
         return self.view((self.width,))

@@ -13,8 +13,6 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.layer import Layer, refuse
 
-_MODES = ("one_hot", "multi_hot", "count")
-
 
 class CategoryEncoding(Layer):
     """Integers from 0 to num_tokens - 1 as rows of num_tokens entries.
@@ -50,13 +48,10 @@ class CategoryEncoding(Layer):
     ):
         super().__init__(**more)
         refuse(self._owner, sparse=sparse)
-        if output_mode not in _MODES:
-            raise ValueError(
-                f"{self._owner}: output_mode must be one of {', '.join(map(repr, _MODES))}, received {output_mode!r}."
-            )
         # float32 holds all of these integers, and data become float32.
         self.num_tokens = checks.whole(f"{self._owner}: num_tokens", num_tokens, 1, 2**24)
-        self.output_mode, self.sparse = output_mode, False
+        self.output_mode = checks.one_of(f"{self._owner}: output_mode", output_mode, "one_hot", "multi_hot", "count")
+        self.sparse = False
 
     def sample_output_shape(self, input_shape):
         if self.output_mode == "one_hot":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from typing import Any
 
 from fastnet import checks
@@ -74,9 +73,7 @@ def loss_weight(given: Any) -> float:
     given = of_one_output(given, "loss_weights")
     if given is None:
         return 1.0
-    if not checks.is_number(given) or not math.isfinite(given):
-        raise ValueError(f"loss_weights must be a finite number, as a Sequential has one output; received {given!r}.")
-    return float(given)
+    return checks.number("loss_weights (of the one output of a Sequential)", given)
 
 
 def serialize(loss: Any) -> Any:

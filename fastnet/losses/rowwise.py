@@ -15,17 +15,6 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 
 
-def as_rows(x: View) -> View:
-    """A view whose last axis is a row; a number is a row of one."""
-    return x if x.shape else x.view((1,))
-
-
-def split(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(size of the last axis, rows before it) of one sample's prediction."""
-    width = shape[-1] if shape else 1
-    return width, int(np.prod(shape[:-1], dtype=np.int64)) if shape else 1
-
-
 @dataclass(frozen=True)
 class RowFunction:
     """A row of the registry with values for its arguments.
@@ -52,8 +41,7 @@ class RowFunction:
             gradient: whether the gradient is wanted.
             row_weight: the weight of each row's number in the loss; None if the loss is their mean.
         """
-        _, inner = split(y_pred.shape)
-        values = plan.buffer((inner,), y_pred.dtype)
+        values = plan.buffer((y_pred.row_count,), y_pred.dtype)
         dy = plan.like(y_pred) if gradient else None
         if self.row.targets == "signs":
             signs = plan.like(y_true)
@@ -69,18 +57,18 @@ class RowFunction:
             row.name, row.row, row.targets, value=True, element=gradient, gradient=gradient,
             numbers=len(self.parameters),
         )  # fmt: skip
-        operands = {"x": as_rows(y_pred), "loss": values}
-        operands |= {"labels": y_true} if row.sparse else {"t": as_rows(y_true)}
+        operands = {"x": y_pred.as_rows, "loss": values}
+        operands |= {"labels": y_true} if row.sparse else {"t": y_true.as_rows}
         operands |= {"smoothing": self.smoothing} if row.targets == "dense" else {}
         operands |= {"p": self.parameters} if self.parameters else {}
-        operands |= {"y": as_rows(dy), "row_weight": row_weight} if gradient else {}
+        operands |= {"y": dy.as_rows, "row_weight": row_weight} if gradient else {}
         template.call(plan, **operands)
 
     def _launch_elements(self, plan, y_pred, y_true, values, dy, row_weight):
-        operands = {"y_true": as_rows(y_true), "y_pred": as_rows(y_pred), "p": self.parameters}
+        operands = {"y_true": y_true.as_rows, "y_pred": y_pred.as_rows, "p": self.parameters}
         plan.call(rows.mean_of_row, f=self.row.f, loss=values, **operands)
         if dy is not None:
-            plan.call(rows.gradient_of_mean, df=self.row.df, dx=as_rows(dy), row_weight=row_weight, **operands)
+            plan.call(rows.gradient_of_mean, df=self.row.df, dx=dy.as_rows, row_weight=row_weight, **operands)
 
     def on_arrays(self, y_true: Any, y_pred: Any, name: str, elements: bool = False) -> np.ndarray:
         """The number of each row; of the predictions' shape without the last axis."""
@@ -136,7 +124,7 @@ class OnArrays:
                     f"{name!r}: predictions of one axis are one row, which has one weight; received {len(given)}. For "
                     f"{len(given)} rows of one number give targets and predictions of shape {(len(given), 1)}."
                 )
-            self.weights = self.plan.buffer((split(shape)[1],))
+            self.weights = self.plan.buffer((self.prediction.row_count,))
             self.inputs[self.weights] = match_weights(given, self.rows, shape[:-1]).reshape(self.rows, -1)
 
     def run(self, *results: View, state: tuple[int, np.ndarray] | None = None) -> Executable:
@@ -150,6 +138,6 @@ class OnArrays:
         for buffer, value in self.inputs.items():
             bound.read(buffer, self.rows)[...] = value.reshape(self.rows, *buffer.shape)
         if state is not None:
-            bound.numbers[state[0] : state[0] + len(state[1])] = state[1]
+            bound.scalars[state[0] : state[0] + len(state[1])] = state[1]
         bound.execution.run(0, self.rows, max(self.rows, 1), 1, 0.0)
         return bound

@@ -15,8 +15,6 @@ from fastnet._kernels.templates import counting as templates
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View
-from fastnet.losses.rowwise import as_rows, split
-from fastnet.metrics.means import positive
 from fastnet.metrics.metric import Metric, as_number, safe_divide
 
 LEFT_OUT = -1e10  # Keras's value for a prediction that is not among the k largest
@@ -39,13 +37,13 @@ class Counts(Metric):
 
     def __init__(self, thresholds: Any, name: str | None, dtype: Any, top_k: Any = None, class_id: Any = None):
         super().__init__(dtype, name)
-        self.top_k = None if top_k is None else positive(type(self).__name__, "top_k", top_k)
-        self.class_id = None if class_id is None else _column(type(self).__name__, class_id)
+        self.top_k = None if top_k is None else checks.whole(f"{type(self).__name__}: top_k", top_k)
+        self.class_id = None if class_id is None else checks.whole(f"{type(self).__name__}: class_id", class_id, 0)
         self._limits = np.atleast_1d(np.asarray(thresholds, np.float64))
         self._order = np.argsort(self._limits, kind="stable")
 
     def size(self, shape):
-        width, _ = split(shape)
+        width = _columns(shape)
         if self.class_id is not None and self.class_id >= width:
             raise ValueError(
                 f"The metric {self.name!r} looks at class {self.class_id}, but predictions have {width} columns."
@@ -58,17 +56,17 @@ class Counts(Metric):
         return 2 * (len(self._limits) + 1) * (width if self.per_label else 1)
 
     def count(self, plan: Plan, y_pred: View, y_true: View, sample_weight: View | None, state: Slot) -> None:
-        (width, _), dtype = split(y_pred.shape), y_pred.dtype
+        width, dtype = _columns(y_pred.shape), y_pred.dtype
         if self.from_logits:
             y_pred = activations.get("sigmoid").forward(plan, y_pred)
         if self.top_k is not None:
             best = plan.buffer(y_pred.shape, dtype)
-            plan.call(templates.only_top_k, x=as_rows(y_pred), y=as_rows(best), k=self.top_k)
+            plan.call(templates.only_top_k, x=y_pred.as_rows, y=best.as_rows, k=self.top_k)
             y_pred = best
         first, last = (0, width) if self.class_id is None else (self.class_id, self.class_id + 1)
         columns = np.ones(width) if self.label_weights is None or self.per_label else np.asarray(self.label_weights)
         plan.call(
-            templates.histogram, y_true=as_rows(y_true), y_pred=as_rows(y_pred), counts=state, weights=sample_weight,
+            templates.histogram, y_true=y_true.as_rows, y_pred=y_pred.as_rows, counts=state, weights=sample_weight,
             label_weights=Variable(columns.astype(dtype), "label_weights"),
             thresholds=Variable(self._limits[self._order].astype(dtype), "thresholds"),
             even=self._even(), first=first, last=last, per_label=self.per_label,
@@ -251,8 +249,8 @@ class AUC(Counts):
         from_logits: bool = False,
     ):
         self.thresholds = None if thresholds is None else sorted(_thresholds("AUC", thresholds, 0.5))
-        if self.thresholds is None and positive("AUC", "num_thresholds", num_thresholds) < 2:
-            raise ValueError(f"AUC: num_thresholds must be at least 2, received {num_thresholds!r}.")
+        if self.thresholds is None:
+            checks.whole("AUC: num_thresholds", num_thresholds, 2)
         if num_labels is not None and not multi_label:
             raise ValueError("AUC: num_labels is of use with multi_label=True only; leave it out.")
         self.num_thresholds = num_thresholds if self.thresholds is None else len(self.thresholds) + 2
@@ -260,17 +258,17 @@ class AUC(Counts):
         inner = [i / last for i in range(1, last)] if self.thresholds is None else self.thresholds
         beyond = config.epsilon()  # 0 and 1, as in Keras
         super().__init__([-beyond, *inner, 1 + beyond], name or "auc", dtype)
-        self.curve = _choice("curve", str(curve).upper(), ("ROC", "PR", "PRGAIN"))
+        self.curve = checks.one_of("AUC: curve", str(curve).upper(), "ROC", "PR", "PRGAIN")
         methods = ("interpolation", "minoring", "majoring")
-        self.summation_method = _choice("summation_method", str(summation_method).lower(), methods)
+        self.summation_method = checks.one_of("AUC: summation_method", str(summation_method).lower(), *methods)
         self.multi_label = self.per_label = checks.flag("AUC: multi_label", multi_label)
         self.num_labels, self.from_logits = num_labels, checks.flag("AUC: from_logits", from_logits)
         self.label_weights = None if label_weights is None else _weights(label_weights)
 
     def size(self, shape):
-        if self.num_labels not in (None, split(shape)[0]):
+        if self.num_labels not in (None, _columns(shape)):
             raise ValueError(
-                f"The metric {self.name!r} has num_labels={self.num_labels}, but predictions have {split(shape)[0]} "
+                f"The metric {self.name!r} has num_labels={self.num_labels}, but predictions have {_columns(shape)} "
                 "columns."
             )
         return super().size(shape)
@@ -333,13 +331,5 @@ def _weights(given: Any) -> list[float]:
     return found
 
 
-def _choice(argument: str, value: str, known: tuple[str, ...]) -> str:
-    if value not in known:
-        raise ValueError(f"AUC: {argument} must be one of {', '.join(map(repr, known))}, received {value!r}.")
-    return value
-
-
-def _column(cls: str, value: Any) -> int:
-    if not checks.is_whole(value) or value < 0:
-        raise ValueError(f"{cls}: class_id must be a column, counted from 0, received {value!r}.")
-    return int(value)
+def _columns(shape: tuple[int, ...]) -> int:
+    return shape[-1] if shape else 1

@@ -68,9 +68,7 @@ class BinaryAccuracy(RowMetric):
 
     def __init__(self, name: str = "binary_accuracy", dtype: Any = None, threshold: float = 0.5):
         super().__init__(name, dtype)
-        if not checks.is_number(threshold) or not 0 <= threshold <= 1:
-            raise ValueError(f"BinaryAccuracy: threshold must lie in [0, 1], received {threshold!r}.")
-        self.threshold = float(threshold)
+        self.threshold = checks.number("BinaryAccuracy: threshold", threshold, checks.CLOSED_UNIT)
 
 
 class CategoricalAccuracy(RowMetric):
@@ -126,7 +124,7 @@ class TopKCategoricalAccuracy(RowMetric):
 
     def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy", dtype: Any = None):
         super().__init__(name, dtype)
-        self.k = positive("TopKCategoricalAccuracy", "k", k)
+        self.k = checks.whole("TopKCategoricalAccuracy: k", k)
 
 
 class SparseTopKCategoricalAccuracy(RowMetric):
@@ -153,7 +151,7 @@ class SparseTopKCategoricalAccuracy(RowMetric):
         from_sorted_ids: bool = False,
     ):
         super().__init__(name, dtype)
-        self.k = positive("SparseTopKCategoricalAccuracy", "k", k)
+        self.k = checks.whole("SparseTopKCategoricalAccuracy: k", k)
         self.from_sorted_ids = checks.flag("SparseTopKCategoricalAccuracy: from_sorted_ids", from_sorted_ids)
         self._row = f"{'sorted' if self.from_sorted_ids else 'sparse'}_top_k_categorical_accuracy"
 
@@ -265,10 +263,3 @@ class MeanMetricWrapper(LossMetric):
     def from_config(cls, config: dict[str, Any]) -> MeanMetricWrapper:
         """The metric that `get_config` described."""
         return cls(losses.deserialize(config["fn"]), config.get("name"), config.get("dtype"))
-
-
-def positive(cls: str, argument: str, value: Any) -> int:
-    """``value`` as a positive whole number."""
-    if not checks.is_whole(value) or value < 1:
-        raise ValueError(f"{cls}: {argument} must be a positive whole number, received {value!r}.")
-    return int(value)

@@ -44,11 +44,10 @@ class FBetaScore(Metric):
         super().__init__(dtype, name)
         own = type(self).__name__
         checks.one_of(f"{own}: average", average, None, "micro", "macro", "weighted")
-        if not checks.is_number(beta) or not 0 < beta < float("inf"):
-            raise ValueError(f"{own}: beta must be a positive number, received {beta!r}.")
         if threshold is not None and (not checks.is_number(threshold) or not 0 < threshold <= 1):
             raise ValueError(f"{own}: threshold must lie in (0, 1], received {threshold!r}.")
-        self.average, self.beta, self.threshold = average, float(beta), threshold
+        self.average, self.threshold = average, threshold
+        self.beta = checks.number(f"{own}: beta", beta, checks.POSITIVE)
 
     def size(self, shape):
         _one_axis(self, shape)
@@ -126,12 +125,8 @@ class R2Score(Metric):
     ):
         super().__init__(dtype, name)
         known = (None, "uniform_average", "variance_weighted_average")
-        if class_aggregation not in known:
-            allowed = ", ".join(map(repr, known))
-            raise ValueError(f"R2Score: class_aggregation must be one of {allowed}, received {class_aggregation!r}.")
-        if not checks.is_whole(num_regressors) or num_regressors < 0:
-            raise ValueError(f"R2Score: num_regressors must be a whole number from 0, received {num_regressors!r}.")
-        self.class_aggregation, self.num_regressors = class_aggregation, num_regressors
+        self.class_aggregation = checks.one_of("R2Score: class_aggregation", class_aggregation, *known)
+        self.num_regressors = checks.whole("R2Score: num_regressors", num_regressors, 0)
 
     def size(self, shape):
         _one_axis(self, shape)

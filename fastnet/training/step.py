@@ -36,9 +36,9 @@ class CompiledMetric:
     metric: Any = None
     counted: np.ndarray = field(init=False)
 
-    def bind(self, numbers: np.ndarray) -> None:
+    def bind(self, scalars: np.ndarray) -> None:
         """Count in this step block."""
-        self.counted = numbers[self.slot.index : self.slot.index + self.size]
+        self.counted = scalars[self.slot.index : self.slot.index + self.size]
 
     def read(self) -> np.ndarray:
         """A view of the numbers counted so far."""
@@ -76,7 +76,7 @@ class PythonMetric:
     weighted: bool
     has_batches: bool = False
 
-    def bind(self, numbers: np.ndarray) -> None:
+    def bind(self, scalars: np.ndarray) -> None:
         """It counts in memory of its own."""
 
     def read(self) -> np.ndarray:
@@ -145,7 +145,7 @@ class Step:
         """
         self.executable = bind(self.plan, rows, reuse=reuse)
         for total in self.totals:
-            total.bind(self.executable.numbers)
+            total.bind(self.executable.scalars)
         return self
 
     @property
@@ -238,7 +238,7 @@ def _losses(
     step.y, step.target = Inlet(plan, y, target), target
     sample_weight = None
     if weights is not None:
-        sample_weight = plan.buffer((math.prod(prediction.shape[:-1]),), prediction.dtype)
+        sample_weight = plan.buffer((prediction.row_count,), prediction.dtype)
         step.weights = Inlet(plan, weights, sample_weight)
     step.prediction, step.sample_weight = prediction, sample_weight
     plan.label, dy = loss.name, None
