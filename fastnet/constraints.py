@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,17 +9,15 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, config
-from fastnet._kernels import pasting
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import weight_penalties as loops
-from fastnet.descriptions import Configurable, Family, rule_parameters
+from fastnet.descriptions import Family, OfElements
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
-from fastnet.settable import Completed as _Completed
 
 
-class Constraint(Configurable, metaclass=_Completed):
+class Constraint(OfElements):
     """Each element becomes a function of it.
 
     A subclass defines the function, a rule (docs/extending.md), as a static method ``project``. Its first argument is
@@ -37,20 +34,8 @@ class Constraint(Configurable, metaclass=_Completed):
         >>> layer = layers.Dense(4, kernel_constraint=AtMost(0.5))
     """
 
+    _rule = "project"
     project: Callable[..., Any]
-
-    def __init_subclass__(cls, **options: Any):
-        super().__init_subclass__(**options)
-        rule = vars(cls).get("project")
-        if rule is not None and not cls.__module__.startswith("fastnet."):
-            if not isinstance(rule, staticmethod):
-                raise TypeError(f"{cls.__name__}.project must be a @staticmethod of an element and numbers.")
-            pasting.check_rule(cls.project)
-
-    def completed(self) -> None:
-        """Look at it once it is made: what its rule takes must be there."""
-        if hasattr(type(self), "project"):
-            self._numbers()
 
     def __call__(self, w: Any) -> np.ndarray:
         """The array after the constraint."""
@@ -64,13 +49,6 @@ class Constraint(Configurable, metaclass=_Completed):
     def launch(self, plan: Plan, variable: Variable) -> None:
         """Add the launch that changes a weight."""
         plan.call(loops.project, f=type(self).project, w=variable, p=self._numbers())
-
-    def _numbers(self) -> list[float]:
-        """The further arguments of the rule: attributes of these names."""
-        return list(rule_parameters(self, type(self).project, 1).values())
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
 
 
 class NonNeg(Constraint):
@@ -178,9 +156,8 @@ class MinMaxNorm(_OfNorms):
 
 
 def _norm(value: Any, name: str, owner: str) -> float:
-    if not checks.is_number(value) or not value >= 0:
-        raise ValueError(f"{owner}: {name} must be a number of at least 0, received {value!r}.")
-    return value if isinstance(value, int) else float(value)
+    number = checks.number(f"{owner}: {name}", value, checks.AT_LEAST_0)
+    return value if isinstance(value, int) else number
 
 
 def _axis(value: Any, owner: str) -> int | list[int]:
@@ -203,9 +180,4 @@ def get(identifier: Any) -> Any:
         >>> constraints.get("max_norm")
         MaxNorm(max_value=2, axis=0)
     """
-    if inspect.isfunction(identifier):
-        raise ValueError(
-            f"A constraint is a name or a Constraint, received the function {identifier.__name__!r}. Make a subclass "
-            "of fastnet.constraints.Constraint whose `project` is a function of one element."
-        )
     return _family.get(identifier)

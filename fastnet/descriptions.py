@@ -7,13 +7,14 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastnet import checks, serialization
+from fastnet._kernels import pasting
 from fastnet._kernels.registry import nearest, unknown
-from fastnet.settable import argument_names
+from fastnet.settable import Completed, argument_names
 
 _MISSING = object()
 
@@ -57,6 +58,35 @@ class Configurable:
     def from_config(cls, config: dict[str, Any]) -> Any:
         """An object from what `get_config` gave."""
         return cls(**serialization.deserialize_keras_object(dict(config)))
+
+
+class OfElements(Configurable, metaclass=Completed):
+    """An object with a rule of one element: a static method, whose further arguments are the object's attributes.
+
+    A subclass's rule is checked when the class is defined, and its arguments when an object is made.
+    """
+
+    _rule: ClassVar[str]  # the method's name
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        rule = vars(cls).get(cls._rule)
+        if rule is not None and not cls.__module__.startswith("fastnet."):
+            if not isinstance(rule, staticmethod):
+                raise TypeError(f"{cls.__name__}.{cls._rule} must be a @staticmethod of an element and numbers.")
+            pasting.check_rule(rule.__func__)
+
+    def completed(self) -> None:
+        """Check that the attributes for its rule's arguments are there."""
+        if hasattr(type(self), self._rule):
+            self._numbers()
+
+    def _numbers(self) -> list[float]:
+        """The further arguments of the rule."""
+        return list(rule_parameters(self, getattr(type(self), self._rule), 1).values())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
 
 
 def _attribute(owner: Any, name: str) -> Any:
@@ -183,6 +213,12 @@ class Family:
             found = found(**arguments)
         if isinstance(found, self.base) or (self.functions and callable(found)):
             return found
+        if inspect.isfunction(found) and issubclass(self.base, OfElements):
+            kind, base = self.kind.capitalize(), self.base.__name__
+            raise ValueError(
+                f"{kind} is a name or a {base}, received the function {found.__name__!r}. Make a subclass of "
+                f"fastnet.{base.lower()}s.{base} whose `{self.base._rule}` is a function of one element."
+            )
         raise ValueError(f"{self.kind.capitalize()} is {self.wanted}; received {found!r}.")
 
     def serialize(self, item: Any) -> Any:

@@ -10,30 +10,26 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, config
-from fastnet._kernels import differentiate, pasting
+from fastnet._kernels import differentiate
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import folds
 from fastnet._kernels.templates import weight_penalties as loops
-from fastnet.descriptions import Configurable, Family, rule_parameters
+from fastnet.descriptions import Family, OfElements
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
-from fastnet.settable import Completed as _Completed
 
 
-class Regularizer(Configurable, metaclass=_Completed):
+class Regularizer(OfElements):
     """A penalty: the sum of a function of each element.
 
     A subclass defines the function, a rule (docs/extending.md), as a static method ``penalty``. Its first argument is
     the element; the further ones are the object's attributes of these names. The gradient is found by differentiation.
 
-    Attributes:
-        l1, l2: the part of the gradient, l1·sign(w) + 2·l2·w, that an optimizer adds in its own pass over a weight.
-
     Raises:
         ValueError: when one is made that has no attribute for an argument of ``penalty``.
-        TypeError: when a subclass is defined whose ``penalty`` has arguments named ``l1`` or ``l2``.
+        TypeError: when a subclass is defined whose ``penalty`` is not a static method.
 
     Example:
         >>> import math
@@ -47,24 +43,8 @@ class Regularizer(Configurable, metaclass=_Completed):
         >>> layer = layers.Dense(4, kernel_regularizer=Smooth(0.1))
     """
 
-    l1 = l2 = 0.0
+    _rule = "penalty"
     penalty: Callable[..., Any]
-
-    def __init_subclass__(cls, **options: Any):
-        super().__init_subclass__(**options)
-        rule = vars(cls).get("penalty")
-        if rule is not None and not cls.__module__.startswith("fastnet."):
-            if not isinstance(rule, staticmethod) or {"l1", "l2"} & set(inspect.signature(cls.penalty).parameters):
-                raise TypeError(
-                    f"{cls.__name__}.penalty must be a @staticmethod of an element and numbers, none of them named l1 "
-                    "or l2: optimizers add the gradient of l1·|w| + l2·w² by themselves."
-                )
-            pasting.check_rule(cls.penalty)
-
-    def completed(self) -> None:
-        """Look at it once it is made: what its rule takes must be there."""
-        if hasattr(type(self), "penalty"):
-            self._numbers()
 
     def __call__(self, x: Any) -> float:
         """The penalty of an array."""
@@ -85,10 +65,9 @@ class Regularizer(Configurable, metaclass=_Completed):
         return self._chunk_sums(plan, y, -y.width)
 
     def add_gradient(self, plan: Plan, variable: Variable, gradient: View) -> None:
-        """Add the launch that adds what ``l1`` and ``l2`` do not say to a weight's gradient."""
-        if self.l1 == self.l2 == 0 and any(self._numbers() or [1]):
-            slope = derivative(type(self).penalty)
-            plan.call(loops.add_gradient, df=slope, w=variable, g=gradient, p=self._numbers())
+        """Add the launch that adds the penalty's gradient to a weight's, which an optimizer's pass over it includes."""
+        slope = derivative(type(self).penalty)
+        plan.call(loops.add_gradient, df=slope, w=variable, g=gradient, p=self._numbers())
 
     def activity_gradient(self, plan: Plan, dy: View, y: View) -> View:
         """Add the launch of dy + the gradient of the samples' mean penalty."""
@@ -96,16 +75,10 @@ class Regularizer(Configurable, metaclass=_Completed):
         plan.call(loops.add_activity_gradient, df=slope, y=y, dy=dy, dx=dx, p=self._numbers(), batch=-1)
         return dx
 
-    def _numbers(self) -> list[float]:
-        return list(rule_parameters(self, type(self).penalty, 1).values())
-
     def _chunk_sums(self, plan: Plan, x: Variable | View, count: int) -> tuple[View, int]:
         chunk_sums = plan.chunk_sums(count)
         plan.call(folds.sum_rule, f=type(self).penalty, x=x, p=self._numbers(), total=chunk_sums)
         return chunk_sums, count
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
 
 
 @functools.cache
@@ -116,7 +89,18 @@ def derivative(rule: Callable[..., Any]) -> Callable[..., Any]:
     return differentiate.derivative_rule(rule, next(iter(inspect.signature(rule).parameters)))
 
 
-class L1L2(Regularizer):
+class _L1L2(Regularizer):
+    """l1 · Σ|w| + l2 · Σw², of which a subclass may have one factor."""
+
+    penalty = staticmethod(rules.l1_l2)
+    l1 = l2 = 0.0
+
+    def add_gradient(self, plan: Plan, variable: Variable, gradient: View) -> None:
+        if self.l1 or self.l2:
+            super().add_gradient(plan, variable, gradient)
+
+
+class L1L2(_L1L2):
     """l1 · Σ|w| + l2 · Σw².
 
     Args:
@@ -132,13 +116,11 @@ class L1L2(Regularizer):
         8.0
     """
 
-    penalty = staticmethod(rules.l1_l2)
-
     def __init__(self, l1: float | None = 0.0, l2: float | None = 0.0):
         self.l1, self.l2 = _factor(0.0 if l1 is None else l1, "l1"), _factor(0.0 if l2 is None else l2, "l2")
 
 
-class L1(Regularizer):
+class L1(_L1L2):
     """l1 · Σ|w|. Raises ValueError if ``l1`` is not a finite number of at least 0.
 
     Example:
@@ -146,21 +128,17 @@ class L1(Regularizer):
         2.0
     """
 
-    penalty = staticmethod(rules.l1_l2)
-
     def __init__(self, l1: float = 0.01):
         self.l1 = _factor(l1, "l1")
 
 
-class L2(Regularizer):
+class L2(_L1L2):
     """l2 · Σw². Raises ValueError if ``l2`` is not a finite number of at least 0.
 
     Example:
         >>> regularizers.L2(0.5)([1.0, -3.0])
         5.0
     """
-
-    penalty = staticmethod(rules.l1_l2)
 
     def __init__(self, l2: float = 0.01):
         self.l2 = _factor(l2, "l2")
@@ -236,9 +214,4 @@ def get(identifier: Any) -> Any:
         >>> regularizers.get("l2")
         L2(l2=0.01)
     """
-    if inspect.isfunction(identifier):
-        raise ValueError(
-            f"A regularizer is a name or a Regularizer, received the function {identifier.__name__!r}. Make a subclass "
-            "of fastnet.regularizers.Regularizer whose `penalty` is a function of one element."
-        )
     return _family.get(identifier)

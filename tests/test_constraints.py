@@ -85,7 +85,7 @@ def test_every_update_is_followed_by_it(optimizer):
 
 def test_bad_arguments_are_explained():
     for make, message in [
-        (lambda: constraints.MaxNorm(-1), "max_value must be a number of at least 0"),
+        (lambda: constraints.MaxNorm(-1), "max_value must be a number that is at least 0"),
         (lambda: constraints.MaxNorm(1, axis="0"), "axis must be an integer"),
         (lambda: constraints.MinMaxNorm(2, 1), "must not be above"),
         (lambda: constraints.MinMaxNorm(rate=2), "rate must be a number that is at least 0"),

@@ -20,6 +20,17 @@ class Smooth(regularizers.Regularizer):
         return strength * (math.sqrt(1 + w * w) - 1)
 
 
+class Shifted(regularizers.Regularizer):
+    """Σ (w - l1)²: an argument may be 0, and may have any name."""
+
+    def __init__(self, l1=0.0):
+        self.l1 = l1
+
+    @staticmethod
+    def penalty(w, l1):
+        return (w - l1) * (w - l1)
+
+
 def orthogonal(w, factor, columns):
     """factor · mean |cos| over pairs of rows."""
     v = w.T if columns else w
@@ -33,6 +44,8 @@ CASES = {  # name: (regularizer, its value by numpy, whether activities may have
     "l2": (regularizers.L2(0.2), lambda w: 0.2 * np.square(w).sum(), True),
     "l1_l2": (regularizers.L1L2(0.3, 0.2), lambda w: 0.3 * np.abs(w).sum() + 0.2 * np.square(w).sum(), True),
     "own": (Smooth(0.4), lambda w: 0.4 * (np.sqrt(1 + w * w) - 1).sum(), True),
+    "an argument of 0": (Shifted(), lambda w: np.square(w).sum(), True),
+    "an argument named l1": (Shifted(0.25), lambda w: np.square(w - 0.25).sum(), True),
     "rows": (regularizers.OrthogonalRegularizer(0.5), lambda w: orthogonal(w, 0.5, False), False),
     "columns": (regularizers.OrthogonalRegularizer(0.5, "columns"), lambda w: orthogonal(w, 0.5, True), False),
 }
@@ -165,12 +178,11 @@ def test_names_and_bad_arguments():
 
 
 def test_a_subclass_is_looked_at_when_it_is_defined():
-    with pytest.raises(TypeError, match="none of them named l1"):
+    with pytest.raises(TypeError, match="Wrong.penalty must be a @staticmethod"):
 
         class Wrong(regularizers.Regularizer):
-            @staticmethod
-            def penalty(w, l1):
-                return l1 * w
+            def penalty(self, w):
+                return w
 
     with pytest.raises(fastnet.RuleError, match="loses NaN"):
 

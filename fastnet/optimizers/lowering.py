@@ -105,8 +105,6 @@ def _gradient(optimizer: Optimizer, plan: Plan, label: str, variable: Variable, 
     g, penalty = plan.total_gradient(variable), variable.regularizer
     if penalty is not None:
         penalty.add_gradient(plan, variable, g)
-        if penalty.l1 or penalty.l2:
-            plan.call(update.regularize, g=g, w=variable, l1=penalty.l1, l2=penalty.l2)
     total, period = optimizer.gradient_sum(variable), _period(optimizer)
     if total is None:
         return g

@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from fastnet._kernels.kinds import read, real, rule, update, updates, value, values, write
-from fastnet._kernels.rules.sign import sign
 from fastnet._kernels.template import elementwise
-
-
-@elementwise
-def regularize(g: update, w: read, l1: real, l2: real):
-    # the gradient of l1·|w| + l2·w²
-    g = g + l1 * sign(w) + 2 * l2 * w
 
 
 @elementwise
