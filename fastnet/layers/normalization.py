@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from fastnet import checks
 from fastnet._kernels.rules import numbers
-from fastnet._kernels.templates import channel_statistics, folds, step_numbers
+from fastnet._kernels.templates import channel_statistics, folds
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View
 from fastnet.layers.affine import Affine
@@ -112,18 +112,16 @@ class BatchNormalization(Affine):
         channels, count = (x.shape[-1],), -(x.width // x.shape[-1])
         scale = plan.buffer(channels, per_row=False)
         if plan.training and self.trainable:
-            mean, variance, total, total_squares = (plan.buffer(channels, per_row=False) for _ in range(4))
+            mean, variance, total, squares = (plan.buffer(channels, per_row=False) for _ in range(4))
             rows = {"count": count, **self._counted(plan, x, count)}
             plan.call(channel_statistics.sum_kept, x=x, keep=x.mask, total=total)
             plan.call(channel_statistics.mean_of_sum, total=total, mean=mean, **rows)
-            plan.call(channel_statistics.sum_squared_deviations, x=x, mean=mean, keep=x.mask, total=total_squares)
-            squares = {"total": total_squares, "variance": variance, "scale": scale}
-            plan.call(channel_statistics.variance_of_sum, epsilon=self.epsilon, **squares, **rows)
+            plan.call(channel_statistics.sum_squared_deviations, x=x, mean=mean, keep=x.mask, total=squares)
+            plan.call(channel_statistics.mean_of_sum, total=squares, mean=variance, **rows)
             plan.save(variance=variance, rows=rows)
         else:
-            mean = self.moving_mean
-            deviation = {"variance": self.moving_variance, "scale": scale}
-            plan.call(channel_statistics.inverse_deviation, epsilon=self.epsilon, **deviation)
+            mean, variance = self.moving_mean, self.moving_variance
+        plan.call(channel_statistics.inverse_deviation, variance=variance, scale=scale, epsilon=self.epsilon)
         y = plan.like(x)
         plan.call(channel_statistics.normalize, x=x, mean=mean, scale=scale, gamma=self.gamma, beta=self.beta, y=y)
         plan.save(mean=mean, scale=scale)
@@ -158,8 +156,7 @@ class BatchNormalization(Affine):
             return None
         dx, rows = plan.like(x), dict(plan.saved("rows"))
         if x.mask is not None:
-            rows |= {"keep": x.mask, "correction": plan.slot()}
-            plan.call(step_numbers.scaled, f=numbers.epsilon_over, x=rows["inverse_count"], y=rows["correction"])
+            rows |= {"keep": x.mask, "epsilon": numbers.EPSILON}
         plan.call(
             channel_statistics.gradient, x=x, dy=dy, mean=mean, scale=scale, gamma=self.gamma, dx=dx, **sums, **rows
         )

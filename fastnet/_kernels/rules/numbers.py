@@ -1,5 +1,7 @@
 """Rules of single numbers that several kernels share."""
 
+EPSILON = 1e-7  # Keras's
+
 
 def divided_by(total, weight):
     """weight / total, and 0 of a total of 0."""
@@ -8,8 +10,4 @@ def divided_by(total, weight):
 
 def inverse_count(count):
     """1 / count, finite for a count of 0, as in Keras."""
-    return 1 / (count + 1e-7)
-
-
-def epsilon_over(inverse_count):
-    return 1e-7 * inverse_count
+    return 1 / (count + EPSILON)

@@ -23,14 +23,6 @@ def mean_of_sum(total: read, mean: write, count: size, inverse_count: value | 1.
 
 
 @elementwise
-def variance_of_sum(
-    total: read, variance: write, scale: write, epsilon: real, count: size, inverse_count: value | 1.0 / T(count)
-):
-    variance = total * inverse_count
-    scale = 1.0 / sqrt(variance + epsilon)
-
-
-@elementwise
 def move_average(moving: update, batch: read, momentum: real):
     moving = moving * momentum + batch * (1.0 - momentum)
 
@@ -60,11 +52,11 @@ def sum_gradients(
 def gradient(
     x: read, dy: read, keep: read[row] | 1.0, mean: read[column], scale: read[column],
     gamma: read[column] | 1.0, dgamma: read[column], dbeta: read[column], dx: write, count: size,
-    inverse_count: value | 1.0 / T(count), correction: value | 0.0,
+    inverse_count: value | 1.0 / T(count), epsilon: real | 0.0,
 ):  # fmt: skip
     # dx = gamma * scale * (dy - dbeta / n - xhat * dgamma / n). Of rows with a mask Keras adds 1e-7 to their number:
-    # the sum of x - mean over the others is then mean * 1e-7, not 0, and `correction` 1e-7 / n.
-    xhat = (x - mean * (1.0 + correction)) * scale
+    # the sum of x - mean over the others is then mean * 1e-7, not 0: epsilon is 1e-7.
+    xhat = (x - mean * (1.0 + epsilon * inverse_count)) * scale
     dx = (gamma * scale) * (dy - keep * ((dbeta + xhat * dgamma) * inverse_count))
 
 

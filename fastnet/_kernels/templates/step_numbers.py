@@ -52,8 +52,3 @@ def norm_factor(f: rule, squares: read_float64, factor: write_float64, first: in
 def step_factor(f: rule, squares: read_float64, factor: write_float64, first: integer, size: real, scalars: values):
     # squares (arrays,): that of a weight at `first`, of its direction behind it  factor (1,)
     factor[0] = f(squares[first], squares[first + 1], size, *scalars)
-
-
-@template()
-def scaled(f: rule, x: value, y: write_float64):
-    y[0] = f(x)
