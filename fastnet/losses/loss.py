@@ -150,15 +150,14 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
         plain = sample_weight is None and counts is None and self.weight == 1.0
         if plain and self.reduction not in ("sum", "none", None):
             return None
-        inner = y_pred.width // (y_pred.shape[-1] if y_pred.shape else 1)
         each = product(plan, sample_weight, counts)
-        counts = ones(plan, inner, dtype) if counts is None else counts
-        each = counts if each is None else each
-        row_weight = plan.buffer((inner,), dtype)
-        if self.reduction == "sum":
-            plan.call(elementwise.scale, x=each, y=row_weight, factor=self.weight)
+        row_weight = plan.buffer((y_pred.row_count,), dtype)
+        counted = counts if self.reduction in MEANS else each  # what the mean is taken over; None for all rows
+        if self.reduction == "sum" or counted is None:
+            count = 1 if self.reduction == "sum" else -y_pred.row_count
+            plan.call(folds.divide_by_count, x=each, y=row_weight, factor=self.weight, count=count)
             return row_weight
-        chunk_sums, count = sum_of(plan, counts if self.reduction in MEANS else each)
+        chunk_sums, count = sum_of(plan, counted)
         factor = plan.slot()
         operands = {"chunk_sums": chunk_sums, "count": count, "result": factor, "p": [self.weight]}
         plan.call(folds.total_of, f=rules.divided_by, **operands)
@@ -198,7 +197,7 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
                 result = result * once.inputs[once.weights]
             return result.reshape(once.shape).copy()
         self.total(once.plan, values, self.row_weight(once.plan, once.prediction, once.target, once.weights))
-        return float(once.run().numbers[abi.LOSS])
+        return float(once.run().scalars[abi.LOSS])
 
     def per_row(self, y_true: Any, y_pred: Any) -> np.ndarray:
         """The loss of each row: of the predictions' shape without the last axis.
@@ -222,13 +221,6 @@ def check_axis(owner: Any, shape: tuple[int, ...]) -> None:
             f"{type(owner).__name__}: axis must be the last one, -1, of predictions of shape {('n', *shape)}, received "
             f"{axis!r}. Permute the axes first: layers.Permute.".replace("'n'", "n")
         )
-
-
-def ones(plan: Plan, width: int, dtype: str) -> View:
-    """Add the launch that fills a buffer with 1."""
-    view = plan.buffer((width,), dtype)
-    plan.call(elementwise.fill, y=view, number=1.0)
-    return view
 
 
 def product(plan: Plan, x: View | None, y: View | None) -> View | None:

@@ -7,6 +7,7 @@ from fastnet._kernels.kinds import (
     integer,
     read,
     read_float64,
+    real,
     reals,
     rule,
     size,
@@ -102,6 +103,12 @@ def total_of(f: rule, chunk_sums: read_float64, result: write_float64, count: si
     for i in range((count + CHUNK_ELEMENTS - 1) // CHUNK_ELEMENTS):
         summed += chunk_sums[i]
     result[0] = f(summed, *p)
+
+
+@elementwise
+def divide_by_count(x: read | 1.0, y: write, factor: real, count: size):
+    # count: of the elements of the batch that each count the same, or 1
+    y = x * (factor / T(count))
 
 
 @elementwise
