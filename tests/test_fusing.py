@@ -67,7 +67,7 @@ def test_compiled_plans_give_the_same_bits_when_they_are_joined(seed, of_batch):
         bound = bind(plan, ROWS, pinned=list(views), reuse=plan is fused, weights=weights)
         for view, value in views.items():
             bound.read(view, ROWS)[...] = value.reshape(bound.read(view, ROWS).shape)
-        bound.numbers[one.slot.index] = 0.75
+        bound.scalars[one.slot.index] = 0.75
         bound.execution.run(0, ROWS, ROWS, 1, 0.0)
         results.append([*(v.numpy() for v in weights.values()), *(bound.read(v, ROWS).copy() for v in plan.results)])
     interpreter = interpreted_once(fused, one, values)

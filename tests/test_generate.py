@@ -13,7 +13,7 @@ import pytest
 import fastnet
 from fastnet._kernels import compile as compiler
 from fastnet._kernels import templates
-from fastnet._kernels.chain import Chain, Step
+from fastnet._kernels.chain import Chain, ChainStep
 from fastnet._kernels.errors import RuleError
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.pasting import check_rule
@@ -204,7 +204,7 @@ def test_a_change_in_what_a_template_names_is_another_kernel(module, monkeypatch
     monkeypatch.setattr(compiler, "_shared", compiler._shared.__wrapped__)
     monkeypatch.setattr(compiler, "_contents", lambda path: contents(path) + "#" * (Path(path) == changed))
     for template in declared(module):
-        source = Kernel(template if template.form == "loop" else Chain((Step(template, ()),), ())).source()
+        source = Kernel(template if template.form == "loop" else Chain((ChainStep(template, ()),), ())).source()
         changed = None
         before = compiler.key(source)
         for changed in files_of(template):

@@ -279,7 +279,7 @@ def test_optional_operands_of_a_formula(row, column, twice):
     run.set(x, values)
     run.set(of_row, rows)
     run.set(doubled, -1.0)
-    run.bound.numbers[factor.index] = 0.5
+    run.bound.scalars[factor.index] = 0.5
     run.steps()
     scaled = values * (rows[:, None] if row else 1)
     np.testing.assert_allclose(run.get(y), scaled * 0.5 + (of_column.array if column else 0), rtol=1e-14)

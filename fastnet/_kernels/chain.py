@@ -22,7 +22,7 @@ _FILES = tuple(str(Path(__file__).parent / name) for name in _WRITERS)
 
 
 @dataclass(frozen=True)
-class Operand:
+class ChainOperand:
     """An operand of a chain: memory or a number that its statements name.
 
     Attributes:
@@ -41,7 +41,7 @@ class Operand:
 
 
 @dataclass(frozen=True)
-class Step:
+class ChainStep:
     """One template of a chain.
 
     Attributes:
@@ -66,8 +66,8 @@ class Chain:
         tile: the operand that the product or the gather computes.
     """
 
-    steps: tuple[Step, ...]
-    operands: tuple[Operand, ...]
+    steps: tuple[ChainStep, ...]
+    operands: tuple[ChainOperand, ...]
     form: str = "flat"
     tile: str = ""
 

@@ -18,7 +18,7 @@ from fastnet._kernels.syntax import expression, loop, parsed, value_of
 from fastnet._kernels.template import SHAPE
 
 if TYPE_CHECKING:
-    from fastnet._kernels.chain import Chain, Operand, Step
+    from fastnet._kernels.chain import Chain, ChainOperand, ChainStep
 
 AHEAD = 2  # rows that an epilogue prefetches; 1024x1024x256 and Adam: 72 GF/s with 0, 79 with 1 to 4, 69 with 8
 
@@ -26,7 +26,7 @@ AHEAD = 2  # rows that an epilogue prefetches; 1024x1024x256 and Adam: 72 GF/s w
 class _Statements(Rewriter):
     """The statements of one step, with the names of the chain's operands."""
 
-    def __init__(self, writer: Writer, number: int, step: Step):
+    def __init__(self, writer: Writer, number: int, step: ChainStep):
         prefix = f"{number}."
         names = {k[len(prefix) :]: v for k, v in writer.names.items() if k.startswith(prefix)}
         super().__init__(writer.kernel, step.template, names, writer.pasted)
@@ -140,7 +140,7 @@ class Writer:
         inner = loop("c", columns, self.element(index))
         return loop("r", span, [*of_row, *parsed(ask), inner])
 
-    def indices(self, views: Iterable[Operand], column: str = "c") -> tuple[dict[str, str], list[ast.stmt]]:
+    def indices(self, views: Iterable[ChainOperand], column: str = "c") -> tuple[dict[str, str], list[ast.stmt]]:
         """The indices of operands at row ``r`` and a column; the loads of operands with one number for each row."""
         index, of_row = {}, []
         for o in views:

@@ -35,7 +35,7 @@ class Executable:
 
     Attributes:
         step: the step block, as integers.
-        numbers: the step block, as float64.
+        scalars: the step block, as float64.
         execution: runs the launches.
     """
 
@@ -48,7 +48,7 @@ class Executable:
         self.offsets, size = memory.layout(plan.launches, rows, pinned, reuse)
         self.arena = aligned((max(size, 1),), "uint8")
         self.step = aligned((plan.slots,), "int64")
-        self.numbers = self.step.view(np.float64)
+        self.scalars = self.step.view(np.float64)
         table = aligned((max(len(plan.launches), 1), abi.COLUMNS), "int64")[: len(plan.launches)]
         binder = device(self)
         for row, launch in zip(table, plan.launches, strict=True):

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fastnet._kernels.chain import Chain, Operand, Step
+from fastnet._kernels.chain import Chain, ChainOperand, ChainStep
 from fastnet._kernels.chunks import CHUNK_ELEMENTS, CHUNK_ROWS, LANES
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.kinds import Kind
@@ -72,8 +72,8 @@ def _chain_kernel(
         names = [] if name in absent else names
         binding.append((name, tuple(names)))
         one = kind.one if kind.several else kind
-        operands += [Operand(n, one, _index(parameters, n) if one.access else "", n in strided) for n in names]
-    chain = Chain((Step(template, tuple(binding)),), tuple(operands), form)
+        operands += [ChainOperand(n, one, _index(parameters, n) if one.access else "", n in strided) for n in names]
+    chain = Chain((ChainStep(template, tuple(binding)),), tuple(operands), form)
     return Kernel(chain, tuple((f"0.{name}", rule) for name, rule in rules), dtype)
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from fastnet._kernels import gathered
-from fastnet._kernels.chain import Chain, Operand, Step
+from fastnet._kernels.chain import Chain, ChainOperand, ChainStep
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import data
 from fastnet.engine.elements import chain_launch, natural_shape
 from fastnet.engine.launch import Launch
-from fastnet.engine.merge import Later, Merge, access_of, is_stored, same, storing
+from fastnet.engine.merge import ChainMerge, Later, access_of, is_stored, same, storing
 
 _LONG = 64  # columns
 
@@ -24,17 +24,17 @@ def is_gather(launch: Launch) -> bool:
 
 def behind_gather(producer: Launch, consumer: Launch, later: Later) -> Launch:
     """A chain whose first operand is fetched from the data."""
-    merged, y = Merge(), producer.operands["y"]
+    merged, y = ChainMerge(), producer.operands["y"]
     merged.add(consumer)
     operands = []
     for o in merged.operands:
         if o.index == "element" and o.kind.access and same(merged.values[o.name], y):
             tile, stored = o.name, later.needs(y) or "w" in o.kind.access
-            o = Operand(o.name, o.kind.touched("w"), o.index, o.strided, stored)
+            o = ChainOperand(o.name, o.kind.touched("w"), o.index, o.strided, stored)
         operands.append(o)
     parameters = data.gather.parameters
     source = {f"{gathered.PREFIX}{name}": name for name in gathered.ARGUMENTS}
-    operands += [Operand(name, parameters[given], "source") for name, given in source.items()]
+    operands += [ChainOperand(name, parameters[given], "source") for name, given in source.items()]
     values = {**merged.values, **{name: producer.operands[given] for name, given in source.items()}}
     chain = Chain(tuple(merged.steps), tuple(operands), "gather", tile)
     kernel = Kernel(chain, tuple(merged.rules), consumer.kernel.dtype, functions=producer.kernel.functions)
@@ -49,7 +49,7 @@ def behind_product(producer: Launch, consumer: Launch, later: Later) -> Launch |
     product, shape = producer.kernel, (producer.kernel.m, producer.kernel.n)
     if consumer.kernel.template.form == "grid" and consumer.shape != shape:
         return None
-    merged = Merge()
+    merged = ChainMerge()
     behind = producer.epilogue
     c = producer.operands["c"] if behind is None else behind.operands[behind.kernel.template.tile]
     for launch in (behind, consumer):
@@ -62,7 +62,7 @@ def behind_product(producer: Launch, consumer: Launch, later: Later) -> Launch |
     if _is_copy(merged.steps) and not needed and consumer.shape == shape:
         return _in_place(producer, consumer)
     operands = tuple(
-        Operand(o.name, o.kind.touched("r"), o.index, o.strided, False)
+        ChainOperand(o.name, o.kind.touched("r"), o.index, o.strided, False)
         if o is tile
         else storing(o, is_stored(o, merged, later))
         for o in merged.operands
@@ -103,7 +103,7 @@ def _outer(producer: Launch, kernel: Kernel, values: dict[str, Any], access: lis
     return launch
 
 
-def _is_copy(steps: Iterable[Step]) -> bool:
+def _is_copy(steps: Iterable[ChainStep]) -> bool:
     return [step.template.name for step in steps] == ["copy"]
 
 

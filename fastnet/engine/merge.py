@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastnet._kernels.chain import Chain, Operand, Step
+from fastnet._kernels.chain import Chain, ChainOperand, ChainStep
 from fastnet._kernels.generate import Kernel
 from fastnet.engine.elements import chain_launch
 from fastnet.engine.launch import Launch
@@ -40,7 +40,7 @@ class Later:
 
 def joined_chain(first: Launch, second: Launch, later: Later) -> Launch:
     """One chain of two."""
-    merged = Merge()
+    merged = ChainMerge()
     for launch in (first, second):
         merged.add(launch)
     operands = [storing(o, is_stored(o, merged, later)) for o in merged.operands]
@@ -54,14 +54,14 @@ def joined_chain(first: Launch, second: Launch, later: Later) -> Launch:
     return joined
 
 
-def is_stored(operand: Operand, merged: Merge, later: Later) -> bool:
+def is_stored(operand: ChainOperand, merged: ChainMerge, later: Later) -> bool:
     """Whether a result of a chain must be in memory: not if only the chain reads it."""
     if "w" not in operand.kind.access or not operand.stored:
         return "w" not in operand.kind.access
     return operand.name not in merged.read_later or later.needs(merged.values[operand.name])
 
 
-def access_of(operands: Iterable[Operand], values: dict[str, Any]) -> list[tuple[Any, str]]:
+def access_of(operands: Iterable[ChainOperand], values: dict[str, Any]) -> list[tuple[Any, str]]:
     """The memory that a chain touches, with modes."""
     return [
         (values[o.name], (o.kind.access if o.stored else "r") or "r")
@@ -70,7 +70,7 @@ def access_of(operands: Iterable[Operand], values: dict[str, Any]) -> list[tuple
     ]
 
 
-class Merge:
+class ChainMerge:
     """The steps and operands of several chains, as those of one chain; a common operand becomes one operand.
 
     Attributes:
@@ -80,9 +80,9 @@ class Merge:
     """
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
+        self.steps: list[ChainStep] = []
         self.rules: list[tuple[str, Any]] = []
-        self.operands: list[Operand] = []
+        self.operands: list[ChainOperand] = []
         self.values: dict[str, Any] = {}
         self.distances: dict[str, int] = {}
         self.read_later: set[str] = set()
@@ -93,12 +93,12 @@ class Merge:
         names = {operand.name: self._named(operand, launch) for operand in chain.operands}
         for step in chain.steps:
             binding = tuple((parameter, tuple([names[n] for n in bound])) for parameter, bound in step.binding)
-            self.steps.append(Step(step.template, binding))
+            self.steps.append(ChainStep(step.template, binding))
         for name, rule in launch.kernel.rules:
             number, _, parameter = name.partition(".")
             self.rules.append((f"{int(number) + offset}.{parameter}", rule))
 
-    def _named(self, operand: Operand, launch: Launch) -> str:
+    def _named(self, operand: ChainOperand, launch: Launch) -> str:
         """The name of a chain's operand in the joined chain."""
         value = launch.operands[operand.name]
         for position, known in enumerate(self.operands):
@@ -111,14 +111,14 @@ class Merge:
         while name in self.values:
             number += 1
             name = f"{operand.name}_{number}"
-        renamed = Operand(name, operand.kind, operand.index, operand.strided, operand.stored)
+        renamed = ChainOperand(name, operand.kind, operand.index, operand.strided, operand.stored)
         self.operands.append(operand if name == operand.name else renamed)
         self.values[name] = value
         if operand.strided:
             self.distances[f"{name}_ld"] = launch.operands[f"{operand.name}_ld"]
         return name
 
-    def _is(self, known: Operand, operand: Operand, value: Any) -> bool:
+    def _is(self, known: ChainOperand, operand: ChainOperand, value: Any) -> bool:
         """Whether an operand is a known one. Numbers never are: the kernel would depend on their values."""
         mine = self.values[known.name]
         if operand.kind.access and known.kind.access:
@@ -126,21 +126,21 @@ class Merge:
         return operand.kind == known.kind and isinstance(value, Slot) and mine == value
 
 
-def _both(known: Operand, operand: Operand) -> Operand:
+def _both(known: ChainOperand, operand: ChainOperand) -> ChainOperand:
     """The operand of two chains that touch it one after the other; an operand that is first written is not loaded."""
     if not known.kind.access:
         return known
     modes = known.kind.access + operand.kind.access
     access = "w" if known.kind.access == "w" else "".join(mode for mode in "rw" if mode in modes)
     stored = known.stored or "w" in operand.kind.access
-    return Operand(known.name, known.kind.touched(access), known.index, known.strided, stored)
+    return ChainOperand(known.name, known.kind.touched(access), known.index, known.strided, stored)
 
 
-def storing(operand: Operand, stored: bool) -> Operand:
+def storing(operand: ChainOperand, stored: bool) -> ChainOperand:
     """The operand, with ``stored`` set."""
     if operand.stored == stored:
         return operand
-    return Operand(operand.name, operand.kind, operand.index, operand.strided, stored)
+    return ChainOperand(operand.name, operand.kind, operand.index, operand.strided, stored)
 
 
 def same(a: Any, b: Any) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class Call:
+class TapeEntry:
     """A layer or an operation, applied.
 
     Attributes:
@@ -48,12 +48,12 @@ class Tape:
 
     def __init__(self, plan: Plan):
         self.plan = plan
-        self.calls: list[Call] = []
-        self.open: Call | None = None  # the call whose launches are being added
+        self.calls: list[TapeEntry] = []
+        self.open: TapeEntry | None = None  # the call whose launches are being added
 
     def push(self, operation: Any, *inputs: View) -> View:
         """Apply a layer or an operation with an adjoint; its result."""
-        call, outer = Call(operation, self.plan.label, self.plan.dtype, inputs), self.open
+        call, outer = TapeEntry(operation, self.plan.label, self.plan.dtype, inputs), self.open
         self.open = call
         try:
             output = operation.forward(self.plan, *inputs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -18,7 +17,7 @@ from fastnet._kernels.templates import elementwise, folds, labels
 from fastnet.descriptions import Configurable, rule_parameters, snake_case
 from fastnet.engine import changes
 from fastnet.engine.plan import Plan
-from fastnet.engine.view import Slot, View, axes_of
+from fastnet.engine.view import Slot, View
 from fastnet.losses.rowwise import OnArrays, RowFunction
 from fastnet.settable import Completed, SettableArguments
 
@@ -157,7 +156,7 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
             count = 1 if self.reduction == "sum" else -y_pred.row_count
             plan.call(folds.divide_by_count, x=each, y=row_weight, factor=self.weight, count=count)
             return row_weight
-        chunk_sums, count = sum_of(plan, counted)
+        chunk_sums, count = plan.sums(folds.sum_weighted, values=counted)
         factor = plan.slot()
         operands = {"chunk_sums": chunk_sums, "count": count, "result": factor, "p": [self.weight]}
         plan.call(folds.total_of, f=rules.divided_by, **operands)
@@ -167,7 +166,7 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
     def total(self, plan: Plan, values: View, row_weight: View | None) -> Slot:
         """Add the launches of the batch's loss; the slot of its sum over the rows of an epoch, and of their number."""
         total = plan.slot(2)
-        chunk_sums, count = sum_of(plan, values, row_weight)
+        chunk_sums, count = plan.sums(folds.sum_weighted, values=values, weight=row_weight)
         slots = {"loss": Slot(abi.LOSS), "nonfinite": Slot(abi.NONFINITE), "total": total}
         mean = row_weight is None
         plan.call(folds.batch_loss, chunk_sums=chunk_sums, count=count, mean=mean, rows=-1, **slots)
@@ -230,14 +229,6 @@ def product(plan: Plan, x: View | None, y: View | None) -> View | None:
     both = plan.buffer((x.width,), x.dtype)
     plan.call(elementwise.multiply, a=x, b=y, y=both)
     return both
-
-
-def sum_of(plan: Plan, values: View, weight: View | None = None) -> tuple[View, int]:
-    """Add the launch of the sums of chunks of values, each times its weight; these, and how many values there are."""
-    count = math.prod(axes_of(values)[0])
-    chunk_sums = plan.chunk_sums(count)
-    plan.call(folds.sum_weighted, values=values, weight=weight, total=chunk_sums)
-    return chunk_sums, count
 
 
 class FunctionLoss(Loss):

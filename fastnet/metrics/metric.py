@@ -162,7 +162,7 @@ class Metric(Configurable):
         slot = once.plan.slot(size)
         self.count(once.plan, once.prediction, once.target, once.weights, slot)
         state = np.zeros(size) if self._state is None else self._state
-        self._state = once.run(state=(slot.index, state)).numbers[slot.index : slot.index + size].copy()
+        self._state = once.run(state=(slot.index, state)).scalars[slot.index : slot.index + size].copy()
 
     def result(self) -> Any:
         """The number so far: a float, or an array if the metric has several.

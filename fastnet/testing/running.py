@@ -44,7 +44,7 @@ class Run:
         self.states: list[Variable] = []  # of an optimizer
         self.bound = bind(plan, rows, pinned=buffers, reuse=False)
         self.bound.step[abi.SEED] = SEED
-        self.bound.numbers[abi.RATE] = rate
+        self.bound.scalars[abi.RATE] = rate
 
     def set(self, buffer: View, value: Any) -> None:
         """Write to a buffer."""

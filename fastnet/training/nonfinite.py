@@ -97,7 +97,7 @@ def error_of_step(trainer: Any, session: Session, segment: Segment, first: int) 
     if not all(is_finite(v.array) for v in trainer.variables()):
         return _overflow(trainer, session, segment, first, step)
     found = _first_nonfinite(trainer, session, segment, first)
-    loss = session.numbers[abi.LOSS]
+    loss = session.scalars[abi.LOSS]
     cause = "" if np.isfinite(loss) else f"the loss is {loss}. "
     return NonFiniteError(f"Step {step}: {cause}{found} The weights are those before this step.")
 
@@ -167,7 +167,7 @@ def _first_nonfinite(trainer: Any, session: Session, segment: Segment, first: in
     targets = contents(step.target, rows)
     if targets.dtype.kind == "f" and not is_finite(targets):
         return f"The targets are not finite: {_nonfinite_row(targets, first, order)} of y holds NaN or infinity."
-    return _of_loss(trainer.network.loss, probe.numbers[abi.LOSS])
+    return _of_loss(trainer.network.loss, probe.scalars[abi.LOSS])
 
 
 def _of_loss(loss: Any, value: float) -> str:

@@ -30,12 +30,12 @@ class Session:
 
     Attributes:
         step, executable: the bound plan now; `adopt` may exchange it.
-        block, numbers: its step block, as integers and as float64.
+        block, scalars: its step block, as integers and as float64.
         first_iteration: the optimizer's on entry.
     """
 
     __slots__ = (
-        "_free", "_version", "block", "executable", "first_iteration", "mode", "numbers", "plans", "rows", "sources",
+        "_free", "_version", "block", "executable", "first_iteration", "mode", "plans", "rows", "scalars", "sources",
         "step",
     )  # fmt: skip
     step: Step
@@ -77,7 +77,7 @@ class Session:
 
     def _use(self, step: Step) -> None:
         self.step, self.executable = step, step.executable
-        self.block, self.numbers = self.executable.step, self.executable.numbers
+        self.block, self.scalars = self.executable.step, self.executable.scalars
         self._connect(self.sources, None)
 
     def _connect(self, sources: Sources, order: np.ndarray | None) -> None:

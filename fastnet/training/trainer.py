@@ -171,7 +171,7 @@ class Trainer:
                 rate = optimizer.fixed_rate
                 if not self.rates or rate != self.rates[-1][1]:
                     self.rates.append((before, rate))
-            session.numbers[abi.RATE], block[abi.RATES] = rate, 0
+            session.scalars[abi.RATE], block[abi.RATES] = rate, 0
         try:
             done, status = session.executable.execution.run(first, total, batch_size, limit, CHUNK_SECONDS, times)
             if status == _runner.NONFINITE_STEP:  # nothing is trained: the step changed no weight, and is not counted
