@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import callbacks, constraints, layers, losses, regularizers
+from fastnet import callbacks, constraints, extend, layers, losses, regularizers
 
 
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight", "sum", None])
@@ -204,3 +204,14 @@ def test_what_a_callback_sets_counts_from_the_next_step_on():
 
     losses_seen = model.fit(X, Y, epochs=3, verbose=0, callbacks=[Changing()]).history["loss"]
     np.testing.assert_allclose(losses_seen, list(wanted.values()), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "reduction, launches", [("sum_over_batch_size", 1), ("sum", 1), ("mean_with_sample_weight", 3)]
+)
+def test_the_launches_of_the_weights_of_rows(reduction, launches):
+    """The number of rows is known; only a mean by the weights needs their sum, its chunks and a factor."""
+    plan = extend.Plan(training=True, dtype="float32")
+    prediction, target, weight = plan.buffer((4, 3)), plan.buffer((4, 3)), plan.buffer((4,))
+    losses.Huber(reduction=reduction).row_weight(plan, prediction, target, weight)
+    assert len(plan.launches) == launches
