@@ -58,11 +58,11 @@ class Regularizer(OfElements):
 
     def weight_penalty(self, plan: Plan, variable: Variable) -> tuple[View, int]:
         """Add the launch of the sums of chunks whose sum is the penalty; these, and how many elements were summed."""
-        return self._chunk_sums(plan, variable, variable.size)
+        return self._sums(plan, variable)
 
     def activity_penalty(self, plan: Plan, y: View) -> tuple[View, int]:
         """The same for the result of a layer."""
-        return self._chunk_sums(plan, y, -y.width)
+        return self._sums(plan, y)
 
     def add_gradient(self, plan: Plan, variable: Variable, gradient: View) -> None:
         """Add the launch that adds the penalty's gradient to a weight's, which an optimizer's pass over it includes."""
@@ -75,10 +75,8 @@ class Regularizer(OfElements):
         plan.call(loops.add_activity_gradient, df=slope, y=y, dy=dy, dx=dx, p=self._numbers(), batch=-1)
         return dx
 
-    def _chunk_sums(self, plan: Plan, x: Variable | View, count: int) -> tuple[View, int]:
-        chunk_sums = plan.chunk_sums(count)
-        plan.call(folds.sum_rule, f=type(self).penalty, x=x, p=self._numbers(), total=chunk_sums)
-        return chunk_sums, count
+    def _sums(self, plan: Plan, x: Variable | View) -> tuple[View, int]:
+        return plan.sums(folds.sum_rule, f=type(self).penalty, x=x, p=self._numbers())
 
 
 @functools.cache
@@ -170,7 +168,7 @@ class OrthogonalRegularizer(Regularizer):
         plan.call(loops.vector_norms, w=variable, norms=norms, epsilon=config.epsilon(), **vectors)
         plan.call(loops.cosines, w=variable, norms=norms, cosine=cosine, **vectors)
         plan.penalty_state[variable] = {"norms": norms, "cosine": cosine}
-        return L1(self._share(n))._chunk_sums(plan, cosine, n * n)
+        return L1(self._share(n))._sums(plan, cosine)
 
     def add_gradient(self, plan: Plan, variable: Variable, gradient: View) -> None:
         n, vectors = self._vectors(variable)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from fastnet.engine.split import split_product, splits
 from fastnet.engine.tape import Tape
 from fastnet.engine.text import plan_text
 from fastnet.engine.variable import Variable
-from fastnet.engine.view import BATCH, ONCE, Slot, View, collapsed
+from fastnet.engine.view import BATCH, ONCE, Slot, View, axes_of, collapsed
 
 
 @dataclass(eq=False)
@@ -85,6 +86,7 @@ class Plan:
         The input is converted to the dtype that the layer reads (`Layer.reads`). A layer without a backward of its own
         applies others in its forward.
         """
+        self.tape.check_part(layer)
         outer = self.label, self.dtype
         self.label, self.dtype = layer.name, layer.dtype
         try:
@@ -181,6 +183,22 @@ class Plan:
         except (TypeError, ValueError):
             del self.launches[before:]
             raise
+
+    def sums(self, template: Any, **operands: Any) -> tuple[View, int]:
+        """Call a fold over everything, whose result is ``total``.
+
+        Args:
+            template: a fold; its first view says how many elements there are.
+            operands: as for `call`, without ``total``.
+
+        Returns:
+            (the sums of chunks, the number of elements), as templates that add the chunks take them.
+        """
+        views = (operand for operand in operands.values() if isinstance(operand, (View, Variable)))
+        count = math.prod(axes_of(next(views))[0])
+        total = self.chunk_sums(count)
+        self.call(template, total=total, **operands)
+        return total, count
 
     def _readable(self, template: Any, name: str, value: Any) -> Any:
         """An operand as its template takes it; a copy if its elements lie further apart."""

@@ -131,8 +131,7 @@ class BatchNormalization(Affine):
         """Add the launches of 1 / the number of rows that a mask keeps, to which Keras adds 1e-7."""
         if x.mask is None:
             return {}
-        chunk_sums, inverse_count = plan.chunk_sums(count), plan.slot()
-        plan.call(folds.sum_weighted, values=x.mask, total=chunk_sums)
+        inverse_count, (chunk_sums, _) = plan.slot(), plan.sums(folds.sum_weighted, values=x.mask)
         plan.call(
             folds.total_of, f=numbers.inverse_count, chunk_sums=chunk_sums, count=count, result=inverse_count, p=[]
         )
@@ -148,7 +147,7 @@ class BatchNormalization(Affine):
             return dx
         # Here and not in forward: a batch whose loss is not finite must not change the averages.
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, plan.saved("variance"))):
-            plan.call(channel_statistics.move_average, moving=moving, batch=batch, momentum=self.momentum)
+            plan.tape.defer(channel_statistics.move_average, moving=moving, batch=batch, momentum=self.momentum)
         dgamma, dbeta = (plan.gradient_or_buffer(v, (x.shape[-1],)) for v in (self.gamma, self.beta))
         sums = {"dgamma": dgamma, "dbeta": dbeta}
         plan.call(channel_statistics.sum_gradients, x=x, dy=dy, mean=mean, scale=scale, **sums)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastnet._kernels import abi
-from fastnet._kernels.chunks import CHUNK_ELEMENTS
 from fastnet._kernels.rules import update_stages as stages
 from fastnet._kernels.rules.updates.sgd_update import sgd
 from fastnet._kernels.templates import folds, step_numbers, update
@@ -174,15 +173,9 @@ def norm_squares(plan: Plan, arrays: Sequence[tuple[str, View | Variable]], peri
     sums = []
     for label, array in arrays:
         plan.label = label
-        sums.append(plan.chunk_sums(_size(array)))
-        plan.call(folds.sum_rule, f=stages.square, x=array, p=[], total=sums[-1], period=period)
-    for index, ((label, array), chunk_sums) in enumerate(zip(arrays, sums, strict=True)):
+        sums.append(plan.sums(folds.sum_rule, f=stages.square, x=array, p=[], period=period))
+    for index, ((label, _), (chunk_sums, count)) in enumerate(zip(arrays, sums, strict=True)):
         plan.label = label
-        chunks = -(-_size(array) // CHUNK_ELEMENTS)
-        operands = {"chunk_sums": chunk_sums, "squares": squares, "chunks": chunks, "index": index}
-        plan.call(step_numbers.store_sum, period=period, **operands)
+        operands = {"chunk_sums": chunk_sums, "count": count, "result": squares.slice(0, index, index + 1), "p": []}
+        plan.call(folds.total_of, f=stages.identity, period=period, **operands)
     return squares
-
-
-def _size(array: View | Variable) -> int:
-    return array.size if isinstance(array, Variable) else array.width

@@ -31,15 +31,6 @@ def remember(scalars: values, memory: writes):
 
 
 @template()
-def store_sum(chunk_sums: read_float64, squares: write_float64, chunks: integer, index: integer):
-    # chunk_sums (chunks,)  squares (arrays,): entry `index` is the sum
-    total = 0.0
-    for i in range(chunks):
-        total += chunk_sums[i]
-    squares[index] = total
-
-
-@template()
 def norm_factor(f: rule, squares: read_float64, factor: write_float64, first: integer, count: integer, p: reals):
     # squares (arrays,)  factor (1,): for the arrays first … first + count, of whose norms it is made
     total = 0.0
