@@ -77,6 +77,8 @@ class Layer(LayerTree, SettableArguments, Configurable):
     keeps_values = False
     #: whether its backward changes weights of its own, such as averages, and therefore always runs in training
     updates_own_weights = False
+    built = False
+    activity_regularizer: Any = None
     _on_trial = False  # whether its weights are made only to find the shape of its result
     _outside_plans = ("trainable", "input_shape", "output_shape")  # plans record trainable weights themselves
 
@@ -105,7 +107,6 @@ class Layer(LayerTree, SettableArguments, Configurable):
             raise TypeError(unknown_argument(type(self).__name__, next(iter(unknown)), argument_names(type(self))))
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"{type(self).__name__}: name must be a string without '/', received {name!r}.")
-        self.built = False
         self.name = name or new_name(type(self).__name__)
         self.dtype = config.floatx() if dtype is None else config.check_dtype(dtype, self._owner)
         self.trainable = trainable

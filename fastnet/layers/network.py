@@ -33,9 +33,6 @@ class Network(Layer):
             raise ValueError(
                 f"{owner}: layers must be a list of layers, received {layers!r}. For one layer: {owner}([layer])."
             )
-        self.changes = 0
-        self.built = False
-        self.activity_regularizer = None
         self._variables: list[Variable] = []
         self._trainable = checks.flag(f"{owner}: trainable", trainable)
         self._layers: list[Layer] = []
