@@ -7,7 +7,7 @@ import pytest
 
 import fastnet
 from fastnet import extend, layers, regularizers, testing
-from fastnet.testing.plans import LayerRun
+from fastnet.testing.plans import LayerRun, scatter_weights
 from fastnet.testing.running import float32_kept
 
 SIZES = (3, 5)
@@ -235,3 +235,75 @@ def test_epilogues_are_searched_for_double_instructions():
     float32_kept(report, run.run.plan)
     kernels = {launch.kernel for launch in run.run.plan.launches if hasattr(launch.kernel, "source")}
     assert f"in {len(kernels | {one.kernel for one in behind})} kernels" in dict(report.lines)["float32"]
+
+
+@extend.elementwise
+def times(x: extend.read, factor: extend.read["column"], y: extend.write):
+    y = x * factor  # noqa: F841
+
+
+@extend.fold
+def sum_of_products(x: extend.read, dy: extend.read, by: extend.real, total: extend.write["column"]):
+    total = by * x * dy  # noqa: F841
+
+
+class Factor(layers.Layer):
+    """y = x · factor; its gradients may be replaced by wrong ones."""
+
+    by, keeps_dy, constraint = 1.0, False, None
+
+    def make_weights(self, input_shape):
+        self.factor = self.add_weight("factor", input_shape[-1:], "ones", constraint=self.constraint)
+
+    def forward(self, plan, x):
+        y = plan.like(x)
+        plan.call(times, x=x, factor=self.factor, y=y)
+        return y
+
+    def backward(self, plan, dy, x, y):
+        plan.call(sum_of_products, x=x, dy=dy, by=self.by, total=plan.gradient(self.factor))
+        if self.keeps_dy:
+            return dy
+        dx = plan.like(x)
+        plan.call(times, x=dy, factor=self.factor, y=dx)
+        return dx
+
+
+def test_a_gradient_that_is_right_for_ones_alone_is_found():
+    testing.check_layer(Factor, (5,))
+    careless = type("Careless", (Factor,), {"keeps_dy": True})
+    with pytest.raises(AssertionError, match="gradient of input is .*, but differences give"):
+        testing.check_layer(careless, (5,))
+
+
+def test_a_gradient_that_zeros_behind_it_would_hide_is_found():
+    def factory(by):
+        first = type("Scaled", (Factor,), {"by": by})()
+        return layers.Residual([first, layers.Dense(5, kernel_initializer="zeros")])
+
+    testing.check_layer(lambda: factory(1.0), (5,))
+    with pytest.raises(AssertionError, match="gradient of .*factor is .*, but differences give"):
+        testing.check_layer(lambda: factory(3.0), (5,))
+
+
+def test_weights_of_a_checked_layer_keep_their_constraints():
+    class Averaged(Factor):
+        constraint = "non_neg"
+
+        def make_weights(self, input_shape):
+            super().make_weights(input_shape)
+            self.average = self.add_weight("average", input_shape[-1:], "ones", trainable=False)
+
+    layer = Averaged()
+    layer.build((None, 50))
+    scatter_weights(layer)
+    factor, average = layer.get_weights()
+    assert ((factor >= 1.25) & (factor <= 1.75)).all()
+    assert (average == 1).all()
+    free = Factor()
+    free.build((None, 50))
+    scatter_weights(free)
+    moved = free.get_weights()[0] - 1
+    assert ((abs(moved) >= 0.25) & (abs(moved) <= 0.75)).all()
+    assert (moved > 0).any()
+    assert (moved < 0).any()

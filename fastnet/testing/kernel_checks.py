@@ -17,6 +17,7 @@ from fastnet.testing.plans import (
     activation_plan,
     loss_run,
     loss_values,
+    scatter_weights,
     targets_for,
     update,
     update_run,
@@ -275,6 +276,11 @@ def check_layer(
     bits. Each part of the axis of a loop, run alone, writes its own elements, and together the parts write all of them.
     The speed is reported, not judged.
 
+    Trainable weights are moved by random numbers from 0.25 to 0.75, up or down: with initial values such as ones and
+    zeros, wrong gradients can look right. A weight that needs particular values gets a constraint
+    (``add_weight(..., constraint=)``): it is moved up, and the constraint is then applied. Weights that are not trained
+    keep their values.
+
     Args:
         layer_factory: makes a new layer at each call, without a dtype of its own.
         input_shape: of one sample.
@@ -290,13 +296,15 @@ def check_layer(
     """
     rng, rows = np.random.default_rng(0), 5
     double = LayerRun(layer_factory, "float64", input_shape, rows)
+    scatter_weights(double.layer)
+    weights = double.layer.get_weights()
     report = Report(f"layer {type(double.layer).__name__}")
     x = rng.uniform(*domain, (rows, *input_shape))
     dy = rng.standard_normal(double.run.get(double.y).shape)
     gradients = double(x, dy)
     _check_layer_gradients(report, double, x, dy, gradients)
     single = LayerRun(layer_factory, "float32", input_shape, rows)
-    single.layer.set_weights(double.layer.get_weights())
+    single.layer.set_weights(weights)
     for name, wanted, got in zip(("result", "input gradient", *double.names), gradients, single(x, dy), strict=True):
         if not np.abs(wanted - got).max() <= 1e-4 * max(1.0, np.abs(wanted).max()):
             raise AssertionError(f"{report.name}: the {name} in float32 is off by {np.abs(wanted - got).max():.2g}.")
@@ -308,12 +316,12 @@ def check_layer(
     report.add("NaN", "kept")
     float32_kept(report, single.run.plan)
     timed = LayerRun(layer_factory, "float32", input_shape, max(1, _ELEMENTS // max(1, int(np.prod(input_shape)))))
+    timed.layer.set_weights(weights)
     timed.run.set(timed.x, rng.uniform(*domain, (timed.run.rows, *input_shape)))
     timed.run.set(timed.dy, 1.0)
     timed.run.steps()
     each_part_alone(report, timed.run)
     many = max(17, 200_000 // max(1, int(np.prod(input_shape)))) | 1
-    weights = single.layer.get_weights()
 
     def make():
         layer = LayerRun(layer_factory, "float32", input_shape, many)

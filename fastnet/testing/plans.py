@@ -119,6 +119,21 @@ class LayerRun:
         return float((y * dy).sum()) + penalties / self.run.rows
 
 
+def scatter_weights(layer: Layer) -> None:
+    """Move every trainable weight away from its initial value: with ones and zeros, wrong gradients look right.
+
+    Weights that are not trained stay: averages must fit each other. A weight with a constraint moves up, so that one
+    which must not be negative is not at its bound, and the constraint is then applied.
+    """
+    rng = np.random.default_rng(5)
+    for variable in layer.trainable_weights:
+        noise = rng.uniform(0.25, 0.75, variable.shape)
+        if variable.constraint is None:
+            variable.assign(variable.array + noise * rng.choice([-1.0, 1.0], variable.shape))
+        else:
+            variable.assign(variable.constraint(variable.array + noise))
+
+
 def targets_for(loss: Any, rng: np.random.Generator, rows: int, width: int, bounds: tuple[float, float]) -> np.ndarray:
     if loss.sparse:
         return rng.integers(0, width, rows)
