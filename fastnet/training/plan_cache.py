@@ -72,7 +72,7 @@ class PlanCache:
             before.restore()
 
     def version(self, mode: str) -> tuple:
-        """What plans of ``mode`` follow from, beside the layers themselves: it changes where one is void."""
+        """The values besides the layers from which plans of ``mode`` follow; it changes when plans become void."""
         optimizer = self.network.optimizer if mode == "train" else None
         version = None if optimizer is None else optimizer.version
         return self._structure_now(), None if mode == "predict" else changes.losses.token, optimizer, version
