@@ -239,12 +239,12 @@ def test_epilogues_are_searched_for_double_instructions():
 
 @extend.elementwise
 def times(x: extend.read, factor: extend.read["column"], y: extend.write):
-    y = x * factor  # noqa: F841
+    y = x * factor
 
 
 @extend.fold
 def sum_of_products(x: extend.read, dy: extend.read, by: extend.real, total: extend.write["column"]):
-    total = by * x * dy  # noqa: F841
+    total = by * x * dy
 
 
 class Factor(layers.Layer):

@@ -90,7 +90,7 @@ def test_a_template_uses_numbers_rules_and_math_from_outside():
 
     @extend.elementwise
     def mixed_elements(x: extend.read, y: extend.write):
-        y = ROUNDS * (inner(third(x)) * HALF + math.exp(-math.inf))  # noqa: F841
+        y = ROUNDS * (inner(third(x)) * HALF + math.exp(-math.inf))
 
     x = np.arange(6.0).reshape(2, 3)
     for template in (mixed, mixed_elements):

@@ -107,11 +107,20 @@ def bind(
         weights: weight of the plan → the weight of the same shape to use instead.
 
     Raises:
-        ValueError: ``rows`` is larger than the plan's.
+        ValueError: ``rows`` is negative or larger than the plan's; the device is unknown; a weight has another shape
+            or dtype than the one it is used for.
     """
     rows = plan.rows if rows is None else rows
-    if rows > plan.rows:
+    if not 0 <= rows <= plan.rows:
         raise ValueError(f"A plan for at most {plan.rows} rows cannot be bound for {rows}.")
+    if device not in DEVICES:
+        raise ValueError(f"There is no device {device!r}; there is {', '.join(map(repr, DEVICES))}.")
+    for named, used in (weights or {}).items():
+        if (named.shape, named.dtype) != (used.shape, used.dtype):
+            raise ValueError(
+                f"The weight {named.path!r} of shape {named.shape} ({named.dtype}) cannot be replaced by {used.path!r} "
+                f"of shape {used.shape} ({used.dtype})."
+            )
     return Executable(plan, rows, DEVICES[device], pinned, reuse, weights or {})
 
 

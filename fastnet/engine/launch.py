@@ -91,6 +91,14 @@ class Product:
         transpose_a: bool = False, transpose_b: bool = False, split: bool = False,
     ) -> Launch:  # fmt: skip
         """The launch of a product whose sizes follow from its operands."""
+        for name, operand in (("a", a), ("b", b), ("c", c), ("bias", bias)):
+            if not isinstance(operand, (View, Variable)) and not (operand is None and name == "bias"):
+                raise TypeError(f"product: {name} must be a view or a weight, received {operand!r}.")
+            if operand is not None and (operand.dtype != c.dtype or c.dtype not in ("float32", "float64")):
+                raise TypeError(
+                    f"product: all operands must be float32, or all float64; {name} {describe(operand)} is "
+                    f"{operand.dtype} and c is {c.dtype}."
+                )
         matrices = {}
         for name, operand in (("a", a), ("b", b), ("c", c.slice(-2, 0, 1) if split else c)):
             try:
@@ -139,7 +147,7 @@ def overlap(a: Any, b: Any) -> bool:
     (a_first, a_last), (b_first, b_last) = a.span(), b.span()
     if a_last <= b_first or b_last <= a_first:
         return False
-    if a.strides == b.strides and len(a.shape) > 1 and a.strides[-1] == 1:
+    if a.strides == b.strides and len(a.shape) > 1 and a.strides[-1] == 1 and a.strides[-2]:
         # Columns of the same rows: they overlap if their columns do.
         distance = a.strides[-2]
         a_column, b_column = a_first % distance, b_first % distance

@@ -279,7 +279,7 @@ class Plan:
             if not (transpose_a or transpose_b) and period == 1 and splits(self, b, c):
                 return split_product(self, a, b, c, bias, relu)
             return self.append(Product.launch(a, b, c, bias, relu, transpose_a, transpose_b), period)
-        except ValueError:
+        except (TypeError, ValueError):
             del self.launches[before:]
             raise
 

@@ -8,13 +8,15 @@ again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastnet.engine.operations import total
-from fastnet.engine.view import View, describe
+from fastnet.engine.view import View, describe, storage
 
 if TYPE_CHECKING:
+    from fastnet.engine.launch import Launch
     from fastnet.engine.plan import Plan
 
 
@@ -50,15 +52,19 @@ class Tape:
         self.plan = plan
         self.calls: list[TapeEntry] = []
         self.open: TapeEntry | None = None  # the call whose launches are being added
+        self.parts: set[int] | None = None  # ids of the layers that the composite being applied may apply
+        self.deferred: list[tuple[str, str, Any, dict[str, Any]]] = []  # (label, dtype, template, operands)
 
     def push(self, operation: Any, *inputs: View) -> View:
         """Apply a layer or an operation with an adjoint; its result."""
         call, outer = TapeEntry(operation, self.plan.label, self.plan.dtype, inputs), self.open
-        self.open = call
+        self.open, first = call, len(self.plan.launches)
         try:
             output = operation.forward(self.plan, *inputs)
         finally:
             self.open = outer
+        if not _is_own(operation):
+            _check_unwritten(operation, "forward", self.plan.launches[first:], inputs)
         if any(output is x for x in inputs):
             mask = output.mask
             output = output.view(output.shape)  # another object: its gradient is kept apart
@@ -77,7 +83,12 @@ class Tape:
         Raises:
             NotImplementedError: in training, the result of the layer is not a result of these calls.
         """
-        y = layer.forward(self.plan, x)
+        outer = self.parts
+        self.parts = None if _is_own(layer) else _ids_within(layer)
+        try:
+            y = layer.forward(self.plan, x)
+        finally:
+            self.parts = outer
         known = y is x or self.open is not None or any(call.output is y for call in reversed(self.calls))
         if self.plan.training and not known:
             raise NotImplementedError(
@@ -86,6 +97,24 @@ class Tape:
                 "backward, or apply layers and operations alone."
             )
         return y
+
+    def check_part(self, layer: Any) -> None:
+        """Check a layer that the forward of another one applies.
+
+        Raises:
+            ValueError: the other one does not hold it.
+        """
+        if self.parts is not None and id(layer) not in self.parts:
+            raise ValueError(
+                f"{layer._owner} is applied by the forward of a layer that does not hold it: its weights would be "
+                "neither trained nor saved. Make it in __init__, and keep it in an attribute, or in a list, tuple or "
+                "dictionary that is an attribute."
+            )
+
+    def defer(self, template: Any, **operands: Any) -> None:
+        """Call a template behind the backward of all layers, in the order of their forwards: a layer that is applied
+        twice and moves averages then moves them in this order."""
+        self.deferred.append((self.plan.label, self.plan.dtype, template, operands))
 
     def save(self, **values: Any) -> None:
         """Save values in the forward of the open call for its backward.
@@ -132,9 +161,16 @@ class Tape:
             if not contributions or not call.output.needs_gradient:
                 continue
             self.plan.label, self.plan.dtype, self.open = call.label, call.dtype, call
-            dy = total(self.plan, contributions)
+            dy, first = total(self.plan, contributions), len(self.plan.launches)
             found = call.operation.backward(self.plan, dy, *call.inputs, call.output)
+            if not _is_own(call.operation):
+                _check_unwritten(call.operation, "backward", self.plan.launches[first:], [dy, *call.inputs])
             for x, dx in zip(call.inputs, found if isinstance(found, tuple) else (found,), strict=True):
+                if dx is None and x.needs_gradient and not _is_own(call.operation):
+                    raise ValueError(
+                        f"{call.label!r}: backward returned None, but its input needs a gradient (x.needs_gradient). "
+                        "Return the gradient of x; where none flows, a buffer filled with zeros."
+                    )
                 if dx is not None and x.needs_gradient:
                     if id(x) not in made:
                         raise ValueError(
@@ -142,6 +178,34 @@ class Tape:
                             "gradient of it would be lost: apply layers and operations to whole results."
                         )
                     gradients.setdefault(id(x), []).append(dx)
-        self.open, self.plan.dtype = None, outer
+        for label, dtype, template, operands in reversed(self.deferred):
+            self.plan.label, self.plan.dtype = label, dtype
+            self.plan.call(template, **operands)
+        self.open, self.plan.dtype, self.deferred = None, outer, []
         contributions = gradients.get(id(source), [])
         return total(self.plan, contributions) if contributions else None
+
+
+def _is_own(operation: Any) -> bool:
+    """Whether a layer or an operation is part of fastnet, whose tests show what the checks of others would."""
+    return type(operation).__module__.startswith("fastnet.")
+
+
+def _ids_within(layer: Any) -> set[int]:
+    """The ids of the layers in a layer, of all depths, and its own."""
+    return {id(layer)}.union(*map(_ids_within, layer.sublayers))
+
+
+def _check_unwritten(operation: Any, method: str, launches: Iterable[Launch], views: Sequence[View]) -> None:
+    """Check that launches leave views as they are: other layers may read them too.
+
+    Raises:
+        ValueError: one is written.
+    """
+    for launch in launches:
+        for operand, mode in launch.access:
+            if "w" in mode and any(storage(operand) is view.buffer for view in views):
+                raise ValueError(
+                    f"{type(operation).__name__}.{method} writes to a view that it was given, {describe(operand)}, by "
+                    f"the template {launch.name!r}. Other layers may read it too: write to plan.like(...) of it."
+                )

@@ -68,8 +68,14 @@ class View:
 
     @classmethod
     def of(cls, shape: Sequence[int], dtype: str, entries: Extent) -> View:
-        """A view of all of a new buffer."""
+        """A view of all of a new buffer.
+
+        Raises:
+            ValueError: a size is negative, or kernels do not know the dtype.
+        """
         shape = tuple(shape)
+        if dtype not in SIZES or any(size < 0 for size in shape):
+            raise ValueError(f"There is no buffer of shape {shape} and dtype {dtype!r}; dtypes are {', '.join(SIZES)}.")
         return cls(Buffer(math.prod(shape), dtype, entries), shape, 0, row_major(shape))
 
     @property
@@ -121,7 +127,13 @@ class View:
         return View(self.buffer, shape, self.offset, strides, self.needs_gradient)
 
     def slice(self, axis: int, start: int, stop: int) -> View:
-        """The elements ``start`` to ``stop`` along an axis of an entry."""
+        """The elements ``start`` to ``stop`` along an axis of an entry.
+
+        Raises:
+            ValueError: there is no such axis, or the elements are not all in it; both count from its beginning.
+        """
+        if not (-len(self.shape) <= axis < len(self.shape) and 0 <= start <= stop <= self.shape[axis]):
+            raise ValueError(f"A view of shape {self.shape} has no elements {start} to {stop} along axis {axis}.")
         axis %= len(self.shape)
         shape = (*self.shape[:axis], stop - start, *self.shape[axis + 1 :])
         offset = self.offset + start * self.strides[axis]
