@@ -137,6 +137,12 @@ def test_results_of_one_assignment_are_all_given_or_none(form):
     np.testing.assert_array_equal(extend.run_once(plan, {x: np.array([[1.0, 2.0, 3.0]])}, twice), [[2.0, 4.0, 6.0]])
 
 
+ADDS = """@extend.template("n", cost="width")
+def t(x: extend.read["n, width"], y: extend.write["n, width"], width: extend.size, lo, hi):
+    for r in range(lo, hi):
+        for j in range(width):
+            {}
+"""
 DECLARED = {
     "unannotated": ("@extend.elementwise\ndef t(x, y: extend.write):\n    y = x", "the parameter 'x' has no kind"),
     "not a kind": (
@@ -185,6 +191,45 @@ DECLARED = {
         '@extend.fold\ndef t(x: extend.read, w: extend.read["column"], y: extend.write_float64["total"]):\n    y = w',
         "'w' has the dimensions column, but a sum over all elements knows neither rows nor columns",
     ),
+    "no else": (
+        "@extend.elementwise\ndef t(x: extend.read, y: extend.write):\n    if x > 2:\n        y = x",
+        "'y' is not assigned on every path, and would keep what it held before; assign it in both branches; to leave "
+        "old values alone declare it `update`",
+    ),
+    "no inner else": (
+        "@extend.elementwise\ndef t(x: extend.read, y: extend.write):\n    if x > 2:\n        y = x\n"
+        "    else:\n        if x > 1:\n            y = 1.0",
+        "'y' is not assigned on every path",
+    ),
+    "a fold without else": (
+        '@extend.fold\ndef t(x: extend.read, y: extend.write["column"]):\n    if x > 2:\n        y = x',
+        "'y' is not assigned on every path",
+    ),
+    "never assigned": (
+        "@extend.elementwise\ndef t(x: extend.read, y: extend.write, z: extend.write):\n    y = x",
+        "'z' is a write operand and is never assigned",
+    ),
+    "read before": (
+        "@extend.elementwise\ndef t(x: extend.read, y: extend.write):\n    y = x + y",
+        "'y' is read where it may not be assigned yet; assign it before, in both branches of an if; to read old values "
+        "declare it `update` (line 3 of its source)",
+    ),
+    "added to before": (
+        "@extend.elementwise\ndef t(x: extend.read, y: extend.write):\n    y += x", "'y' is read where it may not be"
+    ),
+    "a variable without else": (
+        "@extend.elementwise\ndef t(x: extend.read, y: extend.write):\n    if x > 2:\n        z = x\n    y = z",
+        "'z' is read where it may not be assigned yet; assign it before, in both branches of an if (line 5",
+    ),
+    "a loop that adds": (
+        ADDS.format("y[r, j] += x[r, j]"),
+        "`y[r, j] += x[r, j]` reads 'y', which nothing assigns before, and a write operand holds no values; declare it "
+        "`update` (line 5 of its source)",
+    ),
+    "a loop that adds to what it reads": (ADDS.format("y[r, j] = y[r, j] + x[r, j]"), "declare it `update`"),
+    "a loop that assigns nothing": (
+        ADDS.format("total = x[r, j]"), "'y' is a write operand and is never assigned"
+    ),
 }  # fmt: skip
 
 
@@ -194,6 +239,32 @@ def test_a_mistake_in_a_declaration(name):
     with pytest.raises(fastnet.RuleError, match=re.escape(message)) as caught:
         cell(text + "\n", f"<declared {name}>")
     assert str(caught.value).startswith("The template 't': ")
+
+
+@pytest.mark.parametrize("body", [
+    "if x > 2:\n        y = x\n    else:\n        y = -x",
+    "y = -x\n    if x > 2:\n        y = x",
+    "z = -x\n    if x > 2:\n        z += 2.0 * x\n    y = z",
+])  # fmt: skip
+def test_a_formula_that_assigns_on_every_path(body):
+    template = cell(ELEMENT.format(body), f"<every path {body}>")["t"]
+    x = np.array([[1.0, 3.0, -1.0, 5.0]])
+    np.testing.assert_array_equal(ran(template, x), np.where(x > 2, x, -x))
+
+
+def test_a_loop_may_read_what_another_statement_assigns():
+    text = """@extend.template("n", cost="width")
+def t(x: extend.read["n, width"], y: extend.write["n, width"], width: extend.size, lo, hi):
+    for r in range(lo, hi):
+        for j in range(width):
+            if j > 0:
+                y[r, j] = y[r, j - 1] + x[r, j]
+            else:
+                y[r, j] = 0.0
+                y[r, j] += x[r, j]
+"""
+    x = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(ran(cell(text, "<reads another>")["t"], x), np.cumsum(x, axis=1))
 
 
 HEAD = (

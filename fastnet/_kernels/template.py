@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from fastnet._kernels import kinds
+from fastnet._kernels.assignments import check_assignments
 from fastnet._kernels.errors import RuleError, template_error
 from fastnet._kernels.kinds import Kind
 
@@ -103,8 +104,8 @@ class Template:
         """Check the declaration; return the template.
 
         Raises:
-            RuleError: a parameter has no kind, a name in ``axis`` or ``cost`` is not that of a size, or dimensions do
-                not fit the form.
+            RuleError: a parameter has no kind, a name in ``axis`` or ``cost`` is not that of a size, dimensions do not
+                fit the form, or an operand that is written is not assigned.
         """
         code = self.function.__code__
         if code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
@@ -112,6 +113,7 @@ class Template:
         if self.function.__defaults__ or self.function.__kwdefaults__:
             raise self.error("a parameter has a default; write it behind the kind, as in `x: read | 0.0`")
         (self._check_loop if self.form == "loop" else self._check_elements)()
+        check_assignments(self)
         return self
 
     def _check_loop(self) -> None:
