@@ -176,3 +176,22 @@ def test_barriers_follow_from_the_weights_that_are_bound():
 
     assert waits({}) == [False, False]
     assert waits({a: shared, b: shared}) == [False, True]
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    (fastnet.layers.Dense(3, activation="relu"), fastnet.layers.Dense(3)),
+    (fastnet.layers.Dense(3, activation="gelu"), fastnet.layers.Dense(3, activation="tanh")),
+    (fastnet.layers.Rescaling(0.1), fastnet.layers.Rescaling(0.9)),
+    (fastnet.layers.LeakyReLU(0.1), fastnet.layers.LeakyReLU(0.2)),
+], ids=str)  # fmt: skip
+def test_plans_that_differ_differ_as_text(one, other):
+    texts = []
+    for layer in (one, other):
+        plan = Plan(False, "float32")
+        layer.name = "layer"
+        layer.connect((3,))
+        for variable in layer.variables:
+            variable.path = variable.name
+        plan.apply(layer, plan.buffer((3,)))
+        texts.append(str(plan))
+    assert texts[0] != texts[1]

@@ -39,7 +39,7 @@ class Plan:
         >>> plan.apply(layers.ReLU(name="relu"), x).shape
         (3,)
         >>> print(plan)
-        forward  relu  apply  x=%0[rows×3] y→%1[rows×3] | 3·rows × 4
+        forward  relu  apply  f=relu x=%0[rows×3] y→%1[rows×3] | 3·rows × 4
     """
 
     training: bool
@@ -172,6 +172,11 @@ class Plan:
             TypeError: an operand is missing, unknown, or of another kind than its parameter.
             ValueError: sizes do not fit, or a view that is written overlaps another operand.
         """
+        if not hasattr(template, "parameters"):
+            raise TypeError(
+                f"plan.call takes a template, received {getattr(template, '__name__', template)!r}: declare one with "
+                "@extend.elementwise, @extend.fold or @extend.template(axis)."
+            )
         before = len(self.launches)
         try:
             operands = {name: self._readable(template, name, value) for name, value in operands.items()}

@@ -39,10 +39,22 @@ def _columns(launch: Launch, names: _Names) -> tuple[str, str, str, str]:
             continue
         if one is not launch:
             parts.append(f"then {one.name}")
+        parts += _formulas(one.kernel)
         modes = {id(operand): mode for operand, mode in launch.access}
-        shown = [(k, v) for k, v in one.operands.items() if id(v) in modes]
-        parts += [f"{key}{'=' if modes[id(v)] == 'r' else '→'}{names.of(v)}" for key, v in shown]
+        for key, operand in one.operands.items():
+            if id(operand) in modes:
+                parts.append(f"{key}{'=' if modes[id(operand)] == 'r' else '→'}{names.of(operand)}")
+            elif isinstance(operand, float):
+                parts.append(f"{key}={operand:g}")
     work = "tiles" if isinstance(launch.kernel, Product) else f"{launch.extent} × {launch.cost}"
     more = "" if launch.period == 1 else f" every {launch.period} steps"
     check = " if finite" if launch.flags else ""
     return launch.phase, launch.label, name, f"{' '.join(parts)} | {work}{more}{check}"
+
+
+def _formulas(kernel: Any) -> list[str]:
+    """The part of a formula that a template does not say: the rules; of a product, transpositions and ReLU."""
+    if isinstance(kernel, Product):
+        flags = {"aᵀ": kernel.transpose_a, "bᵀ": kernel.transpose_b, "relu": kernel.relu, "split": kernel.split}
+        return [text for text, is_set in flags.items() if is_set]
+    return [f"{name.rpartition('.')[2]}={rule.__name__}" for name, rule in kernel.rules]
