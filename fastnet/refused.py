@@ -87,9 +87,16 @@ ABSENT: dict[str, dict[str, str]] = {
         "ops": "layers compute by compiled rules, functions of numbers (docs/extending.md); for arrays use numpy",
     },
     "fastnet.layers": {
-        "Add": _ROW,
-        "Concatenate": _ROW,
-        "Multiply": _ROW,
+        "Add": "layers.Residual adds a branch to its input, and layers.Parallel(branches, merge='add') adds branches",
+        **{
+            name: f"layers.Parallel(branches, merge={merge!r}) joins branches"
+            for name, merge in {
+                "Average": "average",
+                "Concatenate": "concat",
+                "Maximum": "maximum",
+                "Multiply": "multiply",
+            }.items()
+        },
         **dict.fromkeys(("Attention", "Conv1D", "Conv2D", "Embedding", "GRU", "LSTM", "MaxPooling2D"), _DENSE),
         **dict.fromkeys(("GlobalAveragePooling1D", "MultiHeadAttention", "SimpleRNN", "TimeDistributed"), _DENSE),
     },

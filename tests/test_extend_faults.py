@@ -154,7 +154,7 @@ def test_bindings_that_do_not_fit():
 
 
 def test_averages_move_in_the_order_of_the_forward():
-    """A normalization that stands in a network twice; the numbers of numpy, and of Keras in `parity`."""
+    """A normalization that stands in a network twice, against numpy."""
     normalization = layers.BatchNormalization(momentum=0.9, dtype="float64")
     dense = layers.Dense(4, dtype="float64", kernel_initializer="ones")
     model = fastnet.Sequential([layers.Input((4,), dtype="float64"), normalization, dense, normalization])
