@@ -307,3 +307,74 @@ def test_weights_of_a_checked_layer_keep_their_constraints():
     assert ((abs(moved) >= 0.25) & (abs(moved) <= 0.75)).all()
     assert (moved > 0).any()
     assert (moved < 0).any()
+
+
+class Given(layers.Layer):
+    """Its forward returns what it is told to."""
+
+    def __init__(self, given, **more):
+        super().__init__(**more)
+        self.given = given
+
+    def forward(self, plan, x):
+        return self.given(x)
+
+    def backward(self, plan, dy, x, y):
+        return dy
+
+
+class Composite(Given):
+    backward = layers.Layer.backward
+
+
+@pytest.mark.parametrize("kind", [Given, Composite])
+@pytest.mark.parametrize(("given", "named"), [(lambda x: None, "None"), (lambda x: (x, x), "tuple")])
+def test_a_forward_returns_one_view(kind, given, named):
+    message = rf"Layer 'wrong' \({kind.__name__}\): forward must return one view, the result, and returned {named}"
+    with pytest.raises(TypeError, match=message):
+        kind(given, name="wrong")(np.ones((2, 3)))
+    with pytest.raises(TypeError, match=message):
+        testing.check_layer(lambda: kind(given, name="wrong"), (3,))
+
+
+def test_a_layer_calls_the_init_of_its_base():
+    class Forgetful(Sums):
+        def __init__(self):
+            self.units = 3
+
+    message = re.escape("Forgetful.__init__ must call super().__init__(**more) first")
+    for use in (lambda: Forgetful()(np.ones((2, 3))), lambda: fastnet.Sequential([layers.Input((3,)), Forgetful()])):
+        with pytest.raises(AttributeError, match=message):
+            use()
+
+
+def test_a_mistake_in_a_property_of_a_layer_is_shown():
+    class Careless(Sums):
+        @property
+        def width(self):
+            return self.input_shape.last
+
+    with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'last'"):
+        _ = Careless().width
+
+
+def test_a_run_without_inputs():
+    plan = extend.Plan(training=False, dtype="float64")
+    with pytest.raises(ValueError, match="run_once takes the number of rows from its inputs, and received none"):
+        extend.run_once(plan, {}, plan.buffer((3,)))
+
+
+ONE = layers.Dense(3, name="one")
+
+
+@pytest.mark.parametrize(("factory", "shape", "error", "message"), [
+    (ONE, (5,), TypeError, "takes a function that makes a new layer, received <Dense one>"),
+    ("dense", (5,), TypeError, "takes a function that makes a new layer, received 'dense'"),
+    (lambda: None, (5,), TypeError, "the function must return a layer, and returned None"),
+    (lambda: ONE, (5,), ValueError, "a new layer at each call; <Dense one> came twice"),
+    (lambda: layers.Dense(3), 5, ValueError, "a tuple of positive sizes such as (784,), received 5"),
+    (lambda: layers.Dense(3), (None, 5), ValueError, "input_shape must be a tuple of positive sizes"),
+])  # fmt: skip
+def test_the_arguments_of_check_layer(factory, shape, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        testing.check_layer(factory, shape)

@@ -191,6 +191,25 @@ DECLARED = {
         '@extend.fold\ndef t(x: extend.read, w: extend.read["column"], y: extend.write_float64["total"]):\n    y = w',
         "'w' has the dimensions column, but a sum over all elements knows neither rows nor columns",
     ),
+    "an axis that is no text": (
+        '@extend.template(5)\ndef t(x: extend.update["n"], lo, hi):\n    pass',
+        "its axis must be a string such as \"n\", received 5",
+    ),
+    "no parentheses": (
+        '@extend.template\ndef t(x: extend.update["n"], lo, hi):\n    pass',
+        'write `@template("n")` with its axis, or `@template()` where it has none',
+    ),
+    **{
+        f"grain {grain}": (
+            f'@extend.template("n", grain={grain})\ndef t(x: extend.update["n"], lo, hi):\n    pass',
+            f"its grain must be an integer of at least 1, received {grain}",
+        )
+        for grain in ("0", "-1", "'3'", "2.5", "True")
+    },
+    "a cost that cannot be computed": (
+        '@extend.template("n", cost="n / 0")\ndef t(x: extend.update["n"], lo, hi):\n    pass',
+        "its cost 'n / 0' cannot be computed: division by zero",
+    ),
     "no else": (
         "@extend.elementwise\ndef t(x: extend.read, y: extend.write):\n    if x > 2:\n        y = x",
         "'y' is not assigned on every path, and would keep what it held before; assign it in both branches; to leave "
@@ -277,6 +296,7 @@ LOOP = (
 ELEMENT = "@extend.elementwise\ndef t(x: extend.read, y: extend.write):\n    {}\n"
 CALLED = {
     "one index": (LOOP.format("y[r, j] = x[j]"), "x[j]: an element of 'x', a view of 2 dimensions, is x[row, column]"),
+    "three indices": (LOOP.format("y[r, j, 0] = x[r, j]"), "an element of 'y', a view of 2 dimensions, is y[row, col"),
     "a view as a number": (LOOP.format("y[r, j] = x"), "'x' is a view, and only its elements are numbers"),
     "an unknown name": (LOOP.format("y[r, j] = x[r, j] * nowhere"), "the name 'nowhere' is neither a parameter"),
     "an unknown function": (LOOP.format("y[r, j] = lookup(x[r, j])"), "lookup is not among the functions"),
@@ -305,6 +325,36 @@ def test_a_mistake_in_a_body_shows_where_the_call_stands(name):
         plan.call(template, x=plan.buffer((3,)), y=plan.buffer((3,)))
     assert str(caught.value).startswith("The template 't': ")
     assert not plan.launches
+
+
+def test_a_cost_that_a_size_makes_infinite():
+    text = LOOP.replace('cost="width"', 'cost="1 / (width - 3)"').format("y[r, j] = x[r, j]")
+    template = cell(text, "<infinite cost>")["t"]
+    plan = extend.Plan(training=False, dtype="float64")
+    plan.call(template, x=plan.buffer((4,)), y=plan.buffer((4,)))
+    with pytest.raises(TypeError, match=r"The template 't': its cost '1 / \(width - 3\)': division by zero"):
+        plan.call(template, x=plan.buffer((3,)), y=plan.buffer((3,)))
+
+
+@pytest.mark.parametrize("number", ["1", b"1", None, "one"])
+def test_a_number_is_no_text(number):
+    plan = extend.Plan(training=False, dtype="float64")
+    with pytest.raises(TypeError, match="The template 'scale': .*'factor'.* (must be a number|is missing)"):
+        plan.call(extend.scale, x=plan.buffer((3,)), y=plan.buffer((3,)), factor=number)
+
+
+@pytest.mark.parametrize(("what", "named"), [(third, "'third'"), (math.sin, "'sin'"), (None, "None")])
+def test_what_is_called_is_a_template(what, named):
+    plan = extend.Plan(training=False, dtype="float64")
+    for operands in ({}, {"x": plan.buffer((3,))}):
+        with pytest.raises(TypeError, match=f"plan.call takes a template, received {named}: declare one with"):
+            plan.call(what, **operands)
+
+
+@pytest.mark.parametrize("declare", [extend.elementwise, extend.fold, extend.template("n")])
+def test_what_is_declared_is_a_function(declare):
+    with pytest.raises(fastnet.RuleError, match="declared from a function written with def, received 5"):
+        declare(5)
 
 
 def test_a_source_that_cannot_be_read():

@@ -328,7 +328,7 @@ class _Loop(Rewriter):
         node.slice = self.visit(node.slice)
         kind = self.kinds.get(name)
         pair, two = isinstance(node.slice, ast.Tuple), kind is not None and len(kind.dims) == 2
-        if kind is not None and pair != two:
+        if kind is not None and (pair != two or (two and len(node.slice.elts) != 2)):  # type: ignore[attr-defined]
             dims = len(kind.dims) or 1
             raise self.error(
                 node,

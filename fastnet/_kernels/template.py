@@ -117,6 +117,10 @@ class Template:
         return self
 
     def _check_loop(self) -> None:
+        if not isinstance(self.axis, str):
+            raise self.error(f'its axis must be a string such as "n", received {self.axis!r}')
+        if not isinstance(self.grain, int) or isinstance(self.grain, bool) or self.grain < 1:
+            raise self.error(f"its grain must be an integer of at least 1, received {self.grain!r}")
         known = {name for name, kind in self.parameters.items() if kind.name in ("size", "integer")}
         known |= {dim for kind in self.parameters.values() for dim in kind.dims}
         for word, text, functions in (("axis", self.axis, {"chunks"}), ("cost", self.cost, {"min", "max"})):
@@ -126,6 +130,10 @@ class Template:
                     raise self.error(
                         f"its {word} {text!r} names {name!r}, which is not a size; its sizes are: {listed}"
                     )
+        try:  # a denominator that a size makes 0 shows at the call
+            int(eval(self.cost, {"__builtins__": {}, "min": min, "max": max}, dict.fromkeys(known, 1009)))
+        except Exception as error:
+            raise self.error(f"its cost {self.cost!r} cannot be computed: {error}") from None
         if not _is_axis(ast.parse(self.axis, mode="eval").body):
             raise self.error(
                 f"its axis {self.axis!r} has more than products of sizes and chunks(size, 64): its length could not "
@@ -190,6 +198,8 @@ def template(axis: str = "1", *, grain: int = 1, cost: str | int = 1) -> Callabl
         ...         for j in range(width):
         ...             y[r, j] = 1.0 if j == labels[r] else 0.0
     """
+    if inspect.isfunction(axis):
+        raise template_error(axis.__name__, 'write `@template("n")` with its axis, or `@template()` where it has none')
     return lambda function: _declared(Template(function, "loop", axis, grain, str(cost)))
 
 
@@ -222,6 +232,8 @@ def fold(function: Callable[..., Any]) -> Template:
 
 def _declared(template: Template) -> Template:
     """Make a template. A user's is checked at once; tests check fastnet's own."""
+    if not inspect.isfunction(template.function):
+        raise RuleError(f"A template is declared from a function written with def, received {template.function!r}.")
     return template if template.built_in else template.check()
 
 

@@ -127,6 +127,9 @@ def bind(
 def run_once(plan: Plan, inputs: Mapping[View, np.ndarray], result: View) -> np.ndarray:
     """Run a plan for one batch of given views; return a copy of the result.
 
+    Raises:
+        ValueError: no view is given, whose length would be that of the batch.
+
     Example:
         >>> plan = extend.Plan(training=False, dtype="float64")
         >>> x = plan.buffer((2,))
@@ -135,6 +138,8 @@ def run_once(plan: Plan, inputs: Mapping[View, np.ndarray], result: View) -> np.
         >>> extend.run_once(plan, {x: np.array([[1.0, 2.0]])}, y).tolist()
         [[10.0, 20.0]]
     """
+    if not inputs:
+        raise ValueError("run_once takes the number of rows from its inputs, and received none.")
     rows = len(next(iter(inputs.values())))
     bound = bind(plan, rows, pinned=[*inputs, result])
     for view, value in inputs.items():

@@ -75,6 +75,8 @@ class Call:
     def _take_number(self, name: str, kind: Kind, value: Any) -> None:
         whole = kind.name in ("integer", "size")
         try:
+            if isinstance(value, (str, bytes)):
+                raise TypeError
             self.operands[name] = value.__index__() if whole else float(value)
         except (AttributeError, TypeError, ValueError):
             raise self.error(f"{name!r} must be {'an integer' if whole else 'a number'}, received {value!r}") from None
@@ -120,7 +122,10 @@ def launch_of(plan_rows: int, template: Any, operands: Mapping[str, Any], dtype:
         extent = axis_extent(template.axis, sizes)
     except ValueError as error:
         raise call.error(f"its axis {template.axis!r}: {error}") from None
-    cost = max(1, cost_of(template.cost, sizes, plan_rows))
+    try:
+        cost = max(1, cost_of(template.cost, sizes, plan_rows))
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise call.error(f"its cost {template.cost!r}: {error}") from None
     return Launch(kernel, call.operands, call.access, extent, template.grain, cost)
 
 

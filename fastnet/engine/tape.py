@@ -60,7 +60,7 @@ class Tape:
         call, outer = TapeEntry(operation, self.plan.label, self.plan.dtype, inputs), self.open
         self.open, first = call, len(self.plan.launches)
         try:
-            output = operation.forward(self.plan, *inputs)
+            output = checked_result(operation, operation.forward(self.plan, *inputs))
         finally:
             self.open = outer
         if not _is_own(operation):
@@ -86,7 +86,7 @@ class Tape:
         outer = self.parts
         self.parts = None if _is_own(layer) else _ids_within(layer)
         try:
-            y = layer.forward(self.plan, x)
+            y = checked_result(layer, layer.forward(self.plan, x))
         finally:
             self.parts = outer
         known = y is x or self.open is not None or any(call.output is y for call in reversed(self.calls))
@@ -184,6 +184,19 @@ class Tape:
         self.open, self.plan.dtype, self.deferred = None, outer, []
         contributions = gradients.get(id(source), [])
         return total(self.plan, contributions) if contributions else None
+
+
+def checked_result(operation: Any, result: Any) -> View:
+    """What a forward returned.
+
+    Raises:
+        TypeError: it is no view.
+    """
+    if not isinstance(result, View):
+        owner = getattr(operation, "_owner", None) or f"The operation {type(operation).__name__}"
+        given = "None" if result is None else f"{type(result).__name__} {result!r}"
+        raise TypeError(f"{owner}: forward must return one view, the result, and returned {given}.")
+    return result
 
 
 def _is_own(operation: Any) -> bool:

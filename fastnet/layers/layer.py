@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections import defaultdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -128,6 +128,13 @@ class Layer(LayerTree, SettableArguments, Configurable):
                 current.assign(value)
             return
         super().__setattr__(name, value)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if "name" not in vars(self) and not name.startswith("__"):
+                raise AttributeError(f"{type(self).__name__}.__init__ must call super().__init__(**more) first.")
+            return super().__getattribute__(name)  # raises the error again, with that of a property
 
     def is_argument(self, name: str) -> bool:
         """Whether an attribute is an argument, which is checked; False before `Layer.__init__`."""

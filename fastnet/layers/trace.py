@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from fastnet.engine.plan import Plan
+from fastnet.engine.tape import checked_result
 from fastnet.engine.view import View
 
 Shape = tuple[int, ...]
@@ -72,4 +73,4 @@ def trace(layer: Any, input_shape: Shape) -> Traced:
     plan.label = layer.name
     x = plan.buffer(input_shape)
     plan.data.append(x)
-    return Traced(layer.forward(plan, x).shape, plan.uses)
+    return Traced(checked_result(layer, layer.forward(plan, x)).shape, plan.uses)

@@ -15,6 +15,7 @@ from fastnet.testing.plans import (
     LayerRun,
     activate,
     activation_plan,
+    check_factory,
     loss_run,
     loss_values,
     scatter_weights,
@@ -288,12 +289,15 @@ def check_layer(
 
     Raises:
         AssertionError: a check failed; the message names it.
+        TypeError: the factory makes no layers.
+        ValueError: the factory makes the same layer again, or the shape is not a tuple of positive sizes.
 
     Example:
         >>> from fastnet import layers, testing
         >>> print(testing.check_layer(lambda: layers.Dense(3, activation="tanh"), (5,)).name)
         layer Dense
     """
+    check_factory(layer_factory, input_shape)
     rng, rows = np.random.default_rng(0), 5
     double = LayerRun(layer_factory, "float64", input_shape, rows)
     scatter_weights(double.layer)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import config
+from fastnet import checks, config
 from fastnet.engine.fuse import fuse
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -76,12 +76,7 @@ class LayerRun:
     """A layer's training step without a loss, for given x and dy."""
 
     def __init__(self, factory: Callable[[], Layer], dtype: str, input_shape: tuple[int, ...], rows: int):
-        before = config.floatx()
-        config.set_floatx(dtype)
-        try:
-            self.layer = factory()
-        finally:
-            config.set_floatx(before)
+        self.layer = made(factory, dtype)
         promised = self.layer.connect(tuple(input_shape))
         plan = Plan(True, dtype, rows)
         self.x = plan.buffer(input_shape)
@@ -117,6 +112,36 @@ class LayerRun:
         y = self(x, dy)[0]
         penalties = sum(float(layer.activity_regularizer(self.run.get(view))) for layer, view in self.penalized)
         return float((y * dy).sum()) + penalties / self.run.rows
+
+
+def made(factory: Callable[[], Layer], dtype: str) -> Layer:
+    """A layer of this dtype."""
+    before = config.floatx()
+    config.set_floatx(dtype)
+    try:
+        return factory()
+    finally:
+        config.set_floatx(before)
+
+
+def check_factory(factory: Any, input_shape: Any) -> None:
+    """Check the arguments of `check_layer`.
+
+    Raises:
+        TypeError: the factory is none, or makes no layers.
+        ValueError: the factory makes the same layer again, or the shape is not a tuple of positive sizes.
+    """
+    if isinstance(factory, Layer) or not callable(factory):
+        raise TypeError(
+            f"check_layer takes a function that makes a new layer, received {factory!r}: pass a class, or "
+            "`lambda: Dense(3)`."
+        )
+    first, second = made(factory, "float64"), made(factory, "float64")
+    if not isinstance(first, Layer):
+        raise TypeError(f"check_layer: the function must return a layer, and returned {first!r}.")
+    if first is second:
+        raise ValueError(f"check_layer: the function must make a new layer at each call; {first!r} came twice.")
+    checks.sample_shape("check_layer: input_shape", input_shape)
 
 
 def scatter_weights(layer: Layer) -> None:
