@@ -70,11 +70,13 @@ WORKLOADS = {
     ]
 }
 
-# The two ends of mini-batches: one sample a step, and all 1,797 digits in each step (an epoch: 50 times all).
+# The ends of mini-batches: one sample a step, few rows and a wide weight, and all 1,797 digits in each step (an epoch:
+# 50 times all).
 ENDS = {
     row.name: row
     for row in [
         Workload("single", (16, 64, 64, 4), 1, 8000, {"jax": 2, "torch": 20}),
+        Workload("few", (784, 300, 10), 8, 1500, {}),
         Workload("digits", (64, 128, 10), 1797, 50, {"jax": 1.3}),
     ]
 }

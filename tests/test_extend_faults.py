@@ -166,3 +166,24 @@ def test_averages_move_in_the_order_of_the_forward():
         x = ((x - x.mean(0)) / np.sqrt(x.var(0) + 1e-3)) @ np.ones((4, 4))
     np.testing.assert_allclose(normalization.moving_mean.numpy(), mean, rtol=0, atol=1e-12)
     np.testing.assert_allclose(normalization.moving_variance.numpy(), variance, rtol=1e-12)
+
+
+class OwnSequential(fastnet.Sequential):
+    """A container outside the package: its forward may apply the layers that it holds."""
+
+
+class OwnResidual(layers.Residual):
+    """As above."""
+
+
+class OwnParallel(layers.Parallel):
+    """As above."""
+
+
+@pytest.mark.parametrize("make", [
+    lambda: OwnSequential([layers.Dense(4)]),
+    lambda: OwnResidual(OwnSequential([layers.Dense(4)]), layers.Dense(4)),
+    lambda: OwnParallel([layers.Dense(4), OwnResidual(layers.BatchNormalization())], merge="add"),
+])  # fmt: skip
+def test_containers_of_ones_own_apply_what_they_hold(make):
+    assert len(fitted(make()).trainable_weights) > 4

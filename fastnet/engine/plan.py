@@ -267,7 +267,8 @@ class Plan:
         """Append the matrix product c = op(a) op(b) + bias.
 
         A view is a matrix whose columns are its last axis, with all other axes, that of the batch included, as rows.
-        A factor whose rows lie at uneven distances, such as some steps of each sample, is copied.
+        A factor whose rows lie at uneven distances, such as some steps of each sample, is copied. A product of few rows
+        with a large weight that is trained becomes several launches (`split`); the bits are the same.
 
         Args:
             a, b: the factors; op transposes if ``transpose_a`` or ``transpose_b``.
@@ -275,7 +276,11 @@ class Plan:
             bias: added to every row.
             relu: whether negative results become 0.
 
+        Returns:
+            The launch, or the first of several.
+
         Raises:
+            TypeError: an operand is neither a view nor a weight, or its dtype differs from that of ``c``.
             ValueError: sizes do not fit.
         """
         before = len(self.launches)
