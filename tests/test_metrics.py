@@ -7,6 +7,7 @@ import pytest
 
 import fastnet
 from fastnet import layers, losses, metrics
+from fastnet.testing import running
 
 from . import loss_oracles, oracles
 
@@ -102,6 +103,31 @@ def test_counts_at_thresholds_are_what_comparing_gives(rows, weighted):
         for name, want in wanted.items():
             got, _ = evaluate(t, p, "mse", getattr(metrics, name)(thresholds=limits), 16, weights=w)
             np.testing.assert_allclose(got, want if len(want) > 1 else want[0], rtol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("rows", [1023, 1024, 2053])
+def test_counts_of_chunks_are_added_whatever_the_threads(rows):
+    rng = np.random.default_rng(rows)
+    t, p, w = rng.integers(0, 2, (rows, 2)), rng.uniform(0, 1, (rows, 2)), rng.uniform(0, 2, rows)
+    wanted = {
+        "TruePositives": (w[:, None] * (t == 1) * (p > 0.5)).sum(),
+        "R2Score": np.mean(
+            1 - (w @ (t - p) ** 2) / (w @ (t - (w @ t) / w.sum()) ** 2)
+        ),
+    }  # fmt: skip
+    tp, fp, fn = (w @ (a & b) for a, b in ((t == 1, p > 0.4), (t == 0, p > 0.4), (t == 1, p <= 0.4)))
+    wanted["F1Score"] = (2 * tp / (2 * tp + fp + fn)).mean()
+    made = {
+        "TruePositives": metrics.TruePositives, "R2Score": metrics.R2Score,
+        "F1Score": lambda: metrics.F1Score(average="macro", threshold=0.4),
+    }  # fmt: skip
+    for name, want in wanted.items():
+        found = set()
+        for n in (1, 2, 3):
+            with running.threads(n):
+                found.add(made[name]()(t, p, w))
+        assert len(found) == 1, name
+        assert found.pop() == pytest.approx(want, rel=1e-6 if name == "F1Score" else 1e-12)
 
 
 def test_the_area_under_a_fine_roc_curve_is_the_share_of_pairs_in_order():

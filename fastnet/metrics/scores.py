@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnet import checks, config
 from fastnet._kernels.templates import counting as templates
+from fastnet.metrics.counts import add_counts, chunk_counts
 from fastnet.metrics.metric import Metric, as_number
 
 
@@ -54,15 +55,17 @@ class FBetaScore(Metric):
         return 4 * shape[0]
 
     def count(self, plan, y_pred, y_true, sample_weight, state):
+        counts = chunk_counts(y_pred, 4 * y_pred.width)
         plan.call(
             templates.class_counts,
             y_true=y_true,
             y_pred=y_pred,
-            counts=state,
+            counts=counts,
             weights=sample_weight,
             threshold=self.threshold or 0.0,
             largest=self.threshold is None,
         )
+        add_counts(plan, counts, y_pred, state)
 
     def value(self, state):
         tp, fp, fn, labels = state.reshape(4, -1)
@@ -133,7 +136,9 @@ class R2Score(Metric):
         return 4 * shape[0] + 1
 
     def count(self, plan, y_pred, y_true, sample_weight, state):
-        plan.call(templates.moments, y_true=y_true, y_pred=y_pred, weights=sample_weight, sums=state)
+        sums = chunk_counts(y_pred, 4 * y_pred.width + 1)
+        plan.call(templates.moments, y_true=y_true, y_pred=y_pred, weights=sample_weight, sums=sums)
+        add_counts(plan, sums, y_pred, state)
 
     def value(self, state):
         total, squares, residual, count = state[:-1].reshape(4, -1)

@@ -1,23 +1,38 @@
-"""Loops that count a batch for a metric, into float64 numbers of the step block.
+"""Loops that count a batch for a metric, in float64.
 
-Each runs on one thread, in order of the rows: the counts of fractional weights therefore do not depend on the number of
-threads.
+Each chunk of rows has its own counts, which `add_counts` adds in order to those of the step block. The sums of
+fractional weights therefore do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import integer, read, real, size, update_float64, write
+from fastnet._kernels.chunks import COUNT_ROWS
+from fastnet._kernels.kinds import integer, read, read_float64, real, size, update_float64, write, write_float64
 from fastnet._kernels.template import template
 
+_AXIS = f"chunks(n, {COUNT_ROWS})"
 
-@template()
+
+@template("length", grain=256)
+def add_counts(chunk_counts: read_float64, counts: update_float64, rows: size, length: size, lo, hi):
+    # chunk_counts (ceil(rows / COUNT_ROWS), length)  counts (length,)
+    for i in range(lo, hi):
+        for chunk in range((rows + COUNT_ROWS - 1) // COUNT_ROWS):
+            counts[i] = counts[i] + chunk_counts[chunk * length + i]
+
+
+@template(_AXIS, cost=f"{10 * COUNT_ROWS} * width")
 def histogram(
     y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, label_weights: read[width],
-    thresholds: read[number], counts: update_float64, even: integer, first: integer, last: integer,
-    per_label: integer, n: size, number: size,
+    thresholds: read[number], counts: write_float64, length: integer, even: integer, first: integer, last: integer,
+    per_label: integer, n: size, number: size, lo, hi,
 ):  # fmt: skip
-    # counts (1 or last - first, 2, number + 1): the weight of true and false labels by how many thresholds they exceed
-    for r in range(n):
+    # counts of a chunk (1 or last - first, 2, number + 1), length in all: the weight of true and false labels by how
+    # many thresholds they exceed
+    for i in range(lo * length, hi * length):
+        counts[i] = 0.0
+    for r in range(lo * COUNT_ROWS, min(n, hi * COUNT_ROWS)):
+        offset = r // COUNT_ROWS * length
         for j in range(first, last):
             p = y_pred[r, j]
             exceeded = 0
@@ -38,7 +53,7 @@ def histogram(
                         high = middle
             wrong = 0 if y_true[r, j] != 0.0 else 1
             label = j - first if per_label != 0 else 0
-            index = (2 * label + wrong) * (number + 1) + exceeded
+            index = offset + (2 * label + wrong) * (number + 1) + exceeded
             counts[index] = counts[index] + float64(weights[r]) * float64(label_weights[j])
 
 
@@ -57,13 +72,16 @@ def only_top_k(x: read[n, width], y: write[n, width], k: integer, n: size, width
                 y[r, best] = x[r, best]
 
 
-@template()
+@template(_AXIS, cost=f"{10 * COUNT_ROWS} * width")
 def class_counts(
-    y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, counts: update_float64,
-    threshold: real, largest: integer, n: size, width: size,
+    y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, counts: write_float64,
+    threshold: real, largest: integer, n: size, width: size, lo, hi,
 ):  # fmt: skip
-    # counts (4, width): true positives, false positives, false negatives, targets
-    for r in range(n):
+    # counts of a chunk (4, width): true positives, false positives, false negatives, targets
+    for i in range(lo * 4 * width, hi * 4 * width):
+        counts[i] = 0.0
+    for r in range(lo * COUNT_ROWS, min(n, hi * COUNT_ROWS)):
+        offset = r // COUNT_ROWS * 4 * width
         weight = float64(weights[r])
         top = y_pred[r, 0]
         for j in range(width):
@@ -73,25 +91,29 @@ def class_counts(
             positive = x >= top and fabs(x) > 1e-9 if largest != 0 else x > threshold
             guess = float64(1.0) if positive else float64(0.0)
             t = float64(y_true[r, j])
-            counts[j] = counts[j] + guess * t * weight
-            counts[width + j] = counts[width + j] + guess * (float64(1.0) - t) * weight
-            counts[2 * width + j] = counts[2 * width + j] + (float64(1.0) - guess) * t * weight
-            counts[3 * width + j] = counts[3 * width + j] + t * weight
+            counts[offset + j] = counts[offset + j] + guess * t * weight
+            counts[offset + width + j] = counts[offset + width + j] + guess * (float64(1.0) - t) * weight
+            counts[offset + 2 * width + j] = counts[offset + 2 * width + j] + (float64(1.0) - guess) * t * weight
+            counts[offset + 3 * width + j] = counts[offset + 3 * width + j] + t * weight
 
 
-@template()
+@template(_AXIS, cost=f"{10 * COUNT_ROWS} * width")
 def moments(
-    y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, sums: update_float64, n: size,
-    width: size,
+    y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, sums: write_float64, n: size,
+    width: size, lo, hi,
 ):  # fmt: skip
-    # sums (4, width): of y, y², squared errors and weights; then elements in all
-    for r in range(n):
+    # sums of a chunk (4, width): of y, y², squared errors and weights; then its elements
+    length = 4 * width + 1
+    for i in range(lo * length, hi * length):
+        sums[i] = 0.0
+    for r in range(lo * COUNT_ROWS, min(n, hi * COUNT_ROWS)):
+        offset = r // COUNT_ROWS * length
         weight = float64(weights[r])
         for j in range(width):
             y = float64(y_true[r, j])
             error = y - float64(y_pred[r, j])
-            sums[j] = sums[j] + y * weight
-            sums[width + j] = sums[width + j] + y * y * weight
-            sums[2 * width + j] = sums[2 * width + j] + error * error * weight
-            sums[3 * width + j] = sums[3 * width + j] + weight
-    sums[4 * width] = sums[4 * width] + n * width
+            sums[offset + j] = sums[offset + j] + y * weight
+            sums[offset + width + j] = sums[offset + width + j] + y * y * weight
+            sums[offset + 2 * width + j] = sums[offset + 2 * width + j] + error * error * weight
+            sums[offset + 3 * width + j] = sums[offset + 3 * width + j] + weight
+        sums[offset + 4 * width] = sums[offset + 4 * width] + width
