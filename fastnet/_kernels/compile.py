@@ -8,6 +8,7 @@ and does not import numba (measured: 0.07 s in all instead of 0.4-0.8 s).
 from __future__ import annotations
 
 import functools
+import gc
 import hashlib
 import os
 import re
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from fastnet._kernels import cache
 
+LARGE_IR = 500_000  # characters: of a product, whose garbage in cycles of numba's objects takes 8 MB; 0.1 s to collect
 SIGNATURES = {"kernel": 3, "epilogue": 6}  # name: integers behind the two pointers (`abi`)
 lock = threading.RLock()
 _loaded: dict[Source, int] = {}
@@ -128,6 +130,8 @@ def _optimised(source: Source, name: str):
     import llvmlite.binding as llvm
 
     text, inner = _numba_ir(source, name)
+    if len(text) > LARGE_IR:
+        gc.collect()
     types = ["ptr"] * 2 + ["i64"] * SIGNATURES[source.signature]
     arguments = ", ".join(f"{t} %a{i}" for i, t in enumerate(types))
     text += (
