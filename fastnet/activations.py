@@ -117,7 +117,7 @@ class RowActivation:
         x = np.asarray(x)
         if x.ndim == 0:
             raise ValueError(f"{self.name} needs an array with at least one axis, received a number.")
-        if not checks.is_whole(axis) or not -x.ndim <= axis < x.ndim:
+        if not checks.is_integer(axis) or not -x.ndim <= axis < x.ndim:
             raise ValueError(f"{self.name}: axis must be one of the {x.ndim} axes of x, received {axis!r}.")
         return np.moveaxis(_apply(self, np.moveaxis(x, axis, -1)), -1, axis)
 

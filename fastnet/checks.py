@@ -27,7 +27,7 @@ def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def is_whole(value: Any) -> TypeGuard[int]:
+def is_integer(value: Any) -> TypeGuard[int]:
     """Whether the value is an integer, Python's or numpy's; True and False are not."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
@@ -57,7 +57,7 @@ def _as_float(value: Any) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def whole(what: str, value: Any, least: int | None = 1, most: int | None = None) -> int:
+def integer(what: str, value: Any, least: int | None = 1, most: int | None = None) -> int:
     """``value`` as an integer.
 
     Args:
@@ -69,23 +69,23 @@ def whole(what: str, value: Any, least: int | None = 1, most: int | None = None)
         ValueError: the value is not an integer, or is outside the range.
     """
     low, high = -math.inf if least is None else least, math.inf if most is None else most
-    if not is_whole(value) or not low <= value <= high:
+    if not is_integer(value) or not low <= value <= high:
         bounds = f" of at least {least}" if most is None and least is not None else ""
         bounds = bounds if most is None else f" from {least} to {most}"
         raise ValueError(f"{what} must be an integer{bounds}, received {value!r}.")
     return int(value)
 
 
-def wholes(what: str, value: Any) -> int | list[int]:
+def integers(what: str, value: Any) -> int | list[int]:
     """``value`` as an integer, or as a list of integers: axes.
 
     Raises:
         ValueError: it is neither.
     """
-    if is_whole(value):
+    if is_integer(value):
         return int(value)
     items: list[Any] = list(value) if isinstance(value, (list, tuple)) or np.ndim(value) == 1 else [None]
-    if not all(map(is_whole, items)):
+    if not all(map(is_integer, items)):
         raise ValueError(f"{what} must be an integer or a list of integers, received {value!r}.")
     return [int(item) for item in items]
 
@@ -96,7 +96,7 @@ def last_axis(what: str, value: Any) -> int:
     Raises:
         ValueError: it is another integer, or not an integer.
     """
-    if not is_whole(value) or (value < 1 and value != -1):
+    if not is_integer(value) or (value < 1 and value != -1):
         raise ValueError(
             f"{what} must be the last one, -1, received {value!r}. Permute the axes first: layers.Permute."
         )
@@ -153,7 +153,7 @@ def batch_shape(what: str, value: Any) -> tuple[int, ...]:
 
 def _positive_sizes(shape: Any) -> tuple[int, ...] | None:
     sizes = tuple(shape) if np.iterable(shape) else (None,)
-    return tuple(int(s) for s in sizes) if all(is_whole(s) and s > 0 for s in sizes) else None
+    return tuple(int(s) for s in sizes) if all(is_integer(s) and s > 0 for s in sizes) else None
 
 
 def seed(what: str, value: Any, most: int | None = None) -> int | None:
@@ -162,7 +162,7 @@ def seed(what: str, value: Any, most: int | None = None) -> int | None:
     Raises:
         ValueError: it is neither None nor an integer from 0.
     """
-    return None if value is None else whole(what, value, 0, most)
+    return None if value is None else integer(what, value, 0, most)
 
 
 def flag(what: str, value: Any) -> bool:

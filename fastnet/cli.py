@@ -30,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # The encoding of a file or pipe on Windows may lack µ. Lines are flushed at once, for readers of a pipe.
             stream.reconfigure(errors="replace", line_buffering=True)
     given = list(sys.argv[1:] if arguments is None else arguments)
-    own, rest = (given[:1], given[1:]) if given[:1] == ["bench"] else (given, [])  # bench parses its own options
-    options = _parser().parse_args(own, argparse.Namespace(rest=rest))
+    known, forwarded = (given[:1], given[1:]) if given[:1] == ["bench"] else (given, [])  # bench parses its own options
+    options = _parser().parse_args(known, argparse.Namespace(forwarded=forwarded))
     try:
         return options.run(options)
     except KeyboardInterrupt:
@@ -89,7 +89,7 @@ def _bench(options: argparse.Namespace) -> int:
             if importlib.util.find_spec("pytest_benchmark") is None:
                 print('fastnet bench needs more packages: pip install -e ".[bench]" in the checkout.', file=sys.stderr)
                 return 1
-            return subprocess.call([sys.executable, "-m", "bench", *options.rest], cwd=root)
+            return subprocess.call([sys.executable, "-m", "bench", *options.forwarded], cwd=root)
     print(
         "fastnet bench: the benchmarks are not part of the installed package. Run it in a checkout of fastnet "
         '(after pip install -e ".[bench]").',
@@ -114,8 +114,8 @@ def _info(options: argparse.Namespace) -> int:
     }
     for name, value in lines.items():
         print(f"{name:<13} {value}")
-    for place, size in (("caches", machine_peak.SMALLEST), ("memory", machine_peak.LARGEST)):
-        print(f"{place:<13} {machine_peak.measure(['float32'], size)}")
+    for level, size in (("caches", machine_peak.SMALLEST), ("memory", machine_peak.LARGEST)):
+        print(f"{level:<13} {machine_peak.measure(['float32'], size)}")
     return 0
 
 

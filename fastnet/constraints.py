@@ -48,7 +48,7 @@ class Constraint(OfElements):
 
     def launch(self, plan: Plan, variable: Variable) -> None:
         """Add the launch that changes a weight."""
-        plan.call(loops.project, f=type(self).project, w=variable, p=self._numbers())
+        plan.call(loops.project, f=type(self).project, w=variable, p=self._scalars())
 
 
 class NonNeg(Constraint):
@@ -73,9 +73,9 @@ class _OfNorms(Constraint):
         return config.epsilon()
 
     def launch(self, plan: Plan, variable: Variable) -> None:
-        outer, reduced, inner = self._parts(variable)
-        sizes = {"outer": outer, "reduced": reduced, "inner": inner}
-        plan.call(loops.project_norms, f=type(self).project, w=variable, p=self._numbers(), **sizes)
+        outer, reduced, width = self._parts(variable)
+        sizes = {"outer": outer, "reduced": reduced, "width": width}
+        plan.call(loops.project_norms, f=type(self).project, w=variable, p=self._scalars(), **sizes)
 
     def _parts(self, variable: Variable) -> tuple[int, int, int]:
         """Sizes before, along and behind the axes of the norm."""
@@ -161,7 +161,7 @@ def _norm(value: Any, name: str, owner: str) -> float:
 
 
 def _axis(value: Any, owner: str) -> int | list[int]:
-    return checks.wholes(f"{owner}: axis", value)
+    return checks.integers(f"{owner}: axis", value)
 
 
 _family = Family("a constraint", Constraint, (MaxNorm, MinMaxNorm, NonNeg, UnitNorm))

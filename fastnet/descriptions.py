@@ -79,9 +79,9 @@ class OfElements(Configurable, metaclass=Completed):
     def completed(self) -> None:
         """Check that the attributes for its rule's arguments are there."""
         if hasattr(type(self), self._rule):
-            self._numbers()
+            self._scalars()
 
-    def _numbers(self) -> list[float]:
+    def _scalars(self) -> list[float]:
         """The further arguments of the rule."""
         return list(rule_parameters(self, getattr(type(self), self._rule), 1).values())
 
@@ -264,5 +264,5 @@ class Family:
         registered = serialization.get_registered_object(config.get("registered_name") or name)
         known = self._known(name)
         if registered is None and isinstance(known, type):
-            config = {**config, **serialization.place(known)}
+            config = {**config, **serialization.class_entry(known)}
         return serialization.deserialize_keras_object(config)

@@ -67,16 +67,16 @@ class Regularizer(OfElements):
     def add_gradient(self, plan: Plan, variable: Variable, gradient: View) -> None:
         """Add the launch that adds the penalty's gradient to a weight's, which an optimizer's pass over it includes."""
         slope = derivative(type(self).penalty)
-        plan.call(loops.add_gradient, df=slope, w=variable, g=gradient, p=self._numbers())
+        plan.call(loops.add_gradient, df=slope, w=variable, g=gradient, p=self._scalars())
 
     def activity_gradient(self, plan: Plan, dy: View, y: View) -> View:
         """Add the launch of dy + the gradient of the samples' mean penalty."""
         dx, slope = plan.like(y), derivative(type(self).penalty)
-        plan.call(loops.add_activity_gradient, df=slope, y=y, dy=dy, dx=dx, p=self._numbers(), batch=-1)
+        plan.call(loops.add_activity_gradient, df=slope, y=y, dy=dy, dx=dx, p=self._scalars(), batch=-1)
         return dx
 
     def _sums(self, plan: Plan, x: Variable | View) -> tuple[View, int]:
-        return plan.sums(folds.sum_rule, f=type(self).penalty, x=x, p=self._numbers())
+        return plan.sums(folds.sum_rule, f=type(self).penalty, x=x, p=self._scalars())
 
 
 @functools.cache
@@ -168,17 +168,17 @@ class OrthogonalRegularizer(Regularizer):
         plan.call(loops.vector_norms, w=variable, norms=norms, epsilon=config.epsilon(), **vectors)
         plan.call(loops.cosines, w=variable, norms=norms, cosine=cosine, **vectors)
         plan.penalty_state[variable] = {"norms": norms, "cosine": cosine}
-        return L1(self._share(n))._sums(plan, cosine)
+        return L1(self._scale(n))._sums(plan, cosine)
 
     def add_gradient(self, plan: Plan, variable: Variable, gradient: View) -> None:
         n, vectors = self._vectors(variable)
-        operands = {"w": variable, "g": gradient, "factor": self._share(n), **plan.penalty_state[variable], **vectors}
+        operands = {"w": variable, "g": gradient, "factor": self._scale(n), **plan.penalty_state[variable], **vectors}
         plan.call(loops.add_orthogonality_gradient, f=rules.sign, **operands)
 
     def activity_penalty(self, plan: Plan, y: View) -> tuple[View, int]:
         raise ValueError("OrthogonalRegularizer is for weights; as activity_regularizer use L1, L2 or L1L2.")
 
-    def _share(self, n: int) -> float:
+    def _scale(self, n: int) -> float:
         return self.factor * 0.5 / max(n * (n - 1.0) / 2.0, 1.0)  # each pair is in the matrix twice
 
     def _vectors(self, variable: Variable) -> tuple[int, dict[str, int]]:

@@ -173,20 +173,20 @@ def serialize_keras_object(obj: Any) -> Any:
 def _described(obj: Any) -> dict[str, Any]:
     """An object by its ``get_config()``. A layer that was described before is named by its number."""
     if not hasattr(obj, "leaves"):
-        return {**place(type(obj)), "config": serialize_keras_object(obj.get_config())}
-    with _within_one(_written) as known:
+        return {**class_entry(type(obj)), "config": serialize_keras_object(obj.get_config())}
+    with _one_description(_written) as known:
         if id(obj) in known:
             number = known[id(obj)].setdefault(
                 "shared_object_id", 1 + sum("shared_object_id" in d for d in known.values())
             )
             return {"class_name": "__shared__", "shared_object_id": number}
-        description = known[id(obj)] = place(type(obj))
+        description = known[id(obj)] = class_entry(type(obj))
         description["config"] = serialize_keras_object(obj.get_config())
         return description
 
 
 @contextlib.contextmanager
-def _within_one(memory: ContextVar[Any]) -> Iterator[dict[int, Any]]:
+def _one_description(memory: ContextVar[Any]) -> Iterator[dict[int, Any]]:
     """The layers of one description, from its outermost object on."""
     known = memory.get()
     if known is not None:
@@ -201,7 +201,7 @@ def _within_one(memory: ContextVar[Any]) -> Iterator[dict[int, Any]]:
 
 def sharing() -> contextlib.AbstractContextManager[Any]:
     """Make one description of all objects in the ``with`` block; a layer may be in it twice."""
-    return _within_one(_written)
+    return _one_description(_written)
 
 
 def serialize_part(name: str, value: Any) -> Any:
@@ -238,7 +238,7 @@ def deserialize_keras_object(config: Any, custom_objects: dict[str, Any] | None 
         >>> saving.deserialize_keras_object(saving.serialize_keras_object(regularizers.L2(0.5)))
         L2(l2=0.5)
     """
-    with custom_object_scope(custom_objects), _within_one(_read):
+    with custom_object_scope(custom_objects), _one_description(_read):
         return _deserialize(config)
 
 
@@ -261,15 +261,15 @@ def _deserialize(config: Any) -> Any:
     cls = _lookup(config.get("registered_name"), name, config.get("module"))
     if not hasattr(cls, "get_config"):
         raise ValueError(f"{name!r} cannot be made from a description.")
-    inner = config.get("config") or {}
+    arguments = config.get("config") or {}
     # A class of its own making (a Sequential, a wrapper) reads its parts itself.
-    made = cls.from_config(inner) if "from_config" in dir(cls) else cls(**_deserialize(inner))
+    obj = cls.from_config(arguments) if "from_config" in dir(cls) else cls(**_deserialize(arguments))
     if (number := config.get("shared_object_id")) is not None and (known := _read.get()) is not None:
-        known[number] = made
-    return made
+        known[number] = obj
+    return obj
 
 
-def place(cls: type) -> dict[str, Any]:
+def class_entry(cls: type) -> dict[str, Any]:
     """The entries by which a description names a class."""
     for module in MODULES:
         if _public(module).get(cls.__name__) is cls:
@@ -297,8 +297,8 @@ def _lookup(registered: str | None, name: str, module: str | None) -> Any:
     if found is not None:
         return found
     # Keras's descriptions name keras.layers, ours fastnet.layers.
-    place = f"fastnet{module[5:]}" if module and (module == "keras" or module.startswith("keras.")) else module
-    modules = (place,) if place in MODULES else MODULES if module is None else ()
+    module_name = f"fastnet{module[5:]}" if module and (module == "keras" or module.startswith("keras.")) else module
+    modules = (module_name,) if module_name in MODULES else MODULES if module is None else ()
     for candidate in modules:
         if (found := _public(candidate).get(name)) is not None:
             return found

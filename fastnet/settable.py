@@ -29,16 +29,16 @@ def signature(cls: Any) -> inspect.Signature:
     found: dict[str, inspect.Parameter] = {}
     variadic: list[inspect.Parameter] = []
     for number, owner in enumerate(_with_init(cls)):
-        own = list(inspect.signature(vars(owner)["__init__"]).parameters.values())[1:]
-        new = [p for p in own if p.kind not in _VARIADIC and p.name not in found]
+        parameters = list(inspect.signature(vars(owner)["__init__"]).parameters.values())[1:]
+        new = [p for p in parameters if p.kind not in _VARIADIC and p.name not in found]
         if number:
             new = [_inherited(p) for p in new if p.name not in vars(owner).get("_supplied", ())]
             new.sort(key=lambda p: p.name == "name")
             variadic = [] if new else variadic
         else:
-            variadic = [p for p in own if p.kind in _VARIADIC]
+            variadic = [p for p in parameters if p.kind in _VARIADIC]
         found |= {p.name: p for p in new}
-        if not any(p.kind is p.VAR_KEYWORD for p in own):
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
     return inspect.Signature(sorted([*found.values(), *variadic], key=lambda p: p.kind))
 
@@ -65,8 +65,8 @@ def _argument_names(cls: Any) -> tuple[str, ...]:
 @functools.cache
 def _names_by_position(cls: Any) -> tuple[str, ...] | None:
     """The names of arguments given by position, in order; None where ``__init__`` takes ``*args``."""
-    own = inspect.signature(_with_init(cls)[0].__init__).parameters.values()  # type: ignore[misc]
-    if any(p.kind is p.VAR_POSITIONAL for p in own):
+    parameters = inspect.signature(_with_init(cls)[0].__init__).parameters.values()  # type: ignore[misc]
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return None
     return tuple(p.name for p in signature(cls).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
 
@@ -94,16 +94,16 @@ def init_of(arguments: Sequence[inspect.Parameter], body: Callable[[Any, dict[st
         arguments: those behind ``self``.
         body: is called with the object and the values of all arguments.
     """
-    whole = inspect.Signature([inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *arguments])
+    full_signature = inspect.Signature([inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *arguments])
 
     def __init__(self: Any, *args: Any, **named: Any) -> None:
-        bound = whole.bind(self, *args, **named)
+        bound = full_signature.bind(self, *args, **named)
         bound.apply_defaults()
         given = dict(bound.arguments)
         del given["self"]
         body(self, given)
 
-    __init__.__signature__ = whole  # type: ignore[attr-defined]
+    __init__.__signature__ = full_signature  # type: ignore[attr-defined]
     return __init__
 
 

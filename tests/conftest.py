@@ -66,7 +66,7 @@ def mnist():
 def pulled(request, monkeypatch):
     """Batches come as they are asked for; or a thread pulls them from the second one on, several for a part."""
     if request.param == "ahead":
-        monkeypatch.setattr("fastnet.training.streams._SHARE", -1.0)
+        monkeypatch.setattr("fastnet.training.streams._PULL_FRACTION", -1.0)
         monkeypatch.setattr("fastnet.training.streams._WINDOW", 1)
     return request.param
 

@@ -8,7 +8,7 @@ import pytest
 import fastnet
 from fastnet import extend, layers, regularizers, testing
 from fastnet.testing.plans import LayerRun, scatter_weights
-from fastnet.testing.running import float32_kept
+from fastnet.testing.running import check_single_precision
 
 SIZES = (3, 5)
 
@@ -232,7 +232,7 @@ def test_epilogues_are_searched_for_double_instructions():
     behind = [launch.epilogue for launch in run.run.plan.launches if launch.epilogue is not None]
     assert behind
     report = testing.Report("epilogues")
-    float32_kept(report, run.run.plan)
+    check_single_precision(report, run.run.plan)
     kernels = {launch.kernel for launch in run.run.plan.launches if hasattr(launch.kernel, "source")}
     assert f"in {len(kernels | {one.kernel for one in behind})} kernels" in dict(report.lines)["float32"]
 

@@ -365,11 +365,11 @@ def test_only_the_blocks_asked_for_are_written(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("in_scratch", [False, True])
 @pytest.mark.parametrize(("m", "n", "k"), [(5, 6, 7), (1, 300, 600), (200, 300, 64), (200, 300, 600), (97, 31, 1)])
 @pytest.mark.parametrize("trans_a", [False, True])
 @pytest.mark.parametrize("few_columns", [False, True])
-def test_epilogue_sees_every_element_once(dtype, keep, m, n, k, trans_a, few_columns):
+def test_epilogue_sees_every_element_once(dtype, in_scratch, m, n, k, trans_a, few_columns):
     a, b = operands(m, n, k, dtype, trans_a, False)
     memory, c = guarded(m, n, dtype)
     seen, count = np.zeros((m, n), dtype), np.zeros((m, n), int)
@@ -393,7 +393,7 @@ def test_epilogue_sees_every_element_once(dtype, keep, m, n, k, trans_a, few_col
         b,
         c,
         trans_a,
-        keep=keep,
+        in_scratch=in_scratch,
         few_columns=few_columns,
         epilogue=address,
         epilogue_args=own.ctypes.data,
@@ -402,7 +402,7 @@ def test_epilogue_sees_every_element_once(dtype, keep, m, n, k, trans_a, few_col
     assert not problems
     assert (count == 1).all()
     check(seen, product(a, b, trans_a, False, dtype), tolerance(a, b, trans_a, False, dtype))
-    assert (c == (GUARD if keep else 0)).all()
+    assert (c == (GUARD if in_scratch else 0)).all()
     assert (memory[:64] == GUARD).all() and (memory[64 + m * n :] == GUARD).all()
 
 
@@ -410,10 +410,10 @@ def test_epilogue_sees_every_element_once(dtype, keep, m, n, k, trans_a, few_col
 def test_blocks_fit_their_scratch(dtype):
     size = np.dtype(dtype).itemsize
     for m, n, k in itertools.product([0, 1, 10, 128, 784, 4096], repeat=3):
-        for trans_a, keep in itertools.product([False, True], repeat=2):
-            mb, nb = gemm.blocks(m, n, k, dtype, trans_a, keep)
+        for trans_a, in_scratch in itertools.product([False, True], repeat=2):
+            mb, nb = gemm.blocks(m, n, k, dtype, trans_a, in_scratch)
             assert mb >= 1 and 1 <= nb * size <= gemm.NC_BYTES
-            assert not keep or mb <= gemm.SCRATCH_ROWS
+            assert not in_scratch or mb <= gemm.SCRATCH_ROWS
 
 
 def test_what_cannot_be_is_refused():
@@ -422,6 +422,6 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="lda or ldb"):
         gemm.arguments(0, 0, 0, m=2, n=2, k=gemm.ROWS, dtype="float32")
     with pytest.raises(ValueError, match="needs an epilogue"):
-        gemm.arguments(0, 0, 0, m=2, n=2, k=2, dtype="float32", keep=True)
+        gemm.arguments(0, 0, 0, m=2, n=2, k=2, dtype="float32", in_scratch=True)
     with pytest.raises(ValueError, match="does not fit"):
         gemm.arguments(0, 0, 0, m=2, n=999, k=2, dtype="float32", block=(2, 999))

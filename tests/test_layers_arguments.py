@@ -76,11 +76,11 @@ def test_numbers_of_numpy_in_fit():
 
 @pytest.mark.parametrize("value", [True, np.True_, "1", None, 1j, [1], np.ones(1), np.array("1")])
 def test_what_is_no_number(value):
-    assert not checks.is_number(value) and not checks.is_whole(value)
+    assert not checks.is_number(value) and not checks.is_integer(value)
     with pytest.raises(ValueError, match="this must be a number that is finite, received"):
         checks.number("this", value)
     with pytest.raises(ValueError, match="this must be an integer of at least 1, received"):
-        checks.whole("this", value)
+        checks.integer("this", value)
 
 
 def test_what_is_a_number():
@@ -88,13 +88,13 @@ def test_what_is_a_number():
         assert checks.number("this", value) == float(value)
         assert type(checks.number("this", value)) is float
     for value in (1, L(7), U(7), np.int8(7)):
-        assert type(checks.whole("this", value)) is int
-    assert not checks.is_whole(2.0) and not checks.is_whole(F(2))
+        assert type(checks.integer("this", value)) is int
+    assert not checks.is_integer(2.0) and not checks.is_integer(F(2))
     for value in (math.nan, math.inf, -math.inf, F("nan")):
         with pytest.raises(ValueError, match="finite"):
             checks.number("this", value)
     with pytest.raises(ValueError, match="an integer from 0 to 9, received 10"):
-        checks.whole("this", 10, 0, 9)
+        checks.integer("this", 10, 0, 9)
 
 
 def refuses(make, *parts):

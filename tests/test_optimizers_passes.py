@@ -369,7 +369,9 @@ def launches(optimizer, batch):
     model.train_on_batch(x, y)
     (free,) = model._trainer.plans.free.values()
     plan = free[0].plan
-    return [f"{item.kernel.label} {item.epilogue.kernel.label if item.epilogue else ''}" for item in plan.launches]
+    return [
+        f"{item.kernel.full_name} {item.epilogue.kernel.full_name if item.epilogue else ''}" for item in plan.launches
+    ]
 
 
 @pytest.mark.parametrize("batch", [1, 8])

@@ -182,7 +182,7 @@ def test_a_batch_of_one_needs_no_product_for_the_gradient():
     model = model_of("adam", units=64, features=7)
     model.train_on_batch(np.ones((1, 7)), np.ones((1, 64)))
     (free,) = model._trainer.plans.free.values()
-    labels = [launch.kernel.label for launch in free[0].plan.launches]
+    labels = [launch.kernel.full_name for launch in free[0].plan.launches]
     assert labels[-1] == "apply_update_outer_adam_float64"
     assert labels.count("product_float64") == 1
 

@@ -51,15 +51,15 @@ class _Formula:
 
     def __init__(self, template: Template, written: Sequence[str], stored: set[str]):
         self.template, self.written = template, written
-        self.watched = set(written) | (stored - set(template.parameters))
+        self.tracked = set(written) | (stored - set(template.parameters))
 
     def block(self, statements: Sequence[ast.stmt], assigned: set[str]) -> set[str]:
         """The names that are assigned after these statements, of those that were ``assigned`` before or are in them."""
         for statement in statements:
-            assigned = self._after(statement, assigned)
+            assigned = self._assigned_after(statement, assigned)
         return assigned
 
-    def _after(self, statement: ast.stmt, assigned: set[str]) -> set[str]:
+    def _assigned_after(self, statement: ast.stmt, assigned: set[str]) -> set[str]:
         if isinstance(statement, ast.If):
             self._read(statement.test, assigned)
             return self.block(statement.body, assigned) & self.block(statement.orelse, assigned)
@@ -74,12 +74,12 @@ class _Formula:
         return assigned | _stored(statement)
 
     def _read(self, node: ast.AST, assigned: set[str]) -> None:
-        for inner in ast.walk(node):
-            if isinstance(getattr(inner, "ctx", None), ast.Load):
-                self._check(inner, assigned)
+        for child in ast.walk(node):
+            if isinstance(getattr(child, "ctx", None), ast.Load):
+                self._check(child, assigned)
 
     def _check(self, node: ast.AST, assigned: set[str]) -> None:
-        if isinstance(node, ast.Name) and node.id in self.watched - assigned:
+        if isinstance(node, ast.Name) and node.id in self.tracked - assigned:
             remedy = "; to read old values declare it `update`" if node.id in self.written else ""
             raise template_error(
                 self.template.name,
@@ -112,18 +112,18 @@ def _check_loop(template: Template, nodes: Sequence[ast.AST], written: Sequence[
 
 def _stored(node: ast.AST) -> set[str]:
     """The names that a statement or a target assigns."""
-    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)}
+    return {child.id for child in ast.walk(node) if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store)}
 
 
 def _stored_elements(statement: ast.stmt) -> set[str]:
     """The operands of which an assignment or the head of a loop sets elements."""
     targets = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
     return {
-        inner.value.id
+        child.value.id
         for target in targets
         if target is not None
-        for inner in ast.walk(target)
-        if isinstance(inner, ast.Subscript) and isinstance(inner.ctx, ast.Store) and isinstance(inner.value, ast.Name)
+        for child in ast.walk(target)
+        if isinstance(child, ast.Subscript) and isinstance(child.ctx, ast.Store) and isinstance(child.value, ast.Name)
     }
 
 

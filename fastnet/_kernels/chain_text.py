@@ -137,8 +137,8 @@ class Writer:
         index, of_row = self.indices(self.views)
         if tile is not None:
             index[self.chain.tile] = tile
-        inner = loop("c", columns, self.element(index))
-        return loop("r", span, [*of_row, *parsed(ask), inner])
+        column_loop = loop("c", columns, self.element(index))
+        return loop("r", span, [*of_row, *parsed(ask), column_loop])
 
     def indices(self, views: Iterable[ChainOperand], column: str = "c") -> tuple[dict[str, str], list[ast.stmt]]:
         """The indices of operands at row ``r`` and a column; the loads of operands with one number for each row."""
@@ -182,6 +182,6 @@ class Writer:
         if any(o.strided or o.index in ("row", "column") for o in self.views):
             return [by_row]
         index = {o.name: f"{o.name}_at[i]" for o in self.views} | {tile: f"{tile}_at[i - i0 * column_count]"}
-        whole = loop("i", "range(i0 * column_count, i1 * column_count)", self.element(index))
+        flat_loop = loop("i", "range(i0 * column_count, i1 * column_count)", self.element(index))
         test = expression("j1 - j0 == column_count and ld == column_count")
-        return [ast.If(test, [whole], [by_row])]
+        return [ast.If(test, [flat_loop], [by_row])]

@@ -129,14 +129,14 @@ def assembly(source: Source) -> str:
 def _optimised(source: Source, name: str):
     import llvmlite.binding as llvm
 
-    text, inner = _numba_ir(source, name)
+    text, entry = _numba_ir(source, name)
     if len(text) > LARGE_IR:
         gc.collect()
     types = ["ptr"] * 2 + ["i64"] * SIGNATURES[source.signature]
     arguments = ", ".join(f"{t} %a{i}" for i, t in enumerate(types))
     text += (
         f'\ndefine void @"{_symbol(name)}"({arguments}) {{\n  %r = alloca ptr\n  %e = alloca ptr\n'
-        f'  %s = call i32 @"{inner}"(ptr %r, ptr %e, {arguments})\n  ret void\n}}\n'
+        f'  %s = call i32 @"{entry}"(ptr %r, ptr %e, {arguments})\n  ret void\n}}\n'
     )
     module = llvm.parse_assembly(text)
     for function in module.functions:

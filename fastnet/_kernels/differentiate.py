@@ -160,10 +160,10 @@ class _Differentiator(Tangents):
 
     def _if(self, node: ast.If) -> bool:
         self._check_condition(node.test)
-        outer, before = self.out, dict(self.tangents)
+        outer, incoming = self.out, dict(self.tangents)
         branches = []
         for statements in (node.body, node.orelse):
-            self.out, self.tangents = [], dict(before)
+            self.out, self.tangents = [], dict(incoming)
             returns = self._block(statements)
             branches.append((self.out, self.tangents, returns))
         self.out = outer

@@ -53,22 +53,22 @@ def _total(writer: Writer, sums: list[str]) -> ast.stmt:
     index = {o.name: f"{o.name}_at[i]" for o in writer.views if o.name not in sums}
     add = [*writer.element(index), *parsed([f"{name}_lane[k] = {name}_lane[k] + {value_of(name)}" for name in sums])]
     step = loop("k", f"range({LANES})", [*parsed(["i = start + k"]), *copy.deepcopy(add)])
-    rest = loop("k", "range(last - whole)", [*parsed(["i = whole + k"]), *copy.deepcopy(add)])
+    tail = loop("k", "range(last - tail)", [*parsed(["i = tail + k"]), *copy.deepcopy(add)])
     text = "\n".join(
         [
             "for unit in range(lo, hi):",
             f"    first = unit * {CHUNK_ELEMENTS}",
             f"    last = min(row_count * column_count, first + {CHUNK_ELEMENTS})",
-            f"    whole = first + (last - first) // {LANES} * {LANES}",
+            f"    tail = first + (last - first) // {LANES} * {LANES}",
             f"    for k in range({LANES}):",
             *(f"        {name}_lane[k] = 0.0" for name in sums),
-            f"    for start in range(first, whole, {LANES}):",
+            f"    for start in range(first, tail, {LANES}):",
             "        STEP",
-            "    REST",
+            "    TAIL",
             *(line for name in sums for line in _added(name)),
         ]
     )
-    return _filled(text, STEP=step, REST=rest)
+    return _filled(text, STEP=step, TAIL=tail)
 
 
 def _two_sum(name: str) -> list[str]:

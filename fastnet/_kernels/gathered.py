@@ -39,15 +39,15 @@ class _Gather(Rewriter):
         if not (isinstance(node.target, ast.Name) and node.target.id == "j"):
             self.generic_visit(node)
             return node if node.body else None
-        if self.found:  # the loop that watches elements, which the first loop does here
+        if self.found:  # the loop that checks elements, which the first loop does here
             return None
         self.found = True
         (fetch,) = node.body
         assert isinstance(fetch, ast.Assign)
         value = ast.Assign([ast.Name(self.tile, ast.Store())], self.visit(fetch.value))
-        rest = f"{PREFIX}seen = {self.names['watch']}({PREFIX}seen, {self.tile})\nc = {PREFIX}j"
+        statements = f"{PREFIX}flag = {self.names['flag_nonfinite']}({PREFIX}flag, {self.tile})\nc = {PREFIX}j"
         node.target, node.iter = ast.Name(PREFIX + "j", ast.Store()), self.visit(node.iter)
-        node.body = [value, *ast.parse(rest).body, *self.element]
+        node.body = [value, *ast.parse(statements).body, *self.element]
         return node
 
 

@@ -87,7 +87,7 @@ class Kernel:
         return _parameters(self)
 
     @property
-    def label(self) -> str:
+    def full_name(self) -> str:
         """A name for tables and errors."""
         rules = dict.fromkeys(rule.__name__ for _, rule in self.rules)
         return "_".join([self.template.name, *rules, self.dtype])
@@ -101,11 +101,11 @@ def _source(kernel: Kernel) -> compiler.Source:
     rules_built_in = all((f.__module__ or "").startswith("fastnet._kernels.") for _, f in kernel.rules)
     if not (template.built_in and rules_built_in):
         text = _text(kernel)
-        return compiler.Source(kernel.label, text, lambda: text, signature=signature)
+        return compiler.Source(kernel.full_name, text, lambda: text, signature=signature)
     rules = [(name, f"{f.__module__}.{f.__qualname__}") for name, f in kernel.rules]
     identity = repr((template.identity, rules, kernel.dtype, kernel.counts, kernel.absent, kernel.functions))
     files = getattr(template, "files", None) or (template.file,)
-    return compiler.Source(kernel.label, identity, lambda: _text(kernel), files, signature=signature)
+    return compiler.Source(kernel.full_name, identity, lambda: _text(kernel), files, signature=signature)
 
 
 def _text(kernel: Kernel) -> str:
@@ -193,14 +193,14 @@ class Rewriter(ast.NodeTransformer):
         """Elements of a tuple or a call, with ``*name`` and ``*name[i]`` as one element for each argument."""
         out = []
         for element in elements:
-            inner = element.value if isinstance(element, ast.Starred) else None
-            name = inner.value if isinstance(inner, ast.Subscript) else inner
+            unpacked = element.value if isinstance(element, ast.Starred) else None
+            name = unpacked.value if isinstance(unpacked, ast.Subscript) else unpacked
             copies = self.copies(name.id) if isinstance(name, ast.Name) else None
             if copies is None:
                 out.append(self.visit(element))
                 continue
-            assert isinstance(inner, (ast.Subscript, ast.Name))
-            out += [self.one_of(inner, copied) for copied in copies]
+            assert isinstance(unpacked, (ast.Subscript, ast.Name))
+            out += [self.one_of(unpacked, copied) for copied in copies]
         return out
 
     def one_of(self, element: ast.Subscript | ast.Name, copied: str) -> ast.AST:

@@ -196,12 +196,12 @@ def bits_float(typingctx, bits):
 
 
 @intrinsic
-def watch(typingctx, seen, x):
-    """``seen``, negative from the first ``x`` on that is NaN or infinite; of the float's width, and 0 at first.
+def flag_nonfinite(typingctx, flag, x):
+    """``flag``, negative from the first ``x`` on that is NaN or infinite; of the float's width, and 0 at first.
 
     An exponent of all ones carries into the sign bit. Only integer operations: a sum of floats would not vectorise.
     """
-    if _SAME_WIDTH.get(x) != seen:
+    if _SAME_WIDTH.get(x) != flag:
         return None
 
     def codegen(context, builder, sig, args):
@@ -210,13 +210,13 @@ def watch(typingctx, seen, x):
         magnitude = builder.and_(bits, _integer(kind, (1 << (kind.width - 1)) - 1))
         return builder.or_(args[0], builder.add(magnitude, _integer(kind, 1 << mantissa)))
 
-    return seen(seen, x), codegen
+    return flag(flag, x), codegen
 
 
 @intrinsic
-def unwatched(typingctx, seen, x):
-    """``seen``: replaces `watch` if numbers are not checked."""
-    return seen(seen, x), lambda context, builder, sig, args: args[0]
+def flag_nothing(typingctx, flag, x):
+    """``flag``: replaces `flag_nonfinite` if numbers are not checked."""
+    return flag(flag, x), lambda context, builder, sig, args: args[0]
 
 
 # ---- 32-bit integers -----------------------------------------------------------------------------------------------
@@ -291,8 +291,8 @@ def _emit_half(context, builder, sig, args):
         builder.bitcast(builder.add(magnitude, smallest), float_type), builder.bitcast(smallest, float_type)
     )
     bits = builder.select(builder.icmp_unsigned("==", exponent, _integer(_I32, 31 << 23)), special, normal)
-    is_small = builder.icmp_unsigned("==", exponent, _integer(_I32, 0))
-    bits = builder.select(is_small, builder.bitcast(subnormal, _I32), bits)
+    is_subnormal = builder.icmp_unsigned("==", exponent, _integer(_I32, 0))
+    bits = builder.select(is_subnormal, builder.bitcast(subnormal, _I32), bits)
     return builder.bitcast(builder.or_(bits, sign), float_type)
 
 

@@ -100,8 +100,8 @@ def prefetch(typingctx, pointer, index):
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, _I32, _I32, _I32]), "llvm.prefetch.p0"
         )
-        place = builder.bitcast(builder.gep(args[0], [args[1]]), cgutils.voidptr_t)
-        builder.call(function, [place, ir.Constant(_I32, 0), ir.Constant(_I32, 3), ir.Constant(_I32, 1)])
+        address = builder.bitcast(builder.gep(args[0], [args[1]]), cgutils.voidptr_t)
+        builder.call(function, [address, ir.Constant(_I32, 0), ir.Constant(_I32, 3), ir.Constant(_I32, 1)])
         return context.get_dummy_value()
 
     return types.void(pointer, types.int64), codegen

@@ -78,13 +78,13 @@ def paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
     module = rule.__module__ or ""  # None: made by exec
     elementary_rule = module == elementary.__name__ or module.startswith(elementary.__name__ + "_")
     name = rule.__name__ if elementary_rule else f"{rule.__name__}_{dtype}"
-    own = f"{rule.__module__}.{rule.__qualname__}"
-    while name in pasted and pasted[name].split("\n", 1)[0] != f"# {own}":
+    path = f"{rule.__module__}.{rule.__qualname__}"
+    while name in pasted and pasted[name].split("\n", 1)[0] != f"# {path}":
         name += "_"
-    if pasted.get(name) == f"# {own}\n":
+    if pasted.get(name) == f"# {path}\n":
         raise RuleError(f"The rule {rule.__name__!r} calls itself; write it without recursion.")
     if name not in pasted:
-        pasted[name] = f"# {own}\n"  # taken from now on: a rule `tanh` may call math.tanh
+        pasted[name] = f"# {path}\n"  # taken from now on: a rule `tanh` may call math.tanh
         node = function_tree(rule)
         integer = bool(node.args.args) and all(
             isinstance(a.annotation, ast.Constant) and a.annotation.value == "u32" for a in node.args.args
@@ -96,7 +96,7 @@ def paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
         node.name, node.returns = name, None
         node.args.defaults = []
         del pasted[name]  # again, after the rules that it calls
-        pasted[name] = f"# {own}\n{ast.unparse(ast.fix_missing_locations(node))}"
+        pasted[name] = f"# {path}\n{ast.unparse(ast.fix_missing_locations(node))}"
     return name
 
 

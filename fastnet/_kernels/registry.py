@@ -36,15 +36,15 @@ class Activation:
 
 @dataclass(frozen=True)
 class Pass:
-    """One run over the elements of a row that folds them into numbers.
+    """One run over the elements of a row that folds them into accumulators.
 
     Args:
-        start: the numbers' first values.
-        accumulate: rule ``(*numbers, x, t, *earlier) -> numbers``, for each element x and target t; ``earlier`` are the
-            numbers of the passes before.
-        finish: rule ``(*numbers, *earlier) -> numbers``, after the last element; None if it is not needed.
+        start: the accumulators' first values.
+        accumulate: rule ``(*accumulators, x, t, *earlier) -> accumulators``, for each element x and target t;
+            ``earlier`` are the accumulators of the passes before.
+        finish: rule ``(*accumulators, *earlier) -> accumulators``, after the last element; None if it is not needed.
 
-    Where a pass has one number, its rules return it bare.
+    Where a pass has one accumulator, its rules return it bare.
     """
 
     start: tuple[float, ...]
@@ -54,10 +54,10 @@ class Pass:
 
 @dataclass(frozen=True, eq=False)
 class RowRule:
-    """A function of a whole row: passes that fold it into numbers, then ``value`` of these, or ``element`` of each x.
+    """A function of a row: passes that fold it into accumulators, then ``value`` of these, or ``element`` of each x.
 
     ``value(*folded)`` is the row's result (a loss), ``element(x, t, *folded)`` the result for each element (softmax,
-    the gradient of a loss; None without one); ``folded`` are the numbers of all passes.  ``t`` is the target's
+    the gradient of a loss; None without one); ``folded`` are the accumulators of all passes.  ``t`` is the target's
     element, or 0.  The parameters of a `Loss` follow the other arguments of each of these rules.
     """
 
@@ -186,22 +186,22 @@ class Table(dict):
 
     Args:
         kind: of its rows, for errors.
-        own: names that are fastnet's without a row.
+        built_in: names that are fastnet's without a row.
     """
 
-    def __init__(self, kind: str, *own: str):
+    def __init__(self, kind: str, *built_in: str):
         super().__init__()
-        self.kind, self.own = kind, set(own)
+        self.kind, self.built_in = kind, set(built_in)
 
     def add(self, row, *names: str):
         """Add one of fastnet's own rows under its name, and under further names."""
-        self.own.update((row.name, *names))
+        self.built_in.update((row.name, *names))
         self.update(dict.fromkeys((row.name, *names), row))
         return row
 
     def register(self, row):
         """Add a user's row. It replaces an earlier row of its name: a notebook's cell may run again."""
-        if row.name in self.own:
+        if row.name in self.built_in:
             raise ValueError(f"The {self.kind} {row.name!r} is fastnet's own; register yours under another name.")
         self[row.name] = row
         return row

@@ -113,9 +113,9 @@ class Tangents:
         return method(node)
 
     def _check_condition(self, node: ast.expr):
-        for inner in ast.walk(node):
-            if isinstance(inner, (ast.Subscript, ast.Lambda, ast.NamedExpr, ast.ListComp, ast.GeneratorExp)):
-                raise self._error(inner, f"it contains {describe(inner)}")
+        for child in ast.walk(node):
+            if isinstance(child, (ast.Subscript, ast.Lambda, ast.NamedExpr, ast.ListComp, ast.GeneratorExp)):
+                raise self._error(child, f"it contains {describe(child)}")
 
     def _visit_Attribute(self, node):
         if isinstance(node.value, ast.Name) and node.value.id not in self.local:
@@ -165,8 +165,8 @@ class Tangents:
         by_base = None
         if da and isinstance(n, ast.Constant):
             less = n.value - 1
-            rest = ast.Constant(1) if less == 0 else a if less == 1 else ast.BinOp(a, ast.Pow(), ast.Constant(less))
-            by_base = None if n.value == 0 else algebra.multiply(n, rest)
+            power = ast.Constant(1) if less == 0 else a if less == 1 else ast.BinOp(a, ast.Pow(), ast.Constant(less))
+            by_base = None if n.value == 0 else algebra.multiply(n, power)
         elif da:
             by_base = expression("n * a ** (n - 1)", a=a, n=n)
         by_exponent = None
@@ -269,8 +269,8 @@ class Tangents:
                 continue
             gradient = self.gradients.get(function, {}).get(parameter)
             if gradient is None:
-                inner = type(self)(function, parameter, self.gradients, self.outer)
-                gradient = rule_from_source(inner.text, inner.names)
+                nested = type(self)(function, parameter, self.gradients, self.outer)
+                gradient = rule_from_source(nested.text, nested.names)
                 gradient.__module__ = function.__module__
             name = gradient.__name__
             while self.names.get(name, gradient) is not gradient or name in self.local:

@@ -247,7 +247,7 @@ def _is_axis(node: ast.expr, cut: bool = False) -> bool:
     if isinstance(node, ast.BinOp):
         return isinstance(node.op, ast.Mult) and _is_axis(node.left, cut) and _is_axis(node.right, cut)
     if isinstance(node, ast.Call):
-        arguments = [_is_axis(argument, cut=place == 0) for place, argument in enumerate(node.args)]
+        arguments = [_is_axis(argument, cut=index == 0) for index, argument in enumerate(node.args)]
         return not cut and not node.keywords and arguments == [True, True]
     return isinstance(node, (ast.Name, ast.Constant))
 

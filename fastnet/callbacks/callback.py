@@ -17,7 +17,7 @@ def verbosity(owner: str, value: Any) -> int:
     Raises:
         ValueError: it is not such a number.
     """
-    return int(value) if isinstance(value, (bool, np.bool_)) else checks.whole(f"{owner}: verbose", value, 0)
+    return int(value) if isinstance(value, (bool, np.bool_)) else checks.integer(f"{owner}: verbose", value, 0)
 
 
 class Callback:

@@ -53,11 +53,11 @@ class EarlyStopping(MonitorCallback):
         start_from_epoch: int = 0,
     ):
         super().__init__(monitor, mode, min_delta=min_delta)
-        self.patience = checks.whole("EarlyStopping: patience", patience, 0)
+        self.patience = checks.integer("EarlyStopping: patience", patience, 0)
         self.verbose = verbosity("EarlyStopping", verbose)
         self.baseline = None if baseline is None else checks.number("EarlyStopping: baseline", baseline, checks.NO_NAN)
         self.restore_best_weights = checks.flag("EarlyStopping: restore_best_weights", restore_best_weights)
-        self.start_from_epoch = checks.whole("EarlyStopping: start_from_epoch", start_from_epoch, 0)
+        self.start_from_epoch = checks.integer("EarlyStopping: start_from_epoch", start_from_epoch, 0)
         self._forget()
 
     def _forget(self) -> None:

@@ -179,9 +179,9 @@ def _check_template(filepath: str, by_epoch: bool) -> None:
             )
         if name not in _KNOWN:
             continue
-        shown = f"{{{field}{f'!{conversion}' if conversion else ''}:{code}}}"
+        placeholder = f"{{{field}{f'!{conversion}' if conversion else ''}:{code}}}"
         try:
-            shown.format(**_KNOWN)
+            placeholder.format(**_KNOWN)
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
             kind = "an integer" if isinstance(_KNOWN[name], int) else "a number"
             raise ValueError(f"{what}: {{{field}:{code}}} does not fit {name!r}, which is {kind}: {error}.") from None

@@ -57,8 +57,8 @@ class ReduceLROnPlateau(MonitorCallback):
                 f"{owner}: factor=0 with min_lr=0 would leave a learning rate of 0, with which nothing is learnt; give "
                 "a factor above 0, or a min_lr."
             )
-        self.patience = checks.whole(f"{owner}: patience", patience, 0)
-        self.cooldown = checks.whole(f"{owner}: cooldown", cooldown, 0)
+        self.patience = checks.integer(f"{owner}: patience", patience, 0)
+        self.cooldown = checks.integer(f"{owner}: cooldown", cooldown, 0)
         self.verbose = verbosity(owner, verbose)
         self._forget()
 

@@ -17,7 +17,7 @@ class StepCounter:
     """
 
     def __init__(self, count: int | str, owner: str):
-        if not (isinstance(count, str) and count == "epoch") and not (checks.is_whole(count) and count >= 1):
+        if not (isinstance(count, str) and count == "epoch") and not (checks.is_integer(count) and count >= 1):
             raise ValueError(f"{owner}: save_freq must be 'epoch' or a positive number of steps, received {count!r}.")
         self.count = None if isinstance(count, str) else int(count)
         self.seen = self.step = 0

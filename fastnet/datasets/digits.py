@@ -38,6 +38,6 @@ def load_data(test_fraction: float = 0.2) -> Split:
     is_test = np.zeros(len(y), bool)
     for label in range(10):
         of_class = np.flatnonzero(y == label)
-        share = np.floor(np.arange(len(of_class) + 1) * test_fraction + 0.5)
-        is_test[of_class] = np.diff(share) > 0
+        cumulative = np.floor(np.arange(len(of_class) + 1) * test_fraction + 0.5)
+        is_test[of_class] = np.diff(cumulative) > 0
     return (x[~is_test], y[~is_test]), (x[is_test], y[is_test])

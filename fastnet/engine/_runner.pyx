@@ -153,7 +153,7 @@ cdef class Execution:
         readonly object keep
         int64_t addresses[SPACES]
         size_t scratch_bytes
-        Schedule full, rest
+        Schedule full, partial
         int threads  # that have bases and scratch
         int64_t* bases
         void** scratch
@@ -176,8 +176,8 @@ cdef class Execution:
             raise ValueError("bases[STEP] is not the address of the step block.")
         self.check()
         self.full.entries = <Entry*> calloc(self.launches.shape[0] + 1, sizeof(Entry))
-        self.rest.entries = <Entry*> calloc(self.launches.shape[0] + 1, sizeof(Entry))
-        if self.full.entries == NULL or self.rest.entries == NULL:
+        self.partial.entries = <Entry*> calloc(self.launches.shape[0] + 1, sizeof(Entry))
+        if self.full.entries == NULL or self.partial.entries == NULL:
             raise MemoryError
 
     def __dealloc__(self):
@@ -187,7 +187,7 @@ cdef class Execution:
         free(self.scratch)
         free(self.bases)
         free(self.full.entries)
-        free(self.rest.entries)
+        free(self.partial.entries)
 
     cdef int check(self) except -1:
         cdef int k
@@ -231,7 +231,7 @@ cdef class Execution:
 
     cdef Schedule* prepare(self, int64_t rows, int64_t batch, int threads) noexcept:
         """The schedule for this many rows; that of a full batch and the last one of another size are kept."""
-        cdef Schedule* schedule = &self.full if rows == batch else &self.rest
+        cdef Schedule* schedule = &self.full if rows == batch else &self.partial
         if schedule.rows != rows or schedule.threads != threads:
             divide(schedule, self.launches, rows, threads)
         return schedule
@@ -289,11 +289,11 @@ cdef class Execution:
             raise RuntimeError("This execution is running in another thread. Make one execution for each thread.")
         self.running = epoch
         try:
-            job.full = job.rest = self.prepare(min(batch, total - first), batch, threads)
+            job.full = job.partial = self.prepare(min(batch, total - first), batch, threads)
             work = job.full.work * min(max_steps, (total - first) // batch + 1)
             if total - first > batch and (total - first) % batch:
-                job.rest = self.prepare((total - first) % batch, batch, threads)
-            threads = max(job.full.width, job.rest.width)
+                job.partial = self.prepare((total - first) % batch, batch, threads)
+            threads = max(job.full.width, job.partial.width)
             if threads > 1:
                 leased = team_lease(&team)
             if not leased or not enlist(threads - 1) or (work < MIN_WAKE and team_asleep(&team, threads - 1)):

@@ -3,7 +3,7 @@
 cdef struct Job:
     int workers  # 0: alone
     Schedule* full
-    Schedule* rest
+    Schedule* partial
     Schedule* schedule  # of this step
     int64_t* step
     int64_t* bases
@@ -74,7 +74,7 @@ cdef void open_step(Job* job) noexcept nogil:
         int64_t* step = job.step
         int64_t rows = min(job.batch, job.total - job.first)
         int64_t count = step[RATES_COUNT]
-    job.schedule = job.full if rows == job.full.rows else job.rest
+    job.schedule = job.full if rows == job.full.rows else job.partial
     step[ROWS] = rows
     step[FIRST] = job.first
     step[NONFINITE] = 0

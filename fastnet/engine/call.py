@@ -42,7 +42,7 @@ class Call:
             return
         if kind.name == "size":
             if value is not None:
-                self._take_number(name, kind, value)
+                self._take_scalar(name, kind, value)
             elif getattr(self.template, "form", "loop") != "loop" and name not in SHAPE:
                 raise self.error(f"the size {name!r} is missing")
             return
@@ -70,16 +70,18 @@ class Call:
             self.operands[name] = value
             self.access.append((value, "r"))
         else:
-            self._take_number(name, kind, value)
+            self._take_scalar(name, kind, value)
 
-    def _take_number(self, name: str, kind: Kind, value: Any) -> None:
-        whole = kind.name in ("integer", "size")
+    def _take_scalar(self, name: str, kind: Kind, value: Any) -> None:
+        is_integer = kind.name in ("integer", "size")
         try:
             if isinstance(value, (str, bytes)):
                 raise TypeError
-            self.operands[name] = value.__index__() if whole else float(value)
+            self.operands[name] = value.__index__() if is_integer else float(value)
         except (AttributeError, TypeError, ValueError):
-            raise self.error(f"{name!r} must be {'an integer' if whole else 'a number'}, received {value!r}") from None
+            raise self.error(
+                f"{name!r} must be {'an integer' if is_integer else 'a number'}, received {value!r}"
+            ) from None
 
     def _take_view(self, name: str, kind: Kind, value: Any) -> None:
         if not isinstance(value, (View, Variable, Slot)):
@@ -132,7 +134,7 @@ def launch_of(plan_rows: int, template: Any, operands: Mapping[str, Any], dtype:
 def _sizes(call: Call) -> dict[str, int]:
     """The sizes of a call's dimensions by name; the operands get those and the distances of rows."""
     sizes = {name: v for name, v in call.operands.items() if isinstance(v, int)}
-    said: dict[str, str] = {}
+    origins: dict[str, str] = {}
     for name, operand, _ in call.views:
         base = name if name in call.parameters else name.rpartition("_")[0]
         dims = call.parameters[base].dims
@@ -147,10 +149,10 @@ def _sizes(call: Call) -> dict[str, int]:
         for dim, size in zip(dims, shape):
             if sizes.setdefault(dim, size) != size:
                 raise ValueError(
-                    f"The template {call.template.name!r}: {name} {describe(operand)} has {told(size)} as {dim!r}, "
-                    f"but {said.get(dim, 'the call')} has {told(sizes[dim])}."
+                    f"The template {call.template.name!r}: {name} {describe(operand)} has {as_text(size)} as {dim!r}, "
+                    f"but {origins.get(dim, 'the call')} has {as_text(sizes[dim])}."
                 )
-            said.setdefault(dim, f"{name} {describe(operand)}")
+            origins.setdefault(dim, f"{name} {describe(operand)}")
     for name, kind in call.parameters.items():
         if kind.name == "size":
             if name not in sizes:
@@ -159,5 +161,5 @@ def _sizes(call: Call) -> dict[str, int]:
     return sizes
 
 
-def told(size: int) -> str:
+def as_text(size: int) -> str:
     return str(extent_of(size))

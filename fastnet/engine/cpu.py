@@ -74,9 +74,8 @@ def _product(cpu: CPU, launch: Launch) -> Binding:
     arguments = gemm.arguments(
         a or 0, b or 0, c or 0, m=product.m, n=product.n, k=product.k, dtype=product.dtype,
         trans_a=product.transpose_a, trans_b=product.transpose_b, bias=bias, relu=product.relu,
-        rows=cpu.executable.rows, lda=operands["a_ld"], ldb=operands["b_ld"], ldc=operands["c_ld"], keep=c is None,
-        split=product.split,
-        epilogue=code, epilogue_args=block,
+        rows=cpu.executable.rows, lda=operands["a_ld"], ldb=operands["b_ld"], ldc=operands["c_ld"],
+        in_scratch=c is None, split=product.split, epilogue=code, epilogue_args=block,
     )  # fmt: skip
     cpu.scratch = max(cpu.scratch, gemm.scratch_bytes())
     cost = gemm.cost(arguments, product.dtype, cpu.executable.rows)

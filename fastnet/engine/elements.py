@@ -13,7 +13,7 @@ from fastnet._kernels.generate import Kernel
 from fastnet._kernels.kinds import Kind
 from fastnet._kernels.template import Template
 from fastnet._kernels.templates import folds
-from fastnet.engine.call import Call, told
+from fastnet.engine.call import Call, as_text
 from fastnet.engine.launch import Launch
 from fastnet.engine.sizes import Extent, chunks, extent_of, size_at
 from fastnet.engine.variable import Variable
@@ -104,7 +104,7 @@ def _element_shape(call: Call) -> tuple[int, int, dict[str, int]]:
         axes = [axes_of(operand)[0] for _, operand in found["element"]]
         if columns not in {math.prod(sizes[axis:]) for sizes in axes for axis in range(len(sizes) + 1)}:
             raise ValueError(
-                f"The template {call.template.name!r}: {name} {describe(operand)} has {told(_size_of(operand))} "
+                f"The template {call.template.name!r}: {name} {describe(operand)} has {as_text(_size_of(operand))} "
                 f"elements, but {describe(first)} has no axes of which these are the "
                 f"{'last' if found['column'] else 'first'} ones."
             )
@@ -114,9 +114,9 @@ def _element_shape(call: Call) -> tuple[int, int, dict[str, int]]:
             size = _size_of(operand)
             if size != wanted:
                 raise ValueError(
-                    f"The template {call.template.name!r}: {name} {describe(operand)} has {told(size)} elements, but "
-                    f"{'another operand' if index == 'element' else f'the {index}'} of {describe(first)} has "
-                    f"{told(wanted)}."
+                    f"The template {call.template.name!r}: {name} {describe(operand)} has {as_text(size)} elements, "
+                    f"but {'another operand' if index == 'element' else f'the {index}'} of {describe(first)} has "
+                    f"{as_text(wanted)}."
                 )
             try:
                 collapsed(operand, 1)

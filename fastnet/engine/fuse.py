@@ -15,7 +15,7 @@ from fastnet._kernels import abi
 from fastnet._kernels.chain import Chain
 from fastnet.engine.fuse_behind import behind_gather, behind_product, factors_of, is_gather
 from fastnet.engine.launch import Launch, Product
-from fastnet.engine.merge import Later, joined_chain, same
+from fastnet.engine.merge import Liveness, joined_chain, same_elements
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View, axes_of, storage
@@ -42,7 +42,7 @@ def fuse(plan: Plan) -> None:
             continue
         while (producer := _producer(consumer, uses)) is not None:
             at = uses.meeting(producer, consumer)
-            joined = _join(producer, consumer, Later(uses, at, producer, consumer)) if at is not None else None
+            joined = _join(producer, consumer, Liveness(uses, at, producer, consumer)) if at is not None else None
             if at is None or joined is None:
                 break
             uses.replace(producer, consumer, joined, at)
@@ -125,8 +125,8 @@ def _producer(consumer: Launch, uses: Uses) -> Launch | None:
         view: Any = consumer.operands.get(operand.name)
         if operand.index != "element" or "r" not in operand.kind.access:
             continue
-        before = [u for u in uses.of(view) if uses.position[u] < uses.position[consumer]]
-        writers = [u for u in before if "w" in uses.touching[storage(view)][u]]
+        earlier = [u for u in uses.of(view) if uses.position[u] < uses.position[consumer]]
+        writers = [u for u in earlier if "w" in uses.touching[storage(view)][u]]
         if not writers or not _joins(writers[-1], consumer, view):
             continue
         if found is None or uses.position[writers[-1]] > uses.position[found]:
@@ -141,23 +141,23 @@ def _joins(producer: Launch, consumer: Launch, view: View | Variable) -> bool:
     elements = consumer.shape[0] * consumer.shape[1]
     if isinstance(producer.kernel, Product):
         given = _given(producer)
-        fits = elements == producer.kernel.m * producer.kernel.n and any(same(c, view) for c, _, _ in given)
+        fits = elements == producer.kernel.m * producer.kernel.n and any(same_elements(c, view) for c, _, _ in given)
         factors = [(operand, "factor", "r") for operand in factors_of(producer)]
-        return fits and _apart([*given, *factors], _touched(consumer))
+        return fits and _disjoint_or_aligned([*given, *factors], _touched(consumer))
     if is_gather(producer):
         y = producer.operands["y"]
         fits = math.prod(axes_of(y)[0]) == elements and consumer.kernel.template.form == "flat"
-        return fits and same(y, view) and _apart([(y, "element", "w")], _touched(consumer))
+        return fits and same_elements(y, view) and _disjoint_or_aligned([(y, "element", "w")], _touched(consumer))
     if not _is_chain(producer) or producer.shape[0] * producer.shape[1] != elements:
         return False
     grids = {launch.shape for launch in (producer, consumer) if launch.kernel.template.form == "grid"}
-    return len(grids) < 2 and _apart(_touched(producer), _touched(consumer))
+    return len(grids) < 2 and _disjoint_or_aligned(_touched(producer), _touched(consumer))
 
 
 def _given(launch: Launch) -> list[tuple[Any, str, str]]:
     """(operand, index, mode) of the operands that a product and its epilogue touch element by element."""
-    own = [(launch.operands["c"], "element", "w")] if launch.operands["c"] is not None else []
-    return own if launch.epilogue is None else [*own, *_touched(launch.epilogue)]
+    result = [(launch.operands["c"], "element", "w")] if launch.operands["c"] is not None else []
+    return result if launch.epilogue is None else [*result, *_touched(launch.epilogue)]
 
 
 def _touched(launch: Launch) -> list[tuple[Any, str, str]]:
@@ -170,20 +170,20 @@ def _touched(launch: Launch) -> list[tuple[Any, str, str]]:
     ]
 
 
-def _apart(first: list[tuple[Any, str, str]], second: list[tuple[Any, str, str]]) -> bool:
+def _disjoint_or_aligned(first: list[tuple[Any, str, str]], second: list[tuple[Any, str, str]]) -> bool:
     """Whether elements that one loop writes are the same ones at the same time in the other loop, or other memory."""
     if {storage(a) for a, _, _ in first}.isdisjoint([storage(b) for b, _, _ in second]):
         return True
     return all(
-        storage(a) is not storage(b) or "w" not in mode + other or (i == j == "element" and same(a, b))
+        storage(a) is not storage(b) or "w" not in mode + other or (i == j == "element" and same_elements(a, b))
         for a, i, mode in first
         for b, j, other in second
     )
 
 
-def _join(producer: Launch, consumer: Launch, later: Later) -> Launch | None:
+def _join(producer: Launch, consumer: Launch, liveness: Liveness) -> Launch | None:
     if isinstance(producer.kernel, Product):
-        return behind_product(producer, consumer, later)
+        return behind_product(producer, consumer, liveness)
     if is_gather(producer):
-        return behind_gather(producer, consumer, later)
-    return joined_chain(producer, consumer, later)
+        return behind_gather(producer, consumer, liveness)
+    return joined_chain(producer, consumer, liveness)

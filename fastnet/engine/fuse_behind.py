@@ -12,7 +12,7 @@ from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import data
 from fastnet.engine.elements import chain_launch, natural_shape
 from fastnet.engine.launch import Launch
-from fastnet.engine.merge import ChainMerge, Later, access_of, is_stored, same, storing
+from fastnet.engine.merge import ChainMerge, Liveness, access_of, is_stored, same_elements, storing
 
 _LONG = 64  # columns
 
@@ -22,14 +22,14 @@ def is_gather(launch: Launch) -> bool:
     return getattr(launch.kernel, "template", None) is data.gather
 
 
-def behind_gather(producer: Launch, consumer: Launch, later: Later) -> Launch:
+def behind_gather(producer: Launch, consumer: Launch, liveness: Liveness) -> Launch:
     """A chain whose first operand is fetched from the data."""
     merged, y = ChainMerge(), producer.operands["y"]
     merged.add(consumer)
     operands = []
     for o in merged.operands:
-        if o.index == "element" and o.kind.access and same(merged.values[o.name], y):
-            tile, stored = o.name, later.needs(y) or "w" in o.kind.access
+        if o.index == "element" and o.kind.access and same_elements(merged.values[o.name], y):
+            tile, stored = o.name, liveness.is_live(y) or "w" in o.kind.access
             o = ChainOperand(o.name, o.kind.touched("w"), o.index, o.strided, stored)
         operands.append(o)
     parameters = data.gather.parameters
@@ -44,7 +44,7 @@ def behind_gather(producer: Launch, consumer: Launch, later: Later) -> Launch:
     return joined
 
 
-def behind_product(producer: Launch, consumer: Launch, later: Later) -> Launch | None:
+def behind_product(producer: Launch, consumer: Launch, liveness: Liveness) -> Launch | None:
     """A product with a chain as its epilogue; for batches of one, the chain with the product in its loop."""
     product, shape = producer.kernel, (producer.kernel.m, producer.kernel.n)
     if consumer.kernel.template.form == "grid" and consumer.shape != shape:
@@ -55,19 +55,19 @@ def behind_product(producer: Launch, consumer: Launch, later: Later) -> Launch |
     for launch in (behind, consumer):
         if launch is not None:
             merged.add(launch)
-    tile = next((o for o in merged.operands if o.index == "element" and same(merged.values[o.name], c)), None)
-    needed = later.needs(c)
+    tile = next((o for o in merged.operands if o.index == "element" and same_elements(merged.values[o.name], c)), None)
+    needed = liveness.is_live(c)
     if tile is None or tile.strided or (needed and "w" in tile.kind.access):
         return None
     if _is_copy(merged.steps) and not needed and consumer.shape == shape:
-        return _in_place(producer, consumer)
+        return _without_copy(producer, consumer)
     operands = tuple(
         ChainOperand(o.name, o.kind.touched("r"), o.index, o.strided, False)
         if o is tile
-        else storing(o, is_stored(o, merged, later))
+        else storing(o, is_stored(o, merged, liveness))
         for o in merged.operands
     )
-    outer = behind is None and _is_outer(producer, later.uses.rows) and not needed
+    outer = behind is None and _is_outer(producer, liveness.uses.rows) and not needed
     kernel = Kernel(
         Chain(tuple(merged.steps), operands, "outer" if outer else "tile", tile.name),
         tuple(merged.rules),
@@ -81,8 +81,12 @@ def behind_product(producer: Launch, consumer: Launch, later: Later) -> Launch |
         epilogue = chain_launch(kernel, values, access, shape)
         epilogue.operands = {**epilogue.operands, tile.name: c}
         epilogue.cost = max(1, epilogue.cost // abs(shape[1]))
-        own = [pair for pair in producer.access[:4] if pair[0] in factors_of(producer) or (needed and pair[0] is c)]
-        launch = Launch(product, {**producer.operands, "c": c if needed else None}, [*own, *access], epilogue=epilogue)
+        product_access = [
+            pair for pair in producer.access[:4] if pair[0] in factors_of(producer) or (needed and pair[0] is c)
+        ]
+        launch = Launch(
+            product, {**producer.operands, "c": c if needed else None}, [*product_access, *access], epilogue=epilogue
+        )
     launch.flops, launch.label, launch.phase = producer.flops, producer.label, producer.phase
     launch.flags, launch.period = producer.flags | consumer.flags, producer.period
     return launch
@@ -107,7 +111,7 @@ def _is_copy(steps: Iterable[ChainStep]) -> bool:
     return [step.template.name for step in steps] == ["copy"]
 
 
-def _in_place(producer: Launch, consumer: Launch) -> Launch:
+def _without_copy(producer: Launch, consumer: Launch) -> Launch:
     """A product that writes to the view to which its result was copied."""
     c, target = producer.operands["c"], consumer.operands["y"]
     distance = consumer.operands.get("y_ld", producer.kernel.n)

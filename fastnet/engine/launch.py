@@ -77,7 +77,7 @@ class Product:
     name = "product"
 
     @property
-    def label(self) -> str:
+    def full_name(self) -> str:
         return f"product_{self.dtype}"
 
     @property
@@ -105,12 +105,12 @@ class Product:
                 matrices[name] = collapsed(operand, 2)
             except ValueError as error:
                 raise ValueError(f"product: {name} {describe(operand)}: {error}.") from None
-        (m, k), (inner, n) = matrices["a"][0], matrices["b"][0]
+        (m, k), (b_k, n) = matrices["a"][0], matrices["b"][0]
         m, k = (k, m) if transpose_a else (m, k)
-        inner, n = (n, inner) if transpose_b else (inner, n)
-        if inner != k or matrices["c"][0] != (m, n) or (bias is not None and bias.size != n):
+        b_k, n = (n, b_k) if transpose_b else (b_k, n)
+        if b_k != k or matrices["c"][0] != (m, n) or (bias is not None and bias.size != n):
             raise ValueError(
-                f"product: op(a) is {extent_of(m)}×{extent_of(k)}, op(b) {extent_of(inner)}×{extent_of(n)} and c "
+                f"product: op(a) is {extent_of(m)}×{extent_of(k)}, op(b) {extent_of(b_k)}×{extent_of(n)} and c "
                 f"{describe(c)}{'' if bias is None else f', bias {describe(bias)}'}: the sizes do not fit."
             )
         access = [(a, "r"), (b, "r"), (c, "w")] + ([(bias, "r")] if bias is not None else [])

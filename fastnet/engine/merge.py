@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Later:
+class Liveness:
     """The plan after two launches that are joined.
 
     Attributes:
@@ -29,7 +29,7 @@ class Later:
     producer: Launch
     consumer: Launch
 
-    def needs(self, view: Any) -> bool:
+    def is_live(self, view: Any) -> bool:
         """Whether a later launch, or the program after the step, reads the view that the two write."""
         if not isinstance(view, View) or view.buffer in self.uses.results:
             return True
@@ -38,12 +38,12 @@ class Later:
         return any(launch not in inside and position[launch] > position[self.at] for launch in users)
 
 
-def joined_chain(first: Launch, second: Launch, later: Later) -> Launch:
+def joined_chain(first: Launch, second: Launch, liveness: Liveness) -> Launch:
     """One chain of two."""
     merged = ChainMerge()
     for launch in (first, second):
         merged.add(launch)
-    operands = [storing(o, is_stored(o, merged, later)) for o in merged.operands]
+    operands = [storing(o, is_stored(o, merged, liveness)) for o in merged.operands]
     grids = [launch.shape for launch in (first, second) if launch.kernel.template.form == "grid"]
     chain = Chain(tuple(merged.steps), tuple(operands), "grid" if grids else "flat")
     kernel = Kernel(chain, tuple(merged.rules), second.kernel.dtype)
@@ -54,11 +54,11 @@ def joined_chain(first: Launch, second: Launch, later: Later) -> Launch:
     return joined
 
 
-def is_stored(operand: ChainOperand, merged: ChainMerge, later: Later) -> bool:
+def is_stored(operand: ChainOperand, merged: ChainMerge, liveness: Liveness) -> bool:
     """Whether a result of a chain must be in memory: not if only the chain reads it."""
     if "w" not in operand.kind.access or not operand.stored:
         return "w" not in operand.kind.access
-    return operand.name not in merged.read_later or later.needs(merged.values[operand.name])
+    return operand.name not in merged.consumed or liveness.is_live(merged.values[operand.name])
 
 
 def access_of(operands: Iterable[ChainOperand], values: dict[str, Any]) -> list[tuple[Any, str]]:
@@ -76,7 +76,7 @@ class ChainMerge:
     Attributes:
         values: name → view, weight, slot or number.
         distances: row distances of views whose rows lie apart.
-        read_later: names of operands that a later chain reads.
+        consumed: names of operands that a later chain reads.
     """
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class ChainMerge:
         self.operands: list[ChainOperand] = []
         self.values: dict[str, Any] = {}
         self.distances: dict[str, int] = {}
-        self.read_later: set[str] = set()
+        self.consumed: set[str] = set()
 
     def add(self, launch: Launch) -> None:
         """Append the steps of a chain."""
@@ -105,7 +105,7 @@ class ChainMerge:
             if self._is(known, operand, value):
                 self.operands[position] = _both(known, operand)
                 if "r" in operand.kind.access:
-                    self.read_later.add(known.name)
+                    self.consumed.add(known.name)
                 return known.name
         name, number = operand.name, 1
         while name in self.values:
@@ -122,7 +122,7 @@ class ChainMerge:
         """Whether an operand is a known one. Numbers never are: the kernel would depend on their values."""
         mine = self.values[known.name]
         if operand.kind.access and known.kind.access:
-            return known.index == operand.index and same(mine, value)
+            return known.index == operand.index and same_elements(mine, value)
         return operand.kind == known.kind and isinstance(value, Slot) and mine == value
 
 
@@ -143,7 +143,7 @@ def storing(operand: ChainOperand, stored: bool) -> ChainOperand:
     return ChainOperand(operand.name, operand.kind, operand.index, operand.strided, stored)
 
 
-def same(a: Any, b: Any) -> bool:
+def same_elements(a: Any, b: Any) -> bool:
     """Whether two operands are the same elements in the same order."""
     if not (isinstance(a, View) and isinstance(b, View)):
         return a is b

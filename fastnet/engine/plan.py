@@ -177,7 +177,7 @@ class Plan:
                 f"plan.call takes a template, received {getattr(template, '__name__', template)!r}: declare one with "
                 "@extend.elementwise, @extend.fold or @extend.template(axis)."
             )
-        before = len(self.launches)
+        launch_count = len(self.launches)
         try:
             operands = {name: self._readable(template, name, value) for name, value in operands.items()}
             if template.form == "fold":
@@ -186,7 +186,7 @@ class Plan:
                 return self.append(elementwise_launch(template, operands), period, flags)
             return self.append(launch_of(self.rows, template, operands, dtype), period, flags)
         except (TypeError, ValueError):
-            del self.launches[before:]
+            del self.launches[launch_count:]
             raise
 
     def sums(self, template: Any, **operands: Any) -> tuple[View, int]:
@@ -283,14 +283,14 @@ class Plan:
             TypeError: an operand is neither a view nor a weight, or its dtype differs from that of ``c``.
             ValueError: sizes do not fit.
         """
-        before = len(self.launches)
+        launch_count = len(self.launches)
         try:
             a, b = self.packed(a, 2), self.packed(b, 2)
             if not (transpose_a or transpose_b) and period == 1 and splits(self, b, c):
                 return split_product(self, a, b, c, bias, relu)
             return self.append(Product.launch(a, b, c, bias, relu, transpose_a, transpose_b), period)
         except (TypeError, ValueError):
-            del self.launches[before:]
+            del self.launches[launch_count:]
             raise
 
     def __str__(self) -> str:

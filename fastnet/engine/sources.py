@@ -71,11 +71,11 @@ class Inlet:
         _, dtype, self.contiguous = signature
         self.slots = plan.slot(4)
         address, stride, layout, per = (Slot(self.slots.index + i) for i in range(4))
-        watched = plan.training and dtype.startswith("float") and target.dtype.startswith("float")
+        checked = plan.training and dtype.startswith("float") and target.dtype.startswith("float")
         arguments: dict[str, Any] = {
             "address_source": f"address_pointer_{'uint16' if dtype == 'float16' else dtype}",
             "convert": "half" if dtype == "float16" else "T",
-            "watch": "watch" if watched else "unwatched",
+            "flag_nonfinite": "flag_nonfinite" if checked else "flag_nothing",
             "bits": "int64" if target.dtype in ("float64", "int64") else "int32",
             "address": address,
             "stride": stride,

@@ -29,11 +29,11 @@ def splits(plan: Plan, b: View | Variable, c: View) -> bool:
     """Whether the product a b is cut along k, where ``b`` is a weight that this plan updates."""
     if not (plan.training and isinstance(b, Variable) and plan.trains(b) and b.ndim == 2 and c.per_row):
         return False
-    inner, columns = b.shape
+    k, columns = b.shape
     rows = c.width // max(1, columns) * plan.rows
-    count = k_blocks(inner)
-    uneven = abs(inner - count * KC)  # half of it is the difference between the threads' work, for two threads
-    return count > 1 and uneven <= inner // 8 and columns >= _COLUMNS and b.size <= _WEIGHTS and rows <= _ROWS
+    count = k_blocks(k)
+    uneven = abs(k - count * KC)  # half of it is the difference between the threads' work, for two threads
+    return count > 1 and uneven <= k // 8 and columns >= _COLUMNS and b.size <= _WEIGHTS and rows <= _ROWS
 
 
 def split_product(

@@ -63,7 +63,7 @@ class Tape:
             output = checked_result(operation, operation.forward(self.plan, *inputs))
         finally:
             self.open = outer
-        if not _is_own(operation):
+        if not _is_built_in(operation):
             _check_unwritten(operation, "forward", self.plan.launches[first:], inputs)
         if any(output is x for x in inputs):
             mask = output.mask
@@ -84,7 +84,7 @@ class Tape:
             NotImplementedError: in training, the result of the layer is not a result of these calls.
         """
         outer = self.parts
-        self.parts = None if _is_own(layer) else _ids_within(layer)
+        self.parts = None if _is_built_in(layer) else _ids_within(layer)
         try:
             y = checked_result(layer, layer.forward(self.plan, x))
         finally:
@@ -152,7 +152,7 @@ class Tape:
                 lost.
         """
         gradients: dict[int, list[View]] = {id(output): [dy]} if dy is not None else {}
-        made = {id(call.output) for call in self.calls} | {id(source)}
+        produced = {id(call.output) for call in self.calls} | {id(source)}
         outer = self.plan.dtype
         while self.calls:
             call = self.calls.pop()
@@ -163,16 +163,16 @@ class Tape:
             self.plan.label, self.plan.dtype, self.open = call.label, call.dtype, call
             dy, first = total(self.plan, contributions), len(self.plan.launches)
             found = call.operation.backward(self.plan, dy, *call.inputs, call.output)
-            if not _is_own(call.operation):
+            if not _is_built_in(call.operation):
                 _check_unwritten(call.operation, "backward", self.plan.launches[first:], [dy, *call.inputs])
             for x, dx in zip(call.inputs, found if isinstance(found, tuple) else (found,), strict=True):
-                if dx is None and x.needs_gradient and not _is_own(call.operation):
+                if dx is None and x.needs_gradient and not _is_built_in(call.operation):
                     raise ValueError(
                         f"{call.label!r}: backward returned None, but its input needs a gradient (x.needs_gradient). "
                         "Return the gradient of x; where none flows, a buffer filled with zeros."
                     )
                 if dx is not None and x.needs_gradient:
-                    if id(x) not in made:
+                    if id(x) not in produced:
                         raise ValueError(
                             f"{call.label!r} reads a view {describe(x)} that no layer and no operation gave, and the "
                             "gradient of it would be lost: apply layers and operations to whole results."
@@ -199,7 +199,7 @@ def checked_result(operation: Any, result: Any) -> View:
     return result
 
 
-def _is_own(operation: Any) -> bool:
+def _is_built_in(operation: Any) -> bool:
     """Whether a layer or an operation is part of fastnet, whose tests show what the checks of others would."""
     return type(operation).__module__.startswith("fastnet.")
 

@@ -23,12 +23,12 @@ class _Names:
     """Buffers by number, in the order in which they are met."""
 
     def __init__(self) -> None:
-        self.numbers: dict[Any, int] = {}
+        self.indices: dict[Any, int] = {}
 
     def of(self, operand: Any) -> str:
         if not hasattr(operand, "buffer"):
             return describe(operand)
-        number = self.numbers.setdefault(operand.buffer, len(self.numbers))
+        number = self.indices.setdefault(operand.buffer, len(self.indices))
         return f"%{number}{describe(operand)}"
 
 

@@ -188,8 +188,8 @@ def merged(shape: Sequence[int], strides: Sequence[int]) -> int:
         ValueError: their elements lie at uneven distances.
     """
     axes = [(size, stride) for size, stride in zip(shape, strides) if size != 1]
-    for (_, outer), (size, inner) in itertools.pairwise(axes):
-        if outer != size * inner:
+    for (_, outer_stride), (size, inner_stride) in itertools.pairwise(axes):
+        if outer_stride != size * inner_stride:
             raise ValueError("rows at uneven distances")
     return axes[-1][1] if axes else 0
 

@@ -40,14 +40,14 @@ class VarianceScaling(Initializer):
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ):
-        own = type(self).__name__
-        checks.one_of(f"{own}: mode", mode, "fan_in", "fan_out", "fan_avg")
+        owner = type(self).__name__
+        checks.one_of(f"{owner}: mode", mode, "fan_in", "fan_out", "fan_avg")
         names = ("normal", "truncated_normal", "untruncated_normal", "uniform")
-        distribution = checks.one_of(f"{own}: distribution", distribution, *names)
+        distribution = checks.one_of(f"{owner}: distribution", distribution, *names)
         distribution = "truncated_normal" if distribution == "normal" else distribution
         if (input_axes is None) != (output_axes is None):
             raise ValueError(
-                f"{own}: give input_axes and output_axes, or neither; received {input_axes!r} and {output_axes!r}."
+                f"{owner}: give input_axes and output_axes, or neither; received {input_axes!r} and {output_axes!r}."
             )
         self.scale, self.seed = self._number("scale", scale, checks.POSITIVE), self._seed(seed)
         self.mode, self.distribution = mode, distribution
@@ -57,7 +57,7 @@ class VarianceScaling(Initializer):
     def _axes(self, argument: str, axes: Any) -> list[int] | None:
         if axes is None:
             return None
-        given = checks.wholes(f"{type(self).__name__}: {argument}", axes)
+        given = checks.integers(f"{type(self).__name__}: {argument}", axes)
         return given if isinstance(given, list) else [given]
 
     def __call__(self, shape, dtype="float32"):

@@ -142,7 +142,7 @@ class Softmax(_Applied):
 
     def __init__(self, axis: int = -1, **more: Any):
         super().__init__(**more)
-        self.axis = checks.whole(f"{self._owner}: axis", axis, None)
+        self.axis = checks.integer(f"{self._owner}: axis", axis, None)
         self.activation = activations.softmax
 
     def forward(self, plan: Plan, x: View) -> View:
@@ -269,7 +269,7 @@ class PReLU(Layer):
         self.alpha_initializer = alpha_initializer
         self.alpha_regularizer = alpha_regularizer
         self.alpha_constraint = alpha_constraint
-        axes = None if shared_axes is None else checks.wholes(f"{self._owner}: shared_axes", shared_axes)
+        axes = None if shared_axes is None else checks.integers(f"{self._owner}: shared_axes", shared_axes)
         self.shared_axes = axes = [axes] if isinstance(axes, int) else axes
         if axes is not None and len(set(axes)) < len(axes):
             raise ValueError(f"{self._owner}: shared_axes must name each axis once, received {shared_axes!r}.")

@@ -61,7 +61,7 @@ class Normalization(Layer):
                 raise ValueError(f"{self._owner}: mean has shape {means.shape}, variance {variances.shape}.")
             if (variances < 0).any():
                 raise ValueError(f"{self._owner}: variance must not be negative, received {variance!r}.")
-        self.axis = None if axis is None else checks.wholes(f"{self._owner}: axis", axis)
+        self.axis = None if axis is None else checks.integers(f"{self._owner}: axis", axis)
         self.input_mean, self.input_variance = mean, variance
         self.invert = checks.flag(f"{self._owner}: invert", invert)
         self._mean: Any = None
@@ -69,7 +69,7 @@ class Normalization(Layer):
 
     @property
     def mean(self) -> np.ndarray | None:
-        return self._shown(self._mean)
+        return self._broadcastable(self._mean)
 
     @mean.setter
     def mean(self, value: Any) -> None:
@@ -77,17 +77,17 @@ class Normalization(Layer):
 
     @property
     def variance(self) -> np.ndarray | None:
-        return self._shown(self._variance)
+        return self._broadcastable(self._variance)
 
     @variance.setter
     def variance(self, value: Any) -> None:
         self._refuse_change("variance")
 
-    def _shown(self, numbers: Variable | None) -> np.ndarray | None:
-        if numbers is None or self.input_shape is None:
+    def _broadcastable(self, statistic: Variable | None) -> np.ndarray | None:
+        if statistic is None or self.input_shape is None:
             return None
         rank = 1 + len(self.input_shape)
-        return numbers.numpy().reshape((1,) * (rank - len(numbers.shape)) + numbers.shape)
+        return statistic.numpy().reshape((1,) * (rank - len(statistic.shape)) + statistic.shape)
 
     def _refuse_change(self, argument: str) -> None:
         raise ValueError(f"{self._owner}: {argument} stays as it is; adapt the layer, or make another one.")
@@ -105,34 +105,34 @@ class Normalization(Layer):
 
     def _statistics_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The axes of a sample's shape that have separate means."""
-        kept = [] if self.axis is None else self.axis
-        return checks.last_axes(f"{self._owner} keeps the last axes (-1, [-2, -1] ...) or none", kept, shape)
+        axes = [] if self.axis is None else self.axis
+        return checks.last_axes(f"{self._owner} keeps the last axes (-1, [-2, -1] ...) or none", axes, shape)
 
     def sample_output_shape(self, input_shape):
-        kept = self._statistics_shape(input_shape)
-        if self.built and kept != self._mean.shape:
+        shape = self._statistics_shape(input_shape)
+        if self.built and shape != self._mean.shape:
             raise ValueError(
                 f"{self._owner} has means of shape {self._mean.shape}; received samples of shape {input_shape}."
             )
         if self.input_mean is not None:
             try:
-                np.broadcast_to(np.asarray(self.input_mean), kept)
+                np.broadcast_to(np.asarray(self.input_mean), shape)
             except ValueError:
                 raise ValueError(
                     f"{self._owner}: mean and variance of shape {np.shape(self.input_mean)} do not fit samples of "
-                    f"shape {input_shape}, whose means along axis={self.axis} have the shape {kept}."
+                    f"shape {input_shape}, whose means along axis={self.axis} have the shape {shape}."
                 ) from None
         return input_shape
 
     def make_weights(self, input_shape):
-        kept = self._statistics_shape(input_shape)
+        shape = self._statistics_shape(input_shape)
         if self.input_mean is None:
-            self._mean = self.add_weight("mean", kept, "zeros", trainable=False)
-            self._variance = self.add_weight("variance", kept, "ones", trainable=False)
+            self._mean = self.add_weight("mean", shape, "zeros", trainable=False)
+            self._variance = self.add_weight("variance", shape, "ones", trainable=False)
             self.add_weight("count", (), "zeros", trainable=False)
         else:
             self._mean, self._variance = (
-                Variable(np.broadcast_to(np.asarray(value, self.dtype), kept), name, trainable=False)
+                Variable(np.broadcast_to(np.asarray(value, self.dtype), shape), name, trainable=False)
                 for name, value in (("mean", self.input_mean), ("variance", self.input_variance))
             )
 
@@ -174,22 +174,26 @@ class Normalization(Layer):
             if count == 0:
                 mean, variance, count = batch_mean, batch_variance, number
                 continue
-            share = number / (count + number)  # Chan et al. 1983: two sets' variance
-            variance = variance * (1 - share) + batch_variance * share + (batch_mean - mean) ** 2 * share * (1 - share)
-            mean, count = mean + (batch_mean - mean) * share, count + number
+            fraction = number / (count + number)  # Chan et al. 1983: two sets' variance
+            variance = (
+                variance * (1 - fraction)
+                + batch_variance * fraction
+                + (batch_mean - mean) ** 2 * fraction * (1 - fraction)
+            )
+            mean, count = mean + (batch_mean - mean) * fraction, count + number
         if count == 0:
             raise ValueError(f"{self._owner}: adapt received no data.")
         if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
             raise ValueError(f"{self._owner}: adapt received numbers whose squares overflow.")
         return mean, variance
 
-    def _check_rows(self, x: np.ndarray, before: int) -> None:
+    def _check_rows(self, x: np.ndarray, first_row: int) -> None:
         """Refuse data that are not finite; the error names the row, from 0 over all batches."""
         bad = ~np.isfinite(x.reshape(len(x), -1))
         if bad.any():
-            row, place = np.argwhere(bad)[0]
+            row, element = np.argwhere(bad)[0]
             raise ValueError(
-                f"{self._owner}: adapt received {x.reshape(len(x), -1)[row, place]} in row {before + row}; "
+                f"{self._owner}: adapt received {x.reshape(len(x), -1)[row, element]} in row {first_row + row}; "
                 f"{bad.any(axis=1).sum()} rows of the {len(x)} given with it are not finite. Leave them out."
             )
 

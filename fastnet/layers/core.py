@@ -48,7 +48,7 @@ class InputLayer(Layer):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
         refuse(self._owner, sparse=sparse, ragged=ragged, input_tensor=input_tensor, optional=optional)
         if batch_size is not None:
-            checks.whole(f"{self._owner}: batch_size", batch_size)
+            checks.integer(f"{self._owner}: batch_size", batch_size)
         if (shape is None) == (batch_shape is None):
             raise ValueError(f"{self._owner}: give either shape=(784,) or batch_shape=(None, 784).")
         if batch_shape is None:
@@ -164,7 +164,7 @@ class Dense(Layer):
         super().__init__(activity_regularizer=activity_regularizer, **more)
         refuse(self._owner, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         self.lora_rank = self.lora_alpha = self.quantization_config = None
-        self.units = checks.whole(f"{self._owner}: units", units)
+        self.units = checks.integer(f"{self._owner}: units", units)
         self.activation = activation
         self.use_bias = checks.flag(f"{self._owner}: use_bias", use_bias)
         self.kernel_initializer = kernel_initializer

@@ -49,14 +49,14 @@ class CategoryEncoding(Layer):
         super().__init__(**more)
         refuse(self._owner, sparse=sparse)
         # float32 holds all of these integers, and data become float32.
-        self.num_tokens = checks.whole(f"{self._owner}: num_tokens", num_tokens, 1, 2**24)
+        self.num_tokens = checks.integer(f"{self._owner}: num_tokens", num_tokens, 1, 2**24)
         self.output_mode = checks.one_of(f"{self._owner}: output_mode", output_mode, "one_hot", "multi_hot", "count")
         self.sparse = False
 
     def sample_output_shape(self, input_shape):
         if self.output_mode == "one_hot":
-            kept = input_shape[:-1] if input_shape[-1:] == (1,) else input_shape
-            return (*kept, self.num_tokens)
+            leading = input_shape[:-1] if input_shape[-1:] == (1,) else input_shape
+            return (*leading, self.num_tokens)
         if len(input_shape) != 1:
             raise ValueError(
                 f"{self._owner} with output_mode={self.output_mode!r} takes samples of one axis, (n,); received "
@@ -76,10 +76,10 @@ class CategoryEncoding(Layer):
         if x.dtype.kind == "f":
             good &= x == np.floor(x)
         if not good.all():
-            place = tuple(np.argwhere(~good)[0])
+            index = tuple(np.argwhere(~good)[0])
             raise ValueError(
                 f"{self._owner} encodes whole numbers from 0 to {self.num_tokens - 1} (num_tokens={self.num_tokens}); "
-                f"received {x[place]} in row {place[0]} of x."
+                f"received {x[index]} in row {index[0]} of x."
             )
 
     def forward(self, plan: Plan, x: View) -> View:
@@ -90,10 +90,10 @@ class CategoryEncoding(Layer):
             )
         y = plan.buffer(self.sample_output_shape(x.shape), self.dtype)
         samples = y.width // self.num_tokens
-        numbers = plan.reshaped(x, (samples, x.width // samples))
+        tokens = plan.reshaped(x, (samples, x.width // samples))
         rows = y.view((samples, self.num_tokens))
         counted = float(self.output_mode == "count")
-        plan.call(one_hot.encode, x=numbers, y=rows, counted=counted, outside=math.nan)
+        plan.call(one_hot.encode, x=tokens, y=rows, counted=counted, outside=math.nan)
         return y
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> None:

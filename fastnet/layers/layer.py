@@ -112,7 +112,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
         self.trainable = trainable
         self.activity_regularizer = activity_regularizer
         if input_dim is not None:
-            input_shape = (checks.whole(f"{self._owner}: input_dim", input_dim),)
+            input_shape = (checks.integer(f"{self._owner}: input_dim", input_dim),)
         self.given_input_shape: tuple[int, ...] | None = None
         if input_shape is not None:
             self.given_input_shape = checks.sample_shape(f"{self._owner}: input_shape", input_shape)
@@ -150,8 +150,8 @@ class Layer(LayerTree, SettableArguments, Configurable):
 
     def is_fixed(self, name: str) -> bool:
         """Whether an argument is fixed: with weights, also those by which the weights were made."""
-        made_with = ("dtype", "initializer", "constraint", "regularizer")
-        weights_follow = self.built and name.endswith(made_with) and name != "activity_regularizer"
+        weight_arguments = ("dtype", "initializer", "constraint", "regularizer")
+        weights_follow = self.built and name.endswith(weight_arguments) and name != "activity_regularizer"
         return weights_follow or super().is_fixed(name)
 
     def checked_argument(self, name: str, value: Any) -> Any:
@@ -231,13 +231,13 @@ class Layer(LayerTree, SettableArguments, Configurable):
             return input_shape
         if self.built or type(self).make_weights is Layer.make_weights:
             return trace(self, input_shape).shape
-        before = AttributeSnapshot(all_parts(self))
+        snapshot = AttributeSnapshot(all_parts(self))
         self._on_trial = True
         try:  # its forward may read weights
             self.make_weights(input_shape)
             return trace(self, input_shape).shape
         finally:
-            before.restore()
+            snapshot.restore()
 
     def check_data(self, x: np.ndarray) -> None:
         """Check data, of any dtype, before anything runs; raise an error if it cannot read them. May be overridden.
@@ -329,8 +329,8 @@ class Layer(LayerTree, SettableArguments, Configurable):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal layer, without weights, as plain data for JSON."""
-        own = [name for name in argument_names(type(self)) if name not in _BASE and name != "activity_regularizer"]
-        return self._base_config() | self.described_arguments(own)
+        names = [name for name in argument_names(type(self)) if name not in _BASE and name != "activity_regularizer"]
+        return self._base_config() | self.described_arguments(names)
 
     def _base_config(self) -> dict[str, Any]:
         """The arguments of every layer as plain data."""

@@ -275,7 +275,7 @@ class Network(Layer):
         if (name is None) == (index is None):
             raise ValueError(f"get_layer takes a name or an index, received name={name!r}, index={index!r}.")
         if index is not None:
-            if not checks.is_whole(index):
+            if not checks.is_integer(index):
                 hint = " For a layer by its name: get_layer(name)." if isinstance(index, str) else ""
                 raise ValueError(
                     f"The model {self.name!r}: get_layer: index must be an integer, received {index!r}.{hint}"
@@ -287,7 +287,7 @@ class Network(Layer):
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        hint = f" For a layer by its place: get_layer(index={name})." if checks.is_whole(name) else ""
+        hint = f" For a layer by its place: get_layer(index={name})." if checks.is_integer(name) else ""
         raise ValueError(unknown("layer", name, [layer.name for layer in self.layers]) + hint)
 
     def count_params(self) -> int:

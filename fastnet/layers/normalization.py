@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from fastnet import checks
-from fastnet._kernels.rules import numbers
+from fastnet._kernels.rules import scalars
 from fastnet._kernels.templates import channel_statistics, folds
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View
@@ -77,7 +77,7 @@ class BatchNormalization(Affine):
         self.synchronized = synchronized
         # Keras keeps the axis of a built layer in a list.
         axis = axis[0] if isinstance(axis, (list, tuple)) and len(axis) == 1 else axis
-        self.axis = checks.whole(f"{self._owner}: axis", axis, None)
+        self.axis = checks.integer(f"{self._owner}: axis", axis, None)
         self.momentum, self.epsilon = momentum, epsilon
         self._keep_affine(
             center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
@@ -114,9 +114,9 @@ class BatchNormalization(Affine):
         if plan.training and self.trainable:
             mean, variance, total, squares = (plan.buffer(channels, per_row=False) for _ in range(4))
             rows = {"count": count, **self._counted(plan, x, count)}
-            plan.call(channel_statistics.sum_kept, x=x, keep=x.mask, total=total)
+            plan.call(channel_statistics.sum_masked, x=x, mask=x.mask, total=total)
             plan.call(channel_statistics.mean_of_sum, total=total, mean=mean, **rows)
-            plan.call(channel_statistics.sum_squared_deviations, x=x, mean=mean, keep=x.mask, total=squares)
+            plan.call(channel_statistics.sum_squared_deviations, x=x, mean=mean, mask=x.mask, total=squares)
             plan.call(channel_statistics.mean_of_sum, total=squares, mean=variance, **rows)
             plan.save(variance=variance, rows=rows)
         else:
@@ -133,7 +133,7 @@ class BatchNormalization(Affine):
             return {}
         inverse_count, (chunk_sums, _) = plan.slot(), plan.sums(folds.sum_weighted, values=x.mask)
         plan.call(
-            folds.total_of, f=numbers.inverse_count, chunk_sums=chunk_sums, count=count, result=inverse_count, p=[]
+            folds.total_of, f=scalars.inverse_count, chunk_sums=chunk_sums, count=count, result=inverse_count, p=[]
         )
         return {"inverse_count": inverse_count}
 
@@ -155,7 +155,7 @@ class BatchNormalization(Affine):
             return None
         dx, rows = plan.like(x), dict(plan.saved("rows"))
         if x.mask is not None:
-            rows |= {"keep": x.mask, "epsilon": numbers.EPSILON}
+            rows |= {"mask": x.mask, "epsilon": scalars.EPSILON}
         plan.call(
             channel_statistics.gradient, x=x, dy=dy, mean=mean, scale=scale, gamma=self.gamma, dx=dx, **sums, **rows
         )

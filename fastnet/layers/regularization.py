@@ -116,13 +116,13 @@ class Dropout(_Noise):
         if shape is None:
             return None
         sizes = tuple(shape) if isinstance(shape, (list, tuple)) else ("?",)
-        if not sizes or not all(s is None or (checks.is_whole(s) and s > 0) for s in sizes):
+        if not sizes or not all(s is None or (checks.is_integer(s) and s > 0) for s in sizes):
             raise ValueError(
                 f"{self._owner}: noise_shape must be a tuple of positive sizes or None, received {shape!r}."
             )
         return tuple(s if s is None else int(s) for s in sizes)
 
-    def _numbers(self, backward: bool) -> dict[str, float]:
+    def _scalars(self, backward: bool) -> dict[str, float]:
         """The numbers of the formula: of elements that stay, and of those that are dropped."""
         return {"factor": 1 / (1 - self.rate), "offset": 0.0, "dropped": 0.0}
 
@@ -146,7 +146,7 @@ class Dropout(_Noise):
         return keep
 
     def _act(self, plan: Plan, x: View, noise: View, y: View, backward: bool) -> None:
-        plan.call(elementwise.keep_or_drop, x=x, keep=noise, y=y, **self._numbers(backward))
+        plan.call(elementwise.keep_or_drop, x=x, keep=noise, y=y, **self._scalars(backward))
 
 
 class AlphaDropout(Dropout):
@@ -164,7 +164,7 @@ class AlphaDropout(Dropout):
         [[1.0, 2.0]]
     """
 
-    def _numbers(self, backward: bool) -> dict[str, float]:
+    def _scalars(self, backward: bool) -> dict[str, float]:
         lowest = -1.6732632423543772 * 1.0507009873554805
         a = ((1 - self.rate) * (1 + self.rate * lowest**2)) ** -0.5
         if backward:

@@ -46,7 +46,7 @@ class _RowNormalization(Layer):
     epsilon = 0.0  # added to the mean of the squares
 
     def _check_axis(self, axis: Any) -> Any:
-        if (axes := checks.wholes(f"{self._owner}: axis", axis)) == []:
+        if (axes := checks.integers(f"{self._owner}: axis", axis)) == []:
             raise ValueError(f"{self._owner}: axis must name at least one axis, received {axis!r}.")
         return axes
 
@@ -77,7 +77,7 @@ class _RowNormalization(Layer):
         y = plan.like(x)
         plan.call(
             loops.normalize_rows, x=x, gamma=gamma, beta=beta, mean=mean, scale=scale, y=y, epsilon=self.epsilon,
-            **rows._asdict(), **self._numbers(x),
+            **rows._asdict(), **self._scalars(x),
         )  # fmt: skip
         plan.save(mean=mean, scale=scale)
         return y
@@ -93,7 +93,7 @@ class _RowNormalization(Layer):
             return None
         dx = plan.like(x)
         plan.call(
-            loops.normalized_gradient, x=x, dy=dy, gamma=gamma, dx=dx, **saved, **rows._asdict(), **self._numbers(x)
+            loops.normalized_gradient, x=x, dy=dy, gamma=gamma, dx=dx, **saved, **rows._asdict(), **self._scalars(x)
         )
         return dx
 
@@ -106,9 +106,9 @@ class _RowNormalization(Layer):
             samples = -(x.width // rows.size // rows.groups)
             plan.call(loops.row_parameter_gradients, x=x, dy=dy, samples=samples, **rows._asdict(), **operands)
 
-    def _numbers(self, x: View) -> dict[str, float]:
-        share = 1 / self._rows(x.shape).size if self.averaged else 1.0
-        return {"center": self.centered, "share": share, "limit": self.limit}
+    def _scalars(self, x: View) -> dict[str, float]:
+        sum_scale = 1 / self._rows(x.shape).size if self.averaged else 1.0
+        return {"center": self.centered, "sum_scale": sum_scale, "limit": self.limit}
 
 
 class _AffineRows(Affine, _RowNormalization):
@@ -222,10 +222,10 @@ class GroupNormalization(_AffineRows):
         **more: Any,
     ):
         super().__init__(**more)
-        if not (checks.is_whole(groups) and groups == -1):
-            checks.whole(f"{self._owner}: groups (-1 for one of each channel)", groups)
+        if not (checks.is_integer(groups) and groups == -1):
+            checks.integer(f"{self._owner}: groups (-1 for one of each channel)", groups)
         self.groups = int(groups)
-        self.axis, self.epsilon = checks.whole(f"{self._owner}: axis", axis, None), epsilon
+        self.axis, self.epsilon = checks.integer(f"{self._owner}: axis", axis, None), epsilon
         self._keep_affine(
             center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
             gamma_constraint,

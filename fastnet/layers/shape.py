@@ -68,9 +68,9 @@ class Reshape(Layer):
 
     def __init__(self, target_shape: Any, **more: Any):
         super().__init__(**more)
-        given = [target_shape] if checks.is_whole(target_shape) else target_shape
+        given = [target_shape] if checks.is_integer(target_shape) else target_shape
         sizes: list[Any] = [None] if isinstance(given, str) or not np.iterable(given) else list(given)
-        if not all(checks.is_whole(size) and (size > 0 or size == -1) for size in sizes):
+        if not all(checks.is_integer(size) and (size > 0 or size == -1) for size in sizes):
             raise ValueError(
                 f"{self._owner}: target_shape must be a tuple of positive sizes such as (4, 3), of which one may be "
                 f"-1; received {target_shape!r}."
@@ -145,7 +145,7 @@ class Permute(_Rearranged):
 
     def __init__(self, dims: Any, **more: Any):
         super().__init__(**more)
-        given = checks.wholes(f"{self._owner}: dims", dims)
+        given = checks.integers(f"{self._owner}: dims", dims)
         self.dims = tuple(given) if isinstance(given, list) else (given,)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ValueError(
@@ -177,7 +177,7 @@ class RepeatVector(_Rearranged):
 
     def __init__(self, n: int, **more: Any):
         super().__init__(**more)
-        self.n = checks.whole(f"{self._owner}: n", n)
+        self.n = checks.integer(f"{self._owner}: n", n)
 
     def _index(self, shape):
         if len(shape) != 1:

@@ -42,8 +42,8 @@ class LayerTree:
     def leaves(self) -> list[Layer]:
         """The layers of all depths without sublayers, in order; also itself if it has weights of its own."""
         parts = self.sublayers
-        own = [self] if self._variables or not parts else []
-        return _once(own, *(part.leaves for part in parts))
+        direct = [self] if self._variables or not parts else []
+        return _once(direct, *(part.leaves for part in parts))
 
     @property
     def variables(self) -> list[Variable]:
@@ -53,16 +53,16 @@ class LayerTree:
     @property
     def weights(self) -> list[Variable]:
         """All weights: its own, the trainable ones first, as Keras orders them; then those of its sublayers."""
-        own = sorted(self._variables, key=lambda v: not v.trainable)
-        return _once(own, *(part.weights for part in self.sublayers))
+        direct = sorted(self._variables, key=lambda v: not v.trainable)
+        return _once(direct, *(part.weights for part in self.sublayers))
 
     @property
     def trainable_weights(self) -> list[Variable]:
         """The weights that an optimizer changes; empty if ``trainable`` is False."""
         if not self.trainable:
             return []
-        own = [v for v in self._variables if v.trainable]
-        return _once(own, *(part.trainable_weights for part in self.sublayers))
+        direct = [v for v in self._variables if v.trainable]
+        return _once(direct, *(part.trainable_weights for part in self.sublayers))
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
@@ -117,10 +117,10 @@ def assign_all(variables: list[Variable], values: Any, owner: str) -> None:
             f"received {len(values)} arrays."
         )
     arrays = []
-    for place, (variable, value) in enumerate(zip(variables, values, strict=True)):
+    for index, (variable, value) in enumerate(zip(variables, values, strict=True)):
         try:
             arrays.append(variable.check(value))
         except ValueError as error:
-            raise ValueError(f"{owner}: weight {place}: {error}") from None
+            raise ValueError(f"{owner}: weight {index}: {error}") from None
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)

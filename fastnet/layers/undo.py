@@ -33,9 +33,9 @@ class AttributeSnapshot:
 @contextlib.contextmanager
 def unchanged_on_error(objects: Iterable[Any]) -> Iterator[None]:
     """Restore the attributes of these objects if the ``with`` block fails."""
-    before = AttributeSnapshot(objects)
+    snapshot = AttributeSnapshot(objects)
     try:
         yield
     except BaseException:
-        before.restore()
+        snapshot.restore()
         raise

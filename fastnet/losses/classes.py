@@ -12,7 +12,7 @@ _MEAN = "sum_over_batch_size"
 
 
 def _label(what: str, value: Any) -> int | None:
-    return None if value is None else checks.whole(f"{what}, which may be None,", value, -(2**31), 2**31 - 1)
+    return None if value is None else checks.integer(f"{what}, which may be None,", value, -(2**31), 2**31 - 1)
 
 
 _AXIS = Loss._checks | {"axis": checks.last_axis}

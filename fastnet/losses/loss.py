@@ -12,7 +12,7 @@ import numpy as np
 from fastnet import checks, config, serialization
 from fastnet._kernels import abi, registration, registry
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
-from fastnet._kernels.rules import numbers as rules
+from fastnet._kernels.rules import scalars as rules
 from fastnet._kernels.templates import elementwise, folds, labels
 from fastnet.descriptions import Configurable, rule_parameters, snake_case
 from fastnet.engine import changes
@@ -71,9 +71,9 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
 
     def set_argument(self, name: str, value: Any) -> None:
         """Check an argument's value and keep it; plans with another value of it are void."""
-        before = self.changes
+        previous = self.changes
         super().set_argument(name, value)
-        if self.changes != before:
+        if self.changes != previous:
             changes.losses.mark()
 
     @property

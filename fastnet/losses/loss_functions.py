@@ -21,14 +21,15 @@ def _function(cls: type[Loss]) -> Callable[..., np.ndarray]:
     row = registry.losses[cls._row or ""]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     arrays = [inspect.Parameter(name, kind, annotation="Any") for name in ("y_true", "y_pred")]
-    own = [p for p in signature(cls).parameters.values() if p.name not in _OF_A_BATCH]
-    whole = inspect.Signature([*arrays, *own], return_annotation="np.ndarray")
+    parameters = [p for p in signature(cls).parameters.values() if p.name not in _OF_A_BATCH]
+    full_signature = inspect.Signature([*arrays, *parameters], return_annotation="np.ndarray")
 
     def loss_of_rows(*args: Any, **named: Any) -> np.ndarray:
-        given = whole.bind(*args, **named).arguments
-        return cls(**{p.name: given[p.name] for p in own if p.name in given}).per_row(given["y_true"], given["y_pred"])
+        given = full_signature.bind(*args, **named).arguments
+        loss = cls(**{p.name: given[p.name] for p in parameters if p.name in given})
+        return loss.per_row(given["y_true"], given["y_pred"])
 
-    loss_of_rows.__signature__ = whole  # type: ignore[attr-defined]
+    loss_of_rows.__signature__ = full_signature  # type: ignore[attr-defined]
     loss_of_rows.__name__ = loss_of_rows.__qualname__ = row.name
     example = f">>> losses.{row.name}({{targets}}, {{predictions}}).round(4).tolist()\n[{{loss}}]"
     loss_of_rows.__doc__ = plain_losses.described(row, f"The loss of `{cls.__name__}` for each row.", "", example)

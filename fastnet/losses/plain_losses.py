@@ -35,8 +35,8 @@ def described(row: registry.Loss, summary: str, more: str, example: str) -> str:
         sections.append("Raises:\n    ValueError: an argument outside its range.")
     if row.example is not None:
         targets, predictions, loss = row.example
-        shown = example.format(targets=targets, predictions=predictions, loss=loss)
-        sections.append("Example:\n" + "\n".join(f"    {line}" for line in shown.split("\n")))
+        example_text = example.format(targets=targets, predictions=predictions, loss=loss)
+        sections.append("Example:\n" + "\n".join(f"    {line}" for line in example_text.split("\n")))
     return "\n\n".join(section for section in sections if section) + "\n"
 
 

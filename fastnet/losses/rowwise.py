@@ -55,7 +55,7 @@ class RowFunction:
         row, gradient = self.row, dy is not None
         template = rows.RowTemplate(
             row.name, row.row, row.targets, value=True, element=gradient, gradient=gradient,
-            numbers=len(self.parameters),
+            scalars=len(self.parameters),
         )  # fmt: skip
         operands = {"x": y_pred.as_rows, "loss": values}
         operands |= {"labels": y_true} if row.sparse else {"t": y_true.as_rows}
@@ -108,8 +108,8 @@ class OnArrays:
             raise ValueError(f"{name!r} needs predictions with at least one axis, received a number.")
         self.shape = y_pred.shape if y_pred.ndim == 1 and elements else y_pred.shape[:-1]
         if y_pred.ndim == 1:
-            place = (..., None) if elements else (None,)
-            y_pred, y_true = y_pred[place], y_true if elements and sparse else y_true[place]
+            index = (..., None) if elements else (None,)
+            y_pred, y_true = y_pred[index], y_true if elements and sparse else y_true[index]
         shape, self.rows = y_pred.shape[1:], len(y_pred)
         y_true = match_targets(y_true, shape, self.rows, sparse, name, ignored)
         self.plan = Plan(False, dtype, max(self.rows, 1))

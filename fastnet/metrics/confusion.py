@@ -38,8 +38,8 @@ class Counts(Metric):
 
     def __init__(self, thresholds: Any, name: str | None, dtype: Any, top_k: Any = None, class_id: Any = None):
         super().__init__(dtype, name)
-        self.top_k = None if top_k is None else checks.whole(f"{type(self).__name__}: top_k", top_k)
-        self.class_id = None if class_id is None else checks.whole(f"{type(self).__name__}: class_id", class_id, 0)
+        self.top_k = None if top_k is None else checks.integer(f"{type(self).__name__}: top_k", top_k)
+        self.class_id = None if class_id is None else checks.integer(f"{type(self).__name__}: class_id", class_id, 0)
         self._limits = np.atleast_1d(np.asarray(thresholds, np.float64))
         self._order = np.argsort(self._limits, kind="stable")
 
@@ -91,10 +91,10 @@ class Counts(Metric):
         histogram = state.reshape(-1, 2, number + 1)
         below = np.cumsum(histogram, -1)[..., :-1]
         above = np.cumsum(histogram[..., ::-1], -1)[..., -2::-1]
-        place = np.empty(number, np.int64)
-        place[self._order] = np.arange(number)
+        rank = np.empty(number, np.int64)
+        rank[self._order] = np.arange(number)
         pick = {"tp": above[:, 0], "fp": above[:, 1], "fn": below[:, 0], "tn": below[:, 1]}
-        return {key: (value[:, place].T if self.per_label else value[0, place]) for key, value in pick.items()}
+        return {key: (value[:, rank].T if self.per_label else value[0, rank]) for key, value in pick.items()}
 
 
 class _OneCount(Counts):
@@ -159,7 +159,7 @@ class FalseNegatives(_OneCount):
     _which = "fn"
 
 
-class _Share(Counts):
+class _Ratio(Counts):
     """True positives divided by the sum of true positives and another count."""
 
     direction = "up"
@@ -182,7 +182,7 @@ class _Share(Counts):
         return _one_or_all(safe_divide(counted["tp"], counted["tp"] + counted[self._beside]))
 
 
-class Precision(_Share):
+class Precision(_Ratio):
     """Share of correct ones among the positive predictions: tp / (tp + fp).
 
     Args:
@@ -202,7 +202,7 @@ class Precision(_Share):
     _beside = "fp"
 
 
-class Recall(_Share):
+class Recall(_Ratio):
     """Share of positive labels that were predicted as positive: tp / (tp + fn); arguments as of `Precision`.
 
     Example:
@@ -254,14 +254,14 @@ class AUC(Counts):
     ):
         self.thresholds = None if thresholds is None else sorted(_thresholds("AUC", thresholds, 0.5))
         if self.thresholds is None:
-            checks.whole("AUC: num_thresholds", num_thresholds, 2)
+            checks.integer("AUC: num_thresholds", num_thresholds, 2)
         if num_labels is not None and not multi_label:
             raise ValueError("AUC: num_labels is of use with multi_label=True only; leave it out.")
         self.num_thresholds = num_thresholds if self.thresholds is None else len(self.thresholds) + 2
         last = self.num_thresholds - 1
-        inner = [i / last for i in range(1, last)] if self.thresholds is None else self.thresholds
+        interior = [i / last for i in range(1, last)] if self.thresholds is None else self.thresholds
         beyond = config.epsilon()  # 0 and 1, as in Keras
-        super().__init__([-beyond, *inner, 1 + beyond], name or "auc", dtype)
+        super().__init__([-beyond, *interior, 1 + beyond], name or "auc", dtype)
         self.curve = checks.one_of("AUC: curve", str(curve).upper(), "ROC", "PR", "PRGAIN")
         methods = ("interpolation", "minoring", "majoring")
         self.summation_method = checks.one_of("AUC: summation_method", str(summation_method).lower(), *methods)

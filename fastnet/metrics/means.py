@@ -124,7 +124,7 @@ class TopKCategoricalAccuracy(RowMetric):
 
     def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy", dtype: Any = None):
         super().__init__(name, dtype)
-        self.k = checks.whole("TopKCategoricalAccuracy: k", k)
+        self.k = checks.integer("TopKCategoricalAccuracy: k", k)
 
 
 class SparseTopKCategoricalAccuracy(RowMetric):
@@ -151,7 +151,7 @@ class SparseTopKCategoricalAccuracy(RowMetric):
         from_sorted_ids: bool = False,
     ):
         super().__init__(name, dtype)
-        self.k = checks.whole("SparseTopKCategoricalAccuracy: k", k)
+        self.k = checks.integer("SparseTopKCategoricalAccuracy: k", k)
         self.from_sorted_ids = checks.flag("SparseTopKCategoricalAccuracy: from_sorted_ids", from_sorted_ids)
         self._row = f"{'sorted' if self.from_sorted_ids else 'sparse'}_top_k_categorical_accuracy"
 

@@ -26,9 +26,9 @@ class Metric(Configurable):
     reads them, and predictions; for ``weighted_metrics`` also ``sample_weight``, or None. Training and evaluation then
     stop after each batch to call it.
 
-    A metric that is counted inside the runner, as fastnet's own, declares the number of its numbers (`size`), adds the
-    launches that count them (`count`) and computes the result from them (`value`). Its attributes keep the arguments,
-    under their names.
+    A metric that is counted inside the runner, as fastnet's own, declares the number of its accumulators (`size`), adds
+    the launches that add to them (`count`) and computes the result from them (`value`). Its attributes keep the
+    arguments, under their names.
 
     Args:
         dtype: accepted; metrics are counted in float64.
@@ -112,20 +112,20 @@ class Metric(Configurable):
         """`add_variable` by its usual name."""
         return self.add_variable(shape, initializer, dtype, name=name)
 
-    def numbers(self) -> np.ndarray:
-        """All numbers that it has counted, as one array of float64."""
+    def accumulators(self) -> np.ndarray:
+        """Its accumulators, as one array of float64."""
         state = np.zeros(0) if self._state is None else self._state
         return np.concatenate([*(v.array.reshape(-1).astype(np.float64) for v in self.variables), state])
 
-    def set_numbers(self, values: np.ndarray) -> None:
-        """Continue from the result of `numbers`."""
+    def set_accumulators(self, values: np.ndarray) -> None:
+        """Continue from the result of `accumulators`."""
         for variable in self.variables:
             variable.assign(values[: variable.size].reshape(variable.shape))
             values = values[variable.size :]
         self._state = values.copy() if len(values) else None
 
     def size(self, shape: tuple[int, ...]) -> int:
-        """The number of float64 numbers that it counts, for predictions of this shape a sample.
+        """The number of its float64 accumulators, for predictions of this shape a sample.
 
         Raises:
             ValueError: the shape does not fit.
@@ -133,11 +133,11 @@ class Metric(Configurable):
         raise NotImplementedError(f"{type(self).__name__} defines no size(shape).")
 
     def count(self, plan: Plan, y_pred: View, y_true: View, sample_weight: View | None, state: Slot) -> None:
-        """Add the launches that add a batch to the numbers at ``state``, which start at 0."""
+        """Add the launches that add a batch to the accumulators at ``state``, which start at 0."""
         raise NotImplementedError(f"{type(self).__name__} defines no count(plan, y_pred, y_true, weights, state).")
 
     def value(self, state: np.ndarray) -> Any:
-        """The result that follows from the numbers."""
+        """The result that follows from the accumulators."""
         raise NotImplementedError(f"{type(self).__name__} defines no value(state).")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:

@@ -43,12 +43,12 @@ class FBetaScore(Metric):
         dtype: Any = None,
     ):
         super().__init__(dtype, name)
-        own = type(self).__name__
-        checks.one_of(f"{own}: average", average, None, "micro", "macro", "weighted")
+        owner = type(self).__name__
+        checks.one_of(f"{owner}: average", average, None, "micro", "macro", "weighted")
         if threshold is not None and (not checks.is_number(threshold) or not 0 < threshold <= 1):
-            raise ValueError(f"{own}: threshold must lie in (0, 1], received {threshold!r}.")
+            raise ValueError(f"{owner}: threshold must lie in (0, 1], received {threshold!r}.")
         self.average, self.threshold = average, threshold
-        self.beta = checks.number(f"{own}: beta", beta, checks.POSITIVE)
+        self.beta = checks.number(f"{owner}: beta", beta, checks.POSITIVE)
 
     def size(self, shape):
         _one_axis(self, shape)
@@ -129,7 +129,7 @@ class R2Score(Metric):
         super().__init__(dtype, name)
         known = (None, "uniform_average", "variance_weighted_average")
         self.class_aggregation = checks.one_of("R2Score: class_aggregation", class_aggregation, *known)
-        self.num_regressors = checks.whole("R2Score: num_regressors", num_regressors, 0)
+        self.num_regressors = checks.integer("R2Score: num_regressors", num_regressors, 0)
 
     def size(self, shape):
         _one_axis(self, shape)

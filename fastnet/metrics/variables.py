@@ -44,11 +44,11 @@ class MetricVariable(NDArrayOperatorsMixin, Variable):
             return given[0] if len(given) == 1 else given
         return getattr(ufunc, method)(*plain, **more)
 
-    def __getitem__(self, place: Any) -> Any:
-        return self.numpy()[place]
+    def __getitem__(self, index: Any) -> Any:
+        return self.numpy()[index]
 
-    def __setitem__(self, place: Any, value: Any) -> None:
-        self._array[place] = value
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._array[index] = value
 
     def __float__(self) -> float:
         return float(self._array)

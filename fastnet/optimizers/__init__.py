@@ -23,7 +23,7 @@ _family = _Family(
     Optimizer,
     _classes.values(),
     table=registry.updates,
-    hidden=registry.updates.own,
+    hidden=registry.updates.built_in,
     spelled=lambda cls: (cls.__name__.lower(),),
     wanted="a name or one of fastnet.optimizers",
 )

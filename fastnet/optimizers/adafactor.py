@@ -76,7 +76,7 @@ class Adafactor(Optimizer):
         plan.call(matrices.column_sums, sums=column_sums, outer=outer, height=height, **squares)
         one_minus_beta = scalars.rule[1]
         for sums, mean, count in ((row_sums, r, width), (column_sums, c, height)):
-            plan.call(matrices.follow_mean, sums=sums, mean=mean, share=one_minus_beta, count=count, period=period)
+            plan.call(matrices.follow_mean, sums=sums, mean=mean, fraction=one_minus_beta, count=count, period=period)
         plan.call(matrices.row_sums, f=stages.identity, x=r, p=[], sums=totals, rows=outer, width=height, period=period)
         plan.call(
             matrices.divide_by_roots, u=direction, r=r, totals=totals, c=c, rows=r.size, height=height, width=width,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnet.checks import CLOSED_UNIT, NOT_NEGATIVE, POSITIVE, is_whole, number, whole
+from fastnet.checks import CLOSED_UNIT, NOT_NEGATIVE, POSITIVE, integer, is_integer, number
 
 #: Names that Keras's optimizers have, or once had → the sentence that says what to do instead.
 INSTEAD = {
@@ -45,5 +45,5 @@ def check(optimizer: Any) -> None:
         )
     for argument, least in (("ema_overwrite_frequency", 1), ("gradient_accumulation_steps", 2)):
         value = getattr(optimizer, argument)
-        if value is not None and not (is_whole(value) and value == 0):  # 0 is None, as in Keras
-            whole(f"{owner}: {argument}", value, least)
+        if value is not None and not (is_integer(value) and value == 0):  # 0 is None, as in Keras
+            integer(f"{owner}: {argument}", value, least)

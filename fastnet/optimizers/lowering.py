@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fastnet._kernels import abi
 from fastnet._kernels.rules import update_stages as stages
 from fastnet._kernels.rules.updates.sgd_update import sgd
-from fastnet._kernels.templates import folds, step_numbers, update
+from fastnet._kernels.templates import folds, step_scalars, update
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View
@@ -45,22 +45,27 @@ class StepScalars:
 
 def start(optimizer: Optimizer, plan: Plan) -> StepScalars:
     """Add the launches that compute the numbers of a step."""
-    row, every = optimizer.row, _period(optimizer)
+    row, accumulation_steps = optimizer.row, _period(optimizer)
     slots = [plan.slot() for _ in range(row.scalar_count + len(row.memory))]
-    _step_scalars(plan, row.scalars, every, list(optimizer.parameters.values()), optimizer.memory, slots)
+    _step_scalars(plan, row.scalars, accumulation_steps, list(optimizer.parameters.values()), optimizer.memory, slots)
     scalars = StepScalars(slots[: row.scalar_count], slots[row.scalar_count :])
-    if optimizer.use_ema or every > 1:
+    if optimizer.use_ema or accumulation_steps > 1:
         scalars.ema_decay, scalars.overwrite_now, scalars.first_gradient = found = [plan.slot() for _ in range(3)]
-        numbers = [optimizer.ema_momentum, optimizer.ema_overwrite_frequency or _NEVER, every]
-        _step_scalars(plan, stages.stage_scalars, 1, numbers, [], found)
+        parameters = [optimizer.ema_momentum, optimizer.ema_overwrite_frequency or _NEVER, accumulation_steps]
+        _step_scalars(plan, stages.stage_scalars, 1, parameters, [], found)
     return scalars
 
 
 def _step_scalars(
-    plan: Plan, rule: Callable, every: int, numbers: Sequence[float], memory: Sequence[Variable], slots: Sequence[Slot]
+    plan: Plan,
+    rule: Callable,
+    accumulation_steps: int,
+    parameters: Sequence[float],
+    memory: Sequence[Variable],
+    slots: Sequence[Slot],
 ) -> None:
-    given = {"rate": Slot(abi.RATE), "iteration": Slot(abi.ITERATION), "every": every}
-    plan.call(step_numbers.step_scalars, f=rule, p=numbers, memory=memory, scalars=slots, dtype="float64", **given)
+    given = {"rate": Slot(abi.RATE), "iteration": Slot(abi.ITERATION), "accumulation_steps": accumulation_steps}
+    plan.call(step_scalars.step_scalars, f=rule, p=parameters, memory=memory, scalars=slots, dtype="float64", **given)
 
 
 def _period(optimizer: Optimizer) -> int:
@@ -95,7 +100,7 @@ def apply(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variabl
         _finish(optimizer, plan, variable, scalars)
     if scalars.memory:
         operands = {"scalars": scalars.memory, "memory": optimizer.memory}
-        plan.call(step_numbers.remember, period=period, dtype="float64", **operands)
+        plan.call(step_scalars.remember, period=period, dtype="float64", **operands)
 
 
 def _gradient(optimizer: Optimizer, plan: Plan, label: str, variable: Variable, scalars: StepScalars) -> View:
@@ -149,7 +154,7 @@ def _norm_factors(optimizer, plan, weights, gradients) -> list[Slot | None]:
         plan.label = optimizer.name if together else weights[first][0]
         span = {"first": first, "count": len(weights) if together else 1}
         operands = {"squares": squares, "factor": slot, "p": limits, **span}
-        plan.call(step_numbers.norm_factor, f=stages.clip_factor, period=period, **operands)
+        plan.call(step_scalars.norm_factor, f=stages.clip_factor, period=period, **operands)
     return factors * len(weights) if together else factors
 
 
@@ -163,7 +168,7 @@ def _step_factors(optimizer, plan, directions, scalars) -> list[Slot]:
         plan.label = label
         operands = {"squares": squares, "factor": factors[variable], "first": 2 * index, "size": variable.size}
         rule = optimizer.row_of(variable).factor
-        plan.call(step_numbers.step_factor, f=rule, scalars=scalars.rule, period=period, **operands)
+        plan.call(step_scalars.step_factor, f=rule, scalars=scalars.rule, period=period, **operands)
     return [factors.get(v, scalars.rule[0]) for _, v, _ in directions]
 
 

@@ -10,7 +10,7 @@ from fastnet import checks
 from fastnet._kernels.registry import Update
 from fastnet._kernels.rules import update_stages as stages
 from fastnet._kernels.rules.updates import muon_update as rules
-from fastnet._kernels.templates import matrices, step_numbers, update
+from fastnet._kernels.templates import matrices, step_scalars, update
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
@@ -81,7 +81,8 @@ class Muon(Optimizer):
         self.muon_a, self.muon_b, self.muon_c = muon_a, muon_b, muon_c
         self.exclude_layers = _expressions(exclude_layers)
         self.exclude_embeddings = checks.flag("Muon: exclude_embeddings", exclude_embeddings)
-        self.ns_steps, self.nesterov = checks.whole("Muon: ns_steps", ns_steps), checks.flag("Muon: nesterov", nesterov)
+        self.ns_steps = checks.integer("Muon: ns_steps", ns_steps)
+        self.nesterov = checks.flag("Muon: nesterov", nesterov)
         parameters: dict[str, Any] = {"adam_beta_1": adam_beta_1, "adam_beta_2": adam_beta_2, "epsilon": epsilon}
         parameters |= {"adam_lr_ratio": adam_lr_ratio, "momentum": momentum}
         super().__init__("muon", learning_rate, weight_decay=weight_decay, **common, **parameters)
@@ -108,7 +109,7 @@ class Muon(Optimizer):
         squares = lowering.norm_squares(plan, [(plan.label, direction)], period)
         factor = plan.slot()
         operands = {"squares": squares, "factor": factor, "first": 0, "count": 1, "p": [1e-7]}
-        plan.call(step_numbers.norm_factor, f=stages.inverse_norm, period=period, **operands)
+        plan.call(step_scalars.norm_factor, f=stages.inverse_norm, period=period, **operands)
         plan.call(update.scale_gradient, g=direction, factor=factor, period=period)
         for _ in range(self.ns_steps - 1):
             direction = self._step(plan, direction, 1.0, period)

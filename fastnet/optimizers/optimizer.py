@@ -13,12 +13,12 @@ import numpy as np
 from fastnet import settable
 from fastnet._kernels import registry
 from fastnet._kernels.rules import updates as rules  # noqa: F401  (fills the table)
-from fastnet.checks import flag, number, whole
+from fastnet.checks import flag, integer, number
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.optimizers import common_arguments, lowering, named_state
-from fastnet.optimizers.keras_numbers import Count, Rate
+from fastnet.optimizers.keras_scalars import Count, Rate
 from fastnet.optimizers.schedules import LearningRateSchedule
 from fastnet.optimizers.schedules.rates import schedule_rates
 from fastnet.serialization import deserialize_keras_object, serialize_part
@@ -224,7 +224,7 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
 
     @iterations.setter
     def iterations(self, value: int) -> None:
-        self._iterations = Count(whole(f"{type(self).__name__}: iterations", value, 0))
+        self._iterations = Count(integer(f"{type(self).__name__}: iterations", value, 0))
 
     def advance(self, steps: int) -> None:
         """Count steps that were done: `iterations` without the checks, which a step need not pay for."""

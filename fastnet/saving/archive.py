@@ -170,9 +170,9 @@ class _Foreign(ValueError):
 
 
 def _must_be_zip(stream: IO[bytes]) -> None:
-    whole = zipfile.is_zipfile(stream)
+    is_zip = zipfile.is_zipfile(stream)
     stream.seek(0)
-    if whole:
+    if is_zip:
         return
     start = stream.read(12)
     if start.startswith(b"PK"):

@@ -91,10 +91,10 @@ def load_model(
         archive.explained(path, "does not hold a model that can be made here"),
         serialization.custom_object_scope(custom_objects),
     ):
-        return _made(tree, path, compile)
+        return _model_from(tree, path, compile)
 
 
-def _made(tree: dict[str, Any], path: Path, compile: bool = True) -> Any:
+def _model_from(tree: dict[str, Any], path: Path, compile: bool = True) -> Any:
     """Make the model that a file's tree describes."""
     model = serialization.deserialize_keras_object(tree["model"])
     if compile and tree["compile"] is not None:
@@ -129,4 +129,4 @@ def from_bytes(content: bytes, custom_objects: dict[str, Any]) -> Any:
     name = Path("The copy of a model")  # for errors
     _, tree = archive.parse(io.BytesIO(content), name, ("model",))
     with serialization.custom_object_scope(custom_objects):
-        return _made(tree, name)
+        return _model_from(tree, name)

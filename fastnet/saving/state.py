@@ -66,8 +66,8 @@ def _optimizer_state(model: Any) -> dict[str, Any] | None:
 def _undecayed(model: Any) -> dict[str, Any]:
     """The weights that are excluded from weight decay: their indices, and the pattern of names."""
     variables, pattern = model.optimizer.undecayed
-    kept = set(map(id, variables))
-    return {"places": [i for i, v in enumerate(model.weights) if id(v) in kept], "pattern": pattern}
+    ids = set(map(id, variables))
+    return {"places": [i for i, v in enumerate(model.weights) if id(v) in ids], "pattern": pattern}
 
 
 def restore(model: Any, tree: dict[str, Any], path: Path, skip_mismatch: bool = False, everything: bool = True) -> None:
@@ -119,15 +119,15 @@ def _matching_weights(model: Any, tree: dict[str, Any], path: Path, skip: bool) 
 def _first_mismatch(model: Any, tree: dict[str, Any]) -> str:
     """Describe the first weight whose shape differs."""
 
-    def told(names: list[str], arrays: list[Any]) -> list[str]:
+    def described(names: list[str], arrays: list[Any]) -> list[str]:
         return [f"{name!r} of shape {tuple(array.shape)}" for name, array in zip(names, arrays, strict=True)]
 
-    held, wanted = told(tree["names"], tree["weights"]), told(weight_names(model), model.weights)
+    held, wanted = described(tree["names"], tree["weights"]), described(weight_names(model), model.weights)
     shapes = ([array.shape for array in arrays] for arrays in (tree["weights"], model.weights))
-    place = next(i for i, (a, b) in enumerate(itertools.zip_longest(*shapes)) if a != b)
-    here, there = ((names[place] if place < len(names) else "nothing") for names in (wanted, held))
+    index = next(i for i, (a, b) in enumerate(itertools.zip_longest(*shapes)) if a != b)
+    here, there = ((names[index] if index < len(names) else "nothing") for names in (wanted, held))
     return (
-        f"{len(held)} weights, where this one has {len(wanted)}; the first that differs is weight {place}, {there} in "
+        f"{len(held)} weights, where this one has {len(wanted)}; the first that differs is weight {index}, {there} in "
         f"the file and {here} in the model {model.name!r}. With skip_mismatch=True load_weights leaves such layers out"
     )
 
@@ -146,9 +146,9 @@ def _by_layer(model: Any, tree: dict[str, Any]) -> tuple[list[tuple[Any, np.ndar
     layers = _weights_by_layer(model)
     keys = _keys([layer.name for layer, _ in layers], given)
     found = {key: held.pop(key) for key, (_, weights) in zip(keys, layers) if _fits(weights, held.get(key))}
-    rest, pairs, left = iter(held.values()), [], []
+    remaining, pairs, left = iter(held.values()), [], []
     for key, (layer, weights) in zip(keys, layers, strict=True):
-        arrays = found[key] if key in found else next(rest, None)
+        arrays = found[key] if key in found else next(remaining, None)
         if arrays is not None and _fits(weights, arrays):
             pairs += list(zip(weights, arrays, strict=True))
         else:
@@ -184,5 +184,5 @@ def _load_optimizer(model: Any, saved: dict[str, Any], path: Path) -> None:
         optimizer.load_state(arrays, model.weights)
     except ValueError as error:
         raise SavedFileError(f"{path} holds the state of another optimizer. {error}") from None
-    if (kept := saved.get("undecayed")) and (kept["places"] or kept["pattern"]):
-        optimizer.undecayed = (tuple(model.weights[place] for place in kept["places"]), kept["pattern"])
+    if (undecayed := saved.get("undecayed")) and (undecayed["places"] or undecayed["pattern"]):
+        optimizer.undecayed = (tuple(model.weights[index] for index in undecayed["places"]), undecayed["pattern"])

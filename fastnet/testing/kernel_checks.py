@@ -27,9 +27,9 @@ from fastnet.testing.running import (
     H,
     Report,
     Run,
+    check_single_precision,
     compare_gradient,
     compare_python,
-    float32_kept,
     kind,
     same_bits,
     speed,
@@ -75,7 +75,7 @@ def check_activation(activation: Any, domain: tuple[float, float] = (-4.0, 4.0))
     compare_python(report, "value", stencil[2], values)
     _check_special_numbers(report, activation)
     plan, *_ = activation_plan(activation, "float32", _MANY[1], _MANY[0])
-    float32_kept(report, plan)
+    check_single_precision(report, plan)
 
     def make():
         plan, source, result, dy, dx = activation_plan(activation, "float32", _MANY[1], _MANY[0])
@@ -133,17 +133,17 @@ def check_loss(
         run, buffers = loss_run(loss, dtype, rows, width)
         if dtype == "float64":
             _check_loss_gradient(report, loss, run, buffers, x, t)
-        for place, wrong in ((0, x), (1, t))[: 1 if loss.sparse else 2]:
+        for index, wrong in ((0, x), (1, t))[: 1 if loss.sparse else 2]:
             spoilt = np.array(wrong)
             spoilt[3, 2] = np.nan
-            values = loss_values(run, buffers, *((spoilt, t) if place == 0 else (x, spoilt)))[0]
+            values = loss_values(run, buffers, *((spoilt, t) if index == 0 else (x, spoilt)))[0]
             if not np.isnan(values[3]) or np.isnan(np.delete(values, 3)).any():
                 raise AssertionError(
-                    f"{report.name}: with a NaN among the {('predictions', 'targets')[place]} of row 3 the losses of "
+                    f"{report.name}: with a NaN among the {('predictions', 'targets')[index]} of row 3 the losses of "
                     f"rows 2, 3, 4 are {values[2:5].ravel()}; NaN must stay, in its own row."
                 )
     report.add("NaN", "kept, in its own row")
-    float32_kept(report, run.plan)
+    check_single_precision(report, run.plan)
 
     def make():
         run, buffers = loss_run(loss, "float32", *_MANY)
@@ -217,7 +217,7 @@ def check_optimizer(optimizer: Any) -> Report:
         )
     report.add("NaN", "kept, in its own weight" if others else "kept")
     run, variable, gradient = update_run(optimizer, "float32", np.zeros(_MANY[0] * _MANY[1]))
-    float32_kept(report, run.plan)
+    check_single_precision(report, run.plan)
 
     def make():
         run, variable, gradient = update_run(
@@ -237,18 +237,18 @@ def _plain_updates(optimizer: Any, start: np.ndarray, gradients: np.ndarray) -> 
     """The weight and the states after these steps, with the rules run by Python."""
     row = optimizer.row
     states = [*(optimizer.start_of(name, start) for name in row.states), *[0.0] * row.direction]
-    numbers = np.array([start, *(np.broadcast_to(first, start.shape) for first in states)])
+    values = np.array([start, *(np.broadcast_to(first, start.shape) for first in states)])
     memory = list(row.memory.values())
     for step, gradient in enumerate(gradients):
         scalars = row.scalars(optimizer.rates(1)[0], float(step + 1), *optimizer.parameters.values(), *memory)
         scalars = scalars if isinstance(scalars, tuple) else (scalars,)
         scalars, memory = scalars[: row.scalar_count], list(scalars[row.scalar_count :])
         for i, g in enumerate(gradient):
-            numbers[:, i] = row.f(numbers[0, i], g, *numbers[1:, i], *scalars)
+            values[:, i] = row.f(values[0, i], g, *values[1:, i], *scalars)
         if row.direction:
-            w, u = numbers[0], numbers[-1]
+            w, u = values[0], values[-1]
             w -= u * (row.factor(w @ w, u @ u, len(w), *scalars) if row.factor else scalars[0])
-    return list(numbers[: 1 + len(row.states)])
+    return list(values[: 1 + len(row.states)])
 
 
 def _check_descent(report: Report, optimizer: Any, rng: np.random.Generator) -> None:
@@ -318,7 +318,7 @@ def check_layer(
     if not np.isnan(single(spoilt, dy)[0][2]).any():
         raise AssertionError(f"{report.name}: a sample of NaN gives a finite result; NaN must be seen.")
     report.add("NaN", "kept")
-    float32_kept(report, single.run.plan)
+    check_single_precision(report, single.run.plan)
     timed = LayerRun(layer_factory, "float32", input_shape, max(1, _ELEMENTS // max(1, int(np.prod(input_shape)))))
     timed.layer.set_weights(weights)
     timed.run.set(timed.x, rng.uniform(*domain, (timed.run.rows, *input_shape)))
@@ -335,7 +335,7 @@ def check_layer(
         layer.run.set(layer.dy, draw.standard_normal((many, *layer.y.shape)))
         return layer.run, lambda: [layer.run.get(view) for view in layer.views]
 
-    same_bits(report, make, must_share=False)
+    same_bits(report, make, require_parallel=False)
     speed(report, timed.run, timed.run.rows * int(np.prod(input_shape)))
     return report
 
@@ -345,12 +345,12 @@ def _check_layer_gradients(
 ) -> None:
     """Compare every gradient of `LayerRun.loss` with differences, at up to 100 elements each."""
     weights = layer.layer.trainable_weights
-    for name, place, gradient in zip(
+    for name, array, gradient in zip(
         ["input", *layer.names], [x, *(v.array for v in weights)], results[1:], strict=True
     ):
-        chosen = np.random.default_rng(4).permutation(place.size)[:100]
+        chosen = np.random.default_rng(4).permutation(array.size)[:100]
         stencil = np.empty((5, len(chosen)))
-        flat = place.reshape(-1)
+        flat = array.reshape(-1)
         for i, element in enumerate(chosen):
             start = flat[element]
             for k in range(5):

@@ -33,10 +33,10 @@ def each_part_alone(report: Report, run: Run) -> None:
 
 
 def _check(report: Report, run: Run, launch: Launch) -> None:
-    where, length = f"{report.name}: the kernel {launch.kernel.label}", launch.extent.at(run.rows)
+    where, length = f"{report.name}: the kernel {launch.kernel.full_name}", launch.extent.at(run.rows)
     middle = length // 2 // launch.grain * launch.grain
     memory = _memory(run, launch)
-    before = [array.copy() for array in memory]
+    saved = [array.copy() for array in memory]
     written = [operand for operand, mode in launch.access if mode == "w" and isinstance(operand, View)]
     for view, mode in launch.access:
         # An integer that is read may be an index, and stays valid.
@@ -50,7 +50,7 @@ def _check(report: Report, run: Run, launch: Launch) -> None:
         _call(run, launch, lo, hi)
         return [array.copy() for array in memory]
 
-    whole = result(0, length)
+    undivided = result(0, length)
     for view in written:
         left = run.get(view) == _poison(view)
         if left.any():
@@ -59,10 +59,10 @@ def _check(report: Report, run: Run, launch: Launch) -> None:
                 f"{where} leaves {left.sum()} of {left.size} elements of {name!r} as they were, and memory holds other "
                 "numbers before: write all of them, or fill it first and annotate it with `update`."
             )
-    first, second = (result(0, middle), result(middle, length)) if middle else (whole, start)
-    for array, value in zip(memory, before, strict=True):
+    first, second = (result(0, middle), result(middle, length)) if middle else (undivided, start)
+    for array, value in zip(memory, saved, strict=True):
         array[...] = value
-    for a, b, both, old in zip(first, second, whole, start, strict=True):
+    for a, b, both, old in zip(first, second, undivided, start, strict=True):
         if ((a != old) & (b != old)).any():
             raise AssertionError(
                 f"{where} writes the same elements for range(0, {middle}) and for range({middle}, {length}) of its "

@@ -51,15 +51,15 @@ def loss_values(run: Run, buffers, x: np.ndarray, t: np.ndarray) -> tuple[np.nda
 
 def update_run(optimizer: Any, dtype: str, start: np.ndarray):
     variable = Variable(start.astype(dtype), "weight")
-    own = optimizer.anew()
-    own.build([variable])
+    fresh = optimizer.anew()
+    fresh.build([variable])
     plan = Plan(True, dtype, 1)
-    scalars = own.start(plan)
+    scalars = fresh.start(plan)
     gradient = plan.gradient(variable)
     assert gradient is not None
-    own.apply(plan, [("weight", variable)], scalars)
-    run = Run(plan, 1, [gradient], rate=own.rates(1)[0])
-    run.states = own.states[variable]
+    fresh.apply(plan, [("weight", variable)], scalars)
+    run = Run(plan, 1, [gradient], rate=fresh.rates(1)[0])
+    run.states = fresh.states[variable]
     return run, variable, gradient
 
 
@@ -76,7 +76,7 @@ class LayerRun:
     """A layer's training step without a loss, for given x and dy."""
 
     def __init__(self, factory: Callable[[], Layer], dtype: str, input_shape: tuple[int, ...], rows: int):
-        self.layer = made(factory, dtype)
+        self.layer = make_layer(factory, dtype)
         promised = self.layer.connect(tuple(input_shape))
         plan = Plan(True, dtype, rows)
         self.x = plan.buffer(input_shape)
@@ -114,14 +114,14 @@ class LayerRun:
         return float((y * dy).sum()) + penalties / self.run.rows
 
 
-def made(factory: Callable[[], Layer], dtype: str) -> Layer:
+def make_layer(factory: Callable[[], Layer], dtype: str) -> Layer:
     """A layer of this dtype."""
-    before = config.floatx()
+    previous = config.floatx()
     config.set_floatx(dtype)
     try:
         return factory()
     finally:
-        config.set_floatx(before)
+        config.set_floatx(previous)
 
 
 def check_factory(factory: Any, input_shape: Any) -> None:
@@ -136,7 +136,7 @@ def check_factory(factory: Any, input_shape: Any) -> None:
             f"check_layer takes a function that makes a new layer, received {factory!r}: pass a class, or "
             "`lambda: Dense(3)`."
         )
-    first, second = made(factory, "float64"), made(factory, "float64")
+    first, second = make_layer(factory, "float64"), make_layer(factory, "float64")
     if not isinstance(first, Layer):
         raise TypeError(f"check_layer: the function must return a layer, and returned {first!r}.")
     if first is second:

@@ -137,16 +137,16 @@ def compare_python(report: Report, what: str, got: np.ndarray, wanted: np.ndarra
 @contextmanager
 def threads(n: int) -> Iterator[None]:
     """Work with ``n`` threads for a while."""
-    before = get_num_threads()
+    previous = get_num_threads()
     set_num_threads(n)
     try:
         yield
     finally:
-        set_num_threads(before)
+        set_num_threads(previous)
 
 
 def same_bits(
-    report: Report, make: Callable[[], tuple[Run, Callable[[], Sequence[np.ndarray]]]], must_share: bool = True
+    report: Report, make: Callable[[], tuple[Run, Callable[[], Sequence[np.ndarray]]]], require_parallel: bool = True
 ) -> None:
     """The results of ``make() -> run, results`` on one thread and on two.
 
@@ -165,12 +165,12 @@ def same_bits(
             raise AssertionError(
                 f"{report.name}: the results on 1 and on 2 threads differ: a launch writes outside its part."
             )
-    if must_share and launches and not shared:
+    if require_parallel and launches and not shared:
         raise AssertionError(f"{report.name}: too little work to be shared by 2 threads; nothing was compared.")
     report.add("threads", f"the same bits on 1 and 2 ({shared} of {launches} launches shared)")
 
 
-def float32_kept(report: Report, plan: Plan) -> None:
+def check_single_precision(report: Report, plan: Plan) -> None:
     """No generated float32 kernel computes in double precision, but those that add up arrays, whose totals are double.
 
     Raises:
@@ -191,7 +191,7 @@ def float32_kept(report: Report, plan: Plan) -> None:
         found = double_instructions(compiler.assembly(kernel.source()), family)
         if found:
             raise AssertionError(
-                f"{report.name}: the float32 kernel {kernel.label} computes in double: {', '.join(found[:3])}."
+                f"{report.name}: the float32 kernel {kernel.full_name} computes in double: {', '.join(found[:3])}."
             )
     report.add("float32", f"no double instruction in {len(kernels)} kernel{'s' * (len(kernels) != 1)}")
 
@@ -216,7 +216,7 @@ def speed(report: Report, run: Run, elements: int, rounds: int = 5, steps: int =
         rate = launch_bytes(launch, run.rows) / seconds / 1e9
         behind = "" if launch.epilogue is None else f" then {launch.epilogue.name}"
         figure = {
-            "kernel": f"{launch.kernel.label}{behind}",
+            "kernel": f"{launch.kernel.full_name}{behind}",
             "ns": seconds * 1e9 / elements,
             "GB/s": rate,
             "share": rate / peak,

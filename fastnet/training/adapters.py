@@ -48,7 +48,7 @@ class ArrayAdapter:
     def __init__(self, batch: Batch):
         self.batch = batch
 
-    def split(self, share: Any) -> tuple[ArrayAdapter, ArrayAdapter | None]:
+    def split(self, fraction: Any) -> tuple[ArrayAdapter, ArrayAdapter | None]:
         """The rows to train on, and the last rows, a ``share`` of all, to validate on; None if the share is 0.
 
         Raises:
@@ -56,14 +56,14 @@ class ArrayAdapter:
         """
         x, y, weights = self.batch
         rows = len(x)
-        share = checks.number("validation_split", share, checks.UNIT)
-        if share == 0:
+        fraction = checks.number("validation_split", fraction, checks.UNIT)
+        if fraction == 0:
             return self, None
-        at = int(np.floor(rows * (1 - share)))
+        at = int(np.floor(rows * (1 - fraction)))
         if at == 0 or at == rows:
             raise ValueError(
-                f"validation_split={share} of {rows} samples leaves {at} to train on and {rows - at} to validate on; "
-                "both must be at least 1."
+                f"validation_split={fraction} of {rows} samples leaves {at} to train on and {rows - at} to validate "
+                "on; both must be at least 1."
             )
         if weights is not None:
             weights = as_array(weights, "sample_weight")
@@ -97,13 +97,13 @@ class StreamAdapter:
     def __init__(self, dataset: Any, complete: Callable[[Batch], Batch]):
         self.dataset, self.complete = dataset, complete
 
-    def split(self, share: Any) -> tuple[StreamAdapter, None]:
+    def split(self, fraction: Any) -> tuple[StreamAdapter, None]:
         """Return this adapter and None: a stream cannot be divided.
 
         Raises:
             ValueError: ``share`` is not 0.
         """
-        if share:
+        if fraction:
             raise ValueError(
                 f"validation_split needs arrays: a {type(self.dataset).__name__} cannot be divided. Give "
                 "validation_data."

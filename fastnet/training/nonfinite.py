@@ -174,10 +174,10 @@ def _of_loss(loss: Any, value: float) -> str:
     """The sentence for a loss that is not finite, although all its operands are."""
     if np.isinf(value):
         return f"Every layer's result is finite: the loss itself overflowed. {_REMEDY}"
-    told = f"Every layer's result is finite, but the loss {loss.name!r} is not defined for what the last one gives."
+    message = f"Every layer's result is finite, but the loss {loss.name!r} is not defined for what the last one gives."
     if getattr(loss, "from_logits", None) is False:
-        told += " It takes probabilities: give the last layer softmax or sigmoid, or the loss from_logits=True."
-    return told
+        message += " It takes probabilities: give the last layer softmax or sigmoid, or the loss from_logits=True."
+    return message
 
 
 def _nonfinite_row(batch: np.ndarray, first: int, order: np.ndarray | None) -> str:

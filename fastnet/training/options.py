@@ -25,7 +25,7 @@ def must_be_compiled(model: Any, caller: str) -> None:
 
 def count_or_none(argument: str, value: Any) -> int | None:
     """Check that the value is an integer of at least 1, or None."""
-    return None if value is None else checks.whole(argument, value)
+    return None if value is None else checks.integer(argument, value)
 
 
 def batch_rows(batch_size: Any, rows: int, default: int, steps: int | None = None) -> int:
@@ -33,7 +33,7 @@ def batch_rows(batch_size: Any, rows: int, default: int, steps: int | None = Non
     if batch_size is None:
         batch = default if steps is None else -(-rows // steps)
     else:
-        batch = checks.whole("batch_size", batch_size)
+        batch = checks.integer("batch_size", batch_size)
     return max(1, min(batch, rows))
 
 
@@ -60,8 +60,8 @@ class FitOptions:
     validation_freq: Any
 
     def __post_init__(self) -> None:
-        self.epochs = checks.whole("epochs", self.epochs, 0)
-        self.initial_epoch = checks.whole("initial_epoch", self.initial_epoch, 0)
+        self.epochs = checks.integer("epochs", self.epochs, 0)
+        self.initial_epoch = checks.integer("initial_epoch", self.initial_epoch, 0)
         for name in ("steps_per_epoch", "validation_steps", "validation_batch_size"):
             setattr(self, name, count_or_none(name, getattr(self, name)))
         self.validation_freq = _validation_epochs(self.validation_freq)
@@ -80,5 +80,5 @@ class FitOptions:
 def _validation_epochs(freq: Any) -> int | Collection[int]:
     """Check ``validation_freq``: the epochs between validations, or the numbers of the epochs, from 1."""
     if isinstance(freq, (list, tuple, set, frozenset, range, np.ndarray)):
-        return frozenset(checks.whole("each epoch in validation_freq", epoch) for epoch in freq)
-    return checks.whole("validation_freq", freq)
+        return frozenset(checks.integer("each epoch in validation_freq", epoch) for epoch in freq)
+    return checks.integer("validation_freq", freq)

@@ -30,7 +30,7 @@ class PlanCache:
         self.free: dict[tuple, list[Step]] = {}
         self.known_shapes: dict[tuple, int] = {}
         self._process: object = None
-        self._before_build: AttributeSnapshot | None = None  # of a build for the first data, until it has a plan
+        self._build_snapshot: AttributeSnapshot | None = None  # of a build for the first data, until it has a plan
         self._structure: tuple[object, tuple] = (None, ())  # the last change when it was found, and what it was
         self.renew_locks()
 
@@ -61,15 +61,15 @@ class PlanCache:
         network = self.network
         if not network.built:
             optimizer = [] if network.optimizer is None else [network.optimizer]
-            before = AttributeSnapshot([*all_parts(network), *optimizer])
+            snapshot = AttributeSnapshot([*all_parts(network), *optimizer])
             network.build((None, *shape))
-            self._before_build = before
+            self._build_snapshot = snapshot
 
     def undo_build(self) -> None:
         """Unbuild what `build` built, where it has no plan yet."""
-        before, self._before_build = self._before_build, None
-        if before is not None:
-            before.restore()
+        snapshot, self._build_snapshot = self._build_snapshot, None
+        if snapshot is not None:
+            snapshot.restore()
 
     def version(self, mode: str) -> tuple:
         """The values besides the layers from which plans of ``mode`` follow; it changes when plans become void."""
@@ -88,7 +88,7 @@ class PlanCache:
             found = free.pop() if free else None
         if found is None:
             found = self.make(mode, rows, sources)
-            self._before_build = None
+            self._build_snapshot = None
         return found, free
 
     def make(self, mode: str, rows: int, sources: tuple[Source, ...], reuse: bool = True) -> Step:

@@ -136,7 +136,7 @@ def _class_weights(y: np.ndarray, class_weight: Any, sparse: bool) -> np.ndarray
     if not isinstance(class_weight, dict):
         raise ValueError(f"class_weight must be a dictionary {{class: weight}}, received {class_weight!r}.")
     for label, weight in class_weight.items():
-        if not checks.is_number(label) or not (checks.is_whole(label) or float(label).is_integer()):
+        if not checks.is_number(label) or not (checks.is_integer(label) or float(label).is_integer()):
             raise ValueError(f"class_weight must have whole numbers as classes, received {label!r}.")
         if not checks.is_number(weight) or not np.isfinite(weight):
             raise ValueError(f"class_weight must have finite weights, received {weight!r} for class {label}.")

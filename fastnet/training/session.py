@@ -106,10 +106,10 @@ class Session:
         """`connect`, with another plan where the segment's batches are the largest yet, or this plan is stale."""
         if segment.batch_size > self.rows or self.is_stale:
             self.rows, self.sources = max(segment.batch_size, self.rows), segment.sources
-            totals, before, free = self.totals(), self.step, self._free
+            totals, previous, free = self.totals(), self.step, self._free
             self._take()
             self.set_totals(totals)
-            free.append(before)
+            free.append(previous)
         self.connect(segment)
 
     def probe(self, rows: int, order: np.ndarray | None) -> Session:

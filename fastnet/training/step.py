@@ -55,7 +55,7 @@ class CompiledMetric:
     def publish(self) -> None:
         """Give the metric what was counted, so that its own `result` is that of the pass."""
         if self.metric is not None:
-            self.metric.set_numbers(self.counted)
+            self.metric.set_accumulators(self.counted)
 
     def result(self) -> Any:
         """The result so far."""
@@ -80,10 +80,10 @@ class PythonMetric:
         """It counts in memory of its own."""
 
     def read(self) -> np.ndarray:
-        return self.metric.numbers()
+        return self.metric.accumulators()
 
     def write(self, values: np.ndarray) -> None:
-        self.metric.set_numbers(values)
+        self.metric.set_accumulators(values)
         self.has_batches = True
 
     def reset(self) -> None:
@@ -204,7 +204,7 @@ def lower(
         _backward(plan, source, prediction, dy)
         plan.phase = "update"
         optimizer.apply(plan, [(label_of(v), v) for v in wanted], scalars)
-    plan.results += [view for view in (step.target, *_watched(step)) if view is not None]
+    plan.results += [view for view in (step.target, *_python_metric_inputs(step)) if view is not None]
     if join:
         fuse(plan)
     return step
@@ -215,7 +215,7 @@ def label_of(variable: Variable) -> str:
     return variable.path.rpartition("/")[0]
 
 
-def _watched(step: Step) -> list[View | None]:
+def _python_metric_inputs(step: Step) -> list[View | None]:
     """The views that metrics written in Python read."""
     return [step.prediction, step.sample_weight, step.mask] if step.python_metrics else []
 

@@ -18,7 +18,7 @@ from fastnet.training.samples import Batch, Segment, Sources, warn, warn_exhaust
 Arrays = tuple[np.ndarray | None, ...]  # x, y and sample weights as the network reads them
 
 _DEPTH, _BYTES = 8, 2**26  # limits of the batches pulled ahead; two are allowed whatever their bytes
-_SHARE, _WINDOW = 0.1, 4  # a thread pulls once pulling took more than this share of the time of a window
+_PULL_FRACTION, _WINDOW = 0.1, 4  # a thread pulls once pulling took more than this share of the time of a window
 _ENDLESS = 100_000  # batches of a pass of unknown length before the warning
 
 
@@ -139,7 +139,7 @@ class StreamSamples:
             yield [arrays]
             if next(window) % _WINDOW == 0:
                 now = perf_counter()
-                self.is_prefetched = pulling > _SHARE * (now - start)
+                self.is_prefetched = pulling > _PULL_FRACTION * (now - start)
                 pulling, start = 0.0, now
         with Prefetch(map(self._checked, batches), self.depth) as queue:
             while taken := queue.take(limit):

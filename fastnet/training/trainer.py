@@ -160,8 +160,8 @@ class Trainer:
             times: gets the seconds of each launch added.
         """
         optimizer, block = self.network.optimizer, session.block
-        before = optimizer.iterations
-        block[abi.ITERATION] = before
+        first_iteration = optimizer.iterations
+        block[abi.ITERATION] = first_iteration
         if optimizer.scheduled:
             rates = optimizer.rates(min(limit, 10_000))
             block[abi.RATES], block[abi.RATES_COUNT] = rates.ctypes.data, len(rates)
@@ -170,7 +170,7 @@ class Trainer:
             if rate is None:
                 rate = optimizer.fixed_rate
                 if not self.rates or rate != self.rates[-1][1]:
-                    self.rates.append((before, rate))
+                    self.rates.append((first_iteration, rate))
             session.scalars[abi.RATE], block[abi.RATES] = rate, 0
         try:
             done, status = session.executable.execution.run(first, total, batch_size, limit, CHUNK_SECONDS, times)
@@ -179,7 +179,7 @@ class Trainer:
             return done, status
         finally:  # Ctrl-C arrives when the runner is back, before its answer does: its steps count all the same
             block[abi.RATES] = 0  # they live no longer than this call
-            optimizer.advance(int(block[abi.ITERATION]) - before)
+            optimizer.advance(int(block[abi.ITERATION]) - first_iteration)
 
     def repeat(self, session: Session, segment: Segment, first: int) -> None:
         """Repeat one step with the learning rate that it had."""

@@ -44,7 +44,7 @@ class PyDataset:
     def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10) -> None:
         for name, value in (("workers", workers), ("max_queue_size", max_queue_size)):
             least = 0 if name == "workers" else 1
-            if not checks.is_whole(value) or value < least:
+            if not checks.is_integer(value) or value < least:
                 raise ValueError(
                     f"{type(self).__name__}: {name} must be an integer of at least {least}, received {value!r}."
                 )
@@ -178,7 +178,7 @@ def timeseries_dataset_from_array(
         "batch_size": 1 if batch_size is None else batch_size,
     }
     for name, value in given.items():
-        if not checks.is_whole(value) or value < 1:
+        if not checks.is_integer(value) or value < 1:
             raise ValueError(
                 f"timeseries_dataset_from_array: {name} must be an integer of at least 1, received {value!r}."
             )
@@ -194,5 +194,5 @@ def timeseries_dataset_from_array(
     starts = np.arange(0, count, sequence_stride)
     if shuffle:
         np.random.default_rng(seed).shuffle(starts)
-    kept = None if targets is None else targets[first:end]
-    return _Windows(data[first:end], kept, starts, np.arange(sequence_length) * sampling_rate, batch_size)
+    window_targets = None if targets is None else targets[first:end]
+    return _Windows(data[first:end], window_targets, starts, np.arange(sequence_length) * sampling_rate, batch_size)

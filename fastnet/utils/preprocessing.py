@@ -33,10 +33,10 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
         array([[1., 0., 0.],
                [0., 0., 1.]])
     """
-    numbers = np.asarray(x)
-    if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
+    values = np.asarray(x)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError("to_categorical: x holds NaN or inf, which are not class numbers.")
-    labels = numbers.astype(np.int64)
+    labels = values.astype(np.int64)
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     if not num_classes:
@@ -195,9 +195,9 @@ def split_dataset(
 def _rows_of(name: str, size: Any, total: int) -> int | None:
     if size is None:
         return None
-    whole = checks.is_whole(size)
-    if not checks.is_number(size) or not 0 < size < (total if whole else 1):
+    is_count = checks.is_integer(size)
+    if not checks.is_number(size) or not 0 < size < (total if is_count else 1):
         raise ValueError(
             f"split_dataset: {name} must be a whole number below {total}, or a share of 1; received {size!r}."
         )
-    return int(size) if whole else round(size * total)
+    return int(size) if is_count else round(size * total)

@@ -135,40 +135,40 @@ class Emitter:
 
     def loop(self, b: ir.IRBuilder, count: ir.Value, values: list[ir.Value], body) -> list[ir.Value]:
         """``for _ in range(count): values = body(values)``; the values after it."""
-        before = b.block
-        head, inside, after = (b.append_basic_block(name) for name in ("head", "body", "after"))
+        entry = b.block
+        head, inside, exit_block = (b.append_basic_block(name) for name in ("head", "body", "after"))
         b.branch(head)
         b.position_at_end(head)
         remaining = b.phi(I64)
-        remaining.add_incoming(count, before)
+        remaining.add_incoming(count, entry)
         carried = []
         for value in values:
             phi = b.phi(value.type)
-            phi.add_incoming(value, before)
+            phi.add_incoming(value, entry)
             carried.append(phi)
-        b.cbranch(b.icmp_signed(">", remaining, I64(0)), inside, after)
+        b.cbranch(b.icmp_signed(">", remaining, I64(0)), inside, exit_block)
         b.position_at_end(inside)
         for phi, value in zip(carried, body(carried), strict=True):
             phi.add_incoming(value, b.block)
         remaining.add_incoming(b.sub(remaining, I64(1)), b.block)
         b.branch(head)
-        b.position_at_end(after)
+        b.position_at_end(exit_block)
         return carried
 
     def when(self, b: ir.IRBuilder, condition: ir.Value, values: list[ir.Value], body) -> list[ir.Value]:
         """``if condition: values = body(values)``."""
-        before = b.block
-        inside, after = b.append_basic_block("then"), b.append_basic_block("after")
-        b.cbranch(condition, inside, after)
+        entry = b.block
+        inside, exit_block = b.append_basic_block("then"), b.append_basic_block("after")
+        b.cbranch(condition, inside, exit_block)
         b.position_at_end(inside)
         changed = body(values)
         end = b.block
-        b.branch(after)
-        b.position_at_end(after)
+        b.branch(exit_block)
+        b.position_at_end(exit_block)
         merged = []
         for old, new in zip(values, changed, strict=True):
             phi = b.phi(old.type)
-            phi.add_incoming(old, before)
+            phi.add_incoming(old, entry)
             phi.add_incoming(new, end)
             merged.append(phi)
         return merged

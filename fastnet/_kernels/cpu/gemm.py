@@ -35,10 +35,10 @@ from fastnet._kernels.cpu.processor import LINE, SIZES, cache, shared_set
 ROWS = -1  # as M or K: the rows of the call; -2 is twice as many, and so on
 # Positions in the argument block.
 A, B, C, LDA, LDB, LDC, M, N, K, BIAS, FLAGS, EPILOGUE, EPILOGUE_ARGS, MB, NB = range(15)
-TRANS_A, TRANS_B, RELU, KEEP, PACK_A, PACK_B, FEW_COLUMNS, SPLIT_K = (1 << i for i in range(8))  # FLAGS
+TRANS_A, TRANS_B, RELU, IN_SCRATCH, PACK_A, PACK_B, FEW_COLUMNS, SPLIT_K = (1 << i for i in range(8))  # FLAGS
 
 GROUP = 256  # bytes of a row of C between two calls of the epilogue, in blocks too large for the first-level cache
-SMALL = 16384  # bytes of C the epilogue gets at once
+EPILOGUE_BYTES = 16384  # bytes of C the epilogue gets at once
 
 _PADS = 64 * LINE  # between panels
 NC_BYTES = max(nc_bytes(False), nc_bytes(True))
@@ -65,7 +65,7 @@ def scratch_bytes() -> int:
     return 64 + SCRATCH_C + SCRATCH_A + SCRATCH_B
 
 
-def blocks(m: int, n: int, k: int, dtype: str, trans_a: bool = False, keep: bool = False) -> tuple[int, int]:
+def blocks(m: int, n: int, k: int, dtype: str, trans_a: bool = False, in_scratch: bool = False) -> tuple[int, int]:
     """Rows and columns of a block of C: about a million operations each, up to 64 blocks.
 
     Columns are divided first, because a column of blocks shares a packed panel of B; where A is packed too, rows are
@@ -78,7 +78,7 @@ def blocks(m: int, n: int, k: int, dtype: str, trans_a: bool = False, keep: bool
     while not trans_a and columns * size > GROUP and -(-n // columns) * -(-m // 48) < min(wanted, 16):
         columns //= 2
     down = min(-(-wanted // -(-n // columns)), -(-m // 24))
-    rows = min(-(-m // down), SCRATCH_ROWS) if keep else -(-m // down)
+    rows = min(-(-m // down), SCRATCH_ROWS) if in_scratch else -(-m // down)
     down = -(-m // rows)
     if down > 1 and down * -(-n // columns) % 2:
         rows = -(-m // (down + 1))  # an even number, so that two threads have the same to do
@@ -101,7 +101,7 @@ def arguments(
     trans_b: bool = False,
     bias: int | None = None,
     relu: bool = False,
-    keep: bool = False,
+    in_scratch: bool = False,
     split: bool = False,
     epilogue: int = 0,
     epilogue_args: int = 0,
@@ -113,17 +113,17 @@ def arguments(
     """The argument block of a product.
 
     Args:
-        a, b, c: references to the first elements; c is not read where ``keep``.
+        a, b, c: references to the first elements; c is not read where ``in_scratch``.
         m, n, k: sizes; one of m and k may be `ROWS`, or a multiple of it.
         lda, ldb, ldc: elements from one stored row to the next; by default rows lie back to back.
         trans_a: A is stored as (K, M).
         trans_b: B is stored as (N, K).
         bias: reference to N elements, added to every row.
         relu: ``0 if c < 0 else c`` last, so NaN stays.
-        keep: C is not written to memory: its block lies in scratch, and only the epilogue sees it.
+        in_scratch: C is not written to memory: its block lies in scratch, and only the epilogue sees it.
         split: the sums of the K-blocks are written side by side, N elements apart, and not added.
         epilogue: address of a function with the signature of an epilogue (`fastnet._kernels.abi`), called on finished
-            parts of C; its ``ld`` is ldc, or where ``keep`` that of the scratch tile.
+            parts of C; its ``ld`` is ldc, or where ``in_scratch`` that of the scratch tile.
         epilogue_args: address of the epilogue's own argument block.
         rows: the batch size expected where m or k is `ROWS`; for choosing blocks only.
         block: rows and columns of a block, instead of `blocks`.
@@ -132,16 +132,16 @@ def arguments(
         few_columns: whether the transposed product is computed, instead of `has_few_columns`.
 
     Raises:
-        ValueError: m and k both `ROWS`, or an unknown lda or ldb; keep without epilogue; a block
+        ValueError: m and k both `ROWS`, or an unknown lda or ldb; in_scratch without epilogue; a block
             beyond the scratch.
     """
     if m < 0 and k < 0:
         raise ValueError("gemm: m and k are both ROWS; one of them must be a size")
-    if keep and not epilogue:
-        raise ValueError("gemm: keep=True needs an epilogue: C is in scratch only")
+    if in_scratch and not epilogue:
+        raise ValueError("gemm: in_scratch=True needs an epilogue: C is in scratch only")
     mm, kk = (rows * -size if size < 0 else size for size in (m, k))
-    mb, nb = block or blocks(mm, n, kk // k_blocks(kk) if split else kk, dtype, trans_a, keep)
-    if nb * SIZES[dtype] > NC_BYTES or (keep and mb > SCRATCH_ROWS):
+    mb, nb = block or blocks(mm, n, kk // k_blocks(kk) if split else kk, dtype, trans_a, in_scratch)
+    if nb * SIZES[dtype] > NC_BYTES or (in_scratch and mb > SCRATCH_ROWS):
         raise ValueError(f"gemm: a block of {mb} x {nb} {dtype} does not fit the scratch")
     lda = lda or (m if trans_a else k)
     ldb = ldb or (k if trans_b else n)
@@ -153,7 +153,7 @@ def arguments(
         TRANS_A * trans_a
         | TRANS_B * trans_b
         | RELU * relu
-        | KEEP * keep
+        | IN_SCRATCH * in_scratch
         | PACK_A * pack_a
         | PACK_B * (pack_b and not trans_b)
         | FEW_COLUMNS * few

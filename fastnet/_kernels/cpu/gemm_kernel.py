@@ -134,7 +134,7 @@ def few_columns(bases, args, m, k, i0, i1, j0, j1):
                 a = address(bases, args[G.A]) + (i * lda + k0) * SIZE
                 transposed_tiles(a, lda * SIZE, b, b_column, b_step, depth, c_transposed, rows, n, packed_a,
                                  flags & G.PACK_A, todo)  # fmt: skip
-        if flags & G.KEEP:
+        if flags & G.IN_SCRATCH:
             c, ld = packed_a - G.SCRATCH_C, n
         else:
             c, ld = address(bases, args[G.C]) + (i * ldc + j0) * SIZE, ldc
@@ -188,7 +188,7 @@ def column(bases, args, m, k, i0, i1, j0, j1, first, blocks):
     bias = 0 if args[G.BIAS] < 0 else address(bases, args[G.BIAS])
     chunks = max(1, (i1 - i0 + MC - 1) // MC)
     mc = ((i1 - i0 + chunks - 1) // chunks + MR - 1) // MR * MR
-    group = GROUP if args[G.EPILOGUE] != 0 and mc * (j1 - j0) * SIZE > G.SMALL else j1 - j0
+    group = GROUP if args[G.EPILOGUE] != 0 and mc * (j1 - j0) * SIZE > G.EPILOGUE_BYTES else j1 - j0
     for block in range(first, blocks):
         k0 = block * KC
         depth = k_depth(k, block)
@@ -208,7 +208,7 @@ def column(bases, args, m, k, i0, i1, j0, j1, first, blocks):
                 a, row, step, a_panel = copied(a, a_row, a_step, flags, depth, rows, packed_a)
             for j in range(j0, j1, group):
                 width = min(group, j1 - j)
-                if flags & G.KEEP:
+                if flags & G.IN_SCRATCH:
                     ld = width if blocks == 1 else j1 - j0
                     c = scratch if blocks == 1 else scratch + ((i - i0) * ld + j - j0) * SIZE
                 else:
@@ -228,7 +228,7 @@ def kernel(bases, args, rows, lo, hi):
     mb, nb = args[G.MB], args[G.NB]
     down, across = (m + mb - 1) // mb, (n + nb - 1) // nb
     # Rows of C in scratch while more than one K-block is added. The more rows, the less often B is packed.
-    most = max(1, SCRATCH_ROWS // mb) if args[G.FLAGS] & G.KEEP and k > KC else down
+    most = max(1, SCRATCH_ROWS // mb) if args[G.FLAGS] & G.IN_SCRATCH and k > KC else down
     block = lo
     while block < hi:
         part = block // (down * across)  # 0, unless K is split

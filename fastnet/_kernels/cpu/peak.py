@@ -28,12 +28,12 @@ class MultiplyAdds:
         return ("out", parse("write")), ("turns", parse("integer"))
 
     @property
-    def label(self) -> str:
+    def full_name(self) -> str:
         return f"multiply_adds_{self.dtype}"
 
     def source(self) -> Source:
         """The kernel as a complete module."""
-        return Source(self.label, self.dtype, self._text, _FILES)
+        return Source(self.full_name, self.dtype, self._text, _FILES)
 
     def _text(self) -> str:
         return f'DTYPE = "{self.dtype}"\n' + Path(_FILES[0]).read_text(encoding="utf-8")

@@ -240,12 +240,12 @@ def softmax_element(x, t, largest, total):
     return math.exp(x - largest) / total
 
 
-def add_product(inner, dy, y):
-    return inner + dy * y
+def add_product(dot, dy, y):
+    return dot + dy * y
 
 
-def softmax_gradient_element(dy, y, inner):
-    return (dy - inner) * y
+def softmax_gradient_element(dy, y, dot):
+    return (dy - dot) * y
 
 
 softmax = RowRule((Pass((-math.inf,), larger), Pass((0.0,), add_exponential)), softmax_element)

@@ -21,8 +21,8 @@ from fastnet._kernels.rules.primitives import (
 LOG2_E = 1.4426950216293335
 LN2_HIGH = 0.693359375  # ten bits: n * LN2_HIGH is exact
 LN2_LOW = -2.1219444170128554e-04
-LARGE = 89.0  # exp is inf from here on
-SMALL = -104.0  # and 0 below
+OVERFLOW = 89.0  # exp is inf from here on
+UNDERFLOW = -104.0  # and 0 below
 
 
 def exp_tail_float32(r):
@@ -33,11 +33,11 @@ def exp_tail_float32(r):
     return fma(p, r, 0.5)
 
 
-def exp_of_sum_float32(x, rest):
-    """e^(x + rest) with a rest of a few units in x's last place."""
-    x = at_least(at_most(x, LARGE), SMALL)
+def exp_of_sum_float32(x, low):
+    """e^(x + low) with a low part of a few units in x's last place."""
+    x = at_least(at_most(x, OVERFLOW), UNDERFLOW)
     n = rint(x * LOG2_E)
-    r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x)) + rest
+    r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x)) + low
     p = fma(r * r, exp_tail_float32(r), r) + 1
     return scale(p, n)
 
@@ -47,7 +47,7 @@ def exp_float32(x):
 
 
 def expm1_float32(x):
-    z = at_least(at_most(x, LARGE), -18)
+    z = at_least(at_most(x, OVERFLOW), -18)
     n = rint(z * LOG2_E)
     r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, z))
     p = fma(r * r, exp_tail_float32(r), r)
@@ -73,7 +73,7 @@ def log1p_reduced_float32(f):
     return fma(f * f, fma(log1p_cubic_float32(f), f, -0.5), f)
 
 
-def log1p_rest_float32(f):
+def log1p_remainder_float32(f):
     """log(1 + f) - f + f²/2."""
     return f * f * f * log1p_cubic_float32(f)
 
@@ -188,15 +188,15 @@ def log_pair_float32(x):
     e = exponent(v) - (25 if subnormal else 0)
     f = mantissa(v) - 1
     square = product(0.5 * f, f)
-    square_rest = fma(0.5 * f, f, -square)
+    square_error = fma(0.5 * f, f, -square)
     linear = product(e, LN2_HIGH)
     first = linear + f
     lost = f - (first - linear)
     second = first - square
-    lost = lost + ((first - second) - square) - square_rest
-    rest = lost + fma(e, LN2_LOW, log1p_rest_float32(f))
-    high = second + rest
-    return high, rest - (high - second)
+    lost = lost + ((first - second) - square) - square_error
+    low = lost + fma(e, LN2_LOW, log1p_remainder_float32(f))
+    high = second + low
+    return high, low - (high - second)
 
 
 def pow_float32(x, y):
@@ -207,9 +207,9 @@ def pow_float32(x, y):
     inside = special - special == 0
     high = high if inside else special
     p = product(y, high)
-    rest = fma(y, high, -p) + product(y, low)
-    rest = rest if fabs(p) < 200 else 0
-    size = exp_of_sum_float32(p, rest)
+    p_low = fma(y, high, -p) + product(y, low)
+    p_low = p_low if fabs(p) < 200 else 0
+    size = exp_of_sum_float32(p, p_low)
     size = 1 if a == 1 else size
     half = product(0.5, y)
     sign = copysign(1, x) if floor(half) != half else 1

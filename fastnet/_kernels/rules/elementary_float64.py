@@ -21,8 +21,8 @@ from fastnet._kernels.rules.primitives import (
 LOG2_E = 1.4426950408889634
 LN2_HIGH = 0.6931471805601177  # forty bits: n * LN2_HIGH is exact
 LN2_LOW = -1.7239444525614835e-13
-LARGE = 710.0  # exp is inf from here on
-SMALL = -746.0  # and 0 below
+OVERFLOW = 710.0  # exp is inf from here on
+UNDERFLOW = -746.0  # and 0 below
 
 
 def exp_tail_float64(r):
@@ -40,11 +40,11 @@ def exp_tail_float64(r):
     return fma(odd, r, even)
 
 
-def exp_of_sum_float64(x, rest):
-    """e^(x + rest) with a rest of a few units in x's last place."""
-    x = at_least(at_most(x, LARGE), SMALL)
+def exp_of_sum_float64(x, low):
+    """e^(x + low) with a low part of a few units in x's last place."""
+    x = at_least(at_most(x, OVERFLOW), UNDERFLOW)
     n = rint(x * LOG2_E)
-    r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x)) + rest
+    r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x)) + low
     p = fma(r * r, exp_tail_float64(r), r) + 1
     return scale(p, n)
 
@@ -54,7 +54,7 @@ def exp_float64(x):
 
 
 def expm1_float64(x):
-    z = at_least(at_most(x, LARGE), -39)
+    z = at_least(at_most(x, OVERFLOW), -39)
     n = rint(z * LOG2_E)
     r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, z))
     p = fma(r * r, exp_tail_float64(r), r)
@@ -63,7 +63,7 @@ def expm1_float64(x):
     return x if fabs(x) < 1e-300 else y + y
 
 
-def log1p_rest_float64(f):
+def log1p_remainder_float64(f):
     """log(1 + f) - f + f²/2 = s (f²/2 + R(s²)) with s = f / (2 + f), for sqrt(1/2) <= 1 + f <= sqrt(2)."""
     s = f / (2 + f)
     z = s * s
@@ -79,7 +79,7 @@ def log1p_rest_float64(f):
 
 def log1p_reduced_float64(f):
     """log(1 + f)."""
-    return fma(-0.5 * f, f, log1p_rest_float64(f)) + f
+    return fma(-0.5 * f, f, log1p_remainder_float64(f)) + f
 
 
 def log_float64(x):
@@ -220,15 +220,15 @@ def log_pair_float64(x):
     e = exponent(v) - (54 if subnormal else 0)
     f = mantissa(v) - 1
     square = product(0.5 * f, f)
-    square_rest = fma(0.5 * f, f, -square)
+    square_error = fma(0.5 * f, f, -square)
     linear = product(e, LN2_HIGH)
     first = linear + f
     lost = f - (first - linear)
     second = first - square
-    lost = lost + ((first - second) - square) - square_rest
-    rest = lost + fma(e, LN2_LOW, log1p_rest_float64(f))
-    high = second + rest
-    return high, rest - (high - second)
+    lost = lost + ((first - second) - square) - square_error
+    low = lost + fma(e, LN2_LOW, log1p_remainder_float64(f))
+    high = second + low
+    return high, low - (high - second)
 
 
 def pow_float64(x, y):
@@ -239,9 +239,9 @@ def pow_float64(x, y):
     inside = special - special == 0
     high = high if inside else special
     p = product(y, high)
-    rest = fma(y, high, -p) + product(y, low)
-    rest = rest if fabs(p) < 1500 else 0
-    size = exp_of_sum_float64(p, rest)
+    p_low = fma(y, high, -p) + product(y, low)
+    p_low = p_low if fabs(p) < 1500 else 0
+    size = exp_of_sum_float64(p, p_low)
     size = 1 if a == 1 else size
     half = product(0.5, y)
     sign = copysign(1, x) if floor(half) != half else 1

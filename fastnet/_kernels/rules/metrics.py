@@ -30,22 +30,22 @@ def is_one(largest, target, column):
 sparse_categorical_accuracy = RowRule((Pass((0.0, 0.0, 0.0), target_of_largest),), None, is_one)
 
 
-def two_largest(largest, place, largest_target, label, column, x, t):
+def two_largest(largest, argmax, largest_target, target_argmax, column, x, t):
     better, truer = column == 0 or x > largest, column == 0 or t > largest_target
     return (
         x if better else largest,
-        column if better else place,
+        column if better else argmax,
         t if truer else largest_target,
-        column if truer else label,
+        column if truer else target_argmax,
         column + 1,
     )
 
 
-def same_place(largest, place, largest_target, label, column):
-    return 1 if place == label else 0
+def same_argmax(largest, argmax, largest_target, target_argmax, column):
+    return 1 if argmax == target_argmax else 0
 
 
-categorical_accuracy = RowRule((Pass((0.0, 0.0, 0.0, 0.0, 0.0), two_largest),), None, same_place)
+categorical_accuracy = RowRule((Pass((0.0, 0.0, 0.0, 0.0, 0.0), two_largest),), None, same_argmax)
 
 
 # Top k: fewer than k predictions are larger than that of the label. No label (an ignored one), or NaN there, is a miss.

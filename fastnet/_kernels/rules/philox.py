@@ -47,10 +47,10 @@ def philox(c0: "u32", c1: "u32", c2: "u32", c3: "u32", k0: "u32", k1: "u32"):  #
 def philox_word(element: "u32", step: "u32", layer: "u32", seed_low: "u32", seed_high: "u32"):  # noqa: F821
     """The word of one element below 2**32."""
     w0, w1, w2, w3 = philox(shift_right_u32(element, 2), 0, step, layer, seed_low, seed_high)
-    place = and_u32(element, 3)
-    lower = w0 if place == 0 else w1
-    upper = w2 if place == 2 else w3
-    return lower if place < 2 else upper
+    index = and_u32(element, 3)
+    lower = w0 if index == 0 else w1
+    upper = w2 if index == 2 else w3
+    return lower if index < 2 else upper
 
 
 def normal_pair(u, v):

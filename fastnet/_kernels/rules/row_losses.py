@@ -16,20 +16,20 @@ def larger_and_targets(largest, targets, x, t):
     return largest if x < largest else x, targets + t
 
 
-def add_exponential_and_product(total, inner, x, t, largest, targets):
+def add_exponential_and_product(total, dot, x, t, largest, targets):
     shifted = x - largest
-    return total + math.exp(shifted), inner if t == 0 else inner + t * shifted
+    return total + math.exp(shifted), dot if t == 0 else dot + t * shifted
 
 
-def log_of_total(total, inner, largest, targets):
-    return math.log(total), inner
+def log_of_total(total, dot, largest, targets):
+    return math.log(total), dot
 
 
-def crossentropy_value(largest, targets, log_total, inner):
-    return log_total * targets - inner if log_total == log_total else log_total
+def crossentropy_value(largest, targets, log_total, dot):
+    return log_total * targets - dot if log_total == log_total else log_total
 
 
-def crossentropy_gradient(x, t, largest, targets, log_total, inner):
+def crossentropy_gradient(x, t, largest, targets, log_total, dot):
     return math.exp(x - largest - log_total) * targets - t
 
 
@@ -62,8 +62,8 @@ def probabilities_value(total, logs, inside):
 
 def probabilities_gradient(x, t, total, logs, inside):
     q = x / total
-    own = -t / q if clip(q) == q else 0
-    return (own + inside) / total
+    slope = -t / q if clip(q) == q else 0
+    return (slope + inside) / total
 
 
 crossentropy = RowRule(
@@ -92,17 +92,17 @@ def add_probability_alone(total, x, t, alpha, gamma):
     return total + x
 
 
-def add_focal(value, inner, x, t, total, alpha, gamma):
+def add_focal(value, dot, x, t, total, alpha, gamma):
     q = x / total
-    return value + focal_value(q, t, alpha, gamma), inner + q * focal_slope(q, t, alpha, gamma)
+    return value + focal_value(q, t, alpha, gamma), dot + q * focal_slope(q, t, alpha, gamma)
 
 
-def focal_of_row(total, value, inner, alpha, gamma):
+def focal_of_row(total, value, dot, alpha, gamma):
     return value
 
 
-def focal_gradient(x, t, total, value, inner, alpha, gamma):
-    return (focal_slope(x / total, t, alpha, gamma) - inner) / total
+def focal_gradient(x, t, total, value, dot, alpha, gamma):
+    return (focal_slope(x / total, t, alpha, gamma) - dot) / total
 
 
 categorical_focal = RowRule(
@@ -120,18 +120,18 @@ def add_exponential(total, x, t, largest, alpha, gamma):
     return total + math.exp(x - largest)
 
 
-def add_focal_of_logit(value, inner, x, t, largest, total, alpha, gamma):
+def add_focal_of_logit(value, dot, x, t, largest, total, alpha, gamma):
     q = math.exp(x - largest) / total
-    return value + focal_value(q, t, alpha, gamma), inner + q * focal_slope(q, t, alpha, gamma)
+    return value + focal_value(q, t, alpha, gamma), dot + q * focal_slope(q, t, alpha, gamma)
 
 
-def focal_of_logits(largest, total, value, inner, alpha, gamma):
+def focal_of_logits(largest, total, value, dot, alpha, gamma):
     return value
 
 
-def focal_of_logits_gradient(x, t, largest, total, value, inner, alpha, gamma):
+def focal_of_logits_gradient(x, t, largest, total, value, dot, alpha, gamma):
     q = math.exp(x - largest) / total
-    return q * (focal_slope(q, t, alpha, gamma) - inner)
+    return q * (focal_slope(q, t, alpha, gamma) - dot)
 
 
 categorical_focal_from_logits = RowRule(

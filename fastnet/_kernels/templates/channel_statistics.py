@@ -7,14 +7,14 @@ from fastnet._kernels.template import elementwise, fold
 
 
 @fold
-def sum_kept(x: read, keep: read[row] | 1.0, total: write[column]):
-    total = x if keep > 0.0 else 0.0
+def sum_masked(x: read, mask: read[row] | 1.0, total: write[column]):
+    total = x if mask > 0.0 else 0.0
 
 
 @fold
-def sum_squared_deviations(x: read, mean: read[column], keep: read[row] | 1.0, total: write[column]):
+def sum_squared_deviations(x: read, mean: read[column], mask: read[row] | 1.0, total: write[column]):
     deviation = x - mean
-    total = deviation * deviation if keep > 0.0 else 0.0
+    total = deviation * deviation if mask > 0.0 else 0.0
 
 
 @elementwise
@@ -50,14 +50,14 @@ def sum_gradients(
 
 @elementwise
 def gradient(
-    x: read, dy: read, keep: read[row] | 1.0, mean: read[column], scale: read[column],
+    x: read, dy: read, mask: read[row] | 1.0, mean: read[column], scale: read[column],
     gamma: read[column] | 1.0, dgamma: read[column], dbeta: read[column], dx: write, count: size,
     inverse_count: value | 1.0 / T(count), epsilon: real | 0.0,
 ):  # fmt: skip
     # dx = gamma * scale * (dy - dbeta / n - xhat * dgamma / n). Of rows with a mask Keras adds 1e-7 to their number:
     # the sum of x - mean over the others is then mean * 1e-7, not 0: epsilon is 1e-7.
     xhat = (x - mean * (1.0 + epsilon * inverse_count)) * scale
-    dx = (gamma * scale) * (dy - keep * ((dbeta + xhat * dgamma) * inverse_count))
+    dx = (gamma * scale) * (dy - mask * ((dbeta + xhat * dgamma) * inverse_count))
 
 
 @elementwise

@@ -9,54 +9,56 @@ from fastnet._kernels.template import template
 
 @template("rows", grain=16, cost="3 * width")
 def gather(
-    address_source: function, convert: function, watch: function, bits: function, address: count, stride: count,
-    per: count, order: count, first: count, y: write[rows, width], nonfinite: update_int64, width: size, lo, hi,
+    address_source: function, convert: function, flag_nonfinite: function, bits: function, address: count,
+    stride: count, per: count, order: count, first: count, y: write[rows, width], nonfinite: update_int64,
+    width: size, lo, hi,
 ):  # fmt: skip
-    # source (n, width), rows `stride` bytes apart  y (rows, width)  nonfinite (1,): set by what `watch` sees
+    # source (n, width), rows `stride` bytes apart  y (rows, width)  nonfinite (1,): set by `flag_nonfinite`
     # Where `per` is not 0 the source is in parts of so many rows: at `address` lie the address and the stride of each.
-    base, apart, start, seen = address, stride, first, bits(0)
+    base, row_stride, start, flag = address, stride, first, bits(0)
     if per != 0:
         part = address_pointer_int64(address + 16 * (first // per))
-        base, apart, start = part[0], part[1], 0
+        base, row_stride, start = part[0], part[1], 0
     for r in range(lo, hi):
         row = start + r
         if order != 0:
             row = address_pointer_int64(order)[row]
-        x = address_source(base + row * apart)
+        x = address_source(base + row * row_stride)
         for j in range(width):
             y[r, j] = convert(x[j])
     for r in range(lo, hi):  # loops of their own: the one above is memmove where nothing is converted
         for j in range(width):
-            seen = watch(seen, y[r, j])
-    if seen < 0:
+            flag = flag_nonfinite(flag, y[r, j])
+    if flag < 0:
         nonfinite[0] = 1
 
 
 @template("rows", grain=16, cost="3 * width")
 def gather_strided(
-    address_source: function, convert: function, watch: function, bits: function, address: count, stride: count,
-    layout: count, order: count, first: count, y: write[rows, width], nonfinite: update_int64, width: size, lo, hi,
+    address_source: function, convert: function, flag_nonfinite: function, bits: function, address: count,
+    stride: count, layout: count, order: count, first: count, y: write[rows, width], nonfinite: update_int64,
+    width: size, lo, hi,
 ):  # fmt: skip
     # layout: rank of a row, then its shape, then its strides in bytes
     shape = address_pointer_int64(layout)
     rank = shape[0]
-    last, seen = shape[rank], bits(0)
+    last, flag = shape[rank], bits(0)
     for r in range(lo, hi):
         row = first + r
         if order != 0:
             row = address_pointer_int64(order)[row]
         for outer in range(width // last):
-            rest = outer
-            place = address + row * stride
+            remainder = outer
+            element_address = address + row * stride
             for axis in range(rank - 1, 0, -1):
-                place += (rest % shape[axis]) * shape[rank + axis]
-                rest //= shape[axis]
+                element_address += (remainder % shape[axis]) * shape[rank + axis]
+                remainder //= shape[axis]
             for j in range(last):
-                y[r, outer * last + j] = convert(address_source(place + j * shape[2 * rank])[0])
+                y[r, outer * last + j] = convert(address_source(element_address + j * shape[2 * rank])[0])
     for r in range(lo, hi):
         for j in range(width):
-            seen = watch(seen, y[r, j])
-    if seen < 0:
+            flag = flag_nonfinite(flag, y[r, j])
+    if flag < 0:
         nonfinite[0] = 1
 
 

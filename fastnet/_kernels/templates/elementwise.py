@@ -42,10 +42,10 @@ def maximum(a: read, b: read, counts_a: read[row] | 1.0, counts_b: read[row] | 1
 def maximum_gradient(
     a: read, b: read, counts_a: read[row] | 1.0, counts_b: read[row] | 1.0, dy: read, da: write, db: write
 ):
-    shared = 0.5 * dy if a == b else dy if a > b or a != a else 0.0
-    da = dy if counts_b <= 0.0 else 0.0 if counts_a <= 0.0 else shared
-    rest = 0.5 * dy if a == b else 0.0 if a > b or a != a else dy
-    db = 0.0 if counts_b <= 0.0 else dy if counts_a <= 0.0 else rest
+    da_both = 0.5 * dy if a == b else dy if a > b or a != a else 0.0
+    da = dy if counts_b <= 0.0 else 0.0 if counts_a <= 0.0 else da_both
+    db_both = 0.5 * dy if a == b else 0.0 if a > b or a != a else dy
+    db = 0.0 if counts_b <= 0.0 else dy if counts_a <= 0.0 else db_both
 
 
 @elementwise

@@ -17,15 +17,15 @@ def take(x: read[rows, source_width], index: read_int32[width], y: write[rows, w
             y[r, j] = x[r, index[j]]
 
 
-@template("rows", grain=16, cost="6 * width * share")
+@template("rows", grain=16, cost="6 * width * group_size")
 def sum_members(
-    x: read[rows, source_width], members: read_int32[width, share], y: write[rows, width], width: size,
-    share: size, lo, hi,
+    x: read[rows, source_width], members: read_int32[width, group_size], y: write[rows, width], width: size,
+    group_size: size, lo, hi,
 ):  # fmt: skip
     for r in range(lo, hi):
         for j in range(width):
             total = x[r, members[j, 0]]
-            for k in range(1, share):
+            for k in range(1, group_size):
                 total = total + x[r, members[j, k]]
             y[r, j] = total
 
@@ -49,16 +49,16 @@ def prelu_gradient(
             dx[r, j] = dy[r, j] * (a if x[r, j] < 0.0 else 1.0)
 
 
-@template("rows", grain=16, cost="5 * count * share")
+@template("rows", grain=16, cost="5 * count * group_size")
 def prelu_slopes(
-    x: read[rows, width], dy: read[rows, width], members: read_int32[count, share], slopes: write[rows, count],
-    count: size, share: size, lo, hi,
+    x: read[rows, width], dy: read[rows, width], members: read_int32[count, group_size], slopes: write[rows, count],
+    count: size, group_size: size, lo, hi,
 ):  # fmt: skip
     # slopes: what a sample adds to the gradient of each alpha
     for r in range(lo, hi):
         for s in range(count):
             total = 0.0
-            for k in range(share):
+            for k in range(group_size):
                 i = members[s, k]
                 total = total + dy[r, i] * (0.0 if x[r, i] >= 0.0 else x[r, i])
             slopes[r, s] = total

@@ -43,9 +43,9 @@ def column_sums(f: rule, x: read, p: reals, sums: write, outer: size, height: si
 
 
 @elementwise
-def follow_mean(sums: read, mean: update, share: value, count: real):
-    # mean moves by `share` of the way to sums / count
-    mean = (1 - share) * mean + share * (sums / count)
+def follow_mean(sums: read, mean: update, fraction: value, count: real):
+    # mean moves by `fraction` of the way to sums / count
+    mean = (1 - fraction) * mean + fraction * (sums / count)
 
 
 @template("rows", cost="7 * width")

@@ -1,10 +1,10 @@
 """Normalization of each row by itself: layer, group and RMS normalization, unit length.
 
-y = (x - center mean) s gamma + beta, where s = f(share sum (x - center mean)²): 1 / sqrt of it plus epsilon, or 1 / its
-root for unit length, at most `limit`.  Sums run over 64 rows as lanes (see `rows`), the rest along the rows.
+y = (x - center mean) s gamma + beta, where s = f(sum_scale sum (x - center mean)²): 1 / sqrt of it plus epsilon, or 1 /
+its root for unit length, at most `limit`.  Sums run over 64 rows as lanes (see `rows`), the rest along the rows.
 
 Sixteen columns of all lanes at a time are copied to the stack: a whole cache line of each row, since the lines of rows
-of 1024 share one place of the cache and are gone when the next column is read (16 → 4.5 ns an element).
+of 1024 share one set of the cache and are gone when the next column is read (16 → 4.5 ns an element).
 
 Rows may lie in pieces: `groups` of them share a sample, in each of whose `runs` every row has `width` elements.
 """
@@ -18,7 +18,7 @@ from fastnet._kernels.template import fold, template
 @template("n", grain=16, cost="10 * width * runs")
 def normalize_rows(
     x: read, gamma: read | 1.0, beta: read | 0.0, mean: write[n], scale: write[n], y: write, center: real,
-    share: real, epsilon: real, limit: real, width: integer, groups: integer, runs: integer, lo, hi,
+    sum_scale: real, epsilon: real, limit: real, width: integer, groups: integer, runs: integer, lo, hi,
 ):  # fmt: skip
     # x, y (n / groups, runs, groups, width)  gamma, beta (groups, width)  mean, scale (n,)
     m, s, v, start, channel = stack(64), stack(64), stack(1024), stack("int64", 64), stack("int64", 64)
@@ -57,7 +57,7 @@ def normalize_rows(
                         d = v[j * 64 + k] - m[k]
                         s[k] = s[k] + d * d
         for k in range(lanes):
-            root = 1.0 / sqrt(s[k] * share + epsilon)
+            root = 1.0 / sqrt(s[k] * sum_scale + epsilon)
             s[k] = limit if root > limit else root
         for k in range(lanes):
             mean[first + k] = m[k]
@@ -70,10 +70,11 @@ def normalize_rows(
 
 @template("n", grain=16, cost="10 * width * runs")
 def normalized_gradient(
-    x: read, dy: read, gamma: read | 1.0, mean: read[n], scale: read[n], dx: write, center: real, share: real,
+    x: read, dy: read, gamma: read | 1.0, mean: read[n], scale: read[n], dx: write, center: real, sum_scale: real,
     limit: real, width: integer, groups: integer, runs: integer, lo, hi,
 ):  # fmt: skip
-    # dx = s (g - center mean(g) - share xhat sum(g xhat)), g = dy gamma, xhat = (x - mean) s; no last term at the limit
+    # dx = s (g - center mean(g) - sum_scale xhat sum(g xhat)), g = dy gamma, xhat = (x - mean) s
+    # Without the last term at the limit.
     a, b, u, v, start, channel = stack(64), stack(64), stack(1024), stack(1024), stack("int64", 64), stack("int64", 64)
     for first in range(lo, hi, 64):
         lanes = min(64, hi - first)
@@ -101,7 +102,7 @@ def normalized_gradient(
         for k in range(lanes):
             s = scale[first + k]
             a[k] = a[k] * (center / T(runs * width))
-            b[k] = 0.0 if s >= limit else b[k] * share * s
+            b[k] = 0.0 if s >= limit else b[k] * sum_scale * s
             for run in range(runs):
                 for j in range(width):
                     i = start[k] + run * groups * width + j

@@ -32,7 +32,7 @@ class RowTemplate:
         element: write ``element(x, t, *folded)`` to ``y``.
         gradient: ``y`` is the gradient of the batch's loss: times ``row_weight`` of the row, which by default is 1 over
             the number of rows.
-        numbers: how many follow the other arguments of every one of its rules.
+        scalars: how many follow the other arguments of every one of its rules.
     """
 
     name: str
@@ -41,7 +41,7 @@ class RowTemplate:
     value: bool = False
     element: bool = True
     gradient: bool = False
-    numbers: int = 0
+    scalars: int = 0
 
     form = "loop"
     axis = "n"
@@ -99,7 +99,7 @@ def _kinds_of(template: RowTemplate) -> dict[str, Kind]:
         "label": {"labels": "read_int32['n']"},
     }[template.targets]
     parameters |= {"row_weight": "read['n'] | 'inverse_count'"} if template.gradient else {}
-    parameters |= {"p": "reals"} if template.numbers else {}
+    parameters |= {"p": "reals"} if template.scalars else {}
     parameters |= {"loss": "write['n']"} if template.value else {}
     parameters |= {"y": "write['n, width']"} if template.element else {}
     parameters |= {"n": "size", "width": "size", "lo": "lo", "hi": "hi"}
@@ -124,10 +124,10 @@ def _block(template: RowTemplate) -> list[str]:
     def lanes(*statements: str) -> None:
         out.extend(["        for k in range(lanes):", *(f"            {statement}" for statement in statements)])
 
-    def elements(statement: str, after: str = "") -> None:
+    def elements(statement: str, store: str = "") -> None:
         # A column is copied to the stack first: LLVM does not vectorise around loads that are `width` apart.
         out.append("        for j in range(width):")
-        for lines in (_load(template), [statement], [after]):
+        for lines in (_load(template), [statement], [store]):
             if lines[0]:
                 out.append("            for k in range(lanes):")
                 out.extend(f"                {line}" for line in lines)
@@ -135,20 +135,20 @@ def _block(template: RowTemplate) -> list[str]:
     if template.targets in ("sparse", "label"):
         lanes("u[k] = labels[first + k]")
     target = {"none": "0.0", "sparse": "1.0 if u[k] == T(j) else 0.0"}.get(template.targets, "u[k]")
-    earlier, numbers = "", ", *p" * bool(template.numbers)
+    earlier, scalars = "", ", *p" * bool(template.scalars)
     for p, row_pass in enumerate(template.rule.passes):
         names = [f"a{p}_{q}[k]" for q in range(len(row_pass.start))]
         lanes(*(f"{name} = {_start(start)}" for name, start in zip(names, row_pass.start, strict=True)))
-        own = ", ".join(names)
-        elements(f"{own} = accumulate_{p}({own}, v[k], {target}{earlier}{numbers})")
+        accumulators = ", ".join(names)
+        elements(f"{accumulators} = accumulate_{p}({accumulators}, v[k], {target}{earlier}{scalars})")
         if row_pass.finish:
-            lanes(f"{own} = finish_{p}({own}{earlier}{numbers})")
-        earlier += f", {own}"
+            lanes(f"{accumulators} = finish_{p}({accumulators}{earlier}{scalars})")
+        earlier += f", {accumulators}"
     if template.value:
-        lanes(f"loss[first + k] = value({earlier[2:]}{numbers})")
+        lanes(f"loss[first + k] = value({earlier[2:]}{scalars})")
     if template.element:
         weight = " * row_weight[first + k]" * template.gradient
-        elements(f"v[k] = element(v[k], {target}{earlier}{numbers}){weight}", "y[first + k, j] = v[k]")
+        elements(f"v[k] = element(v[k], {target}{earlier}{scalars}){weight}", "y[first + k, j] = v[k]")
     return out
 
 

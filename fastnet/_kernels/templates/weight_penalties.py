@@ -71,22 +71,22 @@ def add_orthogonality_gradient(
             g[start + k * element_stride] = g[start + k * element_stride] - weight * w[start + k * element_stride]
 
 
-@template("outer * chunks(inner, 64)", cost="4 * reduced * min(inner, 64)")
-def project_norms(f: rule, w: update, p: reals, outer: size, reduced: size, inner: size, lo, hi):
-    # w (outer, reduced, inner): a unit is up to 64 columns of one of the outer parts; f gives a column's factor
+@template("outer * chunks(width, 64)", cost="4 * reduced * min(width, 64)")
+def project_norms(f: rule, w: update, p: reals, outer: size, reduced: size, width: size, lo, hi):
+    # w (outer, reduced, width): a unit is up to 64 columns of one of the outer parts; f gives a column's factor
     factor = stack(64)
-    blocks = (inner + 63) // 64
+    blocks = (width + 63) // 64
     for unit in range(lo, hi):
-        first = unit // blocks * reduced * inner + unit % blocks * 64
-        lanes = min(64, inner - unit % blocks * 64)
+        first = unit // blocks * reduced * width + unit % blocks * 64
+        lanes = min(64, width - unit % blocks * 64)
         for k in range(lanes):
             factor[k] = 0.0
         for r in range(reduced):
             for k in range(lanes):
-                v = w[first + r * inner + k]
+                v = w[first + r * width + k]
                 factor[k] = factor[k] + v * v
         for k in range(lanes):
             factor[k] = f(sqrt(factor[k]), *p)
         for r in range(reduced):
             for k in range(lanes):
-                w[first + r * inner + k] = w[first + r * inner + k] * factor[k]
+                w[first + r * width + k] = w[first + r * width + k] * factor[k]

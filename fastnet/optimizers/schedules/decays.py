@@ -251,8 +251,8 @@ class CosineDecayRestarts(Formula):
             period, done = np.floor(times), times % 1
         else:
             periods = np.log1p(times * (t - 1)) / np.log(t)
-            whole = np.rint(periods)  # rounding must not make the first step of a period the last one
-            periods = np.where(np.abs(periods - whole) < 1e-12 * (1 + whole), whole, periods)
+            nearest = np.rint(periods)  # rounding must not make the first step of a period the last one
+            periods = np.where(np.abs(periods - nearest) < 1e-12 * (1 + nearest), nearest, periods)
             period = np.floor(periods)
             done = np.expm1((periods - period) * np.log(t)) / (t - 1)
         height = 0.5 * self.m_mul**period * (1 + np.cos(np.pi * done))

@@ -2,12 +2,12 @@
 
 import math
 
-from fastnet._kernels.ranges import OPEN_UNIT, POSITIVE, UNIT, WHOLE
+from fastnet._kernels.ranges import COUNT, OPEN_UNIT, POSITIVE, UNIT
 from fastnet._kernels.registry import Update, updates
 
 
 def schedule_free_scalars(
-    rate, t, beta_1: OPEN_UNIT = 0.9, beta_2: UNIT = 0.999, epsilon: POSITIVE = 1e-8, warmup_steps: WHOLE = 0
+    rate, t, beta_1: OPEN_UNIT = 0.9, beta_2: UNIT = 0.999, epsilon: POSITIVE = 1e-8, warmup_steps: COUNT = 0
 ):
     rate = rate * t / (warmup_steps if warmup_steps > t else t)
     return rate, beta_1, 1 - beta_1, 1 - beta_2, 1 / (1 - beta_2**t), epsilon, 1 / t

@@ -1,4 +1,4 @@
-"""Numbers that a step computes once, in float64."""
+"""Scalars that a step computes once, in float64."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from fastnet._kernels.template import template
 
 
 @template()
-def step_scalars(f: rule, rate: value, iteration: count, every: integer, p: reals, memory: reads, scalars: writes):
+def step_scalars(
+    f: rule, rate: value, iteration: count, accumulation_steps: integer, p: reals, memory: reads, scalars: writes
+):
     # memory (1,) each  scalars (1,) each: what an optimizer computes once a step; t counts updates, from 1
-    (*scalars[0],) = f(rate, float64(iteration // every + 1), *p, *memory[0])
+    (*scalars[0],) = f(rate, float64(iteration // accumulation_steps + 1), *p, *memory[0])
 
 
 @template()

@@ -1,4 +1,4 @@
-"""Rules of single numbers that several kernels share."""
+"""Rules of scalars that several kernels share."""
 
 EPSILON = 1e-7  # Keras's
 
