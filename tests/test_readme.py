@@ -1,5 +1,6 @@
 """What the README and the examples show runs, and does what it says."""
 
+import json
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ SHARED = ROOT.parent / "shared" / "data"
 TEXT = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```python\n(.+?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 
 
 def run(program, folder, *arguments):
@@ -59,10 +61,25 @@ def test_examples(example, tmp_path):
     assert accuracy > 0.94
 
 
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks(notebook, tmp_path):
+    pytest.importorskip("matplotlib")
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    assert not any(cell.get("outputs") for cell in cells), "clear the outputs: they go stale"
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    program = tmp_path / "notebook.py"
+    # enough for what is asserted, in a tenth of the time
+    program.write_text(re.sub(r"^EPOCHS, SEEDS = .*$", "EPOCHS, SEEDS = 3, (0,)", code, flags=re.MULTILINE), "utf-8")
+    output = run(program, tmp_path)
+    accuracies = [float(found) for found in re.findall(r"([\d.]+)%", output)]
+    assert len(accuracies) == 8 and min(accuracies) > 90
+    assert re.search(r"with a cosine: 0\.\d+", output)
+
+
 def test_every_example_is_listed():
-    assert EXAMPLES
-    listed = re.findall(r"\[(\w+\.py)\]", (ROOT / "examples" / "README.md").read_text("utf-8"))
-    assert listed and sorted(listed) == [path.name for path in EXAMPLES]
+    assert EXAMPLES and NOTEBOOKS
+    listed = re.findall(r"\[(\w+\.(?:py|ipynb))\]", (ROOT / "examples" / "README.md").read_text("utf-8"))
+    assert sorted(listed) == sorted(path.name for path in (*EXAMPLES, *NOTEBOOKS))
 
 
 def test_the_place_of_the_speed_table():
