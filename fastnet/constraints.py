@@ -35,6 +35,7 @@ class Constraint(OfElements):
     """
 
     _rule = "project"
+    _kind = "constraint"
     project: Callable[..., Any]
 
     def __call__(self, w: Any) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnet import checks, serialization
+from fastnet import checks, hooks, serialization
 from fastnet._kernels import pasting
 from fastnet._kernels.registry import nearest, unknown
 from fastnet.settable import Completed, argument_names
@@ -51,7 +51,9 @@ class Configurable:
         return self.described_arguments(argument_names(type(self)))
 
     def described_arguments(self, names: Iterable[str]) -> dict[str, Any]:
-        """The arguments of these names as plain data."""
+        """The arguments of these names as plain data; a class with a `get_config` adds those it keeps elsewhere."""
+        if hooks.overrides(type(self), "get_config"):
+            names = [name for name in names if hasattr(self, name)]
         return {name: _plain(_attribute(self, name), name) for name in names}
 
     @classmethod
@@ -67,9 +69,11 @@ class OfElements(Configurable, metaclass=Completed):
     """
 
     _rule: ClassVar[str]  # the method's name
+    _kind: ClassVar[str]  # of `hooks.HOOKS`
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
+        hooks.refuse(cls, cls._kind)
         rule = vars(cls).get(cls._rule)
         if rule is not None and not cls.__module__.startswith("fastnet."):
             if not isinstance(rule, staticmethod):

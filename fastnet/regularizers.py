@@ -44,6 +44,7 @@ class Regularizer(OfElements):
     """
 
     _rule = "penalty"
+    _kind = "regularizer"
     penalty: Callable[..., Any]
 
     def __call__(self, x: Any) -> float:

@@ -54,6 +54,8 @@ class Sequential(Network):
         ['loss']
     """
 
+    _kind = "model"
+
     def __init__(self, layers: Iterable[Layer] | None = None, trainable: bool = True, name: str | None = None):
         number = next(_names)
         self.optimizer: optimizers.Optimizer | None = None

@@ -6,8 +6,10 @@ Layers, losses, optimizers and `Sequential` keep each argument under its name. O
 
 from __future__ import annotations
 
+import ast
 import functools
 import inspect
+import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -24,20 +26,23 @@ def signature(cls: Any) -> inspect.Signature:
     """The arguments of a class; where ``__init__`` passes ``**more`` on, behind its own those of the parent's.
 
     As in Keras ``name`` is the last of a parent's. A parent lists in ``_supplied`` the arguments that its children give
-    it.
+    it; of a user's class they are found in its source.
     """
     found: dict[str, inspect.Parameter] = {}
     variadic: list[inspect.Parameter] = []
+    supplied: set[str] = set()
     for number, owner in enumerate(_with_init(cls)):
         parameters = list(inspect.signature(vars(owner)["__init__"]).parameters.values())[1:]
         new = [p for p in parameters if p.kind not in _VARIADIC and p.name not in found]
         if number:
-            new = [_inherited(p) for p in new if p.name not in vars(owner).get("_supplied", ())]
+            hidden = supplied.union(vars(owner).get("_supplied", ()))
+            new = [_inherited(p) for p in new if p.name not in hidden]
             new.sort(key=lambda p: p.name == "name")
             variadic = [] if new else variadic
         else:
             variadic = [p for p in parameters if p.kind in _VARIADIC]
         found |= {p.name: p for p in new}
+        supplied |= _supplied_by(owner)
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
     return inspect.Signature(sorted([*found.values(), *variadic], key=lambda p: p.kind))
@@ -45,6 +50,26 @@ def signature(cls: Any) -> inspect.Signature:
 
 def _with_init(cls: type) -> list[type]:
     return [owner for owner in cls.__mro__ if owner is not object and "__init__" in vars(owner)]
+
+
+def _supplied_by(cls: type) -> set[str]:
+    """The arguments that a user's class itself gives to its parent's ``__init__``."""
+    init = vars(cls)["__init__"]
+    if cls.__module__.startswith("fastnet.") or not inspect.isfunction(init):
+        return set()
+    try:
+        source = ast.parse(textwrap.dedent(inspect.getsource(init)))
+    except (OSError, SyntaxError):  # typed into an interpreter: there is no source
+        return set()
+    parent = next((owner for owner in _with_init(cls)[1:]), object)
+    by_position = [p.name for p in inspect.signature(parent).parameters.values() if p.kind not in _VARIADIC]
+    found: set[str] = set()
+    for call in (node for node in ast.walk(source) if isinstance(node, ast.Call)):
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "__init__":
+            first = 0 if isinstance(call.func.value, ast.Call) else 1  # behind ``self`` in Parent.__init__(self, ...)
+            given = [argument for argument in call.args[first:] if not isinstance(argument, ast.Starred)]
+            found.update(by_position[: len(given)], (keyword.arg for keyword in call.keywords if keyword.arg))
+    return found
 
 
 def _inherited(parameter: inspect.Parameter) -> inspect.Parameter:
@@ -60,6 +85,13 @@ def argument_names(cls: Any) -> tuple[str, ...]:
 @functools.cache
 def _argument_names(cls: Any) -> tuple[str, ...]:
     return tuple(p.name for p in signature(cls).parameters.values() if p.kind not in _VARIADIC)
+
+
+@functools.cache
+def settable_names(cls: Any) -> frozenset[str]:
+    """The arguments of a class and of all its parents, which a subclass's ``__init__`` need not take."""
+    parents = [parent for parent in _with_init(cls) if issubclass(parent, SettableArguments)]
+    return frozenset(name for parent in parents for name in argument_names(parent))
 
 
 @functools.cache
@@ -155,7 +187,8 @@ class SettableArguments:
 
     def is_argument(self, name: str) -> bool:
         """Whether an attribute is an argument, which is checked when it is set."""
-        return name in argument_names(type(self))
+        cls: Any = type(self)
+        return name in settable_names(cls)
 
     def set_argument(self, name: str, value: Any) -> None:
         """Check an argument's value and keep it; ``changes`` counts where it replaces another."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 from fastnet import checks, serialization
 from fastnet.engine import operations
@@ -21,7 +21,20 @@ _MERGES: dict[str, Any] = {
 }
 
 
-class Residual(Layer):
+class _OfBranches(Layer):
+    """A layer whose arguments ``_branches`` are layers, or lists of them."""
+
+    _branches: ClassVar[tuple[str, ...]]
+
+    def described_arguments(self, names: Iterable[str]) -> dict[str, Any]:
+        """The arguments of these names as plain data; a subclass may take others."""
+        names = list(names)
+        with serialization.sharing():
+            parts = {name: _described(getattr(self, name)) for name in names if name in self._branches}
+            return parts | super().described_arguments(name for name in names if name not in parts)
+
+
+class Residual(_OfBranches):
     """y = branch(x) + shortcut(x): a branch with a way around it; He et al. 2016, arXiv:1512.03385, equations 1 and 2.
 
     The sum is joined to the branch's last product or formula, and needs no pass of its own.
@@ -43,7 +56,7 @@ class Residual(Layer):
         (None, 1)
     """
 
-    _fixed = ("branch", "shortcut")
+    _fixed = _branches = ("branch", "shortcut")
 
     def __init__(self, branch: Any, shortcut: Any = None, **more: Any):
         super().__init__(**more)
@@ -68,14 +81,8 @@ class Residual(Layer):
         other = x if self.shortcut is None else plan.apply(self.shortcut, x)
         return _merged(plan, operations.Add(), (y, other))
 
-    def get_config(self) -> dict[str, Any]:
-        """The arguments, with descriptions of the layers."""
-        with serialization.sharing():
-            parts = {"branch": _described(self.branch), "shortcut": self.shortcut and _described(self.shortcut)}
-            return self._base_config() | parts
 
-
-class Parallel(Layer):
+class Parallel(_OfBranches):
     """The results of several branches that read the same data, merged.
 
     Args:
@@ -98,6 +105,7 @@ class Parallel(Layer):
     """
 
     _fixed = ("branches", "merge")
+    _branches = ("branches",)
 
     def __init__(self, branches: Sequence[Any], merge: str = "concat", **more: Any):
         super().__init__(**more)
@@ -134,11 +142,6 @@ class Parallel(Layer):
         results = tuple(plan.apply(branch, x) for branch in self.branches)
         return results[0] if len(results) == 1 else _merged(plan, _MERGES[self.merge](), results)
 
-    def get_config(self) -> dict[str, Any]:
-        """The arguments, with descriptions of the branches."""
-        with serialization.sharing():
-            return self._base_config() | {"branches": list(map(_described, self.branches)), "merge": self.merge}
-
 
 def as_layer(argument: str, given: Any) -> Layer:
     """A layer, or a list of layers that are applied in order, as one layer.
@@ -161,9 +164,11 @@ def _must_differ(owner: str, layers: Sequence[Layer]) -> None:
         raise ValueError(f"{owner}: two layers have the name {twice!r}; give one of them another (name=...).")
 
 
-def _described(layer: Layer) -> Any:
-    """A layer as plain data; a list of layers stays a list."""
-    return serialization.serialize_keras_object(layer.layers if isinstance(layer, Stack) else layer)
+def _described(branch: Any) -> Any:
+    """A layer, or a list of branches, as plain data; a list of layers stays a list."""
+    if isinstance(branch, list):
+        return [_described(item) for item in branch]
+    return serialization.serialize_keras_object(branch.layers if isinstance(branch, Stack) else branch)
 
 
 class Stack(Network):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnet import activations, checks, config, constraints, initializers, regularizers
+from fastnet import activations, checks, config, constraints, hooks, initializers, regularizers, serialization
 from fastnet._kernels.errors import RuleError
 from fastnet.descriptions import Configurable, snake_case
 from fastnet.engine import changes
@@ -22,14 +22,10 @@ from fastnet.layers.tree import LayerTree, all_parts
 from fastnet.layers.undo import AttributeSnapshot, unchanged_on_error
 from fastnet.settable import SettableArguments, argument_names, unknown_argument
 
-_BASE = ("trainable", "dtype", "autocast", "name", "input_shape", "input_dim")
+#: arguments of every layer: those that its description has, and those that it leaves out
+_COMMON = ("name", "trainable", "dtype", "activity_regularizer")
+_BASE = ("autocast", "input_shape", "input_dim")
 _counters: defaultdict[str, itertools.count] = defaultdict(itertools.count)
-#: methods of Keras's layers that differ here → the methods that a subclass defines instead
-_HOOKS = {
-    "call": "forward(plan, x) and backward(plan, dy, x, y)",
-    "build": "make_weights(input_shape), which is given the shape of one sample",
-    "compute_output_shape": "sample_output_shape(input_shape), from the shape of one sample to that of its result",
-}
 #: the last word of an argument → the family of its objects
 _NAMED = {
     "activation": activations,
@@ -59,8 +55,8 @@ class Layer(LayerTree, SettableArguments, Configurable):
         **unknown: must be empty.
 
     Raises:
-        TypeError: the class lacks an argument, or a subclass defines Keras's `call`, `build` or
-            `compute_output_shape`.
+        TypeError: the class lacks an argument, or a subclass defines a method of Keras's that is not called here, such
+            as `call`, `build` or `compute_output_shape`.
 
     Example:
         >>> layer = layers.Dense(2, name="out")
@@ -79,17 +75,14 @@ class Layer(LayerTree, SettableArguments, Configurable):
     updates_own_weights = False
     built = False
     activity_regularizer: Any = None
+    _kind = "layer"  # of `hooks.HOOKS`
     _on_trial = False  # whether its weights are made only to find the shape of its result
     _outside_plans = ("trainable", "input_shape", "output_shape")  # plans record trainable weights themselves
 
     def __init_subclass__(cls, **more: Any):
         super().__init_subclass__(**more)
-        for name, instead in _HOOKS.items():
-            if name in vars(cls) and not cls.__module__.startswith("fastnet."):
-                raise TypeError(
-                    f"The layer class {cls.__name__} defines {name}; in fastnet a layer defines {instead} "
-                    "(docs/extending.md)."
-                )
+        hooks.refuse(cls, cls._kind)
+        hooks.check_parameters(cls, "compute_mask", "self, plan, x, y")
 
     def __init__(
         self,
@@ -329,7 +322,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal layer, without weights, as plain data for JSON."""
-        names = [name for name in argument_names(type(self)) if name not in _BASE and name != "activity_regularizer"]
+        names = [name for name in argument_names(type(self)) if name not in (*_BASE, *_COMMON)]
         return self._base_config() | self.described_arguments(names)
 
     def _base_config(self) -> dict[str, Any]:
@@ -341,11 +334,19 @@ class Layer(LayerTree, SettableArguments, Configurable):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a layer from the result of `get_config`, or of Keras's method of this name."""
-        dtype = config.get("dtype")
-        if isinstance(dtype, dict):  # a policy of Keras's
-            config = {**config, "dtype": dtype.get("config", {}).get("name")}
-        return super().from_config(config)
+        """Make a layer from the result of `get_config`, or of Keras's method of this name.
+
+        What every layer has (``name``, ``trainable`` ...) is set afterwards where ``__init__`` does not take it.
+        """
+        config = dict(config)
+        if isinstance(config.get("dtype"), dict):  # a policy of Keras's
+            config["dtype"] = config["dtype"].get("config", {}).get("name")
+        accepted = argument_names(cls)
+        later = {name: config.pop(name) for name in _COMMON if name in config and name not in accepted}
+        layer = super().from_config(config)
+        for name, value in later.items():
+            setattr(layer, name, serialization.deserialize_keras_object(value))
+        return layer
 
     def __call__(self, x: Any, training: bool | None = None) -> np.ndarray:
         """The result of the layer for these rows, as in evaluation; the layer is built for them if necessary.

@@ -19,7 +19,11 @@ from fastnet.layers.layer import Layer
 from fastnet.layers.trace import Use
 from fastnet.layers.tree import all_parts
 from fastnet.layers.undo import unchanged_on_error
+from fastnet.settable import argument_names
 from fastnet.summary import summary_text
+
+#: what a description holds of every network; a subclass of `Sequential` may take other arguments
+_OF_EVERY_NETWORK = ("layers", "name", "trainable", "dtype")
 
 
 class Network(Layer):
@@ -324,13 +328,12 @@ class Network(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The layers that make another network like it, weights and compile's arguments aside, as plain data."""
+        names = argument_names(type(self))
         with serialization.sharing():
-            described = {
-                "name": self.name,
-                "trainable": self.trainable,
-                "dtype": self.dtype,
-                "layers": [serialization.serialize_keras_object(layer) for layer in self._layers],
-            }
+            described = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
+            if "layers" in names:
+                described["layers"] = [serialization.serialize_keras_object(layer) for layer in self._layers]
+            described |= self.described_arguments(name for name in names if name not in _OF_EVERY_NETWORK)
         return {**described, "build_input_shape": self.input_shape} if self.built else described
 
     @classmethod
@@ -344,10 +347,18 @@ class Network(Layer):
         Raises:
             ValueError: the description is not that of a network, or its layers are unknown or do not fit.
         """
-        if not isinstance(config, dict) or not {"name", "layers"} <= set(config):
-            raise ValueError(f"A network's description has the entries 'name' and 'layers', received {config!r}.")
-        layers = serialization.deserialize_keras_object(config["layers"], custom_objects)
-        network = cls(layers, trainable=bool(config.get("trainable", True)), name=config["name"])  # type: ignore[call-arg]
+        names = argument_names(cls)
+        if not isinstance(config, dict) or not {"name", "layers"}.intersection(names) <= set(config):
+            raise ValueError(
+                f"{cls.__name__}.from_config: a network's description has the entries 'name' and 'layers', received "
+                f"{config!r}."
+            )
+        given = {name: value for name, value in config.items() if name in names}
+        network = cls(**serialization.deserialize_keras_object(given, custom_objects))
+        if "name" in config and "name" not in names:
+            network.name = config["name"]
+        if "trainable" not in names and not config.get("trainable", True):
+            network.trainable = False
         if not network.built and (shape := config.get("build_input_shape")) is not None:
             network.build((None, *tuple(serialization.deserialize_keras_object(shape))[1:]))
         return network

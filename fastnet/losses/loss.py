@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnet import checks, config, serialization
+from fastnet import checks, config, hooks, serialization
 from fastnet._kernels import abi, registration, registry
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
 from fastnet._kernels.rules import scalars as rules
@@ -62,6 +62,13 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
     _checks: ClassVar = {"reduction": lambda what, value: checks.one_of(what, value, *REDUCTIONS)}
     ignore_class: int | None = None
     target_range: tuple[float, float] | None = None  # what targets must lie in; Keras trains on others without a word
+    _kind = "loss"  # of `hooks.HOOKS`
+
+    def __init_subclass__(cls, **more: Any):
+        super().__init_subclass__(**more)
+        hooks.refuse(cls, cls._kind)
+        if hooks.overrides(cls, "call"):  # the formula replaces the parent's
+            cls._row = cls.target_range = None
 
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None):
         self.name = name or snake_case(type(self).__name__)
@@ -252,6 +259,7 @@ class FunctionLoss(Loss):
     """
 
     _fixed = ("fn",)
+    _kind = "function loss"
 
     def __init__(
         self,

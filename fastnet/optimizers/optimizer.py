@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import settable
+from fastnet import hooks, settable
 from fastnet._kernels import registry
 from fastnet._kernels.rules import updates as rules  # noqa: F401  (fills the table)
 from fastnet.checks import flag, integer, number
@@ -78,6 +78,10 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
 
     _supplied = ("row",)
 
+    def __init_subclass__(cls, **more: Any):
+        super().__init_subclass__(**more)
+        hooks.refuse(cls, "optimizer")
+
     def __init__(
         self,
         row: registry.Update | str,
@@ -137,7 +141,9 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
         """Whether an attribute is an argument: on fastnet's own classes all but training's and private ones."""
         if "_completed" not in self.__dict__ or name in _STATE or name.startswith("_"):
             return False
-        return type(self).__module__.startswith("fastnet.") or name in (*self._arguments, *self.parameters)
+        if type(self).__module__.startswith("fastnet.") or name in self.parameters:
+            return True
+        return name in settable.settable_names(type(self))
 
     def set_argument(self, name: str, value: Any) -> None:
         """Check an argument by making another optimizer with it; used from the next step on.
@@ -146,10 +152,13 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
             AttributeError: the argument does not exist, or the states of the weights would change.
             ValueError: the value is out of its range.
         """
-        owner, arguments = type(self).__name__, self.arguments()
+        owner, cls = type(self).__name__, type(self)
+        if name not in self.arguments():  # a user's class need not take what its parent takes
+            cls = next(parent for parent in cls.__mro__ if parent.__module__.startswith("fastnet."))
+        arguments = self.arguments(cls)
         if name not in arguments:
             raise AttributeError(settable.unknown_argument(owner, name, arguments, common_arguments.INSTEAD))
-        new = type(self)(**{**arguments, name: value})
+        new = cls(**{**arguments, name: value})
         if not self.states:
             self.memory = new.memory
         elif name in self.row.starts.values() or not self._has_states_of(new):
@@ -169,11 +178,13 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
     def _arguments(self) -> list[str]:
         return [name for name in settable.argument_names(type(self)) if name != "row"]
 
-    def arguments(self) -> dict[str, Any]:
-        """The arguments that make another one like it as it is now."""
-        rate = self._schedule if self.scheduled else self._rate
-        of_rule = {"row": self.row, **self.parameters} if type(self) is Optimizer else {}
-        return {name: getattr(self, name) for name in self._arguments} | {"learning_rate": rate} | of_rule
+    def arguments(self, cls: type | None = None) -> dict[str, Any]:
+        """The arguments that make another one like it as it is now: of its class, or of a parent."""
+        of_rule = {"row": self.row, **self.parameters} if (cls or type(self)) is Optimizer else {}
+        given = {name: getattr(self, name) for name in settable.argument_names(cls or type(self)) if name != "row"}
+        if "learning_rate" in given:
+            given["learning_rate"] = self._schedule if self.scheduled else self._rate
+        return given | of_rule
 
     def row_of(self, variable: Variable) -> registry.Update:
         """The row that updates a weight; all rows of an optimizer have the same ``scalars``."""
@@ -357,7 +368,8 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
     def get_config(self) -> dict[str, Any]:
         """The arguments that make another one like it, without its state; the learning rate is the present one."""
         config = self.arguments()
-        config["learning_rate"] = serialize_part("learning_rate", config["learning_rate"])
+        if "learning_rate" in config:
+            config["learning_rate"] = serialize_part("learning_rate", config["learning_rate"])
         return config | ({"row": self.row.name} if "row" in config else {})
 
     @classmethod

@@ -1,0 +1,107 @@
+"""Methods that Keras calls and fastnet does not: a subclass that defines one is refused when it is defined."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+_EXTENDING = "(docs/extending.md)"
+_SHAPE = "weights are made for the shape that the network has; leave it out"
+_FILES = "files hold all weights; make what must be saved a weight: add_weight(..., trainable=False)"
+_LAYER = {
+    "call": "a layer defines forward(plan, x) and backward(plan, dy, x, y), or applies other layers in its forward "
+    + _EXTENDING,
+    "__call__": f"a layer defines forward(plan, x) {_EXTENDING}",
+    "build": f"a layer defines make_weights(input_shape), which is given the shape of one sample {_EXTENDING}",
+    "compute_output_shape": "a layer defines sample_output_shape(input_shape), from the shape of one sample to that of "
+    f"its result {_EXTENDING}",
+    "compute_output_spec": "there are no symbolic tensors; a layer defines sample_output_shape(input_shape)",
+    "quantized_call": "weights are float32 or float64; leave it out",
+    "get_build_config": _SHAPE,
+    "build_from_config": _SHAPE,
+    "save_own_variables": _FILES,
+    "load_own_variables": _FILES,
+}
+_LAYER_OF_LAYERS = f"a network applies its layers in order; a layer of layers defines forward(plan, x) {_EXTENDING}"
+_COMPILED = "steps are compiled when they are first needed"
+_METRICS = "a metric is a subclass of metrics.Metric, given to compile(metrics=[...])"
+_SEQUENTIAL = {
+    **_LAYER,
+    "call": _LAYER_OF_LAYERS,
+    "__call__": _LAYER_OF_LAYERS,
+    "build": "give the layers to __init__; they are built for the first data",
+    "compute_output_shape": "the shape follows from the layers",
+    "train_step": f"{_COMPILED}. A step of another kind is gradients(x, y) and train_on_gradient(x, gradient); a new "
+    "loss or update is a rule (docs/extending.md); a callback acts between steps",
+    "test_step": f"{_COMPILED}. {_METRICS[0].upper()}{_METRICS[1:]}; a callback acts between steps",
+    "predict_step": f"{_COMPILED}. Call predict, and go on from its result",
+    "compute_loss": f"a loss is a rule, a function of two numbers {_EXTENDING}; a penalty is a regularizer",
+    "compute_loss_and_updates": f"a loss is a rule, a function of two numbers {_EXTENDING}",
+    "compute_metrics": _METRICS,
+    "get_metrics_result": f"{_METRICS}; a callback may change the logs",
+    "reset_metrics": _METRICS,
+    "metrics": _METRICS,
+    **dict.fromkeys(
+        ("make_train_function", "make_test_function", "make_predict_function"),
+        f"{_COMPILED}; a callback acts between steps",
+    ),
+}
+_STEP = f"an update is a rule, a function of numbers: fastnet.register_optimizer(name, function) {_EXTENDING}"
+
+#: kind of class → method → the alternative
+HOOKS: dict[str, dict[str, str]] = {
+    "layer": _LAYER,
+    "model": _SEQUENTIAL,
+    "loss": {"__call__": f"a loss defines call(y_true, y_pred), a static method of two numbers {_EXTENDING}"},
+    "function loss": {"call": "its formula is the argument fn; make a subclass of losses.Loss"},
+    "optimizer": dict.fromkeys(("update_step", "backend_update_step", "apply_gradients", "stateless_apply"), _STEP),
+    "regularizer": {"__call__": f"a regularizer defines penalty(x), a static method of one element {_EXTENDING}"},
+    "constraint": {"__call__": f"a constraint defines project(w), a static method of one element {_EXTENDING}"},
+}
+
+
+def refuse(cls: type, kind: str) -> None:
+    """Check that neither a user's class nor its mixins define a method that would be ignored in silence.
+
+    Args:
+        cls: the class.
+        kind: one of `HOOKS`.
+
+    Raises:
+        TypeError: one is defined.
+    """
+    instead = HOOKS[kind]
+    for owner in users_classes(cls):
+        for name in instead.keys() & vars(owner).keys():
+            raise TypeError(
+                f"The {kind} class {cls.__name__} defines {name}, which fastnet does not call: {instead[name]}."
+            )
+
+
+def check_parameters(cls: type, method: str, wanted: str) -> None:
+    """Check the number of parameters of a method that Keras calls with others.
+
+    Args:
+        cls: a layer's class.
+        method: its name.
+        wanted: the parameters, "self, plan, x, y".
+
+    Raises:
+        TypeError: there are more or fewer.
+    """
+    found = inspect.getattr_static(cls, method)
+    if inspect.isfunction(found) and len(inspect.signature(found).parameters) != len(wanted.split(", ")):
+        raise TypeError(
+            f"The class {cls.__name__} defines {method}{inspect.signature(found)}; in fastnet it is "
+            f"{method}({wanted}) {_EXTENDING}."
+        )
+
+
+def users_classes(cls: type) -> Iterator[type]:
+    """The classes that a class inherits from, itself included, without fastnet's and Python's own."""
+    return (owner for owner in cls.__mro__ if not owner.__module__.startswith(("fastnet.", "builtins", "typing")))
+
+
+def overrides(cls: type, method: str) -> bool:
+    """Whether a user's class defines a method of its parents."""
+    return any(method in vars(owner) for owner in users_classes(cls))

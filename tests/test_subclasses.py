@@ -1,0 +1,210 @@
+"""Users' subclasses: hooks of Keras's that fastnet does not call, and ``__init__`` with other arguments."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import constraints, extend, hooks, layers, losses, metrics, models, optimizers, regularizers, saving
+
+X, Y = np.linspace(-1, 1, 12, dtype="float32").reshape(4, 3), np.ones((4, 1), "float32")
+BASES = {
+    "layer": layers.Dense,
+    "model": fastnet.Sequential,
+    "loss": losses.MeanSquaredError,
+    "function loss": losses.FunctionLoss,
+    "optimizer": optimizers.Adam,
+    "regularizer": regularizers.L2,
+    "constraint": constraints.MaxNorm,
+}
+
+
+@pytest.mark.parametrize("kind, method", [(kind, method) for kind in hooks.HOOKS for method in hooks.HOOKS[kind]])
+def test_a_hook_that_is_not_called_is_refused(kind, method):
+    def define(*bases, **body):
+        return type("Mine", bases, body)
+
+    def hook(self, *args, **more):
+        raise AssertionError
+
+    with pytest.raises(TypeError, match=f"class Mine defines {method}, which fastnet does not call: ") as caught:
+        define(BASES[kind], **{method: hook})
+    assert str(caught.value).endswith(f"{hooks.HOOKS[kind][method]}.")
+    with pytest.raises(TypeError, match=method):
+        define(define(**{method: hook}), BASES[kind])  # by a mixin
+    define(BASES[kind], other_method=hook)
+
+
+def test_a_mask_with_keras_arguments_is_refused():
+    with pytest.raises(TypeError, match=r"compute_mask\(self, x, mask=None\); in fastnet it is compute_mask\(self, p"):
+
+        class Mine(layers.Dense):
+            def compute_mask(self, x, mask=None):
+                return mask
+
+
+def test_a_formula_replaces_that_of_the_parent():
+    class Cubic(losses.BinaryCrossentropy):  # whose targets lie in 0 to 1
+        def __init__(self):
+            super().__init__(name="cubic")
+
+        @staticmethod
+        def call(y_true, y_pred):
+            return abs(y_pred - y_true) ** 3
+
+    assert Cubic()([[0.0, 5.0]], [[2.0, 5.0]]) == 4.0
+
+    class OfArrays(losses.MeanSquaredError):
+        def call(self, y_true, y_pred):
+            return y_pred
+
+    with pytest.raises(ValueError, match="OfArrays needs a static method call"):
+        OfArrays()
+
+
+class Hidden(layers.Dense):
+    def __init__(self, units):
+        super().__init__(units, activation="relu", kernel_regularizer="l2")
+
+
+class Named(layers.Dense):
+    """Its description has a key of another name than the attribute."""
+
+    def __init__(self, width, **more):
+        super().__init__(width, activation="relu", **more)
+
+    def get_config(self):
+        return super().get_config() | {"width": self.units}
+
+
+class Half(layers.Dropout):
+    def __init__(self):
+        layers.Dropout.__init__(self, 0.5, seed=3)
+
+
+class Block(layers.Residual):
+    def __init__(self, units, **more):
+        super().__init__([layers.Dense(units, "relu"), layers.Dense(3)], **more)
+        self.units = units
+
+
+class Wide(layers.Parallel):
+    def __init__(self, units):
+        super().__init__([layers.Dense(units), [layers.Dense(2), layers.Dense(1)]], merge="concat")
+        self.units = units
+
+
+class Net(fastnet.Sequential):
+    def __init__(self, units):
+        super().__init__([layers.Dense(units, "relu"), layers.Dense(1)])
+        self.units = units
+
+
+LAYERS = [lambda: Hidden(2), lambda: Named(2, name="a"), Half, lambda: Block(2, name="b"), lambda: Wide(2)]
+
+
+@pytest.mark.parametrize("make", LAYERS)
+def test_a_layer_with_other_arguments(make, tmp_path):
+    layer = make()
+    model = fastnet.Sequential([layers.Input((3,)), layer, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / "model.fastnet")
+    loaded = saving.load_model(tmp_path / "model.fastnet", {type(layer).__name__: type(layer)})
+    for other in (loaded, copy.deepcopy(model)):
+        assert type(other.layers[0]) is type(layer) and other.layers[0].name == layer.name
+        np.testing.assert_array_equal(other.predict(X, verbose=0), model.predict(X, verbose=0))
+    assert models.clone_model(model).layers[0].get_config() == layer.get_config()
+
+
+def test_the_arguments_of_the_parent_are_converted_and_checked():
+    layer = Hidden(2)
+    assert layer.activation.name == "relu" and isinstance(layer.kernel_regularizer, regularizers.L2)
+    layer.activation = "tanh"
+    assert layer.activation.name == "tanh" and layer.changes == 1
+    layer.trainable = False
+    restored = Hidden.from_config(layer.get_config())
+    assert restored.name == layer.name and restored.trainable is False
+    with pytest.raises(ValueError, match=r"hidden.*: activation: .*'tanhh'.*tanh"):
+        layer.activation = "tanhh"
+
+
+def test_a_description_names_the_argument_that_is_not_an_attribute():
+    class Lost(layers.Dense):
+        def __init__(self, width):
+            super().__init__(width)
+
+    with pytest.raises(NotImplementedError, match="Lost does not keep its argument 'width' as self.width"):
+        Lost(2).get_config()
+
+
+def test_a_network_with_other_arguments(tmp_path):
+    model = Net(2)
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / "model.fastnet")
+    for other in (saving.load_model(tmp_path / "model.fastnet", {"Net": Net}), copy.deepcopy(model)):
+        assert type(other) is Net and other.units == 2 and other.name == model.name
+        np.testing.assert_array_equal(other.predict(X, verbose=0), model.predict(X, verbose=0))
+    model.trainable = False
+    assert models.clone_model(model).trainable_weights == []
+
+
+class Smooth(losses.Huber):
+    def __init__(self, width):
+        super().__init__(delta=width, reduction="sum")
+        self.width = width
+
+
+class Careful(optimizers.Adam):
+    def __init__(self, rate):
+        super().__init__(learning_rate=rate, beta_1=0.5, weight_decay=0.01)
+        self.rate = rate
+
+
+class Sure(metrics.Precision):
+    def __init__(self, limit):
+        super().__init__(thresholds=limit, name="sure")
+        self.limit = limit
+
+
+def test_a_loss_an_optimizer_and_a_metric_with_other_arguments(tmp_path):
+    model = fastnet.Sequential([layers.Input((3,)), layers.Dense(1, "sigmoid")])
+    model.compile(Careful(0.1), Smooth(0.3), metrics=[Sure(0.25)])
+    model.fit(X, Y, verbose=0)
+    model.optimizer.learning_rate = 0.2
+    model.save(tmp_path / "model.fastnet")
+    custom = {cls.__name__: cls for cls in (Careful, Smooth, Sure)}
+    loaded = saving.load_model(tmp_path / "model.fastnet", custom)
+    assert (loaded.loss.delta, loaded.loss.reduction, loaded.optimizer.beta_1) == (0.3, "sum", 0.5)
+    assert loaded.optimizer.learning_rate == 0.2 and loaded.metrics[0].limit == 0.25
+    assert loaded.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+    for each in (model, loaded):
+        each.fit(X, Y, verbose=0)
+    np.testing.assert_array_equal(loaded.get_weights()[0], model.get_weights()[0])
+
+
+def test_arguments_of_the_parent_of_a_loss_and_an_optimizer_can_be_set():
+    loss = Smooth(0.3)
+    loss.delta = 2.0
+    assert loss([[0.0]], [[1.0]]) == 0.5 and loss.changes == 1
+    with pytest.raises(ValueError, match="Smooth: delta"):
+        loss.delta = -1.0
+    optimizer = Careful(0.1)
+    optimizer.beta_1, optimizer.weight_decay = 0.25, None
+    assert optimizer.parameters["beta_1"] == 0.25 and optimizer.weight_decay is None and optimizer.changes == 2
+    with pytest.raises(ValueError, match="clipnorm"):
+        optimizer.clipnorm = -1.0
+    assert optimizer.clipnorm is None and optimizer.rate == 0.1
+
+
+def test_a_forward_of_a_network_is_asked():
+    class Twice(fastnet.Sequential):
+        def forward(self, plan, x):
+            y = super().forward(plan, x)
+            return plan.combine(extend.Add(), y, y)
+
+    given = [layers.Input((3,)), layers.Dense(1, name="out")]
+    model, plain = Twice(given), fastnet.Sequential(given)
+    np.testing.assert_allclose(model.predict(X, verbose=0), 2 * plain.predict(X, verbose=0), rtol=1e-6)
