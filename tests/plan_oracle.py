@@ -99,8 +99,8 @@ class RandomPlan:
 
     def others(self, *taken):
         """A view or weight with values, of other memory than those taken."""
-        memory = [getattr(t, "buffer", t) for t in taken]
-        found = [v for v in self.known if getattr(v, "buffer", v) not in memory]
+        memory = [id(getattr(t, "buffer", t)) for t in taken]
+        found = [v for v in self.known if id(getattr(v, "buffer", v)) not in memory]
         return found[self.rng.integers(len(found))]
 
     def target(self, *taken):

@@ -81,9 +81,8 @@ def behind_product(producer: Launch, consumer: Launch, liveness: Liveness) -> La
         epilogue = chain_launch(kernel, values, access, shape)
         epilogue.operands = {**epilogue.operands, tile.name: c}
         epilogue.cost = max(1, epilogue.cost // abs(shape[1]))
-        product_access = [
-            pair for pair in producer.access[:4] if pair[0] in factors_of(producer) or (needed and pair[0] is c)
-        ]
+        operands_read = list(map(id, [*factors_of(producer), *([c] if needed else [])]))
+        product_access = [pair for pair in producer.access[:4] if id(pair[0]) in operands_read]
         launch = Launch(
             product, {**producer.operands, "c": c if needed else None}, [*product_access, *access], epilogue=epilogue
         )

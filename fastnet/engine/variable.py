@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from fastnet.engine import changes
 
@@ -18,8 +20,10 @@ def aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
-class Variable:
-    """A weight.
+class Variable(NDArrayOperatorsMixin):
+    """A weight. Operators, comparisons, indices and NumPy's functions take its value, as that of an array.
+
+    It is hashed by its identity, and ``==`` compares elements: to find a weight in a list use ``is``.
 
     Args:
         value: its first value; copied.
@@ -31,6 +35,13 @@ class Variable:
 
     Attributes:
         address: of its memory, which stays.
+
+    Example:
+        >>> layer = layers.Dense(2, kernel_initializer="zeros")
+        >>> layer.build((None, 3))
+        >>> _ = layer.kernel.assign_add(np.ones((3, 2)))
+        >>> (2 * layer.kernel[0] == 2).tolist()
+        [True, True]
     """
 
     __slots__ = (
@@ -72,6 +83,47 @@ class Variable:
     def __bool__(self) -> bool:
         return True  # without this, bool would call len
 
+    __hash__ = object.__hash__
+
+    def __float__(self) -> float:
+        return float(self._array)
+
+    def __int__(self) -> int:
+        return int(self._array)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.numpy())
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.numpy()[index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """Set elements, as `assign` does."""
+        array = self.numpy()
+        array[index] = value
+        self.assign(array)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **more: Any) -> Any:
+        """NumPy's functions and operators. ``v += 1`` changes the weight."""
+        plain, targets = [_plain(value) for value in inputs], more.pop("out", ())
+        if not targets:
+            return getattr(ufunc, method)(*plain, **more)
+        getattr(ufunc, method)(*plain, out=tuple(_plain(target) for target in targets), **more)
+        for target in targets:
+            if isinstance(target, Variable):
+                target._count_assignment()
+        return targets[0] if len(targets) == 1 else targets
+
+    def __jax_array__(self) -> np.ndarray:
+        return self.numpy()
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """A copy of the value for other libraries."""
+        return self.numpy().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._array.__dlpack_device__()
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The value for numpy: a copy, as from `numpy`.
 
@@ -101,6 +153,11 @@ class Variable:
         """A copy of the value."""
         return self._array.copy()
 
+    @property
+    def value(self) -> np.ndarray:
+        """A copy of the value."""
+        return self.numpy()
+
     def check(self, value: Any) -> np.ndarray:
         """``value`` as an array that can be assigned.
 
@@ -121,15 +178,33 @@ class Variable:
             )
         return array
 
-    def assign(self, value: Any) -> None:
-        """Set the value; its shape must be the same.
+    def assign(self, value: Any) -> Variable:
+        """Set the value; its shape must be the same. Returns the weight.
 
         Raises:
             ValueError: the value has another shape, or is not of real numbers.
         """
         self._array[...] = self.check(value)
+        self._count_assignment()
+        return self
+
+    def _count_assignment(self) -> None:
         self.assignments += 1
         changes.weights.mark()
+
+    def assign_add(self, value: Any) -> Variable:
+        """Add a number, or an array that broadcasts to the weight's shape; see `assign`."""
+        return self.assign(self._combined(np.add, value))
+
+    def assign_sub(self, value: Any) -> Variable:
+        """Subtract a number, or an array that broadcasts to the weight's shape; see `assign`."""
+        return self.assign(self._combined(np.subtract, value))
+
+    def _combined(self, operation: np.ufunc, value: Any) -> np.ndarray:
+        try:
+            return operation(self._array, np.asarray(value))
+        except ValueError as error:
+            raise ValueError(f"The weight {self.name!r} of shape {self.shape}: {error}") from None
 
     def __reduce__(self) -> tuple:
         """For copies and pickles: they make a new weight, since kernels need aligned memory."""
@@ -137,3 +212,8 @@ class Variable:
 
     def __repr__(self) -> str:
         return f"<Variable {self.name} {self.shape} {self.dtype}{'' if self.trainable else ', not trainable'}>"
+
+
+def _plain(value: Any) -> Any:
+    """A weight's memory; other values stay."""
+    return value.array if isinstance(value, Variable) else value
