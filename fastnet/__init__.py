@@ -30,12 +30,13 @@ from fastnet.training.nonfinite import NonFiniteError as NonFiniteError
 
 if TYPE_CHECKING:
     from fastnet import datasets as datasets
+    from fastnet import wrappers as wrappers
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str):
-    if name in ("datasets", "extend", "testing"):  # imported on demand: training needs none of them
+    if name in ("datasets", "extend", "testing", "wrappers"):  # imported on demand: training needs none of them
         from importlib import import_module
 
         return import_module(f"fastnet.{name}")

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 _STEP = "a step is compiled from the layers, the loss and the optimizer; register an activation, a loss or an optimizer"
 _GRAPH = "a Sequential is a list of layers, not a graph of tensors; use model.layers"
 _QUANTIZED = "weights are float32 or float64"
@@ -101,6 +103,30 @@ ABSENT: dict[str, dict[str, str]] = {
         **dict.fromkeys(("GlobalAveragePooling1D", "MultiHeadAttention", "SimpleRNN", "TimeDistributed"), _DENSE),
     },
 }
+
+
+class NotAnEstimator:
+    """Tells scikit-learn at its first question that a model is not an estimator, and how it becomes one.
+
+    A Pipeline would train the model, and then take its outputs for labels: scores would be NaN. The error is a
+    RuntimeError, since a Pipeline that asks for tags hides others; `score` is there, since its absence would have
+    `cross_val_score` raise an error without a remedy.
+    """
+
+    name: str
+
+    def __sklearn_tags__(self) -> Any:
+        raise self._as_estimator()
+
+    def score(self, *arguments: Any, **more: Any) -> Any:
+        """Raise: scikit-learn takes the model only in a wrapper. `Sequential.evaluate` gives the loss and metrics."""
+        raise self._as_estimator()
+
+    def _as_estimator(self) -> RuntimeError:
+        return RuntimeError(
+            f"The model {self.name!r} is not an estimator of scikit-learn: wrap it, as "
+            "fastnet.wrappers.SKLearnClassifier(model) or SKLearnRegressor(model)."
+        )
 
 
 def module_error(module: str, name: str) -> AttributeError:

@@ -14,7 +14,7 @@ from fastnet import metrics as metrics_module
 from fastnet.callbacks import History
 from fastnet.layers.layer import Layer, refuse_call
 from fastnet.layers.network import Network
-from fastnet.refused import attribute_error
+from fastnet.refused import NotAnEstimator, attribute_error
 from fastnet.training import loop
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _COMPILED = {
 _TRAINED_WITH = ("optimizer", "loss")
 
 
-class Sequential(Network):
+class Sequential(NotAnEstimator, Network):
     """A network in which each layer reads the result of the one before it.
 
     Args:

@@ -1,0 +1,94 @@
+"""Class labels as numbers, outputs of a network as probabilities, decisions and labels; sample weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, softmax
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, column_or_1d
+
+
+def as_labels(y: Any) -> np.ndarray:
+    """``y`` as one label a row, (n,); a column gives scikit-learn's `DataConversionWarning`.
+
+    Raises:
+        ValueError: the targets are real numbers, or several a row.
+    """
+    check_classification_targets(y)
+    return column_or_1d(y, warn=True)
+
+
+def classes_of(owner: str, y: np.ndarray) -> np.ndarray:
+    """The sorted labels.
+
+    Raises:
+        ValueError: there is one class only.
+    """
+    classes = np.unique(y)
+    if len(classes) < 2:
+        raise ValueError(f"{owner} needs rows of at least two classes; received one class, {classes[0]!r}.")
+    return classes
+
+
+def indices(owner: str, y: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """The index of each label among the sorted ``classes``.
+
+    Raises:
+        ValueError: a label is not among them.
+    """
+    unknown = np.setdiff1d(y, classes)
+    if len(unknown):
+        raise ValueError(f"{owner}: y has the class {unknown[0]!r}, which is not among the classes {classes.tolist()}.")
+    return np.searchsorted(classes, y)
+
+
+def decisions(outputs: np.ndarray, logits: bool) -> np.ndarray:
+    """What decides the class: (n,), positive for the second of two classes; else (n, classes), the largest decides.
+
+    Args:
+        outputs: (n, 1) of two classes, or (n, classes).
+        logits: whether they are logits; otherwise they are probabilities.
+    """
+    outputs = outputs.astype(np.float64)
+    if outputs.shape[1] == 1:
+        return outputs[:, 0] if logits else 2 * outputs[:, 0] - 1
+    if outputs.shape[1] == 2:
+        return outputs[:, 1] - outputs[:, 0] if logits else 2 * _shares(outputs)[:, 1] - 1
+    return outputs
+
+
+def probabilities(outputs: np.ndarray, logits: bool) -> np.ndarray:
+    """The probability of each class, (n, classes); arguments as for `decisions`."""
+    if outputs.shape[1] > 2:
+        outputs = outputs.astype(np.float64)
+        return softmax(outputs, axis=1) if logits else _shares(outputs)
+    decided = decisions(outputs, logits)
+    second = expit(decided) if logits else (decided + 1) / 2
+    return np.stack([1 - second, second], axis=1)
+
+
+def predicted(outputs: np.ndarray, logits: bool, classes: np.ndarray) -> np.ndarray:
+    """The label of each row; arguments as for `decisions`."""
+    decided = decisions(outputs, logits)
+    return classes[(decided > 0).astype(int) if decided.ndim == 1 else decided.argmax(axis=1)]
+
+
+def _shares(outputs: np.ndarray) -> np.ndarray:
+    """Probabilities that add up to 1 in float64."""
+    return outputs / outputs.sum(axis=1, keepdims=True)
+
+
+def weights_of(owner: str, sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
+    """``sample_weight`` as (n,) in float64; None stays.
+
+    Raises:
+        ValueError: it does not have one weight of at least 0 for each row, or all are zero.
+    """
+    if sample_weight is None:
+        return None
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if not weights.any():
+        raise ValueError(f"{owner}: sample_weight must have a weight above zero; all are zero.")
+    return weights

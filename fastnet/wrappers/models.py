@@ -1,0 +1,295 @@
+"""Keras's wrappers: models, or functions that make models, as estimators of scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    RegressorMixin,
+    TransformerMixin,
+)
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastnet import serialization
+from fastnet.callbacks import History
+from fastnet.sequential import Sequential
+from fastnet.wrappers import labels
+
+
+class ModelWrapper(BaseEstimator):
+    """What the three wrappers have in common.
+
+    Args:
+        model: a compiled `Sequential`, or a function ``model(X, y, **model_kwargs)`` that returns one. Each `fit`
+            trains a new model: a `Sequential` of the same layers with new weights, or another call of the function.
+        warm_start: whether `fit` trains the model of the `fit` before, or the given `Sequential` itself.
+        model_kwargs: further arguments of the function.
+        fit_kwargs: arguments of `Sequential.fit`; those given to `fit` come first. ``verbose`` is 0 by default.
+
+    Attributes:
+        model_: the trained `Sequential`.
+        history_: the `fastnet.callbacks.History` of the last `fit`.
+    """
+
+    #: `fit` takes a sample_weight, which metadata routing may send there.
+    __metadata_request__fit = {"sample_weight": None}
+    _options: dict[str, Any] = {}  # of validate_data
+
+    def __init__(
+        self,
+        model: Sequential | Callable[..., Sequential],
+        warm_start: bool = False,
+        model_kwargs: dict[str, Any] | None = None,
+        fit_kwargs: dict[str, Any] | None = None,
+    ):
+        self.model = model
+        self.warm_start = warm_start
+        self.model_kwargs = model_kwargs
+        self.fit_kwargs = fit_kwargs
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.non_deterministic = True
+        tags.target_tags.required = True
+        return tags
+
+    @property
+    def epoch_(self) -> int:
+        """The number of epochs of the last `fit`."""
+        history: History | None = getattr(self, "history_", None)
+        return 0 if history is None else len(history.epoch)
+
+    def fit(self, X: Any, y: Any, **kwargs: Any) -> Any:
+        """Train.
+
+        Args:
+            X: (n, features).
+            y: targets, (n,) or (n, outputs).
+            **kwargs: arguments of `Sequential.fit`, such as ``epochs`` and ``sample_weight``.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError: the data do not fit each other or the model.
+            RuntimeError: the model is not compiled.
+        """
+        X, y = validate_data(self, X, y, **self._options)
+        arguments = {"verbose": 0, **(self.fit_kwargs or {}), **kwargs}
+        arguments["sample_weight"] = labels.weights_of(type(self).__name__, arguments.get("sample_weight"), X)
+        targets = self._targets(y, arguments["sample_weight"])
+        model = self._new_model(X, targets)
+        if not model.compiled or model.loss is None:
+            raise RuntimeError(f"The model of {type(self).__name__} must be compiled with an optimizer and a loss.")
+        self.history_ = model.fit(X, self._targets_of_loss(model, targets), **arguments)
+        self.model_ = model
+        return self
+
+    def _new_model(self, X: np.ndarray, y: np.ndarray) -> Sequential:
+        if self.warm_start and hasattr(self, "model_"):
+            return self.model_
+        if isinstance(self.model, Sequential):
+            return self.model if self.warm_start else _untrained(self.model)
+        if not callable(self.model):
+            raise ValueError(
+                f"{type(self).__name__}: model must be a Sequential, or a function that returns one; received "
+                f"{self.model!r}."
+            )
+        made = self.model(X=X, y=y, **(self.model_kwargs or {}))
+        if not isinstance(made, Sequential):
+            raise ValueError(f"{type(self).__name__}: the function `model` must return a Sequential, it gave {made!r}.")
+        return made
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """The model's outputs, (n, outputs)."""
+        check_is_fitted(self)
+        outputs = self.model_.predict(validate_data(self, X, reset=False), verbose=0)
+        return outputs.reshape(len(outputs), -1)
+
+    def _targets(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        """The targets that the function `model` gets, (n, outputs)."""
+        self._target_axes = y.ndim
+        return y.reshape(-1, 1) if y.ndim == 1 else y
+
+    def _targets_of_loss(self, model: Sequential, targets: np.ndarray) -> np.ndarray:
+        """The targets that the model is trained on."""
+        return targets
+
+
+def _untrained(model: Sequential) -> Sequential:
+    """A model of the same layers, compiled in the same way, with new weights."""
+    with serialization.mentioned() as custom_objects:
+        layers, compiled = model.get_config(), model.get_compile_config()
+    with serialization.custom_object_scope(custom_objects):
+        new = type(model).from_config(layers)
+        if compiled is not None:
+            new.compile_from_config(compiled)
+    return new
+
+
+class SKLearnClassifier(ClassifierMixin, ModelWrapper):
+    """A model as a classifier of scikit-learn, with the interface of Keras's wrapper.
+
+    The function `model` gets ``y`` as one-hot rows (n, classes). The model is trained on what its loss reads: on class
+    indices where the loss is sparse, on one number of 0 or 1 where there are two classes and the model has one output,
+    otherwise on the one-hot rows.
+
+    Args:
+        model: a compiled `Sequential`, or a function ``model(X, y, **model_kwargs)`` that returns one. Each `fit`
+            trains a new model: a `Sequential` of the same layers with new weights, or another call of the function.
+        warm_start: whether `fit` trains the model of the `fit` before, or the given `Sequential` itself.
+        model_kwargs: further arguments of the function.
+        fit_kwargs: arguments of `Sequential.fit`; those given to `fit` come first. ``verbose`` is 0 by default.
+
+    Attributes:
+        model_: the trained `Sequential`.
+        history_: the `fastnet.callbacks.History` of the last `fit`.
+        classes_: the sorted labels.
+
+    Example:
+        >>> import numpy as np, fastnet
+        >>> from fastnet import layers
+        >>> from fastnet.wrappers import SKLearnClassifier
+        >>> def build(X, y, units):
+        ...     model = fastnet.Sequential(
+        ...         [layers.Dense(units, "relu"), layers.Dense(y.shape[1], "softmax")])
+        ...     model.compile("adam", "categorical_crossentropy")
+        ...     return model
+        >>> X, y = np.array([[0.0], [0.1], [5.0], [5.1]] * 9), np.array(["low", "low", "high", "high"] * 9)
+        >>> SKLearnClassifier(build, model_kwargs={"units": 8}).fit(X, y, epochs=60).predict([[0.05], [5.05]]).tolist()
+        ['low', 'high']
+    """
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.poor_score = True
+        return tags
+
+    def _targets(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        owner, y = type(self).__name__, labels.as_labels(y)
+        self.classes_ = labels.classes_of(owner, y)
+        if weights is not None:
+            labels.classes_of(f"{owner}: sample_weight above zero", y[weights > 0])
+        return np.eye(len(self.classes_), dtype=np.float32)[labels.indices(owner, y, self.classes_)]
+
+    def _targets_of_loss(self, model: Sequential, targets: np.ndarray) -> np.ndarray:
+        outputs = model.compute_output_shape((None, self.n_features_in_))
+        classes = targets.shape[1]
+        if outputs[1:] == (1,) and classes == 2 and not model.loss.sparse:  # type: ignore[union-attr]
+            return targets[:, 1:]
+        if outputs[1:] != (classes,):
+            raise ValueError(
+                f"{type(self).__name__}: y has {classes} classes, and the model's outputs have shape {outputs}. Make "
+                f"its last layer Dense({classes}), or Dense(1) with a binary loss for two classes."
+            )
+        return targets.argmax(axis=1) if model.loss.sparse else targets  # type: ignore[union-attr]
+
+    @property
+    def _gives_logits(self) -> bool:
+        return getattr(self.model_.loss, "from_logits", False)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """What decides the class.
+
+        Returns:
+            The model's outputs, (n, classes). For two classes (n,): the logit of the second class where the model gives
+            logits, otherwise the difference of the two probabilities.
+        """
+        outputs = self._outputs(X)
+        return labels.decisions(outputs, self._gives_logits)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The probabilities of the classes, (n, classes); from logits where the loss has ``from_logits=True``."""
+        outputs = self._outputs(X)
+        return labels.probabilities(outputs, self._gives_logits)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The label of each row, (n,)."""
+        outputs = self._outputs(X)
+        return labels.predicted(outputs, self._gives_logits, self.classes_)
+
+
+class SKLearnRegressor(RegressorMixin, ModelWrapper):
+    """A model as a regressor of scikit-learn, with the interface of Keras's wrapper.
+
+    The function `model` gets ``y`` as (n, outputs).
+
+    Args:
+        model: a compiled `Sequential`, or a function ``model(X, y, **model_kwargs)`` that returns one. Each `fit`
+            trains a new model: a `Sequential` of the same layers with new weights, or another call of the function.
+        warm_start: whether `fit` trains the model of the `fit` before, or the given `Sequential` itself.
+        model_kwargs: further arguments of the function.
+        fit_kwargs: arguments of `Sequential.fit`; those given to `fit` come first. ``verbose`` is 0 by default.
+
+    Attributes:
+        model_: the trained `Sequential`.
+        history_: the `fastnet.callbacks.History` of the last `fit`.
+
+    Example:
+        >>> import numpy as np, fastnet
+        >>> from fastnet import layers
+        >>> from fastnet.wrappers import SKLearnRegressor
+        >>> model = fastnet.Sequential([layers.Dense(1)])
+        >>> model.compile(fastnet.optimizers.SGD(0.1), "mse")
+        >>> X = np.linspace(0, 1, 40).reshape(-1, 1)
+        >>> SKLearnRegressor(model, fit_kwargs={"epochs": 200}).fit(X, 2 * X[:, 0] + 1).predict([[0.5]]).round(2)
+        array([2.])
+    """
+
+    _options = {"multi_output": True, "y_numeric": True}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True
+        tags.target_tags.multi_output = True
+        return tags
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predictions, of the shape of the targets: (n,) or (n, outputs)."""
+        outputs = self._outputs(X).astype(np.float64)
+        return outputs[:, 0] if self._target_axes == 1 else outputs
+
+
+class SKLearnTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelWrapper):
+    """A model as a transformer of scikit-learn, with the interface of Keras's wrapper: its outputs are new features.
+
+    Args:
+        model: a compiled `Sequential`, or a function ``model(X, y, **model_kwargs)`` that returns one. Each `fit`
+            trains a new model: a `Sequential` of the same layers with new weights, or another call of the function.
+        warm_start: whether `fit` trains the model of the `fit` before, or the given `Sequential` itself.
+        model_kwargs: further arguments of the function.
+        fit_kwargs: arguments of `Sequential.fit`; those given to `fit` come first. ``verbose`` is 0 by default.
+
+    Attributes:
+        model_: the trained `Sequential`.
+        history_: the `fastnet.callbacks.History` of the last `fit`.
+
+    Example:
+        >>> import numpy as np, fastnet
+        >>> from fastnet import layers
+        >>> from fastnet.wrappers import SKLearnTransformer
+        >>> model = fastnet.Sequential([layers.Dense(3, "tanh"), layers.Dense(2)])
+        >>> model.compile("adam", "mse")
+        >>> SKLearnTransformer(model).fit(np.ones((8, 4)), np.ones((8, 2))).transform(np.ones((5, 4))).shape
+        (5, 2)
+    """
+
+    _options = {"multi_output": True, "y_numeric": True}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.model_.compute_output_shape((None, self.n_features_in_))[-1]
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The model's outputs, (n, outputs)."""
+        return self._outputs(X)

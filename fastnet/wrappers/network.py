@@ -1,0 +1,220 @@
+"""What the ready-made classifier and regressor have in common: scaling, the network, its training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastnet import activations, checks, initializers, layers, optimizers, regularizers
+from fastnet.callbacks import EarlyStopping, History
+from fastnet.sequential import Sequential
+from fastnet.wrappers.labels import weights_of
+
+_DTYPES = [np.float64, np.float32]
+
+
+class DenseEstimator(BaseEstimator):
+    """A network of dense layers as an estimator. Its subclasses have the loss and the targets.
+
+    A subclass defines ``_loss(outputs)``, ``_targets(y, reset)`` and ``_stratified_by(targets)``.
+    """
+
+    _options: dict[str, Any] = {}  # of validate_data
+
+    def __init__(
+        self, hidden: Any, activation: Any, dropout: float, l2: float, optimizer: Any, learning_rate: Any,
+        batch_size: int, epochs: int, tol: float, n_iter_no_change: int | None, early_stopping: bool,
+        validation_fraction: float, scale: bool, dtype: str | None, warm_start: bool, random_state: Any, verbose: Any,
+    ):  # fmt: skip
+        self.hidden = hidden
+        self.activation = activation
+        self.dropout = dropout
+        self.l2 = l2
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.scale = scale
+        self.dtype = dtype
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # ---- what subclasses say
+
+    def _loss(self, outputs: int) -> Any:
+        raise NotImplementedError
+
+    def _targets(self, y: np.ndarray, weights: np.ndarray | None, reset: bool) -> tuple[np.ndarray, int]:
+        """The targets as the loss reads them, and the number of the network's outputs."""
+        raise NotImplementedError
+
+    def _row_weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        """The weights of rows that follow from their targets too."""
+        return weights
+
+    def _stratified_by(self, targets: np.ndarray) -> np.ndarray | None:
+        """The classes whose shares a held-out part keeps."""
+        return None
+
+    # ---- training
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Train.
+
+        Args:
+            X: (n, features).
+            y: the targets, one for each row.
+            sample_weight: weight of each row, (n,), from 0; rows of weight 0 are left out.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError: the data or an argument do not fit.
+            fastnet.NonFiniteError: training diverged.
+        """
+        self._check_arguments()
+        goes_on = self.warm_start and hasattr(self, "model_")
+        rng = check_random_state(self.random_state)
+        X, y, weights = self._checked(X, y, sample_weight, reset=not goes_on)
+        targets, outputs = self._targets(y, weights, reset=not goes_on)
+        X, targets, weights = _weighty(X, targets, self._row_weights(y, weights))
+        train, held_out = (X, targets, weights), None
+        if self.early_stopping:
+            train, held_out = self._split(*train, rng)
+        if not goes_on:
+            self._start(*train, outputs, rng)
+        return self._train(train, held_out, self.epochs, self._stopping())
+
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> Any:
+        """One epoch; the first call makes the network."""
+        self._check_arguments()
+        is_first = not hasattr(self, "model_")
+        X, y, weights = self._checked(X, y, sample_weight, reset=is_first)
+        targets, outputs = self._targets(y, weights, reset=False)
+        X, targets, weights = _weighty(X, targets, self._row_weights(y, weights))
+        if is_first:
+            self._start(X, targets, weights, outputs, check_random_state(self.random_state))
+        elif self.scale:
+            self.scaler_.partial_fit(X, sample_weight=weights)
+        return self._train((X, targets, weights), None, 1, [])
+
+    def _check_arguments(self) -> None:
+        owner = type(self).__name__
+        for units in self._units:
+            checks.whole(f"{owner}: hidden: each number of units", units)
+        checks.number(f"{owner}: dropout", self.dropout, checks.UNIT)
+        checks.number(f"{owner}: l2", self.l2, checks.NOT_NEGATIVE)
+        checks.whole(f"{owner}: batch_size", self.batch_size)
+        checks.whole(f"{owner}: epochs", self.epochs)
+        checks.number(f"{owner}: tol", self.tol, checks.NOT_NEGATIVE)
+        if self.n_iter_no_change is not None:
+            checks.whole(f"{owner}: n_iter_no_change", self.n_iter_no_change)
+        fraction = checks.number(f"{owner}: validation_fraction", self.validation_fraction, checks.CLOSED_UNIT)
+        if not 0 < fraction < 1:
+            raise ValueError(f"{owner}: validation_fraction must be between 0 and 1, received {fraction!r}.")
+        checks.one_of(f"{owner}: dtype", self.dtype, "float32", "float64", None)
+
+    @property
+    def _units(self) -> list[Any]:
+        return list(self.hidden) if isinstance(self.hidden, Iterable) else [self.hidden]
+
+    def _checked(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[np.ndarray, Any, np.ndarray | None]:
+        X, y = validate_data(self, X, y, dtype=_DTYPES, reset=reset, **self._options)
+        return X, y, weights_of(type(self).__name__, sample_weight, X)
+
+    def _split(self, X: Any, targets: Any, weights: Any, rng: Any) -> tuple[Any, Any]:
+        """The rows to train on and those held out, each as (X, targets, weights)."""
+        arrays = [X, targets] if weights is None else [X, targets, weights]
+        parts = train_test_split(
+            *arrays, test_size=self.validation_fraction, random_state=rng, stratify=self._stratified_by(targets)
+        )
+        train, held_out = parts[::2], parts[1::2]
+        return (*train, *[None] * (3 - len(train))), (*held_out, *[None] * (3 - len(held_out)))
+
+    def _start(self, X: np.ndarray, targets: np.ndarray, weights: Any, outputs: int, rng: Any) -> None:
+        """Make the network, and learn the scales of the data."""
+        dtype = self.dtype or X.dtype.name
+        if self.scale:
+            self.scaler_ = StandardScaler().fit(X, sample_weight=weights)
+        self.model_ = self._new_network(X.shape[1], outputs, dtype, rng)
+
+    def _new_network(self, inputs: int, outputs: int, dtype: str, rng: Any) -> Sequential:
+        def seed() -> int:
+            return int(rng.randint(np.iinfo(np.int32).max))
+
+        def dense(units: int, activation: Any = None) -> layers.Dense:
+            penalty = regularizers.L2(self.l2) if self.l2 else None
+            start = initializers.GlorotUniform(seed=seed())
+            return layers.Dense(units, activation, kernel_initializer=start, kernel_regularizer=penalty, dtype=dtype)
+
+        activation = activations.get(self.activation)
+        steps: list[layers.Layer] = [layers.Input((inputs,), dtype=dtype)]
+        for units in self._units:
+            steps.append(dense(units, activation))
+            if self.dropout:
+                steps.append(layers.Dropout(self.dropout, seed=seed(), dtype=dtype))
+        model = Sequential([*steps, dense(outputs)])
+        model.compile(self._new_optimizer(), self._loss(outputs))
+        model.random_counters = {"seed": seed(), "epochs_done": 0}
+        return model
+
+    def _new_optimizer(self) -> Any:
+        optimizer = self.optimizer
+        made = copy.deepcopy(optimizer) if isinstance(optimizer, optimizers.Optimizer) else optimizers.get(optimizer)
+        if self.learning_rate is not None:
+            made.learning_rate = self.learning_rate
+        return made
+
+    def _stopping(self) -> list[EarlyStopping]:
+        if self.n_iter_no_change is None:
+            return []
+        monitor = "val_loss" if self.early_stopping else "loss"
+        keep = bool(self.early_stopping)
+        return [EarlyStopping(monitor, self.tol, self.n_iter_no_change, mode="min", restore_best_weights=keep)]
+
+    def _train(self, train: Any, held_out: Any, epochs: int, callbacks: list[EarlyStopping]) -> Any:
+        x, y, weights = self._as_read(*train)
+        held_out = None if held_out is None else self._as_read(*held_out)
+        self.history_: History = self.model_.fit(
+            x, y, sample_weight=weights, batch_size=min(self.batch_size, len(x)), epochs=epochs, callbacks=callbacks,
+            validation_data=held_out, verbose=int(self.verbose),
+        )  # fmt: skip
+        self.loss_curve_ = self.history_.history["loss"]
+        self.n_iter_ = len(self.history_.epoch)
+        return self
+
+    def _as_read(self, X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> tuple[Any, Any, Any]:
+        """Data as the network reads them: scaled, and with weights whose mean is 1."""
+        return self._scaled(X), targets, None if weights is None else weights / weights.mean()
+
+    def _scaled(self, X: np.ndarray) -> np.ndarray:
+        scaled = self.scaler_.transform(X) if self.scale else X
+        return scaled.astype(self.model_.dtype, copy=False)
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """The network's outputs, (n, outputs)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=_DTYPES, reset=False)
+        return self.model_.predict(self._scaled(X), verbose=0)
+
+
+def _weighty(X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> tuple[Any, Any, Any]:
+    """The rows whose weight is not 0: a row of weight 0 would still take part in the batches."""
+    if weights is None or weights.all():
+        return X, targets, weights
+    chosen = weights > 0
+    return X[chosen], targets[chosen], weights[chosen]
