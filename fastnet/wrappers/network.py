@@ -115,14 +115,14 @@ class DenseEstimator(BaseEstimator):
     def _check_arguments(self) -> None:
         owner = type(self).__name__
         for units in self._units:
-            checks.whole(f"{owner}: hidden: each number of units", units)
+            checks.integer(f"{owner}: hidden: each number of units", units)
         checks.number(f"{owner}: dropout", self.dropout, checks.UNIT)
         checks.number(f"{owner}: l2", self.l2, checks.NOT_NEGATIVE)
-        checks.whole(f"{owner}: batch_size", self.batch_size)
-        checks.whole(f"{owner}: epochs", self.epochs)
+        checks.integer(f"{owner}: batch_size", self.batch_size)
+        checks.integer(f"{owner}: epochs", self.epochs)
         checks.number(f"{owner}: tol", self.tol, checks.NOT_NEGATIVE)
         if self.n_iter_no_change is not None:
-            checks.whole(f"{owner}: n_iter_no_change", self.n_iter_no_change)
+            checks.integer(f"{owner}: n_iter_no_change", self.n_iter_no_change)
         fraction = checks.number(f"{owner}: validation_fraction", self.validation_fraction, checks.CLOSED_UNIT)
         if not 0 < fraction < 1:
             raise ValueError(f"{owner}: validation_fraction must be between 0 and 1, received {fraction!r}.")
