@@ -1,17 +1,23 @@
-"""The command `fastnet` with its subcommands demo, bench and info."""
+"""The command `fastnet` with its subcommands demo, bench, info, warmup and cache."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import fastnet
+
+if TYPE_CHECKING:
+    from fastnet._kernels.cache import Folder
 
 INTERRUPTED = 130  # the exit code that shells give a command that Ctrl-C ended
 
@@ -60,6 +66,21 @@ def _parser() -> argparse.ArgumentParser:
 
     info = commands.add_parser("info", help="show versions, threads, the kernel cache and the machine's speed")
     info.set_defaults(run=_info)
+
+    warmup = commands.add_parser(
+        "warmup",
+        help="compile kernels into the cache, for instance while the image of a container is built",
+        description="Compiles kernels into the cache: those of common networks, of one model, or of all that fastnet "
+        "has. FASTNET_TARGET names another processor than this one (docs/production.md).",
+    )
+    which = warmup.add_mutually_exclusive_group()
+    which.add_argument("model", type=Path, nargs="?", metavar="MODEL", help="a file of a model (.fastnet)")
+    which.add_argument("--all", action="store_true", help="each activation, optimizer, loss and layer; some minutes")
+    warmup.set_defaults(run=_warmup)
+
+    cache = commands.add_parser("cache", help="show the kernel cache, or clear it")
+    cache.add_argument("action", nargs="?", choices=["show", "clear"], default="show", help="(default show)")
+    cache.set_defaults(run=_cache)
     return parser
 
 
@@ -105,17 +126,49 @@ def _info(options: argparse.Namespace) -> int:
     lines = {"fastnet": fastnet.__version__, "python": f"{platform.python_version()}, {platform.platform()}"}
     for package in ("numpy", "numba", "llvmlite", "rich", "matplotlib"):
         lines[package] = _version(package)
-    folder = cache.folder()
-    kernels = [path.stat().st_size for path in folder.glob("*.o")]
     lines |= {
         "processor": f"{compile.cpu()}, {platform.machine()}",
         "threads": str(fastnet.get_num_threads()),
-        "kernel cache": f"{folder} ({len(kernels)} kernels, {sum(kernels) / 1e6:.1f} MB)",
+        "kernel cache": _stored(cache.folder(), cache.stored()),
     }
     for name, value in lines.items():
         print(f"{name:<13} {value}")
     for level, size in (("caches", machine_peak.SMALLEST), ("memory", machine_peak.LARGEST)):
         print(f"{level:<13} {machine_peak.measure(['float32'], size)}")
+    return 0
+
+
+def _stored(folder: Folder, files: list[tuple[Path, os.stat_result]]) -> str:
+    kernels = sum(path.suffix == ".o" for path, _ in files)
+    remark = f"; {folder.remark}" if folder.remark else ""
+    return f"{folder.path} ({kernels} kernels, {sum(info.st_size for _, info in files) / 1e6:.1f} MB{remark})"
+
+
+def _warmup(options: argparse.Namespace) -> int:
+    from fastnet import warmup
+    from fastnet._kernels import cache, compile
+
+    folder = cache.folder()
+    if folder.remark:
+        raise OSError(f"kernels cannot be kept in {folder.path}: {folder.remark}. Set FASTNET_CACHE_DIR to another.")
+    before, start = len(cache.stored()), time.perf_counter()
+    networks: Iterable[fastnet.Sequential] = warmup.everything() if options.all else warmup.common()
+    if options.model is not None:
+        networks = [fastnet.models.load_model(options.model)]
+    for network in networks:
+        warmup.model(network)
+    files = cache.stored()
+    print(f"{len(files) - before} new files in {time.perf_counter() - start:.1f} s, for the processor {compile.cpu()}.")
+    print(_stored(folder, files))
+    return 0
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from fastnet._kernels import cache
+
+    if options.action == "clear":
+        print(f"{cache.clear()} files removed.")
+    print(_stored(cache.folder(), cache.stored()))
     return 0
 
 

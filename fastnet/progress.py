@@ -79,6 +79,12 @@ class Progress:
         self._step, self._logs = step, logs or {}
         self._draw()
 
+    def notice(self, title: str, text: str) -> None:
+        """Show a title and a text where a bar is drawn, until the next drawing."""
+        if self._view is not None and self._view.is_live:
+            self._show(_Frame(title, None, "", text))
+            self._next_draw = 0.0
+
     def epoch_end(self, logs: dict[str, Any] | None = None) -> None:
         """End the epoch, and show its results."""
         if self._epoch is None or self._view is None:

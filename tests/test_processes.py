@@ -212,7 +212,7 @@ def test_two_processes_fill_one_empty_cache(tmp_path):
     first, second = (output(process) for process in pair)
     assert first == second
     stored = sorted(path.name for path in (tmp_path / "cache" / "kernels").iterdir())
-    assert stored and all(name.endswith((".o", ".py", ".json")) for name in stored)  # nothing half-written
+    assert stored and all(name.endswith((".o", ".py", ".json", "lock")) for name in stored)  # nothing half-written
     # And what they left is good: a third process compiles nothing.
     warm = textwrap.dedent(program) + "import sys\nassert 'numba' not in sys.modules\n"
     assert output(python(warm, FASTNET_CACHE_DIR=cache)) == first

@@ -7,14 +7,16 @@ and does not import numba (measured: 0.07 s in all instead of 0.4-0.8 s).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import hashlib
+import logging
 import os
 import re
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
@@ -87,11 +89,27 @@ def named(name: str, parts: tuple[str, ...], files: tuple[str, ...]) -> str:
 
 def _load(source: Source) -> int:
     name = key(source)
-    code = cache.read(name)
-    if code is None:
-        code = build(source, name)
-        cache.write(name, code)
-    return _address(code, _symbol(name))
+
+    def make() -> bytes:
+        watchers.notify()
+        return build(source, name)
+
+    return _address(cache.load(name, make), _symbol(name))
+
+
+class Watchers(threading.local):
+    """The functions that this thread has called before it compiles a kernel, which takes a tenth of a second or more."""
+
+    def __init__(self) -> None:
+        self.functions: list[Callable[[], None]] = []
+
+    def notify(self) -> None:
+        """Call them."""
+        for function in self.functions:
+            function()
+
+
+watchers = Watchers()
 
 
 def _address(code: bytes, symbol: str) -> int:
@@ -117,8 +135,23 @@ def load_ir(text: str, symbol: str) -> int:
 
 def build(source: Source, name: str) -> bytes:
     """Compile a kernel to an object file's bytes."""
-    ir = _optimised(source, name)
+    with _quiet():
+        ir = _optimised(source, name)
     return target_machine().emit_object(ir)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the thousands of lines a kernel that numba logs for its own developers, unless a level was set for it."""
+    logger = logging.getLogger("numba")
+    if logger.level != logging.NOTSET or logger.getEffectiveLevel() >= logging.WARNING:
+        yield
+        return
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(logging.NOTSET)
 
 
 def assembly(source: Source) -> str:
@@ -181,7 +214,7 @@ def _numba_ir(source: Source, name: str) -> tuple[str, str]:
     namespace = {"__name__": f"fastnet_kernel_{name.replace('-', '_')}", "rule": _rule, "body": _body}
     types = (kinds.CPointer(kinds.int64),) * 2 + (kinds.int64,) * SIGNATURES[source.signature]
     try:
-        exec(compile(text, str(path), "exec"), namespace)
+        exec(compile(text, path, "exec"), namespace)
         entry = compiled(namespace["kernel"])
         with target_extension.target_override(NAME):
             entry.compile(types)
@@ -264,7 +297,13 @@ def _shared() -> str:
 
 @lru_cache(maxsize=64)
 def _contents(path: str) -> str:
-    return Path(path).read_text(encoding="utf-8")
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise KernelError(
+            f"fastnet names and generates its kernels from its source files, and {path} is missing. Install fastnet "
+            "with its .py files; an installation of .pyc files alone cannot work."
+        ) from None
 
 
 @lru_cache(maxsize=1)

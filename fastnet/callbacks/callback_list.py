@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from fastnet._kernels.compile import watchers
 from fastnet.callbacks.callback import Callback, Logs
 from fastnet.callbacks.history import History
 from fastnet.callbacks.progbar_logger import ProgbarLogger
@@ -72,6 +73,7 @@ class CallbackList:
             self.callbacks.append(History())
         if add_progbar and not any(isinstance(c, ProgbarLogger) for c in self.callbacks):
             self.callbacks.append(ProgbarLogger())
+        self._showing = [c for c in self.callbacks if isinstance(c, ProgbarLogger)]
         self.history = next((c for c in self.callbacks if isinstance(c, History)), None)
         self.wants_batches = self._wants("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
         self.wants_test_batches = self._wants("on_test_batch_begin", "on_test_batch_end")
@@ -85,9 +87,11 @@ class CallbackList:
             self.set_model(model)
 
     def __enter__(self) -> CallbackList:
+        watchers.functions.append(self.on_compile)
         return self
 
     def __exit__(self, *error: object) -> None:
+        watchers.functions.remove(self.on_compile)
         with contextlib.ExitStack() as stack:  # closes all, even if one raises
             for callback in self.callbacks:
                 stack.callback(callback.close)
@@ -122,6 +126,11 @@ class CallbackList:
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self._call("on_epoch_end", epoch, logs=logs)
+
+    def on_compile(self) -> None:
+        """Called before a kernel is compiled."""
+        for callback in self._showing:
+            callback.on_compile()
 
     def on_progress(self, step: int, logs: Logs | None = None) -> None:
         self._call("on_progress", step, logs=logs)

@@ -19,6 +19,13 @@ class ProgbarLogger(Callback):
         self._progress: Progress | None = None
         self._in_fit = False
 
+    def on_compile(self) -> None:
+        """Show that kernels are being compiled; the next drawing replaces the line."""
+        if self._progress is None:
+            self._open("Epoch")
+        assert self._progress is not None
+        self._progress.notice("Compiling kernels", "some seconds, once for this kind of network")
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._in_fit = True
         self._open("Epoch")
@@ -53,6 +60,9 @@ class ProgbarLogger(Callback):
     def close(self) -> None:
         """Release the terminal; may be called at any time."""
         self._in_fit = False
+        self._close_progress()
+
+    def _close_progress(self) -> None:
         if self._progress:
             self._progress.close()
             self._progress = None
@@ -69,6 +79,7 @@ class ProgbarLogger(Callback):
             self.close()
 
     def _open(self, label: str) -> None:
+        self._close_progress()
         params = self.params or {}
         epochs = params.get("epochs") or 1
         self._progress = Progress(epochs, params.get("steps"), params.get("verbose", "auto"), label=label)

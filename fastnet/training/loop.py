@@ -171,7 +171,10 @@ def predict(model: Any, x: Any, batch_size: Any, verbose: Any, steps: Any, callb
     if isinstance(data, adapters.ArrayAdapter) and callbacks is None and steps is None:
         rows = data.batch.x
         if verbose == 0 or rows.ndim == 0 or len(rows) <= WIDE_BATCH:
-            return _predict_batch(model, data.batch, batch_size)
+            if verbose == 0 or model._trainer.plans.free:
+                return _predict_batch(model, data.batch, batch_size)
+            with CallbackList(add_progbar=True, verbose=verbose):  # the first plan may need kernels
+                return _predict_batch(model, data.batch, batch_size)
     samples = data.samples(functools.partial(requirements.check_inputs, model), Reading(batch_size, WIDE_BATCH, steps))
     with samples, _calls(model, callbacks, verbose, samples) as calls:
         return _predict(model, samples, calls)

@@ -36,10 +36,14 @@ def tile(dtype: str) -> Tile:
     """The tile of a dtype: of this process, from the kernel cache, or measured now."""
     with compiler.lock:
         name = compiler.named(f"tile_{dtype}", (dtype, str(processor.cache(1)), str(processor.cache(2))), _FILES)
-        chosen = _parsed(cache.read(name, "json"))
-        if chosen is None:
-            chosen = _choose(dtype)
-            cache.write(name, json.dumps(astuple(chosen)).encode(), "json")
+        data = cache.load(
+            name,
+            lambda: json.dumps(astuple(_choose(dtype))).encode(),
+            "json",
+            is_valid=lambda data: _parsed(data) is not None,
+        )
+        chosen = _parsed(data)
+        assert chosen is not None
         return chosen
 
 
@@ -116,10 +120,10 @@ def _zeros(count: int) -> np.ndarray:
     return raw[start : start + count]
 
 
-def _parsed(data: bytes | None) -> Tile | None:
-    """The tile in the contents of a file; None without a file, or if it does not describe one."""
+def _parsed(data: bytes) -> Tile | None:
+    """The tile in the contents of a file; None if they do not describe one."""
     try:
-        width, rows, single_rows = json.loads(data or b"")
+        width, rows, single_rows = json.loads(data)
         return Tile(int(width), int(rows), int(single_rows))
     except (ValueError, TypeError):
         return None

@@ -1,0 +1,116 @@
+"""Compiles the kernels of networks before they run: for the image of a container, also for another processor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import fastnet
+from fastnet import layers
+from fastnet._kernels import compile as compiler
+from fastnet._kernels import registry
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import data
+from fastnet.engine.sources import Source
+
+# Batches of one row, of a few, and of more than 256, whose sums have a second launch, take other kernels.
+TRAINED_ROWS = (32, 1, 300)
+PREDICTED_ROWS = (256, 1)
+READ_DTYPES = ("float32", "float64", "uint8", "int64")
+LABEL_DTYPES = ("int64", "int32", "uint8")
+TARGET_DTYPES = ("float32", "float64", "int64")
+WEIGHT_DTYPES = ("float32", "float64")
+_WITH_RATE = (layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise, layers.Dropout)
+
+
+def model(network: fastnet.Sequential) -> None:
+    """Compile the kernels with which a model predicts, and trains and evaluates where it is compiled. None is run.
+
+    Batches have usual sizes; x, targets and sample weights have usual dtypes and are contiguous.
+
+    Raises:
+        ValueError: the shape of a sample is unknown.
+    """
+    if network.given_input_shape is None:
+        raise ValueError(
+            f"The model {network.name!r} does not know the shape of a sample; put an Input in front, or build it."
+        )
+    compiler.load(Kernel(data.permutation).source())
+    for mode, rows, sources in _uses(network):
+        network._trainer.plans.make(mode, rows, sources)
+
+
+def _uses(network: fastnet.Sequential) -> Iterator[tuple[str, int, tuple[Source, ...]]]:
+    """(mode, rows, sources) of the plans: each size and each dtype once, with the usual others."""
+    shape = network.given_input_shape
+    assert shape is not None
+
+    def source(rows: int, shape: tuple[int, ...], dtype: str) -> Source:
+        return Source(np.zeros((rows, *shape), dtype))
+
+    for rows, dtype in [*((rows, "float32") for rows in PREDICTED_ROWS), *((256, dtype) for dtype in READ_DTYPES[1:])]:
+        yield "predict", rows, (source(rows, shape, dtype),)
+    if network.optimizer is None or network.loss is None:
+        return
+    predicted = network.sample_output_shape(shape)
+    labels = network.loss.sparse
+    targets = predicted[:-1] if labels else predicted
+    y_dtypes = LABEL_DTYPES if labels else TARGET_DTYPES
+    for rows in TRAINED_ROWS:
+        yield "train", rows, (source(rows, shape, "float32"), source(rows, targets, y_dtypes[0]))
+    for mode, rows in (("train", 32), ("evaluate", 256)):
+        x, y = source(rows, shape, "float32"), source(rows, targets, y_dtypes[0])
+        for dtype in READ_DTYPES:
+            yield mode, rows, (source(rows, shape, dtype), y)
+        for dtype in y_dtypes[1:]:
+            yield mode, rows, (x, source(rows, targets, dtype))
+        for dtype in WEIGHT_DTYPES:
+            yield mode, rows, (x, y, source(rows, predicted[:-1], dtype))
+
+
+def common() -> Iterator[fastnet.Sequential]:
+    """Networks that most people train: classifiers and regressions of ReLU layers, with Adam and SGD."""
+    for optimizer in ("adam", "sgd"):
+        yield _network([], "relu", 3, optimizer, _from_logits(), ["accuracy"])
+        yield _network([layers.Dropout(0.2)], "relu", 1, optimizer, "mse", ["mae"])
+        yield _network([layers.Rescaling(1 / 255)], "relu", 3, optimizer, _from_logits(), ["accuracy"])
+    yield _network([], "relu", (3, "softmax"), "adam", "sparse_categorical_crossentropy", ["accuracy"])
+    yield _network([], "relu", (1, "sigmoid"), "adam", "binary_crossentropy", ["accuracy"])
+
+
+def everything() -> Iterator[fastnet.Sequential]:
+    """`common`, and a network for each activation, optimizer, loss and simple layer that fastnet has."""
+    yield from common()
+    for row in registry.activations.unique():
+        yield _network([], row.name, 1, "adam", "mse")
+    for name in ("softmax", "log_softmax"):
+        yield _network([], name, 3, "adam", "mse")
+    base = fastnet.optimizers.Optimizer
+    for cls in vars(fastnet.optimizers).values():
+        if isinstance(cls, type) and issubclass(cls, base) and cls is not base:
+            yield _network([], "relu", 1, cls(), "mse")
+    for row in registry.losses.unique():
+        yield _network([], "relu", 3, "adam", row.name)
+    for cls in (
+        layers.AlphaDropout, layers.BatchNormalization, layers.Dropout, layers.ELU, layers.GaussianDropout,
+        layers.GaussianNoise, layers.LayerNormalization, layers.LeakyReLU, layers.PReLU, layers.ReLU,
+        layers.RMSNormalization, layers.Softmax, layers.UnitNormalization,
+    ):  # fmt: skip
+        yield _network([cls(0.1) if cls in _WITH_RATE else cls()], "linear", 1, "adam", "mse")
+
+
+def _from_logits() -> Any:
+    return fastnet.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def _network(
+    between: list[Any], activation: str, output: int | tuple[int, str], optimizer: Any, loss: Any, metrics: Any = ()
+) -> fastnet.Sequential:
+    """A network of an input of 8, a hidden layer of 16 units, the layers ``between``, and a second hidden layer."""
+    units, last = output if isinstance(output, tuple) else (output, None)
+    stack = [layers.Input((8,)), layers.Dense(16, activation=activation), *between]
+    network = fastnet.Sequential([*stack, layers.Dense(16, activation=activation), layers.Dense(units, last)])
+    network.compile(optimizer=optimizer, loss=loss, metrics=list(metrics))
+    return network
