@@ -22,7 +22,6 @@ READ_DTYPES = ("float32", "float64", "uint8", "int64")
 LABEL_DTYPES = ("int64", "int32", "uint8")
 TARGET_DTYPES = ("float32", "float64", "int64")
 WEIGHT_DTYPES = ("float32", "float64")
-_WITH_RATE = (layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise, layers.Dropout)
 
 
 def model(network: fastnet.Sequential) -> None:
@@ -88,17 +87,17 @@ def everything() -> Iterator[fastnet.Sequential]:
     for name in ("softmax", "log_softmax"):
         yield _network([], name, 3, "adam", "mse")
     base = fastnet.optimizers.Optimizer
-    for cls in vars(fastnet.optimizers).values():
+    for name, cls in vars(fastnet.optimizers).items():
         if isinstance(cls, type) and issubclass(cls, base) and cls is not base:
-            yield _network([], "relu", 1, cls(), "mse")
+            yield _network([], "relu", 1, name.lower(), "mse")
     for row in registry.losses.unique():
         yield _network([], "relu", 3, "adam", row.name)
-    for cls in (
-        layers.AlphaDropout, layers.BatchNormalization, layers.Dropout, layers.ELU, layers.GaussianDropout,
-        layers.GaussianNoise, layers.LayerNormalization, layers.LeakyReLU, layers.PReLU, layers.ReLU,
-        layers.RMSNormalization, layers.Softmax, layers.UnitNormalization,
+    for layer in (
+        layers.AlphaDropout(0.1), layers.BatchNormalization(), layers.Dropout(0.1), layers.ELU(),
+        layers.GaussianDropout(0.1), layers.GaussianNoise(0.1), layers.LayerNormalization(), layers.LeakyReLU(),
+        layers.PReLU(), layers.ReLU(), layers.RMSNormalization(), layers.Softmax(), layers.UnitNormalization(),
     ):  # fmt: skip
-        yield _network([cls(0.1) if cls in _WITH_RATE else cls()], "linear", 1, "adam", "mse")
+        yield _network([layer], "linear", 1, "adam", "mse")
 
 
 def _from_logits() -> Any:

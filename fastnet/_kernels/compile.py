@@ -98,7 +98,7 @@ def _load(source: Source) -> int:
 
 
 class Watchers(threading.local):
-    """The functions that this thread has called before it compiles a kernel, which takes a tenth of a second or more."""
+    """Functions that a thread calls before it compiles a kernel, which takes a tenth of a second or more."""
 
     def __init__(self) -> None:
         self.functions: list[Callable[[], None]] = []
