@@ -7,6 +7,7 @@ import sys
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError, PlatformError
 
 REMEDY = {
@@ -45,6 +46,16 @@ def stop(reason):
     raise SystemExit(f"fastnet needs a C compiler and Python's headers to build; {reason}. {remedy}")
 
 
+class BuildPackages(build_py):
+    """build_py that adds the folder bench to a wheel, as a package of fastnet's; a checkout has it at the top."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        if not self.editable_mode:
+            self.packages = [*self.packages, "fastnet._bench"]
+            self.package_dir = {**self.package_dir, "fastnet._bench": "bench"}
+
+
 runner = Extension(
     "fastnet.engine._runner",
     ["fastnet/engine/_runner.pyx"],
@@ -54,4 +65,7 @@ runner = Extension(
 
 arrays = Extension("fastnet._arrays", ["fastnet/_arrays.pyx"])
 
-setup(ext_modules=cythonize([runner, arrays], build_dir="build"), cmdclass={"build_ext": BuildRunner})
+setup(
+    ext_modules=cythonize([runner, arrays], build_dir="build"),
+    cmdclass={"build_ext": BuildRunner, "build_py": BuildPackages},
+)

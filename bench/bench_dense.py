@@ -5,69 +5,12 @@ whole shuffled epochs are timed in turns.
 """
 
 import contextlib
-import statistics
-import time
 
 import pytest
 
 from . import machine, peers, report
+from .contest import CHECK_STEPS, check, contenders, measure, rows_of
 from .workloads import WORKLOADS, oracle
-
-CHECK_STEPS = 3  # after more steps, one flipped ReLU of the wide net moves the loss by 2e-4
-# Threads of OpenBLAS and OpenMP spin for up to 0.2 s after their work, on the cores of the next contender. It cost
-# fastnet, which came after scikit-learn, 20 to 40 % on two threads.
-PAUSE = 0.5
-TOLERANCE = 1e-4  # JAX and Keras compute 1 - β₂ᵗ in float32 (6e-5 off at t = 1); the others differ by 1e-7
-
-
-def contenders():
-    """The installed contenders; PyTorch on one thread and on all, since small work is faster on one."""
-    names = []
-    for name in filter(peers.installed, peers.CONTENDERS):
-        names += [f"torch@{n}" for n in sorted({1, machine.cores()})] if name == "torch" else [name]
-    return names
-
-
-def check(losses):
-    """Raise an error unless the losses by contender agree."""
-    low, high = min(losses.values()), max(losses.values())
-    if not high - low <= TOLERANCE * high:
-        raise AssertionError(f"the contenders compute different things; losses after {CHECK_STEPS} steps: {losses}")
-
-
-def measure(workload, workers, rounds, epoch_steps):
-    """Measure the seconds of a step in turns: a list of `rounds` values for each worker."""
-    arguments = {"workload": workload.name, "check_steps": CHECK_STEPS, "epoch_steps": epoch_steps}
-    answers = {worker.name: worker.ask("prepare", **arguments) for worker in workers}
-    losses = {name: answer["loss"] for name, answer in answers.items()}
-    check({**losses, "float64 oracle": oracle(workload, CHECK_STEPS)})
-    times = {worker.name: [] for worker in workers}
-    for _ in range(rounds):
-        for worker in workers:
-            time.sleep(PAUSE)
-            times[worker.name].append(worker.ask("epoch")["seconds"])
-    return times, {name: answer["version"] for name, answer in answers.items()}
-
-
-def rows_of(workload, times):
-    """Yield the table rows of one workload: times, GF/s, ratios to fastnet, and the floor with its verdict."""
-    ours = times.get("fastnet")
-    for name, seconds in times.items():
-        best, median = min(seconds), statistics.median(seconds)
-        row = {
-            "work": workload.name,
-            "batch": workload.batch,
-            "contender": name,
-            "best µs": round(best * 1e6, 1),
-            "median µs": round(median * 1e6, 1),
-            "GF/s": round(workload.flops / best / 1e9, 1),
-        }
-        if ours and name != "fastnet":
-            row["ratio best"] = round(best / min(ours), 2)
-            row["ratio median"] = round(median / statistics.median(ours), 2)
-            row["floor"] = workload.floors.get(name.partition("@")[0])
-            row["verdict"] = report.verdict(row["ratio best"], row["floor"], at_least=True)
-        yield row
 
 
 def run(quick=False, only=None, works=None, rounds=None):

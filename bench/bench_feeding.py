@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from . import bench_dense, machine, peers, report
+from . import contest, machine, peers, report
 from .workloads import ENDS, Workload
 
 SHARE = 0.9  # the least speed of batches that are ready, as a share of the array's
@@ -96,11 +96,11 @@ def ends(rounds, quick):
     """Make table rows: one sample a step, and full batches, against the peers."""
     rows = []
     with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(peers.Worker(name)) for name in bench_dense.contenders() if name != "sklearn"]
+        workers = [stack.enter_context(peers.Worker(name)) for name in contest.contenders() if name != "sklearn"]
         for workload in ENDS.values():
-            steps = max(bench_dense.CHECK_STEPS, workload.steps // 20) if quick else workload.steps
-            times, _ = bench_dense.measure(workload, workers, rounds, steps)
-            rows += bench_dense.rows_of(workload, times)
+            steps = max(contest.CHECK_STEPS, workload.steps // 20) if quick else workload.steps
+            times, _ = contest.measure(workload, workers, rounds, steps)
+            rows += contest.rows_of(workload, times)
     return rows
 
 

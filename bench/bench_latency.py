@@ -13,7 +13,7 @@ import numpy as np
 
 import fastnet
 
-from . import machine, report, small_models
+from . import ROOT, machine, report, small_models
 from .small_models import batch, best_seconds, build_train_drop, new_architectures, small_model
 
 
@@ -35,9 +35,9 @@ def thousand_models(count=1000):
 
 def child(main, **options):
     """Start a fresh process that runs a function of `small_models`."""
-    code = f"from bench.small_models import {main.__name__} as main; main()"
+    code = f"from {__package__}.small_models import {main.__name__} as main; main()"
     command = [sys.executable, "-c", code]
-    return subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, **options)
 
 
 def peak_megabytes(cache):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from . import machine, peers, report
+from . import ROOT, machine, peers, report
 
 EPOCHS, BATCH = 5, 128
 SPEEDUPS = {"keras": 1.8, "sklearn": 3.0}  # the least ratios of their time to fastnet's
@@ -24,7 +24,7 @@ ACCURACY = 0.978
 
 def data_folder():
     """The folder with mnist/*.gz: FASTNET_DATA, else ../shared/data beside the checkout; None if it does not exist."""
-    folder = Path(os.environ.get("FASTNET_DATA") or Path(__file__).parents[2] / "shared" / "data") / "mnist"
+    folder = Path(os.environ.get("FASTNET_DATA") or ROOT.parent / "shared" / "data") / "mnist"
     return folder if (folder / "train-images-idx3-ubyte.gz").exists() else None
 
 
@@ -96,7 +96,7 @@ TRAINERS = {"fastnet": train_fastnet, "keras": train_keras, "sklearn": train_skl
 def in_process(name, seed):
     """Train in a fresh process: (seconds of fit, test accuracy)."""
     done = subprocess.run(
-        [sys.executable, "-m", "bench.bench_mnist", name, str(seed)], cwd=Path(__file__).parents[1],
+        [sys.executable, "-m", f"{__package__}.bench_mnist", name, str(seed)], cwd=ROOT,
         check=True, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     return json.loads(done.stdout.splitlines()[-1])

@@ -6,15 +6,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
-from . import machine, report
+from . import ROOT, machine, report
 
 pytest.importorskip("fastnet")
-
-ROOT = Path(__file__).parents[1]
 
 # Trains 784-128-10 twice for 10 steps; prints the seconds of both fits, and whether numba was imported.
 FIT = """

@@ -15,11 +15,10 @@ import os
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from . import workers
+from . import ROOT, workers
 from .workloads import ENDS, WORKLOADS
 
 LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-7
@@ -222,8 +221,8 @@ class Worker(workers.Worker):
         environment = dict(os.environ)
         if threads:
             environment.update(OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads, FASTNET_NUM_THREADS=threads)
-        command = [sys.executable, "-m", "bench.peers", library]
-        super().__init__(name, command, Path(__file__).parents[1], environment)
+        command = [sys.executable, "-m", f"{__package__}.peers", library]
+        super().__init__(name, command, ROOT, environment)
 
 
 class Trainer:

@@ -17,10 +17,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import machine, racer, report, workers
+from . import ROOT, machine, racer, report, workers
 from .bench_start import FIT, fresh
 
-ROOT = Path(__file__).resolve().parents[1]
 ROUNDS, HEATS = 15, 3
 # A version is slower if the best rounds and the median ratio (by more than this) and 3 of 4 rounds agree.
 NOISE = 0.03
