@@ -1,11 +1,14 @@
-"""Process-wide settings: the default dtype of layers."""
+"""Process-wide settings: the default dtype of layers, limits, and where progress is written."""
 
 from __future__ import annotations
 
+from fastnet import checks
 from fastnet._kernels.rules.losses import EPSILON
 
 FLOATS = ("float32", "float64")
 _floatx = "float32"
+_max_epochs: int | None = None
+_is_interactive = True
 
 
 def floatx() -> str:
@@ -50,3 +53,92 @@ def epsilon() -> float:
         1e-07
     """
     return EPSILON
+
+
+def set_epsilon(value: float) -> None:
+    """Accept 1e-7, the value that the kernels are compiled with.
+
+    Raises:
+        ValueError: any other value.
+
+    Example:
+        >>> config.set_epsilon(1e-7)
+    """
+    if value != EPSILON:
+        raise ValueError(
+            f"set_epsilon: the kernels of losses are compiled with {EPSILON}, received {value!r}. A loss with another "
+            "epsilon is registered by fastnet.register_loss."
+        )
+
+
+def backend() -> str:
+    """The name of the one backend, for programs that ask for it.
+
+    Example:
+        >>> config.backend()
+        'fastnet'
+    """
+    return "fastnet"
+
+
+def max_epochs() -> int | None:
+    """The limit of `set_max_epochs`; None without one.
+
+    Example:
+        >>> config.max_epochs() is None
+        True
+    """
+    return _max_epochs
+
+
+def set_max_epochs(max_epochs: int | None) -> None:
+    """Let `fit` train for at most this number of epochs, with a warning where it is given more.
+
+    Args:
+        max_epochs: at least 1; None removes the limit.
+
+    Raises:
+        ValueError: it is no such number.
+
+    Example:
+        >>> config.set_max_epochs(2)
+        >>> config.set_max_epochs(None)
+    """
+    global _max_epochs
+    _max_epochs = None if max_epochs is None else checks.integer("set_max_epochs: max_epochs", max_epochs)
+
+
+def enable_interactive_logging() -> None:
+    """Write progress to the terminal or the notebook: the default.
+
+    Example:
+        >>> config.enable_interactive_logging()
+    """
+    _set_interactive(True)
+
+
+def disable_interactive_logging() -> None:
+    """Send progress as lines to the logger "fastnet" of Python's `logging`, at level INFO.
+
+    Example:
+        >>> config.disable_interactive_logging()
+        >>> config.is_interactive_logging_enabled()
+        False
+        >>> config.enable_interactive_logging()
+    """
+    _set_interactive(False)
+
+
+def is_interactive_logging_enabled() -> bool:
+    """Whether progress is written to the terminal or the notebook.
+
+    Example:
+        >>> config.is_interactive_logging_enabled()
+        True
+    """
+    return _is_interactive
+
+
+def _set_interactive(value: bool) -> None:
+    global _is_interactive
+    _is_interactive = value

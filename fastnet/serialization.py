@@ -23,6 +23,7 @@ MODULES = (
     "fastnet.initializers",
     "fastnet.regularizers",
     "fastnet.constraints",
+    "fastnet.random",
 )
 
 _registered: dict[str, Any] = {}

@@ -2,13 +2,14 @@
 
 import gzip
 import hashlib
+import io
 import struct
 
 import numpy as np
 import pytest
 
 from fastnet import datasets
-from fastnet.datasets import _idx, digits, fashion_mnist
+from fastnet.datasets import _housing, _idx, digits, fashion_mnist
 from fastnet.datasets import mnist as mnist_module
 
 
@@ -230,3 +231,69 @@ def test_wrong_checksum_is_not_kept_by_load_data(server, no_data, monkeypatch, s
     with pytest.raises(datasets.DownloadError, match=r"train-images-idx3-ubyte.gz could not .*\n.*wrong checksum"):
         mnist_module.load_data()
     assert list((no_data / "datasets" / "mnist").iterdir()) == []
+
+
+# ---- houses
+
+
+@pytest.fixture(params=["boston_housing", "california_housing"])
+def houses(request, monkeypatch):
+    """A small file of each data set: its module, and the bytes of an .npz file with x and y."""
+    module = getattr(datasets, request.param)
+    x = np.arange(26.0).reshape(13, 2)
+    file = io.BytesIO()
+    np.savez(file, x=x, y=10 * x[:, 0])
+    monkeypatch.setattr(module, "SHA256", hashlib.sha256(file.getvalue()).hexdigest())
+    return module, file.getvalue()
+
+
+def assert_are_houses(split, test_rows):
+    (x_train, y_train), (x_test, y_test) = split
+    x, y = np.concatenate([x_train, x_test]), np.concatenate([y_train, y_test])
+    assert x_test.shape == (test_rows, 2)
+    assert sorted(x[:, 0]) == list(range(0, 26, 2))
+    np.testing.assert_array_equal(y, 10 * x[:, 0])
+    assert x[:, 0].tolist() != sorted(x[:, 0])
+
+
+def test_houses_are_downloaded_once(server, no_data, monkeypatch, houses):
+    module, data = houses
+    name = module.__name__.split(".")[-1]
+    server.files = {f"/{name}.npz": data}
+    monkeypatch.setattr(_housing, "MIRRORS", (server.url,))
+    assert_are_houses(module.load_data(), 3)
+    assert [f.name for f in (no_data / "datasets" / name).iterdir()] == [f"{name}.npz"]
+    server.files = {}
+    for test_split, rows in ((0.2, 3), (0.0, 0), (0.5, 7)):
+        assert_are_houses(module.load_data(test_split=test_split), rows)
+    assert len(server.requests) == 1
+    folder = no_data / "data" / name
+    folder.mkdir(parents=True)
+    (folder / f"{name}.npz").write_bytes(data)
+    monkeypatch.setenv("FASTNET_DATA", str(no_data / "data"))
+    (no_data / "datasets" / name / f"{name}.npz").unlink()
+    assert_are_houses(module.load_data(), 3)
+    assert_are_houses(module.load_data(path=folder / f"{name}.npz"), 3)
+
+
+def test_houses_with_wrong_arguments(server, no_data, tmp_path, monkeypatch, houses):
+    module, data = houses
+    with pytest.raises(ValueError, match=r"load_data: test_split must be a number that is at least 0 and below 1"):
+        module.load_data(test_split=1.0)
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*Leave path out"):
+        module.load_data(path=tmp_path / "none.npz")
+    np.savez(tmp_path / "other.npz", a=np.zeros(2))
+    with pytest.raises(ValueError, match=r"must have the arrays x and y; it has \['a'\]"):
+        module.load_data(path=tmp_path / "other.npz")
+    server.files = {f"/{module.__name__.split('.')[-1]}.npz": data + b"?"}
+    monkeypatch.setattr(_housing, "MIRRORS", (server.url,))
+    with pytest.raises(datasets.DownloadError, match="wrong checksum"):
+        module.load_data()
+
+
+def test_small_california(tmp_path):
+    np.savez(tmp_path / "c.npz", x=np.arange(700.0)[:, None], y=np.arange(700.0))
+    (x_train, _), (x_test, _) = datasets.california_housing.load_data("small", tmp_path / "c.npz")
+    assert sorted(np.concatenate([x_train, x_test])[:, 0]) == list(range(600))
+    with pytest.raises(ValueError, match="version must be one of 'large' and 'small'|version must be"):
+        datasets.california_housing.load_data("tiny")

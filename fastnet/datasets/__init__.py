@@ -1,5 +1,7 @@
-"""Data sets: `digits` is part of the package; `mnist` and `fashion_mnist` are downloaded once."""
+"""Data sets: `digits` is part of the package; the others are downloaded once."""
 
+from . import boston_housing as boston_housing
+from . import california_housing as california_housing
 from . import digits as digits
 from . import fashion_mnist as fashion_mnist
 from . import mnist as mnist

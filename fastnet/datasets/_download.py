@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 _TIMEOUT = 30.0  # seconds without any data
 _CHUNK = 1 << 18
@@ -21,8 +21,14 @@ class DownloadError(OSError):
     """A data set could not be downloaded: every address failed, or sent data with another checksum."""
 
 
-def download(urls: Sequence[str], target: Path, sha256: str, hint: str) -> None:
-    """Download a file to ``target`` from the first of ``urls`` that sends the data with this SHA-256.
+def download(urls: Sequence[str], target: Path, checksum: str | None, hint: str) -> None:
+    """Download a file to ``target`` from the first of ``urls`` that sends the data with this checksum.
+
+    Args:
+        urls: tried in order.
+        target: the file; missing folders are created.
+        checksum: SHA-256 or MD5, as hexadecimal digits; None accepts any data.
+        hint: what to do without a network.
 
     The data are written to a temporary file beside ``target``, checked, and then renamed. A reader, or a second process
     that downloads the same file, therefore sees a complete file or none.
@@ -44,7 +50,7 @@ def download(urls: Sequence[str], target: Path, sha256: str, hint: str) -> None:
         reasons = []
         with os.fdopen(handle, "wb") as file:
             for url in urls:
-                reason = _fetch(url, file, sha256)
+                reason = _fetch(url, file, checksum)
                 if reason is None:
                     break
                 reasons.append(f"  {url}: {reason}")
@@ -57,7 +63,14 @@ def download(urls: Sequence[str], target: Path, sha256: str, hint: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _fetch(url: str, file: BinaryIO, sha256: str) -> str | None:
+def digest_of(checksum: str | None) -> tuple[str, Any]:
+    """The name of the function that made a checksum, by its length, and a new digest of it."""
+    if checksum is not None and len(checksum) == 32:
+        return "MD5", hashlib.md5(usedforsecurity=False)
+    return "SHA-256", hashlib.sha256()
+
+
+def _fetch(url: str, file: BinaryIO, checksum: str | None) -> str | None:
     """Write the data of ``url`` to ``file``; the reason for a failure, or None."""
     import urllib.request  # here: importing it takes 35 ms, and few processes download
     from http.client import HTTPException
@@ -66,7 +79,7 @@ def _fetch(url: str, file: BinaryIO, sha256: str) -> str | None:
         print(f"fastnet: downloading {url}", file=sys.stderr)
     file.seek(0)
     file.truncate()
-    digest = hashlib.sha256()
+    function, digest = digest_of(checksum)
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
             while chunk := answer.read(_CHUNK):
@@ -77,8 +90,8 @@ def _fetch(url: str, file: BinaryIO, sha256: str) -> str | None:
         return str(error) or type(error).__name__
     if length is not None and int(length) != file.tell():  # urllib takes a closed connection for the end
         return f"cut short: {file.tell()} of {length} bytes came"
-    if digest.hexdigest() != sha256:
-        return f"wrong checksum: SHA-256 {sha256} expected, {digest.hexdigest()} received"
+    if checksum is not None and digest.hexdigest() != checksum.lower():
+        return f"wrong checksum: {function} {checksum} expected, {digest.hexdigest()} received"
     return None
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import typing as _typing
 from typing import Any
 
 import numpy as np
 
 from fastnet.descriptions import Family
+from fastnet.descriptions import snake_case as _snake_case
 from fastnet.initializers.constants import Constant as Constant
 from fastnet.initializers.constants import Identity as Identity
 from fastnet.initializers.constants import Ones as Ones
@@ -25,21 +27,23 @@ from fastnet.initializers.variance_scaling import LecunUniform as LecunUniform
 from fastnet.initializers.variance_scaling import VarianceScaling as VarianceScaling
 from fastnet.initializers.variance_scaling import fans as fans
 
+_CLASSES = (
+    *(Constant, Zeros, Ones, Identity, RandomUniform, RandomNormal, TruncatedNormal, VarianceScaling),
+    *(GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal, Orthogonal),
+)
+_ALIASES: dict[str, Any] = {"IdentityInitializer": Identity, "OrthogonalInitializer": Orthogonal}
 _family = Family(
     "an initializer",
     Initializer,
-    (
-        *(Constant, Zeros, Ones, Identity, RandomUniform, RandomNormal, TruncatedNormal, VarianceScaling),
-        *(GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal, Orthogonal),
-    ),
+    _CLASSES,
     functions=True,
     zero=Zeros,
     one=Ones,
     uniform=RandomUniform,
     normal=RandomNormal,
-    IdentityInitializer=Identity,
-    OrthogonalInitializer=Orthogonal,
+    **_ALIASES,
 )
+globals().update({**_ALIASES, **{_snake_case(cls.__name__): cls for cls in _CLASSES if cls is not VarianceScaling}})
 serialize, deserialize = _family.serialize, _family.deserialize
 
 
@@ -62,3 +66,8 @@ def get(identifier: Any):
         return values.astype(dtype)  # the caller compares the shapes
 
     return copy_of_array
+
+
+if _typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> _typing.Any: ...

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from fastnet import checks, random
-from fastnet.initializers.initializer import Initializer
+from fastnet import checks
+from fastnet.initializers.initializer import Initializer, Seed
+from fastnet.random import generator_of
 
 
 class RandomUniform(Initializer):
@@ -21,7 +22,7 @@ class RandomUniform(Initializer):
         0.1
     """
 
-    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None):
+    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: Seed = None):
         self.minval, self.maxval = self._number("minval", minval), self._number("maxval", maxval)
         if self.minval > self.maxval:
             raise ValueError(f"RandomUniform: minval {minval!r} must not be above maxval {maxval!r}.")
@@ -42,7 +43,7 @@ class RandomNormal(Initializer):
         0.1
     """
 
-    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None):
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Seed = None):
         self.mean, self.stddev = self._number("mean", mean), self._number("stddev", stddev, checks.NOT_NEGATIVE)
         self.seed = self._seed(seed)
 
@@ -61,7 +62,7 @@ class TruncatedNormal(Initializer):
         0.1
     """
 
-    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None):
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Seed = None):
         self.mean, self.stddev = self._number("mean", mean), self._number("stddev", stddev, checks.NOT_NEGATIVE)
         self.seed = self._seed(seed)
 
@@ -83,7 +84,7 @@ class Orthogonal(Initializer):
         True
     """
 
-    def __init__(self, gain: float = 1.0, seed: int | None = None):
+    def __init__(self, gain: float = 1.0, seed: Seed = None):
         self.gain, self.seed = self._number("gain", gain), self._seed(seed)
 
     def __call__(self, shape, dtype="float32"):
@@ -94,11 +95,6 @@ class Orthogonal(Initializer):
         q, r = np.linalg.qr(normal)
         q *= np.sign(np.diag(r))  # makes the distribution uniform over the orthogonal matrices
         return (self.gain * (q.T if rows < columns else q)).reshape(shape).astype(dtype)
-
-
-def generator_of(seed: int | None) -> np.random.Generator:
-    """The generator of a seed, or the next one of the global seed."""
-    return np.random.Generator(np.random.SFC64(random.next_seed() if seed is None else seed))
 
 
 def truncated_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

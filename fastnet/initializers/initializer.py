@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from fastnet import checks
 from fastnet.descriptions import Configurable
+from fastnet.random import SeedGenerator
+
+Seed: TypeAlias = int | SeedGenerator | None
 
 
 class Initializer(Configurable):
     """Makes the initial values of a weight. Subclasses define ``__call__(shape, dtype)``.
 
-    A random initializer draws new values at each call. With a seed it returns the same values at each call.
+    A random initializer draws new values at each call. With an integer as its seed it returns the same values at each
+    call; with a `fastnet.random.SeedGenerator` the values follow from the generator and the number of its seeds drawn
+    before.
 
     Example:
         >>> class Halves(initializers.Initializer):
@@ -30,8 +35,8 @@ class Initializer(Configurable):
     def _number(self, argument: str, value: Any, allowed: checks.Range = checks.FINITE) -> float:
         return checks.number(f"{type(self).__name__}: {argument}", value, allowed)
 
-    def _seed(self, value: Any) -> int | None:
-        return checks.seed(f"{type(self).__name__}: seed", value)
+    def _seed(self, value: Any) -> Seed:
+        return value if isinstance(value, SeedGenerator) else checks.seed(f"{type(self).__name__}: seed", value)
 
     def clone(self) -> Initializer:
         """Make an initializer with the same arguments."""

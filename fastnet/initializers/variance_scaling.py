@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnet import checks
-from fastnet.initializers.distributions import generator_of, truncated_normal
-from fastnet.initializers.initializer import Initializer
+from fastnet.initializers.distributions import truncated_normal
+from fastnet.initializers.initializer import Initializer, Seed
+from fastnet.random import generator_of
 
 
 class VarianceScaling(Initializer):
@@ -36,7 +37,7 @@ class VarianceScaling(Initializer):
         scale: float = 1.0,
         mode: str = "fan_in",
         distribution: str = "truncated_normal",
-        seed: int | None = None,
+        seed: Seed = None,
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ):
@@ -89,7 +90,7 @@ class GlorotUniform(VarianceScaling):
 
     def __init__(
         self,
-        seed: int | None = None,
+        seed: Seed = None,
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ):
@@ -106,7 +107,7 @@ class GlorotNormal(VarianceScaling):
 
     def __init__(
         self,
-        seed: int | None = None,
+        seed: Seed = None,
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ):
@@ -123,7 +124,7 @@ class HeUniform(VarianceScaling):
 
     def __init__(
         self,
-        seed: int | None = None,
+        seed: Seed = None,
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ):
@@ -140,7 +141,7 @@ class HeNormal(VarianceScaling):
 
     def __init__(
         self,
-        seed: int | None = None,
+        seed: Seed = None,
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ):
@@ -157,7 +158,7 @@ class LecunUniform(VarianceScaling):
 
     def __init__(
         self,
-        seed: int | None = None,
+        seed: Seed = None,
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ):
@@ -174,7 +175,7 @@ class LecunNormal(VarianceScaling):
 
     def __init__(
         self,
-        seed: int | None = None,
+        seed: Seed = None,
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ):

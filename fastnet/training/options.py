@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fastnet import checks
+from fastnet import checks, config
 
 BATCH = 32
 WIDE_BATCH = 256  # the default where it does not change results: evaluate, predict
@@ -61,6 +62,12 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         self.epochs = checks.integer("epochs", self.epochs, 0)
+        limit = config.max_epochs()
+        if limit is not None and self.epochs > limit:
+            warnings.warn(
+                f"fit: epochs={self.epochs} is limited to {limit} by fastnet.config.set_max_epochs.", stacklevel=2
+            )
+            self.epochs = limit
         self.initial_epoch = checks.integer("initial_epoch", self.initial_epoch, 0)
         for name in ("steps_per_epoch", "validation_steps", "validation_batch_size"):
             setattr(self, name, count_or_none(name, getattr(self, name)))

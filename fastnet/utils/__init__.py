@@ -1,5 +1,8 @@
 """Helpers with the names of Keras."""
 
+from fastnet.config import disable_interactive_logging as disable_interactive_logging
+from fastnet.config import enable_interactive_logging as enable_interactive_logging
+from fastnet.config import is_interactive_logging_enabled as is_interactive_logging_enabled
 from fastnet.serialization import CustomObjectScope as CustomObjectScope
 from fastnet.serialization import custom_object_scope as custom_object_scope
 from fastnet.serialization import deserialize_keras_object as deserialize_keras_object
@@ -13,6 +16,7 @@ from .datasets import PyDataset as PyDataset
 from .datasets import pack_x_y_sample_weight as pack_x_y_sample_weight
 from .datasets import timeseries_dataset_from_array as timeseries_dataset_from_array
 from .datasets import unpack_x_y_sample_weight as unpack_x_y_sample_weight
+from .files import get_file as get_file
 from .preprocessing import normalize as normalize
 from .preprocessing import pad_sequences as pad_sequences
 from .preprocessing import split_dataset as split_dataset
@@ -20,3 +24,5 @@ from .preprocessing import to_categorical as to_categorical
 from .process_state import clear_session as clear_session
 from .process_state import set_random_seed as set_random_seed
 from .progress_bar import Progbar as Progbar
+
+Sequence = PyDataset  # Keras 2's name
