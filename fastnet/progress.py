@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, Protocol, TextIO
+
+from fastnet import config
 
 _INTERVAL = 0.1  # least number of seconds between two redraws
 _BAR_WIDTH = 24
@@ -22,15 +25,17 @@ class Progress:
         epochs: number of epochs.
         steps: steps in an epoch; None if the number is unknown.
         verbose: "auto" draws a bar on a terminal and in a notebook, and is silent elsewhere. 0 is silent. 1 draws a bar
-            on a terminal and in a notebook, and prints a line for each epoch elsewhere. 2 prints a line for each epoch.
+            on a terminal and in a notebook, and prints Keras's lines for each epoch elsewhere. 2 prints these lines.
         stream: the stream to write to; by default `sys.stdout`.
         label: the title of an epoch. A label other than "Epoch" has no number if ``epochs`` is 1.
 
     Raises:
         ValueError: ``verbose`` has another value.
 
-    A bar is drawn at most ten times a second; the next drawing lists the epochs that ended since. If the stream is
-    closed or fails, training continues without output.
+    A bar is drawn at most ten times a second; the next drawing lists the epochs that ended since. What a callback
+    prints to the terminal stands below the lines of the epochs before it, and above the bar; a second progress within
+    a callback prints lines there. If the stream is closed or fails, training continues without output. After
+    `fastnet.config.disable_interactive_logging`, all lines go to the logger "fastnet".
 
     Example:
         >>> from fastnet.progress import Progress
@@ -39,8 +44,10 @@ class Progress:
         ...         progress.epoch_begin(epoch)
         ...         progress.update(100, {"loss": 0.5})
         ...         progress.epoch_end({"loss": 0.5})
-        Epoch 1/2 ... loss 0.5000
-        Epoch 2/2 ... loss 0.5000
+        Epoch 1/2
+        100/100 - ...s/step - loss: 0.5000
+        Epoch 2/2
+        100/100 - ...s/step - loss: 0.5000
     """
 
     def __init__(
@@ -55,7 +62,6 @@ class Progress:
         self._steps = steps
         self._label = label
         self._view = _choose_view(verbose, stream)
-        self._pending: list[str] = []
         self._next_draw = 0.0
         self._epoch: int | None = None
         self._step = 0
@@ -72,6 +78,8 @@ class Progress:
         """Begin epoch number ``epoch``, counted from 0."""
         self._epoch, self._step, self._logs = epoch, 0, {}
         self._started = time.perf_counter()
+        if self._view is not None and not self._view.is_live and self._label == "Epoch":
+            self._write(lambda view: view.add(self._title()))
         self._draw()
 
     def update(self, step: int, logs: dict[str, Any] | None = None) -> None:
@@ -91,21 +99,21 @@ class Progress:
             return
         if self._steps is not None:
             self._step = self._steps
-        self._pending.append(self._summary(logs or {}))
+        line = self._summary(logs or {})
         self._epoch = None
-        if not self._view.is_live:
-            self._show(None)
+        self._write(lambda view: view.add(line))
 
     def close(self) -> None:
         """Show what is pending, including an interrupted epoch, and release the terminal. May be called twice."""
         if self._view is None:
             return
         if self._epoch is not None and self._step:
-            self._pending.append(self._summary(self._logs))
-        self._show(None)
+            line = self._summary(self._logs)
+            self._write(lambda view: view.add(line))
+        self._write(lambda view: view.show(None))
         view, self._view = self._view, None
         if view is not None:
-            with contextlib.suppress(OSError, ValueError):  # see _show
+            with contextlib.suppress(OSError, ValueError):  # see _write
                 view.close()
 
     def _draw(self) -> None:
@@ -114,15 +122,15 @@ class Progress:
         now = time.perf_counter()
         if now >= self._next_draw:
             self._next_draw = now + _INTERVAL
-            self._show(self._frame(now - self._started))
+            frame = self._frame(now - self._started)
+            self._write(lambda view: view.show(frame))
 
-    def _show(self, frame: _Frame | None) -> None:
+    def _write(self, action: Callable[[_View], None]) -> None:
         view = self._view
-        if view is None or not (self._pending or frame):
+        if view is None:
             return
-        lines, self._pending = self._pending, []
         try:
-            view.show(lines, frame)
+            action(view)
         except (OSError, ValueError):
             # The terminal or the pipe is gone, or the stream is closed (ValueError). Training continues.
             self._view = None
@@ -146,14 +154,14 @@ class Progress:
         return _Frame(self._title(), done, count, "  ".join(part for part in parts if part))
 
     def _summary(self, logs: dict[str, Any]) -> str:
+        """Keras's line of a finished epoch; behind its title where a bar was drawn."""
         seconds = time.perf_counter() - self._started
-        count = ""
-        if self._steps is None:
-            count = f"{self._step} steps"
-        elif self._step < self._steps:
-            count = f"{self._step}/{self._steps} steps"
-        parts = [self._title(), count, _duration(seconds), _rate(self._step, seconds), *_values(logs)]
-        return "  ".join(part for part in parts if part)
+        parts = [f"{self._step}/{self._steps or self._step}", f"{seconds:.0f}s"]
+        if self._step:
+            parts.append(_time_of_step(seconds / self._step))
+        if self._view is not None and self._view.is_live:
+            parts.insert(0, self._title())
+        return " - ".join([*parts, *_values(logs)])
 
 
 class _Frame:
@@ -186,7 +194,9 @@ class _Frame:
 class _View(Protocol):
     is_live: bool
 
-    def show(self, lines: Sequence[str], frame: _Frame | None) -> None: ...
+    def add(self, line: str) -> None: ...
+
+    def show(self, frame: _Frame | None) -> None: ...
 
     def close(self) -> None: ...
 
@@ -199,13 +209,45 @@ class _Lines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def show(self, lines: Sequence[str], frame: _Frame | None) -> None:
+    def add(self, line: str) -> None:
         encoding = getattr(self._stream, "encoding", None) or "ascii"
-        self._stream.write("".join(_encodable(line, encoding) + "\n" for line in lines))
+        self._stream.write(_encodable(line, encoding) + "\n")
         self._stream.flush()
+
+    def show(self, frame: _Frame | None) -> None:
+        pass
 
     def close(self) -> None:
         pass
+
+
+class _Logger:
+    """Sends lines to Python's `logging`."""
+
+    is_live = False
+
+    def add(self, line: str) -> None:
+        logging.getLogger("fastnet").info("%s", line)
+
+    def show(self, frame: _Frame | None) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class _AboveBar:
+    """Standard output while a bar is drawn: the lines that wait for the next drawing are written first."""
+
+    def __init__(self, stream: TextIO, terminal: _Terminal) -> None:
+        self._stream, self._terminal = stream, terminal
+
+    def write(self, text: str) -> int:
+        self._terminal.write_lines()
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class _Terminal:
@@ -219,27 +261,38 @@ class _Terminal:
 
         self._console = Console(file=stream)
         self._encoding = self._console.encoding
+        self._lines: list[str] = []
         # Callbacks that print to the same stream print above the bar.
-        redirect = stream is sys.stdout
+        self._redirects = stream is sys.stdout
         self._live = Live(
             console=self._console,
             auto_refresh=False,
             transient=True,
-            redirect_stdout=redirect,
-            redirect_stderr=redirect,
+            redirect_stdout=self._redirects,
+            redirect_stderr=self._redirects,
         )
 
-    def show(self, lines: Sequence[str], frame: _Frame | None) -> None:
+    def add(self, line: str) -> None:
+        self._lines.append(line)
+
+    def write_lines(self) -> None:
         from rich.text import Text
 
+        lines, self._lines = self._lines, []
+        if lines:
+            self._console.print(Text(_encodable("\n".join(lines), self._encoding)), soft_wrap=True)
+
+    def show(self, frame: _Frame | None) -> None:
         if not self._live.is_started and frame is not None:
             self._live.start()
+            if self._redirects:
+                # Live puts the stream back when it stops.
+                sys.stdout = _AboveBar(sys.stdout, self)  # type: ignore[assignment]
         self._live.update(frame.render(self._console.width, self._encoding) if frame else "")
         with self._console:  # one write
             if self._live.is_started:
                 self._live.refresh()
-            if lines:
-                self._console.print(Text(_encodable("\n".join(lines), self._encoding)), soft_wrap=True)
+            self.write_lines()
 
     def close(self) -> None:
         self._live.stop()
@@ -252,8 +305,13 @@ class _Notebook:
 
     def __init__(self) -> None:
         self._handle: Any = None
+        self._lines: list[str] = []
 
-    def show(self, lines: Sequence[str], frame: _Frame | None) -> None:
+    def add(self, line: str) -> None:
+        self._lines.append(line)
+
+    def show(self, frame: _Frame | None) -> None:
+        lines, self._lines = self._lines, []
         if lines:
             self._put("\n".join(lines))
             self._handle = None
@@ -284,6 +342,8 @@ def _choose_view(verbose: int | str, stream: TextIO | None) -> _View | None:
         raise ValueError(f'verbose must be "auto", 0, 1 or 2, but {verbose!r} was received.')
     if verbose == 0:
         return None
+    if not config.is_interactive_logging_enabled():
+        return _Logger()
     if verbose != 2 and stream is None and _in_notebook():
         return _Notebook()
     if stream is None:
@@ -292,7 +352,7 @@ def _choose_view(verbose: int | str, stream: TextIO | None) -> _View | None:
     if stream is None or getattr(stream, "closed", False):
         return None
     is_terminal = hasattr(stream, "isatty") and stream.isatty()
-    if verbose != 2 and is_terminal and os.environ.get("TERM") != "dumb":
+    if verbose != 2 and is_terminal and not isinstance(stream, _AboveBar) and os.environ.get("TERM") != "dumb":
         return _Terminal(stream)
     return _Lines(stream) if verbose != "auto" or is_terminal else None
 
@@ -322,8 +382,16 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{remainder:02}" if hours else f"{minutes}:{remainder:02} min"
 
 
+def _time_of_step(seconds: float) -> str:
+    microseconds = round(seconds * 1e6)
+    for unit, name in ((1_000_000, "s"), (1000, "ms")):
+        if microseconds >= unit:
+            return f"{microseconds / unit:.0f}{name}/step"
+    return f"{microseconds}us/step"
+
+
 def _values(logs: dict[str, Any]) -> list[str]:
-    return [f"{name} {_number(value)}" for name, value in logs.items()]
+    return [f"{name}: {_number(value)}" for name, value in logs.items()]
 
 
 def _number(value: Any) -> str:
@@ -331,4 +399,4 @@ def _number(value: Any) -> str:
         number = float(value)
     except (TypeError, ValueError):
         return str(value)
-    return f"{number:.4f}" if number == 0 or 1e-3 <= abs(number) < 1e5 else f"{number:.4e}"
+    return f"{number:.4f}" if 1e-3 < abs(number) < 1e5 else f"{number:.4e}"

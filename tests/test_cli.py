@@ -85,7 +85,7 @@ def test_demo_draws_a_live_line_on_a_terminal(tmp_path):
             shown += part
     os.close(parent)
     assert process.returncode == 0
-    assert b"Epoch 20/20" in shown and b"steps/s" in shown and b"val_accuracy" in shown
+    assert b"Epoch 20/20" in shown and b"s/step" in shown and b"val_accuracy" in shown
 
 
 def test_info(capsys):

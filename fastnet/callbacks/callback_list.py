@@ -110,8 +110,9 @@ class CallbackList:
             callback.set_model(model)
 
     def _call(self, hook: str, *position: int, logs: Logs | None) -> None:
-        # One dict for all, as in Keras: later callbacks and History see an item that one adds, such as a learning rate.
-        shared = dict(logs) if logs else {}
+        # One dict for all, sorted, as in Keras: later callbacks and History see an item that one adds, such as a
+        # learning rate.
+        shared = dict(sorted(logs.items())) if logs else {}
         for callback in self.callbacks:
             getattr(callback, hook)(*position, shared)
 

@@ -264,8 +264,8 @@ def profile(model: Any, x: Any, y: Any, batch_size: Any, seconds: float) -> Prof
 
 
 def as_results(logs: dict[str, float], return_dict: bool) -> Any:
-    """Logs as Keras returns them."""
+    """Logs as Keras returns them: a dictionary in order of the names, or a list that begins with the loss."""
     if return_dict:
-        return logs
+        return dict(sorted(logs.items()))
     values = list(logs.values())
     return values[0] if len(values) == 1 else values

@@ -88,7 +88,7 @@ def test_no_argument_is_missing(name):
 
 @pytest.mark.parametrize("validation", [None, "data", "split"])
 def test_log_keys_as_callbacks_see_them(validation):
-    """`on_epoch_end`, `on_train_batch_end` and History carry Keras's keys (Keras on JAX sorts them)."""
+    """`on_epoch_end`, `on_train_batch_end`, History and dictionaries of results carry Keras's keys in Keras's order."""
     x, y = np.ones((10, 3), "float32"), np.arange(10) % 2
     options = {"data": {"validation_data": (x, y)}, "split": {"validation_split": 0.3}}.get(validation, {})
     seen = []
@@ -97,13 +97,25 @@ def test_log_keys_as_callbacks_see_them(validation):
 
         class Watch(lib.callbacks.Callback):
             def on_train_batch_end(self, batch, logs=None, keys=keys):
-                keys.append(("batch", batch, sorted(logs)))
+                keys.append(("batch", batch, list(logs)))
 
             def on_epoch_end(self, epoch, logs=None, keys=keys):
-                keys.append(("epoch", epoch, sorted(logs)))
+                keys.append(("epoch", epoch, list(logs)))
+                logs["added"] = 1.0
+
+            def on_test_end(self, logs=None, keys=keys):
+                keys.append(("test", list(logs)))
+
+            def on_train_end(self, logs=None, keys=keys):
+                keys.append(("end", list(logs)))
 
         model = lib.Sequential([lib.layers.Input((3,)), lib.layers.Dense(2, activation="softmax")])
-        model.compile(optimizer="sgd", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.compile(optimizer="sgd", loss="sparse_categorical_crossentropy", metrics=["mse", "accuracy"])
         history = model.fit(x, y, batch_size=4, epochs=2, verbose=0, callbacks=[Watch()], **options)
-        seen.append((keys, sorted(history.history), history.epoch, history.params))
+        results = [getattr(model, name)(x, y, return_dict=True) for name in ("train_on_batch", "test_on_batch")]
+        results.append(model.evaluate(x, y, verbose=0, return_dict=True))
+        keys += [list(result) for result in results]
+        loss, *_ = model.evaluate(x, y, verbose=0)
+        assert abs(loss - results[-1]["loss"]) < 1e-6
+        seen.append((keys, list(history.history), history.epoch, history.params))
     assert seen[1] == seen[0]
