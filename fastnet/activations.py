@@ -205,7 +205,7 @@ def _described(config: dict[str, Any]) -> Any:
 
 
 def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> np.ndarray:
-    """max(x, 0); with its arguments: x where x >= threshold, negative_slope (x - threshold) below, at most max_value.
+    """max(x, 0); or: x above threshold, 0 there, negative_slope (x - threshold) below, at most max_value.
 
     Args:
         x: numbers, any shape.
@@ -221,9 +221,9 @@ def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, th
 
 
 def relu_with(negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Activation:
-    """relu with these arguments as an activation: the plain one where they are the defaults."""
-    if negative_slope == 0 and max_value is None and threshold == 0:
-        return get("relu")
+    """relu with these arguments as an activation: the plain or the leaky one where they say no more."""
+    if max_value is None and threshold == 0:
+        return get("leaky_relu").having(negative_slope=negative_slope) if negative_slope else get("relu")
     return Activation(
         registry.activations.find("clipped_relu"),
         negative_slope=negative_slope,

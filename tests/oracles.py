@@ -30,12 +30,14 @@ def relu(x):
 
 
 def clipped_relu(x, slope, top, threshold):
-    y = np.where(x < threshold, slope * (x - threshold), x)
-    return np.where(y > top, top, y)
+    """Keras's steps: what exceeds the threshold, cut to [0, top] where there is a top, minus the slope below."""
+    y = np.where(x > threshold, x, np.where(np.isnan(x), x, 0.0))
+    y = y if np.isinf(top) else np.clip(y, 0, top)
+    return y - slope * np.maximum(threshold - x, 0) if slope else y
 
 
 def clipped_relu_derivative(x, slope, top, threshold):
-    return np.where(x >= top, 0.0, np.where(x < threshold, slope, 1.0))
+    return np.where(x >= top, 0.0, np.where(x < threshold, slope, np.where(x > threshold, 1.0, 0.0)))
 
 
 def silu_derivative(x):

@@ -12,7 +12,7 @@ from . import oracles
 
 NAMES = [row.name for row in registry.activations.unique()]
 PARAMETERS = {
-    "clipped_relu": [(0.0, np.inf, 0.0), (0.1, 6.0, 1.5)],
+    "clipped_relu": [(0.0, np.inf, 0.0), (0.1, 6.0, 1.5), (0.0, np.inf, 1.5)],
     "leaky_relu": [(0.2,), (0.01,)],
     "elu": [(1.0,), (0.3,), (-0.5,)],
     "celu": [(1.0,), (0.25,)],
@@ -177,3 +177,29 @@ def test_threads_are_left_as_they_were():
         assert fastnet.get_num_threads() == 3
     finally:
         fastnet.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ({}, [0, 0, 0, 0, 0.1, 4, 6]),
+        ({"threshold": 0.1}, [0, 0, 0, 0, 0, 4, 6]),  # at the threshold, as it is rounded to the dtype
+        ({"threshold": 4.0}, [0, 0, 0, 0, 0, 0, 6]),
+        ({"threshold": 4.0, "negative_slope": 0.5}, [-np.inf, -2.5, -2, -2, -1.95, 0, 6]),
+        ({"max_value": 6.0}, [0, 0, 0, 0, 0.1, 4, 6]),
+        ({"max_value": 5.0, "negative_slope": 0.5}, [-np.inf, -0.5, 0, 0, 0.1, 4, 5]),
+        ({"negative_slope": 0.5}, [-np.inf, -0.5, -0.0, 0, 0.1, 4, 6]),
+        ({"threshold": -2.0}, [0, -1, -0.0, 0, 0.1, 4, 6]),
+        ({"threshold": -2.0, "max_value": 5.0}, [0, 0, 0, 0, 0.1, 4, 5]),
+    ],
+    ids=str,
+)
+def test_relu_at_its_threshold_and_the_sign_of_zeros(arguments, wanted, dtype):
+    """Hand values, as Keras 3 gives them; NaN stays, where Keras makes it 0 above a threshold."""
+    x = np.array([-np.inf, -1, -0.0, 0, 0.1, 4, 6, np.nan], dtype)
+    y = activations.relu(x, **arguments)
+    np.testing.assert_allclose(y, [*np.array(wanted, dtype), np.nan], rtol=1e-7)
+    assert np.signbit(y[:-1]).tolist() == np.signbit(wanted).tolist()
+    if arguments.get("threshold", 0.0) >= 0:
+        np.testing.assert_array_equal(fastnet.layers.ReLU(**arguments, dtype=dtype)(x[None])[0], y)

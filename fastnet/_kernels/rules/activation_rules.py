@@ -15,7 +15,7 @@ def linear_gradient(y):
 
 
 def relu(x):
-    return 0 if x < 0 else x  # written so that NaN stays NaN
+    return 0 if x <= 0 else x  # written so that NaN stays NaN, and -0 becomes 0
 
 
 def relu_gradient(y):
@@ -23,14 +23,17 @@ def relu_gradient(y):
 
 
 def clipped_relu(x, negative_slope, max_value, threshold):
-    """Keras's relu with all of its arguments."""
-    low = negative_slope * (x - threshold) if x < threshold else x
-    return max_value if low > max_value else low
+    """Keras's relu with all of its arguments: 0 at the threshold itself; a max_value also raises results to 0."""
+    low = 0 if x <= threshold else x
+    low = 0 if low <= 0 and max_value < math.inf else low
+    high = max_value if low > max_value else low
+    below = threshold - x if x < threshold and negative_slope != 0 else 0  # 0 times infinity is NaN
+    return high - negative_slope * below
 
 
 def clipped_relu_gradient(x, negative_slope, max_value, threshold):
-    low = negative_slope if x < threshold else 1
-    return 0 if x >= max_value else low
+    low = 1 if x > threshold and (x > 0 or max_value == math.inf) else 0
+    return negative_slope if x < threshold else (0 if x >= max_value else low)
 
 
 def leaky_relu(x, negative_slope):
@@ -98,7 +101,7 @@ def elu_gradient(x, alpha):
 
 def celu(x, alpha):
     """Barron 2017, arXiv:1704.07483."""
-    return x if x >= 0 else alpha * math.expm1(x / alpha)
+    return (x if x >= 0 else alpha * math.expm1(x / alpha)) + 0  # -0 becomes 0
 
 
 def celu_gradient(x, alpha):
@@ -148,7 +151,7 @@ def softsign_gradient(x):
 
 
 def relu6(x):
-    return at_most(at_least(x, 0), 6)
+    return at_most(relu(x), 6)
 
 
 def relu6_gradient(y):
@@ -248,9 +251,9 @@ def softmax_gradient_element(dy, y, dot):
     return (dy - dot) * y
 
 
-softmax = RowRule((Pass((-math.inf,), larger), Pass((0.0,), add_exponential)), softmax_element)
+softmax = RowRule((Pass((-math.inf,), larger), Pass((0.0,), add_exponential, sums=(0,))), softmax_element)
 # The gradient reads dy as the row and y as its target: dx = (dy - <dy, y>) y.
-softmax_gradient = RowRule((Pass((0.0,), add_product),), softmax_gradient_element)
+softmax_gradient = RowRule((Pass((0.0,), add_product, sums=(0,)),), softmax_gradient_element)
 
 
 def log_softmax_element(x, t, largest, total):
@@ -267,7 +270,7 @@ def log_softmax_gradient_element(dy, y, total):
 
 log_softmax = RowRule(softmax.passes, log_softmax_element)
 # As above: dx = dy - e^y sum dy.
-log_softmax_gradient = RowRule((Pass((0.0,), add),), log_softmax_gradient_element)
+log_softmax_gradient = RowRule((Pass((0.0,), add, sums=(0,)),), log_softmax_gradient_element)
 
 
 def affine(x, scale, offset):
