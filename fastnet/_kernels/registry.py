@@ -43,6 +43,8 @@ class Pass:
         accumulate: rule ``(*accumulators, x, t, *earlier) -> accumulators``, for each element x and target t;
             ``earlier`` are the accumulators of the passes before.
         finish: rule ``(*accumulators, *earlier) -> accumulators``, after the last element; None if it is not needed.
+        sums: the positions of the accumulators to which each element only adds something; of long rows they are added
+            in parts, without the error of a long sum.
 
     Where a pass has one accumulator, its rules return it bare.
     """
@@ -50,6 +52,7 @@ class Pass:
     start: tuple[float, ...]
     accumulate: Callable
     finish: Callable | None = None
+    sums: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

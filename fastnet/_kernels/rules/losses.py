@@ -141,8 +141,9 @@ def poisson_gradient(y_true, y_pred):
 
 
 def power_slope(x, exponent):
-    """d x^exponent / dx; 0 for exponent 0, at x = 0 too."""
-    return 0 * x if exponent == 0 else exponent * x ** (exponent - 1)
+    """d x^exponent / dx; 0 for exponent 0, at x = 0 too. For exponents below 1 it grows without bound near x = 0, where
+    it stays what it is at EPSILON: times a cross-entropy that goes to 0, as it does there, it is next to nothing."""
+    return 0 * x if exponent == 0 else exponent * at_least_epsilon(x) ** (exponent - 1)
 
 
 def class_weight(t, alpha, apply_class_balancing):

@@ -76,9 +76,9 @@ def in_top_k_of_second(largest, prediction, column, larger, k):
     return 1 if larger < k else 0
 
 
-sparse_top_k = RowRule((Pass((-math.inf,), prediction_of_label), Pass((0.0,), count_larger)), None, in_top_k)
+sparse_top_k = RowRule((Pass((-math.inf,), prediction_of_label), Pass((0.0,), count_larger, sums=(0,))), None, in_top_k)
 top_k = RowRule(
-    (Pass((0.0, 0.0, 0.0), prediction_of_largest_target), Pass((0.0,), count_larger_than_second)),
+    (Pass((0.0, 0.0, 0.0), prediction_of_largest_target), Pass((0.0,), count_larger_than_second, sums=(0,))),
     None,
     in_top_k_of_second,
 )

@@ -35,8 +35,8 @@ def crossentropy_gradient(x, t, largest, targets, log_total, dot):
 
 crossentropy_from_logits = RowRule(
     (
-        Pass((-math.inf, 0.0), larger_and_targets),
-        Pass((0.0, 0.0), add_exponential_and_product, log_of_total),
+        Pass((-math.inf, 0.0), larger_and_targets, sums=(1,)),
+        Pass((0.0, 0.0), add_exponential_and_product, log_of_total, sums=(0, 1)),
     ),
     crossentropy_gradient,
     crossentropy_value,
@@ -67,7 +67,7 @@ def probabilities_gradient(x, t, total, logs, inside):
 
 
 crossentropy = RowRule(
-    (Pass((0.0,), add_probability), Pass((0.0, 0.0), add_log_and_inside)),
+    (Pass((0.0,), add_probability, sums=(0,)), Pass((0.0, 0.0), add_log_and_inside, sums=(0, 1))),
     probabilities_gradient,
     probabilities_value,
 )
@@ -106,7 +106,7 @@ def focal_gradient(x, t, total, value, dot, alpha, gamma):
 
 
 categorical_focal = RowRule(
-    (Pass((0.0,), add_probability_alone), Pass((0.0, 0.0), add_focal)),
+    (Pass((0.0,), add_probability_alone, sums=(0,)), Pass((0.0, 0.0), add_focal, sums=(0, 1))),
     focal_gradient,
     focal_of_row,
 )
@@ -135,7 +135,11 @@ def focal_of_logits_gradient(x, t, largest, total, value, dot, alpha, gamma):
 
 
 categorical_focal_from_logits = RowRule(
-    (Pass((-math.inf,), larger), Pass((0.0,), add_exponential), Pass((0.0, 0.0), add_focal_of_logit)),
+    (
+        Pass((-math.inf,), larger),
+        Pass((0.0,), add_exponential, sums=(0,)),
+        Pass((0.0, 0.0), add_focal_of_logit, sums=(0, 1)),
+    ),
     focal_of_logits_gradient,
     focal_of_logits,
 )
@@ -163,7 +167,7 @@ def divergence_gradient(x, t, total):
     return -clip_above(t) / p if p == x else (0 * x if p == p else p)
 
 
-kl_divergence = RowRule((Pass((0.0,), add_divergence),), divergence_gradient, divergence)
+kl_divergence = RowRule((Pass((0.0,), add_divergence, sums=(0,)),), divergence_gradient, divergence)
 
 # Cosine similarity: -<t, x> / (|t| |x|), both lengths at least EPSILON.
 
@@ -190,7 +194,7 @@ def negative_cosine_gradient(x, t, by_t, by_x, tx):
     return (along - t) * by_t * by_x
 
 
-cosine_passes = (Pass((0.0, 0.0, 0.0), add_squares_and_product, inverse_lengths),)
+cosine_passes = (Pass((0.0, 0.0, 0.0), add_squares_and_product, inverse_lengths, sums=(0, 1, 2)),)
 cosine_similarity = RowRule(cosine_passes, negative_cosine_gradient, negative_cosine)
 
 # Categorical hinge: max(0, 1 + max (1 - t) x - sum t x).  Where several (1 - t) x are the largest they share the
@@ -219,7 +223,7 @@ def categorical_hinge_gradient(x, t, right, wrong, ties):
 
 
 categorical_hinge = RowRule(
-    (Pass((0.0, -math.inf), add_right_and_largest_wrong), Pass((0.0,), count_largest)),
+    (Pass((0.0, -math.inf), add_right_and_largest_wrong, sums=(0,)), Pass((0.0,), count_largest, sums=(0,))),
     categorical_hinge_gradient,
     categorical_hinge_value,
 )

@@ -11,3 +11,16 @@ def divided_by(total, weight):
 def inverse_count(count):
     """1 / count, finite for a count of 0, as in Keras."""
     return 1 / (count + EPSILON)
+
+
+def added(high, low, x):
+    """high + low + x as a pair of numbers, of which the second keeps what the first one rounds away (Knuth's
+    two-sum)."""
+    both = high + x
+    part = both - high
+    return both, low + ((high - (both - part)) + (x - part))
+
+
+def sum_of_pair(high, low):
+    """high + low; high alone where it is not finite, since low then is NaN."""
+    return high + low if low == low else high

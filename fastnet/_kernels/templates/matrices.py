@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastnet._kernels.kinds import read, real, reals, rule, size, update, value, write
+from fastnet._kernels.rules.scalars import added, sum_of_pair
 from fastnet._kernels.template import elementwise, template
 
 
@@ -27,19 +28,25 @@ def row_sums(f: rule, x: read, p: reals, sums: write, rows: size, width: size, l
 @template("outer * chunks(width, 64)", cost="100 * height")
 def column_sums(f: rule, x: read, p: reals, sums: write, outer: size, height: size, width: size, lo, hi):
     # x (outer, height, width)  sums (outer, width): f of each column; a unit is up to 64 columns of an outer part
-    lanes = stack(64)
+    lanes, high, low = stack(64), stack(64), stack(64)
     blocks = (width + 63) // 64
     for unit in range(lo, hi):
         first = unit % blocks * 64
         count = min(64, width - first)
         for k in range(count):
-            lanes[k] = 0.0
-        for r in range(height):
-            start = (unit // blocks * height + r) * width + first
+            high[k] = 0.0
+            low[k] = 0.0
+        for top in range(0, height, 64):
             for k in range(count):
-                lanes[k] = lanes[k] + f(x[start + k], *p)
+                lanes[k] = 0.0
+            for r in range(top, min(top + 64, height)):
+                start = (unit // blocks * height + r) * width + first
+                for k in range(count):
+                    lanes[k] = lanes[k] + f(x[start + k], *p)
+            for k in range(count):
+                high[k], low[k] = added(high[k], low[k], lanes[k])
         for k in range(count):
-            sums[unit // blocks * width + first + k] = lanes[k]
+            sums[unit // blocks * width + first + k] = sum_of_pair(high[k], low[k])
 
 
 @elementwise

@@ -1,0 +1,139 @@
+"""Sums over many columns and rows in float32, against numpy's in float64: within 1e-6, near 0 and far from it."""
+
+import numpy as np
+import pytest
+
+from fastnet import activations, constraints, layers, losses, metrics, regularizers
+from fastnet.testing.plans import LayerRun, activate, loss_run, loss_values
+
+RNG = np.random.default_rng(0)
+COLUMNS = 100_003
+NEAR = RNG.standard_normal((2, COLUMNS)).astype("float32")
+FAR = (1003 + 0.1 * RNG.standard_normal((2, COLUMNS))).astype("float32")
+PROBABILITIES = RNG.uniform(0.1, 1, (2, COLUMNS)).astype("float32")
+TARGETS = (PROBABILITIES[::-1] / PROBABILITIES.sum(1, dtype=float)[:, None]).astype("float32")
+
+
+def wide(x):
+    return x.astype("float64")
+
+
+def error(got, wanted):
+    """The largest difference, relative to the largest number of a row."""
+    wanted = np.asarray(wanted, np.float64)
+    scale = np.abs(wanted).max(-1, keepdims=True) if wanted.ndim else abs(wanted)
+    return float((np.abs(np.asarray(got, np.float64) - wanted) / scale).max())
+
+
+def softmax(x):
+    e = np.exp(wide(x) - x.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def test_softmax_and_its_gradient():
+    wanted = softmax(NEAR)
+    y, dx = activate(activations.get("softmax"), NEAR, PROBABILITIES)
+    assert error(y, wanted) < 1e-6
+    inner = (PROBABILITIES * wanted).sum(1, keepdims=True)
+    assert error(dx, wanted * (PROBABILITIES - inner)) < 1e-6
+    y, dx = activate(activations.get("log_softmax"), NEAR, PROBABILITIES)
+    assert error(y, np.log(wanted)) < 1e-6
+    assert error(dx, PROBABILITIES - wanted * wide(PROBABILITIES).sum(1, keepdims=True)) < 1e-6
+
+
+def cosine(t, p):
+    return (t * p).sum(1) / np.sqrt((t * t).sum(1) * (p * p).sum(1))
+
+
+P, T = wide(PROBABILITIES) / wide(PROBABILITIES).sum(1, keepdims=True), wide(TARGETS)
+LOSSES = [
+    ("MeanSquaredError", {}, TARGETS, FAR, ((wide(FAR) - T) ** 2).mean(1)),
+    ("MeanAbsoluteError", {}, TARGETS, FAR, (wide(FAR) - T).mean(1)),
+    ("CategoricalCrossentropy", {}, TARGETS, PROBABILITIES, -(T * np.log(P)).sum(1)),
+    ("CategoricalCrossentropy", {"from_logits": True}, TARGETS, NEAR, -(T * np.log(softmax(NEAR))).sum(1)),
+    ("CategoricalFocalCrossentropy", {}, TARGETS, PROBABILITIES, -0.25 * (T * (1 - P) ** 2 * np.log(P)).sum(1)),
+    (
+        "KLDivergence",
+        {},
+        PROBABILITIES,
+        FAR / 2006,
+        (wide(PROBABILITIES) * np.log(wide(PROBABILITIES) / wide(FAR / 2006))).sum(1),
+    ),
+    ("CosineSimilarity", {}, PROBABILITIES, FAR, -cosine(wide(PROBABILITIES), wide(FAR))),
+    ("CategoricalHinge", {}, TARGETS, NEAR, 1 + ((1 - T) * wide(NEAR)).max(1) - (T * wide(NEAR)).sum(1)),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "t", "x", "wanted"), LOSSES, ids=[row[0] for row in LOSSES])
+def test_losses_of_rows(name, arguments, t, x, wanted):
+    assert error(getattr(losses, name)(reduction=None, **arguments)(t, x), wanted) < 1e-6
+
+
+def test_the_gradient_of_a_loss_of_rows():
+    run, buffers = loss_run(losses.CategoricalCrossentropy(from_logits=True), "float32", 2, COLUMNS)
+    _, dx = loss_values(run, buffers, NEAR, TARGETS)
+    assert error(dx, (softmax(NEAR) * T.sum(1, keepdims=True) - T) / 2) < 1e-6
+
+
+def normal(x):
+    return (wide(x) - wide(x).mean(1, keepdims=True)) / np.sqrt(wide(x).var(1, keepdims=True) + 1e-3)
+
+
+@pytest.mark.parametrize("x", [NEAR, FAR], ids=["near 0", "far from 0"])
+def test_normalization_of_rows(x):
+    """The mean of a row near 1003 is rounded to 6e-5; its deviation is not."""
+    run = LayerRun(lambda: layers.LayerNormalization(), "float32", (COLUMNS,), 2)
+    y, dx, dgamma, dbeta = run(x, PROBABILITIES)
+    y, xhat = wide(y), normal(x)
+    np.testing.assert_allclose(y.std(1), xhat.std(1), rtol=1e-6)
+    offset = y.mean(1, keepdims=True)
+    assert np.abs(offset).max() < 1e-3 and error(y - offset, xhat) < 1e-6
+    g = wide(PROBABILITIES)
+    wanted = (g - g.mean(1, keepdims=True) - xhat * (g * xhat).mean(1, keepdims=True)) / np.sqrt(
+        wide(x).var(1, keepdims=True) + 1e-3
+    )
+    if x is NEAR:  # else the rounded mean enters the sum of dy (x - mean)
+        assert error(dx, wanted) < 1e-6
+    squares = (wide(x) ** 2).mean(1, keepdims=True)
+    assert error(layers.RMSNormalization()(x), wide(x) / np.sqrt(squares + 1e-6)) < 1e-6
+    assert error(layers.UnitNormalization()(x), wide(x) / np.sqrt(squares * COLUMNS)) < 1e-6
+
+
+def test_the_gradients_of_the_weights_of_groups():
+    run = LayerRun(lambda: layers.GroupNormalization(2), "float32", (25_000, 4), 2)
+    x, dy = (a[:, :100_000].reshape(2, 25_000, 4) for a in (NEAR, FAR))
+    _, _, dgamma, dbeta = run(x, dy)
+    groups = wide(x).reshape(2, -1, 2, 2)
+    mean, variance = (f(groups, (1, 3), keepdims=True) for f in (np.mean, np.var))
+    xhat = ((groups - mean) / np.sqrt(variance + 1e-3)).reshape(x.shape)
+    assert error(dbeta, wide(dy).sum((0, 1))) < 1e-6
+    assert np.abs(dgamma - (dy * xhat).sum((0, 1))).max() < 1e-6 * (dy * np.abs(xhat)).sum((0, 1)).max()
+
+
+@pytest.mark.parametrize("name", ["MaxNorm", "UnitNorm"])
+def test_constraints_of_long_columns(name):
+    w = np.ascontiguousarray(FAR.T)
+    norm = np.sqrt((wide(w) ** 2).sum(0))
+    wanted = wide(w) * (2 if name == "MaxNorm" else 1) / norm
+    assert error(getattr(constraints, name)()(w).T, wanted.T) < 1e-6
+
+
+def test_penalties_of_many_weights():
+    w = np.ascontiguousarray(FAR.T)
+    assert error(regularizers.L1L2(0.5, 0.25)(w), 0.5 * wide(w).sum() + 0.25 * (wide(w) ** 2).sum()) < 1e-6
+    assert error(regularizers.OrthogonalRegularizer(1.0, "columns")(w), cosine(*wide(FAR)[:, None])[0]) < 1e-6
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_numbers_that_are_not_finite_stay_what_they_are(value):
+    x = np.ones((2, 300), "float32")
+    x[0, 77] = value
+    wanted = np.inf if np.isinf(value) else np.nan
+    np.testing.assert_array_equal(losses.MeanSquaredError(reduction=None)(np.zeros_like(x), x), [wanted, 1])
+
+
+def test_a_score_of_many_rows_far_from_0():
+    y = FAR[0, :, None]
+    p = (y + 0.03 * NEAR[0, :, None]).astype("float32")
+    wanted = 1 - ((wide(y) - wide(p)) ** 2).sum() / ((wide(y) - wide(y).mean()) ** 2).sum()
+    assert error(metrics.R2Score()(y, p), wanted) < 1e-6
