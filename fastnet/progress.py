@@ -90,7 +90,7 @@ class Progress:
     def notice(self, title: str, text: str) -> None:
         """Show a title and a text where a bar is drawn, until the next drawing."""
         if self._view is not None and self._view.is_live:
-            self._show(_Frame(title, None, "", text))
+            self._write(lambda view: view.show(_Frame(title, None, "", text)))
             self._next_draw = 0.0
 
     def epoch_end(self, logs: dict[str, Any] | None = None) -> None:
