@@ -16,6 +16,7 @@ from fastnet.layers.layer import Layer, refuse_call
 from fastnet.layers.network import Network
 from fastnet.refused import NotAnEstimator, attribute_error
 from fastnet.training import loop
+from fastnet.training.differentiation import Differentiable
 
 if TYPE_CHECKING:
     from fastnet.engine.profiling import Profile
@@ -32,7 +33,7 @@ _COMPILED = {
 _TRAINED_WITH = ("optimizer", "loss")
 
 
-class Sequential(NotAnEstimator, Network):
+class Sequential(Differentiable, NotAnEstimator, Network):
     """A network in which each layer reads the result of the one before it.
 
     Args:

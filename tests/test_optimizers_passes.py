@@ -325,7 +325,7 @@ def test_each_weight_has_its_own_norms(cls):
     optimizer.build(variables)
     numbers = optimizer.start(plan)
     gradients = [plan.gradient(v) for v in variables]
-    optimizer.apply(plan, [("layer", v) for v in variables], numbers)
+    optimizer.launch(plan, [("layer", v, g) for v, g in zip(variables, gradients, strict=True)], numbers)
     run = testing.running.Run(plan, 1, gradients, rate=0.1)
     for k, buffer in enumerate(gradients):
         run.set(buffer, np.cos(np.arange(starts[k].size) + k).reshape(starts[k].shape))

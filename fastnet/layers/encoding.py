@@ -41,6 +41,7 @@ class CategoryEncoding(Layer):
         [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0]]
     """
 
+    passes_gradient = False
     _fixed = ("num_tokens", "output_mode", "sparse")
 
     def __init__(

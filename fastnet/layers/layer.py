@@ -69,6 +69,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
     supports_masking = False
     #: the data that it reads: "float" (numbers in its dtype), "int32" (indices), or "any"
     reads = "float"
+    passes_gradient = True  # whether there can be a gradient of what it reads
     #: whether all numbers of its result are numbers of its input; later layers then check the data too (`check_data`)
     keeps_values = False
     #: whether its backward changes weights of its own, such as averages, and therefore always runs in training

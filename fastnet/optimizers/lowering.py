@@ -72,10 +72,11 @@ def _period(optimizer: Optimizer) -> int:
     return optimizer.gradient_accumulation_steps or 1
 
 
-def apply(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variable]], scalars: StepScalars) -> None:
+def launch(optimizer: Optimizer, plan: Plan, given: Sequence[tuple[str, Variable, View]], scalars: StepScalars) -> None:
     """Add the launches that change the weights, layer by layer."""
     period = _period(optimizer)
-    gradients = [_gradient(optimizer, plan, label, variable, scalars) for label, variable in weights]
+    weights = [(label, variable) for label, variable, _ in given]
+    gradients = [_accumulated(optimizer, plan, *each, scalars) for each in given]
     _clip(optimizer, plan, weights, gradients)
     directions = []
     for (label, variable), g in zip(weights, gradients, strict=True):
@@ -103,12 +104,11 @@ def apply(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variabl
         plan.call(step_scalars.remember, period=period, dtype="float64", **operands)
 
 
-def _gradient(optimizer: Optimizer, plan: Plan, label: str, variable: Variable, scalars: StepScalars) -> View:
-    """The gradient of a weight with that of its penalty; the mean of several steps if gradients are accumulated."""
+def _accumulated(
+    optimizer: Optimizer, plan: Plan, label: str, variable: Variable, g: View, scalars: StepScalars
+) -> View:
+    """The gradient of a weight; the mean of several steps if gradients are accumulated."""
     plan.label = label
-    g, penalty = plan.total_gradient(variable), variable.regularizer
-    if penalty is not None:
-        penalty.add_gradient(plan, variable, g)
     total, period = optimizer.gradient_sum(variable), _period(optimizer)
     if total is None:
         return g

@@ -383,9 +383,11 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
         """Add the launches that compute the scalars all weights share; their slots."""
         return lowering.start(self, plan)
 
-    def apply(self, plan: Plan, weights: Sequence[tuple[str, Variable]], scalars: lowering.StepScalars) -> None:
-        """Add the launches that change weights, each given with its layer's name, by ``plan.gradients``."""
-        lowering.apply(self, plan, weights, scalars)
+    def launch(
+        self, plan: Plan, gradients: Sequence[tuple[str, Variable, View]], scalars: lowering.StepScalars
+    ) -> None:
+        """Add the launches that change weights, each given with its layer's name and its gradient."""
+        lowering.launch(self, plan, gradients, scalars)
 
     def redirect(self, plan: Plan, variable: Variable, direction: View, scalars: lowering.StepScalars) -> View:
         """Add the launches that turn a weight's direction into the one it goes along; a subclass's own."""

@@ -57,7 +57,7 @@ def update_run(optimizer: Any, dtype: str, start: np.ndarray):
     scalars = fresh.start(plan)
     gradient = plan.gradient(variable)
     assert gradient is not None
-    fresh.apply(plan, [("weight", variable)], scalars)
+    fresh.launch(plan, [("weight", variable, gradient)], scalars)
     run = Run(plan, 1, [gradient], rate=fresh.rates(1)[0])
     run.states = fresh.states[variable]
     return run, variable, gradient

@@ -13,6 +13,7 @@ from fastnet._kernels import abi
 from fastnet.engine import changes
 from fastnet.training.samples import Segment
 from fastnet.training.session import Session
+from fastnet.training.step import MODES
 
 _assignments = operator.attrgetter("assignments")
 _REMEDY = "Try a smaller learning rate, or scale the data."
@@ -166,7 +167,9 @@ def _first_nonfinite(trainer: Any, session: Session, segment: Segment, first: in
             return f"The first layer whose result is not finite is {layer.name!r} ({type(layer).__name__})."
     targets = contents(step.target, rows)
     if targets.dtype.kind == "f" and not is_finite(targets):
-        return f"The targets are not finite: {_nonfinite_row(targets, first, order)} of y holds NaN or infinity."
+        what, array = ("targets are", "y") if MODES[session.mode].loss else ("gradient is", "gradient")
+        row = _nonfinite_row(targets, first, order)
+        return f"The {what} not finite: {row} of {array} holds NaN or infinity."
     return _of_loss(trainer.network.loss, probe.scalars[abi.LOSS])
 
 

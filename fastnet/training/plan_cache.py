@@ -9,7 +9,7 @@ from fastnet.engine import changes
 from fastnet.engine.sources import Source
 from fastnet.layers.layer import all_parts
 from fastnet.layers.undo import AttributeSnapshot
-from fastnet.training.step import Step, lower
+from fastnet.training.step import MODES, Step, lower
 
 _MOST = 8  # kinds of plans that a model keeps
 
@@ -73,9 +73,10 @@ class PlanCache:
 
     def version(self, mode: str) -> tuple:
         """The values besides the layers from which plans of ``mode`` follow; it changes when plans become void."""
-        optimizer = self.network.optimizer if mode == "train" else None
+        kind = MODES[mode]
+        optimizer = self.network.optimizer if kind.updates else None
         version = None if optimizer is None else optimizer.version
-        return self._structure_now(), None if mode == "predict" else changes.losses.token, optimizer, version
+        return self._structure_now(), changes.losses.token if kind.loss else None, optimizer, version
 
     def take(self, mode: str, rows: int, sources: tuple[Source, ...], version: tuple) -> tuple[Step, list[Step]]:
         """A plan of this `version` that is free, and the list to which it must be given back."""
@@ -93,14 +94,15 @@ class PlanCache:
 
     def make(self, mode: str, rows: int, sources: tuple[Source, ...], reuse: bool = True) -> Step:
         """A new plan with its memory and kernels; without ``reuse`` every buffer has memory of its own."""
-        network = self.network
+        network, kind = self.network, MODES[mode]
         loss, optimizer, metrics = None, None, ()
         x, *others = [source.signature for source in sources]
         y, weights = (*others, None, None)[:2]
-        if mode != "predict":
+        if kind.loss:
             loss = network.loss
-            metrics = network.metrics_for(network.sample_output_shape(x[0]))
-        if mode == "train":
+            counts = kind.updates or not kind.backward  # what only gives gradients has no metrics
+            metrics = network.metrics_for(network.sample_output_shape(x[0])) if counts else ()
+        if kind.updates:
             optimizer = network.optimizer
             optimizer.build(network.trainable_weights)
         return lower(network, mode, rows, x, y, loss, metrics, optimizer, reuse, weights).bind(rows, reuse)

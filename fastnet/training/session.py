@@ -11,7 +11,7 @@ from fastnet._kernels import abi
 from fastnet.engine.bind import Executable
 from fastnet.training.plan_cache import PlanCache
 from fastnet.training.samples import Segment, Sources
-from fastnet.training.step import Step
+from fastnet.training.step import MODES, Step
 
 
 class Session:
@@ -21,12 +21,12 @@ class Session:
 
     Args:
         plans: of the network.
-        mode: "train", "evaluate" or "predict".
+        mode: one of `step.MODES`.
         rows: the largest batch.
         sources: of x, y and sample weights.
 
     Raises:
-        RuntimeError: on entry, where the mode is "train" and this model is being trained already.
+        RuntimeError: on entry, where the mode changes weights and this model is being trained already.
 
     Attributes:
         step, executable: the bound plan now; `adopt` may exchange it.
@@ -47,7 +47,8 @@ class Session:
     def __enter__(self) -> Session:
         plans = self.plans
         plans.renew_locks()
-        if self.mode == "train" and not plans.training.acquire(blocking=False):
+        updates = MODES[self.mode].updates
+        if updates and not plans.training.acquire(blocking=False):
             raise RuntimeError(
                 "This model is being trained already: by another thread, or by the fit that this callback belongs to. "
                 "One training at a time; within a callback train a copy, copy.deepcopy(model)."
@@ -58,16 +59,16 @@ class Session:
             self._take()
         except BaseException:
             plans.undo_build()
-            if self.mode == "train":
+            if updates:
                 plans.training.release()
             raise
-        if self.mode == "train":
+        if updates:
             self.first_iteration = plans.network.optimizer.iterations
         return self
 
     def __exit__(self, *error: object) -> None:
         self._free.append(self.step)
-        if self.mode == "train":
+        if MODES[self.mode].updates:
             self.plans.training.release()
 
     def _take(self) -> None:

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,10 +15,39 @@ from fastnet._kernels.templates import folds
 from fastnet.arrays import as_array
 from fastnet.engine.bind import Executable, bind
 from fastnet.engine.fuse import fuse
+from fastnet.engine.launch import Launch
 from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Inlet, outlet
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View
+
+
+class Mode(NamedTuple):
+    """The kind of a step.
+
+    Attributes:
+        loss: whether it has targets, and counts the loss. Otherwise a step that goes back is given the gradient of the
+            predictions.
+        backward: whether gradients are computed, and layers behave as in training.
+        updates: whether the optimizer changes the weights. Otherwise the gradients of the weights are results.
+        input_gradient: whether the gradient of the data is a result.
+    """
+
+    loss: bool = False
+    backward: bool = False
+    updates: bool = False
+    input_gradient: bool = False
+
+
+MODES = {
+    "predict": Mode(),
+    "evaluate": Mode(loss=True),
+    "train": Mode(loss=True, backward=True, updates=True),
+    "gradients": Mode(loss=True, backward=True, input_gradient=True),
+    "output_gradients": Mode(backward=True, input_gradient=True),
+    "train_on_gradient": Mode(backward=True, updates=True),
+    "train_through": Mode(backward=True, updates=True, input_gradient=True),
+}
 
 
 @dataclass(eq=False)
@@ -117,7 +146,9 @@ class Step:
     """A plan, and where its data enters and its results are found.
 
     Attributes:
-        x, y, weights: inlets of data, targets and sample weights; None where the plan has none.
+        x, y, weights: inlets of data, targets (or the gradient of the predictions) and sample weights; None where the
+            plan has none.
+        gradients: the gradients of the weights that are results, and ``input_gradient`` that of the data.
         result: slot of the address predictions are written to.
         totals: what the loss and the metrics count, in the order of the logs.
         python_metrics: those of them that are written in Python; ``prediction`` and ``sample_weight`` are for them.
@@ -133,6 +164,8 @@ class Step:
     result: Slot | None = None
     prediction: View | None = None
     sample_weight: View | None = None
+    gradients: dict[Variable, View] = field(default_factory=dict)
+    input_gradient: View | None = None
     totals: list[CompiledMetric | PythonMetric] = field(default_factory=list)
     executable: Executable = field(init=False)
 
@@ -174,37 +207,45 @@ def lower(
 
     Args:
         network: a layer, built: in most cases a `Sequential`.
-        mode: "train", "evaluate" or "predict".
+        mode: one of `MODES`.
         rows: the largest batch.
         x, y, weights: signatures of the sources (`sources.Source`).
         loss, metrics, optimizer: as compiled; the optimizer has its state.
         join: whether launches may be joined; off when every layer's result is to be looked at.
     """
-    wanted = network.trainable_weights
-    plan = Plan(mode == "train", network.dtype, rows, frozenset(wanted if mode == "train" else ()))
+    kind, wanted = MODES[mode], network.trainable_weights
+    plan = Plan(kind.backward, network.dtype, rows, frozenset(wanted if kind.backward else ()))
     scalars = None
-    if mode == "train":
+    if kind.updates:
         plan.label = optimizer.name
         scalars = optimizer.start(plan)
     plan.label = "input"
     source = plan.buffer(x[0], "int32" if network.reads == "int32" else None)
+    passes = source.dtype != "int32" and all(leaf.passes_gradient for leaf in network.leaves)
+    source.needs_gradient = kind.input_gradient and passes
     step = Step(plan, Inlet(plan, x, source), input=source)
     prediction = plan.apply(network, source)
-    if mode == "predict":
+    if not (kind.loss or kind.backward):
         plan.label = "output"
         step.result = outlet(plan, prediction)
         if join:
             fuse(plan)
         return step
     assert y is not None
-    dy = _losses(step, prediction, y, weights, loss, metrics)
+    dy = _losses(step, prediction, y, weights, loss, metrics) if kind.loss else _given_gradient(step, prediction, y)
     _penalties(step, wanted)
-    if mode == "train":
+    if kind.backward:
         plan.phase = "backward"
-        _backward(plan, source, prediction, dy)
+        _backward(step, prediction, dy, kind)
         plan.phase = "update"
-        optimizer.apply(plan, [(label_of(v), v) for v in wanted], scalars)
-    plan.results += [view for view in (step.target, *_python_metric_inputs(step)) if view is not None]
+        gradients = [(label_of(v), v, _gradient(plan, v)) for v in wanted]
+        if kind.updates:
+            optimizer.launch(plan, gradients, scalars)
+        else:
+            step.gradients = {v: g for _, v, g in gradients}
+            plan.launches[:] = [launch for launch in plan.launches if not _writes_weight(launch)]  # moving averages
+    found = (step.target, step.input_gradient, *step.gradients.values(), *_python_metric_inputs(step))
+    plan.results += [view for view in found if view is not None]
     if join:
         fuse(plan)
     return step
@@ -220,11 +261,37 @@ def _python_metric_inputs(step: Step) -> list[View | None]:
     return [step.prediction, step.sample_weight, step.mask] if step.python_metrics else []
 
 
-def _backward(plan: Plan, source: View, prediction: View, dy: View | None) -> None:
+def _given_gradient(step: Step, prediction: View, signature: tuple) -> View:
+    """Add the launch that reads the gradient of the predictions; the gradient."""
+    plan = step.plan
+    plan.label = "gradient"
+    step.target = plan.like(prediction)
+    step.y, step.prediction = Inlet(plan, signature, step.target), prediction
+    return step.target
+
+
+def _backward(step: Step, prediction: View, dy: View | None, kind: Mode) -> None:
+    plan, source = step.plan, step.input
+    assert source is not None
     first = len(plan.launches)
-    plan.tape.backward(prediction, dy, source)
-    if first < len(plan.launches):
+    found = plan.tape.backward(prediction, dy, source)
+    if kind.input_gradient:
+        step.input_gradient = found
+    if kind.updates and first < len(plan.launches):
         plan.launches[first].flags |= abi.CHECK
+
+
+def _gradient(plan: Plan, variable: Variable) -> View:
+    """Add the launches of the gradient of a weight, with that of its penalty; the gradient."""
+    plan.label = label_of(variable)
+    g = plan.total_gradient(variable)
+    if variable.regularizer is not None:
+        variable.regularizer.add_gradient(plan, variable, g)
+    return g
+
+
+def _writes_weight(launch: Launch) -> bool:
+    return any("w" in mode and isinstance(operand, Variable) for operand, mode in launch.access)
 
 
 def _losses(
@@ -262,8 +329,18 @@ def _losses(
 
 def _penalties(step: Step, wanted: Sequence[Variable]) -> None:
     """Add the penalties of regularizers to the loss, before the check of the loss."""
+    plan = step.plan
+    if not step.totals:  # there is no loss, but a penalty may compute what its gradient needs
+        for variable in wanted:
+            first = len(plan.launches)
+            if variable.regularizer is not None:
+                plan.label = label_of(variable)
+                variable.regularizer.weight_penalty(plan, variable)
+            if variable not in plan.penalty_state:
+                del plan.launches[first:]
+        return
     assert isinstance(step.totals[0], CompiledMetric)
-    plan, total = step.plan, step.totals[0].slot
+    total = step.totals[0].slot
     for variable in wanted:
         if variable.regularizer is not None:
             plan.label = label_of(variable)
