@@ -86,7 +86,7 @@ class RandomPlan:
             self.period = 2 if period and self.rng.random() < 0.15 else 1
             self.flags = abi.CHECK if checks and self.rng.random() < 0.1 else 0
             getattr(self, f"add_{self.rng.choice(self.kinds)}")()
-        written = [v for v in self.known if v not in self.given]
+        written = [v for v in self.known if all(v is not g for g in self.given)]
         chosen = self.rng.choice(len(written), min(len(written), 2), replace=False) if written else []
         self.plan.results += [written[k] for k in chosen]
         self.given += [self.row, self.factors[0]]
