@@ -69,6 +69,10 @@ class Activation:
         """The same activation with other values of these arguments."""
         return type(self)(self.row, self.function, **{**self.parameters, **parameters})
 
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a result of data of this shape."""
+        return shape
+
     def forward(self, plan: Plan, x: View) -> View:
         """Add the launch of y = f(x)."""
         if self.row is _LINEAR:
@@ -103,13 +107,15 @@ class RowActivation:
 
     Args:
         name: the string a user gives.
-        value: its rule.
+        value: its rule, or a template of x and y.
         gradient: the rule of dx, which reads dy as the row and y as its target.
     """
 
-    def __init__(self, name: str, value: registry.RowRule, gradient: registry.RowRule):
+    def __init__(self, name: str, value: Any, gradient: registry.RowRule):
         self.name = self.__name__ = name
-        self._forward = rows.RowTemplate(name, value)
+        is_rule = isinstance(value, registry.RowRule)
+        self._forward = rows.RowTemplate(name, value) if is_rule else value
+        self._rules = self._forward.rules() if is_rule else {}
         self._backward = rows.RowTemplate(f"{name}_gradient", gradient, targets="raw")
 
     def __call__(self, x: Any, axis: int = -1) -> np.ndarray:
@@ -119,12 +125,18 @@ class RowActivation:
             raise ValueError(f"{self.name} needs an array with at least one axis, received a number.")
         if not checks.is_integer(axis) or not -x.ndim <= axis < x.ndim:
             raise ValueError(f"{self.name}: axis must be one of the {x.ndim} axes of x, received {axis!r}.")
-        return np.moveaxis(_apply(self, np.moveaxis(x, axis, -1)), -1, axis)
+        rows_last = np.moveaxis(x, axis, -1)
+        self.output_shape(rows_last.shape)
+        return np.moveaxis(_apply(self, rows_last), -1, axis)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a result of data of this shape."""
+        return shape
 
     def forward(self, plan: Plan, x: View) -> View:
         """Add the launch of y = f(x)."""
         y = plan.like(x)
-        self._forward.call(plan, x=x.as_rows, y=y.as_rows)
+        plan.call(self._forward, **self._rules, x=x.as_rows, y=y.as_rows)
         return y
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
@@ -139,6 +151,41 @@ class RowActivation:
 
     def __repr__(self) -> str:
         return f"<activation {self.name}>"
+
+
+class GatedActivation(RowActivation):
+    """a σ(b) of the halves a and b of the last axis; Dauphin et al. 2016, arXiv:1612.08083."""
+
+    def __init__(self, name: str):
+        self.name = self.__name__ = name
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape with half of the last axis.
+
+        Raises:
+            ValueError: the last axis is of odd size.
+        """
+        if shape[-1] % 2:
+            raise ValueError(f"{self.name} halves an axis, whose size must be even; received {shape[-1]}.")
+        return (*shape[:-1], shape[-1] // 2)
+
+    def forward(self, plan: Plan, x: View) -> View:
+        """Add the launch of y = a σ(b)."""
+        y = plan.buffer(self.output_shape(x.shape), x.dtype)
+        a, b = self._halves(x)
+        plan.call(elementwise.gate, a=a, b=b, y=y)
+        return y
+
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
+        """Add the launch of the gradients of both halves."""
+        dx = plan.like(x)
+        (a, b), (da, db) = self._halves(x), self._halves(dx)
+        plan.call(elementwise.gate_gradient, a=a, b=b, dy=dy, da=da, db=db)
+        return dx
+
+    def _halves(self, x: View) -> tuple[View, View]:
+        half = x.shape[-1] // 2
+        return x.slice(-1, 0, half), x.slice(-1, half, 2 * half)
 
 
 def _apply(activation, x: Any) -> np.ndarray:
@@ -265,7 +312,9 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
 
 softmax = RowActivation("softmax", rules.softmax, rules.softmax_gradient)
 log_softmax = RowActivation("log_softmax", rules.log_softmax, rules.log_softmax_gradient)
-_ROWS = {"softmax": softmax, "log_softmax": log_softmax}
+sparsemax = RowActivation("sparsemax", rows.sparsemax, rules.sparsemax_gradient)
+glu = GatedActivation("glu")
+_ROWS = {each.name: each for each in (softmax, log_softmax, sparsemax, glu)}
 # Every row of the registry is public by its names. relu and gelu are functions above: their arguments choose a row.
 _elementwise = {row: Activation(row) for row in registry.activations.unique()}
 globals().update({name: _elementwise[row] for name, row in registry.activations.items() if name not in globals()})

@@ -88,6 +88,11 @@ def mish_derivative(x):
     return t + np.where(bell * sigmoid(x) == 0, 0.0, x * bell * sigmoid(x))
 
 
+def squareplus(x, b):
+    root = np.hypot(x, np.sqrt(b))
+    return np.where(x < 0, b / 2 / (root - np.minimum(x, 0)), (x + root) / 2)
+
+
 def hard_sigmoid(x):
     return np.clip(x / 6 + 0.5, 0, 1)
 
@@ -112,6 +117,22 @@ ACTIVATIONS = {
         lambda x: np.where(x >= 3, 1.0, np.where(x <= -3, 0.0, x / 3 + 0.5)),
     ),
     "mish": (lambda x: x * np.tanh(softplus(x)), mish_derivative),
+    "hard_shrink": (lambda x, t: np.where(np.abs(x) > t, x, 0 * x), lambda x, t: np.where(np.abs(x) > t, 1.0, 0.0)),
+    "soft_shrink": (
+        lambda x, t: np.sign(x) * np.maximum(np.abs(x) - t, 0),
+        lambda x, t: np.where(np.abs(x) > t, 1.0, 0.0),
+    ),
+    "tanh_shrink": (lambda x: x - np.tanh(x), lambda x: np.tanh(x) ** 2),
+    "threshold": (
+        lambda x, t, v: np.where(np.isnan(x), x, np.where(x > t, x, v)),
+        lambda x, t, v: np.where(x > t, 1.0, 0.0),
+    ),
+    "sparse_plus": (
+        lambda x: np.where(x >= 1, x, np.where(x <= -1, 0.0, (x + 1) ** 2 / 4)),
+        lambda x: np.clip((x + 1) / 2, 0, 1),
+    ),
+    "sparse_sigmoid": (lambda x: np.clip((x + 1) / 2, 0, 1), lambda x: inside(x, -1, 1) / 2),
+    "squareplus": (squareplus, lambda x, b: squareplus(x, b) / np.hypot(x, np.sqrt(b))),
     "linear": (lambda x: x, np.ones_like),
     "relu": (relu, lambda x: np.where(x <= 0, 0.0, 1.0)),
     "clipped_relu": (clipped_relu, clipped_relu_derivative),
@@ -127,6 +148,14 @@ ACTIVATIONS = {
 def softmax(x):
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
+
+
+def sparsemax(x):
+    """Martins and Astudillo 2016, algorithm 1: the threshold from the sorted elements."""
+    z = -np.sort(-x, axis=-1)
+    sums, k = np.cumsum(z, axis=-1), np.arange(1, x.shape[-1] + 1)
+    size = (1 + k * z > sums).sum(-1, keepdims=True)
+    return np.maximum(x - (np.take_along_axis(sums, size - 1, -1) - 1) / size, 0)
 
 
 # ---- updates, as the papers and Keras's documentation have them

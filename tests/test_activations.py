@@ -16,6 +16,10 @@ PARAMETERS = {
     "leaky_relu": [(0.2,), (0.01,)],
     "elu": [(1.0,), (0.3,), (-0.5,)],
     "celu": [(1.0,), (0.25,)],
+    "hard_shrink": [(0.5,), (1.5,)],
+    "soft_shrink": [(0.5,), (1.5,)],
+    "threshold": [(0.0, 0.0), (1.5, -2.0)],
+    "squareplus": [(4.0,), (0.25,)],
 }
 CASES = [(name, parameters) for name in NAMES for parameters in PARAMETERS.get(name, [()])]
 ODD = [
@@ -72,7 +76,10 @@ def test_nan_and_infinity(name, parameters, dtype):
     assert np.isnan(dx).all()  # a NaN that comes back goes on, also where the slope is 0
 
 
-@pytest.mark.parametrize("name", [*NAMES, "softmax", "log_softmax"])
+OF_ROWS = ["softmax", "log_softmax", "sparsemax", "glu"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, *OF_ROWS[:3]])  # glu: see below, of an even number of columns
 def test_check_activation_proves_every_row(name):
     report = str(testing.check_activation(name))
     assert "the same bits on 1 and 2" in report
@@ -109,6 +116,42 @@ def test_softmax_over_another_axis_and_of_huge_numbers():
     assert np.isnan(activations.softmax([[0.0, np.nan], [np.inf, 0.0]])).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 17), (65, 3), (2, 3, 10), (13, 101)])
+def test_sparsemax(shape, dtype):
+    x = (np.random.default_rng(1).standard_normal(shape) * 3).astype(dtype)
+    y = activations.sparsemax(x)
+    tolerance = 1e-6 if dtype == "float32" else 1e-14
+    np.testing.assert_allclose(y, oracles.sparsemax(x.astype(np.float64)), atol=tolerance)
+    np.testing.assert_allclose(y.sum(-1), 1.0, atol=10 * tolerance)
+
+
+def test_sparsemax_of_odd_numbers():
+    np.testing.assert_array_equal(
+        activations.sparsemax([[0.0, 0.0, -np.inf], [1e30, 0.0, -1e30]]), [[0.5, 0.5, 0], [1, 0, 0]]
+    )
+    assert np.isnan(activations.sparsemax([[0.0, np.nan, 1.0], [np.inf, 0.0, 0.0]])).all()
+    assert activations.sparsemax(np.zeros((0, 3))).shape == (0, 3)
+    np.testing.assert_allclose(activations.sparsemax([[1.0], [3.0]], axis=0), [[0.0], [1.0]])
+
+
+def test_glu():
+    x = np.random.default_rng(1).standard_normal((5, 3, 6))
+    wanted = x[..., :3] * oracles.sigmoid(x[..., 3:])
+    np.testing.assert_allclose(activations.glu(x), wanted, rtol=1e-14)
+    np.testing.assert_allclose(activations.glu(x.swapaxes(1, 2), axis=1), wanted.swapaxes(1, 2), rtol=1e-14)
+    with pytest.raises(ValueError, match="glu halves an axis, whose size must be even; received 3"):
+        activations.glu(np.zeros((2, 3)))
+    model = fastnet.Sequential(
+        [fastnet.layers.Input((3,)), fastnet.layers.Dense(4, "glu"), fastnet.layers.Activation("glu")]
+    )
+    assert model.output_shape == (None, 1)
+    weights = model.layers[0].get_weights()
+    z = activations.glu(np.ones((2, 3), "float32") @ weights[0] + weights[1])
+    np.testing.assert_allclose(model.predict(np.ones((2, 3)), verbose=0), activations.glu(z), rtol=1e-6)
+    testing.check_layer(lambda: fastnet.layers.Activation("glu"), (6,))
+
+
 def test_of_arrays():
     assert activations.relu([[-1.0], [2.0]]).tolist() == [[0.0], [2.0]]
     assert activations.relu([-3.0, 1.0, 9.0], negative_slope=0.5, max_value=6.0).tolist() == [-1.5, 1.0, 6.0]
@@ -133,7 +176,7 @@ def test_names_are_found_and_unknown_ones_explained():
         activations.leaky_relu([1.0], negative_slop=1)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "softmax", "log_softmax"])
+@pytest.mark.parametrize("name", [*NAMES, *OF_ROWS])
 def test_a_description_gives_the_activation_back(name):
     activation = activations.get(name)
     assert activations.serialize(activation) == activation.name

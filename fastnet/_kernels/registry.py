@@ -243,7 +243,7 @@ def nearest(name: str, known) -> list[str]:
     return [spelled[each] for each in near]
 
 
-activations = Table("activation", "softmax", "log_softmax")
+activations = Table("activation", "softmax", "log_softmax", "sparsemax", "glu")
 losses = Table("loss")
 metrics = Table("metric")
 updates = Table("optimizer")

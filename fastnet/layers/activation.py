@@ -20,6 +20,9 @@ class _Applied(Layer):
     supports_masking = True
     activation: Any
 
+    def sample_output_shape(self, input_shape):
+        return self.activation.output_shape(input_shape)
+
     def forward(self, plan: Plan, x: View) -> View:
         return self.activation.forward(plan, x)
 

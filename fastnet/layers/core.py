@@ -184,7 +184,7 @@ class Dense(Layer):
                 f"{self._owner} was built for {self.kernel.shape[0]} inputs on the last axis; received "
                 f"samples of shape {input_shape}."
             )
-        return (*input_shape[:-1], self.units)
+        return self.activation.output_shape((*input_shape[:-1], self.units))
 
     def make_weights(self, input_shape):
         self.kernel = self.add_named_weight("kernel", (input_shape[-1], self.units))

@@ -200,6 +200,81 @@ def mish_gradient(x):
     return t + x * (2 / (n + 2)) * (1 + t) * (e / (1 + e))
 
 
+def hard_shrink(x, threshold):
+    """x where |x| > threshold, else 0."""
+    return 0 if abs(x) <= threshold else x
+
+
+def hard_shrink_gradient(x, threshold):
+    return 0 if abs(x) <= threshold else 1
+
+
+def soft_shrink(x, threshold):
+    """x - threshold where x > threshold, x + threshold where x < -threshold, else 0."""
+    return x - at_most(at_least(x, -threshold), threshold)
+
+
+def soft_shrink_gradient(x, threshold):
+    return 0 if abs(x) <= threshold else 1
+
+
+def tanh_shrink(x):
+    """x - tanh(x)."""
+    return x - math.tanh(x)
+
+
+def tanh_shrink_gradient(x):
+    t = math.tanh(x)
+    return t * t
+
+
+def threshold(x, threshold, default_value):
+    """x where x > threshold, else default_value."""
+    return default_value if x <= threshold else x
+
+
+def threshold_gradient(x, threshold, default_value):
+    return 0 if x <= threshold else 1
+
+
+def sparse_plus(x):
+    """0 below -1, (x + 1)² / 4 up to 1, x above; Martins and Astudillo 2016, arXiv:1602.02068."""
+    bent = 0.25 * (x + 1) * (x + 1)
+    low = 0 if x <= -1 else bent
+    return x if x >= 1 else low
+
+
+def sparse_plus_gradient(x):
+    return at_most(at_least(0.5 * (x + 1), 0), 1)
+
+
+def sparse_sigmoid(x):
+    """(x + 1) / 2, at least 0 and at most 1."""
+    return at_most(at_least(0.5 * (x + 1), 0), 1)
+
+
+def sparse_sigmoid_gradient(y):
+    return 0 if y <= 0 or y >= 1 else 0.5
+
+
+def root_of_squares(x, b):
+    """sqrt(x² + b), whose square may overflow."""
+    a, c = abs(x), math.sqrt(b)
+    larger, smaller = a if a >= c else c, c if a >= c else a
+    ratio = 0 if larger == 0 else smaller / larger
+    return larger * math.sqrt(1 + ratio * ratio)
+
+
+def squareplus(x, b):
+    """(x + sqrt(x² + b)) / 2; Barron 2021, arXiv:2112.11687."""
+    root = root_of_squares(x, b)
+    return 0.5 * b / (root - x) if x < 0 else 0.5 * (x + root)  # without the difference of two large numbers
+
+
+def squareplus_gradient(x, b):
+    return squareplus(x, b) / root_of_squares(x, b)
+
+
 activations.add(Activation("linear", linear, linear_gradient, "y"))
 activations.add(Activation("relu", relu, relu_gradient, "y"))
 activations.add(
@@ -229,6 +304,13 @@ activations.add(Activation("hard_tanh", hard_tanh, hard_tanh_gradient, "y"))
 activations.add(Activation("hard_sigmoid", hard_sigmoid, hard_sigmoid_gradient, "y"))
 activations.add(Activation("hard_silu", hard_silu, hard_silu_gradient), "hard_swish")
 activations.add(Activation("mish", mish, mish_gradient))
+activations.add(Activation("hard_shrink", hard_shrink, hard_shrink_gradient, "x", {"threshold": 0.5}))
+activations.add(Activation("soft_shrink", soft_shrink, soft_shrink_gradient, "x", {"threshold": 0.5}))
+activations.add(Activation("tanh_shrink", tanh_shrink, tanh_shrink_gradient))
+activations.add(Activation("threshold", threshold, threshold_gradient, "x", {"threshold": 0.0, "default_value": 0.0}))
+activations.add(Activation("sparse_plus", sparse_plus, sparse_plus_gradient))
+activations.add(Activation("sparse_sigmoid", sparse_sigmoid, sparse_sigmoid_gradient, "y"))
+activations.add(Activation("squareplus", squareplus, squareplus_gradient, "x", {"b": 4.0}))
 
 
 def larger(largest, x, t):
@@ -271,6 +353,20 @@ def log_softmax_gradient_element(dy, y, total):
 log_softmax = RowRule(softmax.passes, log_softmax_element)
 # As above: dx = dy - e^y sum dy.
 log_softmax_gradient = RowRule((Pass((0.0,), add, sums=(0,)),), log_softmax_gradient_element)
+
+
+# Sparsemax's gradient: dx = dy - the mean of dy over the elements with y > 0, and 0 for the others.
+
+
+def add_in_support(total, count, dy, y):
+    return total + (0 if y <= 0 else dy), count + (0 if y <= 0 else 1)
+
+
+def sparsemax_gradient_element(dy, y, total, count):
+    return 0 if y <= 0 else dy - total / count
+
+
+sparsemax_gradient = RowRule((Pass((0.0, 0.0), add_in_support),), sparsemax_gradient_element)
 
 
 def affine(x, scale, offset):

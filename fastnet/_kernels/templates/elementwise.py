@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from fastnet._kernels.kinds import read, read_float32, read_float64, read_int32, read_uint8, real, reals, rule, write
 from fastnet._kernels.template import elementwise
 
@@ -46,6 +48,18 @@ def maximum_gradient(
     da = dy if counts_b <= 0.0 else 0.0 if counts_a <= 0.0 else da_both
     db_both = 0.5 * dy if a == b else 0.0 if a > b or a != a else dy
     db = 0.0 if counts_b <= 0.0 else dy if counts_a <= 0.0 else db_both
+
+
+@elementwise
+def gate(a: read, b: read, y: write):
+    y = a / (1.0 + math.exp(-b))
+
+
+@elementwise
+def gate_gradient(a: read, b: read, dy: read, da: write, db: write):
+    s = 1.0 / (1.0 + math.exp(-b))
+    da = dy * s
+    db = dy * a * (s * (1.0 - s))
 
 
 @elementwise

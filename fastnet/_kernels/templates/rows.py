@@ -11,6 +11,7 @@ columns of float32 near 1000 were 3e-4 off, and their variance was wrong.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -213,3 +214,27 @@ def gradient_of_mean(
     columns: size,
 ):  # fmt: skip
     dx = df(y_true, y_pred, *p) * (row_weight / T(columns))
+
+
+@template("n", grain=16, cost="40 * width")
+def sparsemax(x: read[n, width], y: write[n, width], width: size, lo, hi):
+    # The projection of each row onto the simplex: y = max(x - threshold, 0) with the sum 1, by Michelot's iteration:
+    # the threshold follows from the elements above the last one, until none leaves them.
+    for r in range(lo, hi):
+        largest = x[r, 0]
+        for j in range(width):
+            largest = x[r, j] if x[r, j] > largest or x[r, j] != x[r, j] else largest
+        threshold = -math.inf
+        count, before = width + 1, width + 2
+        while count < before:
+            before, count = count, 0
+            total = 0.0
+            for j in range(width):
+                shifted = x[r, j] - largest
+                if shifted > threshold:
+                    total = total + shifted
+                    count = count + 1
+            threshold = (total - 1.0) / T(count)
+        for j in range(width):
+            above = x[r, j] - largest - threshold
+            y[r, j] = 0.0 if above < 0.0 else above
