@@ -32,7 +32,7 @@ def test_names_and_arguments():
         optimizers.Adam(beta_3=0.5)
     with pytest.raises(TypeError, match="Adam has no lr: it is called learning_rate"):
         optimizers.Adam(lr=0.1)
-    for name, told in (("lr", "learning_rate"), ("apply_gradients", "compiled into the step"), ("decay", "schedules")):
+    for name, told in (("lr", "learning_rate"), ("minimize", "compiled into the step"), ("decay", "schedules")):
         with pytest.raises(AttributeError, match=told):
             getattr(optimizers.SGD(), name)
 

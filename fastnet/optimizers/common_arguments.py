@@ -10,8 +10,7 @@ from fastnet.checks import CLOSED_UNIT, NOT_NEGATIVE, POSITIVE, integer, is_inte
 INSTEAD = {
     "lr": "it is called learning_rate",
     "decay": "a learning rate that falls is one of fastnet.optimizers.schedules",
-    "apply_gradients": "updates are compiled into the step of fit and train_on_batch",
-    "minimize": "updates are compiled into the step of fit and train_on_batch",
+    "minimize": "updates are compiled into the step of fit and train_on_batch; arrays have apply",
 }
 _RANGES = {
     "weight_decay": NOT_NEGATIVE,

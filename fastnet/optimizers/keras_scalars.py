@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnet.checks import NOT_NEGATIVE, integer, number
+
 if TYPE_CHECKING:
     from fastnet.optimizers.optimizer import Optimizer
 
 
 class Rate(float):
-    """A learning rate as it was read: a number, with the two methods that Keras's has."""
+    """A learning rate as it was read: a number, with methods that Keras's has."""
 
     __slots__ = ("_optimizer",)
     _optimizer: Optimizer
@@ -29,6 +31,11 @@ class Rate(float):
         """As an array without axes."""
         return np.array(float(self))
 
+    @property
+    def value(self) -> np.ndarray:
+        """As an array without axes, as of every variable."""
+        return self.numpy()
+
     def __reduce__(self) -> tuple:
         return float, (float(self),)
 
@@ -40,5 +47,67 @@ class Count(int):
         """As an array without axes."""
         return np.array(int(self))
 
+    @property
+    def value(self) -> np.ndarray:
+        """As an array without axes, as of every variable."""
+        return self.numpy()
+
     def __reduce__(self) -> tuple:
         return int, (int(self),)
+
+
+class StateNumber:
+    """The step count or the learning rate of an optimizer as one of its variables, which shows its present value.
+
+    Args:
+        optimizer: whose.
+        name: "iteration" or "learning_rate".
+    """
+
+    shape: tuple[()] = ()
+    trainable = False
+
+    def __init__(self, optimizer: Any, name: str):
+        self._optimizer, self.name = optimizer, name
+        self._attribute, self.dtype = ("iterations", "int64") if name == "iteration" else (name, "float64")
+        self.path = f"{optimizer.name}/{name}"
+
+    @property
+    def value(self) -> np.ndarray:
+        """The present value, as an array without axes."""
+        return np.array(getattr(self._optimizer, self._attribute), self.dtype)
+
+    def numpy(self) -> np.ndarray:
+        """The same as ``value``."""
+        return self.value
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.value if dtype is None else self.value.astype(dtype)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def check(self, value: Any) -> Any:
+        """``value`` as a number that can be assigned; raises ValueError where it is none.
+
+        Example:
+            >>> optimizers.SGD().variables[0].check(3.0)
+            3
+        """
+        array = np.asarray(value)
+        if array.shape or array.dtype.kind not in "fiub":
+            raise ValueError(f"The {self.name} of an optimizer is a number, received {value!r}.")
+        owner = f"{type(self._optimizer).__name__}: {self.name}"
+        if self.name == "iteration":
+            return integer(owner, int(array) if array == np.floor(array) else value, 0)
+        return number(owner, float(array), NOT_NEGATIVE)
+
+    def assign(self, value: Any) -> None:
+        """Set the optimizer's number."""
+        setattr(self._optimizer, self._attribute, self.check(value))
+
+    def __repr__(self) -> str:
+        return f"<{self.path} {self.value}>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from fastnet.checks import flag, integer, number
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
-from fastnet.optimizers import common_arguments, lowering, named_state
+from fastnet.optimizers import common_arguments, lowering
+from fastnet.optimizers.direct import AppliesGradients
 from fastnet.optimizers.keras_scalars import Count, Rate
+from fastnet.optimizers.named_state import NamedState
 from fastnet.optimizers.schedules import LearningRateSchedule
 from fastnet.optimizers.schedules.rates import schedule_rates
 from fastnet.serialization import deserialize_keras_object, serialize_part
@@ -28,7 +30,7 @@ AVERAGE, SUM = "moving average", "gradient sum"  # states beside the rule's own,
 _STATE = ("iterations", "states", "memory", "undecayed", "name", "learning_rate")
 
 
-class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
+class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metaclass=settable.Completed):
     """Changes each weight by its gradient: by a rule of the registry, with the stages that all optimizers share.
 
     In each step, in Keras's order: the gradient is clipped, the weight decays, ``w -= lr · weight_decay · w``, the rule
@@ -281,7 +283,7 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
                 f"{type(self).__name__}: exclude_from_weight_decay must be called before the optimizer has states "
                 "of weights, that is before fit."
             )
-        self.undecayed = (tuple(var_list or ()), "|".join(var_names or ()) or None)
+        self.undecayed = (tuple(map(self.variable_of, var_list or ())), "|".join(var_names or ()) or None)
 
     def decay_of(self, variable: Variable) -> float:
         """The share of a weight, times the learning rate, that it loses in a step in which it decays."""
@@ -314,9 +316,9 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
 
     # ---- state
 
-    def build(self, variables: Iterable[Variable]) -> None:
-        """Make the state of weights that have none yet."""
-        for variable in variables:
+    def build(self, variables: Iterable[Any]) -> None:
+        """Make the state of weights, or of arrays (`apply`), that have none yet."""
+        for variable in map(self.variable_of, variables):
             if variable not in self.states:
                 means, shape, start = self.row_of(variable).means, variable.shape, variable.array
                 self.states[variable] = [
@@ -332,36 +334,6 @@ class Optimizer(settable.SettableArguments, metaclass=settable.Completed):
         if start == "learning_rate":
             return self.learning_rate
         return self.parameters[start] if isinstance(start, str) else start
-
-    @property
-    def variables(self) -> list[Variable]:
-        """All state but ``iterations``, in order: that of each weight, then the memory."""
-        return [*(v for states in self.states.values() for v in states), *self.memory]
-
-    def state(self, variables: Sequence[Variable] | None = None) -> dict[str, np.ndarray]:
-        """Copies of all that training changes.
-
-        Args:
-            variables: the weights in an order that will be the same when the state is loaded, such as
-                ``model.trainable_weights``; by default in the order in which they were met.
-
-        Returns:
-            "iterations"; "learning_rate" where it is a number; the names of the memory; "0/momentum" and so on for the
-            states of the weights, by their position.
-        """
-        return named_state.arrays(self, variables)
-
-    def load_state(self, state: Mapping[str, Any], variables: Sequence[Variable] | None = None) -> None:
-        """Take back the arrays of `state`.
-
-        Args:
-            state: the named arrays.
-            variables: as in `state`; weights without state get theirs first.
-
-        Raises:
-            ValueError: names or shapes that do not fit; nothing has changed then.
-        """
-        named_state.load(self, state, variables)
 
     # ---- as plain data
 
