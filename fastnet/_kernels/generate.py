@@ -52,7 +52,7 @@ _DECODED = {
     "integer": "@",
     "size": "size(rows, @)",
     "real": "T(real(@))",
-    "value": "T(pointer_float64(bases, @)[0])",
+    "value": "settled(T(pointer_float64(bases, @)[0]))",
     "count": "pointer_int64(bases, @)[0]",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import math
 from collections.abc import Callable, Mapping
@@ -117,37 +118,108 @@ def loss_row(name: str, f: Callable, df: Callable | None = None, gradient: bool 
     return Loss(name, f, df, parameters=parameters)
 
 
-def register_optimizer(name: str, f: Callable, states: tuple[str, ...] = (), **parameters: float) -> Update:
+def register_optimizer(
+    name: str,
+    f: Callable,
+    states: tuple[str, ...] = (),
+    scalars: Callable | None = None,
+    sums: Mapping[str, Callable] | None = None,
+    total_sums: Mapping[str, Callable] | None = None,
+    **parameters: float,
+) -> Update:
     """Register ``optimizer=name``: ``f(w, g, *states, rate, *parameters) -> w, *states`` for one weight.
 
     Args:
         name: the name, as users give it.
         f: the update rule: weight, gradient, states, learning rate, parameters → new weight and states.
         states: names of the arrays stored beside each weight; they start at 0.
+        scalars: a rule ``scalars(rate, t, *parameters)``, which is computed once a step, in float64; t is the number of
+            the update, from 1. ``f`` gets its results instead of the rate and the parameters, whose names and defaults
+            are those of its signature.
+        sums: name → rule ``(w, g, *states, *scalars)`` of the elements of a weight. Before each update, and after
+            clips and decay, its results are summed over the weight. ``f`` gets the sums behind the scalars, by these
+            names.
+        total_sums: the same, summed over all weights; ``f`` gets these last.
         parameters: names and defaults of the rule's further arguments (``learning_rate=`` sets the rate's default).
 
     Raises:
         ValueError: the name is not an identifier, or is fastnet's own, or arguments do not fit; `fastnet.RuleError`, a
-            subclass, if the rule cannot become a kernel. After an error nothing is registered.
+            subclass, if a rule cannot become a kernel. After an error nothing is registered.
 
     Example:
         >>> def signed(w, g, rate):
         ...     return w - rate * (1 if g > 0 else (-1 if g < 0 else g))
         >>> fastnet.register_optimizer("signed", signed, learning_rate=1e-3).learning_rate
         0.001
+        >>> def square(w, g, rate):
+        ...     return g * g
+        >>> def normalized(w, g, rate, squares):
+        ...     return w - rate * g / math.sqrt(squares + 1e-12)
+        >>> row = fastnet.register_optimizer("normalized", normalized, sums={"squares": square})
+        >>> list(row.sums)
+        ['squares']
     """
-    _check("optimizer", name, f, results=None)
     rate = parameters.pop("learning_rate", 0.01)
+    by_weight, over_all = dict(sums or {}), dict(total_sums or {})
+    _check("optimizer", name, f, results=None)
+    for rule in (*by_weight.values(), *over_all.values()):
+        pasting.check_rule(rule)
+    wanted = ["w", "g", *states]
+    if scalars is None:
+        wanted += ["rate", *parameters]
+        scalars = _rate_and_parameters(f, parameters)
+    else:
+        count = _check_scalars(name, scalars, parameters)
+        given = len(parameter_names(f, 0)) - len(wanted) - len(by_weight) - len(over_all)
+        if count not in (None, given):
+            raise ValueError(
+                f"The optimizer {name!r}: {scalars.__name__!r} returns {count} numbers, and {f.__name__!r} takes "
+                f"{given} between its states and its sums."
+            )
+        wanted += parameter_names(f, len(wanted))[: max(0, given)]
+    for argument, rule in (*by_weight.items(), *over_all.items()):
+        if len(parameter_names(rule, 0)) != len(wanted):
+            raise ValueError(
+                f"The optimizer {name!r}: the rule of the sum {argument!r} must take ({', '.join(wanted)}), it takes "
+                f"({', '.join(parameter_names(rule, 0))})."
+            )
     names = parameter_names(f, 2)
-    fits = len(names) == len(states) + 1 + len(parameters)
-    if not fits or names[: len(states)] != list(states) or names[len(states) + 1 :] != list(parameters):
+    if len(names) != len(set(names)) or names != [*wanted[2:], *by_weight, *over_all]:
         raise ValueError(
-            f"The optimizer {name!r}: the rule must take (w, g, {', '.join([*states, 'rate', *parameters])}), "
-            f"it takes ({', '.join(parameter_names(f, 0))})."
+            f"The optimizer {name!r}: the rule must take ({', '.join([*wanted, *by_weight, *over_all])}), it takes "
+            f"({', '.join(parameter_names(f, 0))})."
         )
-    _check("optimizer", name, f, results=1 + len(states))
+    pasting.check_rule(f, 1 + len(states))
+    return updates.register(
+        Update(name, f, scalars, tuple(states), sums=by_weight, total_sums=over_all, learning_rate=rate)
+    )
+
+
+def _rate_and_parameters(f: Callable, parameters: Mapping[str, float]) -> Callable:
+    """The rule of the scalars of an optimizer that declares none."""
     shared = ", ".join(["rate", *parameters])
     scalars = tangents.rule_from_source(f"def scalars({', '.join(['rate', 't', *parameters])}):\n    return {shared}\n")
     scalars.__module__ = f.__module__  # a user's text, known by itself
     scalars.__defaults__ = tuple(parameters.values())
-    return updates.register(Update(name, f, scalars, tuple(states), learning_rate=rate))
+    return scalars
+
+
+def _check_scalars(name: str, scalars: Callable, parameters: Mapping[str, float]) -> int | None:
+    """Check a rule of scalars; the number of its results, None where its text does not show it."""
+    pasting.check_rule(scalars, None)
+    taken = list(inspect.signature(scalars).parameters.values())
+    if len(taken) < 2 or any(p.default is inspect.Parameter.empty for p in taken[2:]):
+        raise ValueError(
+            f"The optimizer {name!r}: {scalars.__name__!r} must take (rate, t) and then the parameters, each with its "
+            f"default; it takes {inspect.signature(scalars)}."
+        )
+    if parameters:
+        raise ValueError(
+            f"The optimizer {name!r}: {list(parameters)} are given, but the parameters and their defaults are those of "
+            f"{scalars.__name__!r}."
+        )
+    returned = [node.value for node in ast.walk(pasting.function_tree(scalars)) if isinstance(node, ast.Return)]
+    counts = {len(value.elts) if isinstance(value, ast.Tuple) else None for value in returned}
+    if counts == {None} and all(isinstance(value, (ast.BinOp, ast.Constant, ast.UnaryOp)) for value in returned):
+        return 1
+    return counts.pop() if len(counts) == 1 else None

@@ -132,7 +132,8 @@ class Update:
 
     Args:
         name: the string a user gives.
-        f: rule ``f(w, g, *states, *scalars) -> w, *states``. Its docstring is that of the ``public`` class.
+        f: rule ``f(w, g, *states, *scalars, *sums, *total_sums) -> w, *states``. Its docstring is that of the
+            ``public`` class.
         scalars: float64 rule ``scalars(rate, t, *parameters, *carried) -> *scalars, *carried``, computed once a step;
             ``t`` counts from 1. One number is returned bare. Its signature declares the parameters: names, defaults,
             and ranges (`ranges.py`) as annotations; arguments that are `Carried` come last.
@@ -144,6 +145,8 @@ class Update:
             default the first of the scalars.
         means: states that are means over one axis of the weight: name → the axis they lack. They come after
             ``states``; ``f`` does not take them.
+        sums: name → rule ``(w, g, *states, *scalars)``, summed over each weight before its update.
+        total_sums: the same, summed over all weights.
         learning_rate: its default.
         public: name of the class in `fastnet.optimizers` that is this rule with its parameters and no more.
     """
@@ -156,6 +159,8 @@ class Update:
     direction: bool = False
     factor: Callable | None = None
     means: Mapping[str, int] = field(default_factory=dict)
+    sums: Mapping[str, Callable] = field(default_factory=dict)
+    total_sums: Mapping[str, Callable] = field(default_factory=dict)
     learning_rate: float = 0.001
     public: str = ""
 
@@ -177,7 +182,8 @@ class Update:
     @cached_property
     def scalar_count(self) -> int:
         """The number of scalars that ``f`` takes."""
-        return len(inspect.signature(self.f).parameters) - 2 - len(self.states) - self.direction
+        others = 2 + len(self.states) + self.direction + len(self.sums) + len(self.total_sums)
+        return len(inspect.signature(self.f).parameters) - others
 
     @property
     def _declared(self) -> list[inspect.Parameter]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastnet._kernels import abi
 from fastnet._kernels.rules import update_stages as stages
@@ -79,13 +79,13 @@ def launch(optimizer: Optimizer, plan: Plan, given: Sequence[tuple[str, Variable
     gradients = [_accumulated(optimizer, plan, *each, scalars) for each in given]
     _clip(optimizer, plan, weights, gradients)
     directions = []
+    _decay(optimizer, plan, weights)
+    sums = _sums(optimizer, plan, weights, gradients, scalars)
     for (label, variable), g in zip(weights, gradients, strict=True):
         plan.label, row = label, optimizer.row_of(variable)
-        if optimizer.decays(variable):
-            rate = Slot(abi.RATE)
-            plan.call(update.decay, w=variable, rate=rate, weight_decay=optimizer.decay_of(variable), period=period)
         states = optimizer.states[variable][: len(row.states)]
-        operands = {"f": row.f, "w": variable, "g": g, "states": states, "scalars": scalars.rule}
+        numbers = [*scalars.rule, *sums.get(variable, ())]
+        operands = {"f": row.f, "w": variable, "g": g, "states": states, "scalars": numbers}
         if not row.direction:
             plan.call(update.apply_update, period=period, **operands)
             _finish(optimizer, plan, variable, scalars)
@@ -102,6 +102,43 @@ def launch(optimizer: Optimizer, plan: Plan, given: Sequence[tuple[str, Variable
     if scalars.memory:
         operands = {"scalars": scalars.memory, "memory": optimizer.memory}
         plan.call(step_scalars.remember, period=period, dtype="float64", **operands)
+
+
+def _decay(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variable]]) -> None:
+    """Add the launches of weight decay."""
+    for label, variable in weights:
+        if optimizer.decays(variable):
+            plan.label, share = label, optimizer.decay_of(variable)
+            plan.call(update.decay, w=variable, rate=Slot(abi.RATE), weight_decay=share, period=_period(optimizer))
+
+
+def _sums(
+    optimizer: Optimizer,
+    plan: Plan,
+    weights: Sequence[tuple[str, Variable]],
+    gradients: Sequence[View],
+    scalars: StepScalars,
+) -> dict[Variable, list[Slot]]:
+    """Add the launches of the sums that a row asks for; the slots of each weight's, and of those of all weights."""
+    row, period = optimizer.row, _period(optimizer)
+    if not (row.sums or row.total_sums):
+        return {}
+    found: dict[Variable, list[Slot]] = {variable: [] for _, variable in weights}
+    for rule, together in [*((f, False) for f in row.sums.values()), *((f, True) for f in row.total_sums.values())]:
+        folded = []
+        for (label, variable), g in zip(weights, gradients, strict=True):
+            states = optimizer.states[variable][: len(row.states)]
+            operands = {"f": rule, "w": variable, "g": g, "states": states, "scalars": scalars.rule}
+            folded.append((label, update.sum_of_update, operands))
+        totals = _totals(plan, folded, period)
+        slots = [plan.slot() for _ in range(1 if together else len(weights))]
+        for first, slot in enumerate(slots):
+            plan.label = optimizer.name if together else weights[first][0]
+            span = {"first": first, "count": len(weights) if together else 1, "p": []}
+            plan.call(step_numbers.norm_factor, f=stages.identity, squares=totals, factor=slot, period=period, **span)
+        for (_, variable), slot in zip(weights, slots * len(weights) if together else slots):
+            found[variable].append(slot)
+    return found
 
 
 def _accumulated(
@@ -174,13 +211,19 @@ def _step_factors(optimizer, plan, directions, scalars) -> list[Slot]:
 
 def norm_squares(plan: Plan, arrays: Sequence[tuple[str, View | Variable]], period: int = 1) -> View:
     """Add the launches of the sum of squares of each array, given with its layer's name; return the sums in order."""
-    squares = plan.buffer((len(arrays),), "float64", per_row=False)
+    operands = {"f": stages.square, "p": []}
+    return _totals(plan, [(label, folds.sum_rule, {**operands, "x": array}) for label, array in arrays], period)
+
+
+def _totals(plan: Plan, folded: Sequence[tuple[str, Any, dict[str, Any]]], period: int) -> View:
+    """Add the launches of folds over everything, each given with its layer's name; return the sums in order."""
+    totals = plan.buffer((len(folded),), "float64", per_row=False)
     sums = []
-    for label, array in arrays:
+    for label, template, operands in folded:
         plan.label = label
-        sums.append(plan.sums(folds.sum_rule, f=stages.square, x=array, p=[], period=period))
-    for index, ((label, _), (chunk_sums, count)) in enumerate(zip(arrays, sums, strict=True)):
+        sums.append(plan.sums(template, **operands, period=period))
+    for index, ((label, _, _), (chunk_sums, count)) in enumerate(zip(folded, sums, strict=True)):
         plan.label = label
-        operands = {"chunk_sums": chunk_sums, "count": count, "result": squares.slice(0, index, index + 1), "p": []}
+        operands = {"chunk_sums": chunk_sums, "count": count, "result": totals.slice(0, index, index + 1), "p": []}
         plan.call(folds.total_of, f=stages.identity, period=period, **operands)
-    return squares
+    return totals

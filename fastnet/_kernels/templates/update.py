@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import read, real, rule, update, updates, value, values, write
-from fastnet._kernels.template import elementwise
+from fastnet._kernels.kinds import read, reads, real, rule, update, updates, value, values, write, write_float64
+from fastnet._kernels.template import elementwise, fold
 
 
 @elementwise
@@ -36,6 +36,11 @@ def decay(w: update, rate: value, weight_decay: real):
 @elementwise
 def apply_update(f: rule, w: update, g: read, states: updates, scalars: values):
     w, *states = f(w, g, *states, *scalars)
+
+
+@fold
+def sum_of_update(f: rule, w: read, g: read, states: reads, scalars: values, total: write_float64[total]):
+    total = f(w, g, *states, *scalars)
 
 
 @elementwise
