@@ -84,8 +84,8 @@ def launch(optimizer: Optimizer, plan: Plan, given: Sequence[tuple[str, Variable
     for (label, variable), g in zip(weights, gradients, strict=True):
         plan.label, row = label, optimizer.row_of(variable)
         states = optimizer.states[variable][: len(row.states)]
-        numbers = [*scalars.rule, *sums.get(variable, ())]
-        operands = {"f": row.f, "w": variable, "g": g, "states": states, "scalars": numbers}
+        operands = {"f": row.f, "w": variable, "g": g, "states": states}
+        operands["scalars"] = [*scalars.rule, *sums.get(variable, ())]
         if not row.direction:
             plan.call(update.apply_update, period=period, **operands)
             _finish(optimizer, plan, variable, scalars)
@@ -108,8 +108,9 @@ def _decay(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variab
     """Add the launches of weight decay."""
     for label, variable in weights:
         if optimizer.decays(variable):
-            plan.label, share = label, optimizer.decay_of(variable)
-            plan.call(update.decay, w=variable, rate=Slot(abi.RATE), weight_decay=share, period=_period(optimizer))
+            plan.label = label
+            operands = {"w": variable, "rate": Slot(abi.RATE), "weight_decay": optimizer.decay_of(variable)}
+            plan.call(update.decay, **operands, period=_period(optimizer))
 
 
 def _sums(
@@ -135,7 +136,7 @@ def _sums(
         for first, slot in enumerate(slots):
             plan.label = optimizer.name if together else weights[first][0]
             span = {"first": first, "count": len(weights) if together else 1, "p": []}
-            plan.call(step_numbers.norm_factor, f=stages.identity, squares=totals, factor=slot, period=period, **span)
+            plan.call(step_scalars.norm_factor, f=stages.identity, squares=totals, factor=slot, period=period, **span)
         for (_, variable), slot in zip(weights, slots * len(weights) if together else slots):
             found[variable].append(slot)
     return found

@@ -210,8 +210,8 @@ def check_optimizer(optimizer: Any) -> Report:
     spoilt = gradients.copy()
     spoilt[0, 5] = np.nan
     weight = update(optimizer, "float32", start, spoilt)[0]
-    whole = optimizer.row.direction or optimizer.row.sums or optimizer.row.total_sums
-    others = "" if whole else ", and no other"
+    spreads = optimizer.row.direction or optimizer.row.sums or optimizer.row.total_sums
+    others = "" if spreads else ", and no other"
     if not np.isnan(weight[5]) or (others and np.isnan(np.delete(weight, 5)).any()):
         raise AssertionError(
             f"{report.name}: with a NaN in the gradient of weight 5 the weights 4 to 6 become {weight[4:7]}; NaN must "
@@ -245,7 +245,7 @@ def _plain_updates(optimizer: Any, start: np.ndarray, gradients: np.ndarray) -> 
         scalars = row.scalars(optimizer.rates(1)[0], float(step + 1), *optimizer.parameters.values(), *memory)
         scalars = scalars if isinstance(scalars, tuple) else (scalars,)
         scalars, memory = scalars[: row.scalar_count], list(scalars[row.scalar_count :])
-        before, found = numbers.copy(), []
+        before, found = values.copy(), []
         for rule in (*row.sums.values(), *row.total_sums.values()):
             each = (rule(before[0, i], g, *before[1:, i], *scalars) for i, g in enumerate(gradient))
             found.append(math.fsum(each))
