@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet import frames
 from fastnet._arrays import all_below
 
 _DTYPES = {
@@ -19,28 +20,59 @@ _DTYPES = {
 READABLE = {np.dtype(name): dtype for name, dtype in _DTYPES.items()}
 
 
+def is_array(value: Any) -> bool:
+    """Whether a value is an array, a frame or a column, with at least one axis."""
+    return (hasattr(value, "__array__") or hasattr(value, "__dlpack__")) and getattr(value, "shape", None) != ()
+
+
+def one_item(value: Any, name: str, kind: str) -> Any:
+    """The one value of a dictionary, or the one array of a list; None for anything else.
+
+    Raises:
+        ValueError: a dictionary of several.
+    """
+    if isinstance(value, dict):
+        if len(value) != 1:
+            raise ValueError(
+                f"{name} must be the data of one {kind}; received a dictionary of {len(value)}: {list(value)[:3]}."
+            )
+        return next(iter(value.values()))
+    if isinstance(value, (list, tuple)) and len(value) == 1 and is_array(value[0]):
+        return value[0] if hasattr(value[0], "shape") else as_array(value[0], name)
+    return None
+
+
 def as_array(value: Any, argument: str) -> np.ndarray:
     """``value`` as an array of real numbers in a dtype that kernels read; a view if possible.
 
     Args:
-        value: an array, or anything that numpy can convert to one.
+        value: an array, a frame or a column of pandas or polars, or anything else that numpy can convert to one.
         argument: its name, for errors.
 
     Raises:
-        ValueError: ``value`` holds complex numbers, objects or texts, or is a ragged list.
+        ValueError: ``value`` holds complex numbers, objects or texts, is a ragged list, or lacks values.
     """
     if type(value) is np.ndarray and value.dtype in READABLE:
         return value
-    try:
-        bare = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
-        array = np.from_dlpack(value) if bare else np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{argument} cannot become an array: {error}. Give rows of equal length.") from None
+    if frames.is_frame(value):
+        array = frames.frame_array(value, argument)
+    elif frames.is_column(value):
+        array = frames.column_array(value, argument)
+    else:
+        array = _converted(value, argument)
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"{argument} must hold real numbers; received {_kind(array)}.{_remedy(value)}")
+        raise ValueError(f"{argument} must hold real numbers; received {_kind(array)}.{_remedy(value, argument)}")
     if array.dtype not in READABLE:
         array = array.astype(np.float64 if array.dtype.kind == "f" else array.dtype.newbyteorder("="))
     return array
+
+
+def _converted(value: Any, argument: str) -> np.ndarray:
+    try:
+        bare = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
+        return np.from_dlpack(value) if bare else np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{argument} cannot become an array: {error}. Give rows of equal length.") from None
 
 
 def _kind(array: np.ndarray) -> str:
@@ -48,13 +80,11 @@ def _kind(array: np.ndarray) -> str:
     return f"{kinds.get(array.dtype.kind, 'records')} (dtype {array.dtype})"
 
 
-def _remedy(value: Any) -> str:
-    """The sentence that says how to convert a table with columns of objects (`pandas`), or an array of objects."""
-    dtypes: Any = getattr(value, "dtypes", None)
-    if not hasattr(dtypes, "items"):
-        return " If they are numbers all the same: .astype('float32')." if hasattr(value, "astype") else ""
-    others = [f"{name!r} ({dtype})" for name, dtype in dtypes.items() if getattr(dtype, "kind", "O") not in "fiu"]
-    return f" Convert or drop {', '.join(others[:5])}, then .to_numpy('float32')."
+def _remedy(value: Any, argument: str) -> str:
+    """The sentence that says how values that are not numbers become numbers."""
+    if argument == "y":
+        return " Class labels become numbers by classes, y = np.unique(y, return_inverse=True)."
+    return " If they are numbers all the same: .astype('float32')." if hasattr(value, "astype") else ""
 
 
 def match_targets(

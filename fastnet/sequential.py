@@ -63,6 +63,7 @@ class Sequential(Differentiable, NotAnEstimator, Network):
         self.loss: losses.Loss | None = None
         self.history: History | None = None
         self.stop_training = False
+        self.columns: tuple[str, ...] | None = None
         self._metrics: list[Any] = []
         self._weighted: list[Any] = []
         self._loss_weights: float | None = None

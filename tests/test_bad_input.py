@@ -109,18 +109,6 @@ def test_targets_that_are_no_probabilities(loss, y, built):
     model.fit(X, np.full((8, 2), 1 + 1e-7), verbose=0)  # as float32 rounds a softmax
 
 
-def test_columns_of_a_table_that_are_no_numbers():
-    class Table:  # what of a pandas.DataFrame matters here
-        dtypes = {"age": np.dtype("int64"), "name": np.dtype("O"), "member": np.dtype("bool")}
-
-        def __array__(self, dtype=None, copy=None):
-            return np.array([[1, "a", True]] * 8, object)
-
-    unchanged(
-        model := classifier(), lambda: model.fit(Table(), Y), "x must", "'name' (object), 'member' (bool)", "float32"
-    )
-
-
 @pytest.mark.parametrize("given", [[X], {"input_layer": X}], ids=["list", "dictionary"])
 def test_the_one_input_in_a_list_or_a_dictionary(given):
     model, other = classifier(), classifier()

@@ -107,7 +107,6 @@ def test_evaluation_by_weighted_batches():
         ((X[:8], Y[:8]), "sample_weight must be like the first batch's, float32 of shape .n,.; received none"),
         ((X[:8], Y[:8], W[:7]), "one weight for each of the 8 samples"),
         ((X[:8], Y[:8], np.full(8, np.nan, np.float32)), "sample_weight must be finite; it is nan in row 0"),
-        ((X[:8], Y[:8], W[:8].astype(float)), "sample_weight must be like the first batch's, float32.*float64"),
     ],
 )
 def test_weights_that_do_not_fit(second, message):

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnet import checks
-from fastnet.arrays import as_array
+from fastnet import checks, frames
+from fastnet.arrays import as_array, one_item
 from fastnet.engine.sources import Source
 from fastnet.training.options import BATCH, batch_rows
 from fastnet.training.samples import ArraySamples, Batch, Samples, shuffled_within_batches
@@ -48,13 +48,18 @@ class ArrayAdapter:
     def __init__(self, batch: Batch):
         self.batch = batch
 
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The names of the columns of x, if it was a frame."""
+        return self.batch.columns
+
     def split(self, fraction: Any) -> tuple[ArrayAdapter, ArrayAdapter | None]:
         """The rows to train on, and the last rows, a ``share`` of all, to validate on; None if the share is 0.
 
         Raises:
             ValueError: the share is not one, a part has no rows, or the weights have another number of rows.
         """
-        x, y, weights = self.batch
+        x, y, weights, columns = self.batch
         rows = len(x)
         fraction = checks.number("validation_split", fraction, checks.UNIT)
         if fraction == 0:
@@ -73,8 +78,8 @@ class ArrayAdapter:
                     f"{weights.shape}."
                 )
         parts = slice(at), slice(at, None)
-        first, last = ([None if a is None else a[part] for a in (x, y, weights)] for part in parts)
-        return ArrayAdapter(Batch(*first)), ArrayAdapter(Batch(*last))
+        first, last = (Batch(*(None if a is None else a[part] for a in (x, y, weights))) for part in parts)
+        return ArrayAdapter(first._replace(columns=columns)), ArrayAdapter(last._replace(columns=columns))
 
     def samples(self, check: Check, reading: Reading) -> Samples:
         """The rows as loops read them."""
@@ -91,8 +96,10 @@ class StreamAdapter:
 
     Args:
         dataset: see `is_stream`.
-        complete: checks the rows of a batch, whatever the network.
+        complete: converts a batch to arrays, and checks their rows.
     """
+
+    columns = None  # of frames, whose order is not compared from batch to batch
 
     def __init__(self, dataset: Any, complete: Callable[[Batch], Batch]):
         self.dataset, self.complete = dataset, complete
@@ -118,7 +125,7 @@ class StreamAdapter:
 Adapter = ArrayAdapter | StreamAdapter
 
 
-def adapt(x: Any, y: Any, sample_weight: Any, caller: str) -> Adapter:
+def adapt(x: Any, y: Any, sample_weight: Any, caller: str, network: Any) -> Adapter:
     """The adapter of data with targets.
 
     Args:
@@ -126,6 +133,7 @@ def adapt(x: Any, y: Any, sample_weight: Any, caller: str) -> Adapter:
         y: targets (n, ...); None if ``x`` has them.
         sample_weight: weights, or None.
         caller: the method that the user called, for errors.
+        network: reads the data; see `input_array`.
 
     Raises:
         ValueError: the numbers of rows differ or are 0, something cannot become an array, or targets are given beside a
@@ -135,22 +143,27 @@ def adapt(x: Any, y: Any, sample_weight: Any, caller: str) -> Adapter:
         x, y, *weights = x
         sample_weight = weights[0] if weights else sample_weight
     if type(x) is np.ndarray or not is_stream(x):
-        return ArrayAdapter(paired(x, y, sample_weight, caller))
+        return ArrayAdapter(paired(x, y, sample_weight, caller, network))
     kind = type(x).__name__
     if y is not None:
         raise ValueError(f"{caller}: x is a {kind}, whose batches hold the targets too: give no y.")
     if sample_weight is not None:
         raise ValueError(f"{caller}: a {kind} yields the sample weights too: (x, y, sample_weight).")
-    return StreamAdapter(x, lambda batch: paired(*batch, caller))
+    return StreamAdapter(x, lambda batch: paired(*batch[:3], caller, network))
 
 
-def paired(x: Any, y: Any, sample_weight: Any, caller: str) -> Batch:
+def paired(x: Any, y: Any, sample_weight: Any, caller: str, network: Any) -> Batch:
     """x and y as arrays with the same number of rows, at least one; see `adapt`."""
     if x is None or y is None:
         raise ValueError(f"{caller} needs x and y, received {'no x' if x is None else 'no y'}.")
-    if isinstance(x, (dict, list)):
-        x = _of_one_input(x, y)
-    x, y = as_array(x, "x"), as_array(y, "y")
+    columns = None
+    if type(x) is not np.ndarray:
+        x = _of_one_input(x, network, y)
+        columns = frames.column_names(x)
+    x = as_array(x, "x")
+    if type(y) is not np.ndarray:
+        y = _of_one_output(y, "y", x)
+    y = as_array(y, "y")
     for name, array in (("x", x), ("y", y)):
         if array.ndim == 0:
             raise ValueError(f"{name} must have one row for each sample, received a number.")
@@ -158,41 +171,74 @@ def paired(x: Any, y: Any, sample_weight: Any, caller: str) -> Batch:
         raise ValueError(f"x and y must have the same number of samples; received {len(x)} and {len(y)}.")
     if len(x) == 0:
         raise ValueError(f"{caller} needs at least one sample; x has the shape {x.shape}.")
-    return Batch(x, y, sample_weight)
+    if sample_weight is not None:
+        sample_weight = _of_one_output(sample_weight, "sample_weight", x)
+    return Batch(x, y, sample_weight, columns)
 
 
-def adapt_validation(data: Any) -> Adapter:
+def adapt_validation(data: Any, network: Any) -> Adapter:
     """The adapter of ``validation_data``: (x, y), (x, y, sample_weight), or a stream of them."""
     if is_stream(data):
-        return adapt(data, None, None, "validation_data")
+        return adapt(data, None, None, "validation_data", network)
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
         raise ValueError(
             "validation_data must be a pair (x, y), or (x, y, sample_weight), or yield batches; received "
             f"{type(data).__name__}."
         )
     x, y, *weights = data
-    return adapt(x, y, weights[0] if weights else None, "validation_data")
+    return adapt(x, y, weights[0] if weights else None, "validation_data", network)
 
 
-def adapt_inputs(x: Any) -> Adapter:
+def adapt_inputs(x: Any, network: Any) -> Adapter:
     """The adapter of data without targets; it ignores the targets in a stream's batches."""
     if type(x) is not np.ndarray and is_stream(x):
-        return StreamAdapter(x, _input_batch)
-    return ArrayAdapter(Batch(as_array(x, "x")))
+        return StreamAdapter(x, functools.partial(_input_batch, network))
+    return ArrayAdapter(inputs(x, network))
 
 
-def _input_batch(batch: Batch) -> Batch:
+def inputs(x: Any, network: Any) -> Batch:
+    """Data without targets as an array."""
+    if type(x) is np.ndarray:
+        return Batch(as_array(x, "x"))
+    x = _of_one_input(x, network)
+    return Batch(as_array(x, "x"), columns=frames.column_names(x))
+
+
+def _input_batch(network: Any, batch: Batch) -> Batch:
+    batch = batch if batch.x is None else inputs(batch.x, network)
     if batch.x is None or batch.x.ndim == 0 or len(batch.x) == 0:
         raise ValueError("x must have at least one row.")
     return batch
 
 
-def _of_one_input(x: dict | list, y: Any) -> Any:
-    """The data in a list or a dictionary of the one input; Keras takes both."""
+def _of_one_input(x: Any, network: Any, y: Any = None) -> Any:
+    """The data in a list or a dictionary of the one input, as Keras takes them; other data are returned.
+
+    A list of one array may be a list of one row too. It holds the input if the array has the shape of data of this
+    network. Before the network has a shape, the number of targets decides, or else the array has several axes.
+    """
+    if (array := one_item(x, "x", "input")) is None:
+        return x
     if isinstance(x, dict):
-        if len(x) != 1:
-            raise ValueError(f"x must be the data of one input; received a dictionary of {len(x)}: {list(x)}.")
-        return next(iter(x.values()))
-    if len(x) == 1 and isinstance(x[0], np.ndarray) and x[0].ndim:
-        return x[0] if len(x[0]) == len(y) != 1 else x
-    return x
+        return array
+    shape, wanted = array.shape, network.given_input_shape
+    if wanted is not None:
+        return array if wanted in (shape[1:], (*shape[1:], 1)) else x
+    if y is None:
+        return array if len(shape) > 1 else x
+    targets = one_item(y, "y", "output")
+    rows = [len(each) for each in (y, targets) if hasattr(each, "__len__")]
+    return array if shape[0] != 1 and shape[0] in rows else x
+
+
+def _of_one_output(value: Any, name: str, x: np.ndarray) -> Any:
+    """The targets or weights in a list or a dictionary of the one output; other ones are returned.
+
+    A list of one array may be a list of one row too: it is one if x has one row, and the array one axis.
+    """
+    if (array := one_item(value, name, "output")) is None:
+        return value
+    if isinstance(value, dict):
+        return array
+    rows = 1 if x.ndim == 0 else len(x)
+    return array if len(array.shape) > 1 or rows != 1 else value

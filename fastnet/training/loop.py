@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet import checks, random
-from fastnet.arrays import as_array
 from fastnet.callbacks import CallbackList, History
 from fastnet.engine.sources import Source
 from fastnet.training import adapters, requirements
@@ -35,12 +34,13 @@ def fit(model: Any, x: Any, y: Any, sample_weight: Any, **given: Any) -> History
     """See `Sequential.fit`; ``given`` are its other arguments."""
     must_be_compiled(model, "fit")
     options = FitOptions(**given)
-    data: Adapter = adapters.adapt(x, y, sample_weight, "fit")
+    data: Adapter = adapters.adapt(x, y, sample_weight, "fit", model)
     held_out_data: Adapter | None
     if options.validation_data is None:
         data, held_out_data = data.split(options.validation_split)
     else:
-        held_out_data = adapters.adapt_validation(options.validation_data)
+        held_out_data = adapters.adapt_validation(options.validation_data, model)
+        requirements.check_columns(data.columns, held_out_data.columns)
     plans = model._trainer.plans
     try:
         samples = data.samples(_check(model, options.class_weight), _reading(model._trainer, options))
@@ -51,6 +51,7 @@ def fit(model: Any, x: Any, y: Any, sample_weight: Any, **given: Any) -> History
         plans.build(samples.sources[0].signature[0])
         if held_out is not None:
             requirements.check_shape(model, held_out.sources[0].array.shape)  # the shape is known only now
+        model.columns = data.columns
         return _fit(model, samples, held_out, options)
     except BaseException:
         plans.undo_build()
@@ -142,7 +143,9 @@ def evaluate(
     """See `Sequential.evaluate`."""
     must_be_compiled(model, caller)
     reading = Reading(batch_size, WIDE_BATCH, count_or_none("steps", steps))
-    samples = adapters.adapt(x, y, sample_weight, caller).samples(_check(model), reading)
+    data = adapters.adapt(x, y, sample_weight, caller, model)
+    requirements.check_columns(model.columns, data.columns)
+    samples = data.samples(_check(model), reading)
     with samples, _calls(model, callbacks, verbose, samples) as calls:
         return _evaluate(model, samples, calls)
 
@@ -167,7 +170,8 @@ def _evaluate(model: Any, samples: Samples, calls: CallbackList) -> dict[str, fl
 def predict(model: Any, x: Any, batch_size: Any, verbose: Any, steps: Any, callbacks: Any) -> np.ndarray:
     """See `Sequential.predict`."""
     steps = count_or_none("steps", steps)
-    data = adapters.adapt_inputs(x)
+    data = adapters.adapt_inputs(x, model)
+    requirements.check_columns(model.columns, data.columns)
     if isinstance(data, adapters.ArrayAdapter) and callbacks is None and steps is None:
         rows = data.batch.x
         if verbose == 0 or rows.ndim == 0 or len(rows) <= WIDE_BATCH:
@@ -207,7 +211,9 @@ def _predict(model: Any, samples: Samples, calls: CallbackList) -> np.ndarray:
 
 def predict_rows(model: Any, x: Any) -> np.ndarray:
     """Predictions of arrays, without callbacks."""
-    return _predict_batch(model, Batch(as_array(x, "x")))
+    batch = adapters.inputs(x, model)
+    requirements.check_columns(model.columns, batch.columns)
+    return _predict_batch(model, batch)
 
 
 def _predict_batch(model: Any, batch: Batch, batch_size: Any = None) -> np.ndarray:
@@ -223,7 +229,9 @@ def _predict_batch(model: Any, batch: Batch, batch_size: Any = None) -> np.ndarr
 def train_on_batch(model: Any, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> dict[str, float]:
     """See `Sequential.train_on_batch`."""
     must_be_compiled(model, "train_on_batch")
-    arrays = requirements.check_pairs(model, class_weight, adapters.paired(x, y, sample_weight, "train_on_batch"))
+    batch = adapters.paired(x, y, sample_weight, "train_on_batch", model)
+    requirements.check_columns(model.columns, batch.columns)
+    arrays = requirements.check_pairs(model, class_weight, batch)
     sources = tuple([Source(array) for array in arrays if array is not None])
     trainer, rows = model._trainer, sources[0].rows
     with trainer.session("train", rows, sources) as session:
@@ -255,7 +263,7 @@ def profile(model: Any, x: Any, y: Any, batch_size: Any, seconds: float) -> Prof
 
     must_be_compiled(model, "profile")
     checks.number("profile: seconds", seconds, checks.NOT_NEGATIVE)
-    data = adapters.ArrayAdapter(adapters.paired(x, y, None, "profile"))
+    data = adapters.ArrayAdapter(adapters.paired(x, y, None, "profile", model))
     samples, trainer = data.samples(_check(model), Reading(batch_size)), model._trainer
     rows, size = samples.sources[0].rows, samples.batch_size
     with _session(model, "train", samples) as session, trainer.unchanged():

@@ -160,16 +160,15 @@ def _first_nonfinite(trainer: Any, session: Session, segment: Segment, first: in
     assert step.input is not None and step.target is not None
     inputs = contents(step.input, rows)
     if not is_finite(inputs):
-        row = _nonfinite_row(inputs, first, order)
-        return f"The data is not finite: {row} of x holds NaN or infinity, as {inputs.dtype}."
+        found = _nonfinite_element("x", inputs, first, order, trainer.network.columns)
+        return f"The data is not finite: {found}, as {inputs.dtype}."
     for layer, output in step.plan.outputs:
         if not is_finite(contents(output, rows)):
             return f"The first layer whose result is not finite is {layer.name!r} ({type(layer).__name__})."
     targets = contents(step.target, rows)
     if targets.dtype.kind == "f" and not is_finite(targets):
         what, array = ("targets are", "y") if MODES[session.mode].loss else ("gradient is", "gradient")
-        row = _nonfinite_row(targets, first, order)
-        return f"The {what} not finite: {row} of {array} holds NaN or infinity."
+        return f"The {what} not finite: {_nonfinite_element(array, targets, first, order)}."
     return _of_loss(trainer.network.loss, probe.scalars[abi.LOSS])
 
 
@@ -183,7 +182,18 @@ def _of_loss(loss: Any, value: float) -> str:
     return message
 
 
-def _nonfinite_row(batch: np.ndarray, first: int, order: np.ndarray | None) -> str:
-    """The first row of a batch that is not finite, by its number in the data."""
-    row = first + int(np.argwhere(~np.isfinite(batch.reshape(len(batch), -1)).all(1))[0, 0])
-    return f"row {row if order is None else int(order[row])}"
+def _nonfinite_element(
+    name: str, batch: np.ndarray, first: int, order: np.ndarray | None, columns: Sequence[str] | None = None
+) -> str:
+    """What says where the first element of a batch lies that is not finite: its row in the data, and its column.
+
+    Args:
+        name: of the data.
+        batch: (rows, ...).
+        first, order: the number of its first row, and the permutation of the epoch.
+        columns: the names of the columns.
+    """
+    row, *place = (int(index) for index in np.argwhere(~np.isfinite(batch))[0])
+    row = row + first if order is None else int(order[row + first])
+    column: Any = tuple(place) if len(place) > 1 else columns[place[0]] if columns else place[0] if place else 0
+    return f"row {row} of {name} holds NaN or infinity" + (f" in column {column!r}" if batch[0].size > 1 else "")

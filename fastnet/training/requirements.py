@@ -19,7 +19,9 @@ def check_pairs(model: Any, class_weight: Any, batch: Batch) -> tuple[np.ndarray
     Raises:
         ValueError: one of them does not fit the network, its loss or its metrics.
     """
-    x, y, sample_weight = batch
+    x, y, sample_weight, _ = batch
+    if (x.shape[1:], y.shape[1:]) not in model._trainer.plans.known_shapes:
+        x = x if x.shape[1:] == check_shape(model, x.shape) else x[..., None]
     targets = _check_targets(model, x.shape, y)
     model.check_data(x)
     return x, targets, _row_weights(model, x.shape, y, sample_weight, class_weight)
@@ -31,13 +33,38 @@ def check_inputs(model: Any, batch: Batch) -> tuple[np.ndarray]:
     Raises:
         ValueError: x does not fit the network.
     """
-    check_shape(model, batch.x.shape)
-    model.check_data(batch.x)
-    return (batch.x,)
+    x = batch.x
+    x = x if x.shape[1:] == check_shape(model, x.shape) else x[..., None]
+    model.check_data(x)
+    return (x,)
+
+
+def check_columns(known: tuple[str, ...] | None, received: tuple[str, ...] | None) -> None:
+    """Check that a frame has the columns of the one in `fit`, in the same order; arrays have no names.
+
+    Raises:
+        ValueError: it has others, or in another order.
+    """
+    if known is None or received is None or received == known:
+        return
+    if set(received) == set(known):
+        k = next(k for k in range(len(known)) if received[k] != known[k])
+        raise ValueError(
+            f"x has the columns of fit in another order: column {k} is {received[k]!r} and was {known[k]!r}. Give "
+            "x[columns], with the columns as in fit."
+        )
+    differences = []
+    for told, names in (("misses", set(known) - set(received)), ("adds", set(received) - set(known))):
+        if names:
+            listed = sorted(names)
+            differences.append(f"{told} {', '.join(map(repr, listed[:3]))}{', ...' if len(listed) > 3 else ''}")
+    raise ValueError(f"x must have the columns of fit; it {' and '.join(differences)}.")
 
 
 def check_shape(model: Any, shape: Shape) -> Shape:
-    """The shape of one sample of data of this shape; the network is not built.
+    """The shape of one sample of data of this shape, as the network reads it; the network is not built.
+
+    Data without the last axis are data of one feature where the network takes one, or does not know yet.
 
     Raises:
         ValueError: the first layer takes another shape.
@@ -48,8 +75,8 @@ def check_shape(model: Any, shape: Shape) -> Shape:
         raise ValueError(f"The model {model.name!r} has no layers; add some first.")
     wanted = model.given_input_shape
     if wanted is None:
-        return checks.sample_shape(f"The model {model.name!r}: the shape of a sample", shape[1:])
-    if shape[1:] != wanted:
+        return checks.sample_shape(f"The model {model.name!r}: the shape of a sample", shape[1:] or (1,))
+    if shape[1:] != wanted and (*shape[1:], 1) != wanted:
         hint = f" For one sample give x[None], of shape {(1, *shape)}." if shape == wanted else ""
         raise ValueError(
             f"The model {model.name!r} (first layer {model.layers_to_run[0].name!r}) takes samples of shape {wanted}, "

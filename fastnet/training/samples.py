@@ -15,11 +15,12 @@ Sources = tuple[Source, ...]  # of x, and of y and sample weights where there ar
 
 
 class Batch(NamedTuple):
-    """Rows of data, with their targets and their weights where there are any."""
+    """Rows of data, with their targets, their weights and the names of the columns of x where there are any."""
 
     x: Any
     y: Any = None
     sample_weight: Any = None
+    columns: tuple[str, ...] | None = None
 
 
 class Segment(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.arrays import as_array
+from fastnet.arrays import is_array, one_item
 from fastnet.engine.sources import Batches, Source
 from fastnet.training.prefetch import Prefetch
 from fastnet.training.samples import Batch, Segment, Sources, warn, warn_exhausted
@@ -198,7 +198,7 @@ class StreamSamples:
             signature = [None if a is None else (a.dtype, a.shape[1:]) for a in arrays]
             if signature != self.signature:
                 self.signature = self.signature or signature
-                _check_signature(signature, self.signature)
+                arrays = _like_first(arrays, self.signature)
         except ValueError as error:
             raise ValueError(f"Batch {self.pulled} of the {self.name}: {error}") from None
         return tuple([None if a is None else self._contiguous(a) for a in arrays])
@@ -211,8 +211,13 @@ class StreamSamples:
 def is_stream(x: Any) -> bool:
     """Whether x yields batches and is not data itself: PyDatasets, iterables, lists of tuples of arrays."""
     if isinstance(x, (list, tuple)):
-        return len(x) > 0 and isinstance(x[0], (tuple, list)) and len(x[0]) > 0 and _is_array(x[0][0])
-    if isinstance(x, (dict, str, bytes)) or _is_array(x):
+        first = x[0] if len(x) else None
+        if not isinstance(first, (tuple, list)) or len(first) == 0:
+            return False
+        if isinstance(x, tuple) and len(first) == 1:  # ([x], [y]) is a pair of an input and an output
+            return False
+        return is_array(first[0]) or (isinstance(first, tuple) and one_item(first[0], "x", "input") is not None)
+    if isinstance(x, (dict, str, bytes)) or is_array(x):
         return False
     return is_indexed(x) or hasattr(x, "__iter__")
 
@@ -225,10 +230,6 @@ def is_indexed(x: Any) -> bool:
 def _is_a(x: Any, name: str) -> bool:
     """Whether x is of a class of this name; classes of other libraries need not be imported."""
     return any(kind.__name__ == name for kind in type(x).__mro__)
-
-
-def _is_array(x: Any) -> bool:
-    return hasattr(x, "__array__") or hasattr(x, "__dlpack__")
 
 
 def _length(dataset: Any) -> int | None:
@@ -259,24 +260,53 @@ def _fetched(dataset: Any, indices: Iterable[int]) -> Iterator[Any]:
 
 
 def _as_batch(item: Any) -> Batch:
-    """The arrays of an item that an iterable yields."""
-    is_sequence = isinstance(item, tuple) or (isinstance(item, list) and len(item) > 0 and _is_array(item[0]))
+    """The parts of an item that an iterable yields."""
+    is_sequence = isinstance(item, tuple) or (isinstance(item, list) and len(item) > 1 and is_array(item[0]))
     items = tuple(item) if is_sequence else (item,)
-    if isinstance(item, dict) or not 1 <= len(items) <= 3:
-        received = f"a {type(item).__name__}" if isinstance(item, dict) else f"{len(items)} items"
+    if not 1 <= len(items) <= 3:
         raise ValueError(
-            f"a batch is (x, y), (x, y, sample_weight), or x where no targets are needed; received {received}."
+            f"a batch is (x, y), (x, y, sample_weight), or x where no targets are needed; received {len(items)} items."
         )
-    return Batch(*[None if a is None else as_array(a, name) for a, name in zip(items, Batch._fields)])
+    return Batch(*items)
 
 
-def _check_signature(signature: Sequence[tuple | None], first: Sequence[tuple | None]) -> None:
-    """Check that (dtype, shape of a row) of x, y and sample weights are those of the first batch."""
-    for name, *pair in zip(Batch._fields, first, signature):
-        if pair[0] != pair[1]:
-            wanted, received = ("none" if each is None else f"{each[0]} of shape {('n', *each[1])}" for each in pair)
-            message = f"{name} must be like the first batch's, {wanted}; received {received}."
-            raise ValueError(message.replace("'n'", "n"))
+def _like_first(arrays: Arrays, first: Sequence[tuple | None]) -> Arrays:
+    """The arrays of a batch in the dtypes of the first batch, given by its (dtype, shape of a row) of each.
+
+    Raises:
+        ValueError: one is missing or new, or has rows of another shape.
+    """
+    converted: list[np.ndarray | None] = []
+    for name, array, wanted in zip(Batch._fields, arrays, first):
+        received = None if array is None else (array.dtype, array.shape[1:])
+        if array is None or wanted is None or array.shape[1:] != wanted[1]:
+            if received != wanted:
+                told = (
+                    "none" if each is None else f"{each[0]} of shape {('n', *each[1])}" for each in (wanted, received)
+                )
+                message = "{} must be like the first batch's, {}; received {}.".format(name, *told)
+                raise ValueError(message.replace("'n'", "n"))
+            converted.append(array)
+        else:
+            converted.append(array if array.dtype == wanted[0] else _in_dtype(array, wanted[0], name))
+    return tuple(converted)
+
+
+def _in_dtype(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
+    """The array of a batch in the dtype of the first batch's.
+
+    Raises:
+        ValueError: the dtype cannot hold its values.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        converted = array.astype(dtype)
+    same = np.isfinite(converted) == np.isfinite(array) if dtype.kind == "f" else converted == array
+    if not same.all():
+        raise ValueError(
+            f"{name} is {array.dtype}, and {dtype}, the first batch's dtype, cannot hold its values. Give all batches "
+            f"one dtype: {name}.astype('float32')."
+        )
+    return converted
 
 
 def _sources(kind: Callable[[Any], Source], arrays: Sequence[Any]) -> Sources:
