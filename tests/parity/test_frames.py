@@ -9,7 +9,6 @@ from fastnet.arrays import as_array
 
 from ..test_bad_input import refuses
 
-
 pandas = pytest.importorskip("pandas")
 polars = pytest.importorskip("polars")
 
