@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnet import frames
 from fastnet._arrays import all_below
+from fastnet.sparse import SparseRows, csr_parts, is_sparse
 
 _DTYPES = {
     "float32": "float32",
@@ -21,8 +22,9 @@ READABLE = {np.dtype(name): dtype for name, dtype in _DTYPES.items()}
 
 
 def is_array(value: Any) -> bool:
-    """Whether a value is an array, a frame or a column, with at least one axis."""
-    return (hasattr(value, "__array__") or hasattr(value, "__dlpack__")) and getattr(value, "shape", None) != ()
+    """Whether a value is an array, a frame, a column or a sparse matrix, with at least one axis."""
+    is_dense = hasattr(value, "__array__") or hasattr(value, "__dlpack__")
+    return (is_dense or is_sparse(value)) and getattr(value, "shape", None) != ()
 
 
 def one_item(value: Any, name: str, kind: str) -> Any:
@@ -31,7 +33,7 @@ def one_item(value: Any, name: str, kind: str) -> Any:
     Raises:
         ValueError: a dictionary of several.
     """
-    if isinstance(value, dict):
+    if isinstance(value, dict) and not is_sparse(value):
         if len(value) != 1:
             raise ValueError(
                 f"{name} must be the data of one {kind}; received a dictionary of {len(value)}: {list(value)[:3]}."
@@ -42,11 +44,20 @@ def one_item(value: Any, name: str, kind: str) -> Any:
     return None
 
 
+def as_rows(value: Any, argument: str) -> Any:
+    """`as_array`, but the `SparseRows` of a sparse matrix, which does not become dense."""
+    if not is_sparse(value):
+        return as_array(value, argument)
+    values, columns, starts, width = csr_parts(value, argument)
+    return SparseRows(np.ascontiguousarray(as_array(values, argument)), columns, starts, width)
+
+
 def as_array(value: Any, argument: str) -> np.ndarray:
     """``value`` as an array of real numbers in a dtype that kernels read; a view if possible.
 
     Args:
-        value: an array, a frame or a column of pandas or polars, or anything else that numpy can convert to one.
+        value: an array, a frame or a column of pandas or polars, a sparse matrix, or anything else that numpy can
+            convert to one.
         argument: its name, for errors.
 
     Raises:
@@ -58,6 +69,8 @@ def as_array(value: Any, argument: str) -> np.ndarray:
         array = frames.frame_array(value, argument)
     elif frames.is_column(value):
         array = frames.column_array(value, argument)
+    elif is_sparse(value):
+        array = value.toarray()
     else:
         array = _converted(value, argument)
     if array.dtype.kind not in "fiub":

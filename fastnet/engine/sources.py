@@ -16,26 +16,35 @@ from fastnet.engine.cpu import call
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import aligned
 from fastnet.engine.view import Slot, View
+from fastnet.sparse import SparseRows
 
 
 class Source:
-    """Rows of an array, of any supported dtype and any strides.
+    """Rows of an array, of any supported dtype and any strides, or of a sparse matrix.
 
     Args:
         array: (n, ...); kept alive and not copied.
+
+    Attributes:
+        layout: the third of the numbers by which the kernel finds a row, see `Inlet`.
+        signature: shape and dtype of a row, and how it lies in memory, which decide the kernel that reads it: whether
+            its elements are contiguous, or the dtype of a sparse matrix's indices.
     """
 
-    def __init__(self, array: np.ndarray):
+    def __init__(self, array: np.ndarray | SparseRows):
         self.array = array
         self.rows = len(array)
-        dtype = READABLE[array.dtype]
-        self.address, self.stride, contiguous = rows_of(array)
-        self.layout = None
-        if not contiguous:
-            self.layout = np.array([array.ndim - 1, *array.shape[1:], *array.strides[1:]], np.int64)
-        #: decides the kernel that reads it
-        self.signature = array.shape[1:], dtype, contiguous
         self.per = 0  # rows of each part, if there are several
+        self.layout = None
+        lies: bool | str
+        if isinstance(array, SparseRows):
+            self.address, self.stride, self.layout = array.values.ctypes.data, array.columns.ctypes.data, array.starts
+            lies = READABLE[array.starts.dtype]
+        else:
+            self.address, self.stride, lies = rows_of(array)
+            if not lies:
+                self.layout = np.array([array.ndim - 1, *array.shape[1:], *array.strides[1:]], np.int64)
+        self.signature = array.shape[1:], READABLE[array.dtype], lies
 
 
 class Batches(Source):
@@ -68,7 +77,7 @@ class Inlet:
     """
 
     def __init__(self, plan: Plan, signature: tuple, target: View):
-        _, dtype, self.contiguous = signature
+        _, dtype, lies = signature
         self.slots = plan.slot(4)
         address, stride, layout, per = (Slot(self.slots.index + i) for i in range(4))
         checked = plan.training and dtype.startswith("float") and target.dtype.startswith("float")
@@ -78,16 +87,18 @@ class Inlet:
             "flag_nonfinite": "flag_nonfinite" if checked else "flag_nothing",
             "bits": "int64" if target.dtype in ("float64", "int64") else "int32",
             "address": address,
-            "stride": stride,
             "order": Slot(abi.ORDER),
             "first": Slot(abi.FIRST),
             "nonfinite": Slot(abi.NONFINITE),
             "y": target.view((target.width,)),
         }
-        if self.contiguous:
-            plan.call(data.gather, per=per, **arguments)
+        if lies is True:
+            plan.call(data.gather, stride=stride, per=per, **arguments)
+        elif lies is False:
+            plan.call(data.gather_strided, stride=stride, layout=layout, **arguments)
         else:
-            plan.call(data.gather_strided, layout=layout, **arguments)
+            index = f"address_pointer_{lies}"
+            plan.call(data.gather_sparse, address_index=index, columns=stride, starts=layout, **arguments)
 
     def connect(self, step: np.ndarray, source: Source) -> None:
         """Let the plan read from ``source`` from now on."""

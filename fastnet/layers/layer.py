@@ -21,6 +21,7 @@ from fastnet.layers.trace import trace
 from fastnet.layers.tree import LayerTree, all_parts
 from fastnet.layers.undo import AttributeSnapshot, unchanged_on_error
 from fastnet.settable import SettableArguments, argument_names, unknown_argument
+from fastnet.sparse import SparseRows
 
 #: arguments of every layer: those that its description has, and those that it leaves out
 _COMMON = ("name", "trainable", "dtype", "activity_regularizer")
@@ -238,7 +239,10 @@ class Layer(LayerTree, SettableArguments, Configurable):
 
         By default the layers that it applies to the data check them.
         """
-        if self.composite and any(type(leaf).check_data is not Layer.check_data for leaf in self.leaves):
+        readers = [leaf for leaf in self.leaves if type(leaf).check_data is not Layer.check_data]
+        if self.composite and readers:
+            if isinstance(x, SparseRows):
+                raise ValueError(f"{readers[0]._owner} does not read sparse matrices: give x.toarray().")
             for use in self.uses(x.shape[1:]):
                 if use.reads_data:
                     use.layer.check_data(x)

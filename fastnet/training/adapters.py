@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnet import checks, frames
-from fastnet.arrays import as_array, one_item
+from fastnet.arrays import as_array, as_rows, one_item
 from fastnet.engine.sources import Source
 from fastnet.training.options import BATCH, batch_rows
 from fastnet.training.samples import ArraySamples, Batch, Samples, shuffled_within_batches
@@ -156,11 +156,8 @@ def paired(x: Any, y: Any, sample_weight: Any, caller: str, network: Any) -> Bat
     """x and y as arrays with the same number of rows, at least one; see `adapt`."""
     if x is None or y is None:
         raise ValueError(f"{caller} needs x and y, received {'no x' if x is None else 'no y'}.")
-    columns = None
-    if type(x) is not np.ndarray:
-        x = _of_one_input(x, network, y)
-        columns = frames.column_names(x)
-    x = as_array(x, "x")
+    batch = Batch(as_array(x, "x")) if type(x) is np.ndarray else _inputs(x, network, y)
+    x = batch.x
     if type(y) is not np.ndarray:
         y = _of_one_output(y, "y", x)
     y = as_array(y, "y")
@@ -173,7 +170,7 @@ def paired(x: Any, y: Any, sample_weight: Any, caller: str, network: Any) -> Bat
         raise ValueError(f"{caller} needs at least one sample; x has the shape {x.shape}.")
     if sample_weight is not None:
         sample_weight = _of_one_output(sample_weight, "sample_weight", x)
-    return Batch(x, y, sample_weight, columns)
+    return Batch(x, y, sample_weight, batch.columns)
 
 
 def adapt_validation(data: Any, network: Any) -> Adapter:
@@ -197,11 +194,14 @@ def adapt_inputs(x: Any, network: Any) -> Adapter:
 
 
 def inputs(x: Any, network: Any) -> Batch:
-    """Data without targets as an array."""
-    if type(x) is np.ndarray:
-        return Batch(as_array(x, "x"))
-    x = _of_one_input(x, network)
-    return Batch(as_array(x, "x"), columns=frames.column_names(x))
+    """Data without targets as rows."""
+    return Batch(as_array(x, "x")) if type(x) is np.ndarray else _inputs(x, network)
+
+
+def _inputs(x: Any, network: Any, y: Any = None) -> Batch:
+    """x, which is not an array, as rows, and the names of its columns."""
+    x = _of_one_input(x, network, y)
+    return Batch(as_rows(x, "x"), columns=frames.column_names(x))
 
 
 def _input_batch(network: Any, batch: Batch) -> Batch:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.arrays import is_array, one_item
+from fastnet.arrays import as_array, is_array, one_item
 from fastnet.engine.sources import Batches, Source
+from fastnet.sparse import is_sparse
 from fastnet.training.prefetch import Prefetch
 from fastnet.training.samples import Batch, Segment, Sources, warn, warn_exhausted
 
@@ -267,7 +268,7 @@ def _as_batch(item: Any) -> Batch:
         raise ValueError(
             f"a batch is (x, y), (x, y, sample_weight), or x where no targets are needed; received {len(items)} items."
         )
-    return Batch(*items)
+    return Batch(as_array(items[0], "x") if is_sparse(items[0]) else items[0], *items[1:])
 
 
 def _like_first(arrays: Arrays, first: Sequence[tuple | None]) -> Arrays:

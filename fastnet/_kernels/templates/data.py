@@ -63,6 +63,30 @@ def gather_strided(
 
 
 @template("rows", grain=16, cost="3 * width")
+def gather_sparse(
+    address_source: function, address_index: function, convert: function, watch: function, bits: function,
+    address: count, columns: count, starts: count, order: count, first: count, y: write[rows, width],
+    nonfinite: update_int64, width: size, lo, hi,
+):  # fmt: skip
+    # source in the CSR format: at `address` its values, at `columns` the column of each, at `starts` the index of the
+    # first value of each row, with that of the end
+    values, column, start = address_source(address), address_index(columns), address_index(starts)
+    seen = bits(0)
+    for r in range(lo, hi):
+        row = first + r
+        if order != 0:
+            row = address_pointer_int64(order)[row]
+        for j in range(width):
+            y[r, j] = T(0)
+        for k in range(start[row], start[row + 1]):
+            value = convert(values[k])
+            seen = watch(seen, value)
+            y[r, column[k]] = value
+    if seen < 0:
+        nonfinite[0] = 1
+
+
+@template("rows", grain=16, cost="3 * width")
 def scatter(address_target: function, y: read[rows, width], address: count, first: count, width: size, lo, hi):
     # y (rows, width)  target (n, width)
     target = address_target(address)
