@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnet import checks, serialization
 from fastnet._kernels import registration, registry
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules import activation_rules as rules
 from fastnet._kernels.templates import elementwise, rows
 from fastnet.engine.bind import run_once
@@ -124,7 +125,7 @@ class RowActivation:
         if x.ndim == 0:
             raise ValueError(f"{self.name} needs an array with at least one axis, received a number.")
         if not checks.is_integer(axis) or not -x.ndim <= axis < x.ndim:
-            raise ValueError(f"{self.name}: axis must be one of the {x.ndim} axes of x, received {axis!r}.")
+            raise ValueError(f"{self.name}: axis must be one of the {x.ndim} axes of x, received {quoted(axis)}.")
         rows_last = np.moveaxis(x, axis, -1)
         self.output_shape(rows_last.shape)
         return np.moveaxis(_apply(self, rows_last), -1, axis)
@@ -231,7 +232,7 @@ def get(identifier: Any):
         return Activation(registry.activations[identifier])
     raise ValueError(
         f"An activation is a name, one of fastnet.activations or a function of a number, written with def; received "
-        f"{identifier!r}."
+        f"{quoted(identifier)}."
     )
 
 
@@ -243,7 +244,7 @@ def _described(config: dict[str, Any]) -> Any:
     if "name" not in config or not set(config) <= {"name", "arguments"} or not isinstance(arguments, dict):
         raise ValueError(
             f"An activation's description is {{'name': name}}, or {{'name': name, 'arguments': {{argument: number}}}}; "
-            f"received {config!r}."
+            f"received {quoted(config)}."
         )
     found = get(config["name"])
     if isinstance(found, RowActivation) and arguments:

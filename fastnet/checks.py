@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.ranges import AT_LEAST_0 as AT_LEAST_0
 from fastnet._kernels.ranges import CLOSED_UNIT as CLOSED_UNIT
 from fastnet._kernels.ranges import FINITE as FINITE
@@ -45,7 +46,7 @@ def number(what: str, value: Any, allowed: Range = FINITE) -> float:
     """
     converted = _as_float(value) if is_number(value) else math.nan
     if not is_number(value) or not allowed[0](converted):
-        raise ValueError(f"{what} must be a number that is {allowed[1]}, received {value!r}.")
+        raise ValueError(f"{what} must be a number that is {allowed[1]}, received {quoted(value)}.")
     return converted
 
 
@@ -72,7 +73,7 @@ def integer(what: str, value: Any, least: int | None = 1, most: int | None = Non
     if not is_integer(value) or not low <= value <= high:
         bounds = f" of at least {least}" if most is None and least is not None else ""
         bounds = bounds if most is None else f" from {least} to {most}"
-        raise ValueError(f"{what} must be an integer{bounds}, received {value!r}.")
+        raise ValueError(f"{what} must be an integer{bounds}, received {quoted(value)}.")
     return int(value)
 
 
@@ -86,7 +87,7 @@ def integers(what: str, value: Any) -> int | list[int]:
         return int(value)
     items: list[Any] = list(value) if isinstance(value, (list, tuple)) or np.ndim(value) == 1 else [None]
     if not all(map(is_integer, items)):
-        raise ValueError(f"{what} must be an integer or a list of integers, received {value!r}.")
+        raise ValueError(f"{what} must be an integer or a list of integers, received {quoted(value)}.")
     return [int(item) for item in items]
 
 
@@ -98,7 +99,7 @@ def last_axis(what: str, value: Any) -> int:
     """
     if not is_integer(value) or (value < 1 and value != -1):
         raise ValueError(
-            f"{what} must be the last one, -1, received {value!r}. Permute the axes first: layers.Permute."
+            f"{what} must be the last one, -1, received {quoted(value)}. Permute the axes first: layers.Permute."
         )
     return int(value)
 
@@ -131,7 +132,7 @@ def sample_shape(what: str, value: Any) -> tuple[int, ...]:
         ValueError: the value is not such a tuple.
     """
     if (sizes := _positive_sizes(value)) is None:
-        raise ValueError(f"{what} must be a tuple of positive sizes such as (784,), received {value!r}.")
+        raise ValueError(f"{what} must be a tuple of positive sizes such as (784,), received {quoted(value)}.")
     return sizes
 
 
@@ -146,7 +147,7 @@ def batch_shape(what: str, value: Any) -> tuple[int, ...]:
     if not given or sizes is None:
         raise ValueError(
             f"{what} must be a tuple of the batch, None for any, and positive sizes, such as (None, 784); received "
-            f"{value!r}."
+            f"{quoted(value)}."
         )
     return sizes
 
@@ -172,7 +173,7 @@ def flag(what: str, value: Any) -> bool:
         ValueError: it is neither; 1 and 0 are numbers.
     """
     if not isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"{what} must be True or False, received {value!r}.")
+        raise ValueError(f"{what} must be True or False, received {quoted(value)}.")
     return bool(value)
 
 
@@ -184,7 +185,7 @@ def one_of(what: str, value: Any, *names: str | None) -> Any:
     """
     if not isinstance(value, (str, type(None))) or value not in names:
         *others, last = map(repr, names)
-        raise ValueError(f"{what} must be {', '.join(others)} or {last}, received {value!r}.")
+        raise ValueError(f"{what} must be {', '.join(others)} or {last}, received {quoted(value)}.")
     return value
 
 
@@ -197,7 +198,7 @@ def path_name(what: str, value: Any) -> str:
     """
     name = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if not isinstance(name, str):
-        raise TypeError(f"{what} must be a string or a path, received {value!r}.")
+        raise TypeError(f"{what} must be a string or a path, received {quoted(value)}.")
     if not name:
         raise ValueError(f"{what} must be the name of a file or folder, received an empty one.")
     return name

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fastnet
+from fastnet._kernels.errors import quoted
 
 if TYPE_CHECKING:
     from fastnet._kernels.cache import Folder
@@ -92,7 +93,7 @@ def _positive(text: str) -> int:
 
 def _natural(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"must be an integer that is not negative, received {text!r}")
+        raise argparse.ArgumentTypeError(f"must be an integer that is not negative, received {quoted(text)}")
     return int(text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules.losses import EPSILON
 
 FLOATS = ("float32", "float64")
@@ -41,7 +42,7 @@ def check_dtype(value: object, owner: str) -> str:
     """``value`` as the name of a float dtype in which fastnet computes."""
     name = getattr(value, "name", None) or getattr(value, "__name__", None) or value
     if not isinstance(name, str) or name not in FLOATS:
-        raise ValueError(f"{owner}: the dtype must be 'float32' or 'float64', received {value!r}.")
+        raise ValueError(f"{owner}: the dtype must be 'float32' or 'float64', received {quoted(value)}.")
     return str(name)
 
 
@@ -66,8 +67,8 @@ def set_epsilon(value: float) -> None:
     """
     if value != EPSILON:
         raise ValueError(
-            f"set_epsilon: the kernels of losses are compiled with {EPSILON}, received {value!r}. A loss with another "
-            "epsilon is registered by fastnet.register_loss."
+            f"set_epsilon: the kernels of losses are compiled with {EPSILON}, received {quoted(value)}. A loss with "
+            "another epsilon is registered by fastnet.register_loss."
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, config
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import weight_penalties as loops
 from fastnet.descriptions import Family, OfElements
@@ -85,7 +86,7 @@ class _OfNorms(Constraint):
         if not axes or axes != list(range(axes[0], axes[0] + len(axes))) or axes[0] < 0 or axes[-1] >= len(shape):
             raise ValueError(
                 f"{type(self).__name__}: axis must name neighbouring axes of the weight {variable.name!r} of shape "
-                f"{shape}, received {self.axis!r}."
+                f"{shape}, received {quoted(self.axis)}."
             )
         first, last = axes[0], axes[-1] + 1
         return math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:])

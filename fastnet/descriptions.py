@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnet import checks, hooks, serialization
 from fastnet._kernels import pasting
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.registry import nearest, unknown
 from fastnet.settable import Completed, argument_names
 
@@ -34,7 +35,7 @@ def rule_parameters(owner: Any, rule: Callable[..., Any], leading: int) -> dict[
             hint = f" There is self.{near[0]}: give both the same name." if near else ""
             raise ValueError(f"{what}; __init__ does not set it.{hint}")
         if not checks.is_number(value) and not isinstance(value, (bool, np.bool_)):
-            raise ValueError(f"{what}; it must be a number, received {value!r}.")
+            raise ValueError(f"{what}; it must be a number, received {quoted(value)}.")
         parameters[name] = float(value)
     return parameters
 
@@ -223,7 +224,7 @@ class Family:
                 f"{kind} is a name or a {base}, received the function {found.__name__!r}. Make a subclass of "
                 f"fastnet.{base.lower()}s.{base} whose `{self.base._rule}` is a function of one element."
             )
-        raise ValueError(f"{self.kind.capitalize()} is {self.wanted}; received {found!r}.")
+        raise ValueError(f"{self.kind.capitalize()} is {self.wanted}; received {quoted(found)}.")
 
     def serialize(self, item: Any) -> Any:
         """A description of an object as plain data; None for None."""
@@ -261,7 +262,7 @@ class Family:
         if not isinstance(name, str):
             raise ValueError(
                 f"{self.kind.capitalize()} is {self.wanted}, or a description with a class_name, as `serialize` gives; "
-                f"received {config!r}."
+                f"received {quoted(config)}."
             )
         if name == "function":
             return self._named(config.get("registered_name") or config["config"])

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
 from fastnet import config
+from fastnet._kernels.errors import quoted
 
 _INTERVAL = 0.1  # least number of seconds between two redraws
 _BAR_WIDTH = 24
@@ -339,7 +340,7 @@ class _Notebook:
 
 def _choose_view(verbose: int | str, stream: TextIO | None) -> _View | None:
     if (isinstance(verbose, str) and verbose != "auto") or verbose not in ("auto", 0, 1, 2):
-        raise ValueError(f'verbose must be "auto", 0, 1 or 2, but {verbose!r} was received.')
+        raise ValueError(f'verbose must be "auto", 0, 1 or 2, but {quoted(verbose)} was received.')
     if verbose == 0:
         return None
     if not config.is_interactive_logging_enabled():

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import config
+from fastnet._kernels.errors import quoted
 
 _lock = threading.Lock()
 _root: np.random.SeedSequence | None = None
@@ -167,7 +168,7 @@ def _checked(seed: int) -> int:
     except TypeError:
         value = -1
     if value < 0 or isinstance(seed, bool):
-        raise ValueError(f"The seed must be an integer >= 0, but {seed!r} ({type(seed).__name__}) was received.")
+        raise ValueError(f"The seed must be an integer >= 0, but {quoted(seed)} ({type(seed).__name__}) was received.")
     return value
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.registry import unknown
 
 #: The only modules in which classes are looked up: a file cannot name another one.
@@ -168,7 +169,7 @@ def serialize_keras_object(obj: Any) -> Any:
             return _described(obj)
     if callable(obj) and hasattr(obj, "__name__"):
         return {"module": "builtins", "class_name": "function", "config": _name(obj), "registered_name": _name(obj)}
-    raise _NoDescriptionError(f"{obj!r} cannot be written to a file: {type(obj).__name__} has no get_config().")
+    raise _NoDescriptionError(f"{quoted(obj)} cannot be written to a file: {type(obj).__name__} has no get_config().")
 
 
 def _described(obj: Any) -> dict[str, Any]:
@@ -261,7 +262,7 @@ def _deserialize(config: Any) -> Any:
         return _lookup(config.get("registered_name") or config["config"], config["config"], None)
     cls = _lookup(config.get("registered_name"), name, config.get("module"))
     if not hasattr(cls, "get_config"):
-        raise ValueError(f"{name!r} cannot be made from a description.")
+        raise ValueError(f"{quoted(name)} cannot be made from a description.")
     arguments = config.get("config") or {}
     # A class of its own making (a Sequential, a wrapper) reads its parts itself.
     obj = cls.from_config(arguments) if "from_config" in dir(cls) else cls(**_deserialize(arguments))
@@ -305,8 +306,8 @@ def _lookup(registered: str | None, name: str, module: str | None) -> Any:
             return found
     known = [key for candidate in modules or MODULES for key in _public(candidate)]
     raise ValueError(
-        f"Where {name!r} is yours, register it with "
-        f"@fastnet.saving.register_keras_serializable(), or give custom_objects={{{name!r}: ...}}. "
+        f"Where {quoted(name)} is yours, register it with "
+        f"@fastnet.saving.register_keras_serializable(), or give custom_objects={{{quoted(name)}: ...}}. "
         f"{unknown('class or function', name, known)}"
     )
 

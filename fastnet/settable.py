@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnet import checks
+from fastnet._kernels.errors import cut, quoted
 from fastnet._kernels.registry import nearest
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -116,7 +117,7 @@ def unknown_argument(owner: str, name: str, known: Collection[str], instead: Map
         return f"{owner} has no {name}: {instead[name]}."
     near = nearest(name, known)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return f"{owner} has no argument {name!r}.{hint} It takes {', '.join(known)}."
+    return f"{owner} has no argument {quoted(name)}.{hint} It takes {cut(', '.join(known), 400)}."
 
 
 def init_of(arguments: Sequence[inspect.Parameter], body: Callable[[Any, dict[str, Any]], None]) -> Callable[..., None]:
@@ -207,7 +208,8 @@ class SettableArguments:
             present = vars(self)[name]
             if value is not present and not np.array_equal(value, present):
                 raise ValueError(
-                    f"{self._owner}: {name} is {present!r} and stays so, received {value!r}; make another one."
+                    f"{self._owner}: {name} is {quoted(present)} and stays so, received {quoted(value)}; make "
+                    "another one."
                 )
         what = f"{self._owner}: {name}"
         if name in self._ranges:

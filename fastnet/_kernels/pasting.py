@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet._kernels.errors import RuleError
+from fastnet._kernels.errors import RuleError, quoted
 from fastnet._kernels.rules import elementary, primitives
 
 _PRIMITIVES = frozenset(primitives.NAMES)
@@ -74,7 +74,9 @@ def check_rule(rule: Callable, results: int | None = 1) -> None:
 def paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
     """Add a rule, and the rules that it calls, to ``pasted``; return its name there."""
     if not inspect.isfunction(rule):
-        raise RuleError(f"A rule is a plain Python function of scalars; received {rule!r} ({type(rule).__name__}).")
+        raise RuleError(
+            f"A rule is a plain Python function of scalars; received {quoted(rule)} ({type(rule).__name__})."
+        )
     module = rule.__module__ or ""  # None: made by exec
     elementary_rule = module == elementary.__name__ or module.startswith(elementary.__name__ + "_")
     name = rule.__name__ if elementary_rule else f"{rule.__name__}_{dtype}"

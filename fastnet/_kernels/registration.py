@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from fastnet._kernels import differentiate, pasting, tangents
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.registry import Activation, Loss, Update, activations, losses, updates
 
 
@@ -22,7 +23,7 @@ def _check(kind: str, name: object, rule: Callable, df: Callable | None = None, 
     if df is not None:
         pasting.check_rule(df)
     if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(f"The name of the {kind} must be an identifier, received {name!r}.")
+        raise ValueError(f"The name of the {kind} must be an identifier, received {quoted(name)}.")
 
 
 def _check_parameters(kind: str, name: str, rule: Callable, leading: int, parameters: Mapping[str, float]) -> None:
@@ -70,7 +71,7 @@ def register_activation(name: str, f: Callable, df: Callable | None = None, keep
 def activation_row(name: str, f: Callable, df: Callable | None = None, keeps: str = "x") -> Activation:
     """A row for a user's activation, see `register_activation`; it is not in the table."""
     if keeps not in ("x", "y"):
-        raise ValueError(f"The activation {name!r}: keeps must be 'x' or 'y', received {keeps!r}.")
+        raise ValueError(f"The activation {name!r}: keeps must be 'x' or 'y', received {quoted(keeps)}.")
     _check("activation", name, f, df)
     parameters = _defaults(f, 1)
     _check_parameters("activation", name, f, 1, parameters)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.ranges import Range
 
 
@@ -228,14 +229,18 @@ class Table(dict):
 
 
 def unknown(kind: str, name: object, known) -> str:
-    """The sentence for an unknown name."""
+    """The sentence for an unknown name, with a few known ones."""
+    known = set(known)
     near = nearest(str(name), known)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(sorted(set(known)))}."
+    hint = f" Did you mean {' or '.join(map(quoted, near))}?"
+    if not near:
+        more = f" and {len(known) - 3} more" if len(known) > 3 else ""
+        hint = f" Known: {', '.join(map(quoted, sorted(known)[:3]))}{more}."
+    return f"Unknown {kind} {quoted(name)}.{hint}"
 
 
 def nearest(name: str, known) -> list[str]:
-    """The known names that end with this one ("crossentropy"), else those that are spelled alike; each once."""
+    """Five known names that end with this one ("crossentropy"), else three that are spelled alike; each once."""
     import difflib  # only errors need it
 
     def folded(text):
@@ -245,7 +250,7 @@ def nearest(name: str, known) -> list[str]:
     for each in sorted(known, reverse=not name[:1].isupper()):  # only one of MeanSquaredError and mean_squared_error
         spelled.setdefault(folded(each), each)
     ends = [each for each in spelled if len(name) > 3 and each.endswith(folded(name))]
-    near = sorted(ends, key=len)[:5] or difflib.get_close_matches(folded(name), spelled, n=3, cutoff=0.5)
+    near = sorted(ends, key=len)[:5] or difflib.get_close_matches(folded(name)[:100], spelled, n=3, cutoff=0.5)
     return [spelled[each] for each in near]
 
 

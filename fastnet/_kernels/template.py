@@ -11,7 +11,7 @@ from typing import Any
 
 from fastnet._kernels import kinds
 from fastnet._kernels.assignments import check_assignments
-from fastnet._kernels.errors import RuleError, template_error
+from fastnet._kernels.errors import RuleError, quoted, template_error
 from fastnet._kernels.kinds import Kind
 
 SHAPE = {"rows": "row_count", "columns": "column_count"}  # sizes of a formula's loop: name in the formula → in the loop
@@ -118,9 +118,9 @@ class Template:
 
     def _check_loop(self) -> None:
         if not isinstance(self.axis, str):
-            raise self.error(f'its axis must be a string such as "n", received {self.axis!r}')
+            raise self.error(f'its axis must be a string such as "n", received {quoted(self.axis)}')
         if not isinstance(self.grain, int) or isinstance(self.grain, bool) or self.grain < 1:
-            raise self.error(f"its grain must be an integer of at least 1, received {self.grain!r}")
+            raise self.error(f"its grain must be an integer of at least 1, received {quoted(self.grain)}")
         known = {name for name, kind in self.parameters.items() if kind.name in ("size", "integer")}
         known |= {dim for kind in self.parameters.values() for dim in kind.dims}
         for word, text, functions in (("axis", self.axis, {"chunks"}), ("cost", self.cost, {"min", "max"})):
@@ -233,7 +233,9 @@ def fold(function: Callable[..., Any]) -> Template:
 def _declared(template: Template) -> Template:
     """Make a template. A user's is checked at once; tests check fastnet's own."""
     if not inspect.isfunction(template.function):
-        raise RuleError(f"A template is declared from a function written with def, received {template.function!r}.")
+        raise RuleError(
+            f"A template is declared from a function written with def, received {quoted(template.function)}."
+        )
     return template if template.built_in else template.check()
 
 

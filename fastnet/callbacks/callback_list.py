@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastnet._kernels.compile import watchers
+from fastnet._kernels.errors import quoted
 from fastnet.callbacks.callback import Callback, Logs
 from fastnet.callbacks.history import History
 from fastnet.callbacks.progbar_logger import ProgbarLogger
@@ -30,7 +31,7 @@ def _flatten(callbacks: Any) -> Iterator[Callback]:
     else:
         hint = " Did you forget the parentheses?" if isinstance(callbacks, type) else ""
         raise TypeError(
-            f"callbacks must be instances of fastnet.callbacks.Callback, but {callbacks!r} was received.{hint}"
+            f"callbacks must be instances of fastnet.callbacks.Callback, but {quoted(callbacks)} was received.{hint}"
         )
 
 

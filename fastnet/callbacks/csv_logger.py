@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 from fastnet.callbacks.callback import Callback, Logs
 
 
@@ -38,7 +39,7 @@ class CSVLogger(Callback):
         if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
             raise ValueError(
                 "CSVLogger: separator must be one character, such as ',' or ';', and neither a quote nor the end of a "
-                f"line, received {separator!r}."
+                f"line, received {quoted(separator)}."
             )
         self.sep, self.append = separator, checks.flag("CSVLogger: append", append)
         self.keys: list[str] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fastnet._kernels.errors import quoted
 from fastnet.callbacks.callback import Callback
 
 
@@ -50,5 +51,5 @@ class LambdaCallback(Callback):
                 raise TypeError(f"LambdaCallback: {name!r} is no hook. The hooks are {known}.")
             if hook is not None:
                 if not callable(hook):
-                    raise TypeError(f"LambdaCallback: {name} must be a function, received {hook!r}.")
+                    raise TypeError(f"LambdaCallback: {name} must be a function, received {quoted(hook)}.")
                 setattr(self, name, hook)

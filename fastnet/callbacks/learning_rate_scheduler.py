@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 from fastnet.callbacks.callback import Callback, Logs, verbosity
 
 
@@ -34,7 +35,7 @@ class LearningRateScheduler(Callback):
         if not self._takes_rate and not (callable(schedule) and checks.takes(schedule, 1)):
             raise ValueError(
                 "LearningRateScheduler: schedule must be a function of (epoch, learning_rate), or of the epoch alone, "
-                f"received {schedule!r}."
+                f"received {quoted(schedule)}."
             )
         self.schedule, self.verbose = schedule, verbosity("LearningRateScheduler", verbose)
 
@@ -42,7 +43,7 @@ class LearningRateScheduler(Callback):
         optimizer = self.model.optimizer
         rate = self.schedule(epoch, optimizer.learning_rate) if self._takes_rate else self.schedule(epoch)
         if not isinstance(rate, (float, np.floating)):
-            raise ValueError(f"LearningRateScheduler: schedule must give a float, received {rate!r}.")
+            raise ValueError(f"LearningRateScheduler: schedule must give a float, received {quoted(rate)}.")
         optimizer.learning_rate = float(rate)
         if self.verbose > 0:
             print(f"Epoch {epoch + 1}: LearningRateScheduler setting learning rate to {float(rate)}.")

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 from fastnet.callbacks.callback import Callback, Logs
 
 
@@ -27,7 +28,9 @@ class MonitorCallback(Callback):
     ):
         owner = type(self).__name__
         if not isinstance(monitor, str) or not monitor:
-            raise ValueError(f"{owner}: monitor must be the name of a log, such as 'val_loss', received {monitor!r}.")
+            raise ValueError(
+                f"{owner}: monitor must be the name of a log, such as 'val_loss', received {quoted(monitor)}."
+            )
         checks.one_of(f"{owner}: mode", mode, "auto", "min", "max")
         self.monitor, self.mode, self.best = monitor, mode, baseline
         self.min_delta = abs(checks.number(f"{owner}: min_delta", min_delta))

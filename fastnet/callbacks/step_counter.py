@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 
 
 class StepCounter:
@@ -18,7 +19,9 @@ class StepCounter:
 
     def __init__(self, count: int | str, owner: str):
         if not (isinstance(count, str) and count == "epoch") and not (checks.is_integer(count) and count >= 1):
-            raise ValueError(f"{owner}: save_freq must be 'epoch' or a positive number of steps, received {count!r}.")
+            raise ValueError(
+                f"{owner}: save_freq must be 'epoch' or a positive number of steps, received {quoted(count)}."
+            )
         self.count = None if isinstance(count, str) else int(count)
         self.seen = self.step = 0
 

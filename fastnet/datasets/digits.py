@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fastnet._kernels.errors import quoted
+
 from ._idx import Split
 
 
@@ -32,7 +34,7 @@ def load_data(test_fraction: float = 0.2) -> Split:
         ((1438, 8, 8), (359, 8, 8))
     """
     if not 0 <= test_fraction < 1:
-        raise ValueError(f"digits: test_fraction must lie in [0, 1), but {test_fraction!r} was received.")
+        raise ValueError(f"digits: test_fraction must lie in [0, 1), but {quoted(test_fraction)} was received.")
     with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as file:
         x, y = file["x"], file["y"]
     is_test = np.zeros(len(y), bool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.kinds import Kind
 from fastnet._kernels.template import SHAPE
@@ -58,7 +59,7 @@ class Call:
                 self._take(f"{name}_{i}", kind.one, one)
         elif kind.name == "rule":
             if not callable(value):
-                raise self.error(f"{name!r} must be a rule, received {value!r}")
+                raise self.error(f"{name!r} must be a rule, received {quoted(value)}")
             self.rules.append((name, value))
         elif kind.name == "function":
             self.functions.append((name, value))
@@ -66,7 +67,7 @@ class Call:
             self._take_view(name, kind, value)
         elif kind.name in ("value", "count"):
             if not isinstance(value, Slot):
-                raise self.error(f"{name!r} must be a slot of the step block, received {value!r}")
+                raise self.error(f"{name!r} must be a slot of the step block, received {quoted(value)}")
             self.operands[name] = value
             self.access.append((value, "r"))
         else:
@@ -80,12 +81,14 @@ class Call:
             self.operands[name] = value.__index__() if is_integer else float(value)
         except (AttributeError, TypeError, ValueError):
             raise self.error(
-                f"{name!r} must be {'an integer' if is_integer else 'a number'}, received {value!r}"
+                f"{name!r} must be {'an integer' if is_integer else 'a number'}, received {quoted(value)}"
             ) from None
 
     def _take_view(self, name: str, kind: Kind, value: Any) -> None:
         if not isinstance(value, (View, Variable, Slot)):
-            raise self.error(f"{name!r} must be a view, a weight or a slot, received {type(value).__name__} {value!r}")
+            raise self.error(
+                f"{name!r} must be a view, a weight or a slot, received {type(value).__name__} {quoted(value)}"
+            )
         dtype = (kind.dtype if kind.dtype == "int64" else "float64") if isinstance(value, Slot) else value.dtype
         if kind.dtype is None:
             self.dtypes[name] = dtype

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastnet._kernels.errors import quoted
 from fastnet.engine.sizes import Extent, extent_of
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View, collapsed, describe, storage
@@ -93,7 +94,7 @@ class Product:
         """The launch of a product whose sizes follow from its operands."""
         for name, operand in (("a", a), ("b", b), ("c", c), ("bias", bias)):
             if not isinstance(operand, (View, Variable)) and not (operand is None and name == "bias"):
-                raise TypeError(f"product: {name} must be a view or a weight, received {operand!r}.")
+                raise TypeError(f"product: {name} must be a view or a weight, received {quoted(operand)}.")
             if operand is not None and (operand.dtype != c.dtype or c.dtype not in ("float32", "float64")):
                 raise TypeError(
                     f"product: all operands must be float32, or all float64; {name} {describe(operand)} is "

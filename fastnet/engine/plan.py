@@ -9,6 +9,7 @@ from typing import Any
 
 from fastnet._kernels import abi
 from fastnet._kernels.chunks import CHUNK_ELEMENTS
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import elementwise
 from fastnet.engine.call import launch_of
@@ -174,8 +175,8 @@ class Plan:
         """
         if not hasattr(template, "parameters"):
             raise TypeError(
-                f"plan.call takes a template, received {getattr(template, '__name__', template)!r}: declare one with "
-                "@extend.elementwise, @extend.fold or @extend.template(axis)."
+                f"plan.call takes a template, received {quoted(getattr(template, '__name__', template))}: declare one "
+                "with @extend.elementwise, @extend.fold or @extend.template(axis)."
             )
         launch_count = len(self.launches)
         try:

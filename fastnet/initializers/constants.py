@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 from fastnet.initializers.initializer import Initializer
 
 
@@ -23,7 +24,7 @@ class Constant(Initializer):
 
     def __init__(self, value: Any = 0.0):
         if np.asarray(value).dtype.kind not in "fiub":
-            raise ValueError(f"Constant: value must be a number, or an array of numbers, received {value!r}.")
+            raise ValueError(f"Constant: value must be a number, or an array of numbers, received {quoted(value)}.")
         self.value = float(value) if checks.is_number(value) else value
 
     def __call__(self, shape, dtype="float32"):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 from fastnet.initializers.distributions import truncated_normal
 from fastnet.initializers.initializer import Initializer, Seed
 from fastnet.random import generator_of
@@ -48,7 +49,8 @@ class VarianceScaling(Initializer):
         distribution = "truncated_normal" if distribution == "normal" else distribution
         if (input_axes is None) != (output_axes is None):
             raise ValueError(
-                f"{owner}: give input_axes and output_axes, or neither; received {input_axes!r} and {output_axes!r}."
+                f"{owner}: give input_axes and output_axes, or neither; received {quoted(input_axes)} and "
+                f"{quoted(output_axes)}."
             )
         self.scale, self.seed = self._number("scale", scale, checks.POSITIVE), self._seed(seed)
         self.mode, self.distribution = mode, distribution

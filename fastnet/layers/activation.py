@@ -7,6 +7,7 @@ from typing import Any
 
 from fastnet import activations, checks
 from fastnet._kernels import registration, registry
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import folds, indexed
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
@@ -206,7 +207,7 @@ class Lambda(_Applied):
             if value is not None:
                 raise ValueError(
                     f"{self._owner}: a function of single numbers keeps the shape, so {name} must be "
-                    f"None, received {value!r}. For more, write a Layer (docs/extending.md)."
+                    f"None, received {quoted(value)}. For more, write a Layer (docs/extending.md)."
                 )
         for what, rule in (("function", function), ("gradient", gradient)):
             if not callable(rule) and not (what == "gradient" and rule is None):
@@ -215,7 +216,9 @@ class Lambda(_Applied):
                     f"{rule!r}. For a name there is the layer Activation."
                 )
         if not isinstance(arguments or {}, Mapping):
-            raise ValueError(f"{self._owner}: arguments must be a dictionary {{name: number}}, received {arguments!r}.")
+            raise ValueError(
+                f"{self._owner}: arguments must be a dictionary {{name: number}}, received {quoted(arguments)}."
+            )
         name = getattr(function, "__name__", "")
         try:
             row = registration.activation_row(name if name.isidentifier() else "function", function, gradient, keeps)
@@ -275,7 +278,7 @@ class PReLU(Layer):
         axes = None if shared_axes is None else checks.integers(f"{self._owner}: shared_axes", shared_axes)
         self.shared_axes = axes = [axes] if isinstance(axes, int) else axes
         if axes is not None and len(set(axes)) < len(axes):
-            raise ValueError(f"{self._owner}: shared_axes must name each axis once, received {shared_axes!r}.")
+            raise ValueError(f"{self._owner}: shared_axes must name each axis once, received {quoted(shared_axes)}.")
 
     def sample_output_shape(self, input_shape):
         if not all(1 <= axis <= len(input_shape) for axis in self.shared_axes or []):

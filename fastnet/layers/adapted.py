@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, config
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import channel_statistics
 from fastnet.arrays import as_array
 from fastnet.engine.plan import Plan
@@ -54,13 +55,15 @@ class Normalization(Layer):
     def __init__(self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **more: Any):
         super().__init__(**more)
         if (mean is None) != (variance is None):
-            raise ValueError(f"{self._owner}: give mean and variance, or neither; received {mean!r} and {variance!r}.")
+            raise ValueError(
+                f"{self._owner}: give mean and variance, or neither; received {quoted(mean)} and {quoted(variance)}."
+            )
         if mean is not None:
             means, variances = (self._finite(name, value) for name, value in (("mean", mean), ("variance", variance)))
             if means.shape != variances.shape:
                 raise ValueError(f"{self._owner}: mean has shape {means.shape}, variance {variances.shape}.")
             if (variances < 0).any():
-                raise ValueError(f"{self._owner}: variance must not be negative, received {variance!r}.")
+                raise ValueError(f"{self._owner}: variance must not be negative, received {quoted(variance)}.")
         self.axis = None if axis is None else checks.integers(f"{self._owner}: axis", axis)
         self.input_mean, self.input_variance = mean, variance
         self.invert = checks.flag(f"{self._owner}: invert", invert)
@@ -100,7 +103,7 @@ class Normalization(Layer):
     def _finite(self, argument: str, value: Any) -> np.ndarray:
         array = as_array(value, f"{self._owner}: {argument}")
         if not np.isfinite(array).all():
-            raise ValueError(f"{self._owner}: {argument} must be finite, received {value!r}.")
+            raise ValueError(f"{self._owner}: {argument} must be finite, received {quoted(value)}.")
         return array
 
     def _statistics_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -159,7 +162,9 @@ class Normalization(Layer):
         variance: Any = None
         count = 0
         if isinstance(data, str) or not (hasattr(data, "shape") or np.iterable(data)):
-            raise ValueError(f"{self._owner}: adapt takes an array, or an iterable of batches; received {data!r}.")
+            raise ValueError(
+                f"{self._owner}: adapt takes an array, or an iterable of batches; received {quoted(data)}."
+            )
         rows = 0
         for batch in [data] if hasattr(data, "shape") or _is_nested(data) else _batches(data):
             x = as_array(batch, f"{self._owner}: adapt: a batch").astype(float)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from fastnet import checks, serialization
+from fastnet._kernels.errors import quoted
 from fastnet.engine import operations
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
@@ -110,7 +111,7 @@ class Parallel(_OfBranches):
     def __init__(self, branches: Sequence[Any], merge: str = "concat", **more: Any):
         super().__init__(**more)
         if not isinstance(branches, (list, tuple)) or not branches:
-            raise ValueError(f"{self._owner}: branches must be a list of layers, received {branches!r}.")
+            raise ValueError(f"{self._owner}: branches must be a list of layers, received {quoted(branches)}.")
         self.branches = [as_layer(f"{self._owner}: branch {i}", branch) for i, branch in enumerate(branches)]
         self.merge = checks.one_of(f"{self._owner}: merge", merge, *_MERGES)
         _must_differ(self._owner, self.sublayers)
@@ -152,7 +153,7 @@ def as_layer(argument: str, given: Any) -> Layer:
     if isinstance(given, Layer):
         return given
     if not isinstance(given, (list, tuple)) or not given or not all(isinstance(layer, Layer) for layer in given):
-        raise ValueError(f"{argument} must be a layer or a list of layers, received {given!r}.")
+        raise ValueError(f"{argument} must be a layer or a list of layers, received {quoted(given)}.")
     return given[0] if len(given) == 1 else Stack(list(given))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet import activations, checks, config, constraints, hooks, initializers, regularizers, serialization
-from fastnet._kernels.errors import RuleError
+from fastnet._kernels.errors import RuleError, quoted
 from fastnet.descriptions import Configurable, snake_case
 from fastnet.engine import changes
 from fastnet.engine.bind import run_once
@@ -21,7 +21,6 @@ from fastnet.layers.trace import trace
 from fastnet.layers.tree import LayerTree, all_parts
 from fastnet.layers.undo import AttributeSnapshot, unchanged_on_error
 from fastnet.settable import SettableArguments, argument_names, unknown_argument
-from fastnet.sparse import SparseRows
 
 #: arguments of every layer: those that its description has, and those that it leaves out
 _COMMON = ("name", "trainable", "dtype", "activity_regularizer")
@@ -101,7 +100,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
         if unknown:
             raise TypeError(unknown_argument(type(self).__name__, next(iter(unknown)), argument_names(type(self))))
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
-            raise ValueError(f"{type(self).__name__}: name must be a string without '/', received {name!r}.")
+            raise ValueError(f"{type(self).__name__}: name must be a string without '/', received {quoted(name)}.")
         self.name = name or new_name(type(self).__name__)
         self.dtype = config.floatx() if dtype is None else config.check_dtype(dtype, self._owner)
         self.trainable = trainable
@@ -234,19 +233,6 @@ class Layer(LayerTree, SettableArguments, Configurable):
         finally:
             snapshot.restore()
 
-    def check_data(self, x: np.ndarray) -> None:
-        """Check data, of any dtype, before anything runs; raise an error if it cannot read them. May be overridden.
-
-        By default the layers that it applies to the data check them.
-        """
-        readers = [leaf for leaf in self.leaves if type(leaf).check_data is not Layer.check_data]
-        if self.composite and readers:
-            if isinstance(x, SparseRows):
-                raise ValueError(f"{readers[0]._owner} does not read sparse matrices: give x.toarray().")
-            for use in self.uses(x.shape[1:]):
-                if use.reads_data:
-                    use.layer.check_data(x)
-
     def forward(self, plan: Plan, x: View) -> View:
         """Add the launches that compute y from x."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward(plan, x).")
@@ -307,8 +293,8 @@ class Layer(LayerTree, SettableArguments, Configurable):
             value = np.asarray(initializers.get(initializer)(shape, self.dtype), self.dtype)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"{self._owner}: the initializer {initializer!r} of {name!r} cannot fill the shape {tuple(shape)}: "
-                f"{error}"
+                f"{self._owner}: the initializer {quoted(initializer)} of {name!r} cannot fill the shape "
+                f"{tuple(shape)}: {error}"
             ) from error
         if value.shape != tuple(shape):
             raise ValueError(
@@ -385,7 +371,7 @@ def refuse_call(owner: str, x: Any, training: Any) -> None:
     """
     if hasattr(x, "layers") or isinstance(x, Layer):
         raise TypeError(
-            f"{owner} was called with {x!r}: there are no graphs of layers here; list the layers in a row: "
+            f"{owner} was called with {quoted(x)}: there are no graphs of layers here; list the layers in a row: "
             "fastnet.Sequential([Input(...), Dense(...), ...])."
         )
     if training is not None and checks.flag(f"{owner}: training", training):
@@ -396,7 +382,7 @@ def refuse(owner: str, **given: Any) -> None:
     """Check Keras's arguments that have no meaning here: they must have their defaults."""
     for name, value in given.items():
         if value is not None and value is not False:
-            raise ValueError(f"{owner}: {name} is not supported, received {value!r}; leave it out.")
+            raise ValueError(f"{owner}: {name} is not supported, received {quoted(value)}; leave it out.")
 
 
 def new_name(cls: str) -> str:

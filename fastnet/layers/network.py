@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, config, serialization
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.registry import unknown
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -32,10 +33,10 @@ class Network(Layer):
     def __init__(self, layers: Iterable[Layer] | None, trainable: bool, name: str):
         owner = type(self).__name__
         if not isinstance(name, str):
-            raise ValueError(f"{owner}: name must be a string, received {name!r}.")
+            raise ValueError(f"{owner}: name must be a string, received {quoted(name)}.")
         if isinstance(layers, str) or not (layers is None or np.iterable(layers)):
             raise ValueError(
-                f"{owner}: layers must be a list of layers, received {layers!r}. For one layer: {owner}([layer])."
+                f"{owner}: layers must be a list of layers, received {quoted(layers)}. For one layer: {owner}([layer])."
             )
         self._variables: list[Variable] = []
         self._trainable = checks.flag(f"{owner}: trainable", trainable)
@@ -60,7 +61,7 @@ class Network(Layer):
         if not isinstance(layer, Layer):
             hint = " Did you forget the parentheses?" if isinstance(layer, type) and issubclass(layer, Layer) else ""
             raise ValueError(
-                f"A Sequential takes layers, received {layer!r}.{hint} Layers are found in fastnet.layers."
+                f"A Sequential takes layers, received {quoted(layer)}.{hint} Layers are found in fastnet.layers."
             )
         if isinstance(layer, InputLayer) and self._layers:
             raise ValueError(f"The model {self.name!r} has layers already; Input comes first, and once.")
@@ -277,16 +278,18 @@ class Network(Layer):
             ValueError: both or neither are given, or the layer does not exist.
         """
         if (name is None) == (index is None):
-            raise ValueError(f"get_layer takes a name or an index, received name={name!r}, index={index!r}.")
+            raise ValueError(
+                f"get_layer takes a name or an index, received name={quoted(name)}, index={quoted(index)}."
+            )
         if index is not None:
             if not checks.is_integer(index):
                 hint = " For a layer by its name: get_layer(name)." if isinstance(index, str) else ""
                 raise ValueError(
-                    f"The model {self.name!r}: get_layer: index must be an integer, received {index!r}.{hint}"
+                    f"The model {self.name!r}: get_layer: index must be an integer, received {quoted(index)}.{hint}"
                 )
             if not -len(self.layers) <= index < len(self.layers):
                 count = len(self.layers)
-                raise ValueError(f"The model {self.name!r} has {count} layers; there is none of index={index!r}.")
+                raise ValueError(f"The model {self.name!r} has {count} layers; there is none of index={quoted(index)}.")
             return self.layers[index]
         for layer in self.layers:
             if layer.name == name:
@@ -323,7 +326,7 @@ class Network(Layer):
         """
         for argument, value in (("positions", positions), ("layer_range", layer_range)):
             if value is not None:
-                raise ValueError(f"summary: {argument} is not supported, received {value!r}; leave it out.")
+                raise ValueError(f"summary: {argument} is not supported, received {quoted(value)}; leave it out.")
         (print_fn or print)(summary_text(self, line_length, expand_nested, show_trainable))
 
     def get_config(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from fastnet import checks
 from fastnet._kernels import abi
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import elementwise, random_bits
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View
@@ -118,7 +119,7 @@ class Dropout(_Noise):
         sizes = tuple(shape) if isinstance(shape, (list, tuple)) else ("?",)
         if not sizes or not all(s is None or (checks.is_integer(s) and s > 0) for s in sizes):
             raise ValueError(
-                f"{self._owner}: noise_shape must be a tuple of positive sizes or None, received {shape!r}."
+                f"{self._owner}: noise_shape must be a tuple of positive sizes or None, received {quoted(shape)}."
             )
         return tuple(s if s is None else int(s) for s in sizes)
 

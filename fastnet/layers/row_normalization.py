@@ -6,6 +6,7 @@ import math
 from typing import Any, ClassVar, NamedTuple
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import row_statistics as loops
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
@@ -47,7 +48,7 @@ class _RowNormalization(Layer):
 
     def _check_axis(self, axis: Any) -> Any:
         if (axes := checks.integers(f"{self._owner}: axis", axis)) == []:
-            raise ValueError(f"{self._owner}: axis must name at least one axis, received {axis!r}.")
+            raise ValueError(f"{self._owner}: axis must name at least one axis, received {quoted(axis)}.")
         return axes
 
     @property

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules.activation_rules import affine
 from fastnet._kernels.templates import elementwise, indexed
 from fastnet.engine.plan import Plan
@@ -73,10 +74,10 @@ class Reshape(Layer):
         if not all(checks.is_integer(size) and (size > 0 or size == -1) for size in sizes):
             raise ValueError(
                 f"{self._owner}: target_shape must be a tuple of positive sizes such as (4, 3), of which one may be "
-                f"-1; received {target_shape!r}."
+                f"-1; received {quoted(target_shape)}."
             )
         if sizes.count(-1) > 1:
-            raise ValueError(f"{self._owner}: at most one size may be -1, received {target_shape!r}.")
+            raise ValueError(f"{self._owner}: at most one size may be -1, received {quoted(target_shape)}.")
         self.target_shape = tuple(map(int, sizes))
 
     def sample_output_shape(self, input_shape):
@@ -149,7 +150,7 @@ class Permute(_Rearranged):
         self.dims = tuple(given) if isinstance(given, list) else (given,)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ValueError(
-                f"{self._owner}: dims must hold each number from 1 to the number of axes once, received {dims!r}."
+                f"{self._owner}: dims must hold each number from 1 to the number of axes once, received {quoted(dims)}."
             )
 
     def _index(self, shape):

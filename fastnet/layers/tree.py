@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnet._kernels.errors import quoted
 from fastnet.engine.variable import Variable
 from fastnet.layers.trace import Use, trace
+from fastnet.sparse import SparseRows
 
 if TYPE_CHECKING:
     from fastnet.layers.layer import Layer
@@ -37,6 +39,20 @@ class LayerTree:
     def uses(self, input_shape: tuple[int, ...]) -> list[Use]:
         """The layers that its forward applies to samples of this shape, in order; a shared one as often as applied."""
         return trace(self, input_shape).uses if self.composite else []
+
+    def check_data(self, x: Any) -> None:
+        """Check data, of any dtype, before anything runs; raise an error if it cannot read them. May be overridden.
+
+        By default the layers that it applies to the data check them.
+        """
+        if not self.composite:
+            return
+        readers = [leaf for leaf in self.leaves if type(leaf).check_data is not LayerTree.check_data]
+        if readers and isinstance(x, SparseRows):
+            raise ValueError(f"{readers[0]._owner} does not read sparse matrices: give x.toarray().")
+        for use in self.uses(x.shape[1:]) if readers else ():
+            if use.reads_data:
+                use.layer.check_data(x)
 
     @property
     def leaves(self) -> list[Layer]:
@@ -109,7 +125,9 @@ def _once(*lists: list[Any]) -> list[Any]:
 def assign_all(variables: list[Variable], values: Any, owner: str) -> None:
     """Set several weights; if one does not fit, set none."""
     if isinstance(values, (str, bytes)) or not np.iterable(values):
-        raise ValueError(f"{owner}: weights must be a list of arrays, as get_weights gives it; received {values!r}.")
+        raise ValueError(
+            f"{owner}: weights must be a list of arrays, as get_weights gives it; received {quoted(values)}."
+        )
     values = list(values)
     if len(values) != len(variables):
         raise ValueError(

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnet import checks, config, hooks, serialization
 from fastnet._kernels import abi, registration, registry
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
 from fastnet._kernels.rules import scalars as rules
 from fastnet._kernels.templates import elementwise, folds, labels
@@ -225,7 +226,7 @@ def check_axis(owner: Any, shape: tuple[int, ...]) -> None:
     if axis not in (-1, len(shape)):
         raise ValueError(
             f"{type(owner).__name__}: axis must be the last one, -1, of predictions of shape {('n', *shape)}, received "
-            f"{axis!r}. Permute the axes first: layers.Permute.".replace("'n'", "n")
+            f"{quoted(axis)}. Permute the axes first: layers.Permute.".replace("'n'", "n")
         )
 
 

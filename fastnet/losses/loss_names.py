@@ -7,6 +7,7 @@ from typing import Any
 
 from fastnet import checks
 from fastnet._kernels import registry
+from fastnet._kernels.errors import quoted
 from fastnet.descriptions import Family
 from fastnet.losses import loss_functions
 from fastnet.losses.loss import FunctionLoss, Loss
@@ -33,7 +34,8 @@ def of_one_output(given: Any, argument: str) -> Any:
         return given
     if len(given) != 1:
         raise ValueError(
-            f"compile: {argument} must be given for one output, which is what a Sequential has; received {given!r}."
+            f"compile: {argument} must be given for one output, which is what a Sequential has; received "
+            f"{quoted(given)}."
         )
     return next(iter(given.values() if isinstance(given, dict) else given))
 

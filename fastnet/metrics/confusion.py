@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import activations, checks, config
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import counting as templates
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -323,7 +324,7 @@ def _thresholds(cls: str, thresholds: Any, default: float) -> list[float]:
     given = list(thresholds) if np.ndim(thresholds) else [thresholds]
     bad = [t for t in given if not checks.is_number(t) or not 0 <= t <= 1]
     if bad or not given:
-        raise ValueError(f"{cls}: thresholds must lie in [0, 1], received {bad[0] if bad else given!r}.")
+        raise ValueError(f"{cls}: thresholds must lie in [0, 1], received {quoted(bad[0] if bad else given)}.")
     return [float(t) for t in given]
 
 
@@ -331,7 +332,7 @@ def _weights(given: Any) -> list[float]:
     what = "AUC: each of label_weights"
     found = [checks.number(what, weight, checks.NOT_NEGATIVE) for weight in (given if np.ndim(given) else [given])]
     if not any(found):
-        raise ValueError(f"AUC: label_weights must not all be 0, received {given!r}.")
+        raise ValueError(f"AUC: label_weights must not all be 0, received {quoted(given)}.")
     return found
 
 

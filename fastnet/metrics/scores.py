@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, config
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import counting as templates
 from fastnet.metrics.counts import add_counts, chunk_counts
 from fastnet.metrics.metric import Metric, as_number
@@ -46,7 +47,7 @@ class FBetaScore(Metric):
         owner = type(self).__name__
         checks.one_of(f"{owner}: average", average, None, "micro", "macro", "weighted")
         if threshold is not None and (not checks.is_number(threshold) or not 0 < threshold <= 1):
-            raise ValueError(f"{owner}: threshold must lie in (0, 1], received {threshold!r}.")
+            raise ValueError(f"{owner}: threshold must lie in (0, 1], received {quoted(threshold)}.")
         self.average, self.threshold = average, threshold
         self.beta = checks.number(f"{owner}: beta", beta, checks.POSITIVE)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnet._kernels.errors import quoted
 from fastnet.checks import NOT_NEGATIVE, integer, number
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class StateNumber:
         """
         array = np.asarray(value)
         if array.shape or array.dtype.kind not in "fiub":
-            raise ValueError(f"The {self.name} of an optimizer is a number, received {value!r}.")
+            raise ValueError(f"The {self.name} of an optimizer is a number, received {quoted(value)}.")
         owner = f"{type(self._optimizer).__name__}: {self.name}"
         if self.name == "iteration":
             return integer(owner, int(array) if array == np.floor(array) else value, 0)

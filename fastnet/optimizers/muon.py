@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.registry import Update
 from fastnet._kernels.rules import update_stages as stages
 from fastnet._kernels.rules.updates import muon_update as rules
@@ -139,7 +140,7 @@ def _expressions(value: Any) -> list[str]:
     """Regular expressions; None for none."""
     given = [] if value is None else value
     if not isinstance(given, (list, tuple)) or not all(isinstance(each, str) for each in given):
-        raise ValueError(f"Muon: exclude_layers must be a list of regular expressions, received {value!r}.")
+        raise ValueError(f"Muon: exclude_layers must be a list of regular expressions, received {quoted(value)}.")
     for each in given:
         try:
             re.compile(each)

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastnet import hooks, settable
 from fastnet._kernels import registry
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules import updates as rules  # noqa: F401  (fills the table)
 from fastnet.checks import flag, integer, number
 from fastnet.engine.plan import Plan
@@ -165,8 +166,8 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
             self.memory = new.memory
         elif name in self.row.starts.values() or not self._has_states_of(new):
             raise AttributeError(
-                f"{owner}: {name} cannot be changed to {value!r} any more: the states of the weights began with "
-                f"{name}={arguments[name]!r}. Make another one, {owner}({name}={value!r}), and compile with it."
+                f"{owner}: {name} cannot be changed to {quoted(value)} any more: the states of the weights began with "
+                f"{name}={arguments[name]!r}. Make another one, {owner}({name}={quoted(value)}), and compile with it."
             )
         changed = {key: item for key, item in vars(new).items() if key in (*arguments, "row", "parameters")}
         self.__dict__.update(changed, changes=self.changes + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 from fastnet.optimizers.optimizer import Optimizer
 
 
@@ -39,7 +40,7 @@ class Rprop(Optimizer):
         self.etas, self.step_sizes = _pair("etas", etas), _pair("step_sizes", step_sizes)
         (eta_minus, eta_plus), (step_min, step_max) = self.etas, self.step_sizes
         if checks.is_number(step_min) and checks.is_number(step_max) and step_min > step_max:
-            raise ValueError(f"Rprop: step_sizes must be (the smallest, the largest), received {step_sizes!r}.")
+            raise ValueError(f"Rprop: step_sizes must be (the smallest, the largest), received {quoted(step_sizes)}.")
         parameters: dict[str, Any] = {
             "eta_minus": eta_minus,
             "eta_plus": eta_plus,
@@ -52,5 +53,5 @@ class Rprop(Optimizer):
 def _pair(argument: str, value: Any) -> tuple[float, float]:
     """Two numbers; their ranges are the rule's."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise ValueError(f"Rprop: {argument} must be a pair of numbers, received {value!r}.")
+        raise ValueError(f"Rprop: {argument} must be a pair of numbers, received {quoted(value)}.")
     return value[0], value[1]

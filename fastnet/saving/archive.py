@@ -21,6 +21,7 @@ from typing import IO, Any
 import numpy as np
 
 from fastnet import checks
+from fastnet._kernels.errors import cut, quoted
 from fastnet._kernels.registry import nearest
 
 FORMAT, VERSION = "fastnet", 1
@@ -69,7 +70,7 @@ class Packed:
             return item.item()
         if item is None or isinstance(item, (bool, int, float, str)):
             return item
-        raise TypeError(f"{item!r} ({type(item).__name__}) cannot be saved; numbers, strings and arrays can.")
+        raise TypeError(f"{quoted(item)} ({type(item).__name__}) cannot be saved; numbers, strings and arrays can.")
 
     def write(self, path: Path) -> None:
         """Write a temporary file beside ``path``, wait for the disk, then rename it: readers see a whole file or none.
@@ -154,14 +155,14 @@ def parse(stream: IO[bytes], path: Path, kinds: Collection[str]) -> tuple[str, d
             _must_be_ours(file.files)
             about = json.loads(bytes(file["about"]).decode())
             if about["format"] != FORMAT:
-                raise _Foreign(f"its format is {about['format']!r}")
+                raise _Foreign(f"its format is {quoted(about['format'])}")
             if about["version"] != VERSION:
                 raise SavedFileError(
-                    f"{path} has version {about['version']!r} of the format, this fastnet reads version {VERSION}: "
-                    "load it with the fastnet that wrote it."
+                    f"{path} has version {quoted(about['version'])} of the format, this fastnet reads version "
+                    f"{VERSION}: load it with the fastnet that wrote it."
                 )
             if about["kind"] not in kinds:
-                raise SavedFileError(f"{path} is a file of fastnet {about['kind']}, not of fastnet {wanted}.")
+                raise SavedFileError(f"{path} is a file of fastnet {cut(str(about['kind']))}, not of fastnet {wanted}.")
             return about["kind"], _unpack(about["content"], file)
 
 
@@ -188,7 +189,7 @@ def _must_be_ours(members: list[str]) -> None:
         raise _Foreign(
             "it is Keras's: give model.to_json() to fastnet.models.model_from_json, and get_weights() to set_weights"
         )
-    raise _Foreign(f"it is an archive of {', '.join(map(repr, members[:5]))}")
+    raise _Foreign(f"it is an archive of {cut(', '.join(map(repr, members[:5])))}")
 
 
 def _check_folder(path: Path) -> None:
@@ -209,6 +210,9 @@ def _unpack(item: Any, file: Any) -> Any:
     return array
 
 
+_MOST_TOLD = 600  # characters of an error about a file's contents, which may quote them all
+
+
 @contextlib.contextmanager
 def explained(path: Path, what: str) -> Iterator[None]:
     """Turn any error while the contents of a file are read into one that names the file."""
@@ -219,7 +223,8 @@ def explained(path: Path, what: str) -> Iterator[None]:
     except _Foreign as error:
         raise SavedFileError(f"{path} {what}: {error}.") from None
     except Exception as error:  # damaged bytes make zipfile, its decompressors, numpy and json raise a dozen kinds
-        raise SavedFileError(f"{path} {what}: {type(error).__name__}: {error}") from error
+        told = cut(str(error), _MOST_TOLD)
+        raise SavedFileError(f"{path} {what}: {type(error).__name__}: {told}") from error
 
 
 def check_overwrite(path: Path, overwrite: bool) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet._kernels.errors import cut
 from fastnet.descriptions import snake_case
 from fastnet.saving.archive import SavedFileError
 
@@ -48,6 +49,7 @@ def state_so_far(model: Any) -> dict[str, Any]:
         "names": weight_names(model),
         "weights": [v.array for v in model.weights],
         "optimizer": _optimizer_state(model),
+        "columns": model.columns,
         **model.random_counters,
     }
 
@@ -99,6 +101,8 @@ def restore(model: Any, tree: dict[str, Any], path: Path, skip_mismatch: bool = 
         variable.assign(value)
     if everything:
         model.random_counters = counters
+        columns = tree.get("columns")
+        model.columns = None if columns is None else tuple(map(str, columns))
 
 
 def _matching_weights(model: Any, tree: dict[str, Any], path: Path, skip: bool) -> list[tuple[Any, np.ndarray]]:
@@ -112,7 +116,9 @@ def _matching_weights(model: Any, tree: dict[str, Any], path: Path, skip: bool) 
         raise SavedFileError(f"{path} holds the weights of another model: {_first_mismatch(model, tree)}.")
     pairs, left = _by_layer(model, tree)
     if left:
-        warnings.warn(f"{path} has no fitting weights for {', '.join(left)}; these stay as they are.", stacklevel=4)
+        warnings.warn(
+            f"{path} has no fitting weights for {cut(', '.join(left))}; these stay as they are.", stacklevel=4
+        )
     return pairs
 
 
@@ -127,8 +133,9 @@ def _first_mismatch(model: Any, tree: dict[str, Any]) -> str:
     index = next(i for i, (a, b) in enumerate(itertools.zip_longest(*shapes)) if a != b)
     here, there = ((names[index] if index < len(names) else "nothing") for names in (wanted, held))
     return (
-        f"{len(held)} weights, where this one has {len(wanted)}; the first that differs is weight {index}, {there} in "
-        f"the file and {here} in the model {model.name!r}. With skip_mismatch=True load_weights leaves such layers out"
+        f"{len(held)} weights, where this one has {len(wanted)}; the first that differs is weight {index}, "
+        f"{cut(there)} in the file and {here} in the model {model.name!r}. With skip_mismatch=True load_weights leaves "
+        "such layers out"
     )
 
 
@@ -176,13 +183,13 @@ def _load_optimizer(model: Any, saved: dict[str, Any], path: Path) -> None:
     optimizer = model.optimizer
     if saved["class_name"] != type(optimizer).__name__:
         raise SavedFileError(
-            f"{path} holds the state of the optimizer {saved['class_name']}, which does not fit this model's "
+            f"{path} holds the state of the optimizer {cut(str(saved['class_name']))}, which does not fit this model's "
             f"({type(optimizer).__name__})."
         )
     try:
         arrays = {name: value for name, value in saved.items() if name not in ("class_name", "undecayed")}
         optimizer.load_state(arrays, model.weights)
     except ValueError as error:
-        raise SavedFileError(f"{path} holds the state of another optimizer. {error}") from None
+        raise SavedFileError(f"{path} holds the state of another optimizer. {cut(str(error), 600)}") from None
     if (undecayed := saved.get("undecayed")) and (undecayed["places"] or undecayed["pattern"]):
         optimizer.undecayed = (tuple(model.weights[index] for index in undecayed["places"]), undecayed["pattern"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnet._kernels.errors import quoted
 from fastnet.saving import archive
 from fastnet.saving.state import model_state, restore
 
@@ -28,7 +29,7 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_si
         >>> saving.save_weights(model, "model.weights.npz")
     """
     if max_shard_size is not None:
-        raise ValueError(f"save_weights writes one file: leave out max_shard_size, received {max_shard_size!r}.")
+        raise ValueError(f"save_weights writes one file: leave out max_shard_size, received {quoted(max_shard_size)}.")
     path = archive.as_path(filepath)
     packed = archive.Packed("weights", model_state(model))
     archive.check_overwrite(path, overwrite)

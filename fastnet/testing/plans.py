@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, config
+from fastnet._kernels.errors import quoted
 from fastnet.engine.fuse import fuse
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -133,7 +134,7 @@ def check_factory(factory: Any, input_shape: Any) -> None:
     """
     if isinstance(factory, Layer) or not callable(factory):
         raise TypeError(
-            f"check_layer takes a function that makes a new layer, received {factory!r}: pass a class, or "
+            f"check_layer takes a function that makes a new layer, received {quoted(factory)}: pass a class, or "
             "`lambda: Dense(3)`."
         )
     first, second = make_layer(factory, "float64"), make_layer(factory, "float64")

@@ -12,7 +12,7 @@ from fastnet.engine.sources import Source
 from fastnet.layers.layer import Layer
 from fastnet.training import adapters, requirements
 from fastnet.training.options import must_be_compiled
-from fastnet.training.samples import Batch, Sources
+from fastnet.training.samples import Sources
 from fastnet.training.session import Session
 
 INPUT = "input"  # the key of the gradient of the data
@@ -67,7 +67,7 @@ class Differentiable:
             raise ValueError("gradients takes y, or gradient=, the gradient by the predictions: one of the two.")
         if gradient is None:
             must_be_compiled(self, "gradients")
-            batch = adapters.paired(x, y, sample_weight, "gradients")
+            batch = adapters.paired(x, y, sample_weight, "gradients", self)
             arrays = requirements.check_pairs(self, None, batch)
             mode = "gradients"
         else:
@@ -139,8 +139,8 @@ def _sources(arrays: tuple[np.ndarray | None, ...]) -> Sources:
 
 def _with_gradient(model: Any, x: Any, gradient: Any, caller: str) -> tuple[np.ndarray, np.ndarray]:
     """Data, and the gradient of the predictions, as arrays that fit."""
-    x, gradient = as_array(x, "x"), as_array(gradient, "gradient")
-    (x,) = requirements.check_inputs(model, Batch(x))
+    (x,) = requirements.check_inputs(model, adapters.inputs(x, model))
+    gradient = as_array(gradient, "gradient")
     predicted = (len(x), *model.sample_output_shape(requirements.check_shape(model, x.shape)))
     if gradient.shape != predicted and (*gradient.shape, 1) == predicted:
         gradient = gradient[..., None]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, config
+from fastnet._kernels.errors import quoted
 
 BATCH = 32
 WIDE_BATCH = 256  # the default where it does not change results: evaluate, predict
@@ -75,7 +76,7 @@ class FitOptions:
         if not isinstance(self.shuffle, (bool, np.bool_)) and self.shuffle != "batch":
             raise ValueError(
                 "shuffle must be True, False or 'batch' (each batch's rows among themselves), received "
-                f"{self.shuffle!r}."
+                f"{quoted(self.shuffle)}."
             )
 
     def validates(self, epoch: int) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 from fastnet.arrays import check_labels, check_range, match_targets, match_weights
 from fastnet.training.samples import Batch
 
@@ -161,12 +162,12 @@ def _class_weights(y: np.ndarray, class_weight: Any, sparse: bool) -> np.ndarray
             for each row.
     """
     if not isinstance(class_weight, dict):
-        raise ValueError(f"class_weight must be a dictionary {{class: weight}}, received {class_weight!r}.")
+        raise ValueError(f"class_weight must be a dictionary {{class: weight}}, received {quoted(class_weight)}.")
     for label, weight in class_weight.items():
         if not checks.is_number(label) or not (checks.is_integer(label) or float(label).is_integer()):
-            raise ValueError(f"class_weight must have whole numbers as classes, received {label!r}.")
+            raise ValueError(f"class_weight must have whole numbers as classes, received {quoted(label)}.")
         if not checks.is_number(weight) or not np.isfinite(weight):
-            raise ValueError(f"class_weight must have finite weights, received {weight!r} for class {label}.")
+            raise ValueError(f"class_weight must have finite weights, received {quoted(weight)} for class {label}.")
     labels = y
     if y.ndim > 1:
         labels = y[..., 0] if y.shape[-1] == 1 else y if sparse else y.argmax(axis=-1)

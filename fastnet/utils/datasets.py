@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 
 
 class PyDataset:
@@ -46,7 +47,7 @@ class PyDataset:
             least = 0 if name == "workers" else 1
             if not checks.is_integer(value) or value < least:
                 raise ValueError(
-                    f"{type(self).__name__}: {name} must be an integer of at least {least}, received {value!r}."
+                    f"{type(self).__name__}: {name} must be an integer of at least {least}, received {quoted(value)}."
                 )
         self.workers, self.use_multiprocessing, self.max_queue_size = workers, use_multiprocessing, max_queue_size
 
@@ -180,7 +181,7 @@ def timeseries_dataset_from_array(
     for name, value in given.items():
         if not checks.is_integer(value) or value < 1:
             raise ValueError(
-                f"timeseries_dataset_from_array: {name} must be an integer of at least 1, received {value!r}."
+                f"timeseries_dataset_from_array: {name} must be an integer of at least 1, received {quoted(value)}."
             )
     count = end - first - (sequence_length - 1) * sampling_rate
     if targets is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fastnet._kernels.cache import user_folder
+from fastnet._kernels.errors import quoted
 from fastnet.datasets._download import digest_of, download
 
 
@@ -55,13 +56,13 @@ def get_file(
         raise ValueError("get_file: origin, the address of the file, is missing.")
     name = os.fspath(fname) if fname else os.path.basename(urlsplit(origin).path)
     if not name or os.path.basename(name) != name:
-        raise ValueError(f"get_file: fname must be the name of a file without a folder, received {name!r}.")
+        raise ValueError(f"get_file: fname must be the name of a file without a folder, received {quoted(name)}.")
     checksum = md5_hash if file_hash is None else file_hash
     sizes = {"auto": (32, 64), "md5": (32,), "sha256": (64,)}.get(hash_algorithm, ())
     if not sizes or (checksum is not None and len(checksum) not in sizes):
         raise ValueError(
             "get_file: file_hash must be an MD5 or SHA-256 of 32 or 64 digits, as hash_algorithm ('auto', 'md5' or "
-            f"'sha256') says; received {checksum!r} and {hash_algorithm!r}."
+            f"'sha256') says; received {quoted(checksum)} and {hash_algorithm!r}."
         )
     folder = (user_folder() if cache_dir is None else Path(cache_dir).expanduser()) / cache_subdir
     unpack = extract or untar

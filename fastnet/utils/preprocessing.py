@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 
 Arrays = Any  # an array, or a tuple or list of arrays with the same number of rows
 
@@ -115,7 +116,7 @@ def pad_sequences(
         raise ValueError("pad_sequences: sequences must be a list of sequences.")
     text = np.dtype(dtype).kind in "USO"
     if isinstance(value, str) and not text:
-        raise ValueError(f"pad_sequences: the value {value!r} is not a {dtype}; give dtype=object for texts.")
+        raise ValueError(f"pad_sequences: the value {quoted(value)} is not a {dtype}; give dtype=object for texts.")
     if maxlen is None:
         maxlen = max(map(len, sequences), default=0)
     shape = next((np.asarray(s).shape[1:] for s in sequences if len(s)), ())
@@ -198,6 +199,6 @@ def _rows_of(name: str, size: Any, total: int) -> int | None:
     is_count = checks.is_integer(size)
     if not checks.is_number(size) or not 0 < size < (total if is_count else 1):
         raise ValueError(
-            f"split_dataset: {name} must be a whole number below {total}, or a share of 1; received {size!r}."
+            f"split_dataset: {name} must be a whole number below {total}, or a share of 1; received {quoted(size)}."
         )
     return int(size) if is_count else round(size * total)

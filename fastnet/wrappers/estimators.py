@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from fastnet import losses
+from fastnet._kernels.errors import quoted
 from fastnet.wrappers import labels
 from fastnet.wrappers.network import DenseEstimator
 
@@ -89,7 +90,7 @@ class FastnetClassifier(ClassifierMixin, DenseEstimator):
                 raise ValueError(f"{owner}: the first call of partial_fit needs classes, all labels that may come.")
             self.classes_ = labels.classes_of(owner, np.asarray(classes))
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(f"{owner}: classes must stay {self.classes_.tolist()}, received {classes!r}.")
+            raise ValueError(f"{owner}: classes must stay {self.classes_.tolist()}, received {quoted(classes)}.")
         return self._partial_fit(X, y, sample_weight)
 
     def _targets(self, y: Any, weights: np.ndarray | None, reset: bool) -> tuple[np.ndarray, int]:

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastnet import activations, checks, initializers, layers, optimizers, regularizers
+from fastnet._kernels.errors import quoted
 from fastnet.callbacks import EarlyStopping, History
 from fastnet.sequential import Sequential
 from fastnet.wrappers.labels import weights_of
@@ -125,7 +126,7 @@ class DenseEstimator(BaseEstimator):
             checks.integer(f"{owner}: n_iter_no_change", self.n_iter_no_change)
         fraction = checks.number(f"{owner}: validation_fraction", self.validation_fraction, checks.CLOSED_UNIT)
         if not 0 < fraction < 1:
-            raise ValueError(f"{owner}: validation_fraction must be between 0 and 1, received {fraction!r}.")
+            raise ValueError(f"{owner}: validation_fraction must be between 0 and 1, received {quoted(fraction)}.")
         checks.one_of(f"{owner}: dtype", self.dtype, "float32", "float64", None)
 
     @property

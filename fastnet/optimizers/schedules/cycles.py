@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 from fastnet.optimizers.schedules.formula import Formula
 
 
@@ -45,7 +46,7 @@ class OneCycle(Formula):
         self._check(max_learning_rate=max_learning_rate, total_steps=total_steps, pct_start=pct_start)
         self._check(div_factor=div_factor, final_div_factor=final_div_factor, three_phase=three_phase)
         if not 0 <= pct_start <= 1:
-            raise ValueError(f"OneCycle: pct_start must lie in [0, 1], received {pct_start!r}.")
+            raise ValueError(f"OneCycle: pct_start must lie in [0, 1], received {quoted(pct_start)}.")
         checks.one_of("OneCycle: anneal_strategy", anneal_strategy, "cos", "linear")
         self.max_learning_rate, self.total_steps, self.pct_start = max_learning_rate, total_steps, pct_start
         self.anneal_strategy, self.div_factor, self.final_div_factor = anneal_strategy, div_factor, final_div_factor

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 from fastnet.optimizers.schedules.formula import Formula
 
 
@@ -241,7 +242,7 @@ class CosineDecayRestarts(Formula):
         self._check(initial_learning_rate=initial_learning_rate, first_decay_steps=first_decay_steps)
         self._check(t_mul=t_mul, m_mul=m_mul, alpha=alpha)
         if t_mul < 1:
-            raise ValueError(f"CosineDecayRestarts: t_mul must be at least 1, received {t_mul!r}.")
+            raise ValueError(f"CosineDecayRestarts: t_mul must be at least 1, received {quoted(t_mul)}.")
         self.initial_learning_rate, self.first_decay_steps = initial_learning_rate, first_decay_steps
         self.t_mul, self.m_mul, self.alpha, self.name = t_mul, m_mul, alpha, name
 
