@@ -1,4 +1,4 @@
-"""Process-wide settings: the default dtype of layers, limits, and where progress is written."""
+"""Process-wide settings: the default dtype of layers, limits, where progress is written, what tracebacks show."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules.losses import EPSILON
 
 FLOATS = ("float32", "float64")
+
+#: Whether errors show the calls within fastnet too; by default they show the user's lines.
+full_tracebacks = False
+
 _floatx = "float32"
 _max_epochs: int | None = None
 _is_interactive = True

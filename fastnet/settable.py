@@ -18,6 +18,7 @@ import numpy as np
 from fastnet import checks
 from fastnet._kernels.errors import cut, quoted
 from fastnet._kernels.registry import nearest
+from fastnet.tracebacks import trimmed
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -152,15 +153,16 @@ class Completed(type):
         return signature(found)
 
     def __call__(cls, *args: Any, **named: Any) -> Any:
-        if args and (names := _names_by_position(cls)) is not None:
-            if len(args) > len(names):
-                raise TypeError(f"{cls.__name__} takes {len(names)} arguments, received too many: {len(args)}.")
-            if twice := set(names[: len(args)]) & set(named):
-                raise TypeError(f"{cls.__name__} received {sorted(twice)} by position and by name.")
-            args, named = (), dict(zip(names, args)) | named
-        created = super().__call__(*args, **named)
-        created.completed()
-        return created
+        with trimmed:
+            if args and (names := _names_by_position(cls)) is not None:
+                if len(args) > len(names):
+                    raise TypeError(f"{cls.__name__} takes {len(names)} arguments, received too many: {len(args)}.")
+                if twice := set(names[: len(args)]) & set(named):
+                    raise TypeError(f"{cls.__name__} received {sorted(twice)} by position and by name.")
+                args, named = (), dict(zip(names, args)) | named
+            created = super().__call__(*args, **named)
+            created.completed()
+            return created
 
 
 class SettableArguments:
@@ -182,7 +184,8 @@ class SettableArguments:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self.is_argument(name):
-            self.set_argument(name, value)
+            with trimmed:
+                self.set_argument(name, value)
         else:
             super().__setattr__(name, value)
 

@@ -12,6 +12,7 @@ import numpy as np
 from fastnet import checks, random
 from fastnet.callbacks import CallbackList, History
 from fastnet.engine.sources import Source
+from fastnet.tracebacks import trimmed
 from fastnet.training import adapters, requirements
 from fastnet.training.adapters import Adapter, Reading
 from fastnet.training.nonfinite import NonFiniteError
@@ -32,30 +33,31 @@ def new_trainer(model: Any) -> Trainer:
 
 def fit(model: Any, x: Any, y: Any, sample_weight: Any, **given: Any) -> History:
     """See `Sequential.fit`; ``given`` are its other arguments."""
-    must_be_compiled(model, "fit")
-    options = FitOptions(**given)
-    data: Adapter = adapters.adapt(x, y, sample_weight, "fit", model)
-    held_out_data: Adapter | None
-    if options.validation_data is None:
-        data, held_out_data = data.split(options.validation_split)
-    else:
-        held_out_data = adapters.adapt_validation(options.validation_data, model)
-        requirements.check_columns(data.columns, held_out_data.columns)
-    plans = model._trainer.plans
-    try:
-        samples = data.samples(_check(model, options.class_weight), _reading(model._trainer, options))
-        held_out = None
-        if held_out_data is not None:
-            size = options.validation_batch_size or options.batch_size
-            held_out = held_out_data.samples(_check(model), Reading(size, BATCH, options.validation_steps))
-        plans.build(samples.sources[0].signature[0])
-        if held_out is not None:
-            requirements.check_shape(model, held_out.sources[0].array.shape)  # the shape is known only now
-        model.columns = data.columns
-        return _fit(model, samples, held_out, options)
-    except BaseException:
-        plans.undo_build()
-        raise
+    with trimmed:
+        must_be_compiled(model, "fit")
+        options = FitOptions(**given)
+        data: Adapter = adapters.adapt(x, y, sample_weight, "fit", model)
+        held_out_data: Adapter | None
+        if options.validation_data is None:
+            data, held_out_data = data.split(options.validation_split)
+        else:
+            held_out_data = adapters.adapt_validation(options.validation_data, model)
+            requirements.check_columns(data.columns, held_out_data.columns)
+        plans = model._trainer.plans
+        try:
+            samples = data.samples(_check(model, options.class_weight), _reading(model._trainer, options))
+            held_out = None
+            if held_out_data is not None:
+                size = options.validation_batch_size or options.batch_size
+                held_out = held_out_data.samples(_check(model), Reading(size, BATCH, options.validation_steps))
+            plans.build(samples.sources[0].signature[0])
+            if held_out is not None:
+                requirements.check_shape(model, held_out.sources[0].array.shape)  # the shape is known only now
+            model.columns = data.columns
+            return _fit(model, samples, held_out, options)
+        except BaseException:
+            plans.undo_build()
+            raise
 
 
 def _reading(trainer: Trainer, options: FitOptions) -> Reading:
@@ -141,13 +143,14 @@ def evaluate(
     caller: str = "evaluate",
 ) -> dict[str, float]:  # fmt: skip
     """See `Sequential.evaluate`."""
-    must_be_compiled(model, caller)
-    reading = Reading(batch_size, WIDE_BATCH, count_or_none("steps", steps))
-    data = adapters.adapt(x, y, sample_weight, caller, model)
-    requirements.check_columns(model.columns, data.columns)
-    samples = data.samples(_check(model), reading)
-    with samples, _calls(model, callbacks, verbose, samples) as calls:
-        return _evaluate(model, samples, calls)
+    with trimmed:
+        must_be_compiled(model, caller)
+        reading = Reading(batch_size, WIDE_BATCH, count_or_none("steps", steps))
+        data = adapters.adapt(x, y, sample_weight, caller, model)
+        requirements.check_columns(model.columns, data.columns)
+        samples = data.samples(_check(model), reading)
+        with samples, _calls(model, callbacks, verbose, samples) as calls:
+            return _evaluate(model, samples, calls)
 
 
 def _evaluate(model: Any, samples: Samples, calls: CallbackList) -> dict[str, float]:
@@ -169,19 +172,22 @@ def _evaluate(model: Any, samples: Samples, calls: CallbackList) -> dict[str, fl
 
 def predict(model: Any, x: Any, batch_size: Any, verbose: Any, steps: Any, callbacks: Any) -> np.ndarray:
     """See `Sequential.predict`."""
-    steps = count_or_none("steps", steps)
-    data = adapters.adapt_inputs(x, model)
-    requirements.check_columns(model.columns, data.columns)
-    if isinstance(data, adapters.ArrayAdapter) and callbacks is None and steps is None:
-        rows = data.batch.x
-        if verbose == 0 or rows.ndim == 0 or len(rows) <= WIDE_BATCH:
-            if verbose == 0 or model._trainer.plans.free:
-                return _predict_batch(model, data.batch, batch_size)
-            with CallbackList(add_progbar=True, verbose=verbose):  # the first plan may need kernels
-                return _predict_batch(model, data.batch, batch_size)
-    samples = data.samples(functools.partial(requirements.check_inputs, model), Reading(batch_size, WIDE_BATCH, steps))
-    with samples, _calls(model, callbacks, verbose, samples) as calls:
-        return _predict(model, samples, calls)
+    with trimmed:
+        steps = count_or_none("steps", steps)
+        data = adapters.adapt_inputs(x, model)
+        requirements.check_columns(model.columns, data.columns)
+        if isinstance(data, adapters.ArrayAdapter) and callbacks is None and steps is None:
+            rows = data.batch.x
+            if verbose == 0 or rows.ndim == 0 or len(rows) <= WIDE_BATCH:
+                if verbose == 0 or model._trainer.plans.free:
+                    return _predict_batch(model, data.batch, batch_size)
+                with CallbackList(add_progbar=True, verbose=verbose):  # the first plan may need kernels
+                    return _predict_batch(model, data.batch, batch_size)
+        samples = data.samples(
+            functools.partial(requirements.check_inputs, model), Reading(batch_size, WIDE_BATCH, steps)
+        )
+        with samples, _calls(model, callbacks, verbose, samples) as calls:
+            return _predict(model, samples, calls)
 
 
 def _predict(model: Any, samples: Samples, calls: CallbackList) -> np.ndarray:
@@ -211,9 +217,10 @@ def _predict(model: Any, samples: Samples, calls: CallbackList) -> np.ndarray:
 
 def predict_rows(model: Any, x: Any) -> np.ndarray:
     """Predictions of arrays, without callbacks."""
-    batch = adapters.inputs(x, model)
-    requirements.check_columns(model.columns, batch.columns)
-    return _predict_batch(model, batch)
+    with trimmed:
+        batch = adapters.inputs(x, model)
+        requirements.check_columns(model.columns, batch.columns)
+        return _predict_batch(model, batch)
 
 
 def _predict_batch(model: Any, batch: Batch, batch_size: Any = None) -> np.ndarray:
@@ -228,14 +235,15 @@ def _predict_batch(model: Any, batch: Batch, batch_size: Any = None) -> np.ndarr
 
 def train_on_batch(model: Any, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> dict[str, float]:
     """See `Sequential.train_on_batch`."""
-    must_be_compiled(model, "train_on_batch")
-    batch = adapters.paired(x, y, sample_weight, "train_on_batch", model)
-    requirements.check_columns(model.columns, batch.columns)
-    arrays = requirements.check_pairs(model, class_weight, batch)
-    sources = tuple([Source(array) for array in arrays if array is not None])
-    trainer, rows = model._trainer, sources[0].rows
-    with trainer.session("train", rows, sources) as session:
-        return trainer.train_batch(session, rows)
+    with trimmed:
+        must_be_compiled(model, "train_on_batch")
+        batch = adapters.paired(x, y, sample_weight, "train_on_batch", model)
+        requirements.check_columns(model.columns, batch.columns)
+        arrays = requirements.check_pairs(model, class_weight, batch)
+        sources = tuple([Source(array) for array in arrays if array is not None])
+        trainer, rows = model._trainer, sources[0].rows
+        with trainer.session("train", rows, sources) as session:
+            return trainer.train_batch(session, rows)
 
 
 def test_on_batch(model: Any, x: Any, y: Any, sample_weight: Any) -> dict[str, float]:
@@ -245,30 +253,33 @@ def test_on_batch(model: Any, x: Any, y: Any, sample_weight: Any) -> dict[str, f
 
 def compute_loss(model: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> float:
     """See `Sequential.compute_loss`."""
-    must_be_compiled(model, "compute_loss")
-    active = [layer.name for layer in model.leaves if layer.activity_regularizer is not None]
-    if active:
-        raise ValueError(
-            f"compute_loss knows predictions only, and {active} have an activity_regularizer; use test_on_batch(x, y)."
-        )
-    if y is None or (x is None and y_pred is None):
-        raise ValueError("compute_loss needs y, and y_pred or x.")
-    loss = model.loss(y, predict_rows(model, x) if y_pred is None else y_pred, sample_weight)
-    return loss + sum(v.regularizer(v.array) for v in model.trainable_weights if v.regularizer is not None)
+    with trimmed:
+        must_be_compiled(model, "compute_loss")
+        active = [layer.name for layer in model.leaves if layer.activity_regularizer is not None]
+        if active:
+            raise ValueError(
+                f"compute_loss knows predictions only, and {active} have an activity_regularizer; use "
+                "test_on_batch(x, y)."
+            )
+        if y is None or (x is None and y_pred is None):
+            raise ValueError("compute_loss needs y, and y_pred or x.")
+        loss = model.loss(y, predict_rows(model, x) if y_pred is None else y_pred, sample_weight)
+        return loss + sum(v.regularizer(v.array) for v in model.trainable_weights if v.regularizer is not None)
 
 
 def profile(model: Any, x: Any, y: Any, batch_size: Any, seconds: float) -> Profile:
     """See `Sequential.profile`."""
-    from fastnet.engine.profiling import Profile  # here: training does not need it
+    with trimmed:
+        from fastnet.engine.profiling import Profile  # here: training does not need it
 
-    must_be_compiled(model, "profile")
-    checks.number("profile: seconds", seconds, checks.NOT_NEGATIVE)
-    data = adapters.ArrayAdapter(adapters.paired(x, y, None, "profile", model))
-    samples, trainer = data.samples(_check(model), Reading(batch_size)), model._trainer
-    rows, size = samples.sources[0].rows, samples.batch_size
-    with _session(model, "train", samples) as session, trainer.unchanged():
-        train = functools.partial(trainer.profile, session, rows, size)
-        return Profile.take(session.executable, rows / -(-rows // size), seconds, train)
+        must_be_compiled(model, "profile")
+        checks.number("profile: seconds", seconds, checks.NOT_NEGATIVE)
+        data = adapters.ArrayAdapter(adapters.paired(x, y, None, "profile", model))
+        samples, trainer = data.samples(_check(model), Reading(batch_size)), model._trainer
+        rows, size = samples.sources[0].rows, samples.batch_size
+        with _session(model, "train", samples) as session, trainer.unchanged():
+            train = functools.partial(trainer.profile, session, rows, size)
+            return Profile.take(session.executable, rows / -(-rows // size), seconds, train)
 
 
 def as_results(logs: dict[str, float], return_dict: bool) -> Any:
