@@ -23,13 +23,21 @@ from fastnet._kernels.ranges import UNIT as UNIT
 from fastnet._kernels.ranges import Range as Range
 
 
+def plain(value: Any) -> Any:
+    """The number that an array without axes holds, of any library; other values, and weights, are returned."""
+    is_scalar = getattr(value, "shape", None) == () and hasattr(value, "item") and not hasattr(value, "assign")
+    return value.item() if is_scalar else value
+
+
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether the value is a real number, Python's or numpy's; True and False are not."""
+    """Whether the value is a real number: Python's, numpy's, or an array without axes; True and False are not."""
+    value = plain(value)
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def is_integer(value: Any) -> TypeGuard[int]:
-    """Whether the value is an integer, Python's or numpy's; True and False are not."""
+    """Whether the value is an integer: Python's, numpy's, or an array without axes; True and False are not."""
+    value = plain(value)
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
@@ -44,6 +52,7 @@ def number(what: str, value: Any, allowed: Range = FINITE) -> float:
     Raises:
         ValueError: the value is not a number, or is outside the range.
     """
+    value = plain(value)
     converted = _as_float(value) if is_number(value) else math.nan
     if not is_number(value) or not allowed[0](converted):
         raise ValueError(f"{what} must be a number that is {allowed[1]}, received {quoted(value)}.")
@@ -69,6 +78,7 @@ def integer(what: str, value: Any, least: int | None = 1, most: int | None = Non
     Raises:
         ValueError: the value is not an integer, or is outside the range.
     """
+    value = plain(value)
     low, high = -math.inf if least is None else least, math.inf if most is None else most
     if not is_integer(value) or not low <= value <= high:
         bounds = f" of at least {least}" if most is None and least is not None else ""
@@ -172,9 +182,10 @@ def flag(what: str, value: Any) -> bool:
     Raises:
         ValueError: it is neither; 1 and 0 are numbers.
     """
-    if not isinstance(value, (bool, np.bool_)):
+    value = plain(value)
+    if not isinstance(value, bool):
         raise ValueError(f"{what} must be True or False, received {quoted(value)}.")
-    return bool(value)
+    return value
 
 
 def one_of(what: str, value: Any, *names: str | None) -> Any:

@@ -105,6 +105,7 @@ def _attribute(owner: Any, name: str) -> Any:
 
 def _plain(value: Any, argument: str | None = None) -> Any:
     """Objects and functions as their descriptions; numbers, texts and tuples stay. Errors name the argument."""
+    value = checks.plain(value)
     if hasattr(value, "as_config"):  # an activation
         return value.as_config()
     if hasattr(value, "get_config") or callable(value):

@@ -62,7 +62,7 @@ class Sequential(Differentiable, NotAnEstimator, Network):
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None
         self.history: History | None = None
-        self.stop_training = False
+        self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self.columns: tuple[str, ...] | None = None
         self._metrics: list[Any] = []
         self._weighted: list[Any] = []
@@ -143,7 +143,7 @@ class Sequential(Differentiable, NotAnEstimator, Network):
         """Choose how to train.
 
         Args:
-            optimizer: a name or one of `fastnet.optimizers`.
+            optimizer: a name or one of `fastnet.optimizers`; None to evaluate only.
             loss: a name, one of `fastnet.losses`, or a plain function of two numbers ``f(y_true, y_pred)``, which is
                 differentiated. This and the following arguments may stand in a list or a dictionary of one entry, for
                 the one output.
@@ -160,8 +160,6 @@ class Sequential(Differentiable, NotAnEstimator, Network):
             RuntimeError: the model is being trained.
         """
         self._must_be_idle()
-        if optimizer is None:
-            raise ValueError("compile: optimizer must be a name or one of fastnet.optimizers, received None.")
         optimizer = optimizers.get(optimizer)
         loss = losses.get(losses.of_one_output(loss, "loss"))
         weight = losses.loss_weight(loss_weights)
@@ -175,10 +173,11 @@ class Sequential(Differentiable, NotAnEstimator, Network):
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """The arguments of `compile` as plain data, without the optimizer's state; None before it was called."""
-        if self.optimizer is None:
+        if not self.compiled:
             return None
         given = {name: getattr(self, attribute) for name, attribute in _COMPILED.items()}
-        return saving.serialize_keras_object({name: v for name, v in given.items() if v is not None and v != []})
+        given = {name: value for name, value in given.items() if name == "optimizer" or value not in (None, [])}
+        return saving.serialize_keras_object(given)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """`compile` with the arguments that `get_compile_config` gave."""
@@ -344,7 +343,7 @@ class Sequential(Differentiable, NotAnEstimator, Network):
     @property
     def compiled(self) -> bool:
         """Whether `compile` was called."""
-        return self.optimizer is not None
+        return self.optimizer is not None or self.loss is not None
 
     def __call__(self, x: Any, training: bool | None = None) -> np.ndarray:
         """The same as `predict_on_batch`; ``training`` must not be True."""

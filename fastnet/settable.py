@@ -160,7 +160,7 @@ class Completed(type):
                 if twice := set(names[: len(args)]) & set(named):
                     raise TypeError(f"{cls.__name__} received {sorted(twice)} by position and by name.")
                 args, named = (), dict(zip(names, args)) | named
-            created = super().__call__(*args, **named)
+            created = super().__call__(*args, **{name: checks.plain(value) for name, value in named.items()})
             created.completed()
             return created
 
@@ -185,7 +185,7 @@ class SettableArguments:
     def __setattr__(self, name: str, value: Any) -> None:
         if self.is_argument(name):
             with trimmed:
-                self.set_argument(name, value)
+                self.set_argument(name, checks.plain(value))
         else:
             super().__setattr__(name, value)
 

@@ -42,7 +42,7 @@ class LearningRateScheduler(Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         optimizer = self.model.optimizer
         rate = self.schedule(epoch, optimizer.learning_rate) if self._takes_rate else self.schedule(epoch)
-        if not isinstance(rate, (float, np.floating)):
+        if not isinstance(checks.plain(rate), (float, np.floating)):
             raise ValueError(f"LearningRateScheduler: schedule must give a float, received {quoted(rate)}.")
         optimizer.learning_rate = float(rate)
         if self.verbose > 0:

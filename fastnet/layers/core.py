@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnet import checks
+import numpy as np
+
+from fastnet import checks, config
 from fastnet._kernels.templates import folds
 from fastnet.activations import RELU
+from fastnet.arrays import READABLE
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.layer import Layer, refuse
@@ -17,8 +20,9 @@ class InputLayer(Layer):
 
     Args:
         shape: of one sample, without the batch: ``(784,)``.
-        batch_size: accepted, without effect: batches may have any size.
-        dtype: "float32" or "float64".
+        batch_size: the first entry of ``batch_shape``; without another effect, since batches may have any size.
+        dtype: of the data, also "uint8", "int32" and the like. Data keep the dtype that they have until the layer
+            behind reads them.
         sparse, ragged, input_tensor, optional: must be left at their defaults: data are dense arrays.
         batch_shape: instead of ``shape``, with the batch first: ``(None, 784)``.
         name: of the layer.
@@ -45,18 +49,24 @@ class InputLayer(Layer):
         name: str | None = None,
         trainable: bool = True,
     ):
-        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        declared = np.dtype(dtype) if _is_data_dtype(dtype) else None
+        super().__init__(name=name, dtype=None if declared else dtype, trainable=trainable)
+        self.data_dtype = declared.name if declared else self.dtype
         refuse(self._owner, sparse=sparse, ragged=ragged, input_tensor=input_tensor, optional=optional)
         if batch_size is not None:
-            checks.integer(f"{self._owner}: batch_size", batch_size)
+            batch_size = checks.integer(f"{self._owner}: batch_size", batch_size)
         if (shape is None) == (batch_shape is None):
             raise ValueError(f"{self._owner}: give either shape=(784,) or batch_shape=(None, 784).")
         if batch_shape is None:
             self.given_input_shape = checks.sample_shape(f"{self._owner}: shape", shape)
         else:
             self.given_input_shape = checks.batch_shape(f"{self._owner}: batch_shape", batch_shape)
+            if (batch_size := next(iter(batch_shape))) is not None:
+                batch_size = checks.integer(f"{self._owner}: the batch of batch_shape", batch_size)
+        self.batch_shape = (batch_size, *self.given_input_shape)
 
     keeps_values = True
+    _fixed = ("batch_shape",)
 
     def sample_output_shape(self, input_shape):
         if input_shape != self.given_input_shape:
@@ -65,13 +75,21 @@ class InputLayer(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """``batch_shape``, ``dtype`` and ``name``."""
-        return {"batch_shape": (None, *(self.given_input_shape or ())), "dtype": self.dtype, "name": self.name}
+        return {"batch_shape": self.batch_shape, "dtype": self.data_dtype, "name": self.name}
 
     def forward(self, plan: Plan, x: View) -> View:
         return x
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
         return dy
+
+
+def _is_data_dtype(dtype: Any) -> bool:
+    """Whether data may have a dtype that weights cannot have."""
+    try:
+        return dtype is not None and np.dtype(dtype) in READABLE and np.dtype(dtype).name not in config.FLOATS
+    except TypeError:
+        return False
 
 
 def Input(

@@ -255,7 +255,7 @@ class AUC(Counts):
     ):
         self.thresholds = None if thresholds is None else sorted(_thresholds("AUC", thresholds, 0.5))
         if self.thresholds is None:
-            checks.integer("AUC: num_thresholds", num_thresholds, 2)
+            num_thresholds = checks.integer("AUC: num_thresholds", num_thresholds, 2)
         if num_labels is not None and not multi_label:
             raise ValueError("AUC: num_labels is of use with multi_label=True only; leave it out.")
         self.num_thresholds = num_thresholds if self.thresholds is None else len(self.thresholds) + 2

@@ -144,7 +144,7 @@ def evaluate(
 ) -> dict[str, float]:  # fmt: skip
     """See `Sequential.evaluate`."""
     with trimmed:
-        must_be_compiled(model, caller)
+        must_be_compiled(model, caller, trains=False)
         reading = Reading(batch_size, WIDE_BATCH, count_or_none("steps", steps))
         data = adapters.adapt(x, y, sample_weight, caller, model)
         requirements.check_columns(model.columns, data.columns)
@@ -154,6 +154,7 @@ def evaluate(
 
 
 def _evaluate(model: Any, samples: Samples, calls: CallbackList) -> dict[str, float]:
+    model.stop_evaluating = False
     calls.on_test_begin()
     samples.restart()
     with _session(model, "evaluate", samples) as session:
@@ -163,7 +164,7 @@ def _evaluate(model: Any, samples: Samples, calls: CallbackList) -> dict[str, fl
             if calls.wants_test_batches:
                 calls.on_test_batch_end(steps - 1, logs())
 
-        hooks = Hooks(calls.wants_test_batches, calls.on_test_batch_begin, after)
+        hooks = Hooks(calls.wants_test_batches, calls.on_test_batch_begin, after, stopped=lambda: model.stop_evaluating)
         steps = model._trainer.run_all(session, samples, hooks)
         logs = session.logs() if steps else {}  # an exhausted generator has no loss; 0 would be wrong
     calls.on_test_end(logs)
@@ -193,25 +194,31 @@ def predict(model: Any, x: Any, batch_size: Any, verbose: Any, steps: Any, callb
 def _predict(model: Any, samples: Samples, calls: CallbackList) -> np.ndarray:
     results: list[np.ndarray] = []
     batches: Iterator[np.ndarray] = iter(())  # of the last result
+    begun = done = size = 0  # steps before the last result, steps in all, rows of a step
 
     def after(steps, logs):
+        nonlocal done
+        done = steps
         if calls.wants_progress:
             calls.on_progress(steps)
         if calls.wants_predict_batches:
             calls.on_predict_batch_end(steps - 1, {"outputs": next(batches)})
 
+    model.stop_predicting = False
     calls.on_predict_begin()
     with _session(model, "predict", samples) as session:
 
         def enter(segment):
-            nonlocal batches
-            result, size = session.new_predictions(segment.total), segment.batch_size
+            nonlocal batches, begun, size
+            result, size, begun = session.new_predictions(segment.total), segment.batch_size, done
             results.append(result)
             batches = (result[first : first + size] for first in range(0, segment.total, size))
 
-        hooks = Hooks(calls.wants_predict_batches, calls.on_predict_batch_begin, after)
+        begin = calls.on_predict_batch_begin
+        hooks = Hooks(calls.wants_predict_batches, begin, after, stopped=lambda: model.stop_predicting)
         model._trainer.run_all(session, samples, hooks, enter)
     calls.on_predict_end()
+    results[-1] = results[-1][: (done - begun) * size]  # all rows, unless a callback stopped it
     return results[0] if len(results) == 1 else np.concatenate(results)
 
 
@@ -254,7 +261,7 @@ def test_on_batch(model: Any, x: Any, y: Any, sample_weight: Any) -> dict[str, f
 def compute_loss(model: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> float:
     """See `Sequential.compute_loss`."""
     with trimmed:
-        must_be_compiled(model, "compute_loss")
+        must_be_compiled(model, "compute_loss", trains=False)
         active = [layer.name for layer in model.leaves if layer.activity_regularizer is not None]
         if active:
             raise ValueError(

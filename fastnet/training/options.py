@@ -16,12 +16,15 @@ BATCH = 32
 WIDE_BATCH = 256  # the default where it does not change results: evaluate, predict
 
 
-def must_be_compiled(model: Any, caller: str) -> None:
-    """Check that the model has an optimizer and a loss."""
-    if model.optimizer is None or model.loss is None:
-        missing = "compile was not called" if model.optimizer is None else "compile was given no loss"
+def must_be_compiled(model: Any, caller: str, trains: bool = True) -> None:
+    """Check that the model has a loss and, if it is trained, an optimizer."""
+    parts = {"optimizer": model.optimizer, "loss": model.loss}
+    missing = [name for name, part in parts.items() if part is None and (trains or name == "loss")]
+    if missing:
+        told = f"compile was given no {missing[0]}" if model.compiled else "compile was not called"
         raise RuntimeError(
-            f"{caller} needs an optimizer and a loss, and {missing}: call model.compile(optimizer=..., loss=...) first."
+            f"{caller} needs {'an optimizer and ' if trains else ''}a loss, and {told}: call "
+            "model.compile(optimizer=..., loss=...) first."
         )
 
 
@@ -73,7 +76,8 @@ class FitOptions:
         for name in ("steps_per_epoch", "validation_steps", "validation_batch_size"):
             setattr(self, name, count_or_none(name, getattr(self, name)))
         self.validation_freq = _validation_epochs(self.validation_freq)
-        if not isinstance(self.shuffle, (bool, np.bool_)) and self.shuffle != "batch":
+        self.shuffle = checks.plain(self.shuffle)
+        if not isinstance(self.shuffle, bool) and self.shuffle != "batch":
             raise ValueError(
                 "shuffle must be True, False or 'batch' (each batch's rows among themselves), received "
                 f"{quoted(self.shuffle)}."
@@ -87,6 +91,7 @@ class FitOptions:
 
 def _validation_epochs(freq: Any) -> int | Collection[int]:
     """Check ``validation_freq``: the epochs between validations, or the numbers of the epochs, from 1."""
+    freq = checks.plain(freq)
     if isinstance(freq, (list, tuple, set, frozenset, range, np.ndarray)):
         return frozenset(checks.integer("each epoch in validation_freq", epoch) for epoch in freq)
     return checks.integer("validation_freq", freq)

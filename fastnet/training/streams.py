@@ -50,7 +50,7 @@ class StreamSamples:
         self.dataset, self.check, self.new_order = dataset, check, new_order
         self.name = type(dataset).__name__
         self.is_indexed = is_indexed(dataset)
-        self.length = dataset.num_batches if self.is_indexed else _length(dataset)
+        self.length = _length(dataset, self.is_indexed)
         self.single_use = hasattr(dataset, "__next__")
         self.steps: int | None = steps or self.length
         if self.steps is None and (isinstance(dataset, (itertools.cycle, itertools.count)) or self.is_indexed):
@@ -233,11 +233,11 @@ def _is_a(x: Any, name: str) -> bool:
     return any(kind.__name__ == name for kind in type(x).__mro__)
 
 
-def _length(dataset: Any) -> int | None:
+def _length(dataset: Any, indexed: bool) -> int | None:
     """Batches of a pass; None if the dataset does not tell."""
     try:
-        return len(dataset)
-    except TypeError:  # without __len__, or with one that raises, as a DataLoader's over an iterable
+        return dataset.num_batches if indexed else len(dataset)
+    except (TypeError, NotImplementedError):  # no length: a DataLoader over an iterable, a PyDataset of Keras's
         return None
 
 

@@ -30,12 +30,14 @@ class Hooks:
         before: see ``one_step``.
         after: ``after(steps, logs)`` is called after each chunk; ``logs()`` gives the loss and the metrics.
         limit: gives the most steps until ``after`` must be called; None for any number.
+        stopped: whether an evaluation or a prediction must end here.
     """
 
     one_step: bool = False
     before: Callable[[int], Any] = lambda step: None
     after: Callable[[int, Callable], Any] = lambda steps, logs: None
     limit: Callable[[], int | None] = lambda: None
+    stopped: Callable[[], bool] = lambda: False
 
 
 NO_HOOKS = Hooks()
@@ -206,6 +208,8 @@ class Trainer:
                 self._adopt(session, segment)
                 enter(segment)
                 steps = self.run_segment(session, segment, steps, hooks)
+                if hooks.stopped():
+                    break
         session.publish()
         return steps
 
@@ -220,6 +224,8 @@ class Trainer:
             session.show(min(segment.batch_size, segment.total - first))
             first, steps = first + done * segment.batch_size, steps + done
             hooks.after(steps, session.logs)
+            if hooks.stopped():
+                break
         return steps
 
     # ---- profiles

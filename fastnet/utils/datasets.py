@@ -18,13 +18,13 @@ class PyDataset:
     `fit`, `evaluate` and `predict` take one as ``x``. A background thread asks for batches before they are needed.
 
     Args:
-        workers: threads that make batches at the same time. More than one helps if ``__getitem__`` waits for a disk
-            or computes in NumPy; several threads then call it at once.
+        workers: threads that make batches at the same time; 0 is as 1. More than one helps if ``__getitem__`` waits for
+            a disk or computes in NumPy; several threads then call it at once.
         use_multiprocessing: accepted as in Keras; threads are used in any case.
         max_queue_size: the most batches that are made ahead.
 
-    A subclass need not call ``super().__init__()``. In an endless data set the property ``num_batches`` is None, and
-    `fit` needs ``steps_per_epoch``.
+    A subclass need not call ``super().__init__()``. One without ``__len__``, or whose property ``num_batches`` is None,
+    is endless, and `fit` needs ``steps_per_epoch``.
 
     Example:
         >>> class Squares(fastnet.utils.PyDataset):
@@ -53,10 +53,8 @@ class PyDataset:
 
     @property
     def num_batches(self) -> int | None:
-        """Batches in an epoch: ``len(self)``, or None for an endless data set."""
-        if hasattr(self, "__len__"):
-            return len(self)
-        raise NotImplementedError(f"{type(self).__name__} needs __len__, or a property num_batches.")
+        """Batches in an epoch: ``len(self)``, or None without ``__len__``: the data set is then endless."""
+        return len(self) if hasattr(self, "__len__") else None
 
     def __getitem__(self, index: int) -> Any:
         """Make batch ``index``: (x, y) or (x, y, sample_weight), or x alone for `predict`."""

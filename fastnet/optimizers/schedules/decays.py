@@ -111,7 +111,8 @@ class PiecewiseConstantDecay(Formula):
         if any(a >= b for a, b in itertools.pairwise(boundaries)):
             raise ValueError(f"PiecewiseConstantDecay: boundaries must rise, received {list(boundaries)}.")
         self._check(**{f"values[{i}]": value for i, value in enumerate(values)})
-        self.boundaries, self.values, self.name = list(boundaries), list(values), name
+        self.boundaries, self.values = list(map(checks.plain, boundaries)), list(map(checks.plain, values))
+        self.name = name
 
     def at(self, steps: np.ndarray) -> np.ndarray:
         return np.asarray(self.values, float)[np.searchsorted(self.boundaries, steps, side="left")]
