@@ -38,6 +38,9 @@ cdef extern from "_team.h" nogil:
     void team_gather(Team*) noexcept
     void team_release(Team*) noexcept
     void team_end(Team*) noexcept
+    bint team_pauses(const Team*) noexcept
+    void team_judge(Team*, double) noexcept
+    void team_forget(Team*) noexcept
 
     double seconds_now() noexcept
     uint64_t flush_subnormals() noexcept
@@ -77,6 +80,7 @@ def set_num_threads(int n):
     """Set the number of threads; see :func:`fastnet.engine.threads.set_num_threads`, which validates."""
     global num_threads
     num_threads = n
+    team_forget(&team)
 
 
 def get_num_threads():
@@ -296,7 +300,8 @@ cdef class Execution:
             threads = max(job.full.width, job.partial.width)
             if threads > 1:
                 leased = team_lease(&team)
-            if not leased or not enlist(threads - 1) or (work < MIN_WAKE and team_asleep(&team, threads - 1)):
+            if (not leased or team_pauses(&team) or not enlist(threads - 1)
+                    or (work < MIN_WAKE and team_asleep(&team, threads - 1))):
                 threads = 1
             self.reserve(threads)
             job.workers = threads - 1
@@ -310,6 +315,8 @@ cdef class Execution:
             with nogil:
                 job.deadline = seconds_now() + seconds
                 lead(&job)
+                if job.workers:
+                    team_judge(&team, seconds_now() - job.deadline + seconds)
         finally:
             self.running = 0
             if leased:
