@@ -156,7 +156,19 @@ class SparseTopKCategoricalAccuracy(RowMetric):
         self._row = f"{'sorted' if self.from_sorted_ids else 'sparse'}_top_k_categorical_accuracy"
 
 
-class CosineSimilarity(RowMetric):
+class _OfLastAxis(RowMetric):
+    """A metric of rows along an axis, which is the last one."""
+
+    def __init__(self, name: str, dtype: Any, axis: int):
+        super().__init__(name, dtype)
+        self.axis = checks.last_axis(f"{type(self).__name__}: axis", axis)
+
+    def values(self, plan, y_pred, y_true):
+        losses.loss.check_axis(self, y_pred.shape)
+        return super().values(plan, y_pred, y_true)
+
+
+class CosineSimilarity(_OfLastAxis):
     """Mean of sum(y_true y_pred) / (|y_true| |y_pred|) over the last axis: 1 where they agree.
 
     Args:
@@ -174,12 +186,49 @@ class CosineSimilarity(RowMetric):
     _row = "cosine_similarity"
 
     def __init__(self, name: str = "cosine_similarity", dtype: Any = None, axis: int = -1):
-        super().__init__(name, dtype)
-        self.axis = losses.CosineSimilarity(axis).axis
+        super().__init__(name, dtype, axis)
 
-    def values(self, plan, y_pred, y_true):
-        losses.loss.check_axis(self, y_pred.shape)
-        return super().values(plan, y_pred, y_true)
+
+class PearsonCorrelation(_OfLastAxis):
+    """Mean of cov(y_true, y_pred) / (std(y_true) std(y_pred)) over the last axis; NaN where a row is constant.
+
+    Args:
+        name, dtype: as for every `Metric`.
+        axis: only -1.
+
+    Raises:
+        ValueError: axis is not -1.
+
+    Example:
+        >>> round(metrics.PearsonCorrelation()([[0.0, 1.0, 0.5]], [[0.1, 0.9, 0.2]]), 4)
+        0.9177
+    """
+
+    _row = "pearson_correlation"
+
+    def __init__(self, name: str = "pearson_correlation", dtype: Any = None, axis: int = -1):
+        super().__init__(name, dtype, axis)
+
+
+class ConcordanceCorrelation(_OfLastAxis):
+    """Mean of 2 cov / (var(y_true) + var(y_pred) + (mean(y_true) - mean(y_pred))²) over the last axis; Lin 1989.
+
+    Args:
+        name, dtype: as for every `Metric`.
+        axis: only -1.
+
+    Raises:
+        ValueError: axis is not -1.
+
+    Example:
+        >>> round(metrics.ConcordanceCorrelation()([[0.0, 1.0, 0.5]], [[0.1, 0.9, 0.2]]), 4)
+        0.8824
+    """
+
+    _row = "concordance_correlation"
+
+    def __init__(self, name: str = "concordance_correlation", dtype: Any = None, axis: int = -1):
+        super().__init__(name, dtype, axis)
 
 
 class RootMeanSquaredError(RowMetric):

@@ -75,6 +75,26 @@ def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> np.ndarray:
     return means.CosineSimilarity(axis=axis).function.on_arrays(y_true, y_pred, "cosine_similarity")
 
 
+def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> np.ndarray:
+    """cov(y_true, y_pred) / (std(y_true) std(y_pred)) of each row.
+
+    Example:
+        >>> metrics.pearson_correlation([[0.0, 1.0, 0.5]], [[0.1, 0.9, 0.2]]).round(4).tolist()
+        [0.9177]
+    """
+    return means.PearsonCorrelation(axis=axis).function.on_arrays(y_true, y_pred, "pearson_correlation")
+
+
+def concordance_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> np.ndarray:
+    """2 cov / (var(y_true) + var(y_pred) + (mean(y_true) - mean(y_pred))²) of each row.
+
+    Example:
+        >>> metrics.concordance_correlation([[0.0, 1.0, 0.5]], [[0.1, 0.9, 0.2]]).round(4).tolist()
+        [0.8824]
+    """
+    return means.ConcordanceCorrelation(axis=axis).function.on_arrays(y_true, y_pred, "concordance_correlation")
+
+
 def _of_rank(y_true: Any, y_pred: np.ndarray) -> np.ndarray:
     """Targets, with a last axis of size 1 added or removed to match the predictions."""
     y_true = np.asarray(y_true)

@@ -9,7 +9,16 @@ from fastnet import losses
 from fastnet._kernels import registry
 from fastnet._kernels.errors import RuleError
 from fastnet.descriptions import Family
-from fastnet.metrics import confusion, loss_metrics, means, metric_functions, scores, values
+from fastnet.metrics import (
+    confusion,
+    intersection,
+    loss_metrics,
+    means,
+    metric_functions,
+    operating_points,
+    scores,
+    values,
+)
 from fastnet.metrics.metric import Metric
 
 # These need arguments.
@@ -19,7 +28,7 @@ family = Family(
     Metric,
     [
         cls
-        for module in (means, values, loss_metrics, confusion, scores)
+        for module in (means, values, loss_metrics, confusion, operating_points, intersection, scores)
         for cls in vars(module).values()
         if isinstance(cls, type) and issubclass(cls, Metric) and cls.__module__ == module.__name__
         if cls not in _HIDDEN and not cls.__name__.startswith("_")

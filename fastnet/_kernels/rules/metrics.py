@@ -6,6 +6,7 @@ A row's argmax is the first of its largest elements, as in numpy.
 import math
 
 from fastnet._kernels.registry import Loss, Pass, RowRule, losses, metrics
+from fastnet._kernels.rules.losses import EPSILON
 from fastnet._kernels.rules.row_losses import cosine_passes
 
 
@@ -99,6 +100,44 @@ def cosine(by_t, by_x, tx):
     return tx * by_t * by_x
 
 
+def largest_column(largest, index, column, x, t):
+    better = column == 0 or x > largest
+    return x if better else largest, column if better else index, column + 1
+
+
+def index_of_largest(largest, index, column):
+    return index
+
+
+argmax = RowRule((Pass((0.0, 0.0, 0.0), largest_column),), None, index_of_largest)
+
+
+# Correlations of a row: the means, then the sums of squares and products around them.
+
+
+def add_both(sum_t, sum_x, columns, x, t):
+    return sum_t + t, sum_x + x, columns + 1
+
+
+def means_of_both(sum_t, sum_x, columns):
+    return sum_t / columns, sum_x / columns, columns
+
+
+def add_products(tt, xx, tx, x, t, mean_t, mean_x, columns):
+    return tt + (t - mean_t) * (t - mean_t), xx + (x - mean_x) * (x - mean_x), tx + (t - mean_t) * (x - mean_x)
+
+
+def pearson(mean_t, mean_x, columns, tt, xx, tx):
+    return tx / (math.sqrt(tt) * math.sqrt(xx))
+
+
+def concordance(mean_t, mean_x, columns, tt, xx, tx):
+    distance = (mean_t - mean_x) * (mean_t - mean_x)
+    return 2 * tx / columns / ((tt + xx) / columns + distance + EPSILON)
+
+
+around_means = (Pass((0.0, 0.0, 0.0), add_both, means_of_both), Pass((0.0, 0.0, 0.0), add_products))
+
 metrics.add(Loss("accuracy", accuracy))
 metrics.add(Loss("binary_accuracy", binary_accuracy, parameters={"threshold": 0.5}))
 metrics.add(Loss("categorical_accuracy", row=categorical_accuracy, targets="raw"))
@@ -106,6 +145,8 @@ metrics.add(Loss("sparse_categorical_accuracy", row=sparse_categorical_accuracy,
 metrics.add(Loss("top_k_categorical_accuracy", row=top_k, targets="raw", parameters={"k": 5}))
 metrics.add(Loss("sparse_top_k_categorical_accuracy", row=sparse_top_k, targets="sparse", parameters={"k": 5}))
 metrics.add(Loss("sorted_top_k_categorical_accuracy", row=sorted_top_k, targets="label", parameters={"k": 5}))
+metrics.add(Loss("pearson_correlation", row=RowRule(around_means, None, pearson), targets="raw"))
+metrics.add(Loss("concordance_correlation", row=RowRule(around_means, None, concordance), targets="raw"))
 metrics.add(Loss("cosine_similarity", row=RowRule(cosine_passes, None, cosine), targets="raw"))
 for _row in losses.unique():
     metrics.setdefault(_row.name, _row)

@@ -117,3 +117,20 @@ def moments(
             sums[offset + 2 * width + j] = sums[offset + 2 * width + j] + error * error * weight
             sums[offset + 3 * width + j] = sums[offset + 3 * width + j] + weight
         sums[offset + 4 * width] = sums[offset + 4 * width] + width
+
+
+@template(_AXIS, cost=f"{10 * COUNT_ROWS} * width")
+def confusion(
+    y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, counts: write_float64, classes: integer,
+    ignored: integer, n: size, width: size, lo, hi,
+):  # fmt: skip
+    # counts of a chunk (classes, classes): weights by true and predicted class, as integers; others are left out
+    length = classes * classes
+    for i in range(lo * length, hi * length):
+        counts[i] = 0.0
+    for r in range(lo * COUNT_ROWS, min(n, hi * COUNT_ROWS)):
+        for j in range(width):
+            t, p = y_true[r, j], y_pred[r, j]
+            if t > -1.0 and t < T(classes) and p > -1.0 and p < T(classes) and int64(t) != ignored:
+                index = r // COUNT_ROWS * length + int64(t) * classes + int64(p)
+                counts[index] = counts[index] + float64(weights[r])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import integer, read, read_int32, size, update, write
+from fastnet._kernels.kinds import integer, read, read_int32, real, size, update, write
 from fastnet._kernels.template import elementwise, template
 
 
@@ -14,6 +14,16 @@ def counted_labels(labels: read_int32, counts: write, ignored: integer):
 @elementwise
 def zero_where_ignored(values: update, labels: read_int32, ignored: integer):
     values = 0.0 if labels == ignored else values
+
+
+@elementwise
+def numbers_of_labels(labels: read_int32, numbers: write):
+    numbers = labels
+
+
+@elementwise
+def is_at_least(x: read, y: write, threshold: real):
+    y = 1.0 if x >= threshold else 0.0
 
 
 @template()
