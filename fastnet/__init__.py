@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from fastnet import absent as _absent
 from fastnet import activations as activations
 from fastnet import callbacks as callbacks
 from fastnet import config as config
@@ -23,8 +24,14 @@ from fastnet._kernels.registration import register_loss as register_loss
 from fastnet._kernels.registration import register_optimizer as register_optimizer
 from fastnet.engine.threads import get_num_threads as get_num_threads
 from fastnet.engine.threads import set_num_threads as set_num_threads
+from fastnet.engine.variable import Variable as Variable
+from fastnet.initializers import Initializer as Initializer
 from fastnet.layers import Input as Input
-from fastnet.refused import module_error
+from fastnet.layers import Layer as Layer
+from fastnet.losses import Loss as Loss
+from fastnet.metrics import Metric as Metric
+from fastnet.optimizers import Optimizer as Optimizer
+from fastnet.regularizers import Regularizer as Regularizer
 from fastnet.sequential import Sequential as Sequential
 from fastnet.training.nonfinite import NonFiniteError as NonFiniteError
 
@@ -40,4 +47,17 @@ def __getattr__(name: str):
         from importlib import import_module
 
         return import_module(f"fastnet.{name}")
-    raise module_error("fastnet", name)
+    raise _absent.module_error("fastnet", name)
+
+
+def version() -> str:
+    """The version of fastnet.
+
+    Example:
+        >>> fastnet.version() == fastnet.__version__
+        True
+    """
+    return __version__
+
+
+_absent.explain(*(module for module in _absent.ABSENT if module != "fastnet.datasets"))

@@ -1,4 +1,4 @@
-"""Names that Keras has and fastnet lacks, each with the sentence that names the remedy.
+"""Attributes that Keras's models and layers have and fastnet's lack, each with the sentence that names the remedy.
 
 `docs/keras.md` lists the same names; a test compares them.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 _STEP = "a step is compiled from the layers, the loss and the optimizer; register an activation, a loss or an optimizer"
+_PART = "there are no symbolic tensors; Sequential(model.layers[:k]) is the model of the first k layers"
 _GRAPH = "a Sequential is a list of layers, not a graph of tensors; use model.layers"
 _QUANTIZED = "weights are float32 or float64"
 _CONFIG = "get_config() holds the shape that the model was built for"
@@ -35,10 +36,10 @@ REFUSED: dict[str, str] = {
     "get_metrics_result": "metrics are in what fit, evaluate and train_on_batch return",
     "get_quantization_layer_structure": _QUANTIZED,
     "get_state_tree": _STATE,
-    "input": _GRAPH,
+    "input": _PART,
     "input_dtype": _DTYPE,
     "input_spec": "every layer checks the shape it is given; use model.input_shape",
-    "inputs": _GRAPH,
+    "inputs": _PART,
     "jax_state_sync": _BACKEND,
     "jit_compile": _COMPILED,
     "load_own_variables": _FILES,
@@ -46,8 +47,8 @@ REFUSED: dict[str, str] = {
     "make_test_function": "evaluation is compiled when it is first needed",
     "make_train_function": "training is compiled when it is first needed",
     "metrics_variables": "metrics count in the compiled step; their numbers are in what fit and evaluate return",
-    "output": _GRAPH,
-    "outputs": _GRAPH,
+    "output": _PART,
+    "outputs": _PART,
     "path": "a model has a name",
     "predict_function": "predictions are compiled when they are first needed",
     "predict_step": f"{_STEP} (docs/extending.md)",
@@ -72,37 +73,8 @@ REFUSED: dict[str, str] = {
     "variable_dtype": _DTYPE,
 }
 
-
-_ROW = "a Sequential is the one kind of model: layers in a row"
-_DENSE = "fastnet trains dense networks; there are no convolutions, recurrent layers or attention"
-
-#: Names that fastnet's modules lack, by module.
-ABSENT: dict[str, dict[str, str]] = {
-    "fastnet": {
-        "Model": _ROW,
-        "Function": _ROW,
-        "KerasTensor": _ROW,
-        "Variable": "weights are made by layers: self.add_weight(...)",
-        "backend": _BACKEND,
-        "distribution": "a model is trained on one machine",
-        "mixed_precision": "weights are float32 or float64: fastnet.config.set_floatx(...), or a layer's dtype=...",
-        "ops": "layers compute by compiled rules, functions of numbers (docs/extending.md); for arrays use numpy",
-    },
-    "fastnet.layers": {
-        "Add": "layers.Residual adds a branch to its input, and layers.Parallel(branches, merge='add') adds branches",
-        **{
-            name: f"layers.Parallel(branches, merge={merge!r}) joins branches"
-            for name, merge in {
-                "Average": "average",
-                "Concatenate": "concat",
-                "Maximum": "maximum",
-                "Multiply": "multiply",
-            }.items()
-        },
-        **dict.fromkeys(("Attention", "Conv1D", "Conv2D", "Embedding", "GRU", "LSTM", "MaxPooling2D"), _DENSE),
-        **dict.fromkeys(("GlobalAveragePooling1D", "MultiHeadAttention", "SimpleRNN", "TimeDistributed"), _DENSE),
-    },
-}
+#: Of layers.
+REFUSED_OF_LAYERS: dict[str, str] = dict.fromkeys(("input", "output"), _PART)
 
 
 class NotAnEstimator:
@@ -129,15 +101,8 @@ class NotAnEstimator:
         )
 
 
-def module_error(module: str, name: str) -> AttributeError:
-    """The error for a name that a module lacks."""
-    if name in ABSENT[module]:
-        return AttributeError(f"{module} has no {name}: {ABSENT[module][name]}.")
-    return AttributeError(f"module {module!r} has no attribute {name!r}")
-
-
-def attribute_error(owner: str, name: str) -> AttributeError:
+def attribute_error(owner: str, name: str, refused: dict[str, str] = REFUSED) -> AttributeError:
     """The error for an attribute that an object lacks."""
-    if name in REFUSED:
-        return AttributeError(f"fastnet's {owner} has no {name}: {REFUSED[name]}.")
+    if name in refused:
+        return AttributeError(f"fastnet's {owner} has no {name}: {refused[name]}.")
     return AttributeError(f"{owner!r} object has no attribute {name!r}")

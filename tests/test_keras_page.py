@@ -1,13 +1,20 @@
 """docs/keras.md is run, block by block, and its lists are those of the code."""
 
+import importlib
+import importlib.util
 import inspect
 import re
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fastnet
-from fastnet.refused import REFUSED
+from fastnet.absent import ABSENT
+from fastnet.refused import REFUSED, REFUSED_OF_LAYERS
+
+from . import keras_names
 
 PATH = Path(__file__).parents[1] / "docs" / "keras.md"
 if not PATH.exists():
@@ -59,6 +66,80 @@ def test_what_is_accepted_is_an_argument():
         parameters = inspect.signature(target).parameters
         for argument in re.findall(r"(\w+)=", arguments):
             assert argument in parameters, (name, argument)
+
+
+@pytest.mark.parametrize("name", REFUSED_OF_LAYERS)
+def test_layers_point_to_a_part_of_the_model(name):
+    layer = fastnet.layers.Dense(1)
+    assert not hasattr(layer, name)
+    with pytest.raises(AttributeError, match=rf"fastnet's Dense has no {name}: .*Sequential\(model.layers\[:k\]\)"):
+        getattr(layer, name)
+    with pytest.raises(TypeError, match=r"takes no arrays; Sequential\(model.layers\[:k\]\)"):
+        layer.compute_mask(np.ones((2, 3)), None)
+
+
+def test_the_page_has_every_name_where_it_is():
+    """A name is in fastnet where the page says "there", else it has the reason that the page gives."""
+    listed = keras_names.listed(PAGE)
+    assert len(listed) > 1400
+    for name, (word, reason) in listed.items():
+        found = keras_names.reason(name)
+        assert keras_names.word(found) == word, (name, found)
+        assert (found or "").removeprefix("planned: ") == reason, name
+    reasons = {f"{module}.{name}".removeprefix("fastnet.") for module, names in ABSENT.items() for name in names}
+    top = {".".join(name.split(".")[:k]) for name in listed for k in range(1, name.count(".") + 2)}
+    assert reasons <= top
+
+
+@pytest.mark.parametrize(
+    ("statement", "module", "name"),
+    [
+        ("from fastnet import ops", "fastnet", "ops"),
+        ("from fastnet import Model", "fastnet", "Model"),
+        ("from fastnet import backend", "fastnet", "backend"),
+        ("import fastnet.ops", "fastnet", "ops"),
+        ("import fastnet.applications.vgg16", "fastnet", "applications"),
+        ("from fastnet.layers import Dense, Conv2D", "fastnet.layers", "Conv2D"),
+        ("from fastnet.layers import concatenate", "fastnet.layers", "concatenate"),
+        ("from fastnet.models import Model", "fastnet.models", "Model"),
+        ("from fastnet.config import set_backend", "fastnet.config", "set_backend"),
+        ("from fastnet.datasets import imdb", "fastnet.datasets", "imdb"),
+        ("from fastnet.utils import plot_model", "fastnet.utils", "plot_model"),
+    ],
+)
+def test_imports_that_fail_give_the_reason(statement, module, name):
+    sentence = f"{module} has no {name}: {ABSENT[module][name]}."
+    with pytest.raises(ImportError) as caught:
+        exec(statement)
+    assert str(caught.value) == sentence
+    assert not hasattr(importlib.import_module(module), name)
+    with pytest.raises(AttributeError) as caught:
+        getattr(importlib.import_module(module), name)
+    assert str(caught.value) == sentence
+
+
+def test_other_imports_fail_as_ever():
+    for statement in (
+        "from fastnet import opps",
+        "from fastnet.layers import Conv",
+        "from fastnet.models import Models",
+    ):
+        with pytest.raises(ImportError, match="cannot import name"):
+            exec(statement)
+    with pytest.raises(ModuleNotFoundError, match="No module named 'fastnet.opps'"):
+        importlib.import_module("fastnet.opps")
+    assert importlib.util.find_spec("fastnet.opps") is None
+    assert len([finder for finder in sys.meta_path if type(finder).__module__ == "fastnet.absent"]) == 1
+
+
+def test_classes_at_the_top():
+    assert fastnet.Layer is fastnet.layers.Layer and fastnet.Optimizer is fastnet.optimizers.Optimizer
+    assert fastnet.Loss is fastnet.losses.Loss and fastnet.Metric is fastnet.metrics.Metric
+    assert fastnet.Initializer is fastnet.initializers.Initializer
+    assert fastnet.Regularizer is fastnet.regularizers.Regularizer
+    model = fastnet.Sequential([fastnet.layers.Input((2,)), fastnet.layers.Dense(1)])
+    assert all(isinstance(weight, fastnet.Variable) for weight in model.weights)
+    assert fastnet.version() == fastnet.__version__
 
 
 @pytest.mark.peers

@@ -33,11 +33,6 @@ from fastnet.layers.shape import Permute as Permute
 from fastnet.layers.shape import RepeatVector as RepeatVector
 from fastnet.layers.shape import Rescaling as Rescaling
 from fastnet.layers.shape import Reshape as Reshape
-from fastnet.refused import module_error
 
 _family = _Family("a layer", Layer, [cls for cls in list(globals().values()) if isinstance(cls, type)])
 serialize, deserialize = _family.serialize, _family.deserialize
-
-
-def __getattr__(name: str):
-    raise module_error("fastnet.layers", name)

@@ -20,6 +20,7 @@ from fastnet.engine.view import View
 from fastnet.layers.trace import trace
 from fastnet.layers.tree import LayerTree, all_parts
 from fastnet.layers.undo import AttributeSnapshot, unchanged_on_error
+from fastnet.refused import REFUSED_OF_LAYERS, attribute_error
 from fastnet.settable import SettableArguments, argument_names, unknown_argument
 
 #: arguments of every layer: those that its description has, and those that it leaves out
@@ -128,6 +129,8 @@ class Layer(LayerTree, SettableArguments, Configurable):
         def __getattr__(self, name: str) -> Any:
             if "name" not in vars(self) and not name.startswith("__"):
                 raise AttributeError(f"{type(self).__name__}.__init__ must call super().__init__(**more) first.")
+            if name in REFUSED_OF_LAYERS:
+                raise attribute_error(type(self).__name__, name, REFUSED_OF_LAYERS)
             return super().__getattribute__(name)  # raises the error again, with that of a property
 
     def is_argument(self, name: str) -> bool:
@@ -250,12 +253,18 @@ class Layer(LayerTree, SettableArguments, Configurable):
         """Whether its backward is that of the layers that its forward applies."""
         return type(self).backward is Layer.backward
 
-    def compute_mask(self, plan: Plan, x: View, y: View) -> View | None:
+    def compute_mask(self, plan: Plan, x: View, y: View | None = None) -> View | None:
         """The mask of the result: that of ``x`` if the layer supports masking, otherwise None, with a warning.
 
         Raises:
             ValueError: the layer supports masking and changes the steps.
+            TypeError: it is called on arrays.
         """
+        if not isinstance(plan, Plan) or y is None:
+            raise TypeError(
+                f"{self._owner}: compute_mask(plan, x, y) is a part of a plan, and takes no arrays; "
+                "Sequential(model.layers[:k]) gives the output of the first k layers."
+            )
         if x.mask is None:
             return None
         if not self.supports_masking:

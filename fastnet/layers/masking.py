@@ -50,8 +50,8 @@ class Masking(Layer):
         y.mask = mask
         return y
 
-    def compute_mask(self, plan: Plan, x: View, y: View) -> View:
-        assert y.mask is not None
+    def compute_mask(self, plan: Plan, x: View, y: View | None = None) -> View:
+        assert y is not None and y.mask is not None
         return y.mask
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:

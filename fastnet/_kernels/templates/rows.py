@@ -2,7 +2,7 @@
 
 Up to 64 rows are worked on as lanes: every row is folded in order of its columns by one lane. The bits therefore depend
 neither on the vector width nor on how rows are shared out, and ten columns vectorise as well as a thousand. (Sixteen
-lanes are too few: LLVM unrolls a loop of a knaccumulators 16 before it vectorises, and one of an unknaccumulators number only enters
+lanes are too few: LLVM unrolls a loop of a known 16 before it vectorises, and one of an unknown number only enters
 its vector form from 32 on.)
 
 Sums over more than 64 columns are added in parts of 64, to a pair (`rules.scalars.added`): in one run 10⁵

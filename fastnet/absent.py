@@ -1,0 +1,187 @@
+"""Names of Keras's modules that fastnet lacks, each with a sentence; those that are planned say so.
+
+`docs/keras.md` lists them; `tests/keras_names.py` writes the list, and tests compare it with Keras and with fastnet.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from importlib.abc import MetaPathFinder
+from typing import Any
+
+PLANNED = "planned"
+_IMAGES = f"{PLANNED}: images (convolutions, pooling, augmentation)"
+_SEQUENCES = f"{PLANNED}: sequences (recurrent layers, Embedding, attention)"
+_ARRAYS = (
+    f"{PLANNED}: formulas as array code; today layers compute by compiled rules, functions of numbers "
+    "(docs/extending.md), and arrays are numpy's"
+)
+_FILES = f"{PLANNED}: files of Keras"
+
+_ROW = "a Sequential is the one kind of model: layers in a row; layers.Parallel and layers.Residual branch and join"
+_SYMBOLIC = "there are no symbolic tensors"
+_DTYPE = "weights are float32 or float64: fastnet.config.set_floatx(...), or a layer's dtype=..."
+_BACKEND = "there is one backend, which compiles each step"
+_ONE_MACHINE = "a model is trained on one machine"
+_QUANTIZED = "weights are float32 or float64, and are not quantized"
+_TRACEBACKS = "errors name the argument and the remedy"
+_LEGACY = "names of earlier versions of Keras; the module without legacy has them"
+_TEXT = "texts and categories become numbers before training: numpy, pandas or scikit-learn do it"
+_SOUND = "sounds become arrays before training, with scipy or librosa"
+_FOLDERS = "files are read by other libraries; fit takes arrays and any iterable of batches"
+_PICTURES = "pictures are read and drawn by other libraries, such as Pillow and matplotlib"
+_NUMPY = "numpy.random has it: fastnet.random.generator_of(seed) is one of its generators"
+_PRETRAINED = "fastnet has no trained models to download"
+_FOREIGN = "layers of other libraries cannot be compiled"
+_JOIN = "layers.Parallel(branches, merge={!r}) joins branches"
+_TREES = "a model has one input and one output, which are arrays"
+_TRACE = "model.profile and print(plan) show the launches of a step"
+_DRAWING = "model.summary() prints the layers, which are a row"
+
+
+def _each(sentence: str, names: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), sentence)
+
+
+#: By module: name → the reason.
+ABSENT: dict[str, dict[str, str]] = {
+    "fastnet": {
+        **_each(_ROW, "Model Function"),
+        **_each(_SYMBOLIC, "KerasTensor InputSpec Operation SymbolicScope StatelessScope RematScope name_scope remat"),
+        **_each(_DTYPE, "DTypePolicy FloatDTypePolicy dtype_policies mixed_precision"),
+        **_each(_QUANTIZED, "Quantizer quantizers"),
+        **_each(_BACKEND, "backend device"),
+        "applications": _PRETRAINED,
+        "distillation": "a distilled loss is a loss of the teacher's predictions: fit(x, teacher.predict(x))",
+        "distribution": _ONE_MACHINE,
+        "export": "there is no other runtime to export to; model.save writes a file that fastnet reads",
+        "legacy": _LEGACY,
+        "ops": _ARRAYS,
+        "preprocessing": f"{_FOLDERS}; utils has pad_sequences and timeseries_dataset_from_array",
+        "tree": _TREES,
+        "visualization": _PICTURES,
+    },
+    "fastnet.callbacks": {
+        "OrbaxCheckpoint": "ModelCheckpoint and BackupAndRestore write files of fastnet",
+        "RemoteMonitor": "a LambdaCallback with urllib or requests sends logs",
+        "TensorBoard": "CSVLogger and History have the logs, and model.profile the times",
+    },
+    "fastnet.config": {
+        **_each(_TRACEBACKS, "disable_traceback_filtering enable_traceback_filtering is_traceback_filtering_enabled"),
+        **_each(_DTYPE, "dtype_policy set_dtype_policy"),
+        **_each(_SEQUENCES, "disable_flash_attention enable_flash_attention is_flash_attention_enabled"),
+        **_each(_IMAGES, "image_data_format set_image_data_format"),
+        **_each(_BACKEND, "set_backend is_nnx_enabled"),
+        **_each("fit and evaluate take the number of steps", "max_steps_per_epoch set_max_steps_per_epoch"),
+        "enable_unsafe_deserialization": "a model's file holds JSON and never code",
+    },
+    "fastnet.datasets": {
+        **_each(_IMAGES, "cifar10 cifar100"),
+        **_each(_SEQUENCES, "imdb reuters"),
+    },
+    "fastnet.initializers": _each(_SOUND, "STFT STFTInitializer stft"),
+    "fastnet.layers": {
+        **_each("layers.Residual adds a branch to its input; " + _JOIN.format("add"), "Add add"),
+        **_each(_JOIN.format("average"), "Average average"),
+        **_each(_JOIN.format("concat"), "Concatenate concatenate"),
+        **_each(_JOIN.format("maximum"), "Maximum maximum"),
+        **_each(_JOIN.format("multiply"), "Multiply multiply"),
+        **_each("layers.Parallel joins branches, by other operations", "Dot dot Minimum minimum Subtract subtract"),
+        **_each(_SYMBOLIC, "InputSpec"),
+        **_each(_FOREIGN, "FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper"),
+        **_each(_TEXT, "Discretization HashedCrossing Hashing IntegerLookup StringLookup TextVectorization"),
+        **_each(_SOUND, "MelSpectrogram STFTSpectrogram"),
+        "Pipeline": "a Sequential within a Sequential is a layer",
+        "EinsumDense": f"Dense, Reshape and Permute give its products; {_ARRAYS}",
+        "SpectralNormalization": "constraints change weights after each update; backends differ in what it assigns",
+        "Wrapper": "a layer that is an attribute of a layer is a part of it (docs/extending.md)",
+        **_each(
+            _SEQUENCES,
+            "AdditiveAttention Attention Bidirectional Embedding GRU GRUCell GroupQueryAttention LSTM LSTMCell "
+            "MultiHeadAttention RNN ReversibleEmbedding SimpleRNN SimpleRNNCell StackedRNNCells TimeDistributed "
+            "ConvLSTM1D ConvLSTM2D ConvLSTM3D SpatialDropout1D",
+        ),
+        **_each(
+            _IMAGES,
+            "AugMix AutoContrast CenterCrop ContrastLimitedAdaptiveHistogramEqualization CutMix Equalization "
+            "MaxNumBoundingBoxes MixUp RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter "
+            "RandomContrast RandomCrop RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur "
+            "RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation "
+            "RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom Resizing Solarization "
+            "DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D SeparableConvolution1D "
+            "SeparableConvolution2D SpatialDropout2D SpatialDropout3D",
+        ),
+        **{
+            f"{kind}{n}D{end}": _IMAGES
+            for n in (1, 2, 3)
+            for kind, end in (
+                *((kind, "") for kind in ("AdaptiveAveragePooling", "AdaptiveMaxPooling", "AveragePooling", "AvgPool")),
+                *((kind, "") for kind in ("MaxPool", "MaxPooling", "GlobalAveragePooling", "GlobalAvgPool")),
+                *((kind, "") for kind in ("GlobalMaxPool", "GlobalMaxPooling", "Cropping", "UpSampling")),
+                *((kind, end) for kind in ("Conv", "Convolution") for end in ("", "Transpose")),
+                ("ZeroPadding", ""),
+            )
+        },
+    },
+    "fastnet.losses": _each("it aligns sequences of labels; no layer here gives them", "CTC ctc"),
+    "fastnet.models": {"Model": _ROW},
+    "fastnet.optimizers": {
+        "LossScaleOptimizer": "float32 and float64 need no scaling",
+        "MultiOptimizer": "a model has one optimizer",
+        "OptimizerMap": "it is the table of MultiOptimizer",
+        "legacy": _LEGACY,
+    },
+    "fastnet.random": _each(_NUMPY, "beta binomial categorical dropout gamma randint shuffle truncated_normal"),
+    "fastnet.saving": {"KerasFileEditor": _FILES},
+    "fastnet.utils": {
+        **_each(_FOLDERS, "audio_dataset_from_directory image_dataset_from_directory text_dataset_from_directory"),
+        **_each(_PICTURES, "array_to_img img_to_array load_img save_img"),
+        **_each(_DRAWING, "model_to_dot plot_model"),
+        **_each(_SYMBOLIC, "get_source_inputs is_keras_tensor"),
+        "Config": "a dictionary has the same items",
+        "FeatureSpace": _TEXT,
+        "bounding_boxes": _IMAGES,
+        "legacy": _LEGACY,
+        "standardize_dtype": _DTYPE,
+    },
+}
+
+
+def _sentence(module: str, name: str) -> str:
+    return f"{module} has no {name}: {ABSENT[module][name]}."
+
+
+def module_error(module: str, name: str) -> AttributeError:
+    """The error for a name that a module lacks."""
+    if name in ABSENT.get(module, {}):
+        return AttributeError(_sentence(module, name))
+    return AttributeError(f"module {module!r} has no attribute {name!r}")
+
+
+class _Finder(MetaPathFinder):
+    """Lets ``from fastnet import ops`` and ``import fastnet.ops`` raise the sentence, which Python's own error lacks.
+
+    It is asked last, for modules that no other finder has.
+    """
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        module, _, name = fullname.rpartition(".")
+        if name in ABSENT.get(module, {}):
+            raise ImportError(_sentence(module, name), name=fullname)
+
+
+def explain(*modules: str) -> None:
+    """Give these modules a ``__getattr__`` that raises the sentences; Python asks the finder for their names."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())
+    for name in modules:
+        module: Any = sys.modules[name]
+        if "__getattr__" not in vars(module):
+            module.__getattr__ = functools.partial(_raise, name)
+        if not hasattr(module, "__path__"):
+            module.__path__ = []  # else Python asks no finder in `from module import name`
+
+
+def _raise(module: str, name: str) -> Any:
+    raise module_error(module, name)
