@@ -126,7 +126,7 @@ def match_targets(
         elif (*received, 1) == wanted:
             y = y[..., None]
         else:
-            remedy = ""
+            remedy = " Is layers.Flatten() missing?" if len(wanted) > len(received) and len(shape) > 1 else ""
             if sparse and received == shape:
                 remedy = " For one-hot rows use categorical_crossentropy."
             elif not sparse and received in (shape[:-1], (*shape[:-1], 1)):

@@ -15,6 +15,7 @@ from fastnet.engine.sources import Source
 from fastnet.tracebacks import trimmed
 from fastnet.training import adapters, requirements
 from fastnet.training.adapters import Adapter, Reading
+from fastnet.training.advice import advise_on_losses
 from fastnet.training.nonfinite import NonFiniteError
 from fastnet.training.options import BATCH, WIDE_BATCH, FitOptions, batch_rows, count_or_none, must_be_compiled
 from fastnet.training.resume import Position
@@ -98,6 +99,7 @@ def _fit(model: Any, samples: Samples, held_out: Samples | None, options: FitOpt
         calls.on_train_end(position.logs)
     assert calls.history is not None
     model.history = calls.history
+    advise_on_losses(model, samples.sources[0].array, calls.history.history.get("loss", []))
     return calls.history
 
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from fastnet._kernels import abi
 from fastnet.engine import changes
+from fastnet.training.advice import scaling
 from fastnet.training.samples import Segment
 from fastnet.training.session import Session
 from fastnet.training.step import MODES
 
-_assignments = operator.attrgetter("assignments")
 _REMEDY = "Try a smaller learning rate, or scale the data."
+_assignments = operator.attrgetter("assignments")
 _COST_RATIO = 100  # a snapshot is taken when this many times its own cost has passed since the last one
 
 
@@ -125,9 +126,11 @@ def _overflow(trainer: Any, session: Session, segment: Segment, first: int, step
     snapshot.restore(optimizer)
     for k in range(good - 1):
         trainer.repeat(session, segment, start + k * size)
+    unscaled = scaling(session.sources[0].array)
+    hint = "" if unscaled is None else f" Here {unscaled}."
     return NonFiniteError(
         f"Step {optimizer.iterations + 1}: a gradient overflowed, and {bad} became infinite or NaN (seen at step "
-        f"{step}). The weights are those before step {optimizer.iterations + 1}. {_REMEDY}"
+        f"{step}). The weights are those before step {optimizer.iterations + 1}. {_REMEDY}{hint}"
     )
 
 

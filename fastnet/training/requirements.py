@@ -9,6 +9,7 @@ import numpy as np
 from fastnet import checks
 from fastnet._kernels.errors import quoted
 from fastnet.arrays import check_labels, check_range, match_targets, match_weights
+from fastnet.training.advice import advise
 from fastnet.training.samples import Batch
 
 Shape = tuple[int, ...]
@@ -109,6 +110,7 @@ def _check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
     if loss.reduction in ("none", None):
         raise ValueError(f"The loss {loss.name!r} has reduction={loss.reduction!r}, which gives no number to train on.")
     _check_metrics(model, predicted)
+    advise(model, y, predicted[-1] if predicted else 1)
     if y is given and model.built and loss.ignore_class is None:
         known[key] = predicted[-1] if loss.sparse else 0
     return y

@@ -54,6 +54,7 @@ class Trainer:
         plans: the network's bound plans.
         epochs_done: epochs that used the seed.
         ordered_epoch: the epoch whose permutation was asked for last.
+        is_advised: whether the model was looked at for mistakes (`advice`).
         snapshot: of all that training changes.
         rates: the learning rates since the snapshot, each with the iteration from which it held.
     """
@@ -64,6 +65,7 @@ class Trainer:
         self.seed = draw_seed()
         self.epochs_done = 0
         self.ordered_epoch = 0
+        self.is_advised = False
         self.snapshot = nonfinite.Snapshot()
         self.rates: list[tuple[int, float]] = []
         self._variables: list[Any] = []

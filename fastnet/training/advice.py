@@ -1,0 +1,95 @@
+"""Warnings about models that train without an error, but surely not as they were meant; one for each compiled model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnet.layers import Dense, Softmax
+from fastnet.training.samples import warn
+
+#: How every advice begins, by which it can be filtered.
+BEGINNING = "Probably a mistake: "
+_REGRESSION = frozenset(
+    ("MeanSquaredError", "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredLogarithmicError", "Huber",
+     "LogCosh")
+)  # fmt: skip
+_LARGE = 10.0  # inputs above are unscaled
+_LOOKED_AT = 1000  # rows whose values are looked at
+
+
+def advise(model: Any, y: np.ndarray, units: int) -> None:
+    """Warn once where output, loss, targets and metrics do not fit together.
+
+    Args:
+        model: compiled.
+        y: targets (n, ...).
+        units: of the last layer.
+    """
+    trainer = model._trainer
+    if trainer.is_advised:
+        return
+    trainer.is_advised = True
+    if (text := _found(model, y, units)) is not None:
+        warn(BEGINNING + text)
+
+
+def _found(model: Any, y: np.ndarray, units: int) -> str | None:
+    loss, layer = model.loss, model.layers_to_run[-1]
+    where, activation = f"layer {layer.name!r}", _activation(layer)
+    from_logits = getattr(loss, "from_logits", None)
+    if activation == "softmax" and units == 1:
+        return f"softmax of the one unit of {where} is always 1. Use activation='sigmoid', or one unit for each class."
+    if from_logits and activation in ("sigmoid", "softmax"):
+        return (
+            f"the loss {loss.name!r} has from_logits=True and applies {activation} itself, but {where} has applied it. "
+            "Leave out one of the two."
+        )
+    if from_logits is False and activation == "linear" and isinstance(layer, Dense):
+        wanted = "sigmoid" if "binary" in type(loss).__name__.lower() else "softmax"
+        return (
+            f"the loss {loss.name!r} takes probabilities, but {where} has no activation. Give it "
+            f"activation={wanted!r}, or the loss from_logits=True."
+        )
+    if type(loss).__name__ in _REGRESSION and {"accuracy", "acc"} & set(map(_text, model._metrics)):
+        values = y[:_LOOKED_AT]
+        if not ((values == 0) | (values == 1)).all():
+            return (
+                f"accuracy counts classes that are met, but the loss {loss.name!r} and these targets are of a "
+                "regression. Use metrics=['mae'], or a loss of classes."
+            )
+    return None
+
+
+def _text(metric: Any) -> str:
+    return metric if isinstance(metric, str) else ""
+
+
+def _activation(layer: Any) -> str | None:
+    """The name of the activation that a layer applies last, if it is fastnet's."""
+    if isinstance(layer, Softmax):
+        return "softmax"
+    activation = getattr(layer, "activation", None)
+    if getattr(activation, "function", None) is not None:  # a user's own
+        return None
+    return getattr(activation, "name", None) or getattr(activation, "__name__", None)
+
+
+def scaling(x: Any) -> str | None:
+    """How to scale data with large values; None if they are small.
+
+    Args:
+        x: (n, ...), an array or `SparseRows`.
+    """
+    values = getattr(x, "values", x)[:_LOOKED_AT]
+    largest = float(np.abs(values.astype(np.float64)).max(initial=0.0))
+    if not _LARGE < largest < np.inf:
+        return None
+    return f"x holds values up to {largest:g}: scale them, by layers.Rescaling(1 / {largest:g}) or layers.Normalization"
+
+
+def advise_on_losses(model: Any, x: Any, losses: list[float]) -> None:
+    """Warn where the loss has risen over the epochs, and the data are not scaled."""
+    if len(losses) > 1 and losses[-1] > 2 * losses[0] > 0 and (remedy := scaling(x)) is not None:
+        warn(f"{BEGINNING}the loss has risen from {losses[0]:.3g} to {losses[-1]:.3g}, and {remedy}, or lower the rate.")
