@@ -64,14 +64,14 @@ def gather_strided(
 
 @template("rows", grain=16, cost="3 * width")
 def gather_sparse(
-    address_source: function, address_index: function, convert: function, watch: function, bits: function,
-    address: count, columns: count, starts: count, order: count, first: count, y: write[rows, width],
+    address_source: function, address_index: function, convert: function, flag_nonfinite: function,
+    bits: function, address: count, columns: count, starts: count, order: count, first: count, y: write[rows, width],
     nonfinite: update_int64, width: size, lo, hi,
 ):  # fmt: skip
     # source in the CSR format: at `address` its values, at `columns` the column of each, at `starts` the index of the
     # first value of each row, with that of the end
     values, column, start = address_source(address), address_index(columns), address_index(starts)
-    seen = bits(0)
+    flag = bits(0)
     for r in range(lo, hi):
         row = first + r
         if order != 0:
@@ -80,9 +80,9 @@ def gather_sparse(
             y[r, j] = T(0)
         for k in range(start[row], start[row + 1]):
             value = convert(values[k])
-            seen = watch(seen, value)
+            flag = flag_nonfinite(flag, value)
             y[r, column[k]] = value
-    if seen < 0:
+    if flag < 0:
         nonfinite[0] = 1
 
 
