@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.layers import Dense, Softmax
-from fastnet.training.samples import warn
+from fastnet.training.samples import Samples, warn
 
 #: How every advice begins, by which it can be filtered.
 BEGINNING = "Probably a mistake: "
@@ -46,7 +46,7 @@ def _found(model: Any, y: np.ndarray, units: int) -> str | None:
             f"the loss {loss.name!r} has from_logits=True and applies {activation} itself, but {where} has applied it. "
             "Leave out one of the two."
         )
-    if from_logits is False and activation == "linear" and isinstance(layer, Dense):
+    if from_logits is False and activation == "linear" and getattr(type(layer), "forward", None) is Dense.forward:
         wanted = "sigmoid" if "binary" in type(loss).__name__.lower() else "softmax"
         return (
             f"the loss {loss.name!r} takes probabilities, but {where} has no activation. Give it "
@@ -89,7 +89,9 @@ def scaling(x: Any) -> str | None:
     return f"x holds values up to {largest:g}: scale them, by layers.Rescaling(1 / {largest:g}) or layers.Normalization"
 
 
-def advise_on_losses(model: Any, x: Any, losses: list[float]) -> None:
+def advise_on_losses(samples: Samples, losses: list[float]) -> None:
     """Warn where the loss has risen over the epochs, and the data are not scaled."""
-    if len(losses) > 1 and losses[-1] > 2 * losses[0] > 0 and (remedy := scaling(x)) is not None:
-        warn(f"{BEGINNING}the loss has risen from {losses[0]:.3g} to {losses[-1]:.3g}, and {remedy}, or lower the rate.")
+    if len(losses) > 1 and losses[-1] > 2 * losses[0] > 0 and (remedy := scaling(samples.sources[0].array)) is not None:
+        warn(
+            f"{BEGINNING}the loss has risen from {losses[0]:.3g} to {losses[-1]:.3g}, and {remedy}, or lower the rate."
+        )

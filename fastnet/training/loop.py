@@ -99,7 +99,7 @@ def _fit(model: Any, samples: Samples, held_out: Samples | None, options: FitOpt
         calls.on_train_end(position.logs)
     assert calls.history is not None
     model.history = calls.history
-    advise_on_losses(model, samples.sources[0].array, calls.history.history.get("loss", []))
+    advise_on_losses(samples, calls.history.history.get("loss", []))
     return calls.history
 
 

@@ -126,11 +126,9 @@ def _overflow(trainer: Any, session: Session, segment: Segment, first: int, step
     snapshot.restore(optimizer)
     for k in range(good - 1):
         trainer.repeat(session, segment, start + k * size)
-    unscaled = scaling(session.sources[0].array)
-    hint = "" if unscaled is None else f" Here {unscaled}."
     return NonFiniteError(
         f"Step {optimizer.iterations + 1}: a gradient overflowed, and {bad} became infinite or NaN (seen at step "
-        f"{step}). The weights are those before step {optimizer.iterations + 1}. {_REMEDY}{hint}"
+        f"{step}). The weights are those before step {optimizer.iterations + 1}. {_remedy(session)}"
     )
 
 
@@ -172,13 +170,19 @@ def _first_nonfinite(trainer: Any, session: Session, segment: Segment, first: in
     if targets.dtype.kind == "f" and not is_finite(targets):
         what, array = ("targets are", "y") if MODES[session.mode].loss else ("gradient is", "gradient")
         return f"The {what} not finite: {_nonfinite_element(array, targets, first, order)}."
-    return _of_loss(trainer.network.loss, probe.scalars[abi.LOSS])
+    return _of_loss(trainer.network.loss, probe)
 
 
-def _of_loss(loss: Any, value: float) -> str:
+def _remedy(session: Session) -> str:
+    """How to keep a training finite whose numbers grew too large."""
+    unscaled = scaling(session.sources[0].array)
+    return _REMEDY if unscaled is None else f"{_REMEDY} Here {unscaled}."
+
+
+def _of_loss(loss: Any, session: Session) -> str:
     """The sentence for a loss that is not finite, although all its operands are."""
-    if np.isinf(value):
-        return f"Every layer's result is finite: the loss itself overflowed. {_REMEDY}"
+    if np.isinf(session.scalars[abi.LOSS]):
+        return f"Every layer's result is finite: the loss itself overflowed. {_remedy(session)}"
     message = f"Every layer's result is finite, but the loss {loss.name!r} is not defined for what the last one gives."
     if getattr(loss, "from_logits", None) is False:
         message += " It takes probabilities: give the last layer softmax or sigmoid, or the loss from_logits=True."

@@ -1,0 +1,88 @@
+"""Models that train without an error, but not as they were meant: one warning each, which says what to do."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import layers, losses
+
+X = np.linspace(0, 1, 24, dtype=np.float32).reshape(8, 3)
+ONE_HOT, LABELS, REAL = np.eye(2)[[0, 1] * 4], np.array([0, 1] * 4), np.linspace(-3, 3, 8)
+
+
+def model(units, activation, loss, metrics=None, *more):
+    net = fastnet.Sequential([layers.Input((3,)), layers.Dense(units, activation, name="top"), *more])
+    net.compile("sgd", loss, metrics=metrics)
+    return net
+
+
+LOGITS = losses.BinaryCrossentropy(from_logits=True)
+SPARSE = losses.SparseCategoricalCrossentropy(from_logits=True)
+MISTAKES = {
+    "sigmoid and logits": (model(1, "sigmoid", LOGITS), LABELS, "from_logits=True.*sigmoid.*'top'"),
+    "softmax and logits": (model(2, "softmax", SPARSE), LABELS, "from_logits=True.*softmax.*'top'"),
+    "Softmax and logits": (model(2, None, SPARSE, None, layers.Softmax(name="s")), LABELS, "softmax.*'s'"),
+    "binary": (model(1, None, "binary_crossentropy"), LABELS, "takes probabilities.*'top'.*activation='sigmoid'"),
+    "categorical": (model(2, None, "categorical_crossentropy"), ONE_HOT, "'top'.*activation='softmax'.*from_logits"),
+    "sparse": (model(2, None, "sparse_categorical_crossentropy"), LABELS, "activation='softmax'"),
+    "one unit": (model(1, "softmax", "mse"), LABELS, "softmax of the one unit of layer 'top' is always 1.*sigmoid"),
+    "accuracy": (model(1, None, "mse", ["accuracy"]), REAL, "accuracy.*regression.*metrics=\\['mae'\\]"),
+}
+RIGHT = {
+    "logits": (model(1, None, LOGITS), LABELS),
+    "probabilities": (model(1, "sigmoid", "binary_crossentropy", ["accuracy"]), LABELS),
+    "softmax": (model(2, "softmax", "categorical_crossentropy", ["accuracy"]), ONE_HOT),
+    "Softmax": (model(2, None, "sparse_categorical_crossentropy", None, layers.Softmax()), LABELS),
+    "regression": (model(1, None, "mse", ["mae"]), REAL),
+    "squares of classes": (model(1, "sigmoid", "mse", ["accuracy"]), LABELS),
+}
+
+
+def warned(call):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    return [each for each in caught if "Probably a mistake" in str(each.message)]
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_told_once(name):
+    net, y, message = MISTAKES[name]
+    with pytest.warns(UserWarning, match=f"Probably a mistake: .*{message}") as caught:
+        net.fit(X, y, verbose=0)
+    assert caught[0].filename == __file__ and len(caught) == 1
+    assert not warned(lambda: net.fit(X, y, verbose=0)) and not warned(lambda: net.evaluate(X, y, verbose=0))
+    net.compile("sgd", net.loss, metrics=net._metrics)
+    assert len(warned(lambda: net.train_on_batch(X, y))) == 1
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_no_warning_where_nothing_is_wrong(name):
+    net, y = RIGHT[name]
+    assert not warned(lambda: net.fit(X, y, verbose=0))
+
+
+def test_a_missing_flatten():
+    net = fastnet.Sequential([layers.Dense(4), layers.Dense(2, "softmax")])
+    net.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match="Flatten"):
+        net.fit(np.ones((8, 5, 5)), LABELS)
+    net.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="Flatten"):
+        net.fit(np.ones((8, 5, 5)), ONE_HOT)
+
+
+def test_data_that_are_not_scaled():
+    x = 255 * X
+    net = model(1, None, "mse")
+    with pytest.warns(
+        UserWarning, match=r"loss has risen from .* to .*up to 255: .*Rescaling\(1 / 255\).*Normalization"
+    ):
+        net.fit(x, REAL, epochs=3, verbose=0)
+    net = model(1, None, "mse")
+    with pytest.raises(fastnet.NonFiniteError, match=r"up to 255: .*Rescaling\(1 / 255\)"):
+        net.fit(x, REAL, epochs=100, verbose=0)
+    net = model(1, None, "mse")
+    assert not warned(lambda: net.fit(X, REAL, epochs=3, verbose=0))
