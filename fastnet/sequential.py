@@ -244,9 +244,10 @@ class Sequential(Differentiable, NotAnEstimator, Network):
         """Train.
 
         Args:
-            x: data (n, ...), any real dtype, any strides, also a memory map; rows are converted as they are used. Or
-                batches: a generator, a `fastnet.utils.PyDataset`, a PyTorch DataLoader, a list or anything else that
-                can be iterated, of (x, y) or (x, y, sample_weight); they may differ in their number of rows only.
+            x: data (n, ...), any real dtype, any strides, also a memory map, a frame or a sparse matrix; rows are
+                converted as they are used. Or batches: a generator, a `fastnet.utils.PyDataset`, a PyTorch DataLoader,
+                a list or anything else that can be iterated, of (x, y) or (x, y, sample_weight); they may differ in
+                their number of rows and their dtypes only.
             y: targets (n, ...); left out where ``x`` yields them.
             batch_size: rows in a step of arrays, 32 by default; the last step has the remaining rows.
             epochs: number of the last epoch, from 1.

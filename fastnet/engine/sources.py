@@ -36,15 +36,15 @@ class Source:
         self.rows = len(array)
         self.per = 0  # rows of each part, if there are several
         self.layout = None
-        lies: bool | str
+        order_in_row: bool | str
         if isinstance(array, SparseRows):
             self.address, self.stride, self.layout = array.values.ctypes.data, array.columns.ctypes.data, array.starts
-            lies = READABLE[array.starts.dtype]
+            order_in_row = READABLE[array.starts.dtype]
         else:
-            self.address, self.stride, lies = rows_of(array)
-            if not lies:
+            self.address, self.stride, order_in_row = rows_of(array)
+            if not order_in_row:
                 self.layout = np.array([array.ndim - 1, *array.shape[1:], *array.strides[1:]], np.int64)
-        self.signature = array.shape[1:], READABLE[array.dtype], lies
+        self.signature = array.shape[1:], READABLE[array.dtype], order_in_row
 
 
 class Batches(Source):
@@ -77,7 +77,7 @@ class Inlet:
     """
 
     def __init__(self, plan: Plan, signature: tuple, target: View):
-        _, dtype, lies = signature
+        _, dtype, order_in_row = signature
         self.slots = plan.slot(4)
         address, stride, layout, per = (Slot(self.slots.index + i) for i in range(4))
         checked = plan.training and dtype.startswith("float") and target.dtype.startswith("float")
@@ -92,12 +92,12 @@ class Inlet:
             "nonfinite": Slot(abi.NONFINITE),
             "y": target.view((target.width,)),
         }
-        if lies is True:
+        if order_in_row is True:
             plan.call(data.gather, stride=stride, per=per, **arguments)
-        elif lies is False:
+        elif order_in_row is False:
             plan.call(data.gather_strided, stride=stride, layout=layout, **arguments)
         else:
-            index = f"address_pointer_{lies}"
+            index = f"address_pointer_{order_in_row}"
             plan.call(data.gather_sparse, address_index=index, columns=stride, starts=layout, **arguments)
 
     def connect(self, step: np.ndarray, source: Source) -> None:

@@ -210,7 +210,7 @@ def _unpack(item: Any, file: Any) -> Any:
     return array
 
 
-_MOST_TOLD = 600  # characters of an error about a file's contents, which may quote them all
+_MOST_CHARACTERS = 600  # characters of an error about a file's contents, which may quote them all
 
 
 @contextlib.contextmanager
@@ -223,8 +223,8 @@ def explained(path: Path, what: str) -> Iterator[None]:
     except _Foreign as error:
         raise SavedFileError(f"{path} {what}: {error}.") from None
     except Exception as error:  # damaged bytes make zipfile, its decompressors, numpy and json raise a dozen kinds
-        told = cut(str(error), _MOST_TOLD)
-        raise SavedFileError(f"{path} {what}: {type(error).__name__}: {told}") from error
+        message = cut(str(error), _MOST_CHARACTERS)
+        raise SavedFileError(f"{path} {what}: {type(error).__name__}: {message}") from error
 
 
 def check_overwrite(path: Path, overwrite: bool) -> None:

@@ -200,7 +200,7 @@ def _nonfinite_element(
         first, order: the number of its first row, and the permutation of the epoch.
         columns: the names of the columns.
     """
-    row, *place = (int(index) for index in np.argwhere(~np.isfinite(batch))[0])
+    row, *index = (int(i) for i in np.argwhere(~np.isfinite(batch))[0])
     row = row + first if order is None else int(order[row + first])
-    column: Any = tuple(place) if len(place) > 1 else columns[place[0]] if columns else place[0] if place else 0
+    column: Any = tuple(index) if len(index) > 1 else columns[index[0]] if columns else index[0] if index else 0
     return f"row {row} of {name} holds NaN or infinity" + (f" in column {column!r}" if batch[0].size > 1 else "")

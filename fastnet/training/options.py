@@ -21,9 +21,9 @@ def must_be_compiled(model: Any, caller: str, trains: bool = True) -> None:
     parts = {"optimizer": model.optimizer, "loss": model.loss}
     missing = [name for name, part in parts.items() if part is None and (trains or name == "loss")]
     if missing:
-        told = f"compile was given no {missing[0]}" if model.compiled else "compile was not called"
+        reason = f"compile was given no {missing[0]}" if model.compiled else "compile was not called"
         raise RuntimeError(
-            f"{caller} needs {'an optimizer and ' if trains else ''}a loss, and {told}: call "
+            f"{caller} needs {'an optimizer and ' if trains else ''}a loss, and {reason}: call "
             "model.compile(optimizer=..., loss=...) first."
         )
 

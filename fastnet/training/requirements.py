@@ -56,10 +56,10 @@ def check_columns(known: tuple[str, ...] | None, received: tuple[str, ...] | Non
             "x[columns], with the columns as in fit."
         )
     differences = []
-    for told, names in (("misses", set(known) - set(received)), ("adds", set(received) - set(known))):
+    for verb, names in (("misses", set(known) - set(received)), ("adds", set(received) - set(known))):
         if names:
             listed = sorted(names)
-            differences.append(f"{told} {', '.join(map(repr, listed[:3]))}{', ...' if len(listed) > 3 else ''}")
+            differences.append(f"{verb} {', '.join(map(repr, listed[:3]))}{', ...' if len(listed) > 3 else ''}")
     raise ValueError(f"x must have the columns of fit; it {' and '.join(differences)}.")
 
 

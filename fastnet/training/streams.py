@@ -282,10 +282,10 @@ def _like_first(arrays: Arrays, first: Sequence[tuple | None]) -> Arrays:
         received = None if array is None else (array.dtype, array.shape[1:])
         if array is None or wanted is None or array.shape[1:] != wanted[1]:
             if received != wanted:
-                told = (
+                described = (
                     "none" if each is None else f"{each[0]} of shape {('n', *each[1])}" for each in (wanted, received)
                 )
-                message = "{} must be like the first batch's, {}; received {}.".format(name, *told)
+                message = "{} must be like the first batch's, {}; received {}.".format(name, *described)
                 raise ValueError(message.replace("'n'", "n"))
             converted.append(array)
         else:

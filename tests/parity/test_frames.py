@@ -1,5 +1,7 @@
 """Frames and columns of pandas and polars: what is taken, what is refused by name, and columns in another order."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -122,3 +124,13 @@ def test_nan_names_its_column():
         net(2).fit(frame, np.zeros(3), verbose=0)
     with pytest.raises(fastnet.NonFiniteError, match="row 2 of x holds NaN or infinity in column 1,"):
         net(2).fit(frame.to_numpy(), np.zeros(3), verbose=0)
+
+
+def test_a_saved_model_and_a_copy_know_the_columns(tmp_path):
+    frame = pandas.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    model = net(2)
+    model.fit(frame, np.zeros(2), verbose=0)
+    model.save(tmp_path / "m.fastnet")
+    for same in (fastnet.models.load_model(tmp_path / "m.fastnet"), copy.deepcopy(model)):
+        refuses(lambda: same.predict(frame[["b", "a"]]), "another order")  # noqa: B023
+        assert np.array_equal(same.predict(frame, verbose=0), model.predict(frame, verbose=0))
