@@ -11,7 +11,8 @@ import pytest
 
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.differentiate import derivative, derivative_rule
-from fastnet._kernels.errors import DifferentiationError
+from fastnet._kernels.errors import DifferentiationError, RuleError
+from fastnet._kernels.pasting import check_rule
 from fastnet._kernels.tangents import rule_from_source
 from fastnet._kernels.templates import elementwise
 from fastnet.engine.plan import Plan
@@ -385,3 +386,50 @@ def test_source_that_cannot_be_read():
 def test_unknown_parameter():
     with pytest.raises(DifferentiationError, match="no parameter 'y'; it has 'x'"):
         derivative(mish, "y")
+
+
+def angles(x: float, /, scale: float = 2.0) -> float:
+    result: float
+    result = math.atan2(x, scale) + math.atan2(1.5, x) + np.arctan(x) * math.asin(0.5 * x) - math.acos(0.25 * x)
+    return result + math.tan(x)
+
+
+def hyperbolic(x):
+    return math.sinh(x) * np.cosh(2 * x) + math.log2(x + 3) + np.log10(x + 4) + np.sign(x)
+
+
+def by_numpy(x):
+    return (
+        np.maximum(x, 0.5 * x * x) + np.minimum(3 * x, 1.0) + np.clip(x, -0.5, 0.75) * np.where(x > 0, x, np.square(x))
+    )
+
+
+@pytest.mark.parametrize("rule", [angles, hyperbolic, by_numpy])
+def test_functions_of_math_and_numpy(rule):
+    """Against fourth-order differences, with annotations, positional arguments and defaults."""
+    slope, h = derivative_rule(rule, "x"), 1e-3
+    for x in (-0.9, -0.3, 0.2, 0.6, 0.95):
+        values = [float(rule(x + k * h)) for k in (-2, -1, 1, 2)]
+        expected = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * h)
+        extra = (2.0,) if rule is angles else ()
+        np.testing.assert_allclose(float(slope(x, *extra)), expected, rtol=1e-8)
+
+
+def averaged(x):
+    return np.mean(x)
+
+
+def rounded(x):
+    return round(x)
+
+
+def upwards(x):
+    return math.ceil(x)
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"), [(averaged, "gets single numbers"), (rounded, "primitives.rint"), (upwards, "-math.floor")]
+)
+def test_what_to_write_instead_is_told(rule, told):
+    with pytest.raises(RuleError, match=told):
+        check_rule(rule)

@@ -33,9 +33,22 @@ FUNCTIONS = {
     "erf": (2.5, 4, -6, 6),
     "sin": (2, 2, -1e4, 1e4),
     "cos": (2, 2, -1e4, 1e4),
+    "log2": (2.5, 2.5, 1e-3, 40),
+    "log10": (2.5, 2.5, 1e-3, 40),
+    "atan": (3, 3, -40, 40),
 }
+#: Functions that are made of others, each a rule of any dtype.
+DERIVED = {
+    "sinh": (5, 5, -80, 80),
+    "cosh": (4, 4, -80, 80),
+    "tan": (5, 5, -1e4, 1e4),
+    "asin": (5, 5, -1, 1),
+    "acos": (5, 5, -1, 1),
+}
+ALL = FUNCTIONS | DERIVED
 DTYPES = ("float32", "float64")
 CASES = [(name, dtype) for name in FUNCTIONS for dtype in DTYPES]
+ALL_CASES = [(name, dtype) for name in ALL for dtype in DTYPES]
 
 
 def exp_(x):
@@ -70,12 +83,49 @@ def cos_(x):
     return math.cos(x)
 
 
+def log2_(x):
+    return math.log2(x)
+
+
+def log10_(x):
+    return np.log10(x)
+
+
+def atan_(x):
+    return math.atan(x)
+
+
+def sinh_(x):
+    return math.sinh(x)
+
+
+def cosh_(x):
+    return np.cosh(x)
+
+
+def tan_(x):
+    return math.tan(x)
+
+
+def asin_(x):
+    return np.arcsin(x)
+
+
+def acos_(x):
+    return math.acos(x)
+
+
 def power(x, y):
     return math.pow(x, y)
 
 
+def angle(x, y):
+    return math.atan2(x, y)
+
+
 RULES = {"exp": exp_, "expm1": expm1_, "log": log_, "log1p": log1p_}
-RULES |= {"tanh": tanh_, "erf": erf_, "sin": sin_, "cos": cos_}
+RULES |= {"tanh": tanh_, "erf": erf_, "sin": sin_, "cos": cos_, "log2": log2_, "log10": log10_, "atan": atan_}
+RULES |= {"sinh": sinh_, "cosh": cosh_, "tan": tan_, "asin": asin_, "acos": acos_}
 
 
 @template("n")
@@ -128,7 +178,8 @@ def compiled(rule, x):
 
 def units_off(value, argument, name):
     """Distance from the true value in units of the last place of the value's type."""
-    exact = getattr(mpmath, name)(*[mpmath.mpf(float(a)) for a in np.atleast_1d(argument)])
+    function = {"log2": lambda x: mpmath.log(x, 2)}.get(name) or getattr(mpmath, name)
+    exact = function(*[mpmath.mpf(float(a)) for a in np.atleast_1d(argument)])
     # the type's own rounding of the exact value: mpmath -> float64 -> float32 moves it by at most 2^-29 of a unit
     unit = np.spacing(np.abs(type(value)(float(exact))))
     return float(abs(mpmath.mpf(float(value)) - exact) / mpmath.mpf(float(unit)))
@@ -136,22 +187,22 @@ def units_off(value, argument, name):
 
 def dense(name, dtype):
     """Points that are even over the range, even over the exponents, and next to where a formula changes."""
-    low, high = FUNCTIONS[name][2:]
+    low, high = ALL[name][2:]
     rng = np.random.default_rng(1)
     tiny = np.exp(rng.uniform(-80, 0, 400))
-    signs = 1 if name == "log" else rng.choice([-0.999, 1], 400)
+    signs = 1 if name in ("log", "log2", "log10") else rng.choice([-0.999, 1], 400)
     edges = np.array([0.55, 1, 2**0.5, 0.5**0.5, math.log(2) / 2, math.log(2) * 1.5, math.pi / 4, math.pi, 4])
     near = (edges[:, None] * (1 + np.arange(-4, 5) * 1e-7)).ravel()
     x = np.concatenate([rng.uniform(low, high, 1500), tiny * signs, near]).astype(dtype)
     return x[(x >= low) & (x <= high) | (np.abs(x) < 1e-3) & (x > 0)]
 
 
-@pytest.mark.parametrize("name, dtype", CASES)
+@pytest.mark.parametrize("name, dtype", ALL_CASES)
 def test_precision(name, dtype):
     x = dense(name, dtype)
     with mpmath.workdps(40):
         worst = max(units_off(v, a, name) for v, a in zip(compiled(RULES[name], x), x))
-    assert worst <= FUNCTIONS[name][dtype == "float64"]
+    assert worst <= ALL[name][dtype == "float64"]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -160,13 +211,29 @@ def test_ends_of_the_range(dtype):
     info = np.finfo(dtype)
     x = np.array([0, info.smallest_subnormal, info.tiny / 3, info.tiny, 1, 1e4, info.max, np.inf], dtype)
     x = np.concatenate([x, -x, [np.array(np.nan, dtype)]]).astype(dtype)
-    for name in ("exp", "expm1", "log", "log1p", "tanh", "erf"):
+    for name in (
+        "exp",
+        "expm1",
+        "log",
+        "log1p",
+        "tanh",
+        "erf",
+        "log2",
+        "log10",
+        "sinh",
+        "cosh",
+        "atan",
+        "asin",
+        "acos",
+    ):
         y = compiled(RULES[name], x)
         with np.errstate(all="ignore"):
             if name == "erf":
                 expected = np.array([math.erf(v) for v in x.astype(np.float64)]).astype(dtype)
             else:
-                expected = getattr(np, name)(x.astype(np.longdouble)).astype(dtype)
+                expected = getattr(np, name.replace("a", "arc", 1) if name in ("atan", "asin", "acos") else name)(
+                    x.astype(np.longdouble)
+                ).astype(dtype)
         np.testing.assert_allclose(y, expected, rtol=4 * info.eps, atol=0, err_msg=name)
         known = ~np.isnan(expected)
         np.testing.assert_array_equal(np.signbit(y)[known], np.signbit(expected)[known], err_msg=name)
@@ -223,7 +290,7 @@ def assembly(rule, dtype):
     return compiler.assembly(source(rule, dtype))
 
 
-@pytest.mark.parametrize("name", [*FUNCTIONS, "pow"])
+@pytest.mark.parametrize("name", [*ALL, "pow"])
 def test_float32_has_no_double_instruction(name):
     if name == "pow":
         text = compiler.assembly(Kernel(binary, (("f", power),), "float32").source())
@@ -233,7 +300,7 @@ def test_float32_has_no_double_instruction(name):
     assert re.search(r"\b\w*(?:mul|add)ps\b", text), "the loop is not vectorised"
 
 
-@pytest.mark.parametrize("name, dtype", CASES)
+@pytest.mark.parametrize("name, dtype", ALL_CASES)
 def test_nothing_is_called(name, dtype):
     assert not re.findall(r"\bcallq?\s+.*", assembly(RULES[name], dtype))
 
@@ -282,6 +349,55 @@ def test_pow_follows_c(dtype):
     np.testing.assert_allclose(y, expected, rtol=(60 if fused(dtype) else 800) * np.finfo(dtype).eps, atol=0)
     known = ~np.isnan(expected)
     np.testing.assert_array_equal(np.signbit(y)[known], np.signbit(expected)[known])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_angle_of_a_point(dtype):
+    """C's special cases, and every direction; three units."""
+    info = np.finfo(dtype)
+    points = [0.0, -0.0, 1, -1, 2.5, -3, np.inf, -np.inf, np.nan, info.tiny, info.max, 1e-30, -1e-30]
+    x, z = (np.ascontiguousarray(g.ravel()) for g in np.meshgrid(*[np.array(points, dtype)] * 2))
+    rng = np.random.default_rng(6)
+    for left, right in ((x, z), tuple(rng.normal(size=(2, 500)).astype(dtype))):
+        y = np.empty_like(left)
+        call(Kernel(binary, (("f", angle),), dtype).source(), left, right, y)
+        expected = np.arctan2(left.astype(np.longdouble), right.astype(np.longdouble)).astype(dtype)
+        # Beyond this a quotient is subnormal, and rounded as such.
+        np.testing.assert_allclose(y, expected, rtol=3 * info.eps, atol=2 * info.smallest_subnormal)
+        known = ~np.isnan(expected)
+        np.testing.assert_array_equal(np.signbit(y)[known], np.signbit(expected)[known])
+
+
+def larger(x, y):
+    return np.maximum(x, y)
+
+
+def smaller(x, y):
+    return np.minimum(x, y)
+
+
+def chosen(x, y):
+    return np.where(x > y, x * y, np.square(y))
+
+
+def limited(x, y):
+    return np.clip(x, -1.0, 2.0) + np.sign(y)
+
+
+def classified(x, y):
+    return (1.0 if math.isnan(x) else 0.0) + (2.0 if np.isinf(y) else 0.0) + (4.0 if math.isfinite(x) else 0.0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rule", [larger, smaller, chosen, limited, classified])
+def test_functions_of_numpy_keep_nan(rule, dtype):
+    points = [0.0, 1, -1, 2.5, -3, np.inf, -np.inf, np.nan]
+    x, z = (np.ascontiguousarray(g.ravel()) for g in np.meshgrid(*[np.array(points, dtype)] * 2))
+    y = np.empty_like(x)
+    call(Kernel(binary, (("f", rule),), dtype).source(), x, z, y)
+    with np.errstate(invalid="ignore"):
+        expected = [rule(*each) for each in zip(x.tolist(), z.tolist(), strict=True)]
+    np.testing.assert_array_equal(y, np.array(expected, dtype))
 
 
 # ---- primitives ----------------------------------------------------------------------------------------------------

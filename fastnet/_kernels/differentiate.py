@@ -62,7 +62,7 @@ class _Differentiator(Tangents):
     ):
         self.rule, self.gradients, self.outer = rule, gradients, (*outer, rule)
         node = self._tree()
-        parameters = [a.arg for a in node.args.args]
+        parameters = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
         if wrt not in parameters:
             raise DifferentiationError(
                 f"The rule {rule.__name__!r} has no parameter {wrt!r}; it has {', '.join(map(repr, parameters))}."
@@ -124,7 +124,7 @@ class _Differentiator(Tangents):
         elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
             value = ast.copy_location(ast.BinOp(algebra.load(node.target.id), node.op, node.value), node)
             self._assignment(node.target, value)
-        elif not isinstance(node, ast.Pass) and not self._is_text(node):
+        elif not (isinstance(node, ast.Pass) or isinstance(node, ast.AnnAssign) or self._is_text(node)):
             raise self._error(node, f"it contains {describe(node)}")
         return False
 

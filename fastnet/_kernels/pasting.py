@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels.errors import RuleError, quoted
-from fastnet._kernels.rules import elementary, primitives
+from fastnet._kernels.rules import derived, elementary, primitives
+from fastnet._kernels.syntax import expression
 
 _PRIMITIVES = frozenset(primitives.NAMES)
 
@@ -91,6 +92,8 @@ def paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
         integer = bool(node.args.args) and all(
             isinstance(a.annotation, ast.Constant) and a.annotation.value == "u32" for a in node.args.args
         )
+        node.args.args = [*node.args.posonlyargs, *node.args.args]
+        node.args.posonlyargs = []
         for argument in node.args.args:
             argument.annotation = None
         transformer = _Rule(rule, dtype, pasted, "np.uint32" if integer else "T")
@@ -102,18 +105,68 @@ def paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
     return name
 
 
+#: Functions that a rule cannot call → what to write instead.
+_INSTEAD = {
+    "max": "max() loses NaN; write a conditional such as `0 if x < 0 else x`, or numpy.maximum(x, y)",
+    "min": "min() loses NaN; write a conditional such as `0 if x > 0 else x`, or numpy.minimum(x, y)",
+    "round": "round() is not among the functions a rule may use; write fastnet.extend.primitives.rint(x)",
+    "int": "int() is not among the functions a rule may use; write math.floor(x)",
+    "bool": "bool() is not among the functions a rule may use; write a comparison",
+    "ceil": "ceil is not among the functions a rule may use; write -math.floor(-x)",
+    "exp2": "exp2 is not among the functions a rule may use; write 2.0 ** x",
+    "sigmoid": "sigmoid is not among the functions a rule may use; write 1 / (1 + math.exp(-x))",
+    "hypot": "hypot is not among the functions a rule may use; write math.sqrt(x * x + y * y)",
+    **dict.fromkeys(
+        ("sum", "mean", "dot", "prod", "std", "var", "norm", "reduce_mean", "reduce_sum"),
+        "it sums or averages, but a rule gets single numbers: a loss is the mean of its rule over the last axis, an "
+        "optimizer takes sums=, and a loss of a whole row is register_row_loss",
+    ),
+}
+
+
+def unknown_call(target: ast.expr) -> str:
+    """The sentence for a function that a rule cannot call; with what to write instead, where that is known."""
+    name = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")
+    return _INSTEAD.get(name, f"{ast.unparse(target)} is not among the functions a rule may use")
+
+
+def library_name(target: ast.expr, names: Mapping[str, Any]) -> str | None:
+    """The name of a called function of `math` or `numpy`; None for another function."""
+    if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+        return target.attr if names.get(target.value.id) in (math, np) else None
+    value = names.get(target.id) if isinstance(target, ast.Name) else None
+    of_numpy = value is not None and value is getattr(np, _name(value), None)
+    known = of_numpy or getattr(value, "__module__", None) == "math"
+    return _name(value) if known else None
+
+
+def _name(value: Any) -> str:
+    return str(getattr(value, "__name__", ""))
+
+
+def rewritten_call(node: ast.Call, names: Mapping[str, Any]) -> ast.expr | None:
+    """``where(c, a, b)``, ``isnan(x)`` and the like as expressions; None for other calls."""
+    name, arguments = library_name(node.func, names), node.args
+    if name == "where" and len(arguments) == 3:
+        return ast.copy_location(ast.IfExp(*arguments), node)
+    if name in _TESTS and len(arguments) == 1:
+        return ast.copy_location(expression(_TESTS[name], x=arguments[0]), node)
+    return None
+
+
+_TESTS = {"isnan": "x != x", "isfinite": "x - x == 0", "isinf": "abs(x) == math.inf"}
+
+
 def called(target: ast.expr, names: Mapping[str, Any], dtype: str) -> Callable | str | None:
     """The function behind a called name: a rule, or the name of a primitive; None if it is neither."""
     value: Any = None
+    if (library := library_name(target, names)) is not None:
+        return _elementary(library, dtype)
     if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
         owner = names.get(target.value.id)
-        if owner is math or owner is np:
-            return _elementary(target.attr, dtype)
         value = getattr(owner, target.attr, None) if inspect.ismodule(owner) else None
     elif isinstance(target, ast.Name):
         value = names.get(target.id)
-        if getattr(value, "__module__", "") == "math":
-            return _elementary(value.__name__, dtype)
     if not inspect.isfunction(value):
         return None
     return value.__name__ if value.__module__ == primitives.__name__ and value.__name__ in _PRIMITIVES else value
@@ -121,8 +174,10 @@ def called(target: ast.expr, names: Mapping[str, Any], dtype: str) -> Callable |
 
 def _elementary(attribute: str, dtype: str) -> Callable | str | None:
     """The rule or primitive for a function of ``math`` or ``numpy``."""
-    attribute = {"abs": "fabs", "power": "pow"}.get(attribute, attribute)
-    return attribute if attribute in _PRIMITIVES else getattr(elementary, f"{attribute}_{dtype}", None)
+    attribute = derived.ALIASES.get(attribute, attribute)
+    if attribute in _PRIMITIVES:
+        return attribute
+    return derived.FUNCTIONS.get(attribute) or getattr(elementary, f"{attribute}_{dtype}", None)
 
 
 def left_out(function: Callable, given: int) -> list[Any] | str:
@@ -204,21 +259,21 @@ class _Rule(ast.NodeTransformer):
         return self._typed(value)
 
     def visit_AnnAssign(self, node):
-        return ast.Assign([node.target], self.visit(node.value))
+        return None if node.value is None else ast.Assign([node.target], self.visit(node.value))
 
     def visit_Call(self, node):
         if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
-            raise self._error(node, f"{ast.unparse(node)!r} passes arguments by name or by *")
+            raise self._error(node, f"{ast.unparse(node)!r} passes arguments by name or by *; write them in order")
+        if (rewritten := rewritten_call(node, self.names)) is not None:
+            return self.visit(rewritten)
         node.args = [self.visit(a) for a in node.args]
         target = node.func
         name = target.id if isinstance(target, ast.Name) else ""
         function = called(target, self.names, self.dtype)
         if function is None and name in ("abs", "float", "T"):
             function = {"abs": "fabs", "float": "T", "T": "T"}[name]
-        if function is None and name in ("min", "max"):
-            raise self._error(node, f"{name}() loses NaN; write a conditional such as `0 if x < 0 else x`")
         if function is None:
-            raise self._error(node, f"{ast.unparse(target)} is not among the functions a rule may use")
+            raise self._error(node, unknown_call(target))
         node.func = ast.Name(function if isinstance(function, str) else self._pasted(function, node), ast.Load())
         return node
 

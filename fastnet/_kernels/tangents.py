@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastnet._kernels import algebra
+from fastnet._kernels import algebra, pasting
 from fastnet._kernels.errors import DifferentiationError
-from fastnet._kernels.rules import primitives
+from fastnet._kernels.rules import derived, primitives
 from fastnet._kernels.syntax import expression
 
 # d f(x) / dx by x and v = f(x); None: zero almost everywhere.
@@ -27,10 +27,18 @@ _DERIVATIVES = {
     "sin": "math.cos(x)",
     "cos": "-math.sin(x)",
     "fabs": "-1 if x < 0 else 1 if x > 0 else x",  # 0 at 0, NaN at NaN
+    "atan": "1 / (1 + x * x)",
+    "asin": "1 / math.sqrt((1 - x) * (1 + x))",
+    "acos": "-1 / math.sqrt((1 - x) * (1 + x))",
+    "sinh": "math.cosh(x)",
+    "cosh": "math.sinh(x)",
+    "tan": "1 + v * v",
+    "log2": "1 / (x * 0.6931471805599453)",
+    "log10": "1 / (x * 2.302585092994046)",
+    "sign": None,
     "floor": None,
     "rint": None,
 }
-_ALIASES = {"abs": "fabs", "absolute": "fabs", "power": "pow"}
 
 
 def rule_from_source(text: str, names: Mapping[str, object] | None = None) -> Callable:
@@ -198,6 +206,8 @@ class Tangents:
     def _visit_Call(self, node):
         if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
             raise self._error(node, f"{ast.unparse(node)!r} passes arguments by name or by *")
+        if (rewritten := pasting.rewritten_call(node, self.names)) is not None:
+            return self._visit(rewritten)
         name, function = self._callee(node)
         if name == "pow":
             return self._power(node, *node.args)
@@ -231,15 +241,18 @@ class Tangents:
         elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
             function = getattr(self.names.get(target.value.id), target.attr, None)
         name = str(getattr(function, "__name__", ""))
-        name = _ALIASES.get(name, name)
+        name = derived.ALIASES.get(name, name)
         known = {*_DERIVATIVES, "pow", "float", "fma", "product", "at_most", "at_least", "copysign"}
+        library = pasting.library_name(target, self.names)
+        if library is not None and name not in known and name in derived.FUNCTIONS:
+            return None, derived.FUNCTIONS[name]
         module = getattr(function, "__module__", None)
         if name in known and (module in ("math", "builtins", primitives.__name__) or not inspect.isfunction(function)):
             return name, None
         if inspect.isfunction(function) and module != primitives.__name__:
             return None, function
         if name in ("min", "max"):
-            raise self._error(node, f"{name}() loses NaN; write a conditional such as `0 if x < 0 else x`")
+            raise self._error(node, pasting.unknown_call(target))
         raise self._error(node, f"the derivative of {ast.unparse(target)!r} is not known")
 
     def _elementary(self, name, call, x, dx):
@@ -267,7 +280,7 @@ class Tangents:
         for parameter, tangent in zip(parameters, tangents, strict=True):
             if tangent is None:
                 continue
-            gradient = self.gradients.get(function, {}).get(parameter)
+            gradient = {**self.gradients.get(function, {}), **derived.GRADIENTS.get(function, {})}.get(parameter)
             if gradient is None:
                 nested = type(self)(function, parameter, self.gradients, self.outer)
                 gradient = rule_from_source(nested.text, nested.names)

@@ -19,6 +19,9 @@ from fastnet._kernels.rules.primitives import (
 )
 
 LOG2_E = 1.4426950216293335
+LOG10_E = 0.4342944819032518
+LOG10_2_HIGH = 0.301025390625  # fourteen bits: n * LOG10_2_HIGH is exact
+LOG10_2_LOW = 4.605038981195214e-06
 LN2_HIGH = 0.693359375  # ten bits: n * LN2_HIGH is exact
 LN2_LOW = -2.1219444170128554e-04
 OVERFLOW = 89.0  # exp is inf from here on
@@ -219,3 +222,41 @@ def pow_float32(x, y):
     value = copysign(valid, sign) if integral else valid
     value = 1 if x == 1 else value
     return 1 if y == 0 else value
+
+
+def log2_float32(x):
+    """The exponent and the logarithm of the mantissa: a power of 2 is exact."""
+    subnormal = x < 1.1754943508222875e-38
+    v = x * 33554432 if subnormal else x
+    e = exponent(v) - (25 if subnormal else 0)
+    y = fma(log1p_reduced_float32(mantissa(v) - 1), LOG2_E, e)
+    y = x if x == math.inf else y
+    outside = -math.inf if x == 0 else math.nan
+    return y if x > 0 else outside
+
+
+def log10_float32(x):
+    subnormal = x < 1.1754943508222875e-38
+    v = x * 33554432 if subnormal else x
+    e = exponent(v) - (25 if subnormal else 0)
+    y = fma(log1p_reduced_float32(mantissa(v) - 1), LOG10_E, product(e, LOG10_2_LOW))
+    y = fma(e, LOG10_2_HIGH, y)
+    y = x if x == math.inf else y
+    outside = -math.inf if x == 0 else math.nan
+    return y if x > 0 else outside
+
+
+def atan_float32(x):
+    """A polynomial below tan(pi / 8); above, of (a - 1) / (a + 1) or of -1 / a, added to pi / 4 or pi / 2."""
+    a = fabs(x)
+    middle = a > 0.4142135679721832
+    large = a > 2.4142136573791504
+    z = select(large, -1 / a, select(middle, (a - 1) / (a + 1), a))
+    u = z * z
+    q = fma(-0.06449835224591496, u, 0.1074309966767457)
+    q = fma(q, u, -0.14263897112598676)
+    q = fma(q, u, 0.1999953879477192)
+    q = fma(q, u, -0.3333333175381682)
+    y = fma(z * u, q, z)
+    y = select(large, y + 1.5707963267948966, select(middle, y + 0.7853981633974483, y))
+    return copysign(y, x)

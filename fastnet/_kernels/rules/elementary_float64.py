@@ -19,6 +19,9 @@ from fastnet._kernels.rules.primitives import (
 )
 
 LOG2_E = 1.4426950408889634
+LOG10_E = 0.4342944819032518
+LOG10_2_HIGH = 0.301029995663157  # forty bits: n * LOG10_2_HIGH is exact
+LOG10_2_LOW = 8.241712586023572e-13
 LN2_HIGH = 0.6931471805601177  # forty bits: n * LN2_HIGH is exact
 LN2_LOW = -1.7239444525614835e-13
 OVERFLOW = 710.0  # exp is inf from here on
@@ -251,3 +254,50 @@ def pow_float64(x, y):
     value = copysign(valid, sign) if integral else valid
     value = 1 if x == 1 else value
     return 1 if y == 0 else value
+
+
+def log2_float64(x):
+    """The exponent and the logarithm of the mantissa: a power of 2 is exact."""
+    subnormal = x < 2.2250738585072014e-308
+    v = x * 18014398509481984 if subnormal else x
+    e = exponent(v) - (54 if subnormal else 0)
+    y = fma(log1p_reduced_float64(mantissa(v) - 1), LOG2_E, e)
+    y = x if x == math.inf else y
+    outside = -math.inf if x == 0 else math.nan
+    return y if x > 0 else outside
+
+
+def log10_float64(x):
+    subnormal = x < 2.2250738585072014e-308
+    v = x * 18014398509481984 if subnormal else x
+    e = exponent(v) - (54 if subnormal else 0)
+    y = fma(log1p_reduced_float64(mantissa(v) - 1), LOG10_E, product(e, LOG10_2_LOW))
+    y = fma(e, LOG10_2_HIGH, y)
+    y = x if x == math.inf else y
+    outside = -math.inf if x == 0 else math.nan
+    return y if x > 0 else outside
+
+
+def atan_float64(x):
+    """A polynomial below tan(pi / 8); above, of (a - 1) / (a + 1) or of -1 / a, added to pi / 4 or pi / 2."""
+    a = fabs(x)
+    middle = a > 0.4142135623730951
+    large = a > 2.414213562373095
+    z = select(large, -1 / a, select(middle, (a - 1) / (a + 1), a))
+    u = z * z
+    u2 = u * u
+    odd = fma(0.01627194475162406, u2, 0.04551108126325172)
+    odd = fma(odd, u2, 0.05878914544400622)
+    odd = fma(odd, u2, 0.07692296304974471)
+    odd = fma(odd, u2, 0.11111111105106706)
+    odd = fma(odd, u2, 0.19999999999999804)
+    even = fma(-0.0345580925514138, u2, -0.05230347873016074)
+    even = fma(even, u2, -0.06666423628069258)
+    even = fma(even, u2, -0.09090908751076636)
+    even = fma(even, u2, -0.14285714285659327)
+    even = fma(even, u2, -0.3333333333333333)
+    y = fma(z * u, fma(odd, u, even), z)
+    # pi / 2 and pi / 4 with what float64 rounds away of them
+    y = select(large, (y + 6.123233995736766e-17) + 1.5707963267948966, y)
+    y = select(middle and not large, (y + 3.061616997868383e-17) + 0.7853981633974483, y)
+    return copysign(y, x)
