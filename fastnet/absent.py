@@ -127,9 +127,6 @@ ABSENT: dict[str, dict[str, str]] = {
     "fastnet.losses": _each("it aligns sequences of labels; no layer here gives them", "CTC ctc"),
     "fastnet.models": {"Model": _ROW},
     "fastnet.optimizers": {
-        "LossScaleOptimizer": "float32 and float64 need no scaling",
-        "MultiOptimizer": "a model has one optimizer",
-        "OptimizerMap": "it is the table of MultiOptimizer",
         "legacy": _LEGACY,
     },
     "fastnet.random": _each(_NUMPY, "beta binomial categorical dropout gamma randint shuffle truncated_normal"),

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-_STEP = "a step is compiled from the layers, the loss and the optimizer; register an activation, a loss or an optimizer"
+_STEP = (
+    "a step is compiled from the layers, the loss and the optimizer; register one of these, or train with "
+    "model.gradients, optimizer.apply and model.train_on_gradient"
+)
 _PART = "there are no symbolic tensors; Sequential(model.layers[:k]) is the model of the first k layers"
 _GRAPH = "a Sequential is a list of layers, not a graph of tensors; use model.layers"
 _QUANTIZED = "weights are float32 or float64"

@@ -10,6 +10,7 @@ CLASSES = {
     name: cls
     for name, cls in sorted(vars(optimizers).items())
     if isinstance(cls, type) and issubclass(cls, optimizers.Optimizer) and cls is not optimizers.Optimizer
+    if not issubclass(cls, optimizers.MultiOptimizer)  # others in one
 }
 
 

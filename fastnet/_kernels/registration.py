@@ -148,6 +148,7 @@ def register_optimizer(
             subclass, if a rule cannot become a kernel. After an error nothing is registered.
 
     Example:
+        >>> import math, fastnet
         >>> def signed(w, g, rate):
         ...     return w - rate * (1 if g > 0 else (-1 if g < 0 else g))
         >>> fastnet.register_optimizer("signed", signed, learning_rate=1e-3).learning_rate

@@ -8,6 +8,7 @@ from fastnet._kernels import registry
 from fastnet.descriptions import Family as _Family
 from fastnet.descriptions import classes_below as _classes_below
 from fastnet.optimizers import schedules as schedules
+from fastnet.optimizers.multi_optimizer import OptimizerMap as OptimizerMap
 from fastnet.optimizers.optimizer import Optimizer as Optimizer
 
 # Each module of this package is read: a class that is written in one, or follows from a rule, is public by being there.

@@ -32,39 +32,44 @@ class StepScalars:
     Attributes:
         rule: those of the optimizer's rule.
         memory: those that the rule hands on to the next step.
+        rate: that of the learning rate.
         ema_decay, overwrite_now, first_gradient: those of `update.average`, `update.overwrite` and `update.accumulate`,
             if they are needed.
     """
 
     rule: list[Slot]
     memory: list[Slot]
+    rate: Slot
     ema_decay: Slot | None = None
     overwrite_now: Slot | None = None
     first_gradient: Slot | None = None
 
 
-def start(optimizer: Optimizer, plan: Plan) -> StepScalars:
+def start(optimizer: Optimizer, plan: Plan, rate: Slot) -> StepScalars:
     """Add the launches that compute the numbers of a step."""
     row, accumulation_steps = optimizer.row, _period(optimizer)
     slots = [plan.slot() for _ in range(row.scalar_count + len(row.memory))]
-    _step_scalars(plan, row.scalars, accumulation_steps, list(optimizer.parameters.values()), optimizer.memory, slots)
-    scalars = StepScalars(slots[: row.scalar_count], slots[row.scalar_count :])
+    _step_scalars(
+        plan, row.scalars, rate, accumulation_steps, list(optimizer.parameters.values()), optimizer.memory, slots
+    )
+    scalars = StepScalars(slots[: row.scalar_count], slots[row.scalar_count :], rate)
     if optimizer.use_ema or accumulation_steps > 1:
         scalars.ema_decay, scalars.overwrite_now, scalars.first_gradient = found = [plan.slot() for _ in range(3)]
         parameters = [optimizer.ema_momentum, optimizer.ema_overwrite_frequency or _NEVER, accumulation_steps]
-        _step_scalars(plan, stages.stage_scalars, 1, parameters, [], found)
+        _step_scalars(plan, stages.stage_scalars, rate, 1, parameters, [], found)
     return scalars
 
 
 def _step_scalars(
     plan: Plan,
     rule: Callable,
+    rate: Slot,
     accumulation_steps: int,
     parameters: Sequence[float],
     memory: Sequence[Variable],
     slots: Sequence[Slot],
 ) -> None:
-    given = {"rate": Slot(abi.RATE), "iteration": Slot(abi.ITERATION), "accumulation_steps": accumulation_steps}
+    given = {"rate": rate, "iteration": Slot(abi.ITERATION), "accumulation_steps": accumulation_steps}
     plan.call(step_scalars.step_scalars, f=rule, p=parameters, memory=memory, scalars=slots, dtype="float64", **given)
 
 
@@ -79,7 +84,7 @@ def launch(optimizer: Optimizer, plan: Plan, given: Sequence[tuple[str, Variable
     gradients = [_accumulated(optimizer, plan, *each, scalars) for each in given]
     _clip(optimizer, plan, weights, gradients)
     directions = []
-    _decay(optimizer, plan, weights)
+    _decay(optimizer, plan, weights, scalars)
     sums = _sums(optimizer, plan, weights, gradients, scalars)
     for (label, variable), g in zip(weights, gradients, strict=True):
         plan.label, row = label, optimizer.row_of(variable)
@@ -104,12 +109,12 @@ def launch(optimizer: Optimizer, plan: Plan, given: Sequence[tuple[str, Variable
         plan.call(step_scalars.remember, period=period, dtype="float64", **operands)
 
 
-def _decay(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variable]]) -> None:
+def _decay(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variable]], scalars: StepScalars) -> None:
     """Add the launches of weight decay."""
     for label, variable in weights:
         if optimizer.decays(variable):
             plan.label = label
-            operands = {"w": variable, "rate": Slot(abi.RATE), "weight_decay": optimizer.decay_of(variable)}
+            operands = {"w": variable, "rate": scalars.rate, "weight_decay": optimizer.decay_of(variable)}
             plan.call(update.decay, **operands, period=_period(optimizer))
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from fastnet import hooks, settable
-from fastnet._kernels import registry
+from fastnet._kernels import abi, registry
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules import updates as rules  # noqa: F401  (fills the table)
 from fastnet.checks import flag, integer, number
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
-from fastnet.engine.view import View
+from fastnet.engine.view import Slot, View
 from fastnet.optimizers import common_arguments, lowering
 from fastnet.optimizers.direct import AppliesGradients
 from fastnet.optimizers.keras_scalars import Count, Rate
@@ -352,13 +352,11 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
 
     # ---- in a plan
 
-    def start(self, plan: Plan) -> lowering.StepScalars:
-        """Add the launches that compute the scalars all weights share; their slots."""
-        return lowering.start(self, plan)
+    def start(self, plan: Plan, rate: Slot | None = None) -> Any:
+        """Add the launches that compute the scalars all weights share; their slots. ``rate`` is the learning rate's."""
+        return lowering.start(self, plan, Slot(abi.RATE) if rate is None else rate)
 
-    def launch(
-        self, plan: Plan, gradients: Sequence[tuple[str, Variable, View]], scalars: lowering.StepScalars
-    ) -> None:
+    def launch(self, plan: Plan, gradients: Sequence[tuple[str, Variable, View]], scalars: Any) -> None:
         """Add the launches that change weights, each given with its layer's name and its gradient."""
         lowering.launch(self, plan, gradients, scalars)
 

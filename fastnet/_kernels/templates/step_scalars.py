@@ -45,3 +45,9 @@ def norm_factor(f: rule, squares: read_float64, factor: write_float64, first: in
 def step_factor(f: rule, squares: read_float64, factor: write_float64, first: integer, size: real, scalars: values):
     # squares (arrays,): that of a weight at `first`, of its direction behind it  factor (1,)
     factor[0] = f(squares[first], squares[first + 1], size, *scalars)
+
+
+@template()
+def rate_of_step(step: value, address: count, stride: count, column: integer, rate: write_float64):
+    # table (columns, stride) at the address: the first column is the number of the step  rate (1,)
+    rate[0] = address_pointer_float64(address)[stride * column + int64(step)]
