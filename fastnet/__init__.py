@@ -22,6 +22,7 @@ from fastnet._kernels.errors import RuleError as RuleError
 from fastnet._kernels.registration import register_activation as register_activation
 from fastnet._kernels.registration import register_loss as register_loss
 from fastnet._kernels.registration import register_optimizer as register_optimizer
+from fastnet._kernels.registration import register_row_loss as register_row_loss
 from fastnet.engine.threads import get_num_threads as get_num_threads
 from fastnet.engine.threads import set_num_threads as set_num_threads
 from fastnet.engine.variable import Variable as Variable

@@ -101,8 +101,9 @@ def _remedy(value: Any, argument: str) -> str:
 
 
 def match_targets(
-    y: np.ndarray, shape: tuple[int, ...], rows: int, sparse: bool, loss: str, ignored: int | None = None
-) -> np.ndarray:
+    y: np.ndarray, shape: tuple[int, ...], rows: int, sparse: bool, loss: str, ignored: int | None = None,
+    wanted: tuple[int, ...] | None = None,
+) -> np.ndarray:  # fmt: skip
     """Targets in the shape that a loss reads; a view.
 
     Args:
@@ -112,13 +113,15 @@ def match_targets(
         sparse: whether the loss reads labels.
         loss: its name, for errors.
         ignored: a label that is allowed besides the classes.
+        wanted: the shape of one target, by default that of a prediction, without its last axis where ``sparse``.
 
     Raises:
         ValueError: the number of rows or the shape does not fit, or a label is not a class.
     """
     if len(y) != rows:
         raise ValueError(f"x and y must have the same number of samples; received {rows} and {len(y)}.")
-    wanted = shape[:-1] if sparse else shape
+    if wanted is None:
+        wanted = shape[:-1] if sparse else shape
     received = y.shape[1:]
     if received != wanted:
         if received == (*wanted, 1):

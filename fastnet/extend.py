@@ -78,6 +78,10 @@ from fastnet._kernels.kinds import write_int64 as write_int64
 from fastnet._kernels.kinds import write_uint8 as write_uint8
 from fastnet._kernels.kinds import writes as writes
 
+# Losses of a whole row.
+from fastnet._kernels.registry import Pass as Pass
+from fastnet._kernels.registry import RowRule as RowRule
+
 # Functions for rules, besides arithmetic and `math`.
 from fastnet._kernels.rules import primitives as primitives
 from fastnet._kernels.template import Template as Template

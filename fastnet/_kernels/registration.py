@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from fastnet._kernels import differentiate, pasting, tangents
 from fastnet._kernels.errors import quoted
-from fastnet._kernels.registry import Activation, Loss, Update, activations, losses, updates
+from fastnet._kernels.registry import Activation, Loss, RowRule, Update, activations, losses, updates
 
 
 def parameter_names(rule: Callable, leading: int) -> list[str]:
@@ -82,25 +82,99 @@ def activation_row(name: str, f: Callable, df: Callable | None = None, keeps: st
     return Activation(name, f, df, keeps, parameters)
 
 
-def register_loss(name: str, f: Callable, df: Callable | None = None) -> Loss:
+def register_loss(name: str, f: Callable, df: Callable | None = None, outputs: int = 1) -> Loss:
     """Register ``loss=name``: the mean over the last axis of ``f(y_true, y_pred)``.
 
     Args:
         name: the name, as users give it.
-        f: a plain function of two scalars, the target and the prediction.
+        f: a plain function of two scalars, the target and the prediction; with ``outputs`` of as many predictions.
         df: its derivative by the prediction; by default found by differentiation.
+        outputs: the number of predictions for each target. Those of d targets are the last axis of the model's result:
+            d of the first, then d of the second.
 
     Raises:
         ValueError: the name is not an identifier, or is fastnet's own, or arguments do not fit; `fastnet.RuleError`, a
             subclass, if the rule cannot become a kernel. After an error nothing is registered.
 
     Example:
+        >>> import math, fastnet
         >>> def cubic(y_true, y_pred):
         ...     return abs(y_pred - y_true) ** 3
         >>> fastnet.register_loss("cubic", cubic).name
         'cubic'
+        >>> def gaussian(y_true, mean, log_variance):
+        ...     return 0.5 * (log_variance + (y_true - mean) ** 2 * math.exp(-log_variance))
+        >>> row = fastnet.register_loss("gaussian", gaussian, outputs=2)
+        >>> fastnet.losses.get("gaussian")([[3.0]], [[1.0, 0.0]])
+        2.0
     """
-    return losses.register(loss_row(name, f, df))
+    if outputs == 1:
+        return losses.register(loss_row(name, f, df))
+    if not isinstance(outputs, int) or outputs < 1 or df is not None:
+        raise ValueError(
+            f"The loss {name!r}: outputs must be at least 1, and df is only for one; received {outputs!r}."
+        )
+    _check("loss", name, f)
+    parameters = _defaults(f, 1 + outputs)
+    _check_parameters("loss", name, f, 1 + outputs, parameters)
+    by = list(inspect.signature(f).parameters)[1 : 1 + outputs]
+    slopes = tuple(differentiate.derivative_rule(f, prediction) for prediction in by)
+    return losses.register(Loss(name, f, parameters=parameters, slopes=slopes))
+
+
+def register_row_loss(name: str, row: RowRule, targets: str = "raw", **parameters: float) -> Loss:
+    """Register ``loss=name``, a loss of a whole row of predictions: passes that fold the row, and rules of their result.
+
+    Args:
+        name: the name, as users give it.
+        row: see `fastnet.extend.RowRule`; its ``element`` is the derivative of its ``value`` by each prediction.
+        targets: what t is: "raw", the target's element; "dense", the same, of a distribution; "sparse", 1 at the
+            target's class and 0 elsewhere.
+        parameters: names and defaults of numbers that follow the other arguments of each of its rules.
+
+    Raises:
+        ValueError: the name is not an identifier, or is fastnet's own, or a rule takes another number of arguments;
+            `fastnet.RuleError`, a subclass, if a rule cannot become a kernel. After an error nothing is registered.
+
+    Example:
+        >>> import math, fastnet
+        >>> from fastnet import extend
+        >>> def add_square(total, x, t):
+        ...     return total + (x - t) * (x - t)
+        >>> def root(total):
+        ...     return math.sqrt(total)
+        >>> def slope(x, t, total):
+        ...     return (x - t) / math.sqrt(total)
+        >>> row = extend.RowRule((extend.Pass((0.0,), add_square),), slope, root)
+        >>> _ = fastnet.register_row_loss("euclidean", row)
+        >>> fastnet.losses.get("euclidean")([[0.0, 0.0]], [[3.0, 4.0]])
+        5.0
+    """
+    if targets not in ("raw", "dense", "sparse"):
+        raise ValueError(f"The loss {name!r}: targets must be 'raw', 'dense' or 'sparse', received {targets!r}.")
+    if not isinstance(row, RowRule) or row.value is None or row.element is None:
+        raise ValueError(f"The loss {name!r}: it takes an extend.RowRule with an element and a value.")
+    _check("loss", name, row.value)
+    folded = 0
+    for each in row.passes:
+        count = len(each.start)
+        _check_count(name, each.accumulate, count + 2 + folded + len(parameters), count)
+        if each.finish is not None:
+            _check_count(name, each.finish, count + folded + len(parameters), count)
+        folded += count
+    _check_count(name, row.value, folded + len(parameters), 1)
+    _check_count(name, row.element, 2 + folded + len(parameters), 1)
+    return losses.register(Loss(name, row=row, targets=targets, parameters=parameters))
+
+
+def _check_count(name: str, rule: Callable, arguments: int, results: int) -> None:
+    pasting.check_rule(rule, results)
+    given = parameter_names(rule, 0)
+    if len(given) != arguments:
+        raise ValueError(
+            f"The loss {name!r}: the rule {rule.__name__!r} must take {arguments} arguments, and takes "
+            f"({', '.join(given)})."
+        )
 
 
 def loss_row(name: str, f: Callable, df: Callable | None = None, gradient: bool = True, of_class: bool = False) -> Loss:

@@ -78,6 +78,8 @@ class Loss:
         name: the string a user gives.
         f: rule ``f(y_true, y_pred, *parameters)`` of one element.
         df: its derivative by ``y_pred``; None for a metric.
+        slopes: of a rule of several predictions, ``f(y_true, *predictions, *parameters)``, the derivative by each; the
+            last axis of the predictions is divided among them.
         row: instead of ``f``, a rule over the last axis.
         targets: "dense" (the shape of the prediction; a row rule smooths the labels), "raw" (the same without
             smoothing), "signs" (the same; if a batch has only 0 and 1 they become -1 and 1), "sparse" (a class index
@@ -99,6 +101,27 @@ class Loss:
     public: str = ""
     example: tuple[list, list, float] | None = None
     is_metric: bool = True
+    slopes: tuple[Callable, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """The number of predictions for each target."""
+        return max(1, len(self.slopes))
+
+    def target_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the targets of predictions of this shape.
+
+        Raises:
+            ValueError: the last axis cannot be divided among the predictions of a target.
+        """
+        if self.sparse or self.outputs == 1:
+            return shape[:-1] if self.sparse else shape
+        if not shape or shape[-1] % self.outputs:
+            raise ValueError(
+                f"The loss {self.name!r} reads {self.outputs} predictions for each target: the last axis must be a "
+                f"multiple of {self.outputs}; received predictions of shape {('n', *shape)}.".replace("'n'", "n")
+            )
+        return (*shape[:-1], shape[-1] // self.outputs)
 
     @property
     def sparse(self) -> bool:

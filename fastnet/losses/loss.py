@@ -196,7 +196,7 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
         """
         if checks.is_number(sample_weight) or getattr(sample_weight, "ndim", 1) == 0:
             sample_weight = np.broadcast_to(sample_weight, np.shape(y_pred)[:-1][:1] or 1)
-        once = OnArrays(y_true, y_pred, self.sparse, self.name, sample_weight, ignored=self.ignore_class)
+        once = self._on_arrays(y_true, y_pred, sample_weight)
         values = self.values(once.plan, once.prediction, once.target)
         if self.reduction in ("none", None):
             result = once.run(values).read(values, once.rows)
@@ -206,13 +206,19 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
         self.total(once.plan, values, self.row_weight(once.plan, once.prediction, once.target, once.weights))
         return float(once.run().scalars[abi.LOSS])
 
+    def _on_arrays(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> OnArrays:
+        shape = self.row.target_shape
+        return OnArrays(
+            y_true, y_pred, self.sparse, self.name, sample_weight, ignored=self.ignore_class, target_shape=shape
+        )
+
     def per_row(self, y_true: Any, y_pred: Any) -> np.ndarray:
         """The loss of each row: of the predictions' shape without the last axis.
 
         Raises:
             ValueError: shapes that do not fit.
         """
-        once = OnArrays(y_true, y_pred, self.sparse, self.name, ignored=self.ignore_class)
+        once = self._on_arrays(y_true, y_pred)
         values = self.values(once.plan, once.prediction, once.target)
         return once.run(values).read(values, once.rows).reshape(once.shape).copy()
 

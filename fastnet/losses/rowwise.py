@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,16 +66,34 @@ class RowFunction:
         template.call(plan, **operands)
 
     def _launch_elements(self, plan, y_pred, y_true, values, dy, row_weight):
+        if self.row.slopes:
+            self._launch_outputs(plan, y_pred, y_true, values, dy, row_weight)
+            return
         operands = {"y_true": y_true.as_rows, "y_pred": y_pred.as_rows, "p": self.parameters}
         plan.call(rows.mean_of_row, f=self.row.f, loss=values, **operands)
         if dy is not None:
             plan.call(rows.gradient_of_mean, df=self.row.df, dx=dy.as_rows, row_weight=row_weight, **operands)
 
+    def _launch_outputs(self, plan, y_pred, y_true, values, dy, row_weight):
+        """The launches of a formula of several predictions for each target."""
+        outputs = self.row.outputs
+        operands = {"y_true": y_true.as_rows, "predictions": _divided(y_pred, outputs), "p": self.parameters}
+        plan.call(rows.mean_of_outputs, f=self.row.f, loss=values, **operands)
+        if dy is not None:
+            for slope, dx in zip(self.row.slopes, _divided(dy, outputs), strict=True):
+                plan.call(rows.gradient_of_output, df=slope, dx=dx, row_weight=row_weight, **operands)
+
     def on_arrays(self, y_true: Any, y_pred: Any, name: str, elements: bool = False) -> np.ndarray:
         """The number of each row; of the predictions' shape without the last axis."""
-        once = OnArrays(y_true, y_pred, self.row.sparse, name, elements=elements)
+        once = OnArrays(y_true, y_pred, self.row.sparse, name, elements=elements, target_shape=self.row.target_shape)
         values, _ = self.launch(once.plan, once.prediction, once.target)
         return once.run(values).read(values, once.rows).reshape(once.shape).copy()
+
+
+def _divided(x: View, count: int) -> list[View]:
+    """The parts of the last axis, one behind the other."""
+    width = x.shape[-1] // count
+    return [x.slice(-1, k * width, (k + 1) * width) for k in range(count)]
 
 
 class OnArrays:
@@ -87,6 +106,7 @@ class OnArrays:
         sample_weight: of each sample.
         elements: whether predictions of one axis are as many rows of one element.
         ignored: a label that is not a class.
+        target_shape: from the shape of a prediction to that of its target; by default `match_targets` knows it.
 
     Raises:
         ValueError: shapes that do not fit.
@@ -101,6 +121,7 @@ class OnArrays:
         sample_weight: Any = None,
         elements: bool = False,
         ignored: int | None = None,
+        target_shape: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None,
     ):
         y_pred, y_true = np.asarray(y_pred), np.asarray(y_true)
         dtype = "float64" if y_pred.dtype == np.float64 else "float32"
@@ -111,10 +132,11 @@ class OnArrays:
             index = (..., None) if elements else (None,)
             y_pred, y_true = y_pred[index], y_true if elements and sparse else y_true[index]
         shape, self.rows = y_pred.shape[1:], len(y_pred)
-        y_true = match_targets(y_true, shape, self.rows, sparse, name, ignored)
+        wanted = (shape[:-1] if sparse else shape) if target_shape is None else target_shape(shape)
+        y_true = match_targets(y_true, shape, self.rows, sparse, name, ignored, wanted)
         self.plan = Plan(False, dtype, max(self.rows, 1))
         self.prediction = self.plan.buffer(shape)
-        self.target = self.plan.buffer(shape[:-1] if sparse else shape, "int32" if sparse else dtype)
+        self.target = self.plan.buffer(wanted, "int32" if sparse else dtype)
         self.inputs = {self.prediction: y_pred, self.target: y_true}
         self.weights = None
         if sample_weight is not None:

@@ -127,7 +127,7 @@ def check_loss(
     """
     loss = losses.get(loss)
     report, rng = Report(f"loss {loss.name!r}"), np.random.default_rng(0)
-    rows, width = 17, 7
+    rows, width = 17, 7 * loss.row.outputs
     x = rng.uniform(*predictions, (rows, width))
     t = targets_for(loss, rng, rows, width, targets)
     for dtype in ("float64", "float32"):
@@ -147,14 +147,15 @@ def check_loss(
     check_single_precision(report, run.plan)
 
     def make():
-        run, buffers = loss_run(loss, "float32", *_MANY)
+        shape = (_MANY[0], _MANY[1] * loss.row.outputs)
+        run, buffers = loss_run(loss, "float32", *shape)
         draw = np.random.default_rng(1)
-        run.set(buffers[0], draw.uniform(*predictions, _MANY))
-        run.set(buffers[1], targets_for(loss, draw, *_MANY, targets))
+        run.set(buffers[0], draw.uniform(*predictions, shape))
+        run.set(buffers[1], targets_for(loss, draw, *shape, targets))
         return run, lambda: (run.get(buffers[2]), run.get(buffers[3]))
 
     same_bits(report, make)
-    shape = (_ELEMENTS // 16, 16)
+    shape = (_ELEMENTS // 16, 16 * loss.row.outputs)
     run, buffers = loss_run(loss, "float32", *shape)
     loss_values(run, buffers, rng.uniform(*predictions, shape), targets_for(loss, rng, *shape, targets))
     speed(report, run, _ELEMENTS)
@@ -171,7 +172,8 @@ def _check_loss_gradient(report: Report, loss, run: Run, buffers, x: np.ndarray,
             stencil[k, :, j] = loss_values(run, buffers, moved, t)[0][:, 0]
     compare_gradient(report, "gradient", gradient * len(x), stencil)
     if loss.row.f is not None:
-        plain = np.vectorize(loss.row.f, otypes=[float])(t, x, *loss.parameters.values()).mean(axis=1)
+        each = np.split(x, loss.row.outputs, axis=1)
+        plain = np.vectorize(loss.row.f, otypes=[float])(t, *each, *loss.parameters.values()).mean(axis=1)
         compare_python(report, "value", values[:, 0], plain)
 
 

@@ -37,7 +37,7 @@ def activate(activation: Any, x: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray
 def loss_run(loss: Any, dtype: str, rows: int, width: int) -> tuple[Run, tuple[View, ...]]:
     plan = Plan(True, dtype, rows)
     prediction = plan.buffer((width,))
-    target = plan.buffer((), "int32") if loss.sparse else plan.buffer((width,))
+    target = plan.buffer(loss.row.target_shape((width,)), "int32" if loss.sparse else dtype)
     buffers = (prediction, target, *loss.values_and_gradient(plan, prediction, target))
     return Run(plan, rows, buffers), buffers
 
@@ -163,5 +163,5 @@ def scatter_weights(layer: Layer) -> None:
 def targets_for(loss: Any, rng: np.random.Generator, rows: int, width: int, bounds: tuple[float, float]) -> np.ndarray:
     if loss.sparse:
         return rng.integers(0, width, rows)
-    t = rng.uniform(*bounds, (rows, width))
+    t = rng.uniform(*bounds, (rows, *loss.row.target_shape((width,))))
     return t if loss.row.row is None else t / t.sum(axis=1, keepdims=True)

@@ -102,7 +102,8 @@ def _check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
     given = y
     predicted = model.sample_output_shape(check_shape(model, shape))
     try:
-        y = match_targets(y, predicted or (1,), shape[0], loss.sparse, loss.name, loss.ignore_class)
+        wanted = loss.row.target_shape(predicted or (1,))
+        y = match_targets(y, predicted or (1,), shape[0], loss.sparse, loss.name, loss.ignore_class, wanted)
     except ValueError as error:
         raise _of_last_layer(model, error) from None
     if loss.target_range is not None:
@@ -123,6 +124,11 @@ def _check_metrics(model: Any, predicted: Shape) -> None:
         if metric.in_python:
             continue
         metric.size(predicted or (1,))
+        if loss.row.outputs > 1:
+            raise ValueError(
+                f"The metric {metric.name!r} reads targets of the predictions' shape, and the loss {loss.name!r} "
+                f"{loss.row.outputs} predictions for each target; leave the metric out, or write it in Python."
+            )
         if metric.sparse is not None and metric.sparse != loss.sparse:
             kinds = {True: "class indices", False: "rows of the predictions' shape"}
             raise ValueError(

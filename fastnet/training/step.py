@@ -300,7 +300,7 @@ def _losses(
     """Targets, weights, loss and metrics; the gradient of the loss while training."""
     plan = step.plan
     plan.label = "targets"
-    shape = prediction.shape[:-1] if loss.sparse else prediction.shape
+    shape = loss.row.target_shape(prediction.shape)
     target = plan.buffer(shape, "int32" if loss.sparse else prediction.dtype)
     step.y, step.target = Inlet(plan, y, target), target
     sample_weight = None

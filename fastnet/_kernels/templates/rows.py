@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any
 
 from fastnet._kernels import kinds
-from fastnet._kernels.kinds import Kind, read, reals, rule, size, write
+from fastnet._kernels.kinds import Kind, read, reads, reals, rule, size, write
 from fastnet._kernels.registry import RowRule
 from fastnet._kernels.rules.scalars import added, sum_of_pair
 from fastnet._kernels.template import elementwise, template
@@ -206,6 +206,25 @@ def mean_of_row(
                 high[k], low[k] = added(high[k], low[k], total[k])
         for k in range(lanes):
             loss[first + k] = sum_of_pair(high[k], low[k]) / T(width)
+
+
+@template("n", grain=16, cost="10 * width")
+def mean_of_outputs(
+    f: rule, y_true: read[n, width], predictions: reads[n, width], loss: write[n], p: reals, width: size, lo, hi
+):  # y_true (n, width)  predictions (n, width) each  loss (n,)
+    for r in range(lo, hi):
+        total = 0.0
+        for j in range(width):
+            total = total + f(y_true[r, j], *predictions[r, j], *p)
+        loss[r] = total / T(width)
+
+
+@elementwise
+def gradient_of_output(
+    df: rule, y_true: read, predictions: reads, row_weight: read[row] | 1.0 / T(rows), dx: write, p: reals, rows: size,
+    columns: size,
+):  # fmt: skip
+    dx = df(y_true, *predictions, *p) * (row_weight / T(columns))
 
 
 @elementwise
