@@ -135,4 +135,5 @@ LOSSES |= {
     ),
     "cosine_similarity": with_gradient(cosine_similarity),
     "categorical_hinge": with_gradient(categorical_hinge),
+    "categorical_generalized_cross_entropy": with_gradient(lambda t, x, low, high: (1 - (t * x).sum(-1) ** 0.5) / 0.5),
 }

@@ -131,7 +131,8 @@ class Loss:
     @property
     def ranges(self) -> dict[str, Range]:
         """The ranges of the parameters that have one."""
-        return _ranges(self.f) if self.f is not None else {}
+        rule = self.f if self.row is None else self.row.value
+        return {} if rule is None else _ranges(rule)
 
     @property
     def formula(self) -> str:

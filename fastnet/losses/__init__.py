@@ -18,6 +18,10 @@ from fastnet.losses.loss_names import get as get
 from fastnet.losses.loss_names import loss_weight as loss_weight
 from fastnet.losses.loss_names import of_one_output as of_one_output
 from fastnet.losses.loss_names import serialize as serialize
+from fastnet.losses.overlap import Dice as Dice
+from fastnet.losses.overlap import Tversky as Tversky
+from fastnet.losses.overlap import dice as dice
+from fastnet.losses.overlap import tversky as tversky
 
 globals().update({**_plain_losses.CLASSES, **_loss_functions.FUNCTIONS})
 if _typing.TYPE_CHECKING:

@@ -57,7 +57,7 @@ def constraint(cls, *numbers, **named):
 ACTIVATIONS = [
     *("elu", "selu", "softplus", "softsign", "exponential", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh"),
     *("mish", "celu", "relu6", "log_sigmoid", "log_softmax", "swish"),
-    *("hard_shrink", "soft_shrink", "tanh_shrink", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus"),
+    *("hard_shrink", "soft_shrink", "tanh_shrink", "sparse_plus", "sparse_sigmoid", "squareplus"),
 ]
 
 TABLE = {

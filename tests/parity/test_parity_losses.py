@@ -71,6 +71,14 @@ CASES = [
     Case(("BinaryCrossentropy", {"label_smoothing": 0.2, **LOGITS}), "bits"),
     Case(("CategoricalCrossentropy", {"label_smoothing": 0.2}), "onehot", "softmax"),
     Case(("CategoricalCrossentropy", {"label_smoothing": 0.2, **LOGITS}), "onehot"),
+    Case("categorical_generalized_cross_entropy", "label", "softmax"),
+    Case(("CategoricalGeneralizedCrossEntropy", {"q": 0.8}), "label", "softmax", weights=WEIGHTED),
+    *[Case(n, "bits", "sigmoid") for n in ("dice", "tversky")],
+    Case(("Dice", {"reduction": "sum"}), "bits", "sigmoid", weights=WEIGHTED),
+    Case("dice", "bits", "sigmoid", weights=WEIGHTED, steps=True),
+    Case(("Dice", {"axis": -1}), "bits", "sigmoid", weights=PLACES, steps=True),
+    Case(("Tversky", {"alpha": 0.3, "beta": 0.9}), "bits", "sigmoid", weights=WEIGHTED),
+    Case(("Tversky", {"alpha": 0.3, "beta": 0.9, "axis": 1, "reduction": "sum"}), "bits", "sigmoid"),
     # reductions, with and without weights
     *[
         Case(("MeanSquaredError", {"reduction": r}), weights=w)
@@ -163,7 +171,8 @@ ARRAYS = np.random.default_rng(5)
 A, B, W = ARRAYS.uniform(0.05, 0.95, (3, 4)), ARRAYS.uniform(0.05, 0.95, (3, 4)), ARRAYS.uniform(0, 2, 3)
 NAMES = [
     name for name, item in vars(keras.losses).items()
-    if isinstance(item, type) and hasattr(fastnet.losses, name) and name not in ("Loss", SCCE)
+    if isinstance(item, type) and hasattr(fastnet.losses, name)
+    if name not in ("Loss", SCCE, "CategoricalGeneralizedCrossEntropy")
 ]  # fmt: skip
 
 

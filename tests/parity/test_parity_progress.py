@@ -11,9 +11,9 @@ keras = pytest.importorskip("keras")
 
 
 def lines(lib, capsys):
-    model = lib.Sequential([lib.layers.Input((3,)), lib.layers.Dense(2, "softmax", kernel_initializer="zeros")])
-    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["mse", "accuracy"])
-    x, y = np.ones((10, 3), "float32"), np.arange(10) % 2
+    model = lib.Sequential([lib.layers.Input((3,)), lib.layers.Dense(1, "sigmoid", kernel_initializer="zeros")])
+    model.compile("sgd", "binary_crossentropy", metrics=["mse", "accuracy"])
+    x, y = np.ones((10, 3), "float32"), np.arange(10)[:, None] % 2
     model.fit(x, y, batch_size=4, epochs=2, verbose=2, validation_data=(x, y))
     model.evaluate(x, y, verbose=2)
     model.predict(np.ones((300, 3), "float32"), batch_size=150, verbose=2)

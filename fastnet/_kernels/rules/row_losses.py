@@ -5,8 +5,9 @@ x is an element of the prediction, t one of the target (of a one-hot row where t
 
 import math
 
+from fastnet._kernels.ranges import OPEN_UNIT
 from fastnet._kernels.registry import Loss, Pass, RowRule, losses
-from fastnet._kernels.rules.losses import EPSILON, clip, power_slope
+from fastnet._kernels.rules.losses import EPSILON, at_least_epsilon, clip, power_slope
 
 # Cross-entropy from logits: -sum t (x - logsumexp x).  Its gradient is softmax(x) sum(t) - t.  The largest x is taken
 # away first, so that nothing overflows and nothing is lost between two large numbers.
@@ -228,6 +229,49 @@ categorical_hinge = RowRule(
     categorical_hinge_value,
 )
 
+# Generalized cross-entropy: (1 - p^q) / q of the probability p of the label; Zhang and Sabuncu 2018, arXiv:1805.07836.
+
+
+def probability_of_label(p, x, t, q):
+    return p + t * x
+
+
+def generalized_crossentropy(p, q: OPEN_UNIT):
+    """(1 - p^q) / q for the probability p that is given to the label: robust against wrong labels; arXiv:1805.07836.
+
+    Args:
+        q: above 0 and below 1; near 0 the loss is the cross-entropy, near 1 the mean absolute error.
+    """
+    return (1 - p**q) / q
+
+
+def generalized_crossentropy_gradient(x, t, p, q):
+    return 0 * p if t == 0 else -t * at_least_epsilon(p) ** (q - 1)  # finite for p = 0
+
+
+generalized = RowRule(
+    (Pass((0.0,), probability_of_label),), generalized_crossentropy_gradient, generalized_crossentropy
+)
+
+# Overlap of a row: 1 - scale B / D of the sums B, T, P of y_true y_pred, y_true and y_pred, D = b B + t T + p P.
+
+
+def add_overlap(both, targets, predictions, x, t, scale, b, c, d):
+    return both + x * t, targets + t, predictions + x
+
+
+def overlap_of_row(both, targets, predictions, scale, b, c, d):
+    return 1 - scale * both / (b * both + c * targets + d * predictions + EPSILON)
+
+
+def overlap_of_row_gradient(x, t, both, targets, predictions, scale, b, c, d):
+    divisor = b * both + c * targets + d * predictions + EPSILON
+    ratio = scale * both / divisor
+    return ((ratio * b - scale) * t + ratio * d) / divisor
+
+
+overlap = RowRule((Pass((0.0, 0.0, 0.0), add_overlap),), overlap_of_row_gradient, overlap_of_row)
+
 FOCAL = {"alpha": 0.25, "gamma": 2.0}
 
 losses.add(Loss("categorical_crossentropy", row=crossentropy, example=([[0.0, 1.0]], [[0.75, 0.25]], 1.3863)))
@@ -257,5 +301,11 @@ losses.add(
     Loss(
         "categorical_hinge", row=categorical_hinge, targets="raw", public="CategoricalHinge",
         example=([[0.0, 1.0]], [[0.5, 0.75]], 0.75),
+    )
+)  # fmt: skip
+losses.add(
+    Loss(
+        "categorical_generalized_cross_entropy", row=generalized, targets="sparse", parameters={"q": 0.5},
+        public="CategoricalGeneralizedCrossEntropy", is_metric=False, example=([1], [[0.75, 0.25]], 1.0),
     )
 )  # fmt: skip

@@ -24,3 +24,15 @@ def added(high, low, x):
 def sum_of_pair(high, low):
     """high + low; high alone where it is not finite, since low then is NaN."""
     return high + low if low == low else high
+
+
+def overlap(both, targets, predictions, scale, of_both, of_targets, of_predictions):
+    """1 - scale B / D of the sums B, T, P of y_true y_pred, y_true and y_pred, D a sum of multiples of them; and its
+    derivative by an element of y_pred, which is slope y_true + offset."""
+    divisor = of_both * both + of_targets * targets + of_predictions * predictions + EPSILON
+    ratio = scale * both / divisor
+    return 1 - ratio, (ratio * of_both - scale) / divisor, ratio * of_predictions / divisor
+
+
+def unchanged(total):
+    return total

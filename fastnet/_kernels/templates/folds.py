@@ -50,6 +50,15 @@ def sum_weighted(values: read, weight: read | 1.0, total: write_float64[total], 
     weights = weight
 
 
+@fold
+def sum_overlaps(
+    x: read, t: read, both: write_float64[total], targets: write_float64[total], predictions: write_float64[total]
+):
+    both = x * t
+    targets = t
+    predictions = x
+
+
 # A sum of chunks in order, and what it is for. ``count``: elements that were summed.
 
 
@@ -114,3 +123,30 @@ def divide_by_count(x: read | 1.0, y: write, factor: real, count: size):
 @elementwise
 def scale_by(x: read, y: write, factor: value):
     y = x * factor
+
+
+@template()
+def overlap_numbers(
+    f: rule, both: read_float64, targets: read_float64, predictions: read_float64, value: write_float64,
+    slope: write_float64, offset: write_float64, count: size, p: reals,
+):  # fmt: skip
+    # f of the sums of y_true y_pred, of y_true and of y_pred: a loss, and its derivative slope y_true + offset
+    b, t, x = float64(0.0), float64(0.0), float64(0.0)
+    for i in range((count + CHUNK_ELEMENTS - 1) // CHUNK_ELEMENTS):
+        b += both[i]
+        t += targets[i]
+        x += predictions[i]
+    v, s, o = f(b, t, x, *p)
+    value[0] = v
+    slope[0] = s
+    offset[0] = o
+
+
+@elementwise
+def filled(y: write, number: value):
+    y = number
+
+
+@elementwise
+def line(t: read, y: write, slope: value, offset: value, factor: value):
+    y = (t * slope + offset) * factor

@@ -1,0 +1,177 @@
+"""Losses of the overlap of targets and predictions, summed over a batch or over each row."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+from fastnet import checks
+from fastnet._kernels import registry
+from fastnet._kernels.rules import row_losses
+from fastnet._kernels.rules import scalars as rules
+from fastnet._kernels.templates import folds
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import View, axes_of
+from fastnet.losses.loss import Loss
+from fastnet.losses.rowwise import RowFunction
+
+_MEAN = "sum_over_batch_size"
+_ROW = registry.Loss("overlap", row=row_losses.overlap, targets="raw")
+
+
+def _axis(what: str, value: Any) -> int | None:
+    if isinstance(value, (tuple, list)) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, (tuple, list)):
+        raise ValueError(
+            f"{what} must be None, for the whole batch, or the last one, received {value!r}. To sum over each sample, "
+            "reshape it to one axis before: layers.Flatten()."
+        )
+    return None if value is None else checks.last_axis(what, value)
+
+
+class _Overlap(Loss):
+    """1 - scale B / D of the sums B, T, P of y_true y_pred, y_true and y_pred, where D is a sum of multiples of them.
+
+    Without an axis the sums are over the batch. Its loss then stands for each row: their mean is this number, and with
+    weights it is multiplied by the mean of these, as in Keras.
+    """
+
+    _checks = Loss._checks | {"axis": _axis}
+    axis: int | None
+
+    @property
+    def row(self) -> registry.Loss:
+        return _ROW
+
+    @property
+    def function(self) -> RowFunction:
+        return RowFunction(_ROW, self.coefficients)
+
+    @property
+    def coefficients(self) -> tuple[float, float, float, float]:
+        """The scale, and the factors of B, T and P in D."""
+        raise NotImplementedError
+
+    def row_weight(self, plan: Plan, y_pred: View, y_true: View, sample_weight: View | None) -> View | None:
+        if self.axis is None and self.reduction == "sum" and sample_weight is None and self.weight == 1.0:
+            return None  # the sum of one number, which is that of the batch
+        return super().row_weight(plan, y_pred, y_true, sample_weight)
+
+    def _values(self, plan, y_pred, y_true, gradient=False, row_weight=None):
+        if self.axis is not None:
+            return super()._values(plan, y_pred, y_true, gradient, row_weight)
+        count = math.prod(axes_of(y_pred)[0])
+        sums = {name: plan.chunk_sums(count) for name in ("both", "targets", "predictions")}
+        plan.call(folds.sum_overlaps, x=y_pred, t=y_true, **sums)
+        numbers = {name: plan.slot() for name in ("value", "slope", "offset")}
+        plan.call(folds.overlap_numbers, f=rules.overlap, count=count, p=list(self.coefficients), **sums, **numbers)
+        values = plan.buffer((y_pred.row_count,), y_pred.dtype)
+        plan.call(folds.filled, y=values, number=numbers["value"])
+        if not gradient:
+            return values, None
+        if row_weight is None:
+            row_weight = plan.like(values)
+            plan.call(folds.divide_by_count, y=row_weight, factor=1.0, count=math.prod(axes_of(values)[0]))
+        chunk_sums, rows = plan.sums(folds.sum_weighted, values=row_weight)
+        factor, dy = plan.slot(), plan.like(y_pred)
+        plan.call(folds.total_of, f=rules.unchanged, chunk_sums=chunk_sums, count=rows, result=factor, p=[])
+        plan.call(folds.line, t=y_true, y=dy, slope=numbers["slope"], offset=numbers["offset"], factor=factor)
+        return values, dy
+
+    def per_row(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss of each row, or that of the batch."""
+        values = super().per_row(y_true, y_pred)
+        return values if self.axis is not None else values.reshape(-1)[0]
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        if self.axis is None and self.reduction in ("none", None) and sample_weight is None:
+            return self.per_row(y_true, y_pred)
+        return super().__call__(y_true, y_pred, sample_weight)
+
+
+class Dice(_Overlap):
+    """1 - 2 sum(y_true y_pred) / (sum(y_true) + sum(y_pred) + 1e-7), over the batch; Dice 1945.
+
+    Args:
+        reduction, name: as for every `Loss`.
+        axis: None, for sums over the batch, or the last one, for those of each row.
+        dtype: as for every `Loss`.
+
+    Raises:
+        ValueError: another axis.
+
+    Example:
+        >>> round(losses.Dice()([[1.0, 0.0], [1.0, 0.0]], [[0.5, 0.5], [0.5, 0.0]]), 4)  # 1 - 2 · 1 / (2 + 1.5)
+        0.4286
+    """
+
+    def __init__(self, reduction: str | None = _MEAN, name: str = "dice", axis: Any = None, dtype: Any = None):
+        super().__init__(name, reduction, dtype)
+        self.axis = axis
+
+    @property
+    def coefficients(self) -> tuple[float, float, float, float]:
+        return 2.0, 0.0, 1.0, 1.0
+
+
+class Tversky(_Overlap):
+    """1 - B / (B + alpha sum(y_true (1 - y_pred)) + beta sum((1 - y_true) y_pred) + 1e-7), B = sum(y_true y_pred).
+
+    With alpha = beta = ½ it is `Dice`; Salehi et al. 2017, arXiv:1706.05721.
+
+    Args:
+        alpha, beta: finite numbers.
+        reduction, name: as for every `Loss`.
+        axis: None, for sums over the batch, or the last one, for those of each row.
+        dtype: as for every `Loss`.
+
+    Raises:
+        ValueError: another axis, or a number that is not finite.
+
+    Example:
+        >>> round(losses.Tversky(0.3, 0.7)([[1.0, 0.0], [1.0, 0.0]], [[0.5, 0.5], [0.5, 0.0]]), 4)
+        0.3939
+    """
+
+    _ranges: ClassVar = {"alpha": checks.FINITE, "beta": checks.FINITE}
+
+    def __init__(
+        self,
+        alpha: float = 0.5,
+        beta: float = 0.5,
+        reduction: str | None = _MEAN,
+        name: str = "tversky",
+        axis: Any = None,
+        dtype: Any = None,
+    ):
+        super().__init__(name, reduction, dtype)
+        self.alpha, self.beta, self.axis = alpha, beta, axis
+
+    @property
+    def coefficients(self) -> tuple[float, float, float, float]:
+        return 1.0, 1.0 - self.alpha - self.beta, self.alpha, self.beta
+
+
+def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Any:
+    """The loss of `Dice` for the batch, or for each row.
+
+    Example:
+        >>> float(losses.dice([[1.0, 0.0], [1.0, 0.0]], [[0.5, 0.5], [0.5, 0.0]]).round(4))
+        0.4286
+    """
+    return Dice(axis=axis).per_row(y_true, y_pred)
+
+
+def tversky(y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Any = None) -> Any:
+    """The loss of `Tversky` for the batch, or for each row.
+
+    Example:
+        >>> float(losses.tversky([[1.0, 0.0], [1.0, 0.0]], [[0.5, 0.5], [0.5, 0.0]], 0.3, 0.7).round(4))
+        0.3939
+    """
+    return Tversky(alpha, beta, axis=axis).per_row(y_true, y_pred)
+
+
+CLASSES = (Dice, Tversky)
+FUNCTIONS = {"dice": dice, "tversky": tversky}

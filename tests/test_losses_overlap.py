@@ -1,0 +1,97 @@
+"""Losses of an overlap: hand values, the gradient against differences, reductions, and the axis."""
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import layers, losses
+
+from .test_losses import run
+
+RNG = np.random.default_rng(4)
+
+
+def overlap(t, x, alpha, beta):
+    """Tversky's loss of all elements; Dice's where both are ½."""
+    both = (t * x).sum()
+    return 1 - both / (both + alpha * (t * (1 - x)).sum() + beta * ((1 - t) * x).sum() + 1e-7)
+
+
+MADE = [
+    (losses.Dice(), lambda t, x: 1 - 2 * (t * x).sum() / (t.sum() + x.sum() + 1e-7)),
+    (losses.Tversky(0.3, 0.9), lambda t, x: overlap(t, x, 0.3, 0.9)),
+]
+SHAPES = [(1, 1), (7, 5), (3, 2, 5), (1031, 17)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("loss", "wanted"), MADE, ids=["Dice", "Tversky"])
+def test_value_and_gradient_of_a_batch(loss, wanted, shape):
+    t, x = RNG.integers(0, 2, shape).astype("float64"), RNG.uniform(0.05, 0.95, shape)
+    values, gradient = run(loss, t, x)
+    np.testing.assert_allclose(values, wanted(t, x), rtol=1e-12)
+    assert loss(t, x) == pytest.approx(wanted(t, x), rel=1e-12)
+    for index in [(0,) * len(shape), tuple(size - 1 for size in shape)]:
+        moved = [x.copy(), x.copy()]
+        for step, each in zip((1e-6, -1e-6), moved):
+            each[index] += step
+        slope = (wanted(t, moved[0]) - wanted(t, moved[1])) / 2e-6
+        assert gradient[index] == pytest.approx(slope, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize(("loss", "wanted"), MADE, ids=["Dice", "Tversky"])
+def test_the_last_axis_gives_a_loss_of_each_row(loss, wanted):
+    t, x = RNG.integers(0, 2, (7, 3, 5)).astype("float64"), RNG.uniform(0.05, 0.95, (7, 3, 5))
+    for axis in (-1, 2, (2,)):
+        rows = type(loss).from_config({**loss.get_config(), "axis": axis})
+        each = [[wanted(t[i, j], x[i, j]) for j in range(3)] for i in range(7)]
+        values, gradient = run(rows, t, x)
+        np.testing.assert_allclose(values, each, rtol=1e-12)
+    moved = x.copy()
+    moved[2, 1, 3] += 1e-6
+    slope = (wanted(t[2, 1], moved[2, 1]) - each[2][1]) / 1e-6 / 21
+    assert gradient[2, 1, 3] == pytest.approx(slope, rel=1e-5)
+
+
+def test_reductions_and_weights():
+    t, x, w = RNG.integers(0, 2, (6, 4)), RNG.uniform(0, 1, (6, 4)), RNG.uniform(0, 2, 6)
+    value = losses.Dice()(t, x)
+    assert losses.Dice("sum")(t, x) == pytest.approx(value)
+    assert losses.Dice("none")(t, x) == losses.dice(t, x) == pytest.approx(value)
+    assert losses.Dice()(t, x, w) == pytest.approx(value * w.mean())
+    assert losses.Dice("sum")(t, x, w) == pytest.approx(value * w.sum())
+    np.testing.assert_allclose(losses.Dice("none")(t, x, w), value * w)
+    assert losses.Dice()(np.zeros((2, 2)), np.zeros((2, 2))) == 1.0
+    assert np.isnan(losses.Dice()([[1.0, 0.0]], [[np.nan, 0.0]]))
+    assert losses.Tversky()(t, x) == pytest.approx(value, rel=1e-6)
+
+
+def test_arguments():
+    with pytest.raises(ValueError, match=r"Dice: axis must be None, for the whole batch, or the last one.*Flatten"):
+        losses.Dice(axis=(1, 2, 3))
+    with pytest.raises(ValueError, match="Tversky: alpha must be"):
+        losses.Tversky(alpha=np.nan)
+    with pytest.raises(ValueError, match="CategoricalGeneralizedCrossEntropy: q must be .* above 0 and below 1"):
+        losses.CategoricalGeneralizedCrossEntropy(1.0)
+    for loss in (losses.Dice(axis=-1), losses.Tversky(0.3, 0.9), losses.CategoricalGeneralizedCrossEntropy(0.7)):
+        again = losses.deserialize(losses.serialize(loss))
+        assert type(again) is type(loss) and again.get_config() == loss.get_config()
+    assert type(losses.get("tversky")) is losses.Tversky and type(losses.get(losses.dice)) is losses.Dice
+
+
+def test_a_probability_of_zero_has_a_finite_gradient():
+    loss = losses.CategoricalGeneralizedCrossEntropy(0.5)
+    values, gradient = run(loss, np.array([1]), np.array([[1.0, 0.0]]))
+    assert values == [2.0] and gradient[0, 0] == 0 and gradient[0, 1] == pytest.approx(-(1e-7**-0.5))
+
+
+def test_training_lowers_it():
+    x = RNG.standard_normal((64, 2)).astype("float32")
+    y = (x[:, :1] > 0).astype("float32")
+    model = fastnet.Sequential([layers.Input((2,)), layers.Dense(1, "sigmoid")])
+    model.compile("adam", "dice", metrics=["accuracy"])
+    loss = model.fit(x, y, batch_size=64, epochs=3, verbose=0, sample_weight=np.ones(64)).history["loss"]
+    assert loss[2] < loss[1] < loss[0]
+    np.testing.assert_allclose(
+        model.evaluate(x, y, verbose=0)[0], losses.dice(y, model.predict(x, verbose=0)), rtol=1e-5
+    )
