@@ -93,9 +93,8 @@ ABSENT: dict[str, dict[str, str]] = {
         **_each(_TEXT, "Discretization HashedCrossing Hashing IntegerLookup StringLookup TextVectorization"),
         **_each(_SOUND, "MelSpectrogram STFTSpectrogram"),
         "Pipeline": "a Sequential within a Sequential is a layer",
-        "EinsumDense": f"Dense, Reshape and Permute give its products; {_ARRAYS}",
+        "EinsumDense": f"{PLANNED}: products by equations; today Dense, Reshape and Permute give them",
         "SpectralNormalization": "constraints change weights after each update; backends differ in what it assigns",
-        "Wrapper": "a layer that is an attribute of a layer is a part of it (docs/extending.md)",
         **_each(
             _SEQUENCES,
             "AdditiveAttention Attention Bidirectional Embedding GRU GRUCell GroupQueryAttention LSTM LSTMCell "
@@ -124,7 +123,10 @@ ABSENT: dict[str, dict[str, str]] = {
             )
         },
     },
-    "fastnet.losses": _each("it aligns sequences of labels; no layer here gives them", "CTC ctc"),
+    "fastnet.losses": {
+        **_each("it aligns sequences of labels; no layer here gives them", "CTC ctc"),
+        **_each(f"{PLANNED}: losses of all pairs of a batch's rows", "Circle circle"),
+    },
     "fastnet.models": {"Model": _ROW},
     "fastnet.optimizers": {
         "legacy": _LEGACY,

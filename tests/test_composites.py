@@ -177,3 +177,27 @@ def test_a_backup_goes_on_with_the_same_bits(tmp_path):
     resumed = trained(fastnet.callbacks.BackupAndRestore(tmp_path / "backup"), seen)
     assert 0 not in epochs and epochs[-1] == 3
     assert resumed == trained()
+
+
+class Doubled(layers.Wrapper):
+    """2 f(x) for any layer f."""
+
+    def forward(self, plan, x):
+        y = plan.apply(self.layer, x)
+        return plan.combine(extend.Add(), y, y)
+
+
+def test_wrapper():
+    net = built(lambda: layers.Wrapper(layers.Dense(3, activation="tanh")), lambda: Doubled(layers.Dense(2)))
+    a, b, c, d = net.get_weights()
+    np.testing.assert_allclose(net.predict(X, verbose=0), 2 * (tanh(X, a, b) @ c + d), rtol=1e-13, atol=1e-13)
+    assert net.layers[0].layer.name in net.weights[0].path
+    testing.check_layer(lambda: Doubled(layers.Dense(2)), (3,))
+    with fastnet.saving.custom_object_scope({"Doubled": Doubled}):
+        again = fastnet.models.clone_model(net)
+        again.set_weights(net.get_weights())
+        described = fastnet.saving.deserialize_keras_object(fastnet.saving.serialize_keras_object(net.layers[1]))
+    np.testing.assert_array_equal(again.predict(X, verbose=0), net.predict(X, verbose=0))
+    assert type(described) is Doubled and described.layer.units == 2
+    with pytest.raises(ValueError, match=r"layer must be a layer, received 3"):
+        layers.Wrapper(3)

@@ -11,6 +11,7 @@ from fastnet.layers.activation import Softmax as Softmax
 from fastnet.layers.adapted import Normalization as Normalization
 from fastnet.layers.composites import Parallel as Parallel
 from fastnet.layers.composites import Residual as Residual
+from fastnet.layers.composites import Wrapper as Wrapper
 from fastnet.layers.core import Dense as Dense
 from fastnet.layers.core import Identity as Identity
 from fastnet.layers.core import Input as Input

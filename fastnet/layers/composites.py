@@ -35,6 +35,43 @@ class _OfBranches(Layer):
             return parts | super().described_arguments(name for name in names if name not in parts)
 
 
+class Wrapper(_OfBranches):
+    """A layer around another one, for subclasses: its weights are those of ``layer``, and its own.
+
+    A subclass defines `forward`, which applies ``self.layer`` (docs/extending.md); this one only applies it.
+
+    Args:
+        layer: the layer.
+        **more: ``name``, ``dtype``, ``trainable``, ``activity_regularizer``, ``input_shape``.
+
+    Raises:
+        ValueError: ``layer`` is not a layer.
+
+    Example:
+        >>> class Doubled(layers.Wrapper):
+        ...     def forward(self, plan, x):
+        ...         y = plan.apply(self.layer, x)
+        ...         return plan.combine(fastnet.extend.Add(), y, y)
+        >>> layer = Doubled(layers.Dense(1, kernel_initializer="ones"))
+        >>> layer([[1.0, 2.0]]).tolist()
+        [[6.0]]
+    """
+
+    _fixed = _branches = ("layer",)
+
+    def __init__(self, layer: Layer, **more: Any):
+        super().__init__(**more)
+        if not isinstance(layer, Layer):
+            raise ValueError(f"{self._owner}: layer must be a layer, received {layer!r}.")
+        self.layer = layer
+
+    def sample_output_shape(self, input_shape):
+        return self.layer.sample_output_shape(input_shape)
+
+    def forward(self, plan: Plan, x: View) -> View:
+        return plan.apply(self.layer, x)
+
+
 class Residual(_OfBranches):
     """y = branch(x) + shortcut(x): a branch with a way around it; He et al. 2016, arXiv:1512.03385, equations 1 and 2.
 
