@@ -71,7 +71,7 @@ CASES = [
     Case(("BinaryCrossentropy", {"label_smoothing": 0.2, **LOGITS}), "bits"),
     Case(("CategoricalCrossentropy", {"label_smoothing": 0.2}), "onehot", "softmax"),
     Case(("CategoricalCrossentropy", {"label_smoothing": 0.2, **LOGITS}), "onehot"),
-    Case("categorical_generalized_cross_entropy", "label", "softmax"),
+    Case(("CategoricalGeneralizedCrossEntropy", {}), "label", "softmax"),
     Case(("CategoricalGeneralizedCrossEntropy", {"q": 0.8}), "label", "softmax", weights=WEIGHTED),
     *[Case(n, "bits", "sigmoid") for n in ("dice", "tversky")],
     Case(("Dice", {"reduction": "sum"}), "bits", "sigmoid", weights=WEIGHTED),
