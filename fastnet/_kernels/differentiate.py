@@ -10,11 +10,11 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-import textwrap
 from collections.abc import Callable, Mapping
 
 from fastnet._kernels import algebra
 from fastnet._kernels.errors import DifferentiationError
+from fastnet._kernels.pasting import source_of
 from fastnet._kernels.tangents import Tangents, describe, rule_from_source
 
 Gradients = Mapping[Callable, Mapping[str, Callable]]  # {rule: {parameter: derivative}}
@@ -87,7 +87,7 @@ class _Differentiator(Tangents):
     def _tree(self) -> ast.FunctionDef:
         name = getattr(self.rule, "__name__", repr(self.rule))
         try:
-            node = ast.parse(textwrap.dedent(inspect.getsource(self.rule))).body[0]
+            node = ast.parse(source_of(self.rule)).body[0]
         except (OSError, TypeError, SyntaxError) as error:
             raise DifferentiationError(
                 f"The source of the rule {name!r} cannot be read ({error}): write it as a named function (def) in a "

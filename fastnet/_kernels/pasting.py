@@ -16,6 +16,17 @@ from fastnet._kernels.rules import derived, elementary, primitives
 from fastnet._kernels.syntax import expression
 
 _PRIMITIVES = frozenset(primitives.NAMES)
+#: The attribute of a function from another process that holds its source; `portable` sets it.
+SOURCE = "__fastnet_source__"
+
+
+def source_of(function: Callable) -> str:
+    """The text of a function.
+
+    Raises:
+        OSError, TypeError: it cannot be read.
+    """
+    return textwrap.dedent(vars(function).get(SOURCE) or inspect.getsource(function))
 
 
 def function_tree(function: Callable, what: str = "rule") -> ast.FunctionDef:
@@ -25,8 +36,7 @@ def function_tree(function: Callable, what: str = "rule") -> ast.FunctionDef:
         RuleError: the source cannot be read, or is not a `def`; ``what`` says what the function is in the message.
     """
     try:
-        text = function.text() if hasattr(function, "text") else inspect.getsource(function)
-        tree = ast.parse(textwrap.dedent(text))
+        tree = ast.parse(textwrap.dedent(function.text()) if hasattr(function, "text") else source_of(function))
     except (OSError, TypeError, SyntaxError) as error:
         raise RuleError(
             f"The source of the {what} {getattr(function, '__name__', function)!r} cannot be read ({error}). A {what} "

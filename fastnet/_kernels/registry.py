@@ -226,6 +226,7 @@ class Table(dict):
     def __init__(self, kind: str, *built_in: str):
         super().__init__()
         self.kind, self.built_in = kind, set(built_in)
+        self._adopted: set[str] = set()
 
     def add(self, row, *names: str):
         """Add one of fastnet's own rows under its name, and under further names."""
@@ -238,7 +239,14 @@ class Table(dict):
         if row.name in self.built_in:
             raise ValueError(f"The {self.kind} {row.name!r} is fastnet's own; register yours under another name.")
         self[row.name] = row
+        self._adopted.discard(row.name)
         return row
+
+    def adopt(self, row) -> None:
+        """Add a row from another process, unless the user registered one of its name here; a later one replaces it."""
+        if row.name not in self or row.name in self._adopted:
+            self[row.name] = row
+            self._adopted.add(row.name)
 
     def find(self, name: str):
         """The row of a name."""

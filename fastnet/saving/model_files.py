@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from fastnet import serialization
+from fastnet._kernels import portable
 from fastnet.saving import archive
 from fastnet.saving.state import model_state, restore, state_so_far
 
@@ -106,13 +108,14 @@ def _model_from(tree: dict[str, Any], path: Path, compile: bool = True) -> Any:
     return model
 
 
-def to_bytes(model: Any) -> tuple[bytes, dict[str, Any]]:
+def to_bytes(model: Any) -> tuple[bytes, dict[str, Any], list[Any]]:
     """Pack a model for copies and pickles.
 
     A model that is not built is packed with the weights of those of its layers that are.
 
     Returns:
-        The bytes that `save_model` would write, and the user's classes and functions in them by name.
+        The bytes that `save_model` would write; the user's classes and functions in them by name; and the registered
+        rows that they name (`_kernels.portable`).
 
     Raises:
         TypeError: a part of the model cannot be described, such as a lambda.
@@ -121,11 +124,23 @@ def to_bytes(model: Any) -> tuple[bytes, dict[str, Any]]:
         tree = {**describe(model), **state_so_far(model)}
     if not model.built:
         tree["built"] = [leaf.input_shape if leaf.built else None for leaf in model.leaves]
-    return archive.Packed("model", tree).to_bytes(), custom_objects
+    rows = portable.registered_rows(frozenset(_texts(tree["model"])) | frozenset(_texts(tree["compile"])))
+    portable.note_sources(custom_objects.values())
+    return archive.Packed("model", tree).to_bytes(), custom_objects, rows
 
 
-def from_bytes(content: bytes, custom_objects: dict[str, Any]) -> Any:
+def _texts(item: Any) -> Iterator[str]:
+    """All strings in a description."""
+    if isinstance(item, str):
+        yield item
+    elif isinstance(item, (dict, list)):
+        for value in item.values() if isinstance(item, dict) else item:
+            yield from _texts(value)
+
+
+def from_bytes(content: bytes, custom_objects: dict[str, Any], rows: Sequence[Any] = ()) -> Any:
     """Make the model that `to_bytes` packed."""
+    portable.adopt(rows)
     name = Path("The copy of a model")  # for errors
     _, tree = archive.parse(io.BytesIO(content), name, ("model",))
     with serialization.custom_object_scope(custom_objects):

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import (
-    BaseEstimator,
     ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
     RegressorMixin,
@@ -19,9 +18,10 @@ from fastnet import serialization
 from fastnet.callbacks import History
 from fastnet.sequential import Sequential
 from fastnet.wrappers import labels
+from fastnet.wrappers.travel import TravellingEstimator
 
 
-class ModelWrapper(BaseEstimator):
+class ModelWrapper(TravellingEstimator):
     """What the three wrappers have in common.
 
     Args:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
@@ -18,11 +17,12 @@ from fastnet._kernels.errors import quoted
 from fastnet.callbacks import EarlyStopping, History
 from fastnet.sequential import Sequential
 from fastnet.wrappers.labels import weights_of
+from fastnet.wrappers.travel import TravellingEstimator
 
 _DTYPES = [np.float64, np.float32]
 
 
-class DenseEstimator(BaseEstimator):
+class DenseEstimator(TravellingEstimator):
     """A network of dense layers as an estimator. Its subclasses have the loss and the targets.
 
     A subclass defines ``_loss(outputs)``, ``_targets(y, reset)`` and ``_stratified_by(targets)``.

@@ -1,0 +1,134 @@
+"""Users' rules for another process, which has neither the file nor the notebook cell that they were written in.
+
+A kernel is generated from the text of rules. A pickle therefore carries registered rows as text, and functions that it
+holds by value with their source.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import dataclasses
+import importlib
+import inspect
+from collections.abc import Callable, Container, Iterable, Iterator
+from types import BuiltinFunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from fastnet._kernels import registry
+from fastnet._kernels.pasting import SOURCE, function_tree
+from fastnet._kernels.tangents import rule_from_source
+
+_TABLES = {"activations": registry.activations, "losses": registry.losses, "updates": registry.updates}
+
+
+@dataclasses.dataclass(frozen=True)
+class RuleText:
+    """A rule as text.
+
+    Args:
+        text: its ``def``, without defaults.
+        module, name: where it was written; kernels that contain it are named by them.
+        defaults: of its last arguments.
+        names: its global names: numbers, modules by name, and rules.
+    """
+
+    text: str
+    module: str
+    name: str
+    defaults: tuple[float, ...] | None
+    names: dict[str, Any]
+
+    @classmethod
+    def of(cls, rule: Callable[..., Any]) -> RuleText:
+        """The text of a rule, and of the rules that it calls.
+
+        Raises:
+            RuleError: the source cannot be read.
+        """
+        node = function_tree(rule)
+        node.args.defaults = []
+        for argument in node.args.args:
+            if not isinstance(argument.annotation, ast.Constant):  # the constant "u32" says something to the kernel
+                argument.annotation = None
+        node.returns = None
+        closure = inspect.getclosurevars(rule)
+        names = {name: _packed(value) for name, value in {**closure.globals, **closure.nonlocals}.items()}
+        text = ast.unparse(ast.fix_missing_locations(node)) + "\n"
+        return cls(text, rule.__module__, rule.__qualname__, rule.__defaults__, names)
+
+    def rule(self) -> Callable[..., Any]:
+        """The rule again."""
+        made = rule_from_source(self.text, {name: _unpacked(value) for name, value in self.names.items()})
+        made.__module__, made.__qualname__, made.__defaults__ = self.module, self.name, self.defaults
+        return made
+
+
+@dataclasses.dataclass(frozen=True)
+class _Module:
+    name: str
+
+
+def _packed(value: Any) -> Any:
+    if isinstance(value, ModuleType):
+        return _Module(value.__name__)
+    if inspect.isfunction(value) and not value.__module__.startswith("fastnet."):
+        return RuleText.of(value)
+    return (
+        value if isinstance(value, (int, float, np.number, BuiltinFunctionType)) or inspect.isfunction(value) else None
+    )
+
+
+def _unpacked(value: Any) -> Any:
+    if isinstance(value, _Module):
+        return importlib.import_module(value.name)
+    return value.rule() if isinstance(value, RuleText) else value
+
+
+def registered_rows(names: Container[str] | None = None) -> list[tuple[str, type, dict[str, Any]]]:
+    """The users' rows of these names, or all, as (table, class, fields) for `adopt`."""
+    return [
+        (kind, type(row), {f.name: _field(getattr(row, f.name)) for f in dataclasses.fields(row)})
+        for kind, table in _TABLES.items()
+        for name, row in table.items()
+        if name not in table.built_in and (names is None or name in names)
+    ]
+
+
+def _field(value: Any) -> Any:
+    return RuleText.of(value) if inspect.isfunction(value) else value
+
+
+def adopt(rows: Iterable[tuple[str, type, dict[str, Any]]]) -> None:
+    """Register rows that came with a pickle; a row that this process registered by itself stays."""
+    for kind, cls, fields in rows:
+        _TABLES[kind].adopt(cls(**{name: _unpacked(value) for name, value in fields.items()}))
+
+
+def note_sources(items: Iterable[Any]) -> None:
+    """Note the source of functions that a pickle holds by value, and of those that they call, where it can be read.
+
+    cloudpickle, and with it joblib, takes functions and classes of ``__main__`` by value. It keeps a function's
+    attributes, but not the name of its file.
+    """
+    for function in _by_value(items, set()):
+        with contextlib.suppress(OSError):  # a function whose source cannot be read is not a rule here either
+            vars(function).setdefault(SOURCE, inspect.getsource(function))
+
+
+def _by_value(items: Iterable[Any], seen: set[int]) -> Iterator[Any]:
+    for item in items:
+        item = getattr(item, "__func__", item)
+        if id(item) in seen or not (inspect.isfunction(item) or isinstance(item, type)):
+            continue
+        seen.add(id(item))
+        if item.__module__ != "__main__" and "<locals>" not in item.__qualname__:
+            continue
+        if isinstance(item, type):
+            yield from _by_value(vars(item).values(), seen)
+            continue
+        yield item
+        closure = inspect.getclosurevars(item)
+        yield from _by_value([*closure.globals.values(), *closure.nonlocals.values()], seen)
