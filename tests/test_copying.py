@@ -1,6 +1,7 @@
 """Copies and pickles of models: weights, optimizer, compile's arguments and random counters travel, as in Keras 3."""
 
 import copy
+import math
 import pickle
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 import fastnet
 from fastnet import layers, losses, optimizers
+from fastnet._kernels import pasting, portable, registry
 
 from .oracles import same
 
@@ -181,6 +183,79 @@ def test_another_process_goes_on(tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert float.fromhex(done.stdout) == model.fit(X, Y, verbose=0).history["loss"][0]
+
+
+SLOPE = 0.25
+
+
+def part(x):
+    return x * SLOPE
+
+
+def bent(x, most=2.0):
+    return part(x) if x < 0 else math.sqrt(x) if x < most else most
+
+
+def signed(w, g, m, rate, beta):
+    m = beta * m + g
+    return w - rate * (1 if m > 0 else -1), m
+
+
+@pytest.fixture
+def registered():
+    """Three names that this process registers; afterwards the tables are as before."""
+    tables = registry.activations, registry.losses, registry.updates
+    before = [dict(table) for table in tables]
+    fastnet.register_activation("bent", bent)
+    fastnet.register_loss("pinched", pinched)
+    fastnet.register_optimizer("signed", signed, states=("m",), beta=0.5)
+    yield
+    for table, rows in zip(tables, before, strict=True):
+        table.clear()
+        table.update(rows)
+
+
+def test_registered_rules_arrive_in_another_process(registered, tmp_path):
+    model = fastnet.Sequential([layers.Input((3,)), layers.Dense(5, "bent"), layers.Dense(2)])
+    model.compile("signed", "pinched", metrics=["pinched"])
+    model.fit(X, Y, verbose=0)
+    (tmp_path / "model").write_bytes(pickle.dumps((model, X, Y)))
+    program = (
+        "import pickle, sys; m, x, y = pickle.load(open(sys.argv[1], 'rb'));"
+        "again = pickle.loads(pickle.dumps(m)); h = again.fit(x, y, verbose=0).history;"
+        "print(h['loss'][0].hex(), m.layers[0].activation.parameters)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "model")], capture_output=True, text=True, check=True
+    )
+    loss = model.fit(X, Y, verbose=0).history["loss"][0]
+    assert done.stdout == f"{loss.hex()} {{'most': 2.0}}\n"
+
+
+def test_a_row_that_arrives_replaces_none_of_this_process(registered):
+    (theirs,) = portable.registered_rows({"bent"})
+    kind, cls, fields = theirs
+    mine = registry.activations["bent"]
+    portable.adopt([theirs])
+    assert registry.activations["bent"] is mine
+    del registry.activations["bent"]
+    portable.adopt([theirs])
+    arrived = registry.activations["bent"]
+    assert arrived is not mine and arrived.f(-1.0) == -0.25 and arrived.parameters == {"most": 2.0}
+    portable.adopt([(kind, cls, {**fields, "keeps": "y"})])  # a later one, as a worker gets from a changed notebook
+    assert registry.activations["bent"].keeps == "y"
+    fastnet.register_activation("bent", bent)
+    portable.adopt([theirs])
+    assert registry.activations["bent"].f is bent
+
+
+def test_a_copied_rule_makes_the_same_kernel(registered):
+    """The text of a kernel, which is its name in the cache, contains the module and the name of each rule."""
+    rule = portable.RuleText.of(bent).rule()
+    texts: list[dict] = [{}, {}]
+    for function, pasted in zip((bent, rule), texts, strict=True):
+        pasting.paste(function, "float32", pasted)
+    assert texts[0] == texts[1] and len(texts[0]) > 1
 
 
 @pytest.mark.parametrize("how", COPIES)

@@ -33,6 +33,11 @@ INSIDE = set(
 DATA = Path(os.environ.get("FASTNET_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 
 
+def peers(parameter):
+    """A parameter for a test that needs scikit-learn."""
+    return pytest.param(parameter, marks=pytest.mark.peers)
+
+
 @pytest.fixture
 def as_before(tmp_path, monkeypatch):
     """Files go to a folder of the test; threads, default dtype and registered rows are afterwards as they were."""
@@ -59,7 +64,7 @@ def failures(module):
     return "".join(shown), runner.tries
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [peers(name) if name.startswith("fastnet.wrappers.") else name for name in MODULES])
 def test_examples(name, as_before):
     if name.startswith("fastnet.datasets.") and "mnist" in name and not (DATA / name.split(".")[-1]).is_dir():
         pytest.skip("needs the data set in the folder FASTNET_DATA")
@@ -85,7 +90,7 @@ def public(module):
     yield from (name for name, item in vars(module).items() if str(getattr(item, "__module__", "")).startswith(below))
 
 
-@pytest.mark.parametrize("module", ["", *PUBLIC, "optimizers.schedules"])
+@pytest.mark.parametrize("module", ["", *PUBLIC, "optimizers.schedules", peers("wrappers")])
 def test_what_is_public_has_an_example(module):
     name = f"fastnet.{module}".rstrip(".")
     missing = []

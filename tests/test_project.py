@@ -28,8 +28,17 @@ def checkout():
 def test_import_is_light():
     code = "import sys, fastnet, fastnet.datasets, fastnet.callbacks; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    heavy = {"numba", "llvmlite", "rich", "matplotlib", "IPython", "scipy"}
+    heavy = {"numba", "llvmlite", "rich", "matplotlib", "IPython", "scipy", "sklearn"}
     assert heavy.isdisjoint(modules)
+
+
+@pytest.mark.smoke
+def test_wrappers_without_scikit_learn():
+    code = "import sys; sys.modules['sklearn'] = None\nimport fastnet\nfastnet.wrappers"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert re.search(
+        r"ModuleNotFoundError: fastnet.wrappers needs scikit-learn .*pip install 'fastnet\[sklearn\]'", done.stderr
+    )
 
 
 @pytest.mark.smoke

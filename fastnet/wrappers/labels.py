@@ -28,7 +28,7 @@ def classes_of(owner: str, y: np.ndarray) -> np.ndarray:
     """
     classes = np.unique(y)
     if len(classes) < 2:
-        raise ValueError(f"{owner} needs rows of at least two classes; received one class, {classes[0]!r}.")
+        raise ValueError(f"{owner} needs rows of at least two classes; received one class, {classes.tolist()[0]!r}.")
     return classes
 
 
@@ -40,7 +40,9 @@ def indices(owner: str, y: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """
     unknown = np.setdiff1d(y, classes)
     if len(unknown):
-        raise ValueError(f"{owner}: y has the class {unknown[0]!r}, which is not among the classes {classes.tolist()}.")
+        raise ValueError(
+            f"{owner}: y has the class {unknown.tolist()[0]!r}, which is not among the classes {classes.tolist()}."
+        )
     return np.searchsorted(classes, y)
 
 

@@ -158,10 +158,10 @@ class SKLearnClassifier(ClassifierMixin, ModelWrapper):
         >>> def build(X, y, units):
         ...     model = fastnet.Sequential(
         ...         [layers.Dense(units, "relu"), layers.Dense(y.shape[1], "softmax")])
-        ...     model.compile("adam", "categorical_crossentropy")
+        ...     model.compile(fastnet.optimizers.Adam(0.05), "categorical_crossentropy")
         ...     return model
         >>> X, y = np.array([[0.0], [0.1], [5.0], [5.1]] * 9), np.array(["low", "low", "high", "high"] * 9)
-        >>> SKLearnClassifier(build, model_kwargs={"units": 8}).fit(X, y, epochs=60).predict([[0.05], [5.05]]).tolist()
+        >>> SKLearnClassifier(build, model_kwargs={"units": 8}).fit(X, y, epochs=30).predict([[0.05], [5.05]]).tolist()
         ['low', 'high']
     """
 
