@@ -160,8 +160,8 @@ class SKLearnClassifier(ClassifierMixin, ModelWrapper):
         ...         [layers.Dense(units, "relu"), layers.Dense(y.shape[1], "softmax")])
         ...     model.compile(fastnet.optimizers.Adam(0.05), "categorical_crossentropy")
         ...     return model
-        >>> X, y = np.array([[0.0], [0.1], [5.0], [5.1]] * 9), np.array(["low", "low", "high", "high"] * 9)
-        >>> SKLearnClassifier(build, model_kwargs={"units": 8}).fit(X, y, epochs=30).predict([[0.05], [5.05]]).tolist()
+        >>> X, y = np.array([[-1.1], [-0.9], [0.9], [1.1]] * 9), np.array(["low", "low", "high", "high"] * 9)
+        >>> SKLearnClassifier(build, model_kwargs={"units": 8}).fit(X, y, epochs=30).predict([[-1.0], [1.0]]).tolist()
         ['low', 'high']
     """
 
