@@ -220,6 +220,8 @@ def get(identifier: Any):
         return identifier
     if isinstance(identifier, dict):
         return _described(identifier)
+    if (of_layer := getattr(identifier, "as_activation", None)) is not None:  # layers.LeakyReLU(0.5)
+        return of_layer
     if identifier is relu or identifier is gelu:
         return get(identifier.__name__)
     if inspect.isfunction(identifier):
@@ -231,14 +233,17 @@ def get(identifier: Any):
             raise ValueError(registry.unknown("activation", identifier, [*registry.activations, *_ROWS]))
         return Activation(registry.activations[identifier])
     raise ValueError(
-        f"An activation is a name, one of fastnet.activations or a function of a number, written with def; received "
-        f"{quoted(identifier)}."
+        f"An activation is a name, one of fastnet.activations, a function of a number, written with def, or a layer "
+        f"that is one function, such as LeakyReLU; received {quoted(identifier)}."
     )
 
 
 def _described(config: dict[str, Any]) -> Any:
     """The activation of what `serialize` gave."""
-    if config.get("class_name") == "function":
+    if isinstance(config.get("class_name"), str):
+        name: Any = config.get("config")
+        if config["class_name"] == "function" and name in registry.activations:  # also one that was registered
+            return get(serialization.get_registered_object(config.get("registered_name") or name) or name)
         return get(serialization.deserialize_keras_object(config))
     arguments = config.get("arguments", {})
     if "name" not in config or not set(config) <= {"name", "arguments"} or not isinstance(arguments, dict):

@@ -60,7 +60,7 @@ class Configurable:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """An object from what `get_config` gave."""
-        return cls(**serialization.deserialize_keras_object(dict(config)))
+        return cls(**serialization.deserialize_keras_object(serialization.arguments(cls, config)))
 
 
 class OfElements(Configurable, metaclass=Completed):
@@ -266,7 +266,11 @@ class Family:
                 f"received {quoted(config)}."
             )
         if name == "function":
-            return self._named(config.get("registered_name") or config["config"])
+            named: Any = config.get("config")
+            found = serialization.get_registered_object(config.get("registered_name") or "")
+            if found is None and not isinstance(named, str):
+                raise ValueError(f"{self.kind.capitalize()}: a function's 'config' is its name, received {config!r}.")
+            return self._named(named) if found is None else found
         registered = serialization.get_registered_object(config.get("registered_name") or name)
         known = self._known(name)
         if registered is None and isinstance(known, type):

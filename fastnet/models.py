@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from fastnet import saving, serialization
+from fastnet.layers import InputLayer, Layer
+from fastnet.layers.layer import refuse
 from fastnet.saving import load_model as load_model
 from fastnet.saving import save_model as save_model
 from fastnet.sequential import Sequential as Sequential
@@ -27,18 +30,37 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
         >>> fastnet.models.model_from_json(model.to_json()).output_shape
         (None, 1)
     """
-    model = saving.deserialize_keras_object(json.loads(json_string), custom_objects)
+    if not isinstance(json_string, (str, bytes)):
+        raise ValueError(f"model_from_json takes a text, as to_json gives it; received {json_string!r}.")
+    try:
+        description = json.loads(json_string)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"model_from_json: the text is not JSON: {error}.") from None
+    model = saving.deserialize_keras_object(description, custom_objects)
     if not isinstance(model, Sequential):
         raise ValueError(f"model_from_json: the text describes {type(model).__name__}, and not a Sequential.")
     return model
 
 
-def clone_model(model: Sequential) -> Any:
-    """Make a model of the same layers and names, with new weights; it is not compiled.
+def clone_model(
+    model: Sequential,
+    input_tensors: None = None,
+    clone_function: Callable[[Layer], Layer] | None = None,
+    call_function: None = None,
+    recursive: bool = False,
+) -> Any:
+    """Make a model of the same layers and names, with new weights; compiled alike, with a new optimizer, if it was.
 
     Your own classes and functions in it need not be registered.
 
+    Args:
+        model: the model.
+        input_tensors, call_function: must be None: there are no symbolic tensors.
+        clone_function: makes the new layer of each layer but `Input`; by default from its description.
+        recursive: whether the layers of networks among the layers are cloned by ``clone_function`` one by one.
+
     Raises:
+        ValueError: ``clone_function`` does not return a layer.
         TypeError: a part of the model, such as a lambda, cannot be described; the error names the layer and argument.
 
     Example:
@@ -47,7 +69,32 @@ def clone_model(model: Sequential) -> Any:
         >>> fastnet.models.clone_model(model).output_shape
         (None, 1)
     """
+    refuse("clone_model", input_tensors=input_tensors, call_function=call_function)
+    if not isinstance(model, Sequential):
+        raise ValueError(f"clone_model takes a Sequential, received {model!r}.")
     with serialization.mentioned() as custom_objects:
-        config = model.get_config()
+        config, compiled = {} if clone_function else model.get_config(), model.get_compile_config()
     with serialization.custom_object_scope(custom_objects):
-        return type(model).from_config(config)
+        if clone_function is None:
+            clone = type(model).from_config(config)
+        else:
+            clone = _cloned_by(clone_function, model, recursive)
+        if compiled is not None:
+            clone.compile_from_config(compiled)
+    return clone
+
+
+def _cloned_by(clone_function: Callable[[Layer], Layer], model: Sequential, recursive: bool) -> Sequential:
+    """A model of the layers that a function makes of a model's."""
+
+    def clone_of(layer: Layer) -> Layer:
+        if isinstance(layer, InputLayer):
+            return InputLayer.from_config(layer.get_config())
+        if recursive and isinstance(layer, Sequential):
+            return clone_model(layer, clone_function=clone_function, recursive=True)
+        return clone_function(layer)
+
+    clone = Sequential([clone_of(layer) for layer in model._layers], model.trainable, model.name)
+    if model.built and not clone.built:
+        clone.build(model.input_shape)
+    return clone

@@ -186,16 +186,15 @@ class Sequential(Differentiable, NotAnEstimator, Network):
     @property
     def metrics_names(self) -> list[str]:
         """The keys of the logs: "loss" and the metrics, in the order in which `evaluate` returns them."""
-        self._must_be_built()
-        return ["loss", *(name for name, _, _ in self.metrics_for(self._shapes[-1]))]
+        return ["loss", *(name for name, _, _ in self.metrics_for(self._shapes[-1] if self.built else None))]
 
     @property
     def metrics(self) -> list[metrics_module.Metric]:
-        """The metrics as compiled, in the order of the logs. The `result` of objects is that of the last pass."""
-        if not self._metrics and not self._weighted:
-            return []
-        self._must_be_built()
-        return [metric for _, metric, _ in self.metrics_for(self._shapes[-1])]
+        """The metrics as compiled, in the order of the logs. The `result` of objects is that of the last pass.
+
+        Until the model is built, "accuracy" is binary accuracy.
+        """
+        return [metric for _, metric, _ in self.metrics_for(self._shapes[-1] if self.built else None)]
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -216,7 +215,7 @@ class Sequential(Differentiable, NotAnEstimator, Network):
         """
         return loop.compute_loss(self, x, y, y_pred, sample_weight)
 
-    def metrics_for(self, output_shape: tuple[int, ...]) -> list[tuple[str, metrics_module.Metric, bool]]:
+    def metrics_for(self, output_shape: tuple[int, ...] | None) -> list[tuple[str, metrics_module.Metric, bool]]:
         """(key in the logs, metric, whether it is weighted), as compiled, for predictions of this shape."""
         sparse = self.loss is not None and self.loss.sparse
         given = ([metrics_module.get(m, output_shape, sparse) for m in ms] for ms in (self._metrics, self._weighted))
@@ -391,6 +390,8 @@ class Sequential(Differentiable, NotAnEstimator, Network):
 
     def __getattr__(self, name: str) -> Any:
         """Raise for a missing attribute; where Keras has it, the error names the remedy."""
+        if isinstance(getattr(type(self), name, None), property):
+            return object.__getattribute__(self, name)  # raises the property's error again
         raise attribute_error("Sequential", name)
 
     def __repr__(self) -> str:

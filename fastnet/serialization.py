@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -26,6 +27,9 @@ MODULES = (
     "fastnet.constraints",
     "fastnet.random",
 )
+
+#: The modules in which functions of ``x``, or of ``y_true`` and ``y_pred``, are looked up.
+_OF_FUNCTIONS = ("fastnet.activations", "fastnet.losses", "fastnet.metrics")
 
 _registered: dict[str, Any] = {}
 _mentioned: ContextVar[dict[str, Any] | None] = ContextVar("mentioned", default=None)
@@ -141,7 +145,8 @@ def serialize_keras_object(obj: Any) -> Any:
     """Describe an object as plain data for JSON, from which `deserialize_keras_object` makes an equal one.
 
     Numbers, strings, None, lists and dictionaries are returned as they are. An object becomes ``{"module",
-    "class_name", "config", "registered_name"}``, where the config is that of its ``get_config()``, as in Keras.
+    "class_name", "config", "registered_name"}``, where the config is that of its ``get_config()``, as in Keras. A
+    compiled model has ``"compile_config"`` too.
 
     Raises:
         TypeError: a part has no ``get_config``, or is a lambda; the error names the object and the argument.
@@ -176,6 +181,7 @@ def _described(obj: Any) -> dict[str, Any]:
     """An object by its ``get_config()``. A layer that was described before is named by its number."""
     if not hasattr(obj, "leaves"):
         return {**class_entry(type(obj)), "config": serialize_keras_object(obj.get_config())}
+    outermost = _written.get() is None
     with _one_description(_written) as known:
         if id(obj) in known:
             number = known[id(obj)].setdefault(
@@ -184,6 +190,8 @@ def _described(obj: Any) -> dict[str, Any]:
             return {"class_name": "__shared__", "shared_object_id": number}
         description = known[id(obj)] = class_entry(type(obj))
         description["config"] = serialize_keras_object(obj.get_config())
+        if outermost and (compiled := getattr(obj, "get_compile_config", lambda: None)()) is not None:
+            description["compile_config"] = compiled
         return description
 
 
@@ -252,23 +260,80 @@ def _deserialize(config: Any) -> Any:
     if "class_name" not in config:
         return {key: _deserialize(value) for key, value in config.items()}
     name = config["class_name"]
+    _check_entries(config)
     if name == "__tuple__":
         return tuple(_deserialize(item) for item in config["items"])
     if name == "__shared__":
-        return (_read.get() or {})[config["shared_object_id"]]
+        if (number := config["shared_object_id"]) not in (known := _read.get() or {}):
+            raise ValueError(f"A description names the shared layer {number}, which it does not describe before.")
+        return known[number]
     if name == "__numpy__":
-        return np.array(config["config"]["value"], config["config"]["dtype"])
+        if not {"value", "dtype"} <= set(values := config["config"]):
+            raise ValueError(f"The description of an array has the entries 'value' and 'dtype', received {values!r}.")
+        return np.array(values["value"], values["dtype"])
     if name == "function":
-        return _lookup(config.get("registered_name") or config["config"], config["config"], None)
+        return _function(config)
     cls = _lookup(config.get("registered_name"), name, config.get("module"))
     if not hasattr(cls, "get_config"):
         raise ValueError(f"{quoted(name)} cannot be made from a description.")
     arguments = config.get("config") or {}
     # A class of its own making (a Sequential, a wrapper) reads its parts itself.
     obj = cls.from_config(arguments) if "from_config" in dir(cls) else cls(**_deserialize(arguments))
-    if (number := config.get("shared_object_id")) is not None and (known := _read.get()) is not None:
-        known[number] = obj
+    if (number := config.get("shared_object_id")) is not None and (described := _read.get()) is not None:
+        described[number] = obj
+    if (compiled := config.get("compile_config")) is not None and hasattr(obj, "compile_from_config"):
+        obj.compile_from_config(compiled)
     return obj
+
+
+#: Kinds of descriptions that are not those of a class → the entry that each needs.
+_NEEDED: dict[str, tuple[str, type]] = {
+    "__tuple__": ("items", list),
+    "__shared__": ("shared_object_id", int),
+    "__numpy__": ("config", dict),
+    "function": ("config", str),
+}
+
+
+def _check_entries(config: dict[str, Any]) -> None:
+    """Check the entries by which a description names a class."""
+    kinds: dict[str, Any] = {"class_name": str, "module": (str, type(None)), "registered_name": (str, type(None))}
+    if isinstance(config["class_name"], str) and config["class_name"] in _NEEDED:
+        name, kind = _NEEDED[config["class_name"]]
+        kinds[name] = kind
+    for name, kind in kinds.items():
+        if not isinstance(config.get(name), kind):
+            raise ValueError(
+                f"A description's {name!r} must be of {getattr(kind, '__name__', 'str or None')}, received "
+                f"{config.get(name)!r} in {config!r}."
+            )
+
+
+def arguments(cls: type, config: Any) -> dict[str, Any]:
+    """A copy of what ``from_config`` of a class received.
+
+    Raises:
+        ValueError: it is not a dictionary of arguments.
+    """
+    if not isinstance(config, dict) or not all(isinstance(name, str) for name in config):
+        raise ValueError(
+            f"{cls.__name__}.from_config takes a dictionary {{argument: value}}, as get_config gives it; received "
+            f"{config!r}."
+        )
+    return dict(config)
+
+
+def _function(config: dict[str, Any]) -> Any:
+    """The function that a description names: a registered one, else an activation, a loss or a metric of this name."""
+    name = config["config"]
+    for key in (config.get("registered_name"), name):  # Keras writes the registered name "function"
+        if key is not None and (found := get_registered_object(key)) is not None:
+            return found
+    for module in _OF_FUNCTIONS:
+        found = vars(importlib.import_module(module)).get(name)
+        if callable(found) and next(iter(inspect.signature(found).parameters), None) in ("x", "y_true"):
+            return found
+    return _lookup(name, name, None)  # a class, or the error that offers names
 
 
 def class_entry(cls: type) -> dict[str, Any]:

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from fastnet import checks
+
+_HEADINGS = ("Layer (type)", "Output shape", "Param #", "Trainable")
 
 
 def summary_text(
-    model: Any, line_length: int | None = None, expand_nested: bool = False, show_trainable: bool = False
+    model: Any,
+    line_length: int | None = None,
+    expand_nested: bool = False,
+    show_trainable: bool = False,
+    positions: Sequence[float] | None = None,
+    layer_range: Sequence[str] | None = None,
 ) -> str:
-    """Make the table of layers with their output shapes and numbers of weights."""
-    width = max(line_length or 72, 48)
-    first, second = width // 2 - 2, width - width // 2 - 14
-    last = "  Trainable" * show_trainable
-    rule = "-" * (width + len(last))  # ASCII, for pipes on Windows
-    lines = [
-        f"Model: {model.name!r}",
-        rule,
-        f"{'Layer (type)':<{first}}  {'Output shape':<{second}}  {'Param #':>10}{last}",
-        rule,
-    ]
-    for depth, layer, result in _entries(model, expand_nested):
-        name = f"{'  ' * depth}{layer.name} ({type(layer).__name__})"
-        shape = "?" if result is None else str((None, *result))
-        count = f"{layer.count_params():,}" if layer.built else "?"
-        trained = ("Y" if layer.trainable else "N").rjust(len(last)) * show_trainable
-        lines.append(f"{name:<{first}.{first}}  {shape:<{second}.{second}}  {count:>10}{trained}")
+    """Make the table of layers with their output shapes and numbers of weights; see `Network.summary`."""
+    columns = 3 + show_trainable
+    widths = _widths(max(line_length or 72, 48), show_trainable, positions)
+    rule = "-" * (sum(widths) + 2 * len(widths) - 2)  # ASCII, for pipes on Windows
+    lines = [f"Model: {model.name!r}", rule, *_row(widths, _HEADINGS[:columns]), rule]
+    for depth, layer, result in _entries(model, expand_nested, layer_range):
+        cells = [
+            f"{layer.name} ({type(layer).__name__})",
+            "?" if result is None else str((None, *result)),
+            f"{layer.count_params():,}" if layer.built else "?",
+            "Y" if layer.trainable else "N",
+        ]
+        lines += _row(widths, cells[:columns], "  " * depth)
     lines.append(rule)
     if model.built:
         total = model.count_params()
@@ -39,12 +47,63 @@ def summary_text(
     return "\n".join(lines)
 
 
-def _entries(model: Any, expand: bool) -> Iterator[tuple[int, Any, tuple[int, ...] | None]]:
+def _widths(width: int, show_trainable: bool, positions: Sequence[float] | None) -> list[int]:
+    """The characters of each column; two spaces stand between columns."""
+    columns = 3 + show_trainable
+    if positions is None:
+        return [width // 2 - 2, width - width // 2 - 12, 10, 9][:columns]
+    ends = list(positions) if isinstance(positions, (list, tuple)) else []
+    if len(ends) < columns or not all(checks.is_number(end) for end in ends) or sorted(set(ends)) != ends:
+        raise ValueError(
+            f"summary: positions must be a list of {columns} rising numbers, the ends of the columns in characters or "
+            f"as shares of the line; received {positions!r}."
+        )
+    ends = [0, *(int(end * width) if ends[-1] <= 1 else int(end) for end in ends[:columns])]
+    ends[-1] += 2
+    return [max(end - start - 2, 8) for start, end in itertools.pairwise(ends)]
+
+
+def _row(widths: Sequence[int], cells: Sequence[str], indent: str = "") -> Iterator[str]:
+    """The lines of a row: what does not fit its column continues below; numbers stand on the right."""
+    parts = [
+        textwrap.wrap(cell, width, initial_indent=indent * (k == 0), subsequent_indent=indent * (k == 0))
+        for k, (cell, width) in enumerate(zip(cells, widths))
+    ]
+    for line in itertools.zip_longest(*parts, fillvalue=""):
+        texts, numbers = line[:2], line[2:]
+        columns = [f"{text:<{width}}" for text, width in zip(texts, widths)]
+        columns += [f"{number:>{width}}" for number, width in zip(numbers, widths[2:])]
+        yield "  ".join(columns).rstrip()
+
+
+def _entries(
+    model: Any, expand: bool, layer_range: Sequence[str] | None
+) -> Iterator[tuple[int, Any, tuple[int, ...] | None]]:
     """(depth, layer, shape of its result) of each line."""
-    if model.built:
-        yield from _uses(model, model.input_shape[1:], expand, 0)
-    else:
-        yield from _not_built(model, expand, 0)
+    entries = list(_uses(model, model.input_shape[1:], expand, 0) if model.built else _not_built(model, expand, 0))
+    return iter(entries if layer_range is None else _in_range(entries, layer_range))
+
+
+def _in_range(entries: list[Any], layer_range: Any) -> list[Any]:
+    """The lines from the first layer that matches one pattern to the last one that matches another, as in Keras."""
+    if (
+        not isinstance(layer_range, (list, tuple))
+        or len(layer_range) != 2
+        or not all(isinstance(pattern, str) for pattern in layer_range)
+    ):
+        raise ValueError(
+            f"summary: layer_range must be two names of layers, or regular expressions, received {layer_range!r}."
+        )
+    matches = []
+    for pattern in layer_range:
+        found = [i for i, (depth, layer, _) in enumerate(entries) if depth == 0 and re.match(pattern, layer.name)]
+        if not found:
+            names = ", ".join(layer.name for depth, layer, _ in entries if depth == 0)
+            raise ValueError(f"summary: layer_range: no layer matches {pattern!r}; there are {names}.")
+        matches.append(found)
+    first, last = sorted((min(matches[0]), max(matches[1])))
+    behind = next((i for i in range(last + 1, len(entries)) if entries[i][0] == 0), len(entries))
+    return entries[first:behind]
 
 
 def _uses(model: Any, shape: tuple[int, ...], expand: bool, depth: int) -> Iterator[tuple[int, Any, tuple[int, ...]]]:

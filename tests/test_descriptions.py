@@ -288,5 +288,3 @@ def test_the_summary_shows_what_is_nested():
     network().summary(print_fn=texts.append, expand_nested=True, show_trainable=True)
     assert "inner (Sequential)" in texts[0] and "BatchNorm" not in texts[0]
     assert "  batch_normalization" in texts[1] and "Trainable" in texts[1]
-    with pytest.raises(ValueError, match="positions is not supported"):
-        network().summary(positions=[1.0])

@@ -142,7 +142,7 @@ def test_a_clone_is_new():
     model = dense(3, 2)
     model.compile("sgd", "mse")
     twin = fastnet.models.clone_model(model)
-    assert twin.optimizer is None and not np.array_equal(twin.get_weights()[0], model.get_weights()[0])
+    assert twin.optimizer is not model.optimizer and not np.array_equal(twin.get_weights()[0], model.get_weights()[0])
     deferred = fastnet.models.clone_model(fastnet.Sequential([Mine(2)]))
     assert not deferred.built and type(deferred.layers[0]) is Mine
 

@@ -35,5 +35,6 @@ from fastnet.layers.shape import RepeatVector as RepeatVector
 from fastnet.layers.shape import Rescaling as Rescaling
 from fastnet.layers.shape import Reshape as Reshape
 
-_family = _Family("a layer", Layer, [cls for cls in list(globals().values()) if isinstance(cls, type)])
+_classes = [cls for cls in list(globals().values()) if isinstance(cls, type) and issubclass(cls, Layer)]
+_family = _Family("a layer", Layer, _classes)
 serialize, deserialize = _family.serialize, _family.deserialize

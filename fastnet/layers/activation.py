@@ -24,6 +24,11 @@ class _Applied(Layer):
     def sample_output_shape(self, input_shape):
         return self.activation.output_shape(input_shape)
 
+    @property
+    def as_activation(self) -> Any:
+        """The activation that stands for the layer where it is given as one: ``Dense(activation=LeakyReLU(0.5))``."""
+        return self.activation
+
     def forward(self, plan: Plan, x: View) -> View:
         return self.activation.forward(plan, x)
 
@@ -232,7 +237,7 @@ class Lambda(_Applied):
         self.arguments = {
             key: self._number(f"argument {key!r}", value, checks.NO_NAN) for key, value in (arguments or {}).items()
         }
-        self.activation = activations.Activation(row, **self.arguments)
+        self.activation = activations.Activation(row, function, **self.arguments)
 
     def get_config(self) -> dict[str, Any]:
         """Its arguments. A function is described by its name: register it before the model is saved."""

@@ -338,7 +338,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
 
         What every layer has (``name``, ``trainable`` ...) is set afterwards where ``__init__`` does not take it.
         """
-        config = dict(config)
+        config = serialization.arguments(cls, config)
         if isinstance(config.get("dtype"), dict):  # a policy of Keras's
             config["dtype"] = config["dtype"].get("config", {}).get("name")
         accepted = argument_names(cls)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -257,13 +257,13 @@ class Network(Layer):
     @property
     def input_shape(self) -> tuple:
         """Shape of the data, None for the batch."""
-        self._must_be_built()
+        self._must_be_built(AttributeError)
         return (None, *self._shapes[0])
 
     @property
     def output_shape(self) -> tuple:
         """Shape of a prediction, None for the batch."""
-        self._must_be_built()
+        self._must_be_built(AttributeError)
         return (None, *self._shapes[-1])
 
     @property
@@ -309,25 +309,27 @@ class Network(Layer):
     def summary(
         self,
         line_length: int | None = None,
-        positions: None = None,
+        positions: Sequence[float] | None = None,
         print_fn: Any = None,
         expand_nested: bool = False,
         show_trainable: bool = False,
-        layer_range: None = None,
+        layer_range: Sequence[str] | None = None,
     ) -> None:
         """Print a table of the layers: name, shape of the result, number of weights.
 
         Args:
             line_length: characters in a line.
-            positions, layer_range: must be None.
+            positions: the ends of the columns, in characters, or as shares of the line if none is above 1.
             print_fn: called with the text instead of ``print``.
             expand_nested: whether the layers of networks among the layers have lines of their own.
             show_trainable: whether to add a column that says which layers are trained.
+            layer_range: names of the first and the last layer to print, or regular expressions: from the first layer
+                that matches the one to the last that matches the other.
+
+        Raises:
+            ValueError: a layer does not exist, or ``positions`` do not rise.
         """
-        for argument, value in (("positions", positions), ("layer_range", layer_range)):
-            if value is not None:
-                raise ValueError(f"summary: {argument} is not supported, received {quoted(value)}; leave it out.")
-        (print_fn or print)(summary_text(self, line_length, expand_nested, show_trainable))
+        (print_fn or print)(summary_text(self, line_length, expand_nested, show_trainable, positions, layer_range))
 
     def get_config(self) -> dict[str, Any]:
         """The layers that make another network like it, weights and compile's arguments aside, as plain data."""
@@ -374,9 +376,10 @@ class Network(Layer):
     def _owner(self) -> str:
         return f"The model {self.name!r}"
 
-    def _must_be_built(self) -> None:
+    def _must_be_built(self, error: type[Exception] = ValueError) -> None:
+        """Check that it is built; a missing attribute is an AttributeError, which `hasattr` asks for."""
         if not self.built:
-            raise ValueError(
+            raise error(
                 f"The model {self.name!r} is not built yet: its input's shape is unknown. Put fastnet.layers.Input "
                 "first, call build((None, ...)), or fit it to data."
             )

@@ -312,7 +312,7 @@ class FunctionLoss(Loss):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> FunctionLoss:
         """The loss that `get_config` described."""
-        config = dict(config)
+        config = serialization.arguments(cls, config)
         fn = config.pop("fn")
         fn = registry.losses.find(fn) if isinstance(fn, str) else serialization.deserialize_keras_object(fn)
         return cls(fn, **config)

@@ -24,7 +24,7 @@ from fastnet.optimizers.keras_scalars import Count, Rate
 from fastnet.optimizers.named_state import NamedState
 from fastnet.optimizers.schedules import LearningRateSchedule
 from fastnet.optimizers.schedules.rates import schedule_rates
-from fastnet.serialization import deserialize_keras_object, serialize_part
+from fastnet.serialization import arguments, deserialize_keras_object, serialize_part
 
 AVERAGE, SUM = "moving average", "gradient sum"  # states beside the rule's own, whose names have no spaces
 #: Attributes that training changes, and a name; all others that can be set are arguments.
@@ -348,7 +348,7 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Optimizer:
         """An optimizer from the result of `get_config`."""
-        return cls(**deserialize_keras_object(dict(config), custom_objects))
+        return cls(**deserialize_keras_object(arguments(cls, config), custom_objects))
 
     # ---- in a plan
 

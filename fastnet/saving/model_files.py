@@ -19,10 +19,9 @@ def describe(model: Any) -> dict[str, Any]:
     Raises:
         TypeError, NotImplementedError: a part cannot be described; the error names it.
     """
-    return {
-        "model": serialization.serialize_keras_object(model),
-        "compile": model.get_compile_config(),
-    }
+    described = serialization.serialize_keras_object(model)
+    compiled = described.pop("compile_config", None)  # an entry of the file, since `load_model` may leave it out
+    return {"model": described, "compile": compiled}
 
 
 def pack(model: Any, kind: str, copy: bool = False) -> archive.Packed:
