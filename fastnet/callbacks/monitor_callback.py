@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
+
 from fastnet import checks
 from fastnet._kernels.errors import quoted
 from fastnet.callbacks.callback import Callback, Logs
@@ -35,6 +37,12 @@ class MonitorCallback(Callback):
         self.monitor, self.mode, self.best = monitor, mode, baseline
         self.min_delta = abs(checks.number(f"{owner}: min_delta", min_delta))
         self._sign: int | None = None  # 1: larger is better; -1: smaller is
+
+    @property
+    def monitor_op(self) -> Any:
+        """`numpy.less` or `numpy.greater`: the comparison of a better log with another one. None until it is known."""
+        sign = {"max": 1, "min": -1}.get(self.mode) or self._sign
+        return None if sign is None else np.greater if sign > 0 else np.less
 
     def is_improvement(self, value: float, reference: float | None) -> bool:
         """Whether ``value`` beats ``reference`` by more than ``min_delta``.

@@ -6,7 +6,7 @@ thresholds are sums over parts of it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from fastnet.metrics.counts import add_counts, chunk_counts
 from fastnet.metrics.metric import Metric, as_number, safe_divide
 
 LEFT_OUT = -1e10  # Keras's value for a prediction that is not among the k largest
+#: names of Keras's variables → those of `Counts.counted`
+_COUNTED = {"true_positives": "tp", "false_positives": "fp", "true_negatives": "tn", "false_negatives": "fn"}
 
 
 class Counts(Metric):
@@ -36,6 +38,9 @@ class Counts(Metric):
     per_label = False  # whether each column has its own histogram
     from_logits = False
     label_weights: Any = None
+    init_thresholds: Any = None  # the argument
+    #: Keras's variables
+    _variable_names: ClassVar[tuple[str, ...]] = tuple(_COUNTED)
 
     def __init__(self, thresholds: Any, name: str | None, dtype: Any, top_k: Any = None, class_id: Any = None):
         super().__init__(dtype, name)
@@ -43,6 +48,23 @@ class Counts(Metric):
         self.class_id = None if class_id is None else checks.integer(f"{type(self).__name__}: class_id", class_id, 0)
         self._limits = np.atleast_1d(np.asarray(thresholds, np.float64))
         self._order = np.argsort(self._limits, kind="stable")
+
+    @property
+    def thresholds(self) -> list[float]:
+        """All thresholds, in the given order."""
+        return self._limits.tolist()
+
+    def counted_variables(self) -> dict[str, Any]:
+        """The counts at each threshold."""
+        return {name: self._so_far(_COUNTED[name]) for name in self._variable_names}
+
+    def _so_far(self, which: str) -> np.ndarray:
+        return np.zeros(len(self._limits)) if self._state is None else self.counted(self._state)[which]
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        config = super().get_config()
+        return config | ({"thresholds": self.init_thresholds} if "thresholds" in config else {})
 
     def size(self, shape):
         width = _columns(shape)
@@ -98,12 +120,24 @@ class Counts(Metric):
         return {key: (value[:, rank].T if self.per_label else value[0, rank]) for key, value in pick.items()}
 
 
+def _count_of(key: str) -> property:
+    return property(lambda counts: counts._so_far(key), doc="At each threshold.")
+
+
+for _name, _key in _COUNTED.items():
+    setattr(Counts, _name, _count_of(_key))
+
+
 class _OneCount(Counts):
     _which = ""
 
     def __init__(self, thresholds: Any = None, name: str | None = None, dtype: Any = None):
         super().__init__(_thresholds(type(self).__name__, thresholds, 0.5), name, dtype)
-        self.thresholds = thresholds
+        self.init_thresholds = _as_given(thresholds)
+
+    def counted_variables(self) -> dict[str, Any]:
+        """The count at each threshold."""
+        return {"accumulator": self._so_far(self._which)}
 
     def value(self, state):
         return _one_or_all(self.counted(state)[self._which])
@@ -176,7 +210,7 @@ class _Ratio(Counts):
     ):
         default = 0.5 if top_k is None else LEFT_OUT
         super().__init__(_thresholds(type(self).__name__, thresholds, default), name, dtype, top_k, class_id)
-        self.thresholds = thresholds
+        self.init_thresholds = _as_given(thresholds)
 
     def value(self, state):
         counted = self.counted(state)
@@ -201,6 +235,7 @@ class Precision(_Ratio):
     """
 
     _beside = "fp"
+    _variable_names = ("true_positives", "false_positives")
 
 
 class Recall(_Ratio):
@@ -212,6 +247,7 @@ class Recall(_Ratio):
     """
 
     _beside = "fn"
+    _variable_names = ("true_positives", "false_negatives")
 
 
 class AUC(Counts):
@@ -253,14 +289,14 @@ class AUC(Counts):
         label_weights: Any = None,
         from_logits: bool = False,
     ):
-        self.thresholds = None if thresholds is None else sorted(_thresholds("AUC", thresholds, 0.5))
-        if self.thresholds is None:
+        given = self.init_thresholds = None if thresholds is None else sorted(_thresholds("AUC", thresholds, 0.5))
+        if given is None:
             num_thresholds = checks.integer("AUC: num_thresholds", num_thresholds, 2)
         if num_labels is not None and not multi_label:
             raise ValueError("AUC: num_labels is of use with multi_label=True only; leave it out.")
-        self.num_thresholds = num_thresholds if self.thresholds is None else len(self.thresholds) + 2
+        self.num_thresholds = num_thresholds if given is None else len(given) + 2
         last = self.num_thresholds - 1
-        interior = [i / last for i in range(1, last)] if self.thresholds is None else self.thresholds
+        interior = [i / last for i in range(1, last)] if given is None else given
         beyond = config.epsilon()  # 0 and 1, as in Keras
         super().__init__([-beyond, *interior, 1 + beyond], name or "auc", dtype)
         self.curve = checks.one_of("AUC: curve", str(curve).upper(), "ROC", "PR", "PRGAIN")
@@ -316,6 +352,11 @@ class AUC(Counts):
 
 def _one_or_all(values: np.ndarray) -> Any:
     return as_number(values[0] if len(values) == 1 else values)
+
+
+def _as_given(thresholds: Any) -> Any:
+    """An argument as plain data."""
+    return list(thresholds) if np.ndim(thresholds) else thresholds
 
 
 def _thresholds(cls: str, thresholds: Any, default: float) -> list[float]:

@@ -85,8 +85,16 @@ class Metric(Configurable):
 
     @property
     def variables(self) -> list[MetricVariable]:
-        """The weights that `add_weight` made, in order."""
+        """The weights that `add_weight` made, in order; then read-only copies of what was counted inside the runner."""
+        return [*self._added, *(MetricVariable.of(name, value) for name, value in self.counted_variables().items())]
+
+    @property
+    def _added(self) -> list[MetricVariable]:
         return self.__dict__.setdefault("_variables", [])
+
+    def counted_variables(self) -> dict[str, Any]:
+        """What was counted inside the runner, by Keras's names; a subclass's own."""
+        return {}
 
     def add_variable(
         self, shape: Any, initializer: Any, dtype: Any = None, aggregation: Any = "sum", name: str | None = None
@@ -102,8 +110,8 @@ class Metric(Configurable):
         """
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         start = np.asarray(initializers.get("zeros" if initializer is None else initializer)(shape, dtype or "float64"))
-        variable = MetricVariable(start, name or f"variable_{len(self.variables)}", trainable=False)
-        self.variables.append(variable)
+        variable = MetricVariable(start, name or f"variable_{len(self._added)}", trainable=False)
+        self._added.append(variable)
         return variable
 
     def add_weight(
@@ -115,11 +123,11 @@ class Metric(Configurable):
     def accumulators(self) -> np.ndarray:
         """Its accumulators, as one array of float64."""
         state = np.zeros(0) if self._state is None else self._state
-        return np.concatenate([*(v.array.reshape(-1).astype(np.float64) for v in self.variables), state])
+        return np.concatenate([*(v.array.reshape(-1).astype(np.float64) for v in self._added), state])
 
     def set_accumulators(self, values: np.ndarray) -> None:
         """Continue from the result of `accumulators`."""
-        for variable in self.variables:
+        for variable in self._added:
             variable.assign(values[: variable.size].reshape(variable.shape))
             values = values[variable.size :]
         self._state = values.copy() if len(values) else None
@@ -177,7 +185,7 @@ class Metric(Configurable):
     def reset_state(self) -> None:
         """Start to count again from 0."""
         self._state = None
-        for variable in self.variables:
+        for variable in self._added:
             variable.assign(np.zeros(variable.shape))
 
     def __call__(self, *args: Any, **more: Any) -> Any:
@@ -213,6 +221,11 @@ class MeanOfRows(Metric):
     def row_weights(self, plan: Plan, y_true: View, sample_weight: View) -> View:
         """The weight of each row, of rows with a weight."""
         return sample_weight
+
+    def counted_variables(self) -> dict[str, Any]:
+        """The weighted sum of the rows' numbers, and the sum of their weights."""
+        total, count = np.zeros(2) if self._state is None else self._state
+        return {"total": total, "count": count}
 
     def size(self, shape):
         return 2

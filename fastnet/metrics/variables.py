@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastnet.engine.variable import Variable
 
 
@@ -17,6 +19,13 @@ class MetricVariable(Variable):
     """
 
     __slots__ = ()
+
+    @classmethod
+    def of(cls, name: str, value: np.ndarray) -> MetricVariable:
+        """A read-only copy of numbers that were counted inside the runner."""
+        variable = cls(np.asarray(value, np.float64), name, trainable=False)
+        variable.array.flags.writeable = False
+        return variable
 
     def __bool__(self) -> bool:
         return bool(self._array)
