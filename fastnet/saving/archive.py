@@ -90,7 +90,7 @@ class Packed:
         temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}")
         try:
             with open(temporary, "xb") as file:
-                self._write(file)
+                self.write_to(file)
                 file.flush()
                 os.fsync(file.fileno())
             if there:
@@ -105,10 +105,11 @@ class Packed:
     def to_bytes(self) -> bytes:
         """The bytes that `write` writes."""
         stream = io.BytesIO()
-        self._write(stream)
+        self.write_to(stream)
         return stream.getvalue()
 
-    def _write(self, file: IO[bytes]) -> None:
+    def write_to(self, file: IO[bytes]) -> None:
+        """Write the same bytes into an open file."""
         members: Any = {f"{i:04d}": array for i, array in enumerate(self.arrays)}
         np.savez(file, about=self.about, **members)
 
@@ -121,6 +122,32 @@ def as_path(filepath: Any) -> Path:
         ValueError: ``filepath`` is empty.
     """
     return Path(checks.path_name("filepath", filepath))
+
+
+def save(packed: Packed, target: Path | IO[bytes], overwrite: bool) -> None:
+    """Write a file that `target` gave, or into an open one."""
+    if not isinstance(target, Path):
+        packed.write_to(target)
+        return
+    check_overwrite(target, overwrite)
+    packed.write(target)
+
+
+def target(filepath: Any) -> Path | IO[bytes]:
+    """Check where a user wants to write: a path, or a file that is open for writing bytes."""
+    return filepath if hasattr(filepath, "write") else as_path(filepath)
+
+
+def load(filepath: Any, kinds: Collection[str]) -> tuple[Path, dict[str, Any]]:
+    """Read a file, or what an open one still holds; its name for errors, and its tree. Errors as of `read`."""
+    if not hasattr(filepath, "read"):
+        path = as_path(filepath)
+        return path, read(path, kinds)[1]
+    path = Path(str(getattr(filepath, "name", "the open file")))
+    content = filepath.read()
+    if not isinstance(content, bytes):
+        raise TypeError(f"{path} must be open for reading bytes, mode 'rb', and gave {type(content).__name__}.")
+    return path, parse(io.BytesIO(content), path, kinds)[1]
 
 
 def read(path: Path, kinds: Collection[str]) -> tuple[str, dict[str, Any]]:

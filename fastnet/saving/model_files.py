@@ -38,7 +38,7 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
 
     Args:
         model: a built `Sequential`.
-        filepath: the file; no suffix is added to its name.
+        filepath: the file; no suffix is added to its name. Or a file that is open for writing bytes.
         overwrite: whether an existing file may be replaced.
         zipped: None or True, since the model is one file.
 
@@ -58,10 +58,8 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
     """
     if zipped is False:
         raise ValueError("save_model writes one file: leave out zipped=False.")
-    path = archive.as_path(filepath)
-    packed = pack(model, "model")
-    archive.check_overwrite(path, overwrite)
-    packed.write(path)
+    target = archive.target(filepath)
+    archive.save(pack(model, "model"), target, overwrite)
 
 
 def load_model(
@@ -70,7 +68,8 @@ def load_model(
     """Load a model that `save_model` saved.
 
     Args:
-        filepath: the file. It holds no code: it can name fastnet's classes, and your own that you registered.
+        filepath: the file, or one that is open for reading bytes. It holds no code: it can name fastnet's classes, and
+            your own that you registered.
         custom_objects: your own classes and functions that the model uses and that are not registered, by name.
         compile: whether to compile the model with the arguments it was saved with.
         safe_mode: accepted; every load is safe.
@@ -86,8 +85,7 @@ def load_model(
         >>> saving.load_model("model.fastnet").output_shape
         (None, 1)
     """
-    path = archive.as_path(filepath)
-    _, tree = archive.read(path, ("model",))
+    path, tree = archive.load(filepath, ("model",))
     with (
         archive.explained(path, "does not hold a model that can be made here"),
         serialization.custom_object_scope(custom_objects),
