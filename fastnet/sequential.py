@@ -12,7 +12,8 @@ import numpy as np
 from fastnet import losses, optimizers, saving
 from fastnet import metrics as metrics_module
 from fastnet.callbacks import History
-from fastnet.layers.layer import Layer, refuse_call
+from fastnet.layers.calls import refuse_layer
+from fastnet.layers.layer import Layer
 from fastnet.layers.network import Network
 from fastnet.refused import NotAnEstimator, attribute_error
 from fastnet.training import loop
@@ -122,9 +123,9 @@ class Sequential(Differentiable, NotAnEstimator, Network):
         """Write the weights to a file; see `fastnet.saving.save_weights`."""
         saving.save_weights(self, filepath, overwrite, max_shard_size)
 
-    def load_weights(self, filepath: Any, skip_mismatch: bool = False) -> None:
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, objects_to_skip: None = None) -> None:
         """Set the weights from a file; see `fastnet.saving.load_weights`."""
-        saving.load_weights(self, filepath, skip_mismatch)
+        saving.load_weights(self, filepath, skip_mismatch, objects_to_skip)
 
     # ---- training
 
@@ -345,9 +346,11 @@ class Sequential(Differentiable, NotAnEstimator, Network):
         """Whether `compile` was called."""
         return self.optimizer is not None or self.loss is not None
 
-    def __call__(self, x: Any, training: bool | None = None) -> np.ndarray:
-        """The same as `predict_on_batch`; ``training`` must not be True."""
-        refuse_call(f"The model {self.name!r}", x, training)
+    def __call__(self, x: Any, training: bool | None = None, mask: Any = None) -> np.ndarray:
+        """The same as `predict_on_batch`, or with ``training`` or a ``mask`` what a layer called so gives."""
+        if training or mask is not None:
+            return super().__call__(x, training, mask)
+        refuse_layer(self._owner, x)
         return loop.predict_rows(self, x)
 
     def profile(self, x: Any, y: Any, batch_size: int | None = None, seconds: float = 1.0) -> Profile:

@@ -110,7 +110,6 @@ def test_no_gradient_passes_through():
     (lambda: layers.CategoryEncoding(2, "int"), "output_mode must be 'one_hot', 'multi_hot' or 'count', received"),
     (lambda: layers.CategoryEncoding(2, sparse=True), "sparse is not supported"),
     (lambda: layers.CategoryEncoding(2)([[0, 1]], count_weights=[[0.5, 0.5]]), "count_weights is not supported"),
-    (lambda: layers.CategoryEncoding(2)([[0, 1]], training=True), "leave training=True out"),
     (lambda: layers.CategoryEncoding(2).connect((3, 4)), r"one axis, \(n,\); received samples of shape \(3, 4\)"),
     (lambda: layers.CategoryEncoding(2, "count").connect(()), "one axis"),
 ])  # fmt: skip

@@ -41,6 +41,7 @@ CHECKED = {  # (layer, shape of a sample)
     "relu": (lambda: layers.ReLU(), (11,)),
     "relu with arguments": (lambda: layers.ReLU(max_value=1.5, negative_slope=0.1, threshold=0.5), (3, 5)),
     "softmax": (lambda: layers.Softmax(), (3, 7)),
+    "softmax over axes": (lambda: layers.Softmax(axis=(1, 3)), (3, 2, 4)),
     "flatten": (lambda: layers.Flatten(), (2, 3, 5)),
     "reshape": (lambda: layers.Reshape((5, -1)), (2, 15)),
     "rescaling": (lambda: layers.Rescaling(1 / 255, offset=-0.5), (3, 3)),
@@ -274,7 +275,7 @@ def test_two_dropouts_have_masks_of_their_own_and_inference_has_none():
     (lambda: layers.Input((0,)), "positive"),
     (lambda: layers.Dense(2, dtype="int8"), "dtype"),
     (lambda: layers.Dense(2, name="a/b"), "name"),
-    (lambda: layers.Softmax(axis=1).connect((3, 4)), "last axis"),
+    (lambda: layers.Softmax(axis=3).connect((3, 4)), "axes of the sample"),
     (lambda: layers.Reshape((4,)).connect((5,)), "5 elements"),
     (lambda: layers.Dense(2).connect(()), "at least one axis"),
 ])  # fmt: skip

@@ -144,8 +144,7 @@ def test_calls_as_in_keras():
     for call in (model, model.layers[1]):
         x = X if call is model else Y
         np.testing.assert_array_equal(call(x, training=False), call(x, training=None))
-        with pytest.raises(ValueError, match="never behaves as in training"):
-            call(x, training=True)
+        assert call(x, training=True).shape == call(x).shape
         with pytest.raises(ValueError, match="training must be True or False"):
             call(x, training="no")
     for call in (lambda: layers.Dense(3)(layers.Input((6,))), lambda: model(layers.Input((6,)))):
@@ -155,7 +154,7 @@ def test_calls_as_in_keras():
 
 @pytest.mark.parametrize("name", ["call", "build", "compute_output_shape"])
 def test_a_layer_class_written_for_keras_is_told_what_to_define(name):
-    with pytest.raises(TypeError, match=rf"class Mine defines {name}; .*extending.md"):
+    with pytest.raises(TypeError, match=rf"class Mine defines {name}, .*extending.md"):
         type("Mine", (layers.Layer,), {name: lambda self, x: x})
 
 

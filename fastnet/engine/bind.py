@@ -124,8 +124,16 @@ def bind(
     return Executable(plan, rows, DEVICES[device], pinned, reuse, weights or {})
 
 
-def run_once(plan: Plan, inputs: Mapping[View, np.ndarray], result: View) -> np.ndarray:
+def run_once(
+    plan: Plan, inputs: Mapping[View, np.ndarray], result: View, step: Mapping[int, int] | None = None
+) -> np.ndarray:
     """Run a plan for one batch of given views; return a copy of the result.
+
+    Args:
+        plan: the launches.
+        inputs: view → its contents.
+        result: the view to read afterwards.
+        step: index → integer of the step block, such as the seed of random numbers; 0 where not named.
 
     Raises:
         ValueError: no view is given, whose length would be that of the batch.
@@ -144,6 +152,8 @@ def run_once(plan: Plan, inputs: Mapping[View, np.ndarray], result: View) -> np.
     bound = bind(plan, rows, pinned=[*inputs, result])
     for view, value in inputs.items():
         bound.read(view, rows)[...] = value
+    for index, number in (step or {}).items():
+        bound.step[index] = number
     bound.execution.run(0, rows, rows, 1, 0.0)
     return bound.read(result, rows).copy()
 

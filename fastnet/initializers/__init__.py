@@ -5,8 +5,7 @@ from __future__ import annotations
 import typing as _typing
 from typing import Any
 
-import numpy as np
-
+from fastnet.arrays import as_array
 from fastnet.descriptions import Family
 from fastnet.descriptions import snake_case as _snake_case
 from fastnet.initializers.constants import Constant as Constant
@@ -50,6 +49,8 @@ serialize, deserialize = _family.serialize, _family.deserialize
 def get(identifier: Any):
     """Get an initializer by name, description, class, array, or function of (shape, dtype); None gives None.
 
+    An array may be of any library that knows ``__array__`` or DLPack.
+
     Raises:
         ValueError: the name is unknown; the error offers similar names.
 
@@ -58,9 +59,9 @@ def get(identifier: Any):
         >>> fastnet.initializers.get("ones")((2,)).tolist()
         [1.0, 1.0]
     """
-    if not isinstance(identifier, (np.ndarray, np.generic)):
+    if isinstance(identifier, type) or not (hasattr(identifier, "__array__") or hasattr(identifier, "__dlpack__")):
         return _family.get(identifier)
-    values = np.asarray(identifier)
+    values = as_array(identifier, "An initializer")
 
     def copy_of_array(shape, dtype="float32"):
         return values.astype(dtype)  # the caller compares the shapes

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import checks
 from fastnet._kernels.errors import quoted
+from fastnet.arrays import as_array
 from fastnet.initializers.initializer import Initializer
 
 
@@ -23,9 +23,13 @@ class Constant(Initializer):
     """
 
     def __init__(self, value: Any = 0.0):
-        if np.asarray(value).dtype.kind not in "fiub":
-            raise ValueError(f"Constant: value must be a number, or an array of numbers, received {quoted(value)}.")
-        self.value = float(value) if checks.is_number(value) else value
+        try:
+            array = as_array(value, "value")
+        except ValueError as error:
+            raise ValueError(
+                f"Constant: value must be a number, or an array of numbers, received {quoted(value)}: {error}"
+            ) from None
+        self.value = float(array) if array.ndim == 0 else np.array(array)
 
     def __call__(self, shape, dtype="float32"):
         return np.full(shape, self.value, dtype)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from fastnet import activations, checks
 from fastnet._kernels import registration, registry
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import folds, indexed
+from fastnet.arrays import as_array
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.index_map import IndexMap
 from fastnet.layers.layer import Layer
+
+_LEFT_OUT = -1e9  # in place of elements that a mask leaves out, as in Keras
 
 
 class _Applied(Layer):
@@ -133,26 +139,71 @@ class ELU(_Applied):
 
 
 class Softmax(_Applied):
-    """Softmax over the last axis.
+    """Softmax over one axis, or over several together.
 
     Args:
-        axis: -1, or the number of the last axis.
+        axis: the number of the axis, the batch being axis 0; or a list of several.
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
 
     Raises:
-        ValueError: another axis.
+        ValueError: the sample lacks an axis, or it is that of the batch.
 
     Example:
         >>> print(layers.Softmax()([[0.0, 0.0, 1.0]]).round(3))
         [[0.212 0.212 0.576]]
+        >>> layers.Softmax(axis=(-2, -1))([[[0.0, 0.0], [0.0, 0.0]]]).tolist()
+        [[[0.25, 0.25], [0.25, 0.25]]]
     """
 
     _fixed = ("axis",)
 
-    def __init__(self, axis: int = -1, **more: Any):
+    def __init__(self, axis: int | Sequence[int] = -1, **more: Any):
         super().__init__(**more)
-        self.axis = checks.integer(f"{self._owner}: axis", axis, None)
+        self.axis = checks.integers(f"{self._owner}: axis", axis)
         self.activation = activations.softmax
+
+    @property
+    def as_activation(self) -> Any:
+        """The activation, where the layer works on the last axis."""
+        return self.activation if self.axis in (-1, [-1]) else None
+
+    def __call__(  # type: ignore[override]
+        self, x: Any, mask: Any = None, training: bool | None = None
+    ) -> np.ndarray:
+        """The result of the layer for these rows.
+
+        Args:
+            x: (n, ...).
+            mask: False, or a number of at most 0.5, for each element that is left out; of a shape that broadcasts to
+                that of ``x``. The result is 0 there.
+            training: accepted, without effect.
+        """
+        if mask is None:
+            return super().__call__(x)
+        x, mask = as_array(x, f"{self._owner}: x"), as_array(mask, f"{self._owner}: mask")
+        sizes = zip(mask.shape[::-1], x.shape[::-1])
+        if mask.ndim > x.ndim or any(size not in (1, wanted) for size, wanted in sizes):
+            raise ValueError(
+                f"{self._owner}: mask must have a shape that broadcasts to that of x, {x.shape}; received {mask.shape}."
+            )
+        counts = mask > 0.5
+        return np.where(counts, super().__call__(np.where(counts, x, _LEFT_OUT)), 0).astype(self.dtype)
+
+    def sample_output_shape(self, input_shape):
+        if input_shape or self.axis != -1:
+            self._axes(input_shape)
+        return input_shape
+
+    def _axes(self, shape: tuple[int, ...]) -> list[int]:
+        """The axes of a sample, in order."""
+        given = self.axis if isinstance(self.axis, list) else [self.axis]
+        axes = sorted({(a + len(shape) + 1 if a < 0 else a) - 1 for a in given})
+        if len(axes) < max(len(given), 1) or axes[0] < 0 or axes[-1] >= len(shape):
+            raise ValueError(
+                f"{self._owner}: axis must name axes of the sample, from 1 to {len(shape)} for samples of shape "
+                f"{shape}, each once; received {self.axis!r}."
+            )
+        return axes
 
     def forward(self, plan: Plan, x: View) -> View:
         if x.mask is not None:
@@ -160,12 +211,31 @@ class Softmax(_Applied):
                 f"{self._owner} received steps with a mask, which Keras's Softmax takes for one of the places it sums "
                 "over, and refuses. Use layers.Activation('softmax'), which passes the mask on."
             )
-        return super().forward(plan, x)
+        groups = self._grouped(plan, x)
+        y = self.activation.forward(plan, groups)
+        plan.save(y=y)
+        return self._grouped(plan, y, x.shape)
 
-    def sample_output_shape(self, input_shape):
-        if input_shape or self.axis != -1:
-            checks.last_axes(f"{self._owner} works on the last axis (-1)", self.axis, input_shape)
-        return input_shape
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
+        groups = plan.saved("y")
+        dx = self.activation.backward(plan, self._grouped(plan, dy), groups, groups)
+        return self._grouped(plan, dx, x.shape)
+
+    def _grouped(self, plan: Plan, x: View, back_to: tuple[int, ...] | None = None) -> View:
+        """The elements of a sample in rows, one for each sum; or elements in such rows in the sample's shape."""
+        shape = back_to or x.shape
+        if not shape:
+            return x
+        axes = self._axes(shape)
+        others = [axis for axis in range(len(shape)) if axis not in axes]
+        rows = (math.prod(shape[axis] for axis in others), math.prod(shape[axis] for axis in axes))
+        if axes[0] == len(others):  # the last ones
+            return plan.reshaped(x, back_to or rows)
+        index = np.arange(math.prod(shape)).reshape(shape).transpose(others + axes).ravel()
+        index_map = IndexMap.of(np.argsort(index) if back_to else index, x.width)
+        y = plan.buffer(back_to or rows, self.dtype)
+        plan.call(indexed.take, x=plan.reshaped(x, (x.width,)), index=index_map.index, y=y.flat)
+        return y
 
 
 class Lambda(_Applied):

@@ -59,10 +59,10 @@ class Normalization(Layer):
                 f"{self._owner}: give mean and variance, or neither; received {quoted(mean)} and {quoted(variance)}."
             )
         if mean is not None:
-            means, variances = (self._finite(name, value) for name, value in (("mean", mean), ("variance", variance)))
-            if means.shape != variances.shape:
-                raise ValueError(f"{self._owner}: mean has shape {means.shape}, variance {variances.shape}.")
-            if (variances < 0).any():
+            mean, variance = (self._finite(name, value) for name, value in (("mean", mean), ("variance", variance)))
+            if mean.shape != variance.shape:
+                raise ValueError(f"{self._owner}: mean has shape {mean.shape}, variance {variance.shape}.")
+            if (variance < 0).any():
                 raise ValueError(f"{self._owner}: variance must not be negative, received {quoted(variance)}.")
         self.axis = None if axis is None else checks.integers(f"{self._owner}: axis", axis)
         self.input_mean, self.input_variance = mean, variance

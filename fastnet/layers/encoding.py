@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnet import checks
 from fastnet._kernels.templates import one_hot
+from fastnet.arrays import as_array
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.layer import Layer, refuse
@@ -100,13 +101,20 @@ class CategoryEncoding(Layer):
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> None:
         """Raise, since integers do not have gradients."""
 
-    def __call__(self, x: Any, training: bool | None = None, count_weights: None = None) -> np.ndarray:
+    def __call__(  # type: ignore[override]
+        self, x: Any, count_weights: None = None, training: bool | None = None, mask: Any = None
+    ) -> np.ndarray:
         """The result of the layer for these numbers.
 
         Args:
-            x: (n, ...), integers.
-            training: must not be True.
+            x: (n, ...), integers; as in Keras a number, or with "multi_hot" and "count" (n,), is one sample.
             count_weights: must be None.
+            training, mask: accepted, without effect.
         """
         refuse(self._owner, count_weights=count_weights)
-        return super().__call__(x, training)
+        numbers = as_array(x, f"{self._owner}: x")
+        if numbers.ndim == 0:
+            return super().__call__(numbers.reshape(1, 1))[0]
+        if numbers.ndim == 1 and self.output_mode != "one_hot":
+            return super().__call__(numbers[None])[0]
+        return super().__call__(numbers)

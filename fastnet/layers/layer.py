@@ -13,14 +13,15 @@ from fastnet import activations, checks, config, constraints, hooks, initializer
 from fastnet._kernels.errors import RuleError, quoted
 from fastnet.descriptions import Configurable, snake_case
 from fastnet.engine import changes
-from fastnet.engine.bind import run_once
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
+from fastnet.layers import calls
 from fastnet.layers.trace import trace
 from fastnet.layers.tree import LayerTree, all_parts
 from fastnet.layers.undo import AttributeSnapshot, unchanged_on_error
 from fastnet.refused import REFUSED_OF_LAYERS, attribute_error
+from fastnet.layers.weights import new_weight
 from fastnet.settable import SettableArguments, argument_names, unknown_argument
 
 #: arguments of every layer: those that its description has, and those that it leaves out
@@ -78,6 +79,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
     built = False
     activity_regularizer: Any = None
     _kind = "layer"  # of `hooks.HOOKS`
+    _training_calls = 0  # calls with training=True, each of which draws other noise
     _on_trial = False  # whether its weights are made only to find the shape of its result
     _outside_plans = ("trainable", "input_shape", "output_shape")  # plans record trainable weights themselves
 
@@ -85,6 +87,8 @@ class Layer(LayerTree, SettableArguments, Configurable):
         super().__init_subclass__(**more)
         hooks.refuse(cls, cls._kind)
         hooks.check_parameters(cls, "compute_mask", "self, plan, x, y")
+        # Without weights to make, and without layers to build, it is built from the start, as in Keras.
+        cls.built = cls.make_weights is Layer.make_weights and cls.backward is not Layer.backward
 
     def __init__(
         self,
@@ -148,7 +152,8 @@ class Layer(LayerTree, SettableArguments, Configurable):
     def is_fixed(self, name: str) -> bool:
         """Whether an argument is fixed: with weights, also those by which the weights were made."""
         weight_arguments = ("dtype", "initializer", "constraint", "regularizer")
-        weights_follow = self.built and name.endswith(weight_arguments) and name != "activity_regularizer"
+        in_use = self.built and self.output_shape is not None
+        weights_follow = in_use and name.endswith(weight_arguments) and name != "activity_regularizer"
         return weights_follow or super().is_fixed(name)
 
     def checked_argument(self, name: str, value: Any) -> Any:
@@ -284,33 +289,32 @@ class Layer(LayerTree, SettableArguments, Configurable):
 
     def add_weight(
         self,
-        name: str,
-        shape: tuple[int, ...],
-        initializer: Any,
+        name: str | None = None,
+        shape: Any = (),
+        initializer: Any = "glorot_uniform",
         trainable: bool = True,
         regularizer: Any = None,
         constraint: Any = None,
+        dtype: Any = None,
+        autocast: bool = True,
+        aggregation: Any = "none",
     ) -> Variable:
         """Make a weight with initial values.
 
+        Args:
+            name: by default "variable", with a number from the second one on.
+            shape: a tuple of sizes, or one size; ``()`` or None for one number.
+            initializer: of its values; None for "glorot_uniform".
+            trainable: whether an optimizer changes it.
+            regularizer, constraint: see `fastnet.regularizers`, `fastnet.constraints`.
+            dtype: None, or the layer's, which all its weights have.
+            autocast, aggregation: accepted, without effect.
+
         Raises:
-            ValueError: the initializer does not return an array of this shape.
+            TypeError: the name is not a string; Keras's ``add_weight`` takes the shape first.
+            ValueError: the initializer does not return an array of this shape; ``dtype`` is another one.
         """
-        if self._on_trial:
-            initializer = "zeros"  # no random numbers are drawn for a shape
-        try:
-            value = np.asarray(initializers.get(initializer)(shape, self.dtype), self.dtype)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"{self._owner}: the initializer {quoted(initializer)} of {name!r} cannot fill the shape "
-                f"{tuple(shape)}: {error}"
-            ) from error
-        if value.shape != tuple(shape):
-            raise ValueError(
-                f"{self._owner}: the initializer of {name!r} gave shape {value.shape} instead of {tuple(shape)}."
-            )
-        penalty, projection = regularizers.get(regularizer), constraints.get(constraint)
-        variable = Variable(value, name, trainable, penalty, projection, f"{self.name}/{name}")
+        variable = new_weight(self, name, shape, initializer, trainable, regularizer, constraint, dtype)
         self._variables.append(variable)
         return variable
 
@@ -348,43 +352,23 @@ class Layer(LayerTree, SettableArguments, Configurable):
             setattr(layer, name, serialization.deserialize_keras_object(value))
         return layer
 
-    def __call__(self, x: Any, training: bool | None = None) -> np.ndarray:
-        """The result of the layer for these rows, as in evaluation; the layer is built for them if necessary.
+    def __call__(self, x: Any, training: bool | None = None, mask: Any = None) -> np.ndarray:
+        """The result of the layer for these rows; the layer is built for them if necessary.
 
         Args:
             x: (n, ...); converted to the layer's dtype.
-            training: must not be True.
+            training: True for the result as in training: noise is drawn, other one in each call, and batch
+                normalization takes the statistics of the rows and moves its averages.
+            mask: says of each step (n, ...), without the last axis, whether it counts, as that of `Masking`.
+
+        Raises:
+            ValueError: a shape does not fit, or the data are not numbers.
         """
-        refuse_call(self._owner, x, training)
-        self.check_data(np.asarray(x))
-        x = np.asarray(x, self.dtype, order="C")
-        # A layer of a model must keep the model's shapes.
-        (self.sample_output_shape if self.built else self.connect)(x.shape[1:])
-        plan = Plan(False, self.dtype, max(1, len(x)))
-        source = plan.buffer(x.shape[1:])
-        result = plan.apply(self, source)
-        if not len(x):
-            return np.zeros((0, *result.shape), self.dtype)
-        return run_once(plan, {source: x}, result)
+        return calls.run(self, x, training, mask)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}{' ' + str(self.output_shape) if self.built else ''}>"
-
-
-def refuse_call(owner: str, x: Any, training: Any) -> None:
-    """Refuse arguments with which a layer or a model cannot be called.
-
-    Raises:
-        TypeError: the argument is a layer, as in Keras's functional interface.
-        ValueError: behaviour as in training is requested.
-    """
-    if hasattr(x, "layers") or isinstance(x, Layer):
-        raise TypeError(
-            f"{owner} was called with {quoted(x)}: there are no graphs of layers here; list the layers in a row: "
-            "fastnet.Sequential([Input(...), Dense(...), ...])."
-        )
-    if training is not None and checks.flag(f"{owner}: training", training):
-        raise ValueError(f"{owner}: a call never behaves as in training; leave training=True out, and train with fit.")
+        shape = "" if not self.built or self.output_shape is None else f" {self.output_shape}"
+        return f"<{type(self).__name__} {self.name}{shape}>"
 
 
 def refuse(owner: str, **given: Any) -> None:

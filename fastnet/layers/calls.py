@@ -1,0 +1,84 @@
+"""Layers applied to arrays: a plan for one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fastnet import checks, random
+from fastnet._kernels import abi
+from fastnet._kernels.templates import elementwise
+from fastnet.arrays import as_array
+from fastnet.engine.bind import run_once
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import View
+from fastnet.layers.tree import LayerTree, all_parts
+
+
+def refuse_layer(owner: str, x: Any) -> None:
+    """Check that a layer or a model is not called with another one, as in Keras's functional interface.
+
+    Raises:
+        TypeError: it is.
+    """
+    if isinstance(x, LayerTree):
+        raise TypeError(
+            f"{owner} was called with {x!r}: there are no graphs of layers here; list the layers in a row: "
+            "fastnet.Sequential([Input(...), Dense(...), ...])."
+        )
+
+
+def run(layer: Any, x: Any, training: Any, mask: Any) -> np.ndarray:
+    """The result of a layer for arrays; see `Layer.__call__`."""
+    owner = layer._owner
+    refuse_layer(owner, x)
+    training = training is not None and checks.flag(f"{owner}: training", training)
+    rows = as_array(x, f"{owner}: x")
+    if not rows.ndim:
+        raise ValueError(f"{owner} takes rows, an array (n, ...), received one number.")
+    layer.check_data(rows)
+    rows = np.asarray(rows, layer.dtype, order="C")
+    # A layer of a model must keep the model's shapes.
+    (layer.sample_output_shape if layer.built else layer.connect)(rows.shape[1:])
+    plan = Plan(training, layer.dtype, max(1, len(rows)), frozenset())
+    source = plan.buffer(rows.shape[1:])
+    inputs = {source: rows}
+    if mask is not None:
+        source.mask = plan.buffer(rows.shape[1:-1])
+        inputs[source.mask] = _steps_of(owner, mask, rows).astype(layer.dtype)
+    result = plan.apply(layer, source)
+    moving = [part for part in all_parts(layer) if training and part.updates_own_weights]
+    if moving:
+        _go_back(plan, source, result)
+    if not len(rows):
+        return np.zeros((0, *result.shape), layer.dtype)
+    y = run_once(plan, inputs, result, _random_numbers(layer) if training else {})
+    for weight in (v for part in moving for v in part.variables if not v.trainable):
+        weight.assign(weight.array)  # trainings that go on see that it has changed
+    return y
+
+
+def _steps_of(owner: str, mask: Any, rows: np.ndarray) -> np.ndarray:
+    """Which steps count, as the mask of these rows says."""
+    array = as_array(mask, f"{owner}: mask")
+    if array.shape != rows.shape[:-1]:
+        raise ValueError(
+            f"{owner}: mask must say of each step of x, of shape {rows.shape}, whether it counts: shape "
+            f"{rows.shape[:-1]}, received {array.shape}."
+        )
+    return array != 0
+
+
+def _go_back(plan: Plan, source: View, result: View) -> None:
+    """Add the backward of a gradient of 0: the averages of batch normalization move there."""
+    dy = plan.like(result)
+    plan.call(elementwise.fill, y=dy, number=0.0)
+    plan.tape.backward(result, dy, source)
+
+
+def _random_numbers(layer: Any) -> Mapping[int, int]:
+    """The entries of the step block from which a layer's masks follow: other ones in each call."""
+    layer._training_calls += 1
+    return {abi.SEED: random.next_seed(), abi.ITERATION: layer._training_calls}

@@ -1,0 +1,48 @@
+"""Makes the weights of layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnet import checks, config, constraints, initializers, regularizers
+from fastnet.engine.variable import Variable
+
+
+def new_weight(
+    layer: Any, name: Any, shape: Any, initializer: Any, trainable: bool, regularizer: Any, constraint: Any, dtype: Any
+) -> Variable:
+    """A weight with initial values; see `Layer.add_weight`."""
+    if not (name is None or isinstance(name, str)):
+        raise TypeError(
+            f"{layer._owner}: add_weight takes the name first, then the shape, received {name!r}; in another order "
+            "name the arguments: add_weight(shape=..., name=...)."
+        )
+    if dtype is not None and config.check_dtype(dtype, layer._owner) != layer.dtype:
+        raise ValueError(
+            f"{layer._owner}: its weights have its dtype, {layer.dtype}, received {dtype!r}; make the layer with "
+            "dtype=..., or keep numbers that are no weight in an attribute."
+        )
+    if name is None:
+        number = sum(variable.name.startswith("variable") for variable in layer._variables)
+        name = f"variable_{number}" if number else "variable"
+    shape = () if shape is None else (shape,) if checks.is_integer(shape) else tuple(shape)
+    value = _first_value(layer, name, shape, "glorot_uniform" if initializer is None else initializer)
+    penalty, projection = regularizers.get(regularizer), constraints.get(constraint)
+    return Variable(value, name, trainable, penalty, projection, f"{layer.name}/{name}")
+
+
+def _first_value(layer: Any, name: str, shape: tuple[int, ...], initializer: Any) -> np.ndarray:
+    """The values that an initializer gives."""
+    if layer._on_trial:
+        initializer = "zeros"  # no random numbers are drawn for a shape
+    try:
+        value = np.asarray(initializers.get(initializer)(shape, layer.dtype), layer.dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{layer._owner}: the initializer {initializer!r} of {name!r} cannot fill the shape {shape}: {error}"
+        ) from error
+    if value.shape != shape:
+        raise ValueError(f"{layer._owner}: the initializer of {name!r} gave shape {value.shape} instead of {shape}.")
+    return value
