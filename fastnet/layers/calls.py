@@ -41,7 +41,8 @@ def run(layer: Any, x: Any, training: Any, mask: Any) -> np.ndarray:
     layer.check_data(rows)
     rows = np.asarray(rows, layer.dtype, order="C")
     # A layer of a model must keep the model's shapes.
-    (layer.sample_output_shape if layer.built else layer.connect)(rows.shape[1:])
+    is_connected = layer.built and layer.output_shape is not None
+    (layer.sample_output_shape if is_connected else layer.connect)(rows.shape[1:])
     plan = Plan(training, layer.dtype, max(1, len(rows)), frozenset())
     source = plan.buffer(rows.shape[1:])
     inputs = {source: rows}

@@ -114,7 +114,8 @@ class CategoryEncoding(Layer):
         refuse(self._owner, count_weights=count_weights)
         numbers = as_array(x, f"{self._owner}: x")
         if numbers.ndim == 0:
-            return super().__call__(numbers.reshape(1, 1))[0]
+            rows = super().__call__(numbers.reshape(1, 1))
+            return rows if self.output_mode == "one_hot" else rows[0]
         if numbers.ndim == 1 and self.output_mode != "one_hot":
             return super().__call__(numbers[None])[0]
         return super().__call__(numbers)
