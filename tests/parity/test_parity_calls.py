@@ -118,8 +118,8 @@ def test_weights_in_expressions(apply):
 
 
 @pytest.mark.parametrize("make", [
-    lambda m: m.TruePositives(), lambda m: m.Precision([0.3, 0.5]), lambda m: m.Recall(), lambda m: m.AUC(num_thresholds=5),
-    lambda m: m.BinaryAccuracy(), lambda m: m.FalseNegatives([0.1, 0.7]),
+    lambda m: m.TruePositives(), lambda m: m.Precision([0.3, 0.5]), lambda m: m.Recall(),
+    lambda m: m.AUC(num_thresholds=5), lambda m: m.BinaryAccuracy(), lambda m: m.FalseNegatives([0.1, 0.7]),
 ])  # fmt: skip
 def test_variables_of_metrics(make):
     ours, theirs = (make(library.metrics) for library in BOTH)
