@@ -269,7 +269,9 @@ class Family:
             named: Any = config.get("config")
             found = serialization.get_registered_object(config.get("registered_name") or "")
             if found is None and not isinstance(named, str):
-                raise ValueError(f"{self.kind.capitalize()}: a function's 'config' is its name, received {config!r}.")
+                raise ValueError(
+                    f"{self.kind.capitalize()}: a function's 'config' is its name, received {quoted(config)}."
+                )
             return self._named(named) if found is None else found
         registered = serialization.get_registered_object(config.get("registered_name") or name)
         known = self._known(name)

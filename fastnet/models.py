@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnet import saving, serialization
+from fastnet._kernels.errors import quoted
 from fastnet.layers import InputLayer, Layer
 from fastnet.layers.layer import refuse
 from fastnet.saving import load_model as load_model
@@ -31,7 +32,7 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
         (None, 1)
     """
     if not isinstance(json_string, (str, bytes)):
-        raise ValueError(f"model_from_json takes a text, as to_json gives it; received {json_string!r}.")
+        raise ValueError(f"model_from_json takes a text, as to_json gives it; received {quoted(json_string)}.")
     try:
         description = json.loads(json_string)
     except json.JSONDecodeError as error:
@@ -71,7 +72,7 @@ def clone_model(
     """
     refuse("clone_model", input_tensors=input_tensors, call_function=call_function)
     if not isinstance(model, Sequential):
-        raise ValueError(f"clone_model takes a Sequential, received {model!r}.")
+        raise ValueError(f"clone_model takes a Sequential, received {quoted(model)}.")
     with serialization.mentioned() as custom_objects:
         config, compiled = {} if clone_function else model.get_config(), model.get_compile_config()
     with serialization.custom_object_scope(custom_objects):

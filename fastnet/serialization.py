@@ -269,7 +269,9 @@ def _deserialize(config: Any) -> Any:
         return known[number]
     if name == "__numpy__":
         if not {"value", "dtype"} <= set(values := config["config"]):
-            raise ValueError(f"The description of an array has the entries 'value' and 'dtype', received {values!r}.")
+            raise ValueError(
+                f"The description of an array has the entries 'value' and 'dtype', received {quoted(values)}."
+            )
         return np.array(values["value"], values["dtype"])
     if name == "function":
         return _function(config)
@@ -305,7 +307,7 @@ def _check_entries(config: dict[str, Any]) -> None:
         if not isinstance(config.get(name), kind):
             raise ValueError(
                 f"A description's {name!r} must be of {getattr(kind, '__name__', 'str or None')}, received "
-                f"{config.get(name)!r} in {config!r}."
+                f"{quoted(config.get(name))} in {quoted(config)}."
             )
 
 
@@ -318,7 +320,7 @@ def arguments(cls: type, config: Any) -> dict[str, Any]:
     if not isinstance(config, dict) or not all(isinstance(name, str) for name in config):
         raise ValueError(
             f"{cls.__name__}.from_config takes a dictionary {{argument: value}}, as get_config gives it; received "
-            f"{config!r}."
+            f"{quoted(config)}."
         )
     return dict(config)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 
 _HEADINGS = ("Layer (type)", "Output shape", "Param #", "Trainable")
 
@@ -56,7 +57,7 @@ def _widths(width: int, show_trainable: bool, positions: Sequence[float] | None)
     if len(ends) < columns or not all(checks.is_number(end) for end in ends) or sorted(set(ends)) != ends:
         raise ValueError(
             f"summary: positions must be a list of {columns} rising numbers, the ends of the columns in characters or "
-            f"as shares of the line; received {positions!r}."
+            f"as shares of the line; received {quoted(positions)}."
         )
     ends = [0, *(int(end * width) if ends[-1] <= 1 else int(end) for end in ends[:columns])]
     ends[-1] += 2
@@ -92,7 +93,7 @@ def _in_range(entries: list[Any], layer_range: Any) -> list[Any]:
         or not all(isinstance(pattern, str) for pattern in layer_range)
     ):
         raise ValueError(
-            f"summary: layer_range must be two names of layers, or regular expressions, received {layer_range!r}."
+            f"summary: layer_range must be two names of layers, or regular expressions, received {quoted(layer_range)}."
         )
     matches = []
     for pattern in layer_range:

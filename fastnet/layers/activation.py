@@ -201,7 +201,7 @@ class Softmax(_Applied):
         if len(axes) < max(len(given), 1) or axes[0] < 0 or axes[-1] >= len(shape):
             raise ValueError(
                 f"{self._owner}: axis must name axes of the sample, from 1 to {len(shape)} for samples of shape "
-                f"{shape}, each once; received {self.axis!r}."
+                f"{shape}, each once; received {quoted(self.axis)}."
             )
         return axes
 

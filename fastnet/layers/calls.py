@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnet import checks, random
 from fastnet._kernels import abi
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import elementwise
 from fastnet.arrays import as_array
 from fastnet.engine.bind import run_once
@@ -25,7 +26,7 @@ def refuse_layer(owner: str, x: Any) -> None:
     """
     if isinstance(x, LayerTree):
         raise TypeError(
-            f"{owner} was called with {x!r}: there are no graphs of layers here; list the layers in a row: "
+            f"{owner} was called with {quoted(x)}: there are no graphs of layers here; list the layers in a row: "
             "fastnet.Sequential([Input(...), Dense(...), ...])."
         )
 

@@ -20,8 +20,8 @@ from fastnet.layers import calls
 from fastnet.layers.trace import trace
 from fastnet.layers.tree import LayerTree, all_parts
 from fastnet.layers.undo import AttributeSnapshot, unchanged_on_error
-from fastnet.refused import REFUSED_OF_LAYERS, attribute_error
 from fastnet.layers.weights import new_weight
+from fastnet.refused import REFUSED_OF_LAYERS, attribute_error
 from fastnet.settable import SettableArguments, argument_names, unknown_argument
 
 #: arguments of every layer: those that its description has, and those that it leaves out

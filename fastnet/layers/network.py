@@ -356,7 +356,7 @@ class Network(Layer):
         if not isinstance(config, dict) or not {"name", "layers"}.intersection(names) <= set(config):
             raise ValueError(
                 f"{cls.__name__}.from_config: a network's description has the entries 'name' and 'layers', received "
-                f"{config!r}."
+                f"{quoted(config)}."
             )
         given = {name: value for name, value in config.items() if name in names}
         network = cls(**serialization.deserialize_keras_object(given, custom_objects))

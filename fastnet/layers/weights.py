@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, config, constraints, initializers, regularizers
+from fastnet._kernels.errors import quoted
 from fastnet.engine.variable import Variable
 
 
@@ -16,12 +17,12 @@ def new_weight(
     """A weight with initial values; see `Layer.add_weight`."""
     if not (name is None or isinstance(name, str)):
         raise TypeError(
-            f"{layer._owner}: add_weight takes the name first, then the shape, received {name!r}; in another order "
-            "name the arguments: add_weight(shape=..., name=...)."
+            f"{layer._owner}: add_weight takes the name first, then the shape, received {quoted(name)}; in another "
+            "order name the arguments: add_weight(shape=..., name=...)."
         )
     if dtype is not None and config.check_dtype(dtype, layer._owner) != layer.dtype:
         raise ValueError(
-            f"{layer._owner}: its weights have its dtype, {layer.dtype}, received {dtype!r}; make the layer with "
+            f"{layer._owner}: its weights have its dtype, {layer.dtype}, received {quoted(dtype)}; make the layer with "
             "dtype=..., or keep numbers that are no weight in an attribute."
         )
     if name is None:
@@ -41,7 +42,7 @@ def _first_value(layer: Any, name: str, shape: tuple[int, ...], initializer: Any
         value = np.asarray(initializers.get(initializer)(shape, layer.dtype), layer.dtype)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{layer._owner}: the initializer {initializer!r} of {name!r} cannot fill the shape {shape}: {error}"
+            f"{layer._owner}: the initializer {quoted(initializer)} of {name!r} cannot fill the shape {shape}: {error}"
         ) from error
     if value.shape != shape:
         raise ValueError(f"{layer._owner}: the initializer of {name!r} gave shape {value.shape} instead of {shape}.")

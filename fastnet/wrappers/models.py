@@ -14,8 +14,8 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastnet import serialization
 from fastnet.callbacks import History
+from fastnet.models import clone_model
 from fastnet.sequential import Sequential
 from fastnet.wrappers import labels
 from fastnet.wrappers.travel import TravellingEstimator
@@ -94,7 +94,7 @@ class ModelWrapper(TravellingEstimator):
         if self.warm_start and hasattr(self, "model_"):
             return self.model_
         if isinstance(self.model, Sequential):
-            return self.model if self.warm_start else _untrained(self.model)
+            return self.model if self.warm_start else clone_model(self.model)
         if not callable(self.model):
             raise ValueError(
                 f"{type(self).__name__}: model must be a Sequential, or a function that returns one; received "
@@ -119,17 +119,6 @@ class ModelWrapper(TravellingEstimator):
     def _targets_of_loss(self, model: Sequential, targets: np.ndarray) -> np.ndarray:
         """The targets that the model is trained on."""
         return targets
-
-
-def _untrained(model: Sequential) -> Sequential:
-    """A model of the same layers, compiled in the same way, with new weights."""
-    with serialization.mentioned() as custom_objects:
-        layers, compiled = model.get_config(), model.get_compile_config()
-    with serialization.custom_object_scope(custom_objects):
-        new = type(model).from_config(layers)
-        if compiled is not None:
-            new.compile_from_config(compiled)
-    return new
 
 
 class SKLearnClassifier(ClassifierMixin, ModelWrapper):
