@@ -32,11 +32,14 @@ print(json.dumps({"first": seconds[0], "later": seconds[1], "numba": "numba" in 
 
 
 def fresh(code, cache, python=sys.executable, folder=ROOT, environment=os.environ):
-    """Run `code` in a new interpreter with the kernel cache `cache`: (seconds, its output)."""
+    """Run `code` in a new interpreter, or by a command, with the kernel cache `cache`: (seconds, its output)."""
     environment = dict(environment, FASTNET_CACHE_DIR=str(cache))
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages have bytecode
     start = time.perf_counter()
-    done = subprocess.run([python, "-c", code], cwd=folder, env=environment, check=True, capture_output=True, text=True)
+    command = [python] if isinstance(python, str) else python
+    done = subprocess.run(
+        [*command, "-c", code], cwd=folder, env=environment, check=True, capture_output=True, text=True
+    )
     return time.perf_counter() - start, done.stdout
 
 
