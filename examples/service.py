@@ -1,7 +1,7 @@
 """A prediction service in one file: trained while an image is built, then asked by many clients at once.
 
 python service.py build digits.fastnet       trains, saves, and compiles what predictions need (into FASTNET_CACHE_DIR)
-python service.py serve digits.fastnet 8000  answers: POST rows of 64 numbers as JSON, get the digits
+python service.py serve digits.fastnet       answers at port 8000: POST rows of 64 numbers as JSON, get the digits
 python service.py                            does both in a temporary folder, and asks the test digits
 
 docs/production.md has the Dockerfile. The cache of kernels may be read-only, and belong to root.
@@ -64,10 +64,10 @@ class Service(BaseHTTPRequestHandler):
         pass
 
 
-def server(path, port):
+def server(path, host, port):
     fastnet.set_num_threads(1)  # a request has little to divide; requests use the other cores
     Service.model = fastnet.models.load_model(path)
-    return ThreadingHTTPServer(("127.0.0.1", port), Service)
+    return ThreadingHTTPServer((host, port), Service)
 
 
 def ask(url, rows):
@@ -79,11 +79,11 @@ def main():
     if sys.argv[1:2] == ["build"]:
         build(sys.argv[2])
     elif sys.argv[1:2] == ["serve"]:
-        server(sys.argv[2], int(sys.argv[3])).serve_forever()
+        server(sys.argv[2], "", 8000).serve_forever()
     else:
         with tempfile.TemporaryDirectory() as folder:
             build(Path(folder) / "digits.fastnet")
-            with server(Path(folder) / "digits.fastnet", 0) as service:
+            with server(Path(folder) / "digits.fastnet", "127.0.0.1", 0) as service:
                 threading.Thread(target=service.serve_forever).start()
                 url = f"http://127.0.0.1:{service.server_port}"
                 _, (x, y) = fastnet.datasets.digits.load_data()

@@ -175,3 +175,10 @@ TEXT = """
 def kernel(bases, args, rows, lo, hi):
     args[0] = lo
 """
+
+
+@pytest.mark.parametrize("path", ["rules.py", "file.zip/rules.py"])
+def test_an_installation_without_sources_is_told_why_it_does_not_work(tmp_path, path):
+    (tmp_path / "file.zip").touch()
+    with pytest.raises(fastnet.KernelError, match=r"rules\.py is missing.*\.py files"):
+        compiler._contents(str(tmp_path / path))

@@ -299,10 +299,10 @@ def _shared() -> str:
 def _contents(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # .pyc files alone; a zip file
         raise KernelError(
             f"fastnet names and generates its kernels from its source files, and {path} is missing. Install fastnet "
-            "with its .py files; an installation of .pyc files alone cannot work."
+            "with its .py files; .pyc files alone or a zip file will not do."
         ) from None
 
 
