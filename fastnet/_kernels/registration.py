@@ -123,7 +123,7 @@ def register_loss(name: str, f: Callable, df: Callable | None = None, outputs: i
 
 
 def register_row_loss(name: str, row: RowRule, targets: str = "raw", **parameters: float) -> Loss:
-    """Register ``loss=name``, a loss of a whole row of predictions: passes that fold the row, and rules of their result.
+    """Register ``loss=name``, a loss of a whole row: passes that fold the predictions, and rules of their result.
 
     Args:
         name: the name, as users give it.
