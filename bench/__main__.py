@@ -6,7 +6,9 @@ import importlib.util
 
 from . import IN_CHECKOUT, report
 
-BENCHES = ("machine", "kernels", "optimizers", "gemm", "dense", "latency", "start", "mnist", "feeding", "callbacks")
+BENCHES = (
+    "machine", "kernels", "optimizers", "gemm", "dense", "latency", "start", "mnist", "feeding", "callbacks", "users",
+)  # fmt: skip
 NEEDED = "pytest_benchmark"  # by all but --quick
 
 

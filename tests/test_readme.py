@@ -20,6 +20,12 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 
 
+def with_peers(program):
+    """A program, a path or its text, as a parameter; one that needs scikit-learn is a test with the peers."""
+    text = program if isinstance(program, str) else program.read_text("utf-8")
+    return pytest.param(program, marks=pytest.mark.peers if "sklearn" in text else ())
+
+
 def run(program, folder, *arguments):
     """Run a program as a user would; what it printed. Skipped where it needs MNIST and that is not at hand."""
     data = Path(os.environ.get("FASTNET_DATA") or SHARED)
@@ -33,7 +39,7 @@ def run(program, folder, *arguments):
     return done.stdout
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+@pytest.mark.parametrize("block", [*map(with_peers, BLOCKS)], ids=range(len(BLOCKS)))
 def test_blocks(block, tmp_path):
     program = tmp_path / "block.py"  # a file: the source of a registered rule is read
     evaluation = re.search(r"^print\(model.evaluate\(.+\)\)  # .*about (\d+) %$", block, re.MULTILINE)
@@ -52,7 +58,7 @@ def test_there_are_blocks_to_run():
     assert any("register_" in block for block in BLOCKS)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("example", [*map(with_peers, EXAMPLES)], ids=lambda path: path.stem)
 def test_examples(example, tmp_path):
     arguments = ["1"] if example.stem == "mnist" else []
     output = run(example, tmp_path, *arguments)
@@ -60,7 +66,7 @@ def test_examples(example, tmp_path):
         lasted = re.search(r"lasted (\d+) of 200 steps", output)
         assert int(lasted[1]) > 80  # random actions: 22
         return
-    percent = re.search(r"([\d.]+)% of the test digits", output)
+    percent = re.search(r"([\d.]+)% of the (test digits|rows)", output)
     accuracy = float(percent[1]) / 100 if percent else float(re.search(r"'accuracy': ([\d.]+)", output)[1])
     assert accuracy > 0.94
 

@@ -27,8 +27,8 @@ class FastnetClassifier(ClassifierMixin, DenseEstimator):
         learning_rate: a number or a schedule; None for the optimizer's own.
         batch_size: rows in a step; at most all rows.
         epochs: the most epochs of `fit`.
-        tol: the least improvement of the loss that counts.
-        n_iter_no_change: epochs without an improvement after which training ends; None for never.
+        tol: an epoch that lowers the least loss so far by less than this is without improvement.
+        n_iter_no_change: training ends after more epochs in a row without improvement; None for never.
         early_stopping: whether the loss of held-out rows counts; the network then gets its best weights. By default the
             loss of the training counts.
         validation_fraction: share of the rows that `early_stopping` holds out.
@@ -58,7 +58,7 @@ class FastnetClassifier(ClassifierMixin, DenseEstimator):
 
     def __init__(
         self, hidden: Any = (64, 32), *, activation: Any = "relu", dropout: float = 0.0, l2: float = 0.0,
-        optimizer: Any = "adam", learning_rate: Any = None, batch_size: int = 64, epochs: int = 200, tol: float = 1e-4,
+        optimizer: Any = "adam", learning_rate: Any = None, batch_size: int = 32, epochs: int = 200, tol: float = 1e-4,
         n_iter_no_change: int | None = 10, early_stopping: bool = False, validation_fraction: float = 0.1,
         scale: bool = True, dtype: str | None = None, warm_start: bool = False, class_weight: Any = None,
         random_state: Any = None, verbose: Any = 0,
@@ -141,8 +141,8 @@ class FastnetRegressor(RegressorMixin, DenseEstimator):
         learning_rate: a number or a schedule; None for the optimizer's own.
         batch_size: rows in a step; at most all rows.
         epochs: the most epochs of `fit`.
-        tol: the least improvement of the loss that counts.
-        n_iter_no_change: epochs without an improvement after which training ends; None for never.
+        tol: an epoch that lowers the least loss so far by less than this is without improvement.
+        n_iter_no_change: training ends after more epochs in a row without improvement; None for never.
         early_stopping: whether the loss of held-out rows counts; the network then gets its best weights. By default the
             loss of the training counts.
         validation_fraction: share of the rows that `early_stopping` holds out.
@@ -172,7 +172,7 @@ class FastnetRegressor(RegressorMixin, DenseEstimator):
 
     def __init__(
         self, hidden: Any = (64, 32), *, loss: Any = "mse", activation: Any = "relu", dropout: float = 0.0,
-        l2: float = 0.0, optimizer: Any = "adam", learning_rate: Any = None, batch_size: int = 64, epochs: int = 200,
+        l2: float = 0.0, optimizer: Any = "adam", learning_rate: Any = None, batch_size: int = 32, epochs: int = 200,
         tol: float = 1e-4, n_iter_no_change: int | None = 10, early_stopping: bool = False,
         validation_fraction: float = 0.1, scale: bool = True, dtype: str | None = None, warm_start: bool = False,
         random_state: Any = None, verbose: Any = 0,
