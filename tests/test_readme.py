@@ -53,7 +53,7 @@ def test_blocks(block, tmp_path):
 
 
 def test_there_are_blocks_to_run():
-    for part in ("fit(", "# [loss, accuracy]: about"):
+    for part in ("model.fit(", "# [loss, accuracy]: about"):
         assert sum(part in block for block in BLOCKS) == 2
     assert any("register_" in block for block in BLOCKS)
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.class_weight import compute_sample_weight
 
 from fastnet import losses
 from fastnet._kernels.errors import quoted
@@ -43,7 +42,7 @@ class FastnetClassifier(ClassifierMixin, DenseEstimator):
     Attributes:
         classes_: the sorted labels.
         model_: the `Sequential`; it reads scaled features and gives logits.
-        scaler_: scikit-learn's `StandardScaler` of the features, where ``scale``.
+        scaler_: scikit-learn's `StandardScaler` of the features; None without ``scale``.
         history_: the `fastnet.callbacks.History` of the last `fit`.
         loss_curve_, n_iter_: the loss of each epoch, and the number of epochs.
 
@@ -103,13 +102,12 @@ class FastnetClassifier(ClassifierMixin, DenseEstimator):
         return labels.indices(owner, y, self.classes_), classes if classes > 2 else 1
 
     def _row_weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
-        if self.class_weight is None:
-            return weights
-        of_class = compute_sample_weight(self.class_weight, y)
-        return of_class if weights is None else weights * of_class
+        return labels.of_classes(type(self).__name__, self.class_weight, y, weights)
 
     def _stratified_by(self, targets: np.ndarray) -> np.ndarray | None:
-        return targets if np.unique(targets, return_counts=True)[1].min() > 1 else None
+        counts = np.unique(targets, return_counts=True)[1]
+        can_be = counts.min() > 1 and self.validation_fraction * len(targets) >= len(counts)
+        return targets if can_be else None  # else rows are held out regardless of their class
 
     def _loss(self, outputs: int) -> losses.Loss:
         crossentropy = losses.BinaryCrossentropy if outputs == 1 else losses.SparseCategoricalCrossentropy
@@ -155,7 +153,8 @@ class FastnetRegressor(RegressorMixin, DenseEstimator):
 
     Attributes:
         model_: the `Sequential`; it reads scaled features and gives scaled targets.
-        scaler_, target_scaler_: scikit-learn's `StandardScaler` of the features and of the targets, where ``scale``.
+        scaler_, target_scaler_: scikit-learn's `StandardScaler` of the features and of the targets; None without
+            ``scale``.
         history_: the `fastnet.callbacks.History` of the last `fit`.
         loss_curve_, n_iter_: the loss of each epoch, and the number of epochs.
 
@@ -169,6 +168,7 @@ class FastnetRegressor(RegressorMixin, DenseEstimator):
     """
 
     _options = {"multi_output": True, "y_numeric": True}
+    target_scaler_: Any
 
     def __init__(
         self, hidden: Any = (64, 32), *, loss: Any = "mse", activation: Any = "relu", dropout: float = 0.0,
@@ -205,22 +205,25 @@ class FastnetRegressor(RegressorMixin, DenseEstimator):
         return self._partial_fit(X, y, sample_weight)
 
     def _targets(self, y: np.ndarray, weights: np.ndarray | None, reset: bool) -> tuple[np.ndarray, int]:
-        if not hasattr(self, "model_") or reset:
-            self._target_axes = y.ndim
         columns = y.reshape(len(y), -1)
-        if self.scale:
-            if reset or not hasattr(self, "target_scaler_"):
-                self.target_scaler_ = StandardScaler()
-            self.target_scaler_.partial_fit(columns, sample_weight=weights)
-            columns = self.target_scaler_.transform(columns)
+        if reset or not hasattr(self, "model_"):
+            self._target_axes = y.ndim
+            self.target_scaler_ = StandardScaler() if self.scale else None
         return columns, columns.shape[1]
+
+    def _learn_scales(self, X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> None:
+        super()._learn_scales(X, targets, weights)
+        self.target_scaler_.partial_fit(targets, sample_weight=weights)
+
+    def _scaled_targets(self, targets: np.ndarray) -> np.ndarray:
+        return targets if self.target_scaler_ is None else self.target_scaler_.transform(targets)
 
     def _loss(self, outputs: int) -> Any:
         return losses.get(self.loss)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predictions, of the shape of the targets: (n,) or (n, outputs)."""
-        outputs = self._outputs(X)
-        if self.scale:
+        outputs = self._outputs(X).astype(np.float64)
+        if self.target_scaler_ is not None:
             outputs = self.target_scaler_.inverse_transform(outputs)
         return outputs[:, 0] if self._target_axes == 1 else outputs

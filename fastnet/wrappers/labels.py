@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit, softmax
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d
 
@@ -94,3 +95,21 @@ def weights_of(owner: str, sample_weight: Any, X: np.ndarray) -> np.ndarray | No
     if not weights.any():
         raise ValueError(f"{owner}: sample_weight must have a weight above zero; all are zero.")
     return weights
+
+
+def of_classes(owner: str, class_weight: Any, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+    """The weights of rows, multiplied by those of their labels: {label: weight}, "balanced", or None.
+
+    Raises:
+        ValueError: a weight is negative, or no row has one above zero.
+    """
+    if class_weight is None:
+        return weights
+    of_class = compute_sample_weight(class_weight, y)
+    found = of_class if weights is None else weights * of_class
+    if not (found >= 0).all() or not found.any():
+        raise ValueError(
+            f"{owner}: class_weight must have weights from 0, and one above zero for a class that rows have; received "
+            f"{class_weight!r}."
+        )
+    return found

@@ -81,8 +81,9 @@ class ModelWrapper(TravellingEstimator):
         """
         X, y = validate_data(self, X, y, **self._options)
         arguments = {"verbose": 0, **(self.fit_kwargs or {}), **kwargs}
-        arguments["sample_weight"] = labels.weights_of(type(self).__name__, arguments.get("sample_weight"), X)
-        targets = self._targets(y, arguments["sample_weight"])
+        weights = labels.weights_of(type(self).__name__, arguments.get("sample_weight"), X)
+        targets = self._targets(y, weights)
+        arguments |= self._weighted(y, weights, arguments.get("class_weight"))
         model = self._new_model(X, targets)
         if not model.compiled or model.loss is None:
             raise RuntimeError(f"The model of {type(self).__name__} must be compiled with an optimizer and a loss.")
@@ -111,6 +112,10 @@ class ModelWrapper(TravellingEstimator):
         outputs = self.model_.predict(validate_data(self, X, reset=False), verbose=0)
         return outputs.reshape(len(outputs), -1)
 
+    def _weighted(self, y: np.ndarray, weights: np.ndarray | None, class_weight: Any) -> dict[str, Any]:
+        """The arguments of `Sequential.fit` that weigh rows."""
+        return {"sample_weight": weights, "class_weight": class_weight}
+
     def _targets(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         """The targets that the function `model` gets, (n, outputs)."""
         self._target_axes = y.ndim
@@ -126,7 +131,7 @@ class SKLearnClassifier(ClassifierMixin, ModelWrapper):
 
     The function `model` gets ``y`` as one-hot rows (n, classes). The model is trained on what its loss reads: on class
     indices where the loss is sparse, on one number of 0 or 1 where there are two classes and the model has one output,
-    otherwise on the one-hot rows.
+    otherwise on the one-hot rows. `fit` takes a ``class_weight`` by label, or "balanced".
 
     Args:
         model: a compiled `Sequential`, or a function ``model(X, y, **model_kwargs)`` that returns one. Each `fit`
@@ -165,6 +170,10 @@ class SKLearnClassifier(ClassifierMixin, ModelWrapper):
         if weights is not None:
             labels.classes_of(f"{owner}: sample_weight above zero", y[weights > 0])
         return np.eye(len(self.classes_), dtype=np.float32)[labels.indices(owner, y, self.classes_)]
+
+    def _weighted(self, y: np.ndarray, weights: np.ndarray | None, class_weight: Any) -> dict[str, Any]:
+        weights = labels.of_classes(type(self).__name__, class_weight, y, weights)
+        return {"sample_weight": weights, "class_weight": None}
 
     def _targets_of_loss(self, model: Sequential, targets: np.ndarray) -> np.ndarray:
         outputs = model.compute_output_shape((None, self.n_features_in_))

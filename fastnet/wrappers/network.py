@@ -21,6 +21,7 @@ from fastnet.wrappers.labels import weights_of
 from fastnet.wrappers.travel import TravellingEstimator
 
 _DTYPES = [np.float64, np.float32]
+_Rows = tuple[Any, ...]  # X, targets, and weights or None
 
 
 class Plateau(Callback):
@@ -31,8 +32,8 @@ class Plateau(Callback):
     model has the weights of the lowest loss where that is of held-out rows (``val_loss``).
     """
 
-    def __init__(self, monitor: str, tol: float, patience: int):
-        self.monitor, self.tol, self.patience = monitor, tol, patience
+    def __init__(self, monitor: str, tol: float, patience: int | None):
+        self.monitor, self.tol, self.patience = monitor, tol, np.inf if patience is None else patience
         self.lowest, self.wait = np.inf, 0
         self.weights: list[np.ndarray] | None = None
 
@@ -53,10 +54,11 @@ class Plateau(Callback):
 class DenseEstimator(TravellingEstimator):
     """A network of dense layers as an estimator. Its subclasses have the loss and the targets.
 
-    A subclass defines ``_loss(outputs)``, ``_targets(y, reset)`` and ``_stratified_by(targets)``.
+    A subclass defines `_loss` and `_targets`, and may override the methods after them.
     """
 
     _options: dict[str, Any] = {}  # of validate_data
+    scaler_: Any
 
     def __init__(
         self, hidden: Any, activation: Any, dropout: float, l2: float, optimizer: Any, learning_rate: Any,
@@ -87,8 +89,12 @@ class DenseEstimator(TravellingEstimator):
         raise NotImplementedError
 
     def _targets(self, y: np.ndarray, weights: np.ndarray | None, reset: bool) -> tuple[np.ndarray, int]:
-        """The targets as the loss reads them, and the number of the network's outputs."""
+        """The targets, and the number of the network's outputs."""
         raise NotImplementedError
+
+    def _scaled_targets(self, targets: np.ndarray) -> np.ndarray:
+        """The targets as the loss reads them."""
+        return targets
 
     def _row_weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
         """The weights of rows that follow from their targets too."""
@@ -119,28 +125,24 @@ class DenseEstimator(TravellingEstimator):
         self._check_arguments()
         goes_on = self.warm_start and hasattr(self, "model_")
         rng = check_random_state(self.random_state)
-        X, y, weights = self._checked(X, y, sample_weight, reset=not goes_on)
-        targets, outputs = self._targets(y, weights, reset=not goes_on)
-        X, targets, weights = _weighty(X, targets, self._row_weights(y, weights))
-        train, held_out = (X, targets, weights), None
+        train, outputs = self._checked(X, y, sample_weight, reset=not goes_on)
+        held_out = None
         if self.early_stopping:
-            train, held_out = self._split(*train, rng)
+            train, held_out = self._split(train, rng)
         if not goes_on:
-            self._start(*train, outputs, rng)
+            self._start(train, outputs, rng)
         return self._train(train, held_out, self.epochs, self._stopping())
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> Any:
         """One epoch; the first call makes the network."""
         self._check_arguments()
         is_first = not hasattr(self, "model_")
-        X, y, weights = self._checked(X, y, sample_weight, reset=is_first)
-        targets, outputs = self._targets(y, weights, reset=False)
-        X, targets, weights = _weighty(X, targets, self._row_weights(y, weights))
+        train, outputs = self._checked(X, y, sample_weight, reset=is_first, partial=True)
         if is_first:
-            self._start(X, targets, weights, outputs, check_random_state(self.random_state))
-        elif self.scale:
-            self.scaler_.partial_fit(X, sample_weight=weights)
-        return self._train((X, targets, weights), None, 1, [])
+            self._start(train, outputs, check_random_state(self.random_state))
+        elif self.scaler_ is not None:
+            self._learn_scales(*train)
+        return self._train(train, None, 1, [])
 
     def _check_arguments(self) -> None:
         owner = type(self).__name__
@@ -162,25 +164,44 @@ class DenseEstimator(TravellingEstimator):
     def _units(self) -> list[Any]:
         return list(self.hidden) if isinstance(self.hidden, Iterable) else [self.hidden]
 
-    def _checked(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[np.ndarray, Any, np.ndarray | None]:
-        X, y = validate_data(self, X, y, dtype=_DTYPES, reset=reset, **self._options)
-        return X, y, weights_of(type(self).__name__, sample_weight, X)
+    def _checked(self, X: Any, y: Any, sample_weight: Any, reset: bool, partial: bool = False) -> tuple[_Rows, int]:
+        """The rows whose weight is not 0, and the number of outputs.
 
-    def _split(self, X: Any, targets: Any, weights: Any, rng: Any) -> tuple[Any, Any]:
-        """The rows to train on and those held out, each as (X, targets, weights)."""
+        Args:
+            reset: whether the number of features is learned.
+            partial: whether other rows may have other classes.
+        """
+        X, y = validate_data(self, X, y, dtype=_DTYPES, reset=reset, **self._options)
+        weights = weights_of(type(self).__name__, sample_weight, X)
+        targets, outputs = self._targets(y, weights, reset and not partial)
+        weights = self._row_weights(y, weights)
+        if weights is not None and not weights.all():  # a row of weight 0 would still take a place in a batch
+            chosen = weights > 0
+            X, targets, weights = X[chosen], targets[chosen], weights[chosen]
+        return (X, targets, weights), outputs
+
+    def _split(self, rows: _Rows, rng: Any) -> tuple[_Rows, _Rows]:
+        """The rows to train on, and those held out."""
+        X, targets, weights = rows
         arrays = [X, targets] if weights is None else [X, targets, weights]
         parts = train_test_split(
             *arrays, test_size=self.validation_fraction, random_state=rng, stratify=self._stratified_by(targets)
         )
         train, held_out = parts[::2], parts[1::2]
-        return (*train, *[None] * (3 - len(train))), (*held_out, *[None] * (3 - len(held_out)))
+        if weights is None:
+            return (*train, None), (*held_out, None)
+        return tuple(train), tuple(held_out)
 
-    def _start(self, X: np.ndarray, targets: np.ndarray, weights: Any, outputs: int, rng: Any) -> None:
+    def _start(self, train: _Rows, outputs: int, rng: Any) -> None:
         """Make the network, and learn the scales of the data."""
-        dtype = self.dtype or X.dtype.name
+        X = train[0]
+        self.scaler_ = StandardScaler() if self.scale else None
         if self.scale:
-            self.scaler_ = StandardScaler().fit(X, sample_weight=weights)
-        self.model_ = self._new_network(X.shape[1], outputs, dtype, rng)
+            self._learn_scales(*train)
+        self.model_ = self._new_network(X.shape[1], outputs, self.dtype or X.dtype.name, rng)
+
+    def _learn_scales(self, X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> None:
+        self.scaler_.partial_fit(X, sample_weight=weights)
 
     def _new_network(self, inputs: int, outputs: int, dtype: str, rng: Any) -> Sequential:
         def seed() -> int:
@@ -210,16 +231,16 @@ class DenseEstimator(TravellingEstimator):
         return made
 
     def _stopping(self) -> list[Callback]:
-        if self.n_iter_no_change is None:
-            return []
-        return [Plateau("val_loss" if self.early_stopping else "loss", self.tol, self.n_iter_no_change)]
+        if self.early_stopping:
+            return [Plateau("val_loss", self.tol, self.n_iter_no_change)]
+        return [] if self.n_iter_no_change is None else [Plateau("loss", self.tol, self.n_iter_no_change)]
 
-    def _train(self, train: Any, held_out: Any, epochs: int, callbacks: list[Callback]) -> Any:
+    def _train(self, train: _Rows, held_out: _Rows | None, epochs: int, callbacks: list[Callback]) -> Any:
         x, y, weights = self._as_read(*train)
-        held_out = None if held_out is None else self._as_read(*held_out)
         self.history_: History = self.model_.fit(
             x, y, sample_weight=weights, batch_size=min(self.batch_size, len(x)), epochs=epochs, callbacks=callbacks,
-            validation_data=held_out, verbose=int(self.verbose),
+            validation_data=None if held_out is None else self._as_read(*held_out),
+            verbose=int(self.verbose) if isinstance(self.verbose, bool) else self.verbose,
         )  # fmt: skip
         self.loss_curve_ = self.history_.history["loss"]
         self.n_iter_ = len(self.history_.epoch)
@@ -227,10 +248,10 @@ class DenseEstimator(TravellingEstimator):
 
     def _as_read(self, X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> tuple[Any, Any, Any]:
         """Data as the network reads them: scaled, and with weights whose mean is 1."""
-        return self._scaled(X), targets, None if weights is None else weights / weights.mean()
+        return self._scaled(X), self._scaled_targets(targets), None if weights is None else weights / weights.mean()
 
     def _scaled(self, X: np.ndarray) -> np.ndarray:
-        scaled = self.scaler_.transform(X) if self.scale else X
+        scaled = X if self.scaler_ is None else self.scaler_.transform(X)
         return scaled.astype(self.model_.dtype, copy=False)
 
     def _outputs(self, X: Any) -> np.ndarray:
@@ -238,11 +259,3 @@ class DenseEstimator(TravellingEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=_DTYPES, reset=False)
         return self.model_.predict(self._scaled(X), verbose=0)
-
-
-def _weighty(X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> tuple[Any, Any, Any]:
-    """The rows whose weight is not 0: a row of weight 0 would still take part in the batches."""
-    if weights is None or weights.all():
-        return X, targets, weights
-    chosen = weights > 0
-    return X[chosen], targets[chosen], weights[chosen]

@@ -11,11 +11,12 @@ from fastnet import layers, losses
 
 pytest.importorskip("sklearn")
 import joblib
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.ensemble import AdaBoostClassifier
 from sklearn.inspection import permutation_importance
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -168,6 +169,21 @@ def test_class_weights():
     values = {"ape": 2.0, "bee": 0.5, "cat": 1.0}
     by_hand = FastnetClassifier(**FEW).fit(X, y, [values[label] for label in y]).predict_proba(X)
     assert (named == by_hand).all()
+    for wrong in ({"ape": -1.0}, dict.fromkeys(values, 0.0)):
+        with pytest.raises(ValueError, match="class_weight must have weights from 0"):
+            FastnetClassifier(class_weight=wrong, **FEW).fit(X, y)
+
+
+def test_class_weights_of_a_wrapped_model():
+    X, y = some_data(2)
+    X, y = X[20:], np.r_[y[20:30], ["ape"] * 30]
+    balanced = np.where(y == "bee", 40 / (2 * 5), 40 / (2 * 35))
+    fits = [
+        wrapped(SKLearnClassifier, 9, loss="mse").fit(X, y, **more).predict_proba(X)
+        for more in ({"class_weight": "balanced"}, {"sample_weight": balanced}, {"class_weight": {"bee": 7.0}}, {})
+    ]
+    np.testing.assert_allclose(fits[0], fits[1], rtol=1e-5)
+    assert all((a != b).any() for a, b in [fits[1:3], fits[2:4]])
 
 
 def test_several_targets():
@@ -188,8 +204,24 @@ def test_early_stopping_keeps_the_best_weights():
     held_out = network.history_.history["val_loss"]
     assert network.n_iter_ == len(held_out) < 300
     assert network.n_iter_ >= np.argmin(held_out) + 1 > network.n_iter_ - 12
+    best = network.model_.evaluate(*held_out_rows(X, y, network), verbose=0)
+    assert best == pytest.approx(min(held_out), rel=1e-12)
     never = FastnetClassifier(n_iter_no_change=None, **FEW).fit(X, y)
     assert never.n_iter_ == 12 == len(never.loss_curve_)
+
+
+def held_out_rows(X, y, network):
+    """The rows that a network with ``random_state=3`` holds out, as the network reads them."""
+    y = np.searchsorted(network.classes_, y)
+    _, X, _, y = train_test_split(X, y, test_size=0.1, random_state=np.random.RandomState(3), stratify=y)
+    return network.scaler_.transform(X), y
+
+
+def test_rows_are_held_out_where_classes_are_rare():
+    X, y = some_data()
+    y = np.r_[y[:-1], ["dog"]]
+    assert FastnetClassifier(early_stopping=True, **FEW).fit(X, y).classes_.tolist() == ["ape", "bee", "cat", "dog"]
+    assert FastnetClassifier(early_stopping=True, **FEW).fit(X[:12], y[:12]).n_iter_ > 1
 
 
 def test_partial_fit_is_epochs_of_one_network():
@@ -226,6 +258,25 @@ def test_warm_start_goes_on():
     assert network.model_ is first
     once = FastnetClassifier(n_iter_no_change=None, **FEW | {"epochs": 24}).fit(X, y).predict_proba(X)
     assert (twice == once).all()
+
+
+def test_warm_start_keeps_the_scales():
+    X, _ = some_data()
+    network = FastnetRegressor(warm_start=True, **FEW).fit(X, X[:, 0])
+    means = network.scaler_.mean_, network.target_scaler_.mean_
+    network.fit(X[:9] + 7, X[:9, 0] + 7)
+    assert (network.scaler_.mean_ == means[0]).all() and (network.target_scaler_.mean_ == means[1]).all()
+
+
+def test_metadata_is_routed():
+    X, y = some_data()
+    weights = np.arange(60) % 3 + 1.0
+    fastnet_, model = FastnetClassifier(**FEW), wrapped(SKLearnClassifier, 2)
+    with config_context(enable_metadata_routing=True):
+        for network in (fastnet_, model):
+            routed = make_pipeline(network.set_fit_request(sample_weight=True)).fit(X, y, sample_weight=weights)
+            assert (routed.predict_proba(X) == network.fit(X, y, sample_weight=weights).predict_proba(X)).all()
+            assert (routed.predict_proba(X) != network.fit(X, y).predict_proba(X)).any()
 
 
 def test_the_optimizer_that_was_given_is_not_used_up():
