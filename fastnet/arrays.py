@@ -143,13 +143,14 @@ def match_targets(
     return y
 
 
-def match_weights(weights: Any, rows: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Sample weights as (rows, *shape); a view.
+def match_weights(weights: Any, rows: int, shape: tuple[int, ...], row_wise: str = "") -> np.ndarray:
+    """Sample weights as (rows, *shape[:-1]), or (rows, *shape) where each element has one; a view.
 
     Args:
-        weights: (rows,), (rows, *shape), or the same with a last axis of 1.
+        weights: of the target's shape, of its first axes, or with axes of size 1 where all have the same weight.
         rows: of the data.
-        shape: of a sample's targets without the last axis.
+        shape: of one prediction.
+        row_wise: the name of a loss or a metric that gives one number for each row, whose elements cannot be weighted.
 
     Raises:
         ValueError: a weight is not a finite number, or the number of rows or the shape does not fit.
@@ -160,18 +161,23 @@ def match_weights(weights: Any, rows: int, shape: tuple[int, ...]) -> np.ndarray
         raise ValueError(
             f"sample_weight must have one weight for each of the {rows} samples; received shape {received}."
         )
-    if array.ndim == len(shape) + 2 and received[-1] == 1:
+    if array.ndim == len(shape) + 1 and received[-1] == 1:
         array = array[..., 0]
-    elif array.ndim == 1:
-        array = array.reshape(rows, *(1 for _ in shape))
-    if array.ndim != len(shape) + 1 or any(a not in (1, s) for a, s in zip(array.shape[1:], shape)):
+    elif array.ndim < len(shape):
+        array = array.reshape(*received, *(1 for _ in range(len(shape) - array.ndim)))
+    wanted = shape if array.ndim > len(shape) else shape[:-1]
+    if array.ndim != len(wanted) + 1 or any(a not in (1, s) for a, s in zip(array.shape[1:], wanted)):
+        known = " or ".join(str((rows, *shape[:k])) for k in range(len(shape) + (not row_wise)))
+        raise ValueError(f"sample_weight must have shape {known}, received {received}.")
+    if row_wise and wanted is shape:
         raise ValueError(
-            f"sample_weight must have shape {(rows,)}{f' or {(rows, *shape)}' if shape else ''}, received {received}."
+            f"{row_wise!r} gives one number for each row, whose elements cannot be weighted: sample_weight must have "
+            f"shape {(rows, *shape[:-1])}, received {received}."
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         index = tuple(np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"sample_weight must be finite; it is {array[index]} in row {index[0]}.")
-    return np.broadcast_to(array, (rows, *shape))
+    return np.broadcast_to(array, (rows, *wanted))
 
 
 def check_range(y: np.ndarray, limits: tuple[float, float], loss: str) -> None:

@@ -6,6 +6,8 @@ import inspect
 import math
 import numbers
 import os
+import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeGuard
 
@@ -224,3 +226,11 @@ def takes(function: Callable[..., Any], count: int) -> bool:
     except ValueError:  # a builtin
         return True
     return True
+
+
+def warn(message: str) -> None:
+    """Warn at the line outside fastnet that called it."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fastnet."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)

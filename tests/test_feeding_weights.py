@@ -136,6 +136,29 @@ def test_class_weights_of_batches(kind):
     assert bits(net) == bits(by_rows)
 
 
+def test_a_class_that_no_label_has():
+    """Of arrays it is told; a batch may lack a class. Beyond the model's classes it is an error."""
+    few = LABELS % 2
+    with pytest.warns(UserWarning, match=r"classes that no target has: \[2\]. The targets have: \[0, 1\]"):
+        classifier().fit(X, few, class_weight={0: 2.0, 2: 1.0}, verbose=0)
+    classifier().fit(generator(pieces(y=few)), class_weight={2: 1.0}, verbose=0)
+    classifier().train_on_batch(X, few, class_weight={2: 1.0})
+    with pytest.raises(ValueError, match="names the class 4; the model has the classes 0 to 3"):
+        classifier().fit(X, few, class_weight={4: 1.0}, verbose=0)
+
+
+def test_targets_that_are_no_classes():
+    """Probabilities are rounded with a warning; other numbers have no class."""
+    net = fastnet.Sequential([layers.Input((3,)), layers.Dense(1, activation="sigmoid")])
+    smoothed = np.where(LABELS % 2, 0.9, 0.1)
+    net.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=r"needs whole numbers as classes; a target is 0\.[19] .*Give sample_weight"):
+        net.fit(X, smoothed, class_weight={0: 2.0, 1: 1.0}, verbose=0)
+    net.compile("sgd", "binary_crossentropy")
+    with pytest.warns(UserWarning, match="Probabilities are rounded"):
+        net.fit(X, smoothed, class_weight={0: 2.0, 1: 1.0}, verbose=0)
+
+
 def test_classes_of_targets_in_rows():
     """A row's class is where its largest target stands; of a single column it is the number itself."""
     for targets, loss in ((np.eye(2, dtype=np.float32)[LABELS % 2], "mse"), (LABELS[:, None] % 2, "mae")):

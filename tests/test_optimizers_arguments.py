@@ -87,7 +87,8 @@ def test_a_changed_argument_counts_within_an_epoch():
 
 
 def test_a_changed_number_of_a_rule_is_that_of_the_rule():
-    changed, made = optimizers.Adam(0.1), optimizers.Adam(0.1, beta_1=0.5, epsilon=1e-3, weight_decay=0.1)
+    changed = optimizers.Adam(0.1, name="adam")
+    made = optimizers.Adam(0.1, beta_1=0.5, epsilon=1e-3, weight_decay=0.1, name="adam")
     changed.beta_1, changed.epsilon, changed.weight_decay = 0.5, 1e-3, 0.1
     assert changed.get_config() == made.get_config()
     weights = []
@@ -201,3 +202,13 @@ def test_zero_is_none_as_in_keras():
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_names_of_optimizers_are_numbered():
+    """As in Keras: the class in snake case, then a number; `clear_session` begins anew."""
+    fastnet.utils.clear_session(free_memory=False)
+    names = [cls().name for cls in (optimizers.AdamW, optimizers.AdamW, optimizers.RMSprop, optimizers.SGD)]
+    assert names == ["adam_w", "adam_w_1", "rm_sprop", "sgd"]
+    assert optimizers.AdamW(name="mine").name == "mine" and optimizers.get("adamw").name == "adam_w_2"
+    again = optimizers.deserialize(optimizers.serialize(optimizers.AdamW()))
+    assert again.name == "adam_w_3"

@@ -52,6 +52,7 @@ class View:
         needs_gradient: whether its gradient is needed: it depends on a trained weight.
         mask: 1 for each step (an index of every axis but the last) that counts, 0 for each that is left out; None if
             all count.
+        weights: the weight of each element, of targets; None where they have none.
 
     Example:
         >>> x = extend.Plan(training=False, dtype="float32").buffer((4, 3))
@@ -65,6 +66,7 @@ class View:
     strides: tuple[int, ...] = ()
     needs_gradient: bool = False
     mask: View | None = None
+    weights: View | None = None
 
     @classmethod
     def of(cls, shape: Sequence[int], dtype: str, entries: Extent) -> View:

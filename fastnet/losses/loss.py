@@ -14,7 +14,7 @@ from fastnet._kernels import abi, registration, registry
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
 from fastnet._kernels.rules import scalars as rules
-from fastnet._kernels.templates import elementwise, folds, labels
+from fastnet._kernels.templates import elementwise, folds, labels, rows
 from fastnet.descriptions import Configurable, rule_parameters, snake_case
 from fastnet.engine import changes
 from fastnet.engine.plan import Plan
@@ -116,6 +116,11 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
         """Whether a target is a class index instead of a row."""
         return self.row.sparse
 
+    @property
+    def weighs_elements(self) -> bool:
+        """Whether it is a mean over elements, each of which may have a weight."""
+        return self.row.row is None and self.row.outputs == 1
+
     def values(self, plan: Plan, y_pred: View, y_true: View) -> View:
         """Add the launches of the loss of each row: 0 where its label is ignored."""
         return self._values(plan, y_pred, y_true)[0]
@@ -154,12 +159,14 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
         dtype, counts = y_pred.dtype, y_pred.mask
         if self.ignore_class is not None:
             counts = product(plan, counts, self.counted_rows(plan, y_true, dtype))
-        plain = sample_weight is None and counts is None and self.weight == 1.0
+        each = product(plan, sample_weight, counts)  # the weights of elements are in the values
+        counted = counts if self.reduction in MEANS else each  # what the mean is taken over; None for all rows
+        if y_true.weights is not None and self.reduction == "mean_with_sample_weight":
+            counted = product(plan, counts, element_means(plan, y_true.weights))
+        plain = each is None and counted is None and self.weight == 1.0
         if plain and self.reduction not in ("sum", "none", None):
             return None
-        each = product(plan, sample_weight, counts)
         row_weight = plan.buffer((y_pred.row_count,), dtype)
-        counted = counts if self.reduction in MEANS else each  # what the mean is taken over; None for all rows
         if self.reduction == "sum" or counted is None:
             count = 1 if self.reduction == "sum" else -y_pred.row_count
             plan.call(folds.divide_by_count, x=each, y=row_weight, factor=self.weight, count=count)
@@ -189,13 +196,11 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
 
         Args:
             y_true, y_pred: targets and predictions; predictions of one axis are one row.
-            sample_weight: of each row (n,), or of each place (n, ...) without the last axis; a number counts for all.
+            sample_weight: of the targets' shape, of their first axes, or with axes of size 1; a number counts for all.
 
         Raises:
             ValueError: shapes that do not fit.
         """
-        if checks.is_number(sample_weight) or getattr(sample_weight, "ndim", 1) == 0:
-            sample_weight = np.broadcast_to(sample_weight, np.shape(y_pred)[:-1][:1] or 1)
         once = self._on_arrays(y_true, y_pred, sample_weight)
         values = self.values(once.plan, once.prediction, once.target)
         if self.reduction in ("none", None):
@@ -209,8 +214,9 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
     def _on_arrays(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> OnArrays:
         shape = self.row.target_shape
         return OnArrays(
-            y_true, y_pred, self.sparse, self.name, sample_weight, ignored=self.ignore_class, target_shape=shape
-        )
+            y_true, y_pred, self.sparse, self.name, sample_weight, ignored=self.ignore_class, target_shape=shape,
+            weighs_elements=self.weighs_elements,
+        )  # fmt: skip
 
     def per_row(self, y_true: Any, y_pred: Any) -> np.ndarray:
         """The loss of each row: of the predictions' shape without the last axis.
@@ -243,6 +249,13 @@ def product(plan: Plan, x: View | None, y: View | None) -> View | None:
     both = plan.buffer((x.width,), x.dtype)
     plan.call(elementwise.multiply, a=x, b=y, y=both)
     return both
+
+
+def element_means(plan: Plan, weights: View) -> View:
+    """Add the launch of the mean weight of the elements of each row."""
+    means = plan.buffer((weights.row_count,), weights.dtype)
+    plan.call(rows.mean_of_row, f=rules.first_of_two, y_true=weights.as_rows, y_pred=weights.as_rows, loss=means, p=())
+    return means
 
 
 class FunctionLoss(Loss):

@@ -47,7 +47,7 @@ class RowFunction:
         if self.row.targets == "signs":
             signs = plan.like(y_true)
             plan.call(labels.signs_of_labels, y_true=y_true, signs=signs)
-            y_true = signs
+            signs.weights, y_true = y_true.weights, signs
         launch = self._launch_elements if self.row.row is None else self._launch_rows
         launch(plan, y_pred, y_true, values, dy, row_weight)
         return values, dy
@@ -70,6 +70,8 @@ class RowFunction:
             self._launch_outputs(plan, y_pred, y_true, values, dy, row_weight)
             return
         operands = {"y_true": y_true.as_rows, "y_pred": y_pred.as_rows, "p": self.parameters}
+        if y_true.weights is not None:
+            operands["weights"] = y_true.weights.as_rows
         plan.call(rows.mean_of_row, f=self.row.f, loss=values, **operands)
         if dy is not None:
             plan.call(rows.gradient_of_mean, df=self.row.df, dx=dy.as_rows, row_weight=row_weight, **operands)
@@ -103,10 +105,11 @@ class OnArrays:
         y_true, y_pred: the arrays; predictions of one axis are one row.
         sparse: whether a target is a class index.
         name: of the loss or metric, for errors.
-        sample_weight: of each sample.
-        elements: whether predictions of one axis are as many rows of one element.
+        sample_weight: of each sample, or of each element (`View.weights` of the target); a number counts for all.
+        elements: whether predictions of one axis are as many rows of one element; None refuses them.
         ignored: a label that is not a class.
         target_shape: from the shape of a prediction to that of its target; by default `match_targets` knows it.
+        weighs_elements: whether elements may have weights.
 
     Raises:
         ValueError: shapes that do not fit.
@@ -119,14 +122,20 @@ class OnArrays:
         sparse: bool,
         name: str,
         sample_weight: Any = None,
-        elements: bool = False,
+        elements: bool | None = False,
         ignored: int | None = None,
         target_shape: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None,
+        weighs_elements: bool = False,
     ):
         y_pred, y_true = np.asarray(y_pred), np.asarray(y_true)
         dtype = "float64" if y_pred.dtype == np.float64 else "float32"
         if y_pred.ndim == 0:
             raise ValueError(f"{name!r} needs predictions with at least one axis, received a number.")
+        if y_pred.ndim == 1 and elements is None:
+            raise ValueError(
+                f"{name!r} needs predictions of shape (n, classes), received {y_pred.shape}. For one class give a "
+                "threshold; one row is y[None]."
+            )
         self.shape = y_pred.shape if y_pred.ndim == 1 and elements else y_pred.shape[:-1]
         if y_pred.ndim == 1:
             index = (..., None) if elements else (None,)
@@ -138,16 +147,27 @@ class OnArrays:
         self.prediction = self.plan.buffer(shape)
         self.target = self.plan.buffer(wanted, "int32" if sparse else dtype)
         self.inputs = {self.prediction: y_pred, self.target: y_true}
-        self.weights = None
+        self.weights: View | None = None
         if sample_weight is not None:
-            given = as_array(sample_weight, "sample_weight")
-            if self.shape == () and given.shape == shape != (1,):
+            self._add_weights(as_array(sample_weight, "sample_weight"), "" if weighs_elements else name)
+
+    def _add_weights(self, given: np.ndarray, row_wise: str) -> None:
+        shape = self.prediction.shape
+        if self.shape == () and given.shape == shape:
+            if row_wise and shape != (1,):
                 raise ValueError(
-                    f"{name!r}: predictions of one axis are one row, which has one weight; received {len(given)}. For "
-                    f"{len(given)} rows of one number give targets and predictions of shape {(len(given), 1)}."
+                    f"{row_wise!r}: predictions of one axis are one row, which has one weight; received {len(given)}. "
+                    f"For {len(given)} rows of one number give targets and predictions of shape {(len(given), 1)}."
                 )
-            self.weights = self.plan.buffer((self.prediction.row_count,))
-            self.inputs[self.weights] = match_weights(given, self.rows, shape[:-1]).reshape(self.rows, -1)
+            given = given[None]
+        if given.ndim == 0 or len(given) == 1:
+            given = np.broadcast_to(given, (self.rows, *given.shape[1:]))
+        weights = match_weights(given, self.rows, shape, row_wise)
+        if weights.ndim > len(shape):
+            buffer = self.target.weights = self.plan.buffer(shape)
+        else:
+            buffer = self.weights = self.plan.buffer((self.prediction.row_count,))
+        self.inputs[buffer] = weights.reshape(self.rows, -1)
 
     def run(self, *results: View, state: tuple[int, np.ndarray] | None = None) -> Executable:
         """Run the plan; return its memory, from which results may be read.

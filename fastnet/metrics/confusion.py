@@ -34,7 +34,7 @@ class Counts(Metric):
         class_id: count only this column.
     """
 
-    elements = True
+    weighs_elements = True
     per_label = False  # whether each column has its own histogram
     from_logits = False
     label_weights: Any = None
@@ -48,6 +48,11 @@ class Counts(Metric):
         self.class_id = None if class_id is None else checks.integer(f"{type(self).__name__}: class_id", class_id, 0)
         self._limits = np.atleast_1d(np.asarray(thresholds, np.float64))
         self._order = np.argsort(self._limits, kind="stable")
+
+    @property
+    def elements(self) -> bool:  # type: ignore[override]
+        """Predictions of one axis are rows of one class; with ``top_k`` they are one row of classes."""
+        return self.top_k is None
 
     @property
     def thresholds(self) -> list[float]:
@@ -93,6 +98,7 @@ class Counts(Metric):
         counts = chunk_counts(y_pred, length)
         plan.call(
             templates.histogram, y_true=y_true.as_rows, y_pred=y_pred.as_rows, counts=counts, weights=sample_weight,
+            element_weights=None if y_true.weights is None else y_true.weights.as_rows,
             label_weights=Variable(columns.astype(dtype), "label_weights"),
             thresholds=Variable(self._limits[self._order].astype(dtype), "thresholds"),
             length=length, even=self._even(), first=first, last=last, per_label=self.per_label,

@@ -28,6 +28,10 @@ class RowMetric(MeanOfRows):
         return self.row.sparse
 
     @property
+    def weighs_elements(self) -> bool:  # type: ignore[override]
+        return self.row.row is None and type(self).values is MeanOfRows.values
+
+    @property
     def function(self) -> RowFunction:
         return RowFunction(self.row, tuple(float(getattr(self, name)) for name in self.row.parameters))
 
@@ -271,6 +275,15 @@ class LossMetric(MeanOfRows):
     @property
     def sparse(self) -> bool:  # type: ignore[override]
         return self.loss.sparse
+
+    @property
+    def elements(self) -> bool:  # type: ignore[override]
+        """Of a mean over elements, predictions of one axis are rows of one element, as for scikit-learn."""
+        return self.loss.weighs_elements
+
+    @property
+    def weighs_elements(self) -> bool:  # type: ignore[override]
+        return self.loss.weighs_elements and type(self).values is LossMetric.values
 
     def values(self, plan, y_pred, y_true):
         return self.loss.values(plan, y_pred, y_true)

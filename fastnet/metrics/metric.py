@@ -13,7 +13,7 @@ from fastnet._kernels.templates import folds
 from fastnet.descriptions import Configurable, snake_case
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View, axes_of
-from fastnet.losses.loss import product
+from fastnet.losses.loss import element_means, product
 from fastnet.losses.rowwise import OnArrays, RowFunction
 from fastnet.metrics.variables import MetricVariable
 
@@ -37,6 +37,7 @@ class Metric(Configurable):
     Attributes:
         direction: "up" if larger is better, "down" if smaller is, None if unknown; callbacks with ``mode="auto"`` read
             it.
+        weighs_elements: whether each element may have a weight, the view ``y_true.weights``.
         masked: whether the mask of predictions (`layers.Masking`) counts as a weight of each step; as in Keras it does
             for means of rows. A metric written in Python gets the mask in ``sample_weight``.
 
@@ -62,8 +63,10 @@ class Metric(Configurable):
     """
 
     sparse: bool | None = False  # whether targets are class indices; None: as the loss
-    elements = False  # whether, on arrays, predictions of one axis are as many samples
+    # Whether, on arrays, predictions of one axis are as many samples, or one; None refuses them.
+    elements: bool | None = False
     ignore_class: int | None = None  # a label that is not a class
+    weighs_elements: bool = False
     masked = False
     direction: str | None = None
 
@@ -75,7 +78,9 @@ class Metric(Configurable):
     @property
     def in_python(self) -> bool:
         """Whether it is written in Python: its class, or a parent, overrides `update_state` or `result`, but not the
-        launches."""
+        launches; or `reset_state`."""
+        if type(self).reset_state is not Metric.reset_state:
+            return True
         for cls in type(self).__mro__:
             if {"count", "size"} & vars(cls).keys():
                 return False
@@ -154,13 +159,15 @@ class Metric(Configurable):
         Args:
             y_true: targets.
             y_pred: predictions (n, ...).
-            sample_weight: weight of each row (n,), or of each index of all axes but the last (n, ...).
+            sample_weight: of the targets' shape, of their first axes, or with axes of size 1; a number counts for all.
 
         Raises:
             ValueError: shapes do not fit; nothing was counted.
         """
         sparse = bool(self.sparse)
-        once = OnArrays(y_true, y_pred, sparse, self.name, sample_weight, self.elements, self.ignore_class)
+        once = OnArrays(
+            y_true, y_pred, sparse, self.name, sample_weight, self.elements, self.ignore_class, self.weighs_elements
+        )
         size = self.size(once.prediction.shape)
         if self._state is not None and len(self._state) != size:
             raise ValueError(
@@ -237,7 +244,12 @@ class MeanOfRows(Metric):
             weight = self.row_weights(plan, y_true, weight)
         count = math.prod(axes_of(values)[0])
         value_sums, weight_sums = plan.chunk_sums(count), plan.chunk_sums(count)
-        plan.call(folds.sum_weighted, values=values, weight=weight, total=value_sums, weights=weight_sums)
+        if y_true.weights is None:
+            plan.call(folds.sum_weighted, values=values, weight=weight, total=value_sums, weights=weight_sums)
+        else:  # the values are weighted
+            plan.call(folds.sum_weighted, values=values, weight=weight, total=value_sums)
+            means = element_means(plan, y_true.weights)
+            plan.call(folds.sum_weighted, values=means, weight=weight, total=weight_sums)
         plan.call(folds.add_totals, value_sums=value_sums, weight_sums=weight_sums, total=state, count=count)
 
     def value(self, state):

@@ -12,14 +12,22 @@ from fastnet.metrics import means
 def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> np.ndarray:
     """1 for each element on the right side of ``threshold``, else 0; of the predictions' shape.
 
+    Raises:
+        ValueError: targets have another shape, apart from a last axis of size 1.
+
     Example:
         >>> metrics.binary_accuracy([[1, 0]], [[0.9, 0.8]]).tolist()
         [[1.0, 0.0]]
     """
     y_pred = np.asarray(y_pred)
-    flat, targets = y_pred.reshape(-1), np.broadcast_to(_of_rank(y_true, y_pred), y_pred.shape).reshape(-1)
+    targets = _of_rank(y_true, y_pred)
+    if targets.shape != y_pred.shape:
+        raise ValueError(
+            f"'binary_accuracy' needs targets of the predictions' shape, {y_pred.shape}; received {np.shape(y_true)}."
+        )
     function = means.BinaryAccuracy(threshold=threshold).function
-    return function.on_arrays(targets, flat, "binary_accuracy", elements=True).reshape(y_pred.shape)
+    flat = function.on_arrays(targets.reshape(-1), y_pred.reshape(-1), "binary_accuracy", elements=True)
+    return flat.reshape(y_pred.shape)
 
 
 def categorical_accuracy(y_true: Any, y_pred: Any) -> np.ndarray:

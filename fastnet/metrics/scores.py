@@ -34,6 +34,7 @@ class FBetaScore(Metric):
     """
 
     direction = "up"
+    weighs_elements = True
 
     def __init__(
         self,
@@ -51,6 +52,11 @@ class FBetaScore(Metric):
         self.average, self.threshold = average, threshold
         self.beta = checks.number(f"{owner}: beta", beta, checks.POSITIVE)
 
+    @property
+    def elements(self) -> bool | None:  # type: ignore[override]
+        """With a threshold, predictions of one axis are rows of one class. Without, one class has no largest one."""
+        return None if self.threshold is None else True
+
     def size(self, shape):
         _one_axis(self, shape)
         return 4 * shape[0]
@@ -63,6 +69,7 @@ class FBetaScore(Metric):
             y_pred=y_pred,
             counts=counts,
             weights=sample_weight,
+            element_weights=y_true.weights,
             threshold=self.threshold or 0.0,
             largest=self.threshold is None,
         )
@@ -119,6 +126,7 @@ class R2Score(Metric):
     """
 
     direction = "up"
+    elements = weighs_elements = True
 
     def __init__(
         self,
@@ -138,7 +146,8 @@ class R2Score(Metric):
 
     def count(self, plan, y_pred, y_true, sample_weight, state):
         sums = chunk_counts(y_pred, 4 * y_pred.width + 1)
-        plan.call(templates.moments, y_true=y_true, y_pred=y_pred, weights=sample_weight, sums=sums)
+        weights = {"weights": sample_weight, "element_weights": y_true.weights}
+        plan.call(templates.moments, y_true=y_true, y_pred=y_pred, **weights, sums=sums)
         add_counts(plan, sums, y_pred, state)
 
     def value(self, state):

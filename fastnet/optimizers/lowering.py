@@ -194,7 +194,7 @@ def _norm_factors(optimizer, plan, weights, gradients) -> list[Slot | None]:
     limits = [optimizer.global_clipnorm or optimizer.clipnorm, 1]
     factors: list[Slot | None] = [plan.slot() for _ in range(1 if together else len(weights))]
     for first, slot in enumerate(factors):
-        plan.label = optimizer.name if together else weights[first][0]
+        plan.label = optimizer.label if together else weights[first][0]
         span = {"first": first, "count": len(weights) if together else 1}
         operands = {"squares": squares, "factor": slot, "p": limits, **span}
         plan.call(step_scalars.norm_factor, f=stages.clip_factor, period=period, **operands)

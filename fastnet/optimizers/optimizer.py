@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -15,6 +17,7 @@ from fastnet._kernels import abi, registry
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules import updates as rules  # noqa: F401  (fills the table)
 from fastnet.checks import flag, integer, number
+from fastnet.descriptions import snake_case
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View
@@ -27,6 +30,7 @@ from fastnet.optimizers.schedules.rates import schedule_rates
 from fastnet.serialization import arguments, deserialize_keras_object, serialize_part
 
 AVERAGE, SUM = "moving average", "gradient sum"  # states beside the rule's own, whose names have no spaces
+counters: defaultdict[str, itertools.count] = defaultdict(itertools.count)  # default names so far
 #: Attributes that training changes, and a name; all others that can be set are arguments.
 _STATE = ("iterations", "states", "memory", "undecayed", "name", "learning_rate")
 
@@ -53,7 +57,7 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
             never.
         loss_scale_factor: accepted; the loss is not scaled, since float32 and float64 need no such help.
         gradient_accumulation_steps: steps whose gradients are averaged for one update, at least 2; None or 0 for 1.
-        name: as shown.
+        name: as shown; by default the class's in snake case, with a number from the second one on.
         parameters: values of the rule's parameters.
 
     Attributes:
@@ -111,7 +115,7 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
             known = self._arguments if type(self) is not Optimizer else [*self._arguments, *row.parameters]
             raise TypeError(settable.unknown_argument(type(self).__name__, unknown[0], known, common_arguments.INSTEAD))
         self.row = row
-        self.name = name or (row.name if type(self) is Optimizer else type(self).__name__.lower())
+        self.name = name or _numbered(self.label)
         self.parameters = {**row.parameters, **parameters}
         for parameter, allowed in row.ranges.items():
             number(f"{type(self).__name__}: {parameter}", self.parameters[parameter], allowed)
@@ -198,6 +202,11 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
         row = self.row if variable is None else self.row_of(variable)
         extras = [AVERAGE] * bool(self.use_ema) + [SUM] * bool(self.gradient_accumulation_steps)
         return [*row.states, *row.means, *extras]
+
+    @property
+    def label(self) -> str:
+        """The name of its launches in a plan: the class's, or its row's."""
+        return self.row.name if type(self) is Optimizer else snake_case(type(self).__name__)
 
     def _first_memory(self) -> list[Variable]:
         return [Variable(np.array(start, float), name) for name, start in self.row.memory.items()]
@@ -370,3 +379,8 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
 
 def _without(shape: tuple[int, ...], axis: int | None) -> tuple[int, ...]:
     return shape if axis is None else (*shape[:axis], *shape[len(shape) + axis + 1 :])
+
+
+def _numbered(name: str) -> str:
+    number = next(counters[name])
+    return f"{name}_{number}" if number else name

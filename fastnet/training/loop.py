@@ -46,7 +46,8 @@ def fit(model: Any, x: Any, y: Any, sample_weight: Any, **given: Any) -> History
             requirements.check_columns(data.columns, held_out_data.columns)
         plans = model._trainer.plans
         try:
-            samples = data.samples(_check(model, options.class_weight), _reading(model._trainer, options))
+            check = _check(model, options.class_weight, isinstance(data, adapters.ArrayAdapter))
+            samples = data.samples(check, _reading(model._trainer, options))
             held_out = None
             if held_out_data is not None:
                 size = options.validation_batch_size or options.batch_size
@@ -66,8 +67,8 @@ def _reading(trainer: Trainer, options: FitOptions) -> Reading:
     return Reading(options.batch_size, BATCH, options.steps_per_epoch, order, within)
 
 
-def _check(model: Any, class_weight: Any = None) -> adapters.Check:
-    return functools.partial(requirements.check_pairs, model, class_weight)
+def _check(model: Any, class_weight: Any = None, is_complete: bool = False) -> adapters.Check:
+    return functools.partial(requirements.check_pairs, model, class_weight, is_complete=is_complete)
 
 
 def _fit(model: Any, samples: Samples, held_out: Samples | None, options: FitOptions) -> History:

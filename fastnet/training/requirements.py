@@ -15,8 +15,16 @@ from fastnet.training.samples import Batch
 Shape = tuple[int, ...]
 
 
-def check_pairs(model: Any, class_weight: Any, batch: Batch) -> tuple[np.ndarray | None, ...]:
-    """x, targets and row weights of a batch as the network and its loss read them; the network is not built.
+def check_pairs(
+    model: Any, class_weight: Any, batch: Batch, is_complete: bool = False
+) -> tuple[np.ndarray | None, ...]:
+    """x, targets and weights of a batch as the network and its loss read them; the network is not built.
+
+    Args:
+        model: a compiled `Sequential`.
+        class_weight: as of `fit`.
+        batch: the arrays.
+        is_complete: whether no other batch follows, which could have a class that this one lacks.
 
     Raises:
         ValueError: one of them does not fit the network, its loss or its metrics.
@@ -26,7 +34,7 @@ def check_pairs(model: Any, class_weight: Any, batch: Batch) -> tuple[np.ndarray
         x = x if x.shape[1:] == check_shape(model, x.shape) else x[..., None]
     targets = _check_targets(model, x.shape, y)
     model.check_data(x)
-    return x, targets, _row_weights(model, x.shape, y, sample_weight, class_weight)
+    return x, targets, _weights(model, x.shape, y, sample_weight, class_weight, is_complete)
 
 
 def check_inputs(model: Any, batch: Batch) -> tuple[np.ndarray]:
@@ -143,8 +151,10 @@ def _of_last_layer(model: Any, error: ValueError) -> ValueError:
     return ValueError(f"{error} Predictions are what layer {last.name!r} ({type(last).__name__}) gives.")
 
 
-def _row_weights(model: Any, shape: Shape, y: np.ndarray, sample_weight: Any, class_weight: Any) -> np.ndarray | None:
-    """The weight of each row as the loss reads it; None if all count the same.
+def _weights(
+    model: Any, shape: Shape, y: np.ndarray, sample_weight: Any, class_weight: Any, is_complete: bool
+) -> np.ndarray | None:
+    """The weight of each row, or of each element, as the loss reads it; None if all count the same.
 
     Raises:
         ValueError: both kinds of weights are given, or the weights do not fit.
@@ -153,21 +163,30 @@ def _row_weights(model: Any, shape: Shape, y: np.ndarray, sample_weight: Any, cl
         return None
     if sample_weight is not None and class_weight is not None:
         raise ValueError("sample_weight and class_weight cannot be given both; multiply the sample weights yourself.")
+    predicted = model.sample_output_shape(check_shape(model, shape)) or (1,)
     if class_weight is not None:
-        sample_weight = _class_weights(y, class_weight, model.loss.sparse)
-    predicted = model.sample_output_shape(check_shape(model, shape))
-    return match_weights(sample_weight, shape[0], predicted[:-1])
+        sample_weight = _class_weights(model.loss, y, class_weight, predicted[-1], is_complete)
+    if np.ndim(sample_weight) <= len(predicted) or predicted[-1] == 1:
+        return match_weights(sample_weight, shape[0], predicted)
+    weighted = [metric for _, metric, is_weighted in model.metrics_for(predicted) if is_weighted]
+    row_wise = [each.name for each in (model.loss, *weighted) if not (each.weighs_elements or _in_python(each))]
+    return match_weights(sample_weight, shape[0], predicted, row_wise[0] if row_wise else "")
 
 
-def _class_weights(y: np.ndarray, class_weight: Any, sparse: bool) -> np.ndarray:
+def _in_python(each: Any) -> bool:
+    """Whether a loss or a metric is a metric in Python, which gets the weights as they are."""
+    return getattr(each, "in_python", False)
+
+
+def _class_weights(loss: Any, y: np.ndarray, class_weight: Any, classes: int, is_complete: bool) -> np.ndarray:
     """The weight of each row's class; 1 for a class that is not named.
 
-    The class of a row is its label if the loss reads labels (``sparse``) or the row has one target. Otherwise it is the
-    index of the largest target.
+    The class of a row is its label if the loss reads labels or the row has one target. Otherwise it is the index of the
+    largest target. Warns of a class that no row has, if these are all rows, and of probabilities that are rounded.
 
     Raises:
-        ValueError: ``class_weight`` is not a dictionary of finite weights by class, or the targets are not one class
-            for each row.
+        ValueError: ``class_weight`` is not a dictionary of finite weights by class, names a class beyond the outputs,
+            or the targets are not one class for each row.
     """
     if not isinstance(class_weight, dict):
         raise ValueError(f"class_weight must be a dictionary {{class: weight}}, received {quoted(class_weight)}.")
@@ -176,12 +195,26 @@ def _class_weights(y: np.ndarray, class_weight: Any, sparse: bool) -> np.ndarray
             raise ValueError(f"class_weight must have whole numbers as classes, received {quoted(label)}.")
         if not checks.is_number(weight) or not np.isfinite(weight):
             raise ValueError(f"class_weight must have finite weights, received {quoted(weight)} for class {label}.")
+        if classes > 1 and not 0 <= label < classes:
+            raise ValueError(f"class_weight names the class {label}; the model has the classes 0 to {classes - 1}.")
     labels = y
     if y.ndim > 1:
-        labels = y[..., 0] if y.shape[-1] == 1 else y if sparse else y.argmax(axis=-1)
+        labels = y[..., 0] if y.shape[-1] == 1 else y if loss.sparse else y.argmax(axis=-1)
     if labels.ndim != 1:
         raise ValueError(
             f"class_weight needs one class for each row, received targets of shape {y.shape}; give sample_weight."
         )
-    found, index = np.unique(np.round(labels).astype(np.int64), return_inverse=True)
+    whole = np.round(labels)
+    if (other := np.flatnonzero(labels != whole)).size:
+        message = f"class_weight needs whole numbers as classes; a target is {labels[other[0]]} (row {other[0]})"
+        if loss.target_range is None:
+            raise ValueError(f"{message}. Give sample_weight instead.")
+        checks.warn(f"{message}. Probabilities are rounded.")
+    found, index = np.unique(whole.astype(np.int64), return_inverse=True)
+    absent = sorted(set(class_weight) - set(found.tolist()))
+    if absent and is_complete:
+        known = found[:5].tolist()
+        checks.warn(
+            f"class_weight has weights for classes that no target has: {absent[:5]}. The targets have: {known}."
+        )
     return np.array([class_weight.get(int(label), 1.0) for label in found], np.float64)[index.reshape(-1)]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from fastnet.checks import warn
 from fastnet.engine.sources import Batches, Source
 
 Sources = tuple[Source, ...]  # of x, and of y and sample weights where there are any
@@ -146,11 +145,3 @@ def warn_exhausted(found: int, wanted: int | None) -> None:
         f"The data ran out: this pass had {counted}. It goes on; give data for steps_per_epoch * epochs batches, or "
         "something that can be iterated again."
     )
-
-
-def warn(message: str) -> None:
-    """Warn at the line outside fastnet that called it."""
-    frame, level = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fastnet."):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnet._kernels import abi
 from fastnet.engine.bind import Executable
+from fastnet.engine.view import View
 from fastnet.training.plan_cache import PlanCache
 from fastnet.training.samples import Segment, Sources
 from fastnet.training.step import MODES, Step
@@ -137,8 +138,12 @@ class Session:
             total.write(counted)
 
     def logs(self) -> dict[str, Any]:
-        """The loss and the metrics so far."""
-        return {total.name: total.result() for total in self.step.totals}
+        """The loss and the metrics so far, as numbers where they are one each; a dictionary gives its items."""
+        logs: dict[str, Any] = {}
+        for total in self.step.totals:
+            result = total.result()
+            logs.update(result if type(result) is dict else {total.name: result})
+        return {name: value if type(value) is float else _plain(value) for name, value in logs.items()}
 
     def publish(self) -> None:
         """Give the metrics what they have counted in the pass that ends."""
@@ -153,11 +158,16 @@ class Session:
         assert step.prediction is not None and step.target is not None
         y_true, y_pred = contents(step.target, rows).copy(), contents(step.prediction, rows).copy()
         weights, mask = (
-            None if each is None else contents(each, rows).reshape(y_pred.shape[:-1] or rows).copy()
+            None if each is None else contents(each, rows).reshape(self._shape_of(each, y_pred.shape)).copy()
             for each in (step.sample_weight, step.mask)
         )
         for metric in step.python_metrics:
             metric.update(y_true, y_pred, weights, mask)
+
+    def _shape_of(self, weights: View, predicted: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of weights: that of the predictions where each element has one, else without the last axis."""
+        assert self.step.prediction is not None
+        return predicted if weights.width > self.step.prediction.row_count else predicted[:1] + predicted[1:-1]
 
     def new_predictions(self, rows: int) -> np.ndarray:
         """A new array, to which the predictions of row 0 and those after it are written from now on."""
@@ -166,3 +176,8 @@ class Session:
         result = np.empty((rows, *last.shape), last.dtype)
         self.block[self.step.result.index] = result.ctypes.data
         return result
+
+
+def _plain(value: Any) -> Any:
+    """A float or an integer, where the value is one number, as in Keras."""
+    return value.item() if isinstance(value, (np.ndarray, np.generic)) and value.size == 1 else value

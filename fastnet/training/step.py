@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,8 +126,7 @@ class PythonMetric:
         value = self.metric.result() if self.has_batches else math.nan
         if isinstance(value, dict):
             return value
-        value = as_array(value, f"The metric {self.name!r}: what result() returns")
-        return value if value.ndim else value.item()
+        return as_array(value, f"The metric {self.name!r}: what result() returns")
 
     def update(
         self, y_true: np.ndarray, y_pred: np.ndarray, sample_weight: np.ndarray | None, mask: np.ndarray | None
@@ -135,8 +134,9 @@ class PythonMetric:
         """Count a batch."""
         more = {"sample_weight": sample_weight} if self.weighted else {}
         if mask is not None and self.metric.masked:
-            weighted = self.weighted and sample_weight is not None
-            more = {"sample_weight": mask * sample_weight if weighted else mask}
+            if self.weighted and sample_weight is not None:
+                mask = (sample_weight.T * mask.T).T  # transposed, since weights of elements have one axis more
+            more = {"sample_weight": mask}
         self.metric.update_state(y_true, y_pred, **more)
         self.has_batches = True
 
@@ -217,7 +217,7 @@ def lower(
     plan = Plan(kind.backward, network.dtype, rows, frozenset(wanted if kind.backward else ()))
     scalars = None
     if kind.updates:
-        plan.label = optimizer.name
+        plan.label = optimizer.label
         scalars = optimizer.start(plan)
     plan.label = "input"
     source = plan.buffer(x[0], "int32" if network.reads == "int32" else None)
@@ -303,17 +303,22 @@ def _losses(
     shape = loss.row.target_shape(prediction.shape)
     target = plan.buffer(shape, "int32" if loss.sparse else prediction.dtype)
     step.y, step.target = Inlet(plan, y, target), target
-    sample_weight = None
+    sample_weight, weighted_target = None, target
     if weights is not None:
-        sample_weight = plan.buffer((prediction.row_count,), prediction.dtype)
-        step.weights = Inlet(plan, weights, sample_weight)
-    step.prediction, step.sample_weight = prediction, sample_weight
+        by_element = len(weights[0]) == len(prediction.shape)
+        given = plan.buffer(prediction.shape if by_element else (prediction.row_count,), prediction.dtype)
+        step.weights, step.sample_weight = Inlet(plan, weights, given), given
+        if by_element:
+            weighted_target = replace(target, weights=given)
+        else:
+            sample_weight = given
+    step.prediction = prediction
     plan.label, dy = loss.name, None
-    row_weight = loss.row_weight(plan, prediction, target, sample_weight)
+    row_weight = loss.row_weight(plan, prediction, weighted_target, sample_weight)
     if plan.training:
-        values, dy = loss.values_and_gradient(plan, prediction, target, row_weight)
+        values, dy = loss.values_and_gradient(plan, prediction, weighted_target, row_weight)
     else:
-        values = loss.values(plan, prediction, target)
+        values = loss.values(plan, prediction, weighted_target)
     step.totals.append(CompiledMetric("loss", loss.total(plan, values, row_weight), 2, loss.mean))
     for name, metric, weighted in metrics:
         if metric.in_python:
@@ -322,7 +327,8 @@ def _losses(
         plan.label = name
         size = metric.size(prediction.shape)
         slot = plan.slot(size)
-        metric.count(plan, prediction, target, sample_weight if weighted else None, slot)
+        operands = (weighted_target, sample_weight) if weighted else (target, None)
+        metric.count(plan, prediction, *operands, slot)
         step.totals.append(CompiledMetric(name, slot, size, metric.value, metric))
     return dy
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from fastnet import checks
 from fastnet.arrays import as_array, is_array, one_item
 from fastnet.engine.sources import Batches, Source
 from fastnet.sparse import is_sparse
 from fastnet.training.prefetch import Prefetch
-from fastnet.training.samples import Batch, Segment, Sources, warn, warn_exhausted
+from fastnet.training.samples import Batch, Segment, Sources, warn_exhausted
 
 Arrays = tuple[np.ndarray | None, ...]  # x, y and sample weights as the network reads them
 
@@ -104,7 +105,7 @@ class StreamSamples:
         for batches in self._take(self._pull(count), 1 if one_step else self.depth):
             read += len(batches)
             if self.steps is None and read >= _ENDLESS > read - len(batches):
-                warn(
+                checks.warn(
                     f"The {self.name} has yielded {read} batches and has not ended. If it never does, say how "
                     "many make an epoch (steps_per_epoch, steps)."
                 )

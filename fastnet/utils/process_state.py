@@ -7,6 +7,7 @@ import itertools
 
 from fastnet import random, sequential
 from fastnet.layers import layer
+from fastnet.optimizers import optimizer
 
 
 def set_random_seed(seed: int) -> None:
@@ -41,6 +42,7 @@ def clear_session(free_memory: bool = True) -> None:
         'dense'
     """
     layer._counters.clear()
+    optimizer.counters.clear()
     sequential._names = itertools.count()
     if free_memory:
         gc.collect()

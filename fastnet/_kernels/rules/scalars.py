@@ -13,6 +13,10 @@ def inverse_count(count):
     return 1 / (count + EPSILON)
 
 
+def first_of_two(x, y):
+    return x
+
+
 def added(high, low, x):
     """high + low + x as a pair of numbers, of which the second keeps what the first one rounds away (Knuth's
     two-sum)."""

@@ -1,7 +1,8 @@
 """Loops that count a batch for a metric, in float64.
 
 Each chunk of rows has its own counts, which `add_counts` adds in order to those of the step block. The sums of
-fractional weights therefore do not depend on the number of threads.
+fractional weights therefore do not depend on the number of threads. An element's weight is that of its row times its
+own.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ def add_counts(chunk_counts: read_float64, counts: update_float64, rows: size, l
 
 @template(_AXIS, cost=f"{10 * COUNT_ROWS} * width")
 def histogram(
-    y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, label_weights: read[width],
-    thresholds: read[number], counts: write_float64, length: integer, even: integer, first: integer, last: integer,
-    per_label: integer, n: size, number: size, lo, hi,
+    y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, element_weights: read[n, width] | 1.0,
+    label_weights: read[width], thresholds: read[number], counts: write_float64, length: integer, even: integer,
+    first: integer, last: integer, per_label: integer, n: size, number: size, lo, hi,
 ):  # fmt: skip
     # counts of a chunk (1 or last - first, 2, number + 1), length in all: the weight of true and false labels by how
     # many thresholds they exceed
@@ -54,7 +55,8 @@ def histogram(
             wrong = 0 if y_true[r, j] != 0.0 else 1
             label = j - first if per_label != 0 else 0
             index = offset + (2 * label + wrong) * (number + 1) + exceeded
-            counts[index] = counts[index] + float64(weights[r]) * float64(label_weights[j])
+            weight = float64(weights[r]) * float64(element_weights[r, j])
+            counts[index] = counts[index] + weight * float64(label_weights[j])
 
 
 @template()
@@ -74,15 +76,14 @@ def only_top_k(x: read[n, width], y: write[n, width], k: integer, n: size, width
 
 @template(_AXIS, cost=f"{10 * COUNT_ROWS} * width")
 def class_counts(
-    y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, counts: write_float64,
-    threshold: real, largest: integer, n: size, width: size, lo, hi,
+    y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, element_weights: read[n, width] | 1.0,
+    counts: write_float64, threshold: real, largest: integer, n: size, width: size, lo, hi,
 ):  # fmt: skip
     # counts of a chunk (4, width): true positives, false positives, false negatives, targets
     for i in range(lo * 4 * width, hi * 4 * width):
         counts[i] = 0.0
     for r in range(lo * COUNT_ROWS, min(n, hi * COUNT_ROWS)):
         offset = r // COUNT_ROWS * 4 * width
-        weight = float64(weights[r])
         top = y_pred[r, 0]
         for j in range(width):
             top = y_pred[r, j] if y_pred[r, j] > top else top
@@ -91,6 +92,7 @@ def class_counts(
             positive = x >= top and fabs(x) > 1e-9 if largest != 0 else x > threshold
             guess = float64(1.0) if positive else float64(0.0)
             t = float64(y_true[r, j])
+            weight = float64(weights[r]) * float64(element_weights[r, j])
             counts[offset + j] = counts[offset + j] + guess * t * weight
             counts[offset + width + j] = counts[offset + width + j] + guess * (float64(1.0) - t) * weight
             counts[offset + 2 * width + j] = counts[offset + 2 * width + j] + (float64(1.0) - guess) * t * weight
@@ -99,8 +101,8 @@ def class_counts(
 
 @template(_AXIS, cost=f"{10 * COUNT_ROWS} * width")
 def moments(
-    y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, sums: write_float64, n: size,
-    width: size, lo, hi,
+    y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, element_weights: read[n, width] | 1.0,
+    sums: write_float64, n: size, width: size, lo, hi,
 ):  # fmt: skip
     # sums of a chunk (4, width): of y, y², squared errors and weights; then its elements
     length = 4 * width + 1
@@ -108,8 +110,8 @@ def moments(
         sums[i] = 0.0
     for r in range(lo * COUNT_ROWS, min(n, hi * COUNT_ROWS)):
         offset = r // COUNT_ROWS * length
-        weight = float64(weights[r])
         for j in range(width):
+            weight = float64(weights[r]) * float64(element_weights[r, j])
             y = float64(y_true[r, j])
             error = y - float64(y_pred[r, j])
             sums[offset + j] = sums[offset + j] + y * weight

@@ -121,7 +121,7 @@ def divide_by_count(x: read | 1.0, y: write, factor: real, count: size):
 
 
 @elementwise
-def scale_by(x: read, y: write, factor: value):
+def scale_by(x: read | 1.0, y: write, factor: value):
     y = x * factor
 
 
