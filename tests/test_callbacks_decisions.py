@@ -15,7 +15,7 @@ class Notes:
 
     def __init__(self):
         self.stop_training, self.weights, self.built = False, 0.0, False
-        self.optimizer = type("Optimizer", (), {"learning_rate": 1.0})()
+        self.optimizer = type("Optimizer", (), {"learning_rate": 1.0, "scheduled": False})()
 
     def get_weights(self):
         return [np.array([self.weights])]
@@ -42,6 +42,7 @@ def follow(callback, values, name="val_loss"):
 
 # ---- stopping
 
+NAN = float("nan")
 STOPPING = [  # arguments, values, epochs done, best, best epoch, epoch whose weights the model has
     ({}, [3, 2, 2, 1], 3, 2, 1, 2),  # the same is no improvement
     ({}, [3, 4, 5], 2, 3, 0, 1),
@@ -58,7 +59,9 @@ STOPPING = [  # arguments, values, epochs done, best, best epoch, epoch whose we
     ({"start_from_epoch": 2}, [1, 1, 9, 9, 9], 4, 9, 2, 3),
     ({"start_from_epoch": 2, "patience": 1}, [1, 1, 9, 8, 7, 7], 6, 7, 4, 5),
     ({"patience": 0, "baseline": 0.5}, [2, 1, 3], 3, 1, 1, 2),
-    ({"patience": 1, "restore_best_weights": True}, [float("nan")] * 4, 4, "first", 0, 0),
+    ({"patience": 1, "restore_best_weights": True}, [NAN] * 4, 2, None, 0, 0),  # never the best; the first one stays
+    ({"patience": 2, "restore_best_weights": True}, [NAN, 2, NAN, 3], 4, 2, 1, 1),
+    ({"patience": 2, "mode": "max"}, [NAN, 1, 2, NAN, NAN], 5, 2, 2, 4),
 ]
 
 
@@ -66,9 +69,6 @@ STOPPING = [  # arguments, values, epochs done, best, best epoch, epoch whose we
 def test_early_stopping(arguments, values, epochs, best, best_epoch, kept):
     stopping = callbacks.EarlyStopping(**arguments)
     model, _, done = follow(stopping, values)
-    if best == "first":  # nothing beats NaN, and nothing is better than nothing
-        assert np.isnan(stopping.best) and stopping.best_epoch == best_epoch and model.weights == kept
-        return
     assert (done, stopping.best, stopping.best_epoch, model.weights) == (epochs, best, best_epoch, kept)
     assert stopping.stopped_epoch == (done - 1 if model.stop_training else 0)
 
@@ -116,6 +116,7 @@ PLATEAUS = [  # arguments, values, learning rates after the epochs; it begins wi
     ({"patience": 1, "factor": 0.5, "min_delta": 1.0}, [3, 2, 1.5, 0.9], [1, 0.5, 0.5, 0.25]),
     ({"patience": 1, "factor": 0.5, "mode": "max"}, [1, 2, 2, 3], [1, 1, 0.5, 0.5]),
     ({"patience": 1, "factor": 0.0, "min_lr": 0.125}, [3, 3, 3], [1, 0.125, 0.125]),
+    ({"patience": 1, "factor": 0.5}, [NAN, 3, 2, NAN, 1], [0.5, 0.5, 0.5, 0.25, 0.25]),
 ]
 
 
@@ -129,6 +130,17 @@ def test_a_wait_from_before_does_not_count_after_the_cooldown():
     reduce = callbacks.ReduceLROnPlateau(patience=3, factor=0.5, cooldown=1)
     assert follow(reduce, [3] * 8)[1] == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]
     assert (reduce.wait, reduce.cooldown_counter) == (1, 0)
+
+
+@pytest.mark.parametrize("rate", [fastnet.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), lambda step: 0.1])
+def test_a_schedule_is_not_reduced(rate):
+    """Refused before the first step, whatever the patience."""
+    model, x = fastnet.Sequential([layers.Input((1,)), layers.Dense(1)]), np.ones((4, 1))
+    model.compile(fastnet.optimizers.SGD(rate), "mse")
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="ReduceLROnPlateau: the learning rate of SGD follows a schedule"):
+        model.fit(x, x, epochs=1, verbose=0, callbacks=[callbacks.ReduceLROnPlateau("loss")])
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
 
 
 def test_learning_rates_are_in_the_logs():
@@ -164,6 +176,55 @@ def test_the_direction_follows_from_the_metric(name, larger):
     stopping.set_model(model)
     assert stopping.is_improvement(2.0, 1.0) is larger
     assert stopping.is_improvement(1.0, 2.0) is not larger
+
+
+@pytest.mark.parametrize("kind", ["EarlyStopping", "ReduceLROnPlateau"])
+def test_a_log_that_does_not_exist_is_an_error_where_its_direction_is_asked(kind):
+    """As in Keras; with mode="min", or for a loss, it is a warning an epoch."""
+    model, x = fastnet.Sequential([layers.Input((1,)), layers.Dense(1)]), np.zeros((4, 1))
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=f"{kind}: there is no 'val_auc' in the logs, which have: loss"):
+        model.fit(x, x, epochs=2, verbose=0, callbacks=[getattr(callbacks, kind)("val_auc")])
+    with pytest.warns(UserWarning, match="'val_auc', which is not in the logs"):
+        model.fit(x, x, epochs=1, verbose=0, callbacks=[getattr(callbacks, kind)("val_auc", mode="min")])
+
+
+def test_an_array_has_no_best():
+    model, x = fastnet.Sequential([layers.Input((2,)), layers.Dense(2)]), np.zeros((4, 2))
+    model.compile("sgd", "mse", metrics=[fastnet.metrics.F1Score(threshold=0.5)])
+    stopping = callbacks.EarlyStopping("f1_score")
+    with pytest.raises(ValueError, match=r"'f1_score' is an array of shape \(2,\)"):
+        model.fit(x, x, epochs=1, verbose=0, callbacks=[stopping])
+
+
+# ---- a training that diverges
+
+
+@pytest.mark.parametrize("terminate", [None, False, True], ids=["error", "TerminateOnNaN", "raise_error"])
+def test_a_training_that_diverges_leaves_the_best_weights(terminate):
+    """The second epoch is the best; the fourth has a rate that overflows."""
+    x = np.ones((8, 1), "float32")
+    model = fastnet.Sequential([layers.Input((1,)), layers.Dense(1)])
+    model.compile(fastnet.optimizers.SGD(0.1), "mse")
+    seen, values = [], iter([2.0, 1.0, 3.0, NAN])
+
+    def note(epoch, logs):
+        seen.append(model.get_weights())
+        logs["val_loss"] = next(values)
+        model.optimizer.learning_rate = 1e30 if epoch == 2 else 0.1
+
+    stopping = callbacks.EarlyStopping(patience=9, restore_best_weights=True)
+    ends = [] if terminate is None else [callbacks.TerminateOnNaN(terminate)]
+    calls = [callbacks.LambdaCallback(on_epoch_end=note), stopping, *ends]
+    try:
+        model.fit(x, x, 1, 4, verbose=0, callbacks=calls)
+        raised = None
+    except (fastnet.NonFiniteError, RuntimeError) as error:
+        raised = error
+    assert all(np.array_equal(a, b) for a, b in zip(seen[1], model.get_weights()))
+    assert (raised is None) == (terminate is False)
+    if raised is not None:
+        assert "set the weights of the best epoch, 2." in str(raised)
 
 
 # ---- what is saved
@@ -215,6 +276,16 @@ def test_a_checkpoint_goes_by_the_best_so_far_and_the_epoch_alone(tmp_path):
     seldom = callbacks.ModelCheckpoint(tmp_path / "seldom{epoch}", save_freq=1000)
     model.fit(x, x, epochs=3, verbose=0, callbacks=[script, best, seldom])
     assert [path.name for path in tmp_path.iterdir()] == ["best1"] and best.best == 1.0
+
+
+def test_nan_is_never_saved_as_the_best(tmp_path):
+    model, x = fastnet.Sequential([layers.Input((1,)), layers.Dense(1)]), np.zeros((4, 1))
+    model.compile("sgd", "mse")
+    values = iter([NAN, 2.0, NAN, 1.0])
+    script = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(val_loss=next(values)))
+    best = callbacks.ModelCheckpoint(tmp_path / "{epoch}", save_best_only=True)
+    model.fit(x, x, epochs=4, verbose=0, callbacks=[script, best])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "4"]
 
 
 @pytest.mark.parametrize("hook", ["on_train_begin", "on_epoch_begin"])

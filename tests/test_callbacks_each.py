@@ -129,7 +129,7 @@ def test_early_stopping_restores_also_where_nothing_stopped_it():
 
 
 def test_what_is_not_in_the_logs():
-    with pytest.warns(UserWarning, match="EarlyStopping: stopping follows 'val_los', which is not in the logs. .*loss"):
+    with pytest.raises(ValueError, match="EarlyStopping: there is no 'val_los' in the logs, which have: loss"):
         fit(callbacks.EarlyStopping("val_los"), epochs=1)
     with pytest.warns(UserWarning, match="ReduceLROnPlateau: .* 'val_loss'"):
         fit(callbacks.ReduceLROnPlateau(), epochs=1)

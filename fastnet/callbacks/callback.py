@@ -118,6 +118,9 @@ class Callback:
         """Called when the loss of this batch is not finite: whether to end training instead of raising ``error``."""
         return False
 
+    def diverged(self, error: Exception) -> None:
+        """Called when `fit` ends with ``error``, since a loss or a weight is not finite; `on_train_end` is not."""
+
     def resume(self, position: Any) -> None:
         """Restore a saved training. Called after `on_train_begin` of all callbacks, and again after `on_epoch_begin` if
         an epoch continues in its middle: changes by these hooks are thus overwritten.

@@ -177,6 +177,11 @@ class CallbackList:
         answers = [callback.accepts_nonfinite(batch, error) for callback in self.callbacks]  # asks all of them
         return any(answers)
 
+    def diverged(self, error: Exception) -> None:
+        """Tell the callbacks that training ends, since a loss or a weight is not finite."""
+        for callback in self.callbacks:
+            callback.diverged(error)
+
     def resume(self, position: Any) -> None:
         """Let a callback restore a saved training."""
         for callback in self.callbacks:

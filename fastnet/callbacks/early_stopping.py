@@ -20,7 +20,7 @@ class EarlyStopping(MonitorCallback):
         mode: "min", "max", or "auto": the loss or metric decides.
         baseline: a value that must be beaten for ``patience`` to start again.
         restore_best_weights: whether the model gets the weights of its best epoch at the end of training, even if
-            training did not stop early.
+            training did not stop early, or diverges and raises an error.
         start_from_epoch: number of the first epoch that counts, from 0.
 
     Attributes:
@@ -92,6 +92,11 @@ class EarlyStopping(MonitorCallback):
             if self.verbose > 0:
                 print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
             self.model.set_weights(self.best_weights)
+
+    def diverged(self, error: Exception) -> None:
+        if self.restore_best_weights and self.best_weights is not None and self.best is not None:
+            self.model.set_weights(self.best_weights)
+            error.args = (f"{error} EarlyStopping has then set the weights of the best epoch, {self.best_epoch + 1}.",)
 
     def get_state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("wait", "stopped_epoch", "best", "best_epoch", "best_weights")}

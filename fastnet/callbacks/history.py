@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastnet.callbacks.callback import Callback, Logs
 
 
@@ -34,7 +36,7 @@ class History(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
-            self.history.setdefault(name, []).append(value)
+            self.history.setdefault(name, []).append(_plain(value))
         self.model.history = self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -45,3 +47,10 @@ class History(Callback):
 
     def set_state(self, state: dict[str, Any]) -> None:
         self.epoch, self.history = state["epoch"], state["history"]
+
+
+def _plain(value: Any) -> Any:
+    """A number as Python's own: numpy's, and those of an optimizer's arguments, are others."""
+    if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0:
+        return value.item()
+    return float(value) if isinstance(value, float) else value

@@ -45,22 +45,33 @@ class MonitorCallback(Callback):
         return None if sign is None else np.greater if sign > 0 else np.less
 
     def is_improvement(self, value: float, reference: float | None) -> bool:
-        """Whether ``value`` beats ``reference`` by more than ``min_delta``.
+        """Whether ``value`` beats ``reference`` by more than ``min_delta``; NaN beats nothing.
+
+        Raises:
+            ValueError: mode is "auto", and the direction of the log is unknown; the value is an array.
+        """
+        if np.ndim(value):
+            raise ValueError(
+                f"{type(self).__name__}: {self.monitor!r} is an array of shape {np.shape(value)}, none of which is "
+                "better as a whole; follow a metric of one number."
+            )
+        sign = self._direction()
+        if value != value:
+            return False
+        if reference is None or reference != reference:
+            return True
+        # The margin is added before the comparison, as in Keras: rounding has the same effect.
+        delta = sign * self.min_delta
+        return value - delta > reference if sign > 0 else value - delta < reference
+
+    def value(self, logs: Logs | None, purpose: str) -> Any:
+        """The log that is followed, or None with a warning.
 
         Raises:
             ValueError: mode is "auto", and the direction of the log is unknown.
         """
-        if self._sign is None:
-            self._sign = {"max": 1, "min": -1}.get(self.mode) or self._find_sign()
-        if reference is None:
-            return True
-        # The margin is added before the comparison, as in Keras: rounding has the same effect.
-        delta = self._sign * self.min_delta
-        return value - delta > reference if self._sign > 0 else value - delta < reference
-
-    def value(self, logs: Logs | None, purpose: str) -> Any:
-        """The log that is followed, or None with a warning."""
         logs = logs or {}
+        self._direction(logs)
         if logs.get(self.monitor) is None:
             warnings.warn(
                 f"{type(self).__name__}: {purpose} {self.monitor!r}, which is not in the logs. They have: "
@@ -69,7 +80,13 @@ class MonitorCallback(Callback):
             )
         return logs.get(self.monitor)
 
-    def _find_sign(self) -> int:
+    def _direction(self, logs: Logs | None = None) -> int:
+        """1 if larger is better, -1 if smaller is."""
+        if self._sign is None:
+            self._sign = {"max": 1, "min": -1}.get(self.mode) or self._find_sign(logs)
+        return self._sign
+
+    def _find_sign(self, logs: Logs | None) -> int:
         name = self.monitor.removeprefix("val_")
         if name == "loss":
             return -1
@@ -78,6 +95,11 @@ class MonitorCallback(Callback):
         for key, metric, _ in metrics:
             if key == name and metric.direction is not None:
                 return 1 if metric.direction == "up" else -1
+        if logs is not None and self.monitor not in logs:
+            raise ValueError(
+                f"{type(self).__name__}: there is no {self.monitor!r} in the logs, which have: {', '.join(logs)}. Give "
+                "one of these as monitor."
+            )
         raise ValueError(
             f"{type(self).__name__}: whether a larger {self.monitor!r} is better cannot be told from its name; give "
             "mode='max' or mode='min'."

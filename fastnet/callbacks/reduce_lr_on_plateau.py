@@ -30,7 +30,7 @@ class ReduceLROnPlateau(MonitorCallback):
         cooldown_counter: remaining epochs of the cooldown.
 
     Raises:
-        ValueError: an argument has another value.
+        ValueError: an argument has another value; when `fit` starts, the learning rate follows a schedule.
 
     Example:
         >>> import fastnet
@@ -67,6 +67,12 @@ class ReduceLROnPlateau(MonitorCallback):
         self.cooldown_counter = self.wait = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
+        optimizer = self.model.optimizer
+        if optimizer.scheduled:
+            raise ValueError(
+                f"ReduceLROnPlateau: the learning rate of {type(optimizer).__name__} follows a schedule, which it "
+                "cannot reduce; compile with a number as learning rate, or leave the callback out."
+            )
         self._forget()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:

@@ -83,25 +83,36 @@ def _fit(model: Any, samples: Samples, held_out: Samples | None, options: FitOpt
         calls.on_train_begin()
         position = Position(model, calls, session, samples, held_out, options.initial_epoch)
         calls.resume(position)
-        for epoch in range(options.epochs if position.is_over else position.epoch, options.epochs):
-            calls.on_epoch_begin(epoch)
-            if position.step:
-                calls.resume(position)
-            logs = _train_epoch(trainer, position) or _without_validation(position.logs)
-            trainer.epochs_done += 1
-            if held_out is not None and options.validates(epoch):
-                results = _evaluate(model, held_out, calls)
-                logs |= {f"val_{name}": value for name, value in results.items()}
-            calls.on_epoch_end(epoch, logs)
-            position.next_epoch(logs)
-            if model.stop_training:
-                break
-        trainer.finish(session)
+        try:
+            _train_epochs(model, position, held_out, options)
+            trainer.finish(session)
+        except Exception as error:
+            if isinstance(error, NonFiniteError) or isinstance(error.__cause__, NonFiniteError):
+                calls.diverged(error)
+            raise
         calls.on_train_end(position.logs)
     assert calls.history is not None
     model.history = calls.history
     advise_on_losses(samples, calls.history.history.get("loss", []))
     return calls.history
+
+
+def _train_epochs(model: Any, position: Position, held_out: Samples | None, options: FitOptions) -> None:
+    """Train from a position to the last epoch, or until a callback stops."""
+    trainer, calls = model._trainer, position.calls
+    for epoch in range(options.epochs if position.is_over else position.epoch, options.epochs):
+        calls.on_epoch_begin(epoch)
+        if position.step:
+            calls.resume(position)
+        logs = _train_epoch(trainer, position) or _without_validation(position.logs)
+        trainer.epochs_done += 1
+        if held_out is not None and options.validates(epoch):
+            results = _evaluate(model, held_out, calls)
+            logs |= {f"val_{name}": value for name, value in results.items()}
+        calls.on_epoch_end(epoch, logs)
+        position.next_epoch(logs)
+        if model.stop_training:
+            break
 
 
 def _calls(model: Any, callbacks: Any, verbose: Any, samples: Samples, epochs: int = 1, **more: bool) -> CallbackList:
