@@ -258,6 +258,26 @@ def test_an_overflow_of_the_last_step_is_seen(steps):
     assert model.optimizer.iterations < steps
 
 
+def test_what_a_smaller_learning_rate_does_not_help():
+    """The derivative of a root at 0: the first step breaks the weights with any rate. Data beyond float32 do too."""
+
+    def root(y_true, y_pred):
+        return abs(y_pred - y_true) ** 0.5
+
+    x = np.ones((8, 1), "float32")
+    for loss, y, batch, wanted in (
+        (root, x, 2, "Step 1: a gradient is not finite.*A smaller learning rate does not help"),
+        (root, x, 8, "or a derivative is not defined"),  # the last step of an epoch cannot be repeated
+        ("mse", x * 1e30, 8, r"the loss itself overflowed\. Scale the data"),
+        ("mse", x * 3, 2, "Try a smaller learning rate"),
+    ):
+        model = fastnet.Sequential([layers.Input((1,)), layers.Dense(1, kernel_initializer="ones")])
+        model.compile(fastnet.optimizers.SGD(1e38 if loss == "mse" else 0.01), loss)
+        with pytest.raises(NonFiniteError, match=wanted):
+            model.fit(x, y, batch, epochs=2, verbose=0)
+        assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
 def test_an_overflow_after_many_epochs_keeps_finite_weights_and_an_honest_step():
     class Jump(fastnet.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

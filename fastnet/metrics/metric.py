@@ -166,7 +166,14 @@ class Metric(Configurable):
         """
         sparse = bool(self.sparse)
         once = OnArrays(
-            y_true, y_pred, sparse, self.name, sample_weight, self.elements, self.ignore_class, self.weighs_elements
+            y_true,
+            y_pred,
+            sparse,
+            self.name,
+            sample_weight,
+            self.elements,
+            self.ignore_class,
+            weighs_elements=self.weighs_elements,
         )
         size = self.size(once.prediction.shape)
         if self._state is not None and len(self._state) != size:

@@ -18,6 +18,15 @@ from fastnet.training.step import MODES
 
 _REMEDY = "Try a smaller learning rate, or scale the data."
 _assignments = operator.attrgetter("assignments")
+_UNDEFINED = (
+    "A smaller learning rate does not help: the derivative of the loss or of a layer is not defined at some number, as "
+    "that of a root at 0 is."
+)
+_EITHER = (
+    "Try a smaller learning rate, or scale the data; or a derivative is not defined, as that of a root at 0 is not."
+)
+_LARGE = 1e6  # weights that a learning rate may have driven so far
+_TINY_RATE = 1e-30
 _COST_RATIO = 100  # a snapshot is taken when this many times its own cost has passed since the last one
 
 
@@ -126,10 +135,32 @@ def _overflow(trainer: Any, session: Session, segment: Segment, first: int, step
     snapshot.restore(optimizer)
     for k in range(good - 1):
         trainer.repeat(session, segment, start + k * size)
+    number = optimizer.iterations + 1
+    cause, remedy = "a gradient overflowed", _remedy(session)
+    if _is_undefined(trainer, session, segment, start + (good - 1) * size):
+        cause, remedy = "a gradient is not finite", _UNDEFINED
     return NonFiniteError(
-        f"Step {optimizer.iterations + 1}: a gradient overflowed, and {bad} became infinite or NaN (seen at step "
-        f"{step}). The weights are those before step {optimizer.iterations + 1}. {_remedy(session)}"
+        f"Step {number}: {cause}, and {bad} became infinite or NaN (seen at step {step}). The weights are those before "
+        f"step {number}. {remedy}"
     )
+
+
+def _is_undefined(trainer: Any, session: Session, segment: Segment, first: int) -> bool:
+    """Whether the step breaks weights that are not large with a tiny learning rate too."""
+    variables, optimizer = trainer.variables(), trainer.network.optimizer
+    if optimizer.scheduled or _are_large(variables):
+        return False
+    copies, iterations = [v.array.copy() for v in variables], optimizer.iterations
+    trainer.repeat(session, segment, first, _TINY_RATE)
+    broken = not all(is_finite(v.array) for v in variables)
+    for variable, copy in zip(variables, copies, strict=True):
+        np.copyto(variable.array, copy)
+    optimizer.iterations = iterations
+    return broken
+
+
+def _are_large(variables: Sequence[Any]) -> bool:
+    return any(v.size and np.abs(v.array).max() > _LARGE for v in variables)
 
 
 def _unknown(step: int, bad: str) -> NonFiniteError:
@@ -145,7 +176,7 @@ def overflow_since_snapshot(trainer: Any) -> NonFiniteError:
     snapshot.restore(optimizer)
     return NonFiniteError(
         f"A gradient overflowed in one of the steps {snapshot.iteration + 1} to {last}. The weights are those before "
-        f"step {snapshot.iteration + 1}. {_REMEDY}"
+        f"step {snapshot.iteration + 1}. {_REMEDY if _are_large(trainer.variables()) else _EITHER}"
     )
 
 
@@ -170,19 +201,21 @@ def _first_nonfinite(trainer: Any, session: Session, segment: Segment, first: in
     if targets.dtype.kind == "f" and not is_finite(targets):
         what, array = ("targets are", "y") if MODES[session.mode].loss else ("gradient is", "gradient")
         return f"The {what} not finite: {_nonfinite_element(array, targets, first, order)}."
-    return _of_loss(trainer.network.loss, probe)
+    is_first = trainer.network.optimizer.iterations == 0
+    remedy = _remedy(session, "Scale the data." if is_first else _REMEDY)
+    return _of_loss(trainer.network.loss, probe.scalars[abi.LOSS], remedy)
 
 
-def _remedy(session: Session) -> str:
+def _remedy(session: Session, advice: str = _REMEDY) -> str:
     """How to keep a training finite whose numbers grew too large."""
     unscaled = scaling(session.sources[0].array)
-    return _REMEDY if unscaled is None else f"{_REMEDY} Here {unscaled}."
+    return advice if unscaled is None else f"{advice} Here {unscaled}."
 
 
-def _of_loss(loss: Any, session: Session) -> str:
+def _of_loss(loss: Any, value: float, remedy: str) -> str:
     """The sentence for a loss that is not finite, although all its operands are."""
-    if np.isinf(session.scalars[abi.LOSS]):
-        return f"Every layer's result is finite: the loss itself overflowed. {_remedy(session)}"
+    if np.isinf(value):
+        return f"Every layer's result is finite: the loss itself overflowed. {remedy}"
     message = f"Every layer's result is finite, but the loss {loss.name!r} is not defined for what the last one gives."
     if getattr(loss, "from_logits", None) is False:
         message += " It takes probabilities: give the last layer softmax or sigmoid, or the loss from_logits=True."

@@ -185,10 +185,10 @@ class Trainer:
             block[abi.RATES] = 0  # they live no longer than this call
             optimizer.advance(int(block[abi.ITERATION]) - first_iteration)
 
-    def repeat(self, session: Session, segment: Segment, first: int) -> None:
-        """Repeat one step with the learning rate that it had."""
+    def repeat(self, session: Session, segment: Segment, first: int, rate: float | None = None) -> None:
+        """Repeat one step, with the learning rate that it had unless another is given."""
         now = self.network.optimizer.iterations
-        rate = next((rate for since, rate in reversed(self.rates) if since <= now), None)
+        rate = rate or next((rate for since, rate in reversed(self.rates) if since <= now), None)
         self._run(session, first, segment.total, segment.batch_size, 1, rate)
 
     def finish(self, session: Session) -> None:
