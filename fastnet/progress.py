@@ -13,6 +13,7 @@ from typing import Any, Protocol, TextIO
 
 from fastnet import config
 from fastnet._kernels.errors import quoted
+from fastnet.terminal import encodable
 
 _INTERVAL = 0.1  # least number of seconds between two redraws
 _BAR_WIDTH = 24
@@ -177,7 +178,7 @@ class _Frame:
         from rich.table import Table
         from rich.text import Text
 
-        text = Text(_encodable(self.text, encoding))
+        text = Text(encodable(self.text, encoding))
         row: list[Any] = [Text(self.title), Text(self.count), text]
         used = sum(part.cell_len + 2 for part in row[:2]) + 1
         bar = min(_BAR_WIDTH, width - used - text.cell_len - 2)
@@ -212,7 +213,7 @@ class _Lines:
 
     def add(self, line: str) -> None:
         encoding = getattr(self._stream, "encoding", None) or "ascii"
-        self._stream.write(_encodable(line, encoding) + "\n")
+        self._stream.write(encodable(line, encoding) + "\n")
         self._stream.flush()
 
     def show(self, frame: _Frame | None) -> None:
@@ -281,7 +282,7 @@ class _Terminal:
 
         lines, self._lines = self._lines, []
         if lines:
-            self._console.print(Text(_encodable("\n".join(lines), self._encoding)), soft_wrap=True)
+            self._console.print(Text(encodable("\n".join(lines), self._encoding)), soft_wrap=True)
 
     def show(self, frame: _Frame | None) -> None:
         if not self._live.is_started and frame is not None:
@@ -362,10 +363,6 @@ def _in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return any(base.__name__ == "ZMQInteractiveShell" for base in type(shell).__mro__)
-
-
-def _encodable(text: str, encoding: str) -> str:
-    return text.encode(encoding, errors="replace").decode(encoding)
 
 
 def _rate(step: int, seconds: float) -> str:

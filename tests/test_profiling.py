@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import html
+import io
+import sys
 
 import numpy as np
 import pytest
@@ -327,3 +329,21 @@ def test_a_profile_trains_with_the_rates_of_the_schedule(fitted, monkeypatch):
     profile = model.profile(x, y, batch_size=32, seconds=0.0)
     assert profile.steps >= 10
     np.testing.assert_allclose(model.get_weights()[0], 0.998**3, rtol=1e-6)
+
+
+def test_tables_on_an_ascii_terminal(monkeypatch):
+    model = fastnet.Sequential([layers.Input((3,)), layers.Dense(2, name="größe")])
+    model.compile("sgd", "mse")
+    profile = model.profile(np.ones((8, 3)), np.ones((8, 2)), seconds=0)
+    plan = Plan(True, "float32", 4)
+    plan.product(plan.buffer((3,)), Variable(np.ones((3, 2), "float32"), "w"), plan.buffer((2,)))
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    print(profile)
+    print(plan)
+    model.summary()
+    stream.flush()
+    text = stream.buffer.getvalue().decode("ascii")
+    assert "us/step" in text and "gr??e" in text and "->" in text
+    monkeypatch.undo()
+    assert "µs/step" in str(profile) and "größe" in str(profile)

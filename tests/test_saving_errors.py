@@ -1,8 +1,11 @@
 """What is said of a file that cannot be read or written: its name, what it is and what is wanted; no temporary name."""
 
+import errno
+import io
 import os
 import re
 import sys
+import time
 import zipfile
 
 import numpy as np
@@ -116,3 +119,61 @@ def test_the_first_weight_that_differs_is_named(tmp_path):
     longer = network(4)
     longer.add(layers.Dense(7, name="more"))
     refuses(lambda: longer.load_weights(tmp_path / "w"), "8 weights", "has 10", "weight 8", "'more/kernel'", "nothing")
+
+
+def test_a_full_disk_names_the_file(monkeypatch, tmp_path):
+    """What the system says of a write names no file; nothing is left of it."""
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    checkpoint = fastnet.callbacks.ModelCheckpoint(tmp_path / "best")
+    model = network()
+    model.compile("sgd", "mse")
+    for write in (
+        lambda: model.save(tmp_path / "best"),
+        lambda: model.save_weights(tmp_path / "best"),
+        lambda: model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0, callbacks=[checkpoint]),
+    ):
+        with pytest.raises(OSError, match="No space left on device.*best") as caught:
+            write()
+        assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "best")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_and_a_log_of_epochs(tmp_path):
+    class Full(io.StringIO):
+        def flush(self):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    logger = fastnet.callbacks.CSVLogger(tmp_path / "log.csv")
+    logger.on_train_begin()
+    logger._file.close()
+    logger._file = Full()
+    with pytest.raises(OSError, match="No space left on device.*log.csv"):
+        logger.on_epoch_end(0, {"loss": 1.0})
+    logger.close()
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    """By the next file that is written there; what another process is writing stays."""
+    names = [".best.0123456789abcdef.fastnet-part", ".other.fedcba9876543210.fastnet-part", ".mine"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"part")
+    for old in (names[0], names[2]):
+        os.utime(tmp_path / old, (time.time() - 7200,) * 2)
+    network().save_weights(tmp_path / "w")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([names[1], names[2], "w"])
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.hdf5"])
+def test_names_of_the_formats_of_keras(name, tmp_path):
+    """The line outside fastnet is the one that is warned of."""
+    for write in (fastnet.Sequential.save, fastnet.saving.save_model, fastnet.saving.save_weights):
+        with pytest.warns(UserWarning, match=f"{name} is written in fastnet's format") as caught:
+            write(network(), tmp_path / name)
+        assert [warning.filename for warning in caught] == [__file__]
+    network().load_weights(tmp_path / name)
+    with pytest.warns(UserWarning, match="written in fastnet's format"):
+        fastnet.callbacks.ModelCheckpoint(tmp_path / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 from typing import Any
@@ -61,15 +62,19 @@ class CSVLogger(Callback):
         if self._cut:
             self._file.truncate(self._position)
             self._cut = False
-        writer = csv.writer(self._file, delimiter=self.sep)
+        rows: list[list[Any]] = []
         if self.keys is None:
             self.keys = sorted(logs)
             if not any(key.startswith("val_") for key in self.keys):
                 self.keys += [f"val_{key}" for key in self.keys]
             if self._position == 0:
-                writer.writerow(["epoch", *self.keys])
-        writer.writerow([epoch, *(_cell(logs.get(key, "NA")) for key in self.keys)])
-        self._file.flush()
+                rows.append(["epoch", *self.keys])
+        rows.append([epoch, *(_cell(logs.get(key, "NA")) for key in self.keys)])
+        try:
+            csv.writer(self._file, delimiter=self.sep).writerows(rows)
+            self._file.flush()
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, self.filename) from error
         self._position = os.path.getsize(self.filename)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
@@ -78,9 +83,10 @@ class CSVLogger(Callback):
         self.close()
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):  # a full disk was an error when the row was written
+                file.close()
 
     def get_state(self) -> dict[str, Any]:
         return {"keys": self.keys, "position": self._position}

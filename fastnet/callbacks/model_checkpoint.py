@@ -16,6 +16,7 @@ from fastnet._kernels.registry import nearest
 from fastnet.callbacks.callback import Logs, verbosity
 from fastnet.callbacks.monitor_callback import MonitorCallback
 from fastnet.callbacks.step_counter import StepCounter
+from fastnet.saving.archive import warn_of_other_format
 from fastnet.saving.model_files import describe, pack
 from fastnet.saving.writer import Writer
 
@@ -75,6 +76,7 @@ class ModelCheckpoint(MonitorCallback):
         self._counter = StepCounter(save_freq, owner)
         _check_template(self.filepath, self._counter.count is None)
         self._epoch = 0
+        warn_of_other_format(Path(self.filepath))
         self._writer = Writer()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:

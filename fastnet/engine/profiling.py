@@ -14,6 +14,7 @@ from fastnet.engine.launch import Launch, Product
 from fastnet.engine.machine_peak import Gauge, Machine, size_text
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import SIZES, Slot, View
+from fastnet.terminal import printable
 
 PIECES = 3  # of a training that is profiled; the machine is measured around each
 
@@ -123,7 +124,7 @@ class Profile:
         )
         machine = f"{self.steps:,} steps. The machine: {self.machine}."
         table = [*lines, lines[1], f"{foot} {self._figures(self.rows)}"]
-        return "\n".join([*table, "", machine, *self._above_all()])
+        return printable("\n".join([*table, "", machine, *self._above_all()]))
 
     def _above_all(self) -> list[str]:
         """Explain the lines of the table with more than 100 % of the machine."""

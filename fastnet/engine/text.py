@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnet.engine.launch import Launch, Product
 from fastnet.engine.view import describe
+from fastnet.terminal import printable
 
 if TYPE_CHECKING:
     from fastnet.engine.plan import Plan
@@ -16,7 +17,8 @@ def plan_text(plan: Plan) -> str:
     names = _Names()
     rows = [_columns(launch, names) for launch in plan.launches]
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
-    return "\n".join("  ".join([*(cell.ljust(w) for cell, w in zip(row, widths)), row[3]]).rstrip() for row in rows)
+    lines = ("  ".join([*(cell.ljust(w) for cell, w in zip(row, widths)), row[3]]).rstrip() for row in rows)
+    return printable("\n".join(lines))
 
 
 class _Names:

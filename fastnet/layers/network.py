@@ -22,6 +22,7 @@ from fastnet.layers.tree import all_parts
 from fastnet.layers.undo import unchanged_on_error
 from fastnet.settable import argument_names
 from fastnet.summary import summary_text
+from fastnet.terminal import printable
 
 #: what a description holds of every network; a subclass of `Sequential` may take other arguments
 _OF_EVERY_NETWORK = ("layers", "name", "trainable", "dtype")
@@ -329,7 +330,11 @@ class Network(Layer):
         Raises:
             ValueError: a layer does not exist, or ``positions`` do not rise.
         """
-        (print_fn or print)(summary_text(self, line_length, expand_nested, show_trainable, positions, layer_range))
+        text = summary_text(self, line_length, expand_nested, show_trainable, positions, layer_range)
+        if print_fn is None:
+            print(printable(text))
+        else:
+            print_fn(text)
 
     def get_config(self) -> dict[str, Any]:
         """The layers that make another network like it, weights and compile's arguments aside, as plain data."""

@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 import zipfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from fastnet._kernels.registry import nearest
 
 FORMAT, VERSION = "fastnet", 1
 _ARRAY = "__array__"
+_PARTIAL, _STALE = ".fastnet-part", 3600  # the suffix of a file that is being written; seconds until it is a leftover
 #: The first bytes of other formats, and what an error says of them.
 _FOREIGN = {
     b"\x89HDF": "it is an HDF5 file, as Keras writes them: load it with Keras, and give get_weights() to set_weights",
@@ -87,7 +89,8 @@ class Packed:
             raise PermissionError(errno.EACCES, "the file may not be written", str(path))
         # Not by tempfile, which makes files that their owner alone can read.
         # The name is cut, since it may already be as long as the file system allows.
-        temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}")
+        _remove_stale(path.parent)
+        temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}{_PARTIAL}")
         try:
             with open(temporary, "xb") as file:
                 self.write_to(file)
@@ -98,8 +101,8 @@ class Packed:
             os.replace(temporary, path)
         except BaseException as error:
             temporary.unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.filename is not None:
-                raise type(error)(error.errno, error.strerror, str(path)) from error
+            if isinstance(error, OSError):
+                raise naming(error, path) from error
             raise
 
     def to_bytes(self) -> bytes:
@@ -112,6 +115,30 @@ class Packed:
         """Write the same bytes into an open file."""
         members: Any = {f"{i:04d}": array for i, array in enumerate(self.arrays)}
         np.savez(file, about=self.about, **members)
+
+
+def naming(error: OSError, path: Path) -> OSError:
+    """The error of a file, with its path: a full disk, for instance, is an error without one."""
+    if error.errno is None:
+        return OSError(f"{path} could not be written: {error}")
+    return type(error)(error.errno, error.strerror, str(path))
+
+
+def warn_of_other_format(path: Path) -> None:
+    """Warn where a file has a suffix of Keras's formats, which are others."""
+    if path.suffix in (".keras", ".h5", ".hdf5"):
+        checks.warn(
+            f"{path.name} is written in fastnet's format, which Keras does not read. Another suffix, such as "
+            "'.fastnet', says so; for Keras write to_json() and get_weights()."
+        )
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove the partial files of processes that were killed; one that is being written is younger."""
+    for partial in folder.glob(f".*{_PARTIAL}"):
+        with contextlib.suppress(OSError):  # another process removed it, or (Windows) still has it open
+            if time.time() - partial.stat().st_mtime > _STALE:
+                partial.unlink()
 
 
 def as_path(filepath: Any) -> Path:
@@ -130,6 +157,7 @@ def save(packed: Packed, target: Path | IO[bytes], overwrite: bool) -> None:
         packed.write_to(target)
         return
     check_overwrite(target, overwrite)
+    warn_of_other_format(target)
     packed.write(target)
 
 
