@@ -22,8 +22,9 @@ def test_a_weight_that_is_a_number_counts_for_every_row(shape, reduction):
 def test_weights_of_a_single_row_are_explained():
     loss = losses.MeanSquaredError()
     assert loss([1.0, 2.0, 3.0], np.zeros(3), [3.0]) == pytest.approx(14.0)
+    assert loss([1.0, 2.0, 3.0], np.zeros(3), [3.0, 2.0, 1.0]) == pytest.approx((3 + 8 + 9) / 3)  # of its elements
     with pytest.raises(ValueError, match=r"one row, which has one weight; received 3. For 3 rows .* shape \(3, 1\)"):
-        loss([1.0, 2.0, 3.0], np.zeros(3), [1.0, 2.0, 3.0])
+        losses.KLDivergence()([1.0, 2.0, 3.0], np.ones(3), [1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match="sample_weight must be finite; it is nan"):
         loss([[1.0]], np.zeros((1, 1)), np.nan)
 
