@@ -35,6 +35,13 @@ def test_the_shape_of_a_batch():
     refuses(lambda: layers.Input(batch_shape=(-1, 3), name="i"), "'i' (InputLayer)", "batch_shape", "-1")
 
 
+def test_an_input_that_is_declared_sparse():
+    declared = layers.Input((3,), sparse=True)
+    assert declared.get_config()["sparse"] and layers.InputLayer.from_config(declared.get_config()).sparse
+    assert fastnet.Sequential([declared, layers.Dense(1)]).predict(np.ones((5, 3)), verbose=0).shape == (5, 1)
+    refuses(lambda: layers.Input((3,), sparse="yes", name="i"), "'i' (InputLayer)", "sparse", "'yes'")
+
+
 def test_evaluation_needs_no_optimizer(tmp_path):
     net = model()
     expected = net.evaluate(X, Y, verbose=0)

@@ -261,7 +261,7 @@ def test_two_dropouts_have_masks_of_their_own_and_inference_has_none():
     (lambda: layers.Normalization().adapt([]), "no data"),
     (lambda: layers.Normalization(mean=0.0, variance=1.0).adapt(np.ones((2, 2))), "nothing to adapt"),
     (lambda: layers.Input(), "either shape"),
-    (lambda: layers.Input((3,), sparse=True), "sparse is not supported"),
+    (lambda: layers.Input((3,), ragged=True), "ragged is not supported"),
     (lambda: layers.Dense(2, kernel_regularizer="l3"), "Unknown regularizer 'l3'"),
     (lambda: layers.Dense(2, kernel_constraint="norm"), "Unknown constraint 'norm'"),
     (lambda: layers.Dense(2, lora_rank=4), "lora_rank is not supported"),

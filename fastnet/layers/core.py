@@ -23,7 +23,8 @@ class InputLayer(Layer):
         batch_size: the first entry of ``batch_shape``; without another effect, since batches may have any size.
         dtype: of the data, also "uint8", "int32" and the like. Data keep the dtype that they have until the layer
             behind reads them.
-        sparse, ragged, input_tensor, optional: must be left at their defaults: data are dense arrays.
+        sparse: accepted, without effect: sparse matrices and dense arrays are both data.
+        ragged, input_tensor, optional: must be left at their defaults.
         batch_shape: instead of ``shape``, with the batch first: ``(None, 784)``.
         name: of the layer.
         trainable: accepted, without effect: the layer has no weights.
@@ -52,7 +53,7 @@ class InputLayer(Layer):
         declared = np.dtype(dtype) if _is_data_dtype(dtype) else None
         super().__init__(name=name, dtype=None if declared else dtype, trainable=trainable)
         self.data_dtype = declared.name if declared else self.dtype
-        refuse(self._owner, sparse=sparse, ragged=ragged, input_tensor=input_tensor, optional=optional)
+        refuse(self._owner, ragged=ragged, input_tensor=input_tensor, optional=optional)
         if batch_size is not None:
             batch_size = checks.integer(f"{self._owner}: batch_size", batch_size)
         if (shape is None) == (batch_shape is None):
@@ -64,6 +65,7 @@ class InputLayer(Layer):
             if (batch_size := next(iter(batch_shape))) is not None:
                 batch_size = checks.integer(f"{self._owner}: the batch of batch_shape", batch_size)
         self.batch_shape = (batch_size, *self.given_input_shape)
+        self.sparse = checks.flag(f"{self._owner}: sparse", bool(sparse) if sparse is None else sparse)
 
     keeps_values = True
     _fixed = ("batch_shape",)
@@ -74,8 +76,9 @@ class InputLayer(Layer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """``batch_shape``, ``dtype`` and ``name``."""
-        return {"batch_shape": self.batch_shape, "dtype": self.data_dtype, "name": self.name}
+        """``batch_shape``, ``dtype``, ``name``, and ``sparse`` where it is True."""
+        config = {"batch_shape": self.batch_shape, "dtype": self.data_dtype, "name": self.name}
+        return config | ({"sparse": True} if self.sparse else {})
 
     def forward(self, plan: Plan, x: View) -> View:
         return x

@@ -11,6 +11,7 @@ from fastnet import serialization
 from fastnet._kernels import portable
 from fastnet.saving import archive
 from fastnet.saving.state import model_state, restore, state_so_far
+from fastnet.tracebacks import trimmed
 
 
 def describe(model: Any) -> dict[str, Any]:
@@ -85,8 +86,10 @@ def load_model(
         >>> saving.load_model("model.fastnet").output_shape
         (None, 1)
     """
-    path, tree = archive.load(filepath, ("model",))
+    with trimmed:
+        path, tree = archive.load(filepath, ("model",))
     with (
+        trimmed,
         archive.explained(path, "does not hold a model that can be made here"),
         serialization.custom_object_scope(custom_objects),
     ):
