@@ -70,10 +70,6 @@ class Activation:
         """The same activation with other values of these arguments."""
         return type(self)(self.row, self.function, **{**self.parameters, **parameters})
 
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of a result of data of this shape."""
-        return shape
-
     def forward(self, plan: Plan, x: View) -> View:
         """Add the launch of y = f(x)."""
         if self.row is _LINEAR:
@@ -126,13 +122,7 @@ class RowActivation:
             raise ValueError(f"{self.name} needs an array with at least one axis, received a number.")
         if not checks.is_integer(axis) or not -x.ndim <= axis < x.ndim:
             raise ValueError(f"{self.name}: axis must be one of the {x.ndim} axes of x, received {quoted(axis)}.")
-        rows_last = np.moveaxis(x, axis, -1)
-        self.output_shape(rows_last.shape)
-        return np.moveaxis(_apply(self, rows_last), -1, axis)
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of a result of data of this shape."""
-        return shape
+        return np.moveaxis(_apply(self, np.moveaxis(x, axis, -1)), -1, axis)
 
     def forward(self, plan: Plan, x: View) -> View:
         """Add the launch of y = f(x)."""
@@ -189,13 +179,22 @@ class GatedActivation(RowActivation):
         return x.slice(-1, 0, half), x.slice(-1, half, 2 * half)
 
 
+def output_shape(activation: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a result of data of this shape: the same, but for a `GatedActivation`.
+
+    Raises:
+        ValueError: the data do not fit.
+    """
+    return activation.output_shape(shape) if isinstance(activation, GatedActivation) else shape
+
+
 def _apply(activation, x: Any) -> np.ndarray:
     x = np.asarray(x)
     if x.dtype.kind not in "fiub":
         raise TypeError(f"The activation {activation.name!r} needs real numbers, received an array of {x.dtype}.")
     x = np.asarray(x, x.dtype if x.dtype == np.float64 else np.float32, order="C")
     if x.size == 0:
-        return x.copy()
+        return np.zeros(output_shape(activation, x.shape), x.dtype)
     plan = Plan(False, x.dtype.name, 1)
     source = plan.buffer(x.shape)
     result = activation.forward(plan, source)

@@ -140,6 +140,7 @@ def test_glu():
     wanted = x[..., :3] * oracles.sigmoid(x[..., 3:])
     np.testing.assert_allclose(activations.glu(x), wanted, rtol=1e-14)
     np.testing.assert_allclose(activations.glu(x.swapaxes(1, 2), axis=1), wanted.swapaxes(1, 2), rtol=1e-14)
+    assert activations.glu(np.zeros((0, 4))).shape == (0, 2)
     with pytest.raises(ValueError, match="glu halves an axis, whose size must be even; received 3"):
         activations.glu(np.zeros((2, 3)))
     model = fastnet.Sequential(

@@ -26,9 +26,9 @@ SOURCES = {
 MODULES = [name for name, path in SOURCES.items() if ">>> " in path.read_text("utf-8")]
 # Not for users, or never made by them.
 INSIDE = set(
-    "CallbackList Cast DenseGradient DownloadError Gradient KernelError Kind LossMetric MeanOfRows NonFiniteError "
-    "Report RowActivation RuleError SavedFileError Slot Template Variable bind check_dtype fans listed loss_weight "
-    "named of_one_output relu_with".split()
+    "CallbackList Cast DenseGradient DownloadError GatedActivation Gradient KernelError Kind LossMetric MeanOfRows "
+    "NonFiniteError Report RowActivation RuleError SavedFileError Slot Template Variable bind check_dtype fans "
+    "listed loss_weight named of_one_output output_shape relu_with".split()
 )
 DATA = Path(os.environ.get("FASTNET_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 

@@ -28,7 +28,7 @@ class _Applied(Layer):
     activation: Any
 
     def sample_output_shape(self, input_shape):
-        return self.activation.output_shape(input_shape)
+        return activations.output_shape(self.activation, input_shape)
 
     @property
     def as_activation(self) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnet import checks, config
 from fastnet._kernels.templates import folds
-from fastnet.activations import RELU
+from fastnet.activations import RELU, output_shape
 from fastnet.arrays import READABLE
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
@@ -205,7 +205,7 @@ class Dense(Layer):
                 f"{self._owner} was built for {self.kernel.shape[0]} inputs on the last axis; received "
                 f"samples of shape {input_shape}."
             )
-        return self.activation.output_shape((*input_shape[:-1], self.units))
+        return output_shape(self.activation, (*input_shape[:-1], self.units))
 
     def make_weights(self, input_shape):
         self.kernel = self.add_named_weight("kernel", (input_shape[-1], self.units))
