@@ -226,7 +226,7 @@ class ConcordanceCorrelation(_OfLastAxis):
 
     Example:
         >>> round(metrics.ConcordanceCorrelation()([[0.0, 1.0, 0.5]], [[0.1, 0.9, 0.2]]), 4)
-        0.8824
+        0.8791
     """
 
     _row = "concordance_correlation"

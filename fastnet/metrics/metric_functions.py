@@ -98,7 +98,7 @@ def concordance_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> np.ndar
 
     Example:
         >>> metrics.concordance_correlation([[0.0, 1.0, 0.5]], [[0.1, 0.9, 0.2]]).round(4).tolist()
-        [0.8824]
+        [0.8791]
     """
     return means.ConcordanceCorrelation(axis=axis).function.on_arrays(y_true, y_pred, "concordance_correlation")
 

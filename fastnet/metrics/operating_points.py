@@ -93,7 +93,7 @@ class SpecificityAtSensitivity(_AtThreshold):
         ValueError: an argument outside its range.
 
     Example:
-        >>> metrics.SpecificityAtSensitivity(0.5)([0, 0, 0, 1, 1], [0.0, 0.3, 0.8, 0.3, 0.8])
+        >>> round(metrics.SpecificityAtSensitivity(0.5)([0, 0, 0, 1, 1], [0.0, 0.3, 0.8, 0.3, 0.8]), 4)
         0.6667
     """
 
