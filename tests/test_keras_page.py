@@ -37,7 +37,7 @@ def test_every_block_runs(capsys):
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     for k, text in enumerate(blocks):
         exec(compile(text, f"<docs/keras.md:{k}>", "exec"), namespace)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     assert "has no train_step: a step is compiled" in capsys.readouterr().out
 
 
