@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import os
 import sys
 import time
@@ -229,6 +228,8 @@ class _Logger:
     is_live = False
 
     def add(self, line: str) -> None:
+        import logging  # here: few programs send progress to it
+
         logging.getLogger("fastnet").info("%s", line)
 
     def show(self, frame: _Frame | None) -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import tarfile
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from fastnet._kernels.cache import user_folder
 from fastnet._kernels.errors import quoted
-from fastnet.datasets._download import digest_of, download
 
 
 def get_file(
@@ -52,6 +48,10 @@ def get_file(
         >>> def shakespeare(address):
         ...     return fastnet.utils.get_file("shakespeare.txt", address)
     """
+    from urllib.parse import urlsplit  # here, as below: training needs none of them
+
+    from fastnet.datasets._download import download
+
     if not origin:
         raise ValueError("get_file: origin, the address of the file, is missing.")
     name = os.fspath(fname) if fname else os.path.basename(urlsplit(origin).path)
@@ -78,6 +78,8 @@ def get_file(
 
 def _has(file: Path, checksum: str | None) -> bool:
     """Whether a file has a checksum; any file has None."""
+    from fastnet.datasets._download import digest_of
+
     if checksum is None:
         return True
     _, digest = digest_of(checksum)
@@ -89,6 +91,9 @@ def _has(file: Path, checksum: str | None) -> bool:
 
 def _extract(file: Path, target: Path, formats: str | Sequence[str] | None) -> None:
     """Extract an archive; members that would lie outside of ``target`` are an error."""
+    import tarfile
+    import zipfile
+
     allowed = [formats] if isinstance(formats, str) else list(formats or ())
     both = "auto" in allowed
     if (both or "tar" in allowed) and tarfile.is_tarfile(file):
