@@ -102,6 +102,16 @@ def work(bases, args, rows, lo, hi):
             out[i] = out[i] * 3 + 1
 
 
+def work_last(bases, args, rows, lo, hi):
+    # args: places (2), rounds: all of the work is in the second of two units; says whose scratch each has seen
+    for i in range(lo, hi):
+        at(args[0])[i] = bases[abi.SCRATCH]
+        value = 1
+        for _ in range(i * args[1]):
+            value = value * 3 + at(args[0])[1]
+        at(bases[abi.SCRATCH])[0] = value
+
+
 def launch(function, *args, per_row=0, unit=1, times=1, fixed=0, grain=1, cost=HUGE, flags=0, period=1):
     return function, args, (per_row, unit, times, fixed, grain, cost, flags, period)
 

@@ -27,6 +27,7 @@ from .launch_tables import (
     succeed,
     use_scratch,
     work,
+    work_last,
     zeros,
 )
 
@@ -150,6 +151,21 @@ def test_the_team_grows_when_needed_and_shrinks():
             expected = expected * 3 + 1
         np.testing.assert_array_equal(out, expected)
     assert team() == max(before, 5)  # 12 units on 7 threads are 6 parts of 2
+
+
+def test_a_team_that_mostly_waits_gives_way_to_one_thread():
+    """As on a machine whose cores are busy; here one thread has all the work."""
+    places = zeros(2)
+    bound = Bound(launch(work_last, places, 100_000, fixed=2, flags=abi.BARRIER), scratch=64)
+    bound.run()
+    assert places[0] != places[1]
+    deadline = time.monotonic() + TIMEOUT
+    while places[0] != places[1]:
+        assert time.monotonic() < deadline
+        assert bound.run(total=100) == (100, _runner.OK)
+    set_num_threads(2)  # asks anew
+    bound.run()
+    assert places[0] != places[1]
 
 
 def test_executions_leave_nothing_behind():

@@ -282,7 +282,7 @@ cdef class Execution:
         cdef Job job
         cdef int threads = get_num_threads()
         cdef bint leased = False
-        cdef double work
+        cdef double work, start
         if batch < 1:
             raise ValueError(f"batch must be at least 1, got {batch}.")
         if times is not None and times.shape[0] != self.launches.shape[0]:
@@ -313,10 +313,11 @@ cdef class Execution:
             job.first, job.total, job.batch, job.steps, job.done = first, total, batch, max_steps, 0
             job.status = 0
             with nogil:
-                job.deadline = seconds_now() + seconds
+                start = seconds_now()
+                job.deadline = start + seconds
                 lead(&job)
                 if job.workers:
-                    team_judge(&team, seconds_now() - job.deadline + seconds)
+                    team_judge(&team, seconds_now() - start)
         finally:
             self.running = 0
             if leased:
