@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -109,20 +110,18 @@ needs_root = pytest.mark.skipif(
 
 
 @pytest.fixture
-def open_folder(tmp_path):
-    """The folders down to pytest's are closed to other users."""
-    folders = [folder for folder in tmp_path.parents if folder.stat().st_uid == os.getuid() and folder != Path("/")]
-    before = [(folder, folder.stat().st_mode) for folder in folders]
-    for folder in [*folders, tmp_path]:
-        folder.chmod(folder.stat().st_mode | 0o055)
-    yield
-    for folder, mode in before:
-        folder.chmod(mode)
+def roots_kernels(monkeypatch):
+    """As `kernels`, where other users can read them: pytest's folders are closed to others."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        monkeypatch.setenv("FASTNET_CACHE_DIR", folder)
+        cache.folder()
+        yield Path(folder) / "kernels"
 
 
 @needs_root
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # a fork beside threads of other tests
-def test_another_user_reads_what_root_stored(kernels, open_folder):
+def test_another_user_reads_what_root_stored(roots_kernels):
     cache.write("one", b"code")
 
     def look():
@@ -137,15 +136,15 @@ def test_another_user_reads_what_root_stored(kernels, open_folder):
     one, silent, two, said = as_user(65534, look)
     assert (one, silent, two) == (b"code", True, (b"made", None))
     assert len(said) == 1 and "not writable" in said[0] and "fastnet warmup" in said[0]
-    assert sorted(path.name for path in kernels.iterdir()) == ["one.o"]
+    assert sorted(path.name for path in roots_kernels.iterdir()) == ["one.o"]
 
 
 @needs_root
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.parametrize("where", ["folder", "file"])
-def test_what_another_user_may_have_written_is_not_executed(kernels, open_folder, where):
+def test_what_another_user_may_have_written_is_not_executed(roots_kernels, where):
     cache.write("one", b"code")
-    os.chown(kernels if where == "folder" else kernels / "one.o", 65533, 65533)
+    os.chown(roots_kernels if where == "folder" else roots_kernels / "one.o", 65533, 65533)
     assert as_user(65534, lambda: cache.read("one")) is None
 
 
@@ -190,11 +189,10 @@ if len(sys.argv) > 1:  # modules are imported, which another user may not read i
 
 
 @needs_root
-def test_a_service_of_another_user_starts_from_roots_kernels(tmp_path, open_folder):
+def test_a_service_of_another_user_starts_from_roots_kernels(roots_kernels):
     """As in a container: root fills the cache while the image is built, the service runs as nobody."""
-    environment = {**os.environ, "FASTNET_CACHE_DIR": str(tmp_path)}
     for arguments in ([], ["65534"]):
-        subprocess.run([sys.executable, "-c", PREDICT, *arguments], env=environment, check=True)
+        subprocess.run([sys.executable, "-c", PREDICT, *arguments], check=True)
 
 
 # ---- several processes
