@@ -31,7 +31,8 @@ class FastnetClassifier(ClassifierMixin, DenseEstimator):
         early_stopping: whether the loss of held-out rows counts; the network then gets its best weights. By default the
             loss of the training counts.
         validation_fraction: share of the rows that `early_stopping` holds out.
-        scale: whether each feature is scaled to mean 0 and variance 1, by the rows of `fit`.
+        scale: whether each feature is scaled to mean 0 and variance 1, by the rows of `fit`; features of a sparse
+            matrix to variance 1, so that they stay sparse.
         dtype: "float32" or "float64", in which the network computes; None for that of ``X``. float32 is about twice as
             fast.
         warm_start: whether `fit` trains the network of the `fit` before.
@@ -144,7 +145,8 @@ class FastnetRegressor(RegressorMixin, DenseEstimator):
         early_stopping: whether the loss of held-out rows counts; the network then gets its best weights. By default the
             loss of the training counts.
         validation_fraction: share of the rows that `early_stopping` holds out.
-        scale: whether each feature and each target is scaled to mean 0 and variance 1, by the rows of `fit`.
+        scale: whether each feature and each target is scaled to mean 0 and variance 1, by the rows of `fit`; features
+            of a sparse matrix to variance 1, so that they stay sparse.
         dtype: "float32" or "float64", in which the network computes; None for that of ``X``. float32 is about twice as
             fast.
         warm_start: whether `fit` trains the network of the `fit` before.

@@ -10,6 +10,8 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d
 
+from fastnet._kernels.errors import quoted
+
 
 def as_labels(y: Any) -> np.ndarray:
     """``y`` as one label a row, (n,); a column gives scikit-learn's `DataConversionWarning`.
@@ -110,6 +112,6 @@ def of_classes(owner: str, class_weight: Any, y: np.ndarray, weights: np.ndarray
     if not (found >= 0).all() or not found.any():
         raise ValueError(
             f"{owner}: class_weight must have weights from 0, and one above zero for a class that rows have; received "
-            f"{class_weight!r}."
+            f"{quoted(class_weight)}."
         )
     return found

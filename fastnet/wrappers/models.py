@@ -14,6 +14,7 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastnet._kernels.errors import quoted
 from fastnet.callbacks import History
 from fastnet.models import clone_model
 from fastnet.sequential import Sequential
@@ -99,11 +100,13 @@ class ModelWrapper(TravellingEstimator):
         if not callable(self.model):
             raise ValueError(
                 f"{type(self).__name__}: model must be a Sequential, or a function that returns one; received "
-                f"{self.model!r}."
+                f"{quoted(self.model)}."
             )
         made = self.model(X=X, y=y, **(self.model_kwargs or {}))
         if not isinstance(made, Sequential):
-            raise ValueError(f"{type(self).__name__}: the function `model` must return a Sequential, it gave {made!r}.")
+            raise ValueError(
+                f"{type(self).__name__}: the function `model` must return a Sequential, it gave {quoted(made)}."
+            )
         return made
 
     def _outputs(self, X: Any) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
@@ -83,6 +84,11 @@ class DenseEstimator(TravellingEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     # ---- what subclasses say
 
     def _loss(self, outputs: int) -> Any:
@@ -110,7 +116,7 @@ class DenseEstimator(TravellingEstimator):
         """Train.
 
         Args:
-            X: (n, features).
+            X: (n, features), also a sparse matrix.
             y: the targets, one for each row.
             sample_weight: weight of each row, (n,), from 0. Rows of weight 0 are left out; where all rows are one
                 batch, a row of weight 2 is a row that is there twice.
@@ -171,7 +177,7 @@ class DenseEstimator(TravellingEstimator):
             reset: whether the number of features is learned.
             partial: whether other rows may have other classes.
         """
-        X, y = validate_data(self, X, y, dtype=_DTYPES, reset=reset, **self._options)
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_DTYPES, reset=reset, **self._options)
         weights = weights_of(type(self).__name__, sample_weight, X)
         targets, outputs = self._targets(y, weights, reset and not partial)
         weights = self._row_weights(y, weights)
@@ -195,7 +201,7 @@ class DenseEstimator(TravellingEstimator):
     def _start(self, train: _Rows, outputs: int, rng: Any) -> None:
         """Make the network, and learn the scales of the data."""
         X = train[0]
-        self.scaler_ = StandardScaler() if self.scale else None
+        self.scaler_ = StandardScaler(with_mean=not scipy.sparse.issparse(X)) if self.scale else None
         if self.scale:
             self._learn_scales(*train)
         self.model_ = self._new_network(X.shape[1], outputs, self.dtype or X.dtype.name, rng)
@@ -238,7 +244,7 @@ class DenseEstimator(TravellingEstimator):
     def _train(self, train: _Rows, held_out: _Rows | None, epochs: int, callbacks: list[Callback]) -> Any:
         x, y, weights = self._as_read(*train)
         self.history_: History = self.model_.fit(
-            x, y, sample_weight=weights, batch_size=min(self.batch_size, len(x)), epochs=epochs, callbacks=callbacks,
+            x, y, sample_weight=weights, batch_size=min(self.batch_size, len(y)), epochs=epochs, callbacks=callbacks,
             validation_data=None if held_out is None else self._as_read(*held_out),
             verbose=int(self.verbose) if isinstance(self.verbose, bool) else self.verbose,
         )  # fmt: skip
@@ -257,5 +263,5 @@ class DenseEstimator(TravellingEstimator):
     def _outputs(self, X: Any) -> np.ndarray:
         """The network's outputs, (n, outputs)."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=_DTYPES, reset=False)
+        X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=False)
         return self.model_.predict(self._scaled(X), verbose=0)

@@ -11,6 +11,7 @@ from fastnet import layers, losses
 
 pytest.importorskip("sklearn")
 import joblib
+from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
@@ -156,6 +157,18 @@ def test_rows_of_weight_zero_are_left_out():
     weights = np.arange(60) % 5 > 0
     ours = FastnetClassifier(**FEW).fit(X, y, weights.astype(float)).predict_proba(X)
     assert (ours == FastnetClassifier(**FEW).fit(X[weights], y[weights], np.ones(48)).predict_proba(X)).all()
+
+
+def test_sparse_features_are_those_that_are_dense():
+    X, y = some_data()
+    X = np.where(np.abs(X) > 1, X, 0)
+    sparse, dense = (
+        FastnetClassifier(early_stopping=True, scale=False, **FEW).fit(each, y) for each in (csr_array(X), X)
+    )
+    assert (sparse.predict_proba(csr_array(X)) == dense.predict_proba(X)).all()
+    scaled = FastnetClassifier(**FEW).fit(csr_array(X), y)
+    assert not scaled.scaler_.with_mean
+    np.testing.assert_allclose(scaled.predict_proba(csr_array(X)), scaled.predict_proba(X), rtol=1e-12)
 
 
 def test_class_weights():
