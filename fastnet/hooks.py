@@ -70,12 +70,14 @@ def refuse(cls: type, kind: str) -> None:
     Raises:
         TypeError: one is defined.
     """
-    instead = HOOKS[kind]
-    for owner in users_classes(cls):
-        for name in instead.keys() & vars(owner).keys():
-            raise TypeError(
-                f"The {kind} class {cls.__name__} defines {name}, which fastnet does not call: {instead[name]}."
-            )
+    defined = {name for owner in users_classes(cls) for name in vars(owner)}
+    if (name := next((name for name in HOOKS[kind] if name in defined), None)) is not None:
+        raise TypeError(not_called(f"The {kind} class {cls.__name__} defines", kind, name))
+
+
+def not_called(beginning: str, kind: str, name: str) -> str:
+    """The sentence for a method that would be ignored."""
+    return f"{beginning} {name}, which fastnet does not call: {HOOKS[kind][name]}."
 
 
 def check_parameters(cls: type, method: str, wanted: str) -> None:

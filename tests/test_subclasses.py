@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import constraints, extend, hooks, layers, losses, metrics, models, optimizers, regularizers, saving
+from fastnet import (
+    constraints,
+    extend,
+    hooks,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    regularizers,
+    saving,
+)
 
 X, Y = np.linspace(-1, 1, 12, dtype="float32").reshape(4, 3), np.ones((4, 1), "float32")
 BASES = {
@@ -34,6 +46,14 @@ def test_a_hook_that_is_not_called_is_refused(kind, method):
     with pytest.raises(TypeError, match=method):
         define(define(**{method: hook}), BASES[kind])  # by a mixin
     define(BASES[kind], other_method=hook)
+
+
+def test_a_hook_of_an_object_is_refused():
+    model = fastnet.Sequential([layers.Input((3,)), layers.Dense(1, name="out")], name="m")
+    with pytest.raises(AttributeError, match="The model 'm' was given train_step, which fastnet does not call: steps"):
+        model.train_step = lambda data: {}
+    with pytest.raises(AttributeError, match="'out'.* was given call, which fastnet does not call: a layer defines"):
+        model.layers[0].call = lambda x: x
 
 
 def test_a_mask_with_keras_arguments_is_refused():
@@ -208,3 +228,75 @@ def test_a_forward_of_a_network_is_asked():
     given = [layers.Input((3,)), layers.Dense(1, name="out")]
     model, plain = Twice(given), fastnet.Sequential(given)
     np.testing.assert_allclose(model.predict(X, verbose=0), 2 * plain.predict(X, verbose=0), rtol=1e-6)
+
+
+def squared(x):
+    return x * x
+
+
+def cubed_error(y_true, y_pred, factor=1.0):
+    return factor * abs(y_pred - y_true) ** 3
+
+
+class Penalty(regularizers.L2):
+    def __init__(self, strength):
+        super().__init__(l2=strength)
+        self.strength = strength
+
+
+class Bound(constraints.MaxNorm):
+    def __init__(self):
+        super().__init__(max_value=1.5)
+
+
+class Small(initializers.RandomNormal):
+    def __init__(self, scale):
+        super().__init__(stddev=scale, seed=3)
+        self.scale = scale
+
+
+class Halving(optimizers.schedules.ExponentialDecay):
+    def __init__(self, rate):
+        super().__init__(rate, 10, 0.5)
+        self.rate = rate
+
+
+class Squared(layers.Lambda):
+    def __init__(self, **more):
+        super().__init__(squared, **more)
+
+
+class Known(layers.Normalization):
+    def __init__(self, width):
+        super().__init__(mean=np.zeros(width), variance=np.full(width, 4.0))
+        self.width = width
+
+
+class Cubed(losses.FunctionLoss):
+    def __init__(self, factor):
+        super().__init__(cubed_error, name="cubed", factor=factor)
+
+
+class MeanCubed(metrics.MeanMetricWrapper):
+    def __init__(self, name="mean_cubed", **more):
+        super().__init__(cubed_error, name=name, **more)
+
+
+OTHERS = [
+    (Penalty(0.5), lambda item: item([2.0])),
+    (Bound(), lambda item: item([[3.0], [4.0]])),
+    (Small(0.5), lambda item: item((3, 2))),
+    (Halving(0.5), lambda item: item(20)),
+    (Squared(name="s"), lambda item: item(X)),
+    (Known(3), lambda item: item(X)),
+    (Cubed(2.0), lambda item: item(Y, 2 * Y)),
+    (MeanCubed(), lambda item: item(Y, 2 * Y)),
+]
+
+
+@pytest.mark.parametrize("item, use", OTHERS, ids=[type(item).__name__ for item, _ in OTHERS])
+def test_any_other_class_with_other_arguments(item, use):
+    description = saving.serialize_keras_object(item)
+    again = saving.deserialize_keras_object(description, {type(item).__name__: type(item)})
+    assert type(again) is type(item) and again.get_config() == item.get_config()
+    np.testing.assert_array_equal(use(again), use(item))

@@ -312,8 +312,8 @@ class Lambda(_Applied):
     def get_config(self) -> dict[str, Any]:
         """Its arguments. A function is described by its name: register it before the model is saved."""
         config = super().get_config()
-        config["output_shape"] = None  # the attribute is the shape of the result
-        return config
+        # The attribute is the shape of the result; a subclass need not take the argument.
+        return config | ({"output_shape": None} if "output_shape" in config else {})
 
 
 class PReLU(Layer):

@@ -98,7 +98,8 @@ class Normalization(Layer):
     def get_config(self) -> dict[str, Any]:
         """The arguments, with the given ``mean`` and ``variance``."""
         given = {"mean": self.input_mean, "variance": self.input_variance}
-        return super().get_config() | {name: None if v is None else np.asarray(v).tolist() for name, v in given.items()}
+        config = super().get_config()  # a subclass need not take them
+        return config | {k: None if v is None else np.asarray(v).tolist() for k, v in given.items() if k in config}
 
     def _finite(self, argument: str, value: Any) -> np.ndarray:
         array = as_array(value, f"{self._owner}: {argument}")

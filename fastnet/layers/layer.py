@@ -126,6 +126,8 @@ class Layer(LayerTree, SettableArguments, Configurable):
             if value is not current:
                 current.assign(value)
             return
+        if name in hooks.HOOKS[self._kind]:
+            raise AttributeError(hooks.not_called(f"{self._owner} was given", self._kind, name))
         super().__setattr__(name, value)
 
     if not TYPE_CHECKING:
