@@ -191,10 +191,8 @@ class Sequential(Differentiable, NotAnEstimator, Network):
 
     @property
     def metrics(self) -> list[metrics_module.Metric]:
-        """The metrics as compiled, in the order of the logs. The `result` of objects is that of the last pass.
-
-        Until the model is built, "accuracy" is binary accuracy.
-        """
+        """The metrics as compiled, in the order of the logs, with the results of the last pass. "accuracy" is binary
+        accuracy until the model is built."""
         return [metric for _, metric, _ in self.metrics_for(self._shapes[-1] if self.built else None)]
 
     def compute_loss(
