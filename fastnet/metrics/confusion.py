@@ -362,7 +362,7 @@ def _one_or_all(values: np.ndarray) -> Any:
 
 def _as_given(thresholds: Any) -> Any:
     """An argument as plain data."""
-    return list(thresholds) if np.ndim(thresholds) else thresholds
+    return list(map(checks.plain, thresholds)) if np.ndim(thresholds) else checks.plain(thresholds)
 
 
 def _thresholds(cls: str, thresholds: Any, default: float) -> list[float]:
