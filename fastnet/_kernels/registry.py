@@ -48,6 +48,14 @@ class Pass:
             in parts, without the error of a long sum.
 
     Where a pass has one accumulator, its rules return it bare.
+
+    Example:
+        >>> import math
+        >>> from fastnet import extend
+        >>> def larger(largest, x, t):
+        ...     return largest if x < largest else x
+        >>> extend.Pass((-math.inf,), larger).start
+        (-inf,)
     """
 
     start: tuple[float, ...]
@@ -63,6 +71,17 @@ class RowRule:
     ``value(*folded)`` is the row's result (a loss), ``element(x, t, *folded)`` the result for each element (softmax,
     the gradient of a loss; None without one); ``folded`` are the accumulators of all passes.  ``t`` is the target's
     element, or 0.  The parameters of a `Loss` follow the other arguments of each of these rules.
+
+    Example:
+        >>> from fastnet import extend
+        >>> def add(total, x, t):
+        ...     return total + abs(x - t)
+        >>> def value(total):
+        ...     return total
+        >>> def slope(x, t, total):
+        ...     return 1 if x > t else -1
+        >>> len(extend.RowRule((extend.Pass((0.0,), add),), slope, value).passes)
+        1
     """
 
     passes: tuple[Pass, ...]

@@ -30,8 +30,8 @@ class OptimizerMap(MutableMapping):
 
     Example:
         >>> chosen = optimizers.OptimizerMap(optimizers.Adam(), {"head/.*": optimizers.SGD(0.1)})
-        >>> chosen["head/kernel"].name, chosen["dense/kernel"].name
-        ('sgd', 'adam')
+        >>> [type(chosen[path]).__name__ for path in ("head/kernel", "dense/kernel")]
+        ['SGD', 'Adam']
     """
 
     def __init__(self, default_optimizer: Optimizer, optimizer_map: Mapping[str, Optimizer] | None = None):
