@@ -10,26 +10,27 @@
 
 #include "_platform.h"
 
-// At a barrier: about 1 µs of pauses, then yields. Where two threads of a team have to share a core, a barrier costs two
-// such spins: 4.4 µs with 20 pauses, 13.3 with 200, measured. On free cores a yield is late by half a microsecond at most.
+// At a barrier: about 1 µs of pauses, then yields. Where two threads of a team have to share a core, a barrier costs
+// two such spins: 4.4 µs with 20 pauses, 13.3 with 200, measured. On free cores a yield is late by half a microsecond
+// at most.
 #define SPINS 30
-// A longer yield gave the core to another program, for a time slice (3 ms) or several: Linux 6.18 moves a yielding thread
-// behind the others. In its next waits the thread sleeps in place of yields. A thread that slept runs first when it is
-// woken, and its core is free meanwhile, for the thread that has to arrive. 784-128-10 on 2 cores beside 12 processes,
-// microseconds a step: yields 51,002, sleep and pauses of the team 1,425, one thread 2,414.
+// A longer yield gave the core to another program, for a time slice (3 ms) or several: Linux 6.18 moves a yielding
+// thread behind the others. In its next waits the thread sleeps in place of yields. A thread that slept runs first
+// when it is woken, and its core is free meanwhile, for the thread that has to arrive. 784-128-10 on 2 cores beside 12
+// processes, microseconds a step: yields 51,002, sleep and pauses of the team 1,425, one thread 2,414.
 #define LONG_YIELD 100e-6
 #define CROWDED_WAITS 2000
 // Pauses before sleep on a crowded machine: a wake-up costs 5 to 10 µs.
 #define CROWDED_SPIN 20e-6
 // Elsewhere a thread sleeps after this time. A launch of one thread that takes as long loses 2 % by the wake-up.
 #define LONG_WAIT 500e-6
-// If thread 0 waits for more than half of so many seconds of runs, the next runs use one thread: alone it is faster. The
-// team is tried again after the first pause; each further pause is twice as long, up to the last one.
+// If thread 0 waits for more than half of so many seconds of runs, the next runs use one thread: alone it is faster.
+// The team is tried again after the first pause; each further pause is twice as long, up to the last one.
 #define JUDGED 0.05
 #define FIRST_PAUSE 1.0
 #define LAST_PAUSE 16.0
-// A sleeping thread looks at its word after so many microseconds. The ring at a barrier therefore needs no fence: it may
-// miss a thread that falls asleep at the same moment.
+// A sleeping thread looks at its word after so many microseconds. The ring at a barrier therefore needs no fence: it
+// may miss a thread that falls asleep at the same moment.
 #define NAP 1000
 // Between runs: longer than Python needs from one chunk to the next, short enough not to be noticed as load.
 #define PARK_SPIN 50e-6
