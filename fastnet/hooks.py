@@ -60,17 +60,22 @@ HOOKS: dict[str, dict[str, str]] = {
 }
 
 
-def refuse(cls: type, kind: str) -> None:
+#: Methods that are refused by `Sequential.compile`, not when the class is defined: without it no step runs.
+AT_COMPILE = ("train_step", "test_step")
+
+
+def refuse(cls: type, kind: str, at_compile: bool = False) -> None:
     """Check that neither a user's class nor its mixins define a method that would be ignored in silence.
 
     Args:
         cls: the class.
         kind: one of `HOOKS`.
+        at_compile: whether to look for `AT_COMPILE`, or for the others.
 
     Raises:
         TypeError: one is defined.
     """
-    defined = {name for owner in users_classes(cls) for name in vars(owner)}
+    defined = {name for owner in users_classes(cls) for name in vars(owner) if (name in AT_COMPILE) is at_compile}
     if (name := next((name for name in HOOKS[kind] if name in defined), None)) is not None:
         raise TypeError(not_called(f"The {kind} class {cls.__name__} defines", kind, name))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnet import losses, optimizers, saving
+from fastnet import hooks, losses, optimizers, saving
 from fastnet import metrics as metrics_module
 from fastnet.callbacks import History
 from fastnet.layers.calls import refuse_layer
@@ -159,7 +159,9 @@ class Sequential(Differentiable, NotAnEstimator, Network):
         Raises:
             ValueError: an unknown name (the error offers the nearest ones), or a function that cannot become a kernel.
             RuntimeError: the model is being trained.
+            TypeError: the class defines `train_step` or `test_step`, which would be ignored.
         """
+        hooks.refuse(type(self), "model", at_compile=True)
         self._must_be_idle()
         optimizer = optimizers.get(optimizer)
         loss = losses.get(losses.of_one_output(loss, "loss"))
@@ -191,8 +193,7 @@ class Sequential(Differentiable, NotAnEstimator, Network):
 
     @property
     def metrics(self) -> list[metrics_module.Metric]:
-        """The metrics as compiled, in the order of the logs, with the results of the last pass. "accuracy" is binary
-        accuracy until the model is built."""
+        """The metrics in the order of the logs, with their last results; until it is built, "accuracy" is binary."""
         return [metric for _, metric, _ in self.metrics_for(self._shapes[-1] if self.built else None)]
 
     def compute_loss(

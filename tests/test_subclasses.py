@@ -32,7 +32,10 @@ BASES = {
 }
 
 
-@pytest.mark.parametrize("kind, method", [(kind, method) for kind in hooks.HOOKS for method in hooks.HOOKS[kind]])
+AT_ONCE = [(kind, name) for kind in hooks.HOOKS for name in hooks.HOOKS[kind] if name not in hooks.AT_COMPILE]
+
+
+@pytest.mark.parametrize("kind, method", AT_ONCE)
 def test_a_hook_that_is_not_called_is_refused(kind, method):
     def define(*bases, **body):
         return type("Mine", bases, body)
@@ -46,6 +49,22 @@ def test_a_hook_that_is_not_called_is_refused(kind, method):
     with pytest.raises(TypeError, match=method):
         define(define(**{method: hook}), BASES[kind])  # by a mixin
     define(BASES[kind], other_method=hook)
+
+
+@pytest.mark.parametrize("method", hooks.AT_COMPILE)
+def test_a_step_is_refused_by_compile(method):
+    class Mixin:
+        pass
+
+    setattr(Mixin, method, lambda self, data: {})
+    for bases in ((Mixin, fastnet.Sequential), (type("Parent", (Mixin, fastnet.Sequential), {}),)):
+        model = type("Mine", bases, {})([layers.Input((3,)), layers.Dense(1)])
+        assert model.predict(X, verbose=0).shape == (4, 1)
+        with pytest.raises(
+            TypeError, match=f"model class Mine defines {method}, which fastnet does not call: steps are"
+        ):
+            model.compile("sgd", "mse")
+        assert not model.compiled
 
 
 def test_a_hook_of_an_object_is_refused():
