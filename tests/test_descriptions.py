@@ -81,6 +81,7 @@ LAYERS = {  # class: (layer, shape of a sample)
     "Normalization": (lambda: layers.Normalization(mean=np.arange(5.0), variance=np.ones(5)), (5,)),
     "Residual": (lambda: layers.Residual([layers.Dense(3), layers.Dense(5)]), (5,)),
     "Parallel": (lambda: layers.Parallel([layers.Dense(3), layers.Residual(layers.ReLU())], "concat"), (5,)),
+    "Wrapper": (lambda: layers.Wrapper(layers.Dense(3)), (5,)),
     "Scaled": (lambda: Scaled(3.0), (5,)),
 }  # fmt: skip
 

@@ -43,6 +43,7 @@ def as_before(tmp_path, monkeypatch):
     """Files go to a folder of the test; threads, default dtype and registered rows are afterwards as they were."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FASTNET_DATA", str(DATA))
+    fastnet.utils.clear_session()  # names are counted from the beginning
     threads, dtype = fastnet.get_num_threads(), fastnet.config.floatx()
     tables = [registry.activations, registry.losses, registry.updates]
     rows = [dict(table) for table in tables]
