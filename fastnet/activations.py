@@ -16,6 +16,7 @@ from fastnet._kernels.templates import elementwise, rows
 from fastnet.engine.bind import run_once
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
+from fastnet.settable import ReadOnly
 
 RELU, _LINEAR = registry.activations.find("relu"), registry.activations.find("linear")
 
@@ -40,15 +41,28 @@ class Activation:
         self.row, self.function = row, function
         owner = f"The activation {row.name!r}"
         given = {name: checks.number(f"{owner}: {name}", value, checks.NO_NAN) for name, value in parameters.items()}
-        self.parameters = {**row.parameters, **given}
+        self._parameters = {**row.parameters, **given}
         self.__name__, self.__doc__ = row.name, row.f.__doc__
         either = inspect.Parameter.POSITIONAL_OR_KEYWORD
         named = [inspect.Parameter(name, either, default=value) for name, value in self.parameters.items()]
         self.__signature__ = inspect.Signature([inspect.Parameter("x", either), *named])
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "__signature__" in vars(self):
+            raise AttributeError(
+                f"The activation {self.name!r} stays as it is, and {name} cannot be set. Give the layer another one: "
+                f"activation.having({next(iter(self.parameters), 'argument')}=...)."
+            )
+        super().__setattr__(name, value)
+
     @property
     def name(self) -> str:
         return self.row.name
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The values of its arguments, to be read."""
+        return ReadOnly(self._parameters)
 
     def __call__(self, x: Any, *values: float, **parameters: float) -> np.ndarray:
         """Apply to an array of any shape.
@@ -224,7 +238,7 @@ def get(identifier: Any):
     if identifier is relu or identifier is gelu:
         return get(identifier.__name__)
     if inspect.isfunction(identifier):
-        return Activation(registration.activation_row(identifier.__name__, identifier), identifier)
+        return Activation(registration.activation_row(registration.name_of(identifier), identifier), identifier)
     if isinstance(identifier, str):
         if identifier in _ROWS:
             return _ROWS[identifier]

@@ -50,7 +50,7 @@ class Constraint(OfElements):
 
     def launch(self, plan: Plan, variable: Variable) -> None:
         """Add the launch that changes a weight."""
-        plan.call(loops.project, f=type(self).project, w=variable, p=self._scalars())
+        plan.call(loops.project, f=self._formula, w=variable, p=self._scalars())
 
 
 class NonNeg(Constraint):
@@ -77,7 +77,7 @@ class _OfNorms(Constraint):
     def launch(self, plan: Plan, variable: Variable) -> None:
         outer, reduced, width = self._parts(variable)
         sizes = {"outer": outer, "reduced": reduced, "width": width}
-        plan.call(loops.project_norms, f=type(self).project, w=variable, p=self._scalars(), **sizes)
+        plan.call(loops.project_norms, f=self._formula, w=variable, p=self._scalars(), **sizes)
 
     def _parts(self, variable: Variable) -> tuple[int, int, int]:
         """Sizes before, along and behind the axes of the norm."""

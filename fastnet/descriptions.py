@@ -15,6 +15,8 @@ from fastnet import checks, hooks, serialization
 from fastnet._kernels import pasting
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.registry import nearest, unknown
+from fastnet._kernels.snapshots import snapshot
+from fastnet.engine import changes
 from fastnet.settable import Completed, argument_names
 
 _MISSING = object()
@@ -66,11 +68,17 @@ class Configurable:
 class OfElements(Configurable, metaclass=Completed):
     """An object with a rule of one element: a static method, whose further arguments are the object's attributes.
 
-    A subclass's rule is checked when the class is defined, and its arguments when an object is made.
+    A subclass's rule is checked when the class is defined, and its arguments when an object is made. An attribute that
+    is set again counts from the next step on.
+
+    Attributes:
+        changes: how often an attribute was set again.
     """
 
     _rule: ClassVar[str]  # the method's name
     _kind: ClassVar[str]  # of `hooks.HOOKS`
+    _is_made = False
+    changes = 0
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
@@ -82,9 +90,33 @@ class OfElements(Configurable, metaclass=Completed):
             pasting.check_rule(rule.__func__)
 
     def completed(self) -> None:
-        """Check that the attributes for its rule's arguments are there."""
+        """Read its rule, and check that the attributes for the rule's arguments are there."""
         if hasattr(type(self), self._rule):
             self._scalars()
+            _ = self._formula
+        vars(self)["_is_made"] = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._is_made and name in argument_names(type(self)):
+            value = getattr(type(self)(**{**self._arguments(), name: value}), name)  # checks it
+        super().__setattr__(name, value)
+        if self._is_made:
+            vars(self)["changes"] = self.changes + 1
+            changes.arguments.mark()
+
+    def _arguments(self) -> dict[str, Any]:
+        return {name: _attribute(self, name) for name in argument_names(type(self))}
+
+    @property
+    def _formula(self) -> Callable[..., Any]:
+        """Its rule as it was when the object was made."""
+        if "_read" not in vars(self):
+            vars(self)["_read"] = snapshot(getattr(type(self), self._rule))
+        return vars(self)["_read"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which read the rule anew."""
+        return {name: value for name, value in vars(self).items() if name != "_read"}
 
     def _scalars(self) -> list[float]:
         """The further arguments of the rule."""
@@ -246,8 +278,12 @@ class Family:
 
     def _known(self, name: str) -> Any:
         """The object of fastnet itself that has a name, or None."""
-        tried = ((names, spelling) for spelling in (name, name.lower()) for names in (self.names, self.rows))
-        return next((names[spelling] for names, spelling in tried if spelling in names), None)
+        for spelling in (name, name.lower()):
+            if spelling in self.names:
+                return self.names[spelling]
+            if spelling in self.rows:
+                return self.table[spelling]
+        return None
 
     def _named(self, name: str) -> Any:
         found = serialization.get_registered_object(name)

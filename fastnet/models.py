@@ -9,7 +9,7 @@ from typing import Any
 from fastnet import saving, serialization
 from fastnet._kernels.errors import quoted
 from fastnet.layers import InputLayer, Layer
-from fastnet.layers.layer import refuse
+from fastnet.layers.refused_arguments import refuse
 from fastnet.saving import load_model as load_model
 from fastnet.saving import save_model as save_model
 from fastnet.sequential import Sequential as Sequential

@@ -1,10 +1,16 @@
-"""The process-wide source of seeds, from which layers, initializers and shuffling draw by default; random arrays."""
+"""The source of seeds, from which layers, initializers and shuffling draw by default; random arrays.
+
+There is one source for the process, and one for each model with a seed of its own, whose weights are drawn from it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import operator
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +22,15 @@ _lock = threading.Lock()
 _root: np.random.SeedSequence | None = None
 _is_seeded = False
 _drawn = 0
+
+
+class _Drawing(threading.local):
+    """The seeds of the model whose weights this thread makes; None for those of the process."""
+
+    seeds: Iterator[int] | None = None
+
+
+_drawing = _Drawing()
 
 
 def set_seed(seed: int | None) -> None:
@@ -43,19 +58,50 @@ def next_seed() -> int:
     """Draw the next seed: an integer in [0, 2**63).
 
     The n-th draw is a hash of the root and n (numpy's ``SeedSequence(entropy=root, spawn_key=(n,))``). It therefore
-    depends only on the number of seeds drawn before. Several threads may call this.
+    depends only on the number of seeds drawn before. Several threads may call this. While the weights of a model with a
+    seed of its own are made, the draws of this thread are that model's.
 
     Example:
         >>> fastnet.random.next_seed() != fastnet.random.next_seed()
         True
     """
     global _root, _drawn
+    if _drawing.seeds is not None:
+        return next(_drawing.seeds)
     with _lock:
         if _root is None:
             _root = np.random.SeedSequence()
         root, drawn = _root, _drawn
         _drawn += 1
-    child = np.random.SeedSequence(entropy=root.entropy, spawn_key=(drawn,))
+    return seed_of(root.entropy, drawn)
+
+
+@contextlib.contextmanager
+def drawing_from(seed: int, *key: int) -> Iterator[None]:
+    """Let the draws of this thread follow from a seed and a key alone.
+
+    Example:
+        >>> with fastnet.random.drawing_from(7, 1):
+        ...     first = fastnet.random.next_seed()
+        >>> with fastnet.random.drawing_from(7, 1):
+        ...     fastnet.random.next_seed() == first
+        True
+    """
+    before, _drawing.seeds = _drawing.seeds, (seed_of(seed, *key, n) for n in itertools.count())
+    try:
+        yield
+    finally:
+        _drawing.seeds = before
+
+
+def seed_of(entropy: Any, *key: int) -> int:
+    """The seed that follows from another one and a key, in [0, 2**63); one number is the key of a draw.
+
+    Example:
+        >>> fastnet.random.seed_of(7, 0, 0) == fastnet.random.seed_of(7, 0, 1)
+        False
+    """
+    child = np.random.SeedSequence(entropy=entropy, spawn_key=key)
     return int(child.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 

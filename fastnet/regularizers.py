@@ -67,17 +67,17 @@ class Regularizer(OfElements):
 
     def add_gradient(self, plan: Plan, variable: Variable, gradient: View) -> None:
         """Add the launch that adds the penalty's gradient to a weight's, which an optimizer's pass over it includes."""
-        slope = derivative(type(self).penalty)
+        slope = derivative(self._formula)
         plan.call(loops.add_gradient, df=slope, w=variable, g=gradient, p=self._scalars())
 
     def activity_gradient(self, plan: Plan, dy: View, y: View) -> View:
         """Add the launch of dy + the gradient of the samples' mean penalty."""
-        dx, slope = plan.like(y), derivative(type(self).penalty)
+        dx, slope = plan.like(y), derivative(self._formula)
         plan.call(loops.add_activity_gradient, df=slope, y=y, dy=dy, dx=dx, p=self._scalars(), batch=-1)
         return dx
 
     def _sums(self, plan: Plan, x: Variable | View) -> tuple[View, int]:
-        return plan.sums(folds.sum_rule, f=type(self).penalty, x=x, p=self._scalars())
+        return plan.sums(folds.sum_rule, f=self._formula, x=x, p=self._scalars())
 
 
 @functools.cache

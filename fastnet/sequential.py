@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnet import hooks, losses, optimizers, saving
+from fastnet import checks, hooks, losses, optimizers, saving
 from fastnet import metrics as metrics_module
 from fastnet.callbacks import History
 from fastnet.layers.calls import refuse_layer
 from fastnet.layers.layer import Layer
 from fastnet.layers.network import Network
+from fastnet.metrics.compiled import CompiledMetrics
 from fastnet.refused import NotAnEstimator, attribute_error
 from fastnet.training import loop
 from fastnet.training.differentiation import Differentiable
@@ -24,13 +25,7 @@ if TYPE_CHECKING:
 
 _names = itertools.count()
 #: Arguments of `Sequential.compile` → the attributes that hold them.
-_COMPILED = {
-    "optimizer": "optimizer",
-    "loss": "loss",
-    "loss_weights": "_loss_weights",
-    "metrics": "_metrics",
-    "weighted_metrics": "_weighted",
-}
+_COMPILED = {"optimizer": "optimizer", "loss": "loss", "loss_weights": "_loss_weights"}
 _TRAINED_WITH = ("optimizer", "loss")
 
 
@@ -42,9 +37,12 @@ class Sequential(Differentiable, NotAnEstimator, Network):
             `Sequential` may be one of them: its layers run where it stands.
         trainable: False to freeze all weights.
         name: for tables and errors.
+        seed: of its new weights, masks and permutations, which then follow from nothing else: neither from
+            `fastnet.utils.set_random_seed` nor from other models and threads. Weights that a layer has already stay,
+            and a layer or an initializer with a seed follows its own. `compile` begins masks and permutations again.
 
     Raises:
-        ValueError: an item is not a layer, two layers share a name, or shapes do not fit.
+        ValueError: an item is not a layer, two layers share a name, shapes do not fit, or the seed is negative.
 
     Example:
         >>> import numpy as np, fastnet
@@ -57,16 +55,23 @@ class Sequential(Differentiable, NotAnEstimator, Network):
     """
 
     _kind = "model"
+    _fixed = ("seed",)
 
-    def __init__(self, layers: Iterable[Layer] | None = None, trainable: bool = True, name: str | None = None):
+    def __init__(
+        self,
+        layers: Iterable[Layer] | None = None,
+        trainable: bool = True,
+        name: str | None = None,
+        seed: int | None = None,
+    ):
+        self.seed = checks.seed("Sequential: seed", seed)
         number = next(_names)
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None
         self.history: History | None = None
         self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self.columns: tuple[str, ...] | None = None
-        self._metrics: list[Any] = []
-        self._weighted: list[Any] = []
+        self.compiled_metrics = CompiledMetrics()
         self._loss_weights: float | None = None
         self._trainer = loop.new_trainer(self)
         if name is None:
@@ -96,9 +101,9 @@ class Sequential(Differentiable, NotAnEstimator, Network):
         self._trainer.plans.must_be_idle()
         super()._must_be_idle()
 
-    def _changed(self) -> None:
+    def _changed(self, shapes: list[tuple[int, ...]] | None = None) -> None:
         self._trainer.forget()
-        super()._changed()
+        super()._changed(shapes)
 
     @property
     def random_counters(self) -> dict[str, int]:
@@ -169,8 +174,9 @@ class Sequential(Differentiable, NotAnEstimator, Network):
         if loss is not None and weight != loss.weight:
             loss = copy.copy(loss)
             loss.weight = weight
-        given = [metrics_module.listed(metrics, "metrics"), metrics_module.listed(weighted_metrics, "weighted_metrics")]
-        self.optimizer, self.loss, (self._metrics, self._weighted) = optimizer, loss, given
+            loss.completed()
+        self.compiled_metrics = CompiledMetrics(metrics, weighted_metrics)
+        self.optimizer, self.loss = optimizer, loss
         self._loss_weights = None if weight == 1 else weight
         self._trainer = loop.new_trainer(self)
 
@@ -179,6 +185,7 @@ class Sequential(Differentiable, NotAnEstimator, Network):
         if not self.compiled:
             return None
         given = {name: getattr(self, attribute) for name, attribute in _COMPILED.items()}
+        given |= dict(zip(("metrics", "weighted_metrics"), self.compiled_metrics.given))
         given = {name: value for name, value in given.items() if name == "optimizer" or value not in (None, [])}
         return saving.serialize_keras_object(given)
 
@@ -217,9 +224,7 @@ class Sequential(Differentiable, NotAnEstimator, Network):
 
     def metrics_for(self, output_shape: tuple[int, ...] | None) -> list[tuple[str, metrics_module.Metric, bool]]:
         """(key in the logs, metric, whether it is weighted), as compiled, for predictions of this shape."""
-        sparse = self.loss is not None and self.loss.sparse
-        given = ([metrics_module.get(m, output_shape, sparse) for m in ms] for ms in (self._metrics, self._weighted))
-        return metrics_module.named(*given)
+        return self.compiled_metrics.counted(output_shape, self.loss is not None and self.loss.sparse)
 
     def fit(
         self,

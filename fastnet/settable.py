@@ -165,6 +165,15 @@ class Completed(type):
             return created
 
 
+class ReadOnly(dict):
+    """Values that are read; to change one, an attribute is set instead."""
+
+    def _refuse(self, *given: Any, **named: Any) -> Any:
+        raise TypeError("These values are to be read: a change here would be in no step. Set the attribute instead.")
+
+    __setitem__ = __delitem__ = __ior__ = update = pop = popitem = setdefault = clear = _refuse  # type: ignore[assignment]
+
+
 class SettableArguments:
     """An object whose arguments are attributes that may be set again.
 

@@ -11,10 +11,11 @@ import ast
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from fastnet._kernels import algebra
-from fastnet._kernels.errors import DifferentiationError
-from fastnet._kernels.pasting import source_of
+from fastnet._kernels.errors import DifferentiationError, RuleError
+from fastnet._kernels.snapshots import snapshot, source
 from fastnet._kernels.tangents import Tangents, describe, rule_from_source
 
 Gradients = Mapping[Callable, Mapping[str, Callable]]  # {rule: {parameter: derivative}}
@@ -47,10 +48,12 @@ def derivative(rule: Callable, wrt: str, gradients: Gradients | None = None) -> 
 
 def derivative_rule(rule: Callable, wrt: str, gradients: Gradients | None = None) -> Callable:
     """The same as a function that can be called and pasted: ``inspect`` finds its source."""
-    result = _Differentiator(rule, wrt, gradients or {})
-    function = rule_from_source(result.text, result.names)
+    rule = snapshot(rule)
+    result = _Differentiator(rule, wrt, {snapshot(called): known for called, known in (gradients or {}).items()})
+    function: Any = rule_from_source(result.text, result.names)
     function.__defaults__ = rule.__defaults__
     function.__module__ = rule.__module__
+    function.digest = getattr(rule, "digest", "")
     return function
 
 
@@ -87,12 +90,9 @@ class _Differentiator(Tangents):
     def _tree(self) -> ast.FunctionDef:
         name = getattr(self.rule, "__name__", repr(self.rule))
         try:
-            node = ast.parse(source_of(self.rule)).body[0]
-        except (OSError, TypeError, SyntaxError) as error:
-            raise DifferentiationError(
-                f"The source of the rule {name!r} cannot be read ({error}): write it as a named function (def) in a "
-                "file or a notebook cell, or write its gradient yourself."
-            ) from error
+            node = ast.parse(source(self.rule)).body[0]
+        except RuleError as error:
+            raise DifferentiationError(f"{error} Or write its gradient yourself.") from error
         if not isinstance(node, ast.FunctionDef):
             raise DifferentiationError(
                 f"The rule {name!r} is not a function written with def: write `def name(x): return ...`, or write its "

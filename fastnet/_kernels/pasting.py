@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,20 +12,10 @@ import numpy as np
 
 from fastnet._kernels.errors import RuleError, quoted
 from fastnet._kernels.rules import derived, elementary, primitives
+from fastnet._kernels.snapshots import source
 from fastnet._kernels.syntax import expression
 
 _PRIMITIVES = frozenset(primitives.NAMES)
-#: The attribute of a function from another process that holds its source; `portable` sets it.
-SOURCE = "__fastnet_source__"
-
-
-def source_of(function: Callable) -> str:
-    """The text of a function.
-
-    Raises:
-        OSError, TypeError: it cannot be read.
-    """
-    return textwrap.dedent(vars(function).get(SOURCE) or inspect.getsource(function))
 
 
 def function_tree(function: Callable, what: str = "rule") -> ast.FunctionDef:
@@ -35,14 +24,8 @@ def function_tree(function: Callable, what: str = "rule") -> ast.FunctionDef:
     Raises:
         RuleError: the source cannot be read, or is not a `def`; ``what`` says what the function is in the message.
     """
-    try:
-        tree = ast.parse(textwrap.dedent(function.text()) if hasattr(function, "text") else source_of(function))
-    except (OSError, TypeError, SyntaxError) as error:
-        raise RuleError(
-            f"The source of the {what} {getattr(function, '__name__', function)!r} cannot be read ({error}). A {what} "
-            "is pasted into a generated kernel: write it as a named function (def) in a file or a notebook cell."
-        ) from error
-    node = tree.body[0]
+    text = function.text() if hasattr(function, "text") else source(function, what)
+    node = ast.parse(text).body[0]
     if not isinstance(node, ast.FunctionDef):
         raise RuleError(
             f"The {what} {getattr(function, '__name__', function)!r} is not a function written with def: write "
@@ -91,7 +74,7 @@ def paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
     module = rule.__module__ or ""  # None: made by exec
     elementary_rule = module == elementary.__name__ or module.startswith(elementary.__name__ + "_")
     name = rule.__name__ if elementary_rule else f"{rule.__name__}_{dtype}"
-    path = f"{rule.__module__}.{rule.__qualname__}"
+    path = " ".join([f"{rule.__module__}.{rule.__qualname__}", *filter(None, [getattr(rule, "digest", None)])])
     while name in pasted and pasted[name].split("\n", 1)[0] != f"# {path}":
         name += "_"
     if pasted.get(name) == f"# {path}\n":

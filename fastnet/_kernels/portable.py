@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels import registry
-from fastnet._kernels.pasting import SOURCE, function_tree
+from fastnet._kernels.pasting import function_tree
+from fastnet._kernels.snapshots import SOURCE
 from fastnet._kernels.tangents import rule_from_source
 
 _TABLES = {"activations": registry.activations, "losses": registry.losses, "updates": registry.updates}
@@ -33,6 +34,7 @@ class RuleText:
         module, name: where it was written; kernels that contain it are named by them.
         defaults: of its last arguments.
         names: its global names: numbers, modules by name, and rules.
+        digest: of its snapshot, by which kernels that contain it are found.
     """
 
     text: str
@@ -40,6 +42,7 @@ class RuleText:
     name: str
     defaults: tuple[float, ...] | None
     names: dict[str, Any]
+    digest: str = ""
 
     @classmethod
     def of(cls, rule: Callable[..., Any]) -> RuleText:
@@ -57,12 +60,13 @@ class RuleText:
         closure = inspect.getclosurevars(rule)
         names = {name: _packed(value) for name, value in {**closure.globals, **closure.nonlocals}.items()}
         text = ast.unparse(ast.fix_missing_locations(node)) + "\n"
-        return cls(text, rule.__module__, rule.__qualname__, rule.__defaults__, names)
+        return cls(text, rule.__module__, rule.__qualname__, rule.__defaults__, names, getattr(rule, "digest", ""))
 
     def rule(self) -> Callable[..., Any]:
         """The rule again."""
         made = rule_from_source(self.text, {name: _unpacked(value) for name, value in self.names.items()})
         made.__module__, made.__qualname__, made.__defaults__ = self.module, self.name, self.defaults
+        made.digest = self.digest  # type: ignore[attr-defined]
         return made
 
 
@@ -90,11 +94,17 @@ def _unpacked(value: Any) -> Any:
 def registered_rows(names: Container[str] | None = None) -> list[tuple[str, type, dict[str, Any]]]:
     """The users' rows of these names, or all, as (table, class, fields) for `adopt`."""
     return [
-        (kind, type(row), {f.name: _field(getattr(row, f.name)) for f in dataclasses.fields(row)})
+        (kind, type(row), _fields(row))
         for kind, table in _TABLES.items()
         for name, row in table.items()
         if name not in table.built_in and (names is None or name in names)
     ]
+
+
+def _fields(row: Any) -> dict[str, Any]:
+    """The fields of a row but for its declaration, which is this process's."""
+    names = [f.name for f in dataclasses.fields(row) if f.name != "declared"]
+    return {name: _field(getattr(row, name)) for name in names}
 
 
 def _field(value: Any) -> Any:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import math
+import numbers
 from collections.abc import Callable, Mapping
 
 from fastnet._kernels import differentiate, pasting, tangents
 from fastnet._kernels.errors import quoted
-from fastnet._kernels.registry import Activation, Loss, RowRule, Update, activations, losses, updates
+from fastnet._kernels.registry import Activation, Loss, Pass, RowRule, Update, activations, losses, updates
+from fastnet._kernels.snapshots import snapshot
 
 
 def parameter_names(rule: Callable, leading: int) -> list[str]:
@@ -17,11 +20,20 @@ def parameter_names(rule: Callable, leading: int) -> list[str]:
     return list(inspect.signature(rule).parameters)[leading:]
 
 
-def _check(kind: str, name: object, rule: Callable, df: Callable | None = None, results: int | None = 1) -> None:
-    """Check a name and rules now, not in the middle of training."""
+def name_of(function: Callable) -> str:
+    """The name of a row for a function that comes without one."""
+    name = getattr(function, "__name__", "")
+    return name if name.isidentifier() else "function"
+
+
+def _check(rule: Callable, df: Callable | None = None, results: int | None = 1) -> None:
+    """Check rules now, not in the middle of training."""
     pasting.check_rule(rule, results)
     if df is not None:
         pasting.check_rule(df)
+
+
+def _check_name(kind: str, name: object) -> None:
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f"The name of the {kind} must be an identifier, received {quoted(name)}.")
 
@@ -72,14 +84,20 @@ def activation_row(name: str, f: Callable, df: Callable | None = None, keeps: st
     """A row for a user's activation, see `register_activation`; it is not in the table."""
     if keeps not in ("x", "y"):
         raise ValueError(f"The activation {name!r}: keeps must be 'x' or 'y', received {quoted(keeps)}.")
-    _check("activation", name, f, df)
+    _check_name("activation", name)
+    return _activation_row(name, snapshot(f), snapshot(df), keeps, (activation_row, name, f, df, keeps))
+
+
+@functools.lru_cache(maxsize=256)
+def _activation_row(name: str, f: Callable, df: Callable | None, keeps: str, declared: tuple) -> Activation:
+    _check(f, df)
     parameters = _defaults(f, 1)
     _check_parameters("activation", name, f, 1, parameters)
     if df is not None:
         _check_parameters("activation", name, df, 1, parameters)
     if df is None:
         df, keeps = differentiate.derivative_rule(f, next(iter(inspect.signature(f).parameters))), "x"
-    return Activation(name, f, df, keeps, parameters)
+    return Activation(name, f, df, keeps, parameters, declared)
 
 
 def register_loss(name: str, f: Callable, df: Callable | None = None, outputs: int = 1) -> Loss:
@@ -114,12 +132,23 @@ def register_loss(name: str, f: Callable, df: Callable | None = None, outputs: i
         raise ValueError(
             f"The loss {name!r}: outputs must be at least 1, and df is only for one; received {outputs!r}."
         )
-    _check("loss", name, f)
+    _check_name("loss", name)
+    return losses.register(_outputs_row(name, f, outputs))
+
+
+def _outputs_row(name: str, f: Callable, outputs: int) -> Loss:
+    """A row for a user's loss of several predictions for each target."""
+    return _read_outputs(name, snapshot(f), outputs, (_outputs_row, name, f, outputs))
+
+
+@functools.lru_cache(maxsize=64)
+def _read_outputs(name: str, f: Callable, outputs: int, declared: tuple) -> Loss:
+    _check(f)
     parameters = _defaults(f, 1 + outputs)
     _check_parameters("loss", name, f, 1 + outputs, parameters)
     by = list(inspect.signature(f).parameters)[1 : 1 + outputs]
     slopes = tuple(differentiate.derivative_rule(f, prediction) for prediction in by)
-    return losses.register(Loss(name, f, parameters=parameters, slopes=slopes))
+    return Loss(name, f, parameters=parameters, slopes=slopes, declared=declared)
 
 
 def register_row_loss(name: str, row: RowRule, targets: str = "raw", **parameters: float) -> Loss:
@@ -154,7 +183,23 @@ def register_row_loss(name: str, row: RowRule, targets: str = "raw", **parameter
         raise ValueError(f"The loss {name!r}: targets must be 'raw', 'dense' or 'sparse', received {targets!r}.")
     if not isinstance(row, RowRule) or row.value is None or row.element is None:
         raise ValueError(f"The loss {name!r}: it takes an extend.RowRule with an element and a value.")
-    _check("loss", name, row.value)
+    _check_name("loss", name)
+    return losses.register(_row_of_rules(name, row, targets, tuple(parameters.items())))
+
+
+def _row_of_rules(name: str, row: RowRule, targets: str, parameters: tuple[tuple[str, float], ...]) -> Loss:
+    """A row for a user's loss of a whole row."""
+    passes = tuple((tuple(each.start), snapshot(each.accumulate), snapshot(each.finish)) for each in row.passes)
+    declared = (_row_of_rules, name, row, targets, parameters)
+    return _read_rules(name, passes, snapshot(row.element), snapshot(row.value), targets, parameters, declared)
+
+
+@functools.lru_cache(maxsize=64)
+def _read_rules(
+    name: str, passes: tuple, element: Callable, value: Callable, targets: str, given: tuple, declared: tuple
+) -> Loss:
+    row, parameters = RowRule(tuple(Pass(*each) for each in passes), element, value), dict(given)
+    _check(value)
     folded = 0
     for each in row.passes:
         count = len(each.start)
@@ -162,9 +207,9 @@ def register_row_loss(name: str, row: RowRule, targets: str = "raw", **parameter
         if each.finish is not None:
             _check_count(name, each.finish, count + folded + len(parameters), count)
         folded += count
-    _check_count(name, row.value, folded + len(parameters), 1)
-    _check_count(name, row.element, 2 + folded + len(parameters), 1)
-    return losses.register(Loss(name, row=row, targets=targets, parameters=parameters))
+    _check_count(name, value, folded + len(parameters), 1)
+    _check_count(name, element, 2 + folded + len(parameters), 1)
+    return Loss(name, row=row, targets=targets, parameters=parameters, declared=declared)
 
 
 def _check_count(name: str, rule: Callable, arguments: int, results: int) -> None:
@@ -182,15 +227,22 @@ def loss_row(name: str, f: Callable, df: Callable | None = None, gradient: bool 
 
     The parameters of a class need no defaults, since they are attributes.
     """
+    _check_name("loss" if gradient else "metric", name)
+    declared = (loss_row, name, f, df, gradient, of_class)
+    return _loss_row(name, snapshot(f), snapshot(df), gradient, of_class, declared)
+
+
+@functools.lru_cache(maxsize=256)
+def _loss_row(name: str, f: Callable, df: Callable | None, gradient: bool, of_class: bool, declared: tuple) -> Loss:
     kind = "loss" if gradient else "metric"
-    _check(kind, name, f, df)
+    _check(f, df)
     parameters = dict.fromkeys(parameter_names(f, 2), math.nan) if of_class else _defaults(f, 2)
     _check_parameters(kind, name, f, 2, parameters)
     if df is not None:
         _check_parameters(kind, name, df, 2, parameters)
     if df is None and gradient:
         df = differentiate.derivative_rule(f, list(inspect.signature(f).parameters)[1])
-    return Loss(name, f, df, parameters=parameters)
+    return Loss(name, f, df, parameters=parameters, declared=declared)
 
 
 def register_optimizer(
@@ -235,9 +287,31 @@ def register_optimizer(
         >>> list(row.sums)
         ['squares']
     """
+    _check_name("optimizer", name)
+    for parameter, value in parameters.items():
+        if not isinstance(value, numbers.Real):
+            raise ValueError(f"The optimizer {name!r}: {parameter} must be a number, received {quoted(value)}.")
+    rules = f, scalars, tuple((sums or {}).items()), tuple((total_sums or {}).items())
+    return updates.register(_update_row(name, rules, tuple(states), tuple(parameters.items())))
+
+
+def _update_row(name: str, rules: tuple, states: tuple[str, ...], parameters: tuple[tuple[str, float], ...]) -> Update:
+    """A row for a user's update, see `register_optimizer`."""
+    f, scalars, *sums = rules
+    read = [tuple((argument, snapshot(rule)) for argument, rule in each) for each in sums]
+    declared = (_update_row, name, rules, states, parameters)
+    return _read_update(name, snapshot(f), snapshot(scalars), *read, states, parameters, declared)
+
+
+@functools.lru_cache(maxsize=64)
+def _read_update(
+    name: str, f: Callable, scalars: Callable | None, sums: tuple, total_sums: tuple, states: tuple[str, ...],
+    numbers_given: tuple, declared: tuple,
+) -> Update:  # fmt: skip
+    parameters = dict(numbers_given)
     rate = parameters.pop("learning_rate", 0.01)
-    by_weight, over_all = dict(sums or {}), dict(total_sums or {})
-    _check("optimizer", name, f, results=None)
+    by_weight, over_all = dict(sums), dict(total_sums)
+    _check(f, results=None)
     for rule in (*by_weight.values(), *over_all.values()):
         pasting.check_rule(rule)
     wanted = ["w", "g", *states]
@@ -265,10 +339,8 @@ def register_optimizer(
             f"The optimizer {name!r}: the rule must take ({', '.join([*wanted, *by_weight, *over_all])}), it takes "
             f"({', '.join(parameter_names(f, 0))})."
         )
-    pasting.check_rule(f, 1 + len(states))
-    return updates.register(
-        Update(name, f, scalars, tuple(states), sums=by_weight, total_sums=over_all, learning_rate=rate)
-    )
+    _check(f, results=1 + len(states))
+    return Update(name, f, scalars, states, sums=by_weight, total_sums=over_all, learning_rate=rate, declared=declared)
 
 
 def _rate_and_parameters(f: Callable, parameters: Mapping[str, float]) -> Callable:

@@ -26,6 +26,7 @@ class Activation:
             differentiated from ``f``.
         keeps: "x" or "y": the argument of ``df``, the buffer that must live until the backward pass.
         parameters: names and defaults of the further arguments.
+        declared: of a user's row, the function that made it and its arguments.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Activation:
     df: Callable
     keeps: str = "x"
     parameters: Mapping[str, float] = field(default_factory=dict)
+    declared: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class Loss:
             of ``row``.
         example: targets, predictions and their loss, for these docstrings.
         is_metric: whether the class is one of `fastnet.metrics` too.
+        declared: as of an `Activation`.
     """
 
     name: str
@@ -121,6 +124,7 @@ class Loss:
     example: tuple[list, list, float] | None = None
     is_metric: bool = True
     slopes: tuple[Callable, ...] = ()
+    declared: tuple = ()
 
     @property
     def outputs(self) -> int:
@@ -193,6 +197,7 @@ class Update:
         total_sums: the same, summed over all weights.
         learning_rate: its default.
         public: name of the class in `fastnet.optimizers` that is this rule with its parameters and no more.
+        declared: as of an `Activation`.
     """
 
     name: str
@@ -207,6 +212,7 @@ class Update:
     total_sums: Mapping[str, Callable] = field(default_factory=dict)
     learning_rate: float = 0.001
     public: str = ""
+    declared: tuple = ()
 
     @cached_property
     def parameters(self) -> dict[str, float]:
@@ -237,6 +243,8 @@ class Update:
 class Table(dict):
     """Rows by name; an unknown name is an error that offers the nearest known ones.
 
+    ``table[name]`` reads a user's functions anew: a row is another one where something that they refer to has changed.
+
     Args:
         kind: of its rows, for errors.
         built_in: names that are fastnet's without a row.
@@ -266,6 +274,18 @@ class Table(dict):
         if row.name not in self or row.name in self._adopted:
             self[row.name] = row
             self._adopted.add(row.name)
+
+    def __getitem__(self, name: str):
+        row = super().__getitem__(name)
+        if row.declared:
+            make, *arguments = row.declared
+            row = self[name] = make(*arguments)
+        return row
+
+    def knows(self, row) -> bool:
+        """Whether its name stands for a row, or for one that was made by the same registration."""
+        found = self.get(row.name)
+        return found is row or (found is not None and bool(row.declared) and found.declared == row.declared)
 
     def find(self, name: str):
         """The row of a name."""

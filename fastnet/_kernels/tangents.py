@@ -49,7 +49,9 @@ def rule_from_source(text: str, names: Mapping[str, object] | None = None) -> Ca
     exec(compile(text, filename, "exec"), namespace)
     (definition,) = ast.parse(text).body
     assert isinstance(definition, ast.FunctionDef)
-    return namespace[definition.name]
+    rule: Any = namespace[definition.name]
+    rule.source = text
+    return rule
 
 
 class Tangents:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from fastnet._kernels import kinds
 from fastnet._kernels.assignments import check_assignments
 from fastnet._kernels.errors import RuleError, quoted, template_error
 from fastnet._kernels.kinds import Kind
+from fastnet._kernels.snapshots import snapshot
 
 SHAPE = {"rows": "row_count", "columns": "column_count"}  # sizes of a formula's loop: name in the formula → in the loop
 
@@ -63,6 +64,27 @@ class Template:
             except ValueError:  # assigned later
                 continue
         return found
+
+    def snapshot(self) -> Template:
+        """The template as it is now; an unchanged one gives the same one again (`snapshots`).
+
+        Raises:
+            RuleError: its source cannot be read, or is that of another function.
+        """
+        if self.built_in:
+            return self
+        function = snapshot(self.function, "template")
+        return self if function is self.function else self._snapshots.setdefault(function, self._copied(function))
+
+    def _copied(self, function: Callable[..., Any]) -> Template:
+        copied = replace(self, function=function)
+        vars(copied)["parameters"] = self.parameters
+        return copied
+
+    @cached_property
+    def _snapshots(self) -> dict[Callable[..., Any], Template]:
+        """By the snapshots of its function."""
+        return {}
 
     @cached_property
     def locals(self) -> frozenset[str]:

@@ -1,6 +1,9 @@
 """The last changes from outside: a step compares one object to know that nothing has changed since the step before."""
 
+import contextlib
 import os
+import threading
+from collections.abc import Iterator
 
 
 class LastChange:
@@ -14,6 +17,28 @@ class LastChange:
     def mark(self) -> None:
         """Record a change."""
         self.token = object()
+
+
+class _Lowering(threading.local):
+    depth = 0
+
+
+_lowering = _Lowering()
+
+
+def is_lowering() -> bool:
+    """Whether this thread makes a plan: what layers note in themselves then is no change from outside."""
+    return _lowering.depth > 0
+
+
+@contextlib.contextmanager
+def lowering() -> Iterator[None]:
+    """Make a plan in the block."""
+    _lowering.depth += 1
+    try:
+        yield
+    finally:
+        _lowering.depth -= 1
 
 
 #: Of an argument of any layer, and of `trainable`: setting a network's sets those of its layers.

@@ -11,7 +11,10 @@ from fastnet._kernels import abi
 from fastnet._kernels.chunks import CHUNK_ELEMENTS
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.generate import Kernel
+from fastnet._kernels.snapshots import is_fixed, snapshot
+from fastnet._kernels.template import Template
 from fastnet._kernels.templates import elementwise
+from fastnet.engine import changes
 from fastnet.engine.call import launch_of
 from fastnet.engine.elements import chunk_entries, elementwise_launch, fold
 from fastnet.engine.gradients import DenseGradient, Gradient
@@ -33,6 +36,7 @@ class Plan:
         dtype: of new buffers by default; during a layer's forward and backward, the layer's.
         rows: the largest batch.
         trained: the weights whose gradients are wanted; None for all trainable weights.
+        snapshots: users' templates and rules as they were when the model first used them.
 
     Example:
         >>> plan = extend.Plan(training=False, dtype="float32")
@@ -57,6 +61,7 @@ class Plan:
     outputs: list[tuple[Any, View]] = field(default_factory=list)  # (layer, its result) in order; last the network's
     penalized: list[tuple[Any, View]] = field(default_factory=list)  # (layer with an activity regularizer, its result)
     penalty_state: dict[Variable, dict[str, View]] = field(default_factory=dict)  # from a penalty to its gradient
+    snapshots: dict[Any, Any] = field(default_factory=dict)  # users' templates and rules as the model read them first
     tape: Tape = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,23 +96,33 @@ class Plan:
         outer = self.label, self.dtype
         self.label, self.dtype = layer.name, layer.dtype
         try:
-            wanted = {"float": layer.dtype, "any": x.dtype}.get(layer.reads, layer.reads)
-            if x.dtype != wanted:
-                x = self.tape.push(Cast(wanted), x)
-            if not layer.built:
-                layer.connect(x.shape)
-            if layer.composite:
-                y = self.tape.composite(layer, x)
-            else:
-                y = self.tape.push(layer, x)
-                y.mask = layer.compute_mask(self, x, y)
-            self.outputs.append((layer, y))
-            if layer.activity_regularizer is not None:
-                y = self.tape.push(Penalized(layer.activity_regularizer), y)
-                self.penalized.append((layer, y))
-            return y
+            with changes.lowering():
+                return self._applied(layer, x)
         finally:
             self.label, self.dtype = outer
+
+    def _applied(self, layer: Any, x: View) -> View:
+        wanted = {"float": layer.dtype, "any": x.dtype}.get(layer.reads, layer.reads)
+        if x.dtype != wanted:
+            x = self.tape.push(Cast(wanted), x)
+        if not layer.built:
+            if self.trained is not None:
+                raise ValueError(
+                    f"{layer._owner} is applied, but was not built with its model, and would not be trained: it was "
+                    "added later, or forward applies it in training only. Store it in an attribute before the model is "
+                    "built; where forward applies it in training only, build it in make_weights(input_shape)."
+                )
+            layer.connect(x.shape)
+        if layer.composite:
+            y = self.tape.composite(layer, x)
+        else:
+            y = self.tape.push(layer, x)
+            y.mask = layer.compute_mask(self, x, y)
+        self.outputs.append((layer, y))
+        if layer.activity_regularizer is not None:
+            y = self.tape.push(Penalized(layer.activity_regularizer), y)
+            self.penalized.append((layer, y))
+        return y
 
     def combine(self, operation: Any, *inputs: View) -> View:
         """Add the launches of an operation between results (`operations`); its result."""
@@ -146,7 +161,10 @@ class Plan:
         """
         found = self.gradients.get(variable)
         if not found:
-            raise ValueError(f"The weight {variable.path!r} has no gradient: its layer's backward writes none.")
+            raise ValueError(
+                f"The weight {variable.path!r} has no gradient: its layer's backward writes none, or its layer defines "
+                "none and applies others, to which the weight should belong."
+            )
         return total(self, [gradient.dense(self) for gradient in found])
 
     def gradient_or_buffer(self, variable: Variable | None, shape: Sequence[int]) -> View:
@@ -180,6 +198,7 @@ class Plan:
             )
         launch_count = len(self.launches)
         try:
+            template = self._as_read(template)
             operands = {name: self._readable(template, name, value) for name, value in operands.items()}
             if template.form == "fold":
                 return fold(self, template, operands, period, flags)
@@ -210,11 +229,19 @@ class Plan:
         """An operand as its template takes it; a copy if its elements lie further apart."""
         kind = template.parameters.get(name)
         if kind is None or kind.access != "r":
-            return value
+            return self._as_read(value) if kind is not None and kind.name == "rule" else value
         if kind.several and isinstance(value, Sequence):
             return [self.packed(one) for one in value]
         elements = template.form != "loop" and not kind.dims and not template.sums_all
         return self.packed(value, 2 if elements or len(kind.dims) == 2 else 1)
+
+    def _as_read(self, item: Any) -> Any:
+        """A template or a rule as it was when it was first used; fastnet's own do not change."""
+        if item.built_in if isinstance(item, Template) else is_fixed(item):
+            return item
+        if item not in self.snapshots:
+            self.snapshots[item] = item.snapshot() if isinstance(item, Template) else snapshot(item)
+        return self.snapshots[item]
 
     def packed(self, x: Any, dimensions: int = 1) -> Any:
         """A view whose elements lie back to back; of two dimensions, whose rows lie at even distances.

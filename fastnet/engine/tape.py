@@ -102,8 +102,13 @@ class Tape:
         """Check a layer that the forward of another one applies.
 
         Raises:
-            ValueError: the other one does not hold it.
+            ValueError: the other one does not hold it, or defines backward, to which its gradients would not come.
         """
+        if self.open is not None and not _is_built_in(self.open.operation):
+            raise ValueError(
+                f"{layer._owner} is applied by {self.open.label!r}, which defines backward: the gradients of what it "
+                "applies would be lost. Leave backward out: the plan goes back through the layers that forward applies."
+            )
         if self.parts is not None and id(layer) not in self.parts:
             raise ValueError(
                 f"{layer._owner} is applied by the forward of a layer that does not hold it: its weights would be "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,17 @@ def aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
+def _argument(name: str) -> property:
+    """An argument of a weight, which may be set again."""
+
+    def replace(variable: Any, value: Any) -> None:
+        setattr(variable, f"_{name}", value)
+        variable.changes += 1
+        changes.arguments.mark()
+
+    return property(operator.attrgetter(f"_{name}"), replace)
+
+
 class Variable(NDArrayOperatorsMixin):
     """A weight. Operators, comparisons, indices and NumPy's functions take its value, as that of an array.
 
@@ -35,6 +47,8 @@ class Variable(NDArrayOperatorsMixin):
 
     Attributes:
         address: of its memory, which stays.
+        assignments, changes: how often users have set its value, and one of the three arguments above; plans from
+            before such a change are void.
 
     Example:
         >>> layer = layers.Dense(2, kernel_initializer="zeros")
@@ -45,7 +59,8 @@ class Variable(NDArrayOperatorsMixin):
     """
 
     __slots__ = (
-        "_array", "address", "assignments", "constraint", "dtype", "name", "path", "regularizer", "shape", "trainable",
+        "_array", "_constraint", "_regularizer", "_trainable", "address", "assignments", "changes", "dtype", "name",
+        "path", "shape",
     )  # fmt: skip
 
     def __init__(
@@ -63,9 +78,10 @@ class Variable(NDArrayOperatorsMixin):
         self._array[...] = value
         self.address = self._array.ctypes.data
         self.name, self.path = name, path or name
-        self.trainable = trainable
-        self.regularizer, self.constraint = regularizer, constraint
-        self.assignments = 0  # by users
+        self._trainable, self._regularizer, self._constraint = trainable, regularizer, constraint
+        self.assignments = self.changes = 0
+
+    trainable, regularizer, constraint = (_argument(name) for name in ("trainable", "regularizer", "constraint"))
 
     @property
     def ndim(self) -> int:

@@ -294,9 +294,8 @@ class Lambda(_Applied):
             raise ValueError(
                 f"{self._owner}: arguments must be a dictionary {{name: number}}, received {quoted(arguments)}."
             )
-        name = getattr(function, "__name__", "")
         try:
-            row = registration.activation_row(name if name.isidentifier() else "function", function, gradient, keeps)
+            row = registration.activation_row(registration.name_of(function), function, gradient, keeps)
         except ValueError as error:
             raise type(error)(f"{self._owner}: {error}") from error  # of the same class, such as RuleError
         if unknown := set(arguments or {}) - set(row.parameters):

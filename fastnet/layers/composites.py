@@ -10,7 +10,8 @@ from fastnet._kernels.errors import quoted
 from fastnet.engine import operations
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
-from fastnet.layers.layer import Layer, new_name
+from fastnet.layers.layer import Layer
+from fastnet.layers.names import new_name
 from fastnet.layers.network import Network
 
 _MERGES: dict[str, Any] = {

@@ -12,7 +12,8 @@ from fastnet.activations import RELU, output_shape
 from fastnet.arrays import READABLE
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
-from fastnet.layers.layer import Layer, refuse
+from fastnet.layers.layer import Layer
+from fastnet.layers.refused_arguments import refuse
 
 
 class InputLayer(Layer):
@@ -163,7 +164,7 @@ class Dense(Layer):
     """
 
     supports_masking = True
-    _fixed = ("units", "use_bias")
+    _fixed = ("units", "use_bias", "lora_rank", "lora_alpha", "quantization_config")
 
     def __init__(
         self,

@@ -12,7 +12,8 @@ from fastnet._kernels.templates import one_hot
 from fastnet.arrays import as_array
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
-from fastnet.layers.layer import Layer, refuse
+from fastnet.layers.layer import Layer
+from fastnet.layers.refused_arguments import refuse
 
 
 class CategoryEncoding(Layer):

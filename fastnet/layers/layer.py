@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnet import activations, checks, config, constraints, hooks, initializers, regularizers, serialization
 from fastnet._kernels.errors import RuleError, quoted
-from fastnet.descriptions import Configurable, snake_case
+from fastnet.descriptions import Configurable
 from fastnet.engine import changes
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.layers import calls
+from fastnet.layers.names import new_name
 from fastnet.layers.trace import trace
-from fastnet.layers.tree import LayerTree, all_parts
+from fastnet.layers.tree import LayerTree, all_parts, parts_of
 from fastnet.layers.undo import AttributeSnapshot, unchanged_on_error
 from fastnet.layers.weights import new_weight
 from fastnet.refused import REFUSED_OF_LAYERS, attribute_error
@@ -27,7 +26,7 @@ from fastnet.settable import SettableArguments, argument_names, unknown_argument
 #: arguments of every layer: those that its description has, and those that it leaves out
 _COMMON = ("name", "trainable", "dtype", "activity_regularizer")
 _BASE = ("autocast", "input_shape", "input_dim")
-_counters: defaultdict[str, itertools.count] = defaultdict(itertools.count)
+_OF_BUILDING = ("built", "changes", "input_shape", "output_shape")
 #: the last word of an argument → the family of its objects
 _NAMED = {
     "activation": activations,
@@ -128,7 +127,24 @@ class Layer(LayerTree, SettableArguments, Configurable):
             return
         if name in hooks.HOOKS[self._kind]:
             raise AttributeError(hooks.not_called(f"{self._owner} was given", self._kind, name))
+        if current is not value and self._in_use and not self.is_argument(name) and name not in _OF_BUILDING:
+            self._replace(name, current, value)
         super().__setattr__(name, value)
+
+    def _replace(self, name: str, current: Any, value: Any) -> None:
+        """Note that an attribute that is no argument gets another value, which may decide what its forward does.
+
+        Raises:
+            ValueError: it holds sublayers, or follows from arguments.
+        """
+        own = type(self).__module__.startswith("fastnet.")
+        if changes.is_lowering() or (own and (name[0] == "_" or name not in vars(self))):
+            return
+        if own or [*parts_of(current), *parts_of(value)]:
+            why = "follows from its arguments" if own else "holds layers, whose weights are made"
+            raise ValueError(f"{self._owner}: {name} {why}, and stays as it is; make another layer.")
+        vars(self)["changes"] = self.changes + 1
+        changes.arguments.mark()
 
     if not TYPE_CHECKING:
 
@@ -154,8 +170,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
     def is_fixed(self, name: str) -> bool:
         """Whether an argument is fixed: with weights, also those by which the weights were made."""
         weight_arguments = ("dtype", "initializer", "constraint", "regularizer")
-        in_use = self.built and self.output_shape is not None
-        weights_follow = in_use and name.endswith(weight_arguments) and name != "activity_regularizer"
+        weights_follow = self._in_use and name.endswith(weight_arguments) and name != "activity_regularizer"
         return weights_follow or super().is_fixed(name)
 
     def checked_argument(self, name: str, value: Any) -> Any:
@@ -164,6 +179,11 @@ class Layer(LayerTree, SettableArguments, Configurable):
         if name.rsplit("_", 1)[-1] in _NAMED:
             return self.named(name, value)
         return checks.flag(f"{self._owner}: {name}", value) if name == "trainable" else value
+
+    @property
+    def _in_use(self) -> bool:
+        """Whether it was built for data of a shape."""
+        return self.built and vars(self).get("output_shape") is not None
 
     @property
     def _owner(self) -> str:
@@ -198,11 +218,22 @@ class Layer(LayerTree, SettableArguments, Configurable):
             with unchanged_on_error(layers):
                 if not self.built:
                     self.make_weights(input_shape)
+                self._check_sublayers()
                 for use in self.uses(input_shape):
                     use.layer.connect(use.input_shape)
         self.built = True
         self.input_shape, self.output_shape = input_shape, output_shape
         return output_shape
+
+    def _check_sublayers(self) -> None:
+        """Check that the sublayers of a layer with a backward, which the plan does not build, are built."""
+        missing = [] if self.composite else [part for part in self.sublayers if not part.built]
+        if missing:
+            raise ValueError(
+                f"{self._owner} defines backward, and holds {missing[0]._owner}, which is not built. Leave backward "
+                "out, and apply the layer with plan.apply(layer, x): the plan builds it, and goes back through it. If "
+                "backward itself calls the layer's backward, build the layer in make_weights(input_shape)."
+            )
 
     def build(self, input_shape: Any) -> None:
         """Make the weights for data of this shape, once.
@@ -314,8 +345,11 @@ class Layer(LayerTree, SettableArguments, Configurable):
 
         Raises:
             TypeError: the name is not a string; Keras's ``add_weight`` takes the shape first.
-            ValueError: the initializer does not return an array of this shape; ``dtype`` is another one.
+            ValueError: the initializer does not return an array of this shape; ``dtype`` is another one; the layer is
+                built.
         """
+        if self._in_use:
+            raise ValueError(f"{self._owner}: its weights are made; add {name!r} in __init__ or make_weights.")
         variable = new_weight(self, name, shape, initializer, trainable, regularizer, constraint, dtype)
         self._variables.append(variable)
         return variable
@@ -371,16 +405,3 @@ class Layer(LayerTree, SettableArguments, Configurable):
     def __repr__(self) -> str:
         shape = "" if not self.built or self.output_shape is None else f" {self.output_shape}"
         return f"<{type(self).__name__} {self.name}{shape}>"
-
-
-def refuse(owner: str, **given: Any) -> None:
-    """Check Keras's arguments that have no meaning here: they must have their defaults."""
-    for name, value in given.items():
-        if value is not None and value is not False:
-            raise ValueError(f"{owner}: {name} is not supported, received {quoted(value)}; leave it out.")
-
-
-def new_name(cls: str) -> str:
-    base = snake_case(cls)
-    number = next(_counters[base])
-    return f"{base}_{number}" if number else base

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import checks, config, serialization
+from fastnet import checks, config, random, serialization
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.registry import unknown
 from fastnet.engine.plan import Plan
@@ -27,9 +27,13 @@ from fastnet.terminal import printable
 #: what a description holds of every network; a subclass of `Sequential` may take other arguments
 _OF_EVERY_NETWORK = ("layers", "name", "trainable", "dtype")
 
+_WEIGHTS = 1  # key of the seeds of weights
+
 
 class Network(Layer):
     """A layer that applies layers in order; it has their shapes, weights and description."""
+
+    seed: int | None = None  # of the weights that it makes
 
     def __init__(self, layers: Iterable[Layer] | None, trainable: bool, name: str):
         owner = type(self).__name__
@@ -47,6 +51,7 @@ class Network(Layer):
         self._shapes: list[tuple[int, ...]] = []
         self.name = name
         self._parents: weakref.WeakSet[Network] = weakref.WeakSet()  # networks that contain this one
+        self.snapshots: dict[Any, Any] = {}  # templates and rules that its layers call, as they were when first used
         for layer in layers or []:
             self.add(layer, rebuild=False)
         self._maybe_build()
@@ -70,12 +75,14 @@ class Network(Layer):
             raise ValueError(f"The model {self.name!r} cannot be a layer of itself.")
         if any(layer.name == other.name and layer is not other for other in self._layers):
             raise ValueError(f"Two layers have the name {layer.name!r}; give one of them another (name=...).")
+        shapes = None
         if self.built:
-            layer.connect(self._shapes[-1])
+            result = self._connect_layer(len(self._layers), layer, self._shapes[-1])
+            shapes = [*self._shapes, result]
         self._layers.append(layer)
         for network in _networks(layer):
             network._parents.add(self)
-        self._changed()
+        self._changed(shapes)
         if rebuild:
             try:
                 self._maybe_build()
@@ -83,12 +90,15 @@ class Network(Layer):
                 self.pop()
                 raise
 
+    def _replace(self, name: str, current: Any, value: Any) -> None:
+        """Its other attributes decide nothing, or note their changes."""
+
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles, which other networks do not contain."""
-        return {name: value for name, value in vars(self).items() if name != "_parents"}
+        """For copies and pickles, which other networks do not contain, and which read functions anew."""
+        return {name: value for name, value in vars(self).items() if name not in ("_parents", "snapshots")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _parents=weakref.WeakSet())
+        vars(self).update(state, _parents=weakref.WeakSet(), snapshots={})
         for layer in self._layers:
             for network in _networks(layer):
                 network._parents.add(self)
@@ -98,11 +108,11 @@ class Network(Layer):
         for parent in self._parents:
             parent._must_be_idle()
 
-    def _changed(self) -> None:
-        """Forget all that follows from its layers, which have changed."""
+    def _changed(self, shapes: list[tuple[int, ...]] | None = None) -> None:
+        """Forget all that follows from its layers, which have changed; the shapes are found again if not given."""
         self._leaves = None
         if self.built:
-            self._shapes = self._shapes_from(self._shapes[0])
+            self._shapes = shapes or self._shapes_from(self._shapes[0])
         for parent in self._parents:
             parent.built = False
             parent._changed()
@@ -172,9 +182,17 @@ class Network(Layer):
     def _connect(self, shape: tuple[int, ...]) -> None:
         shapes = self._shapes_from(shape)  # first: if one layer does not fit, none may be built
         with unchanged_on_error(all_parts(self)):
-            for layer in self._layers:
-                shape = layer.connect(shape)
+            for place, layer in enumerate(self._layers):
+                shape = self._connect_layer(place, layer, shape)
         self._shapes, self.built = shapes, True
+
+    def _connect_layer(self, place: int, layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Build a layer; the weights that are made follow from the seed and its place, if there is a seed."""
+        if self.seed is None:
+            return layer.connect(shape)
+        place -= isinstance(self._layers[0], InputLayer) if self._layers else 0  # Input does not count
+        with random.drawing_from(self.seed, _WEIGHTS, max(place, 0)):
+            return layer.connect(shape)
 
     def _shapes_from(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
         """The shape of a sample, and that of each layer's result for it."""
@@ -344,6 +362,8 @@ class Network(Layer):
             if "layers" in names:
                 described["layers"] = [serialization.serialize_keras_object(layer) for layer in self._layers]
             described |= self.described_arguments(name for name in names if name not in _OF_EVERY_NETWORK)
+        if described.get("seed", 0) is None:
+            del described["seed"]  # as Keras describes a model
         return {**described, "build_input_shape": self.input_shape} if self.built else described
 
     @classmethod

@@ -10,7 +10,7 @@ from fastnet._kernels.templates import channel_statistics, folds
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View
 from fastnet.layers.affine import Affine
-from fastnet.layers.layer import refuse
+from fastnet.layers.refused_arguments import refuse
 
 
 class BatchNormalization(Affine):
@@ -47,7 +47,7 @@ class BatchNormalization(Affine):
     """
 
     supports_masking = True
-    _fixed = ("axis", "center", "scale")
+    _fixed = ("axis", "center", "scale", "renorm", "renorm_clipping")
     _ranges: ClassVar = {"momentum": checks.CLOSED_UNIT, "epsilon": checks.POSITIVE}
 
     def __init__(

@@ -11,7 +11,8 @@ from fastnet._kernels.templates import row_statistics as loops
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.affine import Affine
-from fastnet.layers.layer import Layer, refuse
+from fastnet.layers.layer import Layer
+from fastnet.layers.refused_arguments import refuse
 
 
 class _Rows(NamedTuple):

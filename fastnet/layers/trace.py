@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from fastnet.engine import changes
 from fastnet.engine.plan import Plan
 from fastnet.engine.tape import checked_result
 from fastnet.engine.view import View
@@ -73,4 +74,5 @@ def trace(layer: Any, input_shape: Shape) -> Traced:
     plan.label = layer.name
     x = plan.buffer(input_shape)
     plan.data.append(x)
-    return Traced(checked_result(layer, layer.forward(plan, x)).shape, plan.uses)
+    with changes.lowering():
+        return Traced(checked_result(layer, layer.forward(plan, x)).shape, plan.uses)

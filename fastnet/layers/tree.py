@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,16 +26,10 @@ class LayerTree:
 
     @property
     def sublayers(self) -> list[Layer]:
-        """Its sublayers: attributes that are layers, or lists, tuples and dictionaries of layers."""
+        """Its sublayers: attributes that are layers, or lists, tuples and dictionaries of them, in any depth."""
         if not self.composite and type(self).__module__.startswith("fastnet."):
             return []  # read often
-        found: dict[int, Layer] = {}
-        for value in list(vars(self).values()):
-            several = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-            for part in (value, *several):
-                if isinstance(part, LayerTree):
-                    found.setdefault(id(part), part)  # type: ignore[arg-type]
-        return list(found.values())
+        return _once(*(list(parts_of(value)) for value in list(vars(self).values())))
 
     def uses(self, input_shape: tuple[int, ...]) -> list[Use]:
         """The layers that its forward applies to samples of this shape, in order; a shared one as often as applied."""
@@ -108,6 +103,15 @@ class LayerTree:
     def count_params(self) -> int:
         """The number of elements of its weights."""
         return sum(v.size for v in self.variables)
+
+
+def parts_of(value: Any) -> Iterator[Layer]:
+    """The layers that an attribute holds: itself, or those in lists, tuples and dictionaries, in any depth."""
+    if isinstance(value, LayerTree):
+        yield value  # type: ignore[misc]
+    elif isinstance(value, (list, tuple, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from parts_of(each)
 
 
 def all_parts(layer: Any) -> list[Layer]:

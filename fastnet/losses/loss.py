@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -84,19 +83,35 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
         if self.changes != previous:
             changes.losses.mark()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        replaced = name in vars(self) and not self.is_argument(name)  # such as an argument of its formula
+        super().__setattr__(name, value)
+        if replaced:
+            vars(self)["changes"] = self.changes + 1
+            changes.losses.mark()
+
     @property
     def row(self) -> registry.Loss:
         """Its row of the registry."""
         if self._row is not None:
             return registry.losses[self._row + "_from_logits" * bool(getattr(self, "from_logits", False))]
+        if "_read" in vars(self):
+            return vars(self)["_read"]
         formula, slope = (inspect.getattr_static(type(self), name, None) for name in ("call", "gradient"))
-        return _user_row(self.name, _formula(self, formula), slope and _formula(self, slope), of_class=True)
+        slope = slope and _formula(self, slope)
+        row = registration.loss_row(self.name, _formula(self, formula), slope, of_class=True)
+        return vars(self).setdefault("_read", row)
 
     def completed(self) -> None:
-        """Look at it once it is made: what its formula takes must be there."""
+        """Look at it once it is made: read its formula, whose arguments must be there."""
         formula = inspect.getattr_static(type(self), "call", None)
         if self._row is None and formula is not None:
             rule_parameters(self, _formula(self, formula), 2)
+            _ = self.row
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which read the formula anew."""
+        return {name: value for name, value in vars(self).items() if name != "_read"}
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -291,7 +306,9 @@ class FunctionLoss(Loss):
         gradient: bool = True,
         **parameters: float,
     ):
-        row = fn if isinstance(fn, registry.Loss) else _user_row(fn.__name__, fn, None, gradient)
+        row = fn
+        if not isinstance(row, registry.Loss):
+            row = registration.loss_row(registration.name_of(row), row, None, gradient)
         self._found = row
         super().__init__(name or row.name, reduction, dtype)
         unknown = set(parameters) - set(row.parameters)
@@ -319,7 +336,7 @@ class FunctionLoss(Loss):
         """The arguments that make another one like it; a registered loss is known by its name."""
         if "fn" not in argument_names(type(self)):  # a subclass that gives the function itself
             return super().get_config()
-        known = registry.losses.get(self.row.name) is self.row
+        known = registry.losses.knows(self.row)
         fn = self.row.name if known else serialization.serialize_keras_object(self.fn)
         given = {name: getattr(self, name) for name in self.row.parameters}
         return {"fn": fn, "name": self.name, "reduction": self.reduction, **given}
@@ -343,10 +360,3 @@ def _formula(loss: Loss, function: Any) -> Callable:
             "docs/extending.md shows one."
         )
     return function.__func__
-
-
-@functools.lru_cache(maxsize=256)
-def _user_row(
-    name: str, formula: Callable, slope: Callable | None, gradient: bool = True, of_class: bool = False
-) -> registry.Loss:
-    return registration.loss_row(name, formula, slope, gradient, of_class)

@@ -16,6 +16,7 @@ from fastnet.engine.view import Slot, View, axes_of
 from fastnet.losses.loss import element_means, product
 from fastnet.losses.rowwise import OnArrays, RowFunction
 from fastnet.metrics.variables import MetricVariable
+from fastnet.settable import argument_names
 
 
 class Metric(Configurable):
@@ -69,6 +70,16 @@ class Metric(Configurable):
     weighs_elements: bool = False
     masked = False
     direction: str | None = None
+    is_counted = False  # whether a plan counts it: its arguments then stay
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        present = vars(self).get(name, value)
+        if self.is_counted and present is not value and name in argument_names(type(self)):
+            raise ValueError(
+                f"The metric {self.name!r}: {name} is {present!r} and stays so, since a model counts it, received "
+                f"{value!r}. Make another one, and compile with it."
+            )
+        super().__setattr__(name, value)
 
     def __init__(self, dtype: Any = None, name: str | None = None):
         self.name = name or snake_case(type(self).__name__)

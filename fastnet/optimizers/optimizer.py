@@ -116,7 +116,7 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
             raise TypeError(settable.unknown_argument(type(self).__name__, unknown[0], known, common_arguments.INSTEAD))
         self.row = row
         self.name = name or _numbered(self.label)
-        self.parameters = {**row.parameters, **parameters}
+        self._parameters = {**row.parameters, **parameters}
         for parameter, allowed in row.ranges.items():
             number(f"{type(self).__name__}: {parameter}", self.parameters[parameter], allowed)
         self.weight_decay, self.clipnorm, self.clipvalue = weight_decay, clipnorm, clipvalue
@@ -138,11 +138,16 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
     def __getattr__(self, name: str) -> Any:
         """The rule's parameters, ``optimizer.beta_1``."""
         try:
-            return self.__dict__["parameters"][name]
+            return self.__dict__["_parameters"][name]
         except KeyError:
             instead = common_arguments.INSTEAD.get(name)
             absent = f"attribute {name!r}." if instead is None else f"{name}: {instead}."
             raise AttributeError(f"{type(self).__name__} has no {absent}") from None
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The values of the rule's parameters, to be read; set them as attributes."""
+        return settable.ReadOnly(self._parameters)
 
     def is_argument(self, name: str) -> bool:
         """Whether an attribute is an argument: on fastnet's own classes all but training's and private ones."""
@@ -166,6 +171,8 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
         if name not in arguments:
             raise AttributeError(settable.unknown_argument(owner, name, arguments, common_arguments.INSTEAD))
         new = cls(**{**arguments, name: value})
+        if new.row.declared and new.row.declared == self.row.declared:
+            new.__dict__["row"] = self.row  # the user's rule as it was read first
         if not self.states:
             self.memory = new.memory
         elif name in self.row.starts.values() or not self._has_states_of(new):
@@ -173,7 +180,7 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
                 f"{owner}: {name} cannot be changed to {quoted(value)} any more: the states of the weights began with "
                 f"{name}={arguments[name]!r}. Make another one, {owner}({name}={quoted(value)}), and compile with it."
             )
-        changed = {key: item for key, item in vars(new).items() if key in (*arguments, "row", "parameters")}
+        changed = {key: item for key, item in vars(new).items() if key in (*arguments, "row", "_parameters")}
         self.__dict__.update(changed, changes=self.changes + 1)
 
     def _has_states_of(self, new: Optimizer) -> bool:

@@ -52,7 +52,7 @@ def _found(model: Any, y: np.ndarray, units: int) -> str | None:
             f"the loss {loss.name!r} takes probabilities, but {where} has no activation. Give it "
             f"activation={wanted!r}, or the loss from_logits=True."
         )
-    if type(loss).__name__ in _REGRESSION and {"accuracy", "acc"} & set(map(_text, model._metrics)):
+    if type(loss).__name__ in _REGRESSION and {"accuracy", "acc"} & set(map(_text, model.compiled_metrics.given[0])):
         values = y[:_LOOKED_AT]
         if not ((values == 0) | (values == 1)).all():
             return (

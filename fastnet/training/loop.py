@@ -26,10 +26,14 @@ from fastnet.training.trainer import Hooks, Trainer
 if TYPE_CHECKING:
     from fastnet.engine.profiling import Profile
 
+TRAINING = (0, 0)  # key of the seed of masks and permutations of a model with a seed
+
 
 def new_trainer(model: Any) -> Trainer:
-    """A trainer with a seed of its own."""
-    return Trainer(model, random.next_seed)
+    """A trainer with a seed of its own, or that of the model's seed."""
+    if model.seed is None:
+        return Trainer(model, random.next_seed())
+    return Trainer(model, random.seed_of(model.seed, *TRAINING))
 
 
 def fit(model: Any, x: Any, y: Any, sample_weight: Any, **given: Any) -> History:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastnet.engine import changes
 from fastnet.engine.sources import Source
-from fastnet.layers.layer import all_parts
+from fastnet.layers.layer import Layer, all_parts
 from fastnet.layers.undo import AttributeSnapshot
 from fastnet.training.step import MODES, Step, lower
 
@@ -18,7 +18,7 @@ class PlanCache:
     """The bound plans of one network. Each is used by one thread at a time; several threads have several.
 
     Args:
-        network: a layer with ``loss``, ``metrics_for(...)`` and ``optimizer`` (a `Sequential`).
+        network: a layer with ``loss``, ``metrics_for(...)``, ``compiled_metrics`` and ``optimizer`` (a `Sequential`).
 
     Attributes:
         free: the plans of each kind that are not in use.
@@ -32,6 +32,7 @@ class PlanCache:
         self._process: object = None
         self._build_snapshot: AttributeSnapshot | None = None  # of a build for the first data, until it has a plan
         self._structure: tuple[object, tuple] = (None, ())  # the last change when it was found, and what it was
+        self._losses: tuple[object, tuple] = (None, ())  # the same of losses
         self.renew_locks()
 
     def renew_locks(self) -> None:
@@ -54,7 +55,7 @@ class PlanCache:
         """Drop all plans: the network has changed."""
         self.free.clear()
         self.known_shapes.clear()
-        self._structure = (None, ())
+        self._structure = self._losses = (None, ())
 
     def build(self, shape: tuple[int, ...]) -> None:
         """Build the network for samples of this shape, once; `undo_build` can undo it until there is a plan."""
@@ -76,7 +77,7 @@ class PlanCache:
         kind = MODES[mode]
         optimizer = self.network.optimizer if kind.updates else None
         version = None if optimizer is None else optimizer.version
-        return self._structure_now(), changes.losses.token if kind.loss else None, optimizer, version
+        return self._structure_now(), self._losses_now() if kind.loss else (), optimizer, version
 
     def take(self, mode: str, rows: int, sources: tuple[Source, ...], version: tuple) -> tuple[Step, list[Step]]:
         """A plan of this `version` that is free, and the list to which it must be given back."""
@@ -105,11 +106,31 @@ class PlanCache:
         if kind.updates:
             optimizer = network.optimizer
             optimizer.build(network.trainable_weights)
-        return lower(network, mode, rows, x, y, loss, metrics, optimizer, reuse, weights).bind(rows, reuse)
+        with changes.lowering():
+            return lower(network, mode, rows, x, y, loss, metrics, optimizer, reuse, weights).bind(rows, reuse)
 
     def _structure_now(self) -> tuple:
         """All of the network that decides what its plans are, but for the layers themselves."""
         now = changes.arguments.token
         if self._structure[0] is not now:
-            self._structure = now, tuple([(part.trainable, part.changes) for part in all_parts(self.network)])
+            self._structure = now, tuple([_state_of(part) for part in all_parts(self.network)])
         return self._structure[1]
+
+    def _losses_now(self) -> tuple:
+        """How often the loss, and losses as metrics, have changed."""
+        now = changes.losses.token
+        if self._losses[0] is not now:
+            self._losses = (
+                now,
+                tuple([loss.changes for loss in [self.network.loss, *self.network.compiled_metrics.losses()] if loss]),
+            )
+        return self._losses[1]
+
+
+def _state_of(layer: Layer) -> tuple:
+    """All of one layer that decides what its plans are, but for its sublayers."""
+    penalties = [layer.activity_regularizer]
+    for weight in layer._variables:
+        penalties += [weight.regularizer, weight.constraint]
+    weights = [(weight.trainable, weight.changes) for weight in layer._variables]
+    return layer.trainable, layer.changes, *weights, *[each.changes for each in penalties if each is not None]

@@ -215,6 +215,7 @@ def lower(
     """
     kind, wanted = MODES[mode], network.trainable_weights
     plan = Plan(kind.backward, network.dtype, rows, frozenset(wanted if kind.backward else ()))
+    plan.snapshots = network.snapshots
     scalars = None
     if kind.updates:
         plan.label = optimizer.label
@@ -325,6 +326,7 @@ def _losses(
             step.totals.append(PythonMetric(name, metric, weighted))
             continue
         plan.label = name
+        metric.is_counted = True
         size = metric.size(prediction.shape)
         slot = plan.slot(size)
         operands = (weighted_target, sample_weight) if weighted else (target, None)

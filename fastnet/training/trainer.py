@@ -48,7 +48,7 @@ class Trainer:
 
     Args:
         network: a `Sequential`.
-        draw_seed: gives the seed of its permutations and masks.
+        seed: of its permutations and masks.
 
     Attributes:
         plans: the network's bound plans.
@@ -59,10 +59,10 @@ class Trainer:
         rates: the learning rates since the snapshot, each with the iteration from which it held.
     """
 
-    def __init__(self, network: Any, draw_seed: Callable[[], int]):
+    def __init__(self, network: Any, seed: int):
         self.network = network
         self.plans = PlanCache(network)
-        self.seed = draw_seed()
+        self.seed = seed
         self.epochs_done = 0
         self.ordered_epoch = 0
         self.is_advised = False
@@ -116,6 +116,7 @@ class Trainer:
             self._snapshot(self.variables(), first if segment.repeatable else None)
             if hooks.one_step:
                 hooks.before(steps)
+                self._renew(session, segment)
             # As in Keras, an epoch that begins has a step, wherever a callback said that training should stop.
             limit = 1 if self.network.stop_training else _steps_ahead(session, segment, first, hooks)
             limit = min(limit, hooks.limit() or limit)
@@ -128,9 +129,7 @@ class Trainer:
                 error.batch = steps
                 raise error
             hooks.after(steps, session.logs)
-            if session.is_stale:  # a callback has changed an argument
-                self._adopt(session, segment)
-                self.snapshot.due = 0.0
+            self._renew(session, segment)
         return steps
 
     def train_batch(self, session: Session, rows: int) -> dict[str, float]:
@@ -148,6 +147,12 @@ class Trainer:
     def _adopt(self, session: Session, segment: Segment) -> None:
         session.adopt(segment)
         session.block[abi.SEED] = self.seed
+
+    def _renew(self, session: Session, segment: Segment) -> None:
+        """Take another plan where a callback has changed what plans follow from."""
+        if session.is_stale:
+            self._adopt(session, segment)
+            self.snapshot.due = 0.0
 
     def _snapshot(self, variables: Sequence[Any], first: int | None) -> None:
         if self.snapshot.renew_if_due(variables, self.network.optimizer.iterations, first):
@@ -221,11 +226,13 @@ class Trainer:
         while first < segment.total:
             if hooks.one_step:
                 hooks.before(steps)
+                self._renew(session, segment)
             limit = _steps_ahead(session, segment, first, hooks)
             done, _ = session.executable.execution.run(first, segment.total, segment.batch_size, limit, CHUNK_SECONDS)
             session.show(min(segment.batch_size, segment.total - first))
             first, steps = first + done * segment.batch_size, steps + done
             hooks.after(steps, session.logs)
+            self._renew(session, segment)
             if hooks.stopped():
                 break
         return steps

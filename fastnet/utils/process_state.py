@@ -6,7 +6,7 @@ import gc
 import itertools
 
 from fastnet import random, sequential
-from fastnet.layers import layer
+from fastnet.layers import names
 from fastnet.optimizers import optimizer
 
 
@@ -41,7 +41,7 @@ def clear_session(free_memory: bool = True) -> None:
         >>> fastnet.layers.Dense(2).name
         'dense'
     """
-    layer._counters.clear()
+    names.restart()
     optimizer.counters.clear()
     sequential._names = itertools.count()
     if free_memory:
