@@ -146,7 +146,7 @@ def compiled(*between, loss="mae", optimizer="sgd", metrics=None, **more):
 
 
 def logs(model):
-    return list(model.evaluate(X, Y, verbose=0, return_dict=True).values())
+    return sorted(model.evaluate(X, Y, verbose=0, return_dict=True).values())
 
 
 def weight_after_a_step(model):
