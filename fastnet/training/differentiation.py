@@ -10,6 +10,7 @@ from fastnet._kernels import abi
 from fastnet.arrays import as_array
 from fastnet.engine.sources import Source
 from fastnet.layers.layer import Layer
+from fastnet.tracebacks import trimmed
 from fastnet.training import adapters, requirements
 from fastnet.training.options import must_be_compiled
 from fastnet.training.samples import Sources
@@ -20,11 +21,6 @@ INPUT = "input"  # the key of the gradient of the data
 
 class Differentiable:
     """The methods of a model that give gradients, or take one."""
-
-    name: Any
-    layers: Any
-    optimizer: Any
-    _trainer: Any
 
     def gradients(self, x: Any, y: Any = None, sample_weight: Any = None, *, gradient: Any = None) -> dict[str, Any]:
         """The gradients of the loss of these rows by the weights and by the data; nothing is changed.
@@ -63,35 +59,8 @@ class Differentiable:
             >>> model.gradients([[1.0, 2.0]], gradient=[[1.0]])["out"]["kernel"].tolist()
             [[1.0], [2.0]]
         """
-        if (y is None) == (gradient is None):
-            raise ValueError("gradients takes y, or gradient=, the gradient by the predictions: one of the two.")
-        if gradient is None:
-            must_be_compiled(self, "gradients")
-            batch = adapters.paired(x, y, sample_weight, "gradients", self)
-            arrays = requirements.check_pairs(self, None, batch)
-            mode = "gradients"
-        else:
-            if sample_weight is not None:
-                raise ValueError("gradients: sample_weight weighs a loss; multiply the rows of gradient instead.")
-            arrays, mode = _with_gradient(self, x, gradient, "gradients"), "output_gradients"
-        sources, trainer = _sources(arrays), self._trainer
-        rows = sources[0].rows
-        with trainer.session(mode, rows, sources) as session:
-            block = session.block
-            block[abi.SEED] = trainer.seed
-            block[abi.ITERATION] = 0 if self.optimizer is None else self.optimizer.iterations
-            session.executable.execution.run(0, rows, rows, 1, 0.0)
-            found = {id(v): session.executable.read(g, rows).copy() for v, g in session.step.gradients.items()}
-            given = _input_gradient(session, rows)
-        result = _by_layer(self.name, self.layers, found)
-        if given is not None:
-            if INPUT in result:
-                raise ValueError(
-                    f"The model {self.name!r}: gradients gives that of the data under {INPUT!r}, which is the name of "
-                    "a layer with weights; name that layer otherwise."
-                )
-            result[INPUT] = given
-        return result
+        with trimmed:
+            return _gradients(self, x, y, sample_weight, gradient)
 
     def train_on_gradient(self, x: Any, gradient: Any, *, input_gradient: bool = False) -> np.ndarray | None:
         """One step of the optimizer on the gradient of any number by the predictions, which flows back.
@@ -122,15 +91,53 @@ class Differentiable:
             >>> model.get_weights()[0].ravel().tolist()
             [0.5, 0.0]
         """
-        if self.optimizer is None:
-            raise RuntimeError("train_on_gradient needs an optimizer: call model.compile(optimizer=...) first.")
-        sources = _sources(_with_gradient(self, x, gradient, "train_on_gradient"))
-        trainer, rows = self._trainer, sources[0].rows
-        with trainer.session("train_through" if input_gradient else "train_on_gradient", rows, sources) as session:
-            if input_gradient and session.step.input_gradient is None:
-                raise ValueError(f"The model {self.name!r}: a layer reads indices, which have no gradient.")
-            trainer.train_batch(session, rows)
-            return _input_gradient(session, rows)
+        with trimmed:
+            return _train_on_gradient(self, x, gradient, input_gradient)
+
+
+def _gradients(model: Any, x: Any, y: Any, sample_weight: Any, gradient: Any) -> dict[str, Any]:
+    if (y is None) == (gradient is None):
+        raise ValueError("gradients takes y, or gradient=, the gradient by the predictions: one of the two.")
+    if gradient is None:
+        must_be_compiled(model, "gradients")
+        batch = adapters.paired(x, y, sample_weight, "gradients", model)
+        requirements.check_columns(model.columns, batch.columns)
+        arrays = requirements.check_pairs(model, None, batch)
+        mode = "gradients"
+    else:
+        if sample_weight is not None:
+            raise ValueError("gradients: sample_weight weighs a loss; multiply the rows of gradient instead.")
+        arrays, mode = _with_gradient(model, x, gradient, "gradients"), "output_gradients"
+    sources, trainer = _sources(arrays), model._trainer
+    rows = sources[0].rows
+    with trainer.session(mode, rows, sources) as session:
+        block = session.block
+        block[abi.SEED] = trainer.seed
+        block[abi.ITERATION] = 0 if model.optimizer is None else model.optimizer.iterations
+        session.executable.execution.run(0, rows, rows, 1, 0.0)
+        found = {id(v): session.executable.read(g, rows).copy() for v, g in session.step.gradients.items()}
+        given = _input_gradient(session, rows)
+    result = _by_layer(model.name, model.layers, found)
+    if given is not None:
+        if INPUT in result:
+            raise ValueError(
+                f"The model {model.name!r}: gradients gives that of the data under {INPUT!r}, which is the name of "
+                "a layer with weights; name that layer otherwise."
+            )
+        result[INPUT] = given
+    return result
+
+
+def _train_on_gradient(model: Any, x: Any, gradient: Any, input_gradient: bool) -> np.ndarray | None:
+    if model.optimizer is None:
+        raise RuntimeError("train_on_gradient needs an optimizer: call model.compile(optimizer=...) first.")
+    sources = _sources(_with_gradient(model, x, gradient, "train_on_gradient"))
+    trainer, rows = model._trainer, sources[0].rows
+    with trainer.session("train_through" if input_gradient else "train_on_gradient", rows, sources) as session:
+        if input_gradient and session.step.input_gradient is None:
+            raise ValueError(f"The model {model.name!r}: a layer reads indices, which have no gradient.")
+        trainer.train_batch(session, rows)
+        return _input_gradient(session, rows)
 
 
 def _sources(arrays: tuple[np.ndarray | None, ...]) -> Sources:
@@ -139,7 +146,9 @@ def _sources(arrays: tuple[np.ndarray | None, ...]) -> Sources:
 
 def _with_gradient(model: Any, x: Any, gradient: Any, caller: str) -> tuple[np.ndarray, np.ndarray]:
     """Data, and the gradient of the predictions, as arrays that fit."""
-    (x,) = requirements.check_inputs(model, adapters.inputs(x, model))
+    batch = adapters.inputs(x, model)
+    requirements.check_columns(model.columns, batch.columns)
+    (x,) = requirements.check_inputs(model, batch)
     gradient = as_array(gradient, "gradient")
     predicted = (len(x), *model.sample_output_shape(requirements.check_shape(model, x.shape)))
     if gradient.shape != predicted and (*gradient.shape, 1) == predicted:
