@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,9 +87,8 @@ def everything() -> Iterator[fastnet.Sequential]:
         yield _network([], row.name, 1, "adam", "mse")
     for name in ("softmax", "log_softmax"):
         yield _network([], name, 3, "adam", "mse")
-    base = fastnet.optimizers.Optimizer
     for name, cls in vars(fastnet.optimizers).items():
-        if isinstance(cls, type) and issubclass(cls, base) and cls is not base:
+        if isinstance(cls, type) and issubclass(cls, fastnet.optimizers.Optimizer) and not _needed_arguments(cls):
             yield _network([], "relu", 1, name.lower(), "mse")
     for row in registry.losses.unique():
         yield _network([], "relu", 3, "adam", row.name)
@@ -98,6 +98,13 @@ def everything() -> Iterator[fastnet.Sequential]:
         layers.PReLU(), layers.ReLU(), layers.RMSNormalization(), layers.Softmax(), layers.UnitNormalization(),
     ):  # fmt: skip
         yield _network([layer], "linear", 1, "adam", "mse")
+
+
+def _needed_arguments(cls: type) -> list[str]:
+    """The arguments without a default: those of optimizers of other optimizers, which have no kernels of their own."""
+    return [
+        p.name for p in inspect.signature(cls).parameters.values() if p.default is p.empty and p.kind != p.VAR_KEYWORD
+    ]
 
 
 def _from_logits() -> Any:
