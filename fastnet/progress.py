@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import os
-import sys
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
-from fastnet import config
-from fastnet._kernels.errors import quoted
-from fastnet.terminal import encodable
+from fastnet.progress_views import Frame, View, choose_view
 
 _INTERVAL = 0.1  # least number of seconds between two redraws
-_BAR_WIDTH = 24
-_NOTEBOOK_WIDTH = 120
 
 
 class Progress:
@@ -62,7 +55,7 @@ class Progress:
         self._epochs = epochs
         self._steps = steps
         self._label = label
-        self._view = _choose_view(verbose, stream)
+        self._view = choose_view(verbose, stream)
         self._next_draw = 0.0
         self._epoch: int | None = None
         self._step = 0
@@ -91,7 +84,7 @@ class Progress:
     def notice(self, title: str, text: str) -> None:
         """Show a title and a text where a bar is drawn, until the next drawing."""
         if self._view is not None and self._view.is_live:
-            self._write(lambda view: view.show(_Frame(title, None, "", text)))
+            self._write(lambda view: view.show(Frame(title, None, "", text)))
             self._next_draw = 0.0
 
     def epoch_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -126,7 +119,7 @@ class Progress:
             frame = self._frame(now - self._started)
             self._write(lambda view: view.show(frame))
 
-    def _write(self, action: Callable[[_View], None]) -> None:
+    def _write(self, action: Callable[[View], None]) -> None:
         view = self._view
         if view is None:
             return
@@ -142,7 +135,7 @@ class Progress:
         alone = self._epochs == 1 and self._label != "Epoch"
         return self._label if alone or self._epoch is None else f"{self._label} {self._epoch + 1}/{self._epochs}"
 
-    def _frame(self, seconds: float) -> _Frame:
+    def _frame(self, seconds: float) -> Frame:
         parts = [_rate(self._step, seconds)]
         if self._steps is None:
             count = f"{self._step} steps"
@@ -152,7 +145,7 @@ class Progress:
                 parts.append(f"ETA {_duration((self._steps - self._step) * seconds / self._step)}")
         parts += _values(self._logs)
         done = None if not self._steps else self._step / self._steps
-        return _Frame(self._title(), done, count, "  ".join(part for part in parts if part))
+        return Frame(self._title(), done, count, "  ".join(part for part in parts if part))
 
     def _summary(self, logs: dict[str, Any]) -> str:
         """Keras's line of a finished epoch; behind its title where a bar was drawn."""
@@ -163,207 +156,6 @@ class Progress:
         if self._view is not None and self._view.is_live:
             parts.insert(0, self._title())
         return " - ".join([*parts, *_values(logs)])
-
-
-class _Frame:
-    """One state of the bar."""
-
-    def __init__(self, title: str, done: float | None, count: str, text: str) -> None:
-        self.title, self.done, self.count, self.text = title, done, count, text
-
-    def render(self, width: int, encoding: str) -> Any:
-        """Render one line of ``width`` columns for rich, cut at the right."""
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-        from rich.text import Text
-
-        text = Text(encodable(self.text, encoding))
-        row: list[Any] = [Text(self.title), Text(self.count), text]
-        used = sum(part.cell_len + 2 for part in row[:2]) + 1
-        bar = min(_BAR_WIDTH, width - used - text.cell_len - 2)
-        if self.done is not None and bar >= _BAR_WIDTH // 4:
-            row.insert(1, ProgressBar(total=1.0, completed=self.done, width=bar))
-            used += bar + 2
-        text.truncate(max(0, width - used))
-        grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
-        for _ in row:
-            grid.add_column(no_wrap=True)
-        grid.add_row(*row)
-        return grid
-
-
-class _View(Protocol):
-    is_live: bool
-
-    def add(self, line: str) -> None: ...
-
-    def show(self, frame: _Frame | None) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class _Lines:
-    """Prints lines to a log."""
-
-    is_live = False
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def add(self, line: str) -> None:
-        encoding = getattr(self._stream, "encoding", None) or "ascii"
-        self._stream.write(encodable(line, encoding) + "\n")
-        self._stream.flush()
-
-    def show(self, frame: _Frame | None) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-class _Logger:
-    """Sends lines to Python's `logging`."""
-
-    is_live = False
-
-    def add(self, line: str) -> None:
-        import logging  # here: few programs send progress to it
-
-        logging.getLogger("fastnet").info("%s", line)
-
-    def show(self, frame: _Frame | None) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-class _AboveBar:
-    """Standard output while a bar is drawn: the lines that wait for the next drawing are written first."""
-
-    def __init__(self, stream: TextIO, terminal: _Terminal) -> None:
-        self._stream, self._terminal = stream, terminal
-
-    def write(self, text: str) -> int:
-        self._terminal.write_lines()
-        return self._stream.write(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-class _Terminal:
-    """Redraws a bar in place, below the lines of finished epochs."""
-
-    is_live = True
-
-    def __init__(self, stream: TextIO) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._console = Console(file=stream)
-        self._encoding = self._console.encoding
-        self._lines: list[str] = []
-        # Callbacks that print to the same stream print above the bar.
-        self._redirects = stream is sys.stdout
-        self._live = Live(
-            console=self._console,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=self._redirects,
-            redirect_stderr=self._redirects,
-        )
-
-    def add(self, line: str) -> None:
-        self._lines.append(line)
-
-    def write_lines(self) -> None:
-        from rich.text import Text
-
-        lines, self._lines = self._lines, []
-        if lines:
-            self._console.print(Text(encodable("\n".join(lines), self._encoding)), soft_wrap=True)
-
-    def show(self, frame: _Frame | None) -> None:
-        if not self._live.is_started and frame is not None:
-            self._live.start()
-            if self._redirects:
-                # Live puts the stream back when it stops.
-                sys.stdout = _AboveBar(sys.stdout, self)  # type: ignore[assignment]
-        self._live.update(frame.render(self._console.width, self._encoding) if frame else "")
-        with self._console:  # one write
-            if self._live.is_started:
-                self._live.refresh()
-            self.write_lines()
-
-    def close(self) -> None:
-        self._live.stop()
-
-
-class _Notebook:
-    """Updates a cell's output: a bar for running epochs, then their lines."""
-
-    is_live = True
-
-    def __init__(self) -> None:
-        self._handle: Any = None
-        self._lines: list[str] = []
-
-    def add(self, line: str) -> None:
-        self._lines.append(line)
-
-    def show(self, frame: _Frame | None) -> None:
-        lines, self._lines = self._lines, []
-        if lines:
-            self._put("\n".join(lines))
-            self._handle = None
-        if frame:
-            from rich.console import Console
-
-            text = io.StringIO()
-            Console(file=text, width=_NOTEBOOK_WIDTH, color_system=None, force_jupyter=False).print(
-                frame.render(_NOTEBOOK_WIDTH, "utf-8")
-            )
-            self._put(text.getvalue().rstrip())
-
-    def _put(self, text: str) -> None:
-        data = {"text/plain": text}
-        if self._handle is None:
-            from IPython.display import display
-
-            self._handle = display(data, raw=True, display_id=True)
-        else:
-            self._handle.update(data, raw=True)
-
-    def close(self) -> None:
-        pass
-
-
-def _choose_view(verbose: int | str, stream: TextIO | None) -> _View | None:
-    if (isinstance(verbose, str) and verbose != "auto") or verbose not in ("auto", 0, 1, 2):
-        raise ValueError(f'verbose must be "auto", 0, 1 or 2, but {quoted(verbose)} was received.')
-    if verbose == 0:
-        return None
-    if not config.is_interactive_logging_enabled():
-        return _Logger()
-    if verbose != 2 and stream is None and _in_notebook():
-        return _Notebook()
-    if stream is None:
-        stream = sys.stdout
-    # sys.stdout is None in a Windows program without a console; its replacements may only have write and flush.
-    if stream is None or getattr(stream, "closed", False):
-        return None
-    is_terminal = hasattr(stream, "isatty") and stream.isatty()
-    if verbose != 2 and is_terminal and not isinstance(stream, _AboveBar) and os.environ.get("TERM") != "dumb":
-        return _Terminal(stream)
-    return _Lines(stream) if verbose != "auto" or is_terminal else None
-
-
-def _in_notebook() -> bool:
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return any(base.__name__ == "ZMQInteractiveShell" for base in type(shell).__mro__)
 
 
 def _rate(step: int, seconds: float) -> str:
