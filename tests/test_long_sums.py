@@ -124,6 +124,19 @@ def test_penalties_of_many_weights():
     assert error(regularizers.OrthogonalRegularizer(1.0, "columns")(w), cosine(*wide(FAR)[:, None])[0]) < 1e-6
 
 
+def test_correlations_and_overlaps_of_rows():
+    near = (FAR + 0.05 * NEAR).astype("float32")
+    x, t = wide(FAR) - wide(FAR).mean(1, keepdims=True), wide(near) - wide(near).mean(1, keepdims=True)
+    wanted = (x * t).sum(1) / np.sqrt((x * x).sum(1) * (t * t).sum(1))
+    assert error(metrics.PearsonCorrelation()(near, FAR), wanted.mean()) < 1e-6
+    apart = (wide(FAR).mean(1) - wide(near).mean(1)) ** 2
+    wanted = 2 * (x * t).mean(1) / ((x * x).mean(1) + (t * t).mean(1) + apart + 1e-7)
+    assert error(metrics.ConcordanceCorrelation()(near, FAR), wanted.mean()) < 1e-6
+    p, t = wide(PROBABILITIES), wide(NEAR > 0)
+    wanted = 1 - 2 * (p * t).sum() / (p.sum() + t.sum())
+    assert error(losses.Dice()(t.astype("float32"), PROBABILITIES), wanted) < 1e-6
+
+
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 def test_numbers_that_are_not_finite_stay_what_they_are(value):
     x = np.ones((2, 300), "float32")

@@ -366,21 +366,7 @@ def sparsemax_gradient_element(dy, y, total, count):
     return 0 if y <= 0 else dy - total / count
 
 
-sparsemax_gradient = RowRule((Pass((0.0, 0.0), add_in_support),), sparsemax_gradient_element)
-
-
-# Sparsemax's gradient: dx = dy - the mean of dy over the elements with y > 0, and 0 for the others.
-
-
-def add_in_support(total, count, dy, y):
-    return total + (0 if y <= 0 else dy), count + (0 if y <= 0 else 1)
-
-
-def sparsemax_gradient_element(dy, y, total, count):
-    return 0 if y <= 0 else dy - total / count
-
-
-sparsemax_gradient = RowRule((Pass((0.0, 0.0), add_in_support),), sparsemax_gradient_element)
+sparsemax_gradient = RowRule((Pass((0.0, 0.0), add_in_support, sums=(0, 1)),), sparsemax_gradient_element)
 
 
 def affine(x, scale, offset):

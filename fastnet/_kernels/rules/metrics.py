@@ -136,7 +136,10 @@ def concordance(mean_t, mean_x, columns, tt, xx, tx):
     return 2 * tx / columns / ((tt + xx) / columns + distance + EPSILON)
 
 
-around_means = (Pass((0.0, 0.0, 0.0), add_both, means_of_both), Pass((0.0, 0.0, 0.0), add_products))
+around_means = (
+    Pass((0.0, 0.0, 0.0), add_both, means_of_both, sums=(0, 1, 2)),
+    Pass((0.0, 0.0, 0.0), add_products, sums=(0, 1, 2)),
+)
 
 metrics.add(Loss("accuracy", accuracy))
 metrics.add(Loss("binary_accuracy", binary_accuracy, parameters={"threshold": 0.5}))

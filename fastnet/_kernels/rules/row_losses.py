@@ -270,7 +270,7 @@ def overlap_of_row_gradient(x, t, both, targets, predictions, scale, b, c, d):
     return ((ratio * b - scale) * t + ratio * d) / divisor
 
 
-overlap = RowRule((Pass((0.0, 0.0, 0.0), add_overlap),), overlap_of_row_gradient, overlap_of_row)
+overlap = RowRule((Pass((0.0, 0.0, 0.0), add_overlap, sums=(0, 1, 2)),), overlap_of_row_gradient, overlap_of_row)
 
 FOCAL = {"alpha": 0.25, "gamma": 2.0}
 

@@ -221,10 +221,13 @@ def mean_of_outputs(
     f: rule, y_true: read[n, width], predictions: reads[n, width], loss: write[n], p: reals, width: size, lo, hi
 ):  # y_true (n, width)  predictions (n, width) each  loss (n,)
     for r in range(lo, hi):
-        total = 0.0
-        for j in range(width):
-            total = total + f(y_true[r, j], *predictions[r, j], *p)
-        loss[r] = total / T(width)
+        high, low = 0.0, 0.0
+        for left in range(0, width, 64):
+            total = 0.0
+            for j in range(left, min(left + 64, width)):
+                total = total + f(y_true[r, j], *predictions[r, j], *p)
+            high, low = added(high, low, total)
+        loss[r] = sum_of_pair(high, low) / T(width)
 
 
 @elementwise
