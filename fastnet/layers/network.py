@@ -11,11 +11,11 @@ import numpy as np
 
 from fastnet import checks, config, random, serialization
 from fastnet._kernels.errors import quoted
-from fastnet._kernels.registry import unknown
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.layers.core import InputLayer
+from fastnet.layers.finding import find_layer
 from fastnet.layers.layer import Layer
 from fastnet.layers.trace import Use
 from fastnet.layers.tree import all_parts
@@ -296,25 +296,7 @@ class Network(Layer):
         Raises:
             ValueError: both or neither are given, or the layer does not exist.
         """
-        if (name is None) == (index is None):
-            raise ValueError(
-                f"get_layer takes a name or an index, received name={quoted(name)}, index={quoted(index)}."
-            )
-        if index is not None:
-            if not checks.is_integer(index):
-                hint = " For a layer by its name: get_layer(name)." if isinstance(index, str) else ""
-                raise ValueError(
-                    f"The model {self.name!r}: get_layer: index must be an integer, received {quoted(index)}.{hint}"
-                )
-            if not -len(self.layers) <= index < len(self.layers):
-                count = len(self.layers)
-                raise ValueError(f"The model {self.name!r} has {count} layers; there is none of index={quoted(index)}.")
-            return self.layers[index]
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        hint = f" For a layer by its place: get_layer(index={name})." if checks.is_integer(name) else ""
-        raise ValueError(unknown("layer", name, [layer.name for layer in self.layers]) + hint)
+        return find_layer(self, name, index)
 
     def count_params(self) -> int:
         """The number of elements of all weights.
