@@ -54,7 +54,7 @@ def test_a_mistake_is_told_once(name):
         net.fit(X, y, verbose=0)
     assert caught[0].filename == __file__ and len(caught) == 1
     assert not warned(lambda: net.fit(X, y, verbose=0)) and not warned(lambda: net.evaluate(X, y, verbose=0))
-    net.compile("sgd", net.loss, metrics=net._metrics)
+    net.compile("sgd", net.loss, metrics=net.compiled_metrics.given[0])
     assert len(warned(lambda: net.train_on_batch(X, y))) == 1
 
 
