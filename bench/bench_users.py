@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from . import ROOT, machine, peers, report
+from . import ROOT, machine, peers, report, user_dqn, user_optimizers, user_service
 
 
 @dataclass
@@ -110,6 +110,8 @@ def run(quick=False):
         if others:
             what = f"{title}: fastest other / fastnet"
             rows.append(report.figure(what, min(others) / best["fastnet"], "x", job.floor, at_least=True))
+    for module in (user_dqn, user_optimizers, user_service):
+        rows += module.rows(quick)
     notes = "\n".join(dict.fromkeys(job.notes for job in JOBS.values()))
     report.show("users", rows, machine.describe(), notes=notes)
     report.margins("users", rows)
