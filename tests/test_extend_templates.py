@@ -301,8 +301,8 @@ CALLED = {
     "an unknown name": (LOOP.format("y[r, j] = x[r, j] * nowhere"), "the name 'nowhere' is neither a parameter"),
     "an unknown function": (LOOP.format("y[r, j] = lookup(x[r, j])"), "lookup is not among the functions"),
     "an unknown function of math": (
-        LOOP.format("y[r, j] = math.sinh(x[r, j])"),
-        "math.sinh is not among the functions",
+        LOOP.format("y[r, j] = math.gamma(x[r, j])"),
+        "math.gamma is not among the functions",
     ),
     "an attribute": (LOOP.format("y[r, j] = x.shape"), "'x.shape' is not known"),
     "by name": (LOOP.format("y[r, j] = math.pow(x[r, j], y=2)"), "passes arguments by name"),

@@ -202,8 +202,8 @@ def test_verbose(verbose, capsys):
     net.evaluate(X, Y, verbose=verbose)
     net.predict(X, verbose=verbose)
     lines = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    # Standard output is no terminal here: a line an epoch for 1 and 2, nothing for 0 and "auto".
-    assert lines == (["Epoch", "Epoch", "Evaluate"] if verbose in (1, 2) else [])
+    # Standard output is no terminal here: two lines an epoch for 1 and 2, nothing for 0 and "auto".
+    assert lines == (["Epoch", "1/1", "Epoch", "1/1", "1/1"] if verbose in (1, 2) else [])
 
 
 @pytest.mark.parametrize(
