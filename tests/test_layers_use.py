@@ -214,7 +214,7 @@ def test_everyday_names():
 
 
 def test_absent_names_say_what_to_do():
-    for module, name, part in ((fastnet, "Model", "Sequential"), (layers, "Conv2D", "dense networks")):
+    for module, name, part in ((fastnet, "Model", "Sequential"), (layers, "Conv2D", "planned: images")):
         with pytest.raises(AttributeError, match=f"has no {name}: .*{part}"):
             getattr(module, name)
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):

@@ -361,7 +361,7 @@ def test_functions_and_old_descriptions_stand_for_classes():
     "given, problem",
     [
         ({"sample_weight": np.ones(5)}, "one weight for each of the 6 samples"),
-        ({"sample_weight": np.ones((6, 2))}, r"sample_weight must have shape \(6,\), received \(6, 2\)"),
+        ({"sample_weight": np.ones((6, 2))}, r"sample_weight must have shape \(6,\) or \(6, 3\), received \(6, 2\)"),
         ({"sample_weight": 1.0}, "one weight for each of the 6 samples"),
         ({"sample_weight": [1, 1, np.inf, 1, 1, 1]}, "sample_weight must be finite; it is inf in row 2"),
         ({"sample_weight": ["a"] * 6}, "sample_weight must hold real numbers"),

@@ -336,7 +336,7 @@ def test_progbar(capsys):
     assert capsys.readouterr().out == ""
     bar.update(10, [("loss", 7.0)])
     (line,) = capsys.readouterr().out.splitlines()
-    assert "loss 7.0000" in line and "rate 8.0000" in line
+    assert "loss: 7.0000" in line and "rate: 8.0000" in line
     bar.update(11)
     assert capsys.readouterr().out == ""
     weighted = utils.Progbar(None, verbose=0, stateless_metrics=["loss"])
