@@ -225,16 +225,6 @@ class Layer(LayerTree, SettableArguments, Configurable):
         self.input_shape, self.output_shape = input_shape, output_shape
         return output_shape
 
-    def _check_sublayers(self) -> None:
-        """Check that the sublayers of a layer with a backward, which the plan does not build, are built."""
-        missing = [] if self.composite else [part for part in self.sublayers if not part.built]
-        if missing:
-            raise ValueError(
-                f"{self._owner} defines backward, and holds {missing[0]._owner}, which is not built. Leave backward "
-                "out, and apply the layer with plan.apply(layer, x): the plan builds it, and goes back through it. If "
-                "backward itself calls the layer's backward, build the layer in make_weights(input_shape)."
-            )
-
     def build(self, input_shape: Any) -> None:
         """Make the weights for data of this shape, once.
 

@@ -56,6 +56,16 @@ class LayerTree:
         direct = [self] if self._variables or not parts else []
         return _once(direct, *(part.leaves for part in parts))
 
+    def _check_sublayers(self) -> None:
+        """Check that the sublayers of a layer with a backward, which the plan does not build, are built."""
+        missing = [] if self.composite else [part for part in self.sublayers if not part.built]
+        if missing:
+            raise ValueError(
+                f"{self._owner} defines backward, and holds {missing[0]._owner}, which is not built. Leave backward "
+                "out, and apply the layer with plan.apply(layer, x): the plan builds it, and goes back through it. If "
+                "backward itself calls the layer's backward, build the layer in make_weights(input_shape)."
+            )
+
     @property
     def variables(self) -> list[Variable]:
         """All weights, each once, in the order in which they were made; those of its sublayers follow its own."""
