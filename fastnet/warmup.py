@@ -83,14 +83,14 @@ def common() -> Iterator[fastnet.Sequential]:
 def everything() -> Iterator[fastnet.Sequential]:
     """`common`, and a network for each activation, optimizer, loss and simple layer that fastnet has."""
     yield from common()
-    for row in registry.activations.unique():
+    for row in _own_rows(registry.activations):
         yield _network([], row.name, 1, "adam", "mse")
     for name in ("softmax", "log_softmax"):
         yield _network([], name, 3, "adam", "mse")
     for name, cls in vars(fastnet.optimizers).items():
         if isinstance(cls, type) and issubclass(cls, fastnet.optimizers.Optimizer) and not _needed_arguments(cls):
             yield _network([], "relu", 1, name.lower(), "mse")
-    for row in registry.losses.unique():
+    for row in _own_rows(registry.losses):
         yield _network([], "relu", 3, "adam", row.name)
     for layer in (
         layers.AlphaDropout(0.1), layers.BatchNormalization(), layers.Dropout(0.1), layers.ELU(),
@@ -98,6 +98,11 @@ def everything() -> Iterator[fastnet.Sequential]:
         layers.PReLU(), layers.ReLU(), layers.RMSNormalization(), layers.Softmax(), layers.UnitNormalization(),
     ):  # fmt: skip
         yield _network([layer], "linear", 1, "adam", "mse")
+
+
+def _own_rows(table: registry.Table) -> list[Any]:
+    """fastnet's rows; a user's may ask for other outputs."""
+    return [row for row in table.unique() if row.name in table.built_in]
 
 
 def _needed_arguments(cls: type) -> list[str]:

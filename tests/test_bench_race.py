@@ -40,6 +40,7 @@ def line(text, start):
     return found
 
 
+@pytest.mark.slow
 def test_two_versions_race(tmp_path):
     shutil.copytree(ROOT / "fastnet", tmp_path / "fastnet", ignore=shutil.ignore_patterns("__pycache__"))
     with open(tmp_path / "fastnet" / "__init__.py", "a", encoding="utf-8") as file:

@@ -254,6 +254,7 @@ CLASSES = sorted(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*does not support masking")
 @pytest.mark.parametrize("name", CLASSES)
 def test_every_argument_of_every_layer(name):

@@ -44,6 +44,7 @@ def run_text(text, filename, namespace):
     return namespace
 
 
+@pytest.mark.slow
 def test_every_block_of_the_page_runs(capsys):
     namespace = {"__name__": "extending_page"}
     found = blocks()

@@ -303,6 +303,7 @@ def test_bits_do_not_depend_on_blocks_or_threads(dtype, trans_a, trans_b):
             np.testing.assert_array_equal(c, reference)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("trans_a", "trans_b"), TRANSPOSITIONS)
 def test_bits_do_not_depend_on_tile_or_copies(dtype, trans_a, trans_b):

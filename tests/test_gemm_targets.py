@@ -42,6 +42,7 @@ for dtype in test_gemm.DTYPES:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not X86, reason="names of x86 processors")
 @pytest.mark.parametrize("target", ["x86-64", "haswell"])
 def test_other_processors(target, tmp_path):

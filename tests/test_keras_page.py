@@ -83,6 +83,8 @@ def test_the_page_has_every_name_where_it_is():
     listed = keras_names.listed(PAGE)
     assert len(listed) > 1400
     for name, (word, reason) in listed.items():
+        if name.startswith("wrappers.") and importlib.util.find_spec("sklearn") is None:
+            continue
         found = keras_names.reason(name)
         assert keras_names.word(found) == word, (name, found)
         assert (found or "").removeprefix("planned: ") == reason, name

@@ -71,6 +71,7 @@ def test_examples(example, tmp_path):
     assert accuracy > 0.94
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks(notebook, tmp_path):
     pytest.importorskip("matplotlib")

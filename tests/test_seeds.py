@@ -123,6 +123,7 @@ def test_a_copy_goes_on(way, tmp_path):
     assert trained(twin) == trained(net)
 
 
+@pytest.mark.slow
 def test_a_thousand_seeds_in_threads():
     def run(seed):
         if seed % 7 == 0:

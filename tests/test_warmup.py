@@ -45,6 +45,7 @@ def small_model():
     return model
 
 
+@pytest.mark.slow
 def test_a_model_that_was_warmed_up_compiles_nothing(tmp_path):
     """For the processor that is named; its code does not run meanwhile."""
     small_model().save(tmp_path / "model.fastnet")
