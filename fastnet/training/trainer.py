@@ -231,10 +231,11 @@ class Trainer:
             done, _ = session.executable.execution.run(first, segment.total, segment.batch_size, limit, CHUNK_SECONDS)
             session.show(min(segment.batch_size, segment.total - first))
             first, steps = first + done * segment.batch_size, steps + done
-            hooks.after(steps, session.logs)
-            self._renew(session, segment)
-            if hooks.stopped():
-                break
+            if hooks is not NO_HOOKS:  # otherwise nothing of the user's ran
+                hooks.after(steps, session.logs)
+                self._renew(session, segment)
+                if hooks.stopped():
+                    break
         return steps
 
     # ---- profiles
