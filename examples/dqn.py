@@ -71,9 +71,9 @@ def train(model, target, states, actions, next_states, fell):
 
     The loss is Huber's, of Q(s, a) - goal with goal = 1 + gamma Q'(s', argmax Q(s', .)), or 1 where the pole fell.
     """
-    rows, best = np.arange(len(states)), model.predict_on_batch(next_states).argmax(axis=1)
+    rows, both = np.arange(len(states)), model.predict_on_batch(np.concatenate([states, next_states]))
+    values, best = both[: len(rows)], both[len(rows) :].argmax(axis=1)
     goal = 1 + GAMMA * (1 - fell) * target.predict_on_batch(next_states)[rows, best]
-    values = model.predict_on_batch(states)
     gradient = np.zeros_like(values)
     gradient[rows, actions] = np.clip(values[rows, actions] - goal, -1, 1) / len(states)
     model.train_on_gradient(states, gradient)
