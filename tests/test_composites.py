@@ -71,6 +71,14 @@ def shared():
     return layers.Parallel([[layer, layer], layer, layers.Residual(layer)], "add")
 
 
+SLOW = ("before concat", "normalized")  # with the kernels of normalizations, half a minute to compile
+
+
+def marked(names):
+    """The names as parameters; the slow ones have their mark."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in names]
+
+
 NETWORKS = {
     "residual": lambda: layers.Residual([dense(5), layers.Dense(4)]),
     "projection": lambda: layers.Residual([dense(5), layers.Dense(3)], layers.Dense(3, use_bias=False)),
@@ -92,7 +100,7 @@ NETWORKS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", marked(NETWORKS))
 def test_gradients(name):
     testing.check_layer(NETWORKS[name], (4,))
 
@@ -105,7 +113,7 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", marked(STEPS))
 def test_gradients_of_steps(name):
     testing.check_layer(STEPS[name], (3, 4))
 

@@ -48,6 +48,7 @@ def test_values_are_those_of_numpy():
     np.testing.assert_allclose(losses.get("softmax_of_mine").per_row(labels, x), own.per_row(labels, x), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_both_are_proved():
     register()
     testing.check_loss("normal")
