@@ -290,3 +290,14 @@ def test_clear(kernels):
     assert cache.clear() == 2
     assert [path.name for path in kernels.iterdir()] == ["lock"]
     assert cache.clear() == 0
+
+
+def test_a_kernel_whose_time_cannot_be_set_is_read(kernels, monkeypatch):
+    """One that root stored in the user's own folder."""
+    aged(kernels, "roots", 2)
+
+    def refuse(path):
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert cache.read("roots") == b"code"

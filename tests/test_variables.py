@@ -78,3 +78,11 @@ def test_a_weight_of_a_layer():
     assert layer([[1.0, 1.0, 1.0]]).tolist() == [[6, 6]]
     layer.bias = layer.kernel[0]
     assert layer.bias.value.tolist() == [2, 2]
+
+
+def test_a_ufunc_that_changes_a_weight_at_indices_is_an_assignment():
+    layer = layers.Dense(1, kernel_initializer="zeros")
+    layer.build((None, 3))
+    before = layer.kernel.assignments
+    np.add.at(layer.kernel, ([0, 0, 2], [0, 0, 0]), 1.0)
+    assert layer.kernel.numpy().ravel().tolist() == [2.0, 0.0, 1.0] and layer.kernel.assignments == before + 1

@@ -24,8 +24,9 @@
 #define CROWDED_SPIN 20e-6
 // Elsewhere a thread sleeps after this time. A launch of one thread that takes as long loses 2 % by the wake-up.
 #define LONG_WAIT 500e-6
-// If thread 0 waits for more than half of so many seconds of runs, the next runs use one thread: alone it is faster.
-// The team is tried again after the first pause; each further pause is twice as long, up to the last one.
+// If thread 0 of n waits for more than 1 - 1/n of so many seconds of runs, the next runs use one thread: alone, which
+// takes n times as long as a team that never waits, it is faster. The team is tried again after the first pause; each
+// further pause is twice as long, up to the last one.
 #define JUDGED 0.05
 #define FIRST_PAUSE 1.0
 #define LAST_PAUSE 16.0
@@ -244,7 +245,7 @@ static inline int team_pauses(const Team *team) { return team->resume != 0.0 && 
 static inline void team_judge(Team *team, double seconds) {
     team->elapsed += seconds;
     if (team->elapsed < JUDGED) return;
-    if (team->waited > 0.5 * team->elapsed) {
+    if (team->waited * (team->active + 1) > team->elapsed * team->active) {
         team->pause = team->pause == 0.0 ? FIRST_PAUSE : team->pause < LAST_PAUSE ? 2.0 * team->pause : LAST_PAUSE;
         team->resume = seconds_now() + team->pause;
     } else {

@@ -123,7 +123,10 @@ class Variable(NDArrayOperatorsMixin):
         """NumPy's functions and operators. ``v += 1`` changes the weight."""
         plain, targets = [_plain(value) for value in inputs], more.pop("out", ())
         if not targets:
-            return getattr(ufunc, method)(*plain, **more)
+            result = getattr(ufunc, method)(*plain, **more)
+            if method == "at" and isinstance(inputs[0], Variable):
+                inputs[0]._count_assignment()
+            return result
         getattr(ufunc, method)(*plain, out=tuple(_plain(target) for target in targets), **more)
         for target in targets:
             if isinstance(target, Variable):
