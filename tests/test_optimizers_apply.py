@@ -252,3 +252,18 @@ def test_variables_before_and_after_building():
     assert optimizer.iterations == 5
     with pytest.raises(ValueError, match="call build"):
         optimizers.SGD().set_weights([0, 0.1])
+
+
+def test_a_constraint_that_is_set_later_counts():
+    layer = layers.Dense(1, kernel_initializer="ones", use_bias=False)
+    layer.build((None, 2))
+    optimizer, gradients = optimizers.SGD(1.0), [np.full((2, 1), 3.0)]
+    optimizer.apply(gradients, layer.trainable_weights)
+    layer.kernel.constraint = fastnet.constraints.NonNeg()
+    optimizer.apply(gradients, layer.trainable_weights)
+    assert layer.kernel.numpy().tolist() == [[0.0], [0.0]]
+    layer.kernel.constraint = fastnet.constraints.MaxNorm(10.0)
+    optimizer.apply([-g for g in gradients], layer.trainable_weights)
+    layer.kernel.constraint.max_value = 0.5
+    optimizer.apply([0 * g for g in gradients], layer.trainable_weights)
+    assert np.linalg.norm(layer.kernel.numpy()) == pytest.approx(0.5)

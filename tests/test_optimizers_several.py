@@ -129,3 +129,31 @@ def test_misuse_is_told():
             act(several())
     with pytest.raises(AttributeError, match="cannot be changed"):
         several().loss_scale_factor = 2.0
+
+
+def test_weights_that_do_not_decay_where_a_function_chooses():
+    decayed = optimizers.SGD(0.1, weight_decay=0.5)
+    optimizer = optimizers.MultiOptimizer(lambda variable: decayed)
+    optimizer.exclude_from_weight_decay(var_names=["kernel"])
+    model = network(optimizer)
+    before = model.get_weights()
+    x, _ = data()
+    model.train_on_gradient(x, np.zeros((20, 2)))
+    assert all(map(np.array_equal, model.get_weights(), before))
+
+
+def test_a_function_that_chooses_is_a_part_of_the_first_plan():
+    fast, slow = optimizers.SGD(0.1), optimizers.SGD(0.01)
+    model = network(optimizers.MultiOptimizer(lambda variable: fast if "first" in variable.path else slow))
+    for _ in range(2):
+        model.train_on_batch(*data())
+    assert sum(map(len, model._trainer.plans.free.values())) == 1
+
+
+def test_anew_leaves_the_original():
+    optimizer = several()
+    model = network(optimizer)
+    model.fit(*data(), epochs=2, verbose=0)
+    fresh = optimizer.anew()
+    assert (fresh.iterations, fresh.states) == (0, {}) and optimizer.iterations == 2
+    assert {each.iterations for each in optimizer.optimizers} == {2} and len(optimizer.states) == 4

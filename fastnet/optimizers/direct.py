@@ -164,7 +164,8 @@ class AppliesGradients:
 
     def _plan_of(self, variables: Sequence[Variable]) -> tuple[Executable, list[View]]:
         """The plan of a step of these weights, with memory."""
-        plans, key = _of(self).plans, (self.version, *variables)
+        replaced = [(v.changes, 0 if v.constraint is None else v.constraint.changes) for v in variables]
+        plans, key = _of(self).plans, (self.version, *variables, *replaced)
         found = plans.pop(key, None)
         if found is None:
             plan = Plan(True, variables[0].dtype, 1)

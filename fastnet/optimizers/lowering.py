@@ -139,7 +139,7 @@ def _sums(
         totals = _totals(plan, folded, period)
         slots = [plan.slot() for _ in range(1 if together else len(weights))]
         for first, slot in enumerate(slots):
-            plan.label = optimizer.name if together else weights[first][0]
+            plan.label = optimizer.label if together else weights[first][0]
             span = {"first": first, "count": len(weights) if together else 1, "p": []}
             plan.call(step_scalars.norm_factor, f=stages.identity, squares=totals, factor=slot, period=period, **span)
         for (_, variable), slot in zip(weights, slots * len(weights) if together else slots):

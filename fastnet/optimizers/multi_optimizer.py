@@ -116,6 +116,7 @@ class MultiOptimizer(Optimizer):
         self.optimizer_map = optimizer_map
         self.optimizers: list[Optimizer] = []
         self._chosen: dict[Variable, Optimizer] = {}
+        self._excluded: list[tuple[Any, Any]] = []  # the calls of `exclude_from_weight_decay`
         super().__init__("sgd", 0.0, name, loss_scale_factor=loss_scale_factor)
         if isinstance(optimizer_map, OptimizerMap):
             for optimizer in (*optimizer_map.values(), optimizer_map.default_optimizer):
@@ -127,6 +128,8 @@ class MultiOptimizer(Optimizer):
             if _one(optimizer).states:
                 raise ValueError(f"{type(self).__name__}: {optimizer!r} has changed other weights; make a new one.")
             optimizer.iterations = self.iterations
+            for excluded in self._excluded:
+                optimizer.exclude_from_weight_decay(*excluded)
             self.optimizers.append(optimizer)
         return optimizer
 
@@ -154,6 +157,18 @@ class MultiOptimizer(Optimizer):
     def arguments(self, cls: type | None = None) -> dict[str, Any]:
         """The arguments that make another one like it."""
         return {name: getattr(self, name) for name in self._arguments}
+
+    def anew(self) -> MultiOptimizer:
+        """One of the same kind, with copies of the optimizers, without the states of any weight."""
+        copies: dict[int, Optimizer] = {}
+
+        def copied(variable: Variable) -> Optimizer:
+            chosen = self.optimizer_map(variable)
+            if id(chosen) not in copies:
+                copies[id(chosen)] = chosen.anew()
+            return copies[id(chosen)]
+
+        return MultiOptimizer(copied, self.loss_scale_factor, self.name)
 
     # ---- what all of them have
 
@@ -225,6 +240,7 @@ class MultiOptimizer(Optimizer):
         """Keep weights from decaying; to be called before training."""
         for optimizer in self.optimizers:
             optimizer.exclude_from_weight_decay(var_list, var_names)
+        self._excluded.append((var_list, var_names))
 
     def state(self, variables: Sequence[Variable] | None = None) -> dict[str, np.ndarray]:
         """Copies of all that training changes; see `Optimizer.state`."""

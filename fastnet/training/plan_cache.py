@@ -72,6 +72,12 @@ class PlanCache:
         if snapshot is not None:
             snapshot.restore()
 
+    def start_optimizer(self) -> None:
+        """Make the optimizer's state where there is none: what a `MultiOptimizer` chooses is a part of versions."""
+        network = self.network
+        if not network.optimizer.states:
+            network.optimizer.build(network.trainable_weights)
+
     def version(self, mode: str) -> tuple:
         """The values besides the layers from which plans of ``mode`` follow; it changes when plans become void."""
         kind = MODES[mode]
