@@ -38,6 +38,7 @@ def model(network: fastnet.Sequential) -> None:
             f"The model {network.name!r} does not know the shape of a sample; put an Input in front, or build it."
         )
     compiler.load(Kernel(data.permutation).source())
+    network = fastnet.models.clone_model(network)  # plans give the optimizer its states
     for mode, rows, sources in _uses(network):
         network._trainer.plans.make(mode, rows, sources)
 

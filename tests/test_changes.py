@@ -279,3 +279,22 @@ def test_every_argument_of_every_layer(name):
             except ValueError:
                 continue
             assert repr(seen) == repr(steps(argument, value, True)), (argument, value)
+
+
+@pytest.mark.parametrize("hook", ["on_predict_batch_begin", "on_predict_batch_end"])
+def test_a_prediction_goes_on_where_a_callback_changes_a_layer(hook):
+    """The plan is another one from then on, and writes into the same array."""
+    net = fastnet.Sequential([layers.Input((2,)), layers.Dense(1, kernel_initializer="ones")])
+    x = np.array([[-1.0, -2.0], [1.0, 2.0], [-3.0, 0.0], [-4.0, 1.0], [5.0, 6.0]])
+    plain = net.predict(x, verbose=0)
+
+    def change(batch, logs=None):
+        if batch == 1:
+            net.layers[0].activation = "relu"
+
+    callback = fastnet.callbacks.Callback()
+    setattr(callback, hook, change)
+    seen = net.predict(x, batch_size=1, verbose=0, callbacks=[callback])
+    unchanged = 1 if hook == "on_predict_batch_begin" else 2
+    assert np.array_equal(seen[:unchanged], plain[:unchanged])
+    assert np.array_equal(seen[unchanged:], np.maximum(plain[unchanged:], 0))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import layers, optimizers
+from fastnet import extend, layers, optimizers
 
 H = 1e-5
 
@@ -254,3 +254,41 @@ def test_a_model_that_is_trained_elsewhere():
     model.fit(x, y, verbose=0, callbacks=[Ask()])
     assert results[0] == (7, 3)
     assert "being trained already" in results[1]
+
+
+READ, WRITE, UPDATE = extend.read["n, width"], extend.write["n, width"], extend.update["width"]
+
+
+@extend.template(cost="width")
+def counted(x: READ, y: WRITE, total: UPDATE, n: extend.size, width: extend.size):
+    for r in range(n):
+        for j in range(width):
+            total[j] = total[j] + x[r, j]
+            y[r, j] = 2.0 * x[r, j]
+
+
+class Counted(layers.Layer):
+    """Twice x; one launch writes it and a weight of the layer."""
+
+    def make_weights(self, input_shape):
+        self.total = self.add_weight("total", input_shape, "zeros", trainable=False)
+
+    def forward(self, plan, x):
+        y = plan.like(x)
+        plan.call(counted, x=x, y=y, total=self.total)
+        return y
+
+    def backward(self, plan, dy, x, y):
+        return plan.combine(extend.Add(), dy, dy)
+
+
+def test_what_a_layer_writes_beside_its_weights_counts():
+    model = fastnet.Sequential([layers.Input((3,)), Counted(), layers.Dense(1, use_bias=False, name="out")])
+    model.compile(optimizers.SGD(1.0), "mse")
+    x, y = np.ones((2, 3)), np.zeros((2, 1))
+    model.train_on_batch(x, y)  # the copies begin with the values of now
+    before = model.get_weights()
+    found = model.gradients(x, y)["out"]["kernel"]
+    assert all(map(np.array_equal, model.get_weights(), before)) and before[0].tolist() == [2.0, 2.0, 2.0]
+    model.train_on_batch(x, y)
+    np.testing.assert_allclose(before[1] - model.get_weights()[1], found, rtol=1e-12)

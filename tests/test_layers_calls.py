@@ -119,3 +119,18 @@ def test_softmax_with_a_mask():
 def test_axes_that_softmax_refuses(axis):
     with pytest.raises(ValueError, match=r"Softmax.*: axis must name axes of the sample, from 1 to 2.*received"):
         layers.Softmax(axis=axis)(X)
+
+
+def test_a_call_as_in_training_leaves_the_plans_of_a_model():
+    class Noisy(layers.Layer):
+        def __init__(self, **more):
+            super().__init__(**more)
+            self.noise = layers.Dropout(0.5)
+
+        def forward(self, plan, x):
+            return plan.apply(self.noise, x)
+
+    layer = Noisy()
+    before = layer.changes
+    results = [layer(np.ones((4, 8)), training=True) for _ in range(2)]
+    assert layer.changes == before and not np.array_equal(*results)

@@ -183,3 +183,11 @@ def test_an_installation_without_sources_is_told_why_it_does_not_work(tmp_path, 
     (tmp_path / "file.zip").touch()
     with pytest.raises(fastnet.KernelError, match=r"rules\.py is missing.*\.py files"):
         compiler._contents(str(tmp_path / path))
+
+
+def test_a_model_that_is_warmed_up_stays_as_it_was(monkeypatch):
+    monkeypatch.setattr(compiler, "load", lambda source: 1)
+    model = small_model()
+    warmup.model(model)
+    assert not model.optimizer.states
+    model.optimizer.exclude_from_weight_decay(var_names=["bias"])

@@ -82,5 +82,5 @@ def _go_back(plan: Plan, source: View, result: View) -> None:
 
 def _random_numbers(layer: Any) -> Mapping[int, int]:
     """The entries of the step block from which a layer's masks follow: other ones in each call."""
-    layer._training_calls += 1
-    return {abi.SEED: random.next_seed(), abi.ITERATION: layer._training_calls}
+    calls = vars(layer)["_training_calls"] = layer._training_calls + 1  # no change from which plans follow
+    return {abi.SEED: random.next_seed(), abi.ITERATION: calls}

@@ -54,10 +54,10 @@ class ArrayAdapter:
         return self.batch.columns
 
     def split(self, fraction: Any) -> tuple[ArrayAdapter, ArrayAdapter | None]:
-        """The rows to train on, and the last rows, a ``share`` of all, to validate on; None if the share is 0.
+        """The rows to train on, and the last rows, a ``fraction`` of all, to validate on; None if it is 0.
 
         Raises:
-            ValueError: the share is not one, a part has no rows, or the weights have another number of rows.
+            ValueError: it is not one, a part has no rows, or the weights have another number of rows.
         """
         x, y, weights, columns = self.batch
         rows = len(x)
@@ -108,7 +108,7 @@ class StreamAdapter:
         """Return this adapter and None: a stream cannot be divided.
 
         Raises:
-            ValueError: ``share`` is not 0.
+            ValueError: ``fraction`` is not 0.
         """
         if fraction:
             raise ValueError(
@@ -133,7 +133,7 @@ def adapt(x: Any, y: Any, sample_weight: Any, caller: str, network: Any) -> Adap
         y: targets (n, ...); None if ``x`` has them.
         sample_weight: weights, or None.
         caller: the method that the user called, for errors.
-        network: reads the data; see `input_array`.
+        network: reads the data.
 
     Raises:
         ValueError: the numbers of rows differ or are 0, something cannot become an array, or targets are given beside a

@@ -111,6 +111,8 @@ def _gradients(model: Any, x: Any, y: Any, sample_weight: Any, gradient: Any) ->
     sources, trainer = _sources(arrays), model._trainer
     rows = sources[0].rows
     with trainer.session(mode, rows, sources) as session:
+        for variable, copy in session.step.copies.items():
+            np.copyto(copy.array, variable.array)
         block = session.block
         block[abi.SEED] = trainer.seed
         block[abi.ITERATION] = 0 if model.optimizer is None else model.optimizer.iterations

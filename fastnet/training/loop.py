@@ -48,7 +48,7 @@ def fit(model: Any, x: Any, y: Any, sample_weight: Any, **given: Any) -> History
         else:
             held_out_data = adapters.adapt_validation(options.validation_data, model)
             requirements.check_columns(data.columns, held_out_data.columns)
-        plans = model._trainer.plans
+        plans, columns = model._trainer.plans, model.columns
         try:
             check = _check(model, options.class_weight, isinstance(data, adapters.ArrayAdapter))
             samples = data.samples(check, _reading(model._trainer, options))
@@ -62,6 +62,7 @@ def fit(model: Any, x: Any, y: Any, sample_weight: Any, **given: Any) -> History
             model.columns = data.columns
             return _fit(model, samples, held_out, options)
         except BaseException:
+            model.columns = columns
             plans.undo_build()
             raise
 

@@ -73,6 +73,8 @@ class Session:
             self.plans.training.release()
 
     def _take(self) -> None:
+        if MODES[self.mode].updates:
+            self.plans.start_optimizer()
         self._version = self.plans.version(self.mode)
         found, self._free = self.plans.take(self.mode, self.rows, self.sources, self._version)
         self._use(found)
@@ -111,6 +113,8 @@ class Session:
             totals, previous, free = self.totals(), self.step, self._free
             self._take()
             self.set_totals(totals)
+            if previous.result is not None and self.step.result is not None:  # predictions go on into the same array
+                self.block[self.step.result.index] = previous.executable.step[previous.result.index]
             free.append(previous)
         self.connect(segment)
 

@@ -15,7 +15,6 @@ from fastnet._kernels.templates import folds
 from fastnet.arrays import as_array
 from fastnet.engine.bind import Executable, bind
 from fastnet.engine.fuse import fuse
-from fastnet.engine.launch import Launch
 from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Inlet, outlet
 from fastnet.engine.variable import Variable
@@ -149,6 +148,7 @@ class Step:
         x, y, weights: inlets of data, targets (or the gradient of the predictions) and sample weights; None where the
             plan has none.
         gradients: the gradients of the weights that are results, and ``input_gradient`` that of the data.
+        copies: of the weights that layers change, for a step that must change nothing.
         result: slot of the address predictions are written to.
         totals: what the loss and the metrics count, in the order of the logs.
         python_metrics: those of them that are written in Python; ``prediction`` and ``sample_weight`` are for them.
@@ -165,6 +165,7 @@ class Step:
     prediction: View | None = None
     sample_weight: View | None = None
     gradients: dict[Variable, View] = field(default_factory=dict)
+    copies: dict[Variable, Variable] = field(default_factory=dict)
     input_gradient: View | None = None
     totals: list[CompiledMetric | PythonMetric] = field(default_factory=list)
     executable: Executable = field(init=False)
@@ -176,7 +177,7 @@ class Step:
             rows: the largest batch.
             reuse: whether buffers may share memory.
         """
-        self.executable = bind(self.plan, rows, reuse=reuse)
+        self.executable = bind(self.plan, rows, reuse=reuse, weights=self.copies)
         for total in self.totals:
             total.bind(self.executable.scalars)
         return self
@@ -244,7 +245,7 @@ def lower(
             optimizer.launch(plan, gradients, scalars)
         else:
             step.gradients = {v: g for _, v, g in gradients}
-            plan.launches[:] = [launch for launch in plan.launches if not _writes_weight(launch)]  # moving averages
+            step.copies = {v: Variable(v.array, v.name) for v in _written(plan)}
     found = (step.target, step.input_gradient, *step.gradients.values(), *_python_metric_inputs(step))
     plan.results += [view for view in found if view is not None]
     if join:
@@ -291,8 +292,10 @@ def _gradient(plan: Plan, variable: Variable) -> View:
     return g
 
 
-def _writes_weight(launch: Launch) -> bool:
-    return any("w" in mode and isinstance(operand, Variable) for operand, mode in launch.access)
+def _written(plan: Plan) -> list[Variable]:
+    """The weights that launches write, such as moving averages."""
+    access = (pair for launch in plan.launches for pair in launch.access)
+    return list({id(v): v for v, mode in access if "w" in mode and isinstance(v, Variable)}.values())
 
 
 def _losses(

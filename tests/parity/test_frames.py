@@ -134,3 +134,14 @@ def test_a_saved_model_and_a_copy_know_the_columns(tmp_path):
     for same in (fastnet.models.load_model(tmp_path / "m.fastnet"), copy.deepcopy(model)):
         refuses(lambda: same.predict(frame[["b", "a"]]), "another order")  # noqa: B023
         assert np.array_equal(same.predict(frame, verbose=0), model.predict(frame, verbose=0))
+
+
+def test_a_fit_that_fails_leaves_the_columns_of_the_one_before():
+    model = fastnet.Sequential([layers.Input((2,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    first, second = (pandas.DataFrame({name: [1.0, 2.0] for name in names}) for names in ("ab", "cd"))
+    model.fit(first, [1.0, 2.0], verbose=0)
+    stop = fastnet.callbacks.LambdaCallback(on_train_begin=lambda logs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(second, [1.0, 2.0], verbose=0, callbacks=[stop])
+    assert model.predict(first, verbose=0).shape == (2, 1)
