@@ -92,7 +92,7 @@ def test_numba_leaves_its_code_as_written_and_marks_pointers():
     """fastnet optimises a kernel once, as a whole; hooks of numba that were renamed would show here."""
     relu = fastnet._kernels.registry.activations["relu"].f
     kernel = kernel_of(relu, "float32")
-    text, _ = compiler._numba_ir(kernel.source(), "as_written")
+    text, _ = compiler.numba_ir(kernel.source(), "as_written")
     assert "alloca" in text and "x float>" not in text
     (body,) = (line for line in text.splitlines() if line.startswith("define") and "body" in line)
     assert re.search(r"ptr noalias [^,]*%arg\.x_at, ptr noalias [^,]*%arg\.y_at", body)
@@ -200,9 +200,9 @@ def files_of(template):
 @pytest.mark.parametrize("module", [module.name for module in iter_modules(templates.__path__)])
 def test_a_change_in_what_a_template_names_is_another_kernel(module, monkeypatch):
     """Numbers of other modules are written into the text: the cache must not give kernels of older ones."""
-    contents, changed = compiler._contents, None
-    monkeypatch.setattr(compiler, "_shared", compiler._shared.__wrapped__)
-    monkeypatch.setattr(compiler, "_contents", lambda path: contents(path) + "#" * (Path(path) == changed))
+    contents, changed = compiler.contents, None
+    monkeypatch.setattr(compiler, "shared_sources", compiler.shared_sources.__wrapped__)
+    monkeypatch.setattr(compiler, "contents", lambda path: contents(path) + "#" * (Path(path) == changed))
     for template in declared(module):
         source = Kernel(template if template.form == "loop" else Chain((ChainStep(template, ()),), ())).source()
         changed = None

@@ -182,7 +182,7 @@ def kernel(bases, args, rows, lo, hi):
 def test_an_installation_without_sources_is_told_why_it_does_not_work(tmp_path, path):
     (tmp_path / "file.zip").touch()
     with pytest.raises(fastnet.KernelError, match=r"rules\.py is missing.*\.py files"):
-        compiler._contents(str(tmp_path / path))
+        compiler.contents(str(tmp_path / path))
 
 
 def test_a_model_that_is_warmed_up_stays_as_it_was(monkeypatch):

@@ -34,6 +34,11 @@ LOSS = 6  # float64: mean loss of this batch
 RATE = 7  # float64: learning rate of this step
 RATES = 8  # int64: address of float64 learning rates of the next steps; 0 = RATE is constant
 RATES_COUNT = 9  # int64: their number
+# What the runner holds itself on the CPU, and a device's kernel at the end of a step (`cuda.turn`):
+STOPPED = 10  # int64: status of the run when it has ended; no launch does anything from then on
+DONE = 11  # int64: steps of the run that happened
+BATCH = 12  # int64: rows of a full batch
+TOTAL = 13  # int64: position behind the last row of the run
 HEADER = 16  # first slot a plan may use
 
 # Columns of the int64 launch table.  extent = times * ceil(rows * per_row / unit) + fixed

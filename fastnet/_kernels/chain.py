@@ -102,9 +102,9 @@ class Chain:
         """(name, kind) of the body's parameters."""
         return _signature(self)
 
-    def written(self, kernel: Kernel, names: dict[str, str], pasted: dict[str, str]):
+    def written(self, kernel: Kernel, names: dict[str, str], pasted: dict[str, str], device: str):
         """(body, parameters of the kernel, further arguments of the body)."""
-        return chain_text.Writer(self, kernel, names, pasted).written()
+        return chain_text.Writer(self, kernel, names, pasted).written(device)
 
 
 @functools.cache

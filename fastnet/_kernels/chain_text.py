@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastnet._kernels import fold_text
+from fastnet._kernels.chunks import LANES
 from fastnet._kernels.gathered import gathered
 from fastnet._kernels.generate import Kernel, Rewriter, default
 from fastnet._kernels.pasting import function_tree
 from fastnet._kernels.syntax import expression, loop, parsed, value_of
-from fastnet._kernels.template import SHAPE
+from fastnet._kernels.template import SHAPE, Template
+from fastnet._kernels.templates.data import gather, gather_elements
 
 if TYPE_CHECKING:
     from fastnet._kernels.chain import Chain, ChainOperand, ChainStep
@@ -92,14 +94,11 @@ class Writer:
         self.chain, self.kernel, self.names, self.pasted = chain, kernel, names, pasted
         self.views = [o for o in chain.operands if o.kind.access]
 
-    def written(self) -> tuple[ast.FunctionDef, str, list[str]]:
-        body = fold_text.body(self) if self.chain.form == "fold" else getattr(self, f"_{self.chain.form}")()
-        names = {
-            o.name: f"{o.name}_at" if o.kind.access else value_of(o.name)
-            for o in self.chain.operands
-            if o.index != "source"
-        }
-        parameters = [names.get(name, name) for name, _ in self.chain.signature_of(self.kernel)]
+    def written(self, device: str) -> tuple[ast.FunctionDef, str, list[str]]:
+        """(body, parameters of the kernel, further arguments of the body); a form may differ by device."""
+        form = getattr(self, f"_{self.chain.form}_{device}", None) or getattr(self, f"_{self.chain.form}")
+        body = form()
+        parameters = self._parameters()
         head, extra = "bases, args, rows, lo, hi", ["lo", "hi"]
         if self.chain.form == "tile":
             head = "bases, args, tile, ld, i0, i1, j0, j1"
@@ -107,10 +106,22 @@ class Writer:
             parameters += [f"{self.chain.tile}_at", "ld", "i0", "i1", "j0", "j1"]
         else:
             parameters += extra
-        (node,) = ast.parse(f"def body({', '.join(parameters)}):\n    pass").body
-        assert isinstance(node, ast.FunctionDef)
-        node.body = body
-        return ast.fix_missing_locations(node), head, extra
+        return _function("body", parameters, body), head, extra
+
+    def cell(self) -> ast.FunctionDef:
+        """A function of one element of a product's result: its value, its row ``r`` and column ``c``, and operands."""
+        index, of_row = self.indices(self.views)
+        index[self.chain.tile] = "tile"
+        return _function("cell", ["tile", "r", "c", *self._parameters()], [*of_row, *self.element(index)])
+
+    def _parameters(self) -> list[str]:
+        """The names of the operands in the body's text."""
+        names = {
+            o.name: f"{o.name}_at" if o.kind.access else value_of(o.name)
+            for o in self.chain.operands
+            if o.index != "source"
+        }
+        return [names.get(name, name) for name, _ in self.chain.signature_of(self.kernel)]
 
     def _statements(self) -> list[ast.stmt]:
         steps = self.chain.steps
@@ -152,17 +163,43 @@ class Writer:
                 index[o.name] = f"{o.name}_at[r * {o.name + '_ld' if o.strided else 'column_count'} + {column}]"
         return index, parsed(of_row)
 
+    def _fold(self) -> list[ast.stmt]:
+        return fold_text.body(self, LANES)
+
+    def _fold_cuda(self) -> list[ast.stmt]:
+        """A thread has one column, or one chunk of elements."""
+        return fold_text.body(self, 1)
+
     def _grid(self) -> list[ast.stmt]:
         return [self._rows("range(lo, hi)", "range(column_count)")]
 
-    def _gather(self) -> list[ast.stmt]:
+    def _grid_cuda(self) -> list[ast.stmt]:
+        return self._cells()
+
+    def _gather(self, template: Template = gather) -> list[ast.stmt]:
         index, of_row = self.indices(self.views)
         statements, tile = [*of_row, *self.element(index)], value_of(self.chain.tile)
-        return gathered(self.kernel, self.names, self.pasted, tile, statements)
+        return gathered(self.kernel, self.names, self.pasted, tile, statements, template)
+
+    def _gather_cuda(self) -> list[ast.stmt]:
+        return self._gather(gather_elements)
 
     def _outer(self) -> list[ast.stmt]:
-        tile = self.chain.tile
-        return [self._rows("range(lo, hi)", "range(column_count)", f"{tile}_of_row[r] * {tile}_of_column[c]")]
+        return [self._rows("range(lo, hi)", "range(column_count)", self._of_outer_product())]
+
+    def _outer_cuda(self) -> list[ast.stmt]:
+        return self._cells(self._of_outer_product())
+
+    def _of_outer_product(self) -> str:
+        return f"{self.chain.tile}_of_row[r] * {self.chain.tile}_of_column[c]"
+
+    def _cells(self, tile: str | None = None) -> list[ast.stmt]:
+        """A loop over elements of rows and columns: neighbouring threads have neighbouring elements."""
+        index, of_row = self.indices(self.views)
+        if tile is not None:
+            index[self.chain.tile] = tile
+        place = parsed(["r = int64(uint32(i) // uint32(column_count))", "c = i - r * column_count"])
+        return [loop("i", "range(lo, hi)", [*place, *of_row, *self.element(index)])]
 
     def _tile(self) -> list[ast.stmt]:
         """One loop over a tile if its rows lie back to back in every operand (four columns would not fill a vector).
@@ -185,3 +222,10 @@ class Writer:
         flat_loop = loop("i", "range(i0 * column_count, i1 * column_count)", self.element(index))
         test = expression("j1 - j0 == column_count and ld == column_count")
         return [ast.If(test, [flat_loop], [by_row])]
+
+
+def _function(name: str, parameters: Iterable[str], body: list[ast.stmt]) -> ast.FunctionDef:
+    (node,) = ast.parse(f"def {name}({', '.join(parameters)}):\n    pass").body
+    assert isinstance(node, ast.FunctionDef)
+    node.body = body
+    return ast.fix_missing_locations(node)

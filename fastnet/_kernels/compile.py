@@ -75,13 +75,13 @@ def load(source: Source) -> int:
 
 def key(source: Source) -> str:
     """The name of a kernel's machine code: a hash of all its inputs."""
-    return named(source.name, (source.identity, source.signature, _shared()), source.files)
+    return named(source.name, (source.identity, source.signature, shared_sources()), source.files)
 
 
 def named(name: str, parts: tuple[str, ...], files: tuple[str, ...]) -> str:
     """A file name by a hash of these parts, the contents of these files, the processor and the versions."""
     digest = hashlib.sha256()
-    for part in (*parts, _environment(), *map(_contents, files)):
+    for part in (*parts, _environment(), *map(contents, files)):
         digest.update(part.encode())
         digest.update(b"\0")
     return f"{re.sub(r'[^A-Za-z0-9_]', '_', name)}-{digest.hexdigest()[:32]}"
@@ -128,20 +128,20 @@ def load_ir(text: str, symbol: str) -> int:
 
     machine = target_machine()
     module = llvm.parse_assembly(text)
-    builder = _pass_builder()
+    builder = pass_builder(machine)
     builder.getModulePassManager().run(module, builder)
     return _address(machine.emit_object(module), symbol)
 
 
 def build(source: Source, name: str) -> bytes:
     """Compile a kernel to an object file's bytes."""
-    with _quiet():
+    with quiet():
         ir = _optimised(source, name)
     return target_machine().emit_object(ir)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the thousands of lines a kernel that numba logs for its own developers, unless a level was set for it."""
     logger = logging.getLogger("numba")
     if logger.level != logging.NOTSET or logger.getEffectiveLevel() >= logging.WARNING:
@@ -162,7 +162,7 @@ def assembly(source: Source) -> str:
 def _optimised(source: Source, name: str):
     import llvmlite.binding as llvm
 
-    text, entry = _numba_ir(source, name)
+    text, entry = numba_ir(source, name)
     if len(text) > LARGE_IR:
         gc.collect()
     types = ["ptr"] * 2 + ["i64"] * SIGNATURES[source.signature]
@@ -175,20 +175,20 @@ def _optimised(source: Source, name: str):
     for function in module.functions:
         if not function.is_declaration and function.name != _symbol(name):
             function.linkage = "internal"
-    builder = _pass_builder()
-    _inline_rules(builder).run(module, builder)
+    builder = pass_builder(target_machine())
+    inline_rules(builder).run(module, builder)
     builder.getModulePassManager().run(module, builder)
     return module
 
 
-def _pass_builder():
+def pass_builder(machine):
     """LLVM's passes, at level 3."""
     import llvmlite.binding as llvm
 
-    return llvm.create_pass_builder(target_machine(), llvm.create_pipeline_tuning_options(speed_level=3))
+    return llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
 
 
-def _inline_rules(builder):
+def inline_rules(builder):
     """Passes that inline rules into their loops first. LLVM's own order simplifies a function before it is inlined, and
     dropout is then not vectorised (6.0 ns an element instead of 1.1)."""
     import llvmlite.binding as llvm
@@ -201,22 +201,25 @@ def _inline_rules(builder):
     return passes
 
 
-def _numba_ir(source: Source, name: str) -> tuple[str, str]:
-    """LLVM IR of a module's entry, and the entry's name in it."""
+def numba_ir(source: Source, name: str, device: str = "cpu") -> tuple[str, str]:
+    """LLVM IR of a module's entry for a device, and the entry's name in it."""
     from numba import types as kinds
-    from numba.core import target_extension
     from numba.core.errors import NumbaError
 
-    from fastnet._kernels.target import NAME, compiled
+    from fastnet._kernels.target import compiled, lowering
 
     text = source.text()
     path = cache.write_source(name, text)
-    namespace = {"__name__": f"fastnet_kernel_{name.replace('-', '_')}", "rule": _rule, "body": _body}
+    namespace = {
+        "__name__": f"fastnet_kernel_{name.replace('-', '_')}",
+        "rule": functools.partial(compiled, device=device, forceinline=True),  # inlined where it is called
+        "body": functools.partial(_body, device=device),
+    }
     types = (kinds.CPointer(kinds.int64),) * 2 + (kinds.int64,) * SIGNATURES[source.signature]
     try:
         exec(compile(text, path, "exec"), namespace)
-        entry = compiled(namespace["kernel"])
-        with target_extension.target_override(NAME):
+        entry = compiled(namespace["kernel"], device)
+        with lowering(device):
             entry.compile(types)
     except (NumbaError, SyntaxError, TypeError, NameError) as error:
         raise KernelError(
@@ -228,14 +231,7 @@ def _numba_ir(source: Source, name: str) -> tuple[str, str]:
     return result.library.get_llvm_str(), result.fndesc.llvm_func_name
 
 
-def _rule(function):
-    """A scalar function, inlined where it is called."""
-    from fastnet._kernels.target import compiled
-
-    return compiled(function, forceinline=True)
-
-
-def _body(function):
+def _body(function, device):
     """A loop whose pointers never overlap.
 
     numba has the flag, but no public option for it. Without it LLVM checks every pair of pointers for overlap at run
@@ -243,7 +239,7 @@ def _body(function):
     """
     from fastnet._kernels.target import compiled
 
-    dispatcher = compiled(function)
+    dispatcher = compiled(function, device)
 
     def without_overlap(flags):
         flags.noalias = True
@@ -284,7 +280,7 @@ def _environment() -> str:
 
 
 @lru_cache(maxsize=1)
-def _shared() -> str:
+def shared_sources() -> str:
     """The contents of the files that decide every kernel."""
     folder = Path(__file__).parent
     names = (
@@ -292,11 +288,12 @@ def _shared() -> str:
         "pasting.py", "syntax.py", "target.py", "template.py",
     )  # fmt: skip
     files = [folder / name for name in names]
-    return "".join(_contents(str(path)) for path in [*files, *sorted((folder / "rules").rglob("*.py"))])
+    return "".join(contents(str(path)) for path in [*files, *sorted((folder / "rules").rglob("*.py"))])
 
 
 @lru_cache(maxsize=64)
-def _contents(path: str) -> str:
+def contents(path: str) -> str:
+    """The text of a file of this package."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):  # .pyc files alone; a zip file

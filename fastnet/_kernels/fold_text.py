@@ -14,18 +14,19 @@ if TYPE_CHECKING:
     from fastnet._kernels.chain_text import Writer
 
 
-def body(writer: Writer) -> list[ast.stmt]:
-    """The statements of a fold; its sums are the operands that are written."""
+def body(writer: Writer, columns: int) -> list[ast.stmt]:
+    """The statements of a fold, a unit of which has so many columns; its sums are the operands that are written."""
     operands = [o for o in writer.views if o.index in ("column", "total") and "w" in o.kind.access]
     sums, over_all = [o.name for o in operands], any(o.index == "total" for o in operands)
     parts = ("lane",) if over_all else ("lane", "high", "low")
-    stacks = [f"{name}_{part} = stack('{writer.kernel.dtype}', {LANES})" for name in sums for part in parts]
-    return [*parsed(stacks), _total(writer, sums) if over_all else _columns(writer, sums)]
+    length = LANES if over_all else columns
+    stacks = [f"{name}_{part} = stack('{writer.kernel.dtype}', {length})" for name in sums for part in parts]
+    return [*parsed(stacks), _total(writer, sums) if over_all else _columns(writer, sums, columns)]
 
 
-def _columns(writer: Writer, sums: list[str]) -> ast.stmt:
-    """A unit is a chunk of rows and up to 64 columns. 64 rows are added in order. Their sum is added to a pair of
-    numbers, of which the second keeps what the first one rounds away (Knuth's two-sum)."""
+def _columns(writer: Writer, sums: list[str], columns: int) -> ast.stmt:
+    """A unit is a chunk of rows and up to ``columns`` columns. 64 rows are added in order. Their sum is added to a pair
+    of numbers, of which the second keeps what the first one rounds away (Knuth's two-sum)."""
     index, of_row = writer.indices([o for o in writer.views if o.name not in sums], "first + k")
     add = parsed([f"{name}_lane[k] = {name}_lane[k] + {value_of(name)}" for name in sums])
     one = loop("k", "range(lanes)", [*writer.element(index), *add])
@@ -33,9 +34,9 @@ def _columns(writer: Writer, sums: list[str]) -> ast.stmt:
     text = "\n".join(
         [
             "for unit in range(lo, hi):",
-            f"    chunk = unit // ((column_count + {LANES - 1}) // {LANES})",
-            f"    first = unit % ((column_count + {LANES - 1}) // {LANES}) * {LANES}",
-            f"    lanes = min({LANES}, column_count - first)",
+            f"    chunk = unit // ((column_count + {columns - 1}) // {columns})",
+            f"    first = unit % ((column_count + {columns - 1}) // {columns}) * {columns}",
+            f"    lanes = min({columns}, column_count - first)",
             f"    last = min(row_count, (chunk + 1) * {CHUNK_ROWS})",
             _lanes(4, *(f"{name}_{part}[k] = 0.0" for name in sums for part in ("high", "low"))),
             f"    for start in range(chunk * {CHUNK_ROWS}, last, 64):",

@@ -4,26 +4,35 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+_I8 = ir.IntType(8)
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
 
-_ELEMENTS = {
+ELEMENTS = {
     name: getattr(types, name)
     for name in ("float32", "float64", "int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64")
 }
 _INTEGERS = types.CPointer(types.int64)
 
 
+def _pointer_to(context, builder, address, result):
+    """The pointer of an address in the memory of buffers."""
+    kind = context.get_value_type(result)
+    if not context.global_space:
+        return builder.inttoptr(address, kind)
+    return builder.addrspacecast(builder.inttoptr(address, ir.PointerType(_I8, context.global_space)), kind)
+
+
 def pointer(dtype):
     """Intrinsic ``(bases, reference) -> pointer``: the buffer a kernel argument names (see ``abi.reference``)."""
-    result = types.CPointer(_ELEMENTS[dtype])
+    result = types.CPointer(ELEMENTS[dtype])
 
     def codegen(context, builder, sig, args):
         bases, reference = args
         space = builder.and_(reference, ir.Constant(_I64, 7))
         base = builder.load(builder.gep(bases, [space]))
         address = builder.add(base, builder.ashr(reference, ir.Constant(_I64, 3)))
-        return builder.inttoptr(address, context.get_value_type(result))
+        return _pointer_to(context, builder, address, result)
 
     def primitive(typingctx, bases, reference):
         if bases == _INTEGERS and isinstance(reference, types.Integer):
@@ -36,10 +45,10 @@ def pointer(dtype):
 
 def address_pointer(dtype):
     """Intrinsic ``(address) -> pointer``."""
-    result = types.CPointer(_ELEMENTS[dtype])
+    result = types.CPointer(ELEMENTS[dtype])
 
     def codegen(context, builder, sig, args):
-        return builder.inttoptr(args[0], context.get_value_type(result))
+        return _pointer_to(context, builder, args[0], result)
 
     def primitive(typingctx, address):
         if isinstance(address, types.Integer):
@@ -50,7 +59,7 @@ def address_pointer(dtype):
     return intrinsic(primitive)
 
 
-for _name in _ELEMENTS:
+for _name in ELEMENTS:
     globals()[f"pointer_{_name}"] = pointer(_name)
     globals()[f"address_pointer_{_name}"] = address_pointer(_name)
 del _name
@@ -76,7 +85,7 @@ def stack(typingctx, dtype, count):
     """
     if not (isinstance(dtype, types.StringLiteral) and isinstance(count, types.IntegerLiteral)):
         return None
-    element = _ELEMENTS[dtype.literal_value]
+    element = ELEMENTS[dtype.literal_value]
     length = count.literal_value
     result = types.CPointer(element)
 

@@ -1,4 +1,4 @@
-"""A target of numba that ends at LLVM IR, without optimisation: fastnet optimises a whole kernel, once (`compile`).
+"""Targets of numba that end at LLVM IR, without optimisation: fastnet optimises a whole kernel, once (`compile`).
 
 numba's own target optimises each function, then again with all functions that it calls, and makes machine code of all
 of them; a kernel does not run any of this code.
@@ -14,7 +14,6 @@ from numba.core import codegen, compiler, compiler_machinery, target_extension, 
 from numba.core.cpu import CPUContext
 from numba.core.registry import CPUDispatcher, CPUTarget
 
-NAME = "fastnet"
 INLINING = (untyped_passes.InlineClosureLikes, untyped_passes.InlineInlinables, typed_passes.InlineOverloads)
 GARBAGE = 4000  # instructions after which they are collected: 8 MB
 # No fastmath at all: with "contract" LLVM fuses a product and a sum in a vector loop, but not always in its tail. Bits
@@ -65,7 +64,13 @@ class Codegen(codegen.JITCPUCodegen):
 
 
 class Context(CPUContext):
-    """Lowers as numba's own context does."""
+    """Lowers as numba's own context does.
+
+    Attributes:
+        global_space: LLVM's number of the address space in which buffers lie.
+    """
+
+    global_space = 0
 
     def init(self) -> None:
         super().init()
@@ -83,12 +88,10 @@ class Context(CPUContext):
         """Do nothing: numba's own context links its runtime, for code that allocates."""
 
 
-class Descriptor(CPUTarget):
-    """The description of the target for numba."""
+class CUDAContext(Context):
+    """The same for NVIDIA GPUs, where a pointer of the global space is read without asking what it points to."""
 
-    @functools.cached_property
-    def _toplevel_target_context(self) -> Context:
-        return Context(self.typing_context, self._target_name)
+    global_space = 1
 
 
 class Pipeline(compiler.CompilerBase):
@@ -101,26 +104,39 @@ class Pipeline(compiler.CompilerBase):
         return [passes]
 
 
-class Dispatcher(CPUDispatcher):
-    """A function compiled for the target."""
+def _dispatcher(device: str, context: type[Context]) -> type[CPUDispatcher]:
+    """The class of functions compiled for a device, which numba knows as a target of its own."""
+    name = f"fastnet_{device}"
 
-    targetdescr = Descriptor(NAME)
+    class Descriptor(CPUTarget):
+        @functools.cached_property
+        def _toplevel_target_context(self) -> Context:
+            return context(self.typing_context, self._target_name)
+
+    class Dispatcher(CPUDispatcher):
+        targetdescr = Descriptor(name)
+
+    class Target(target_extension.CPU):
+        """Use everything that numba has for processors."""
+
+    def overload(**options: Any) -> Any:
+        """The decorator numba takes for functions it writes itself, such as `min`."""
+        return functools.partial(compiled, device=device, **options)
+
+    target_extension.target_registry[name] = Target
+    target_extension.dispatcher_registry[Target] = Dispatcher
+    target_extension.jit_registry[Target] = overload
+    return Dispatcher
 
 
-class Target(target_extension.CPU):
-    """Use everything that numba has for processors."""
+def compiled(function: Any, device: str = "cpu", **options: Any) -> CPUDispatcher:
+    """A function for a device."""
+    return DISPATCHERS[device](function, locals={}, targetoptions={**OPTIONS, **options}, pipeline_class=Pipeline)
 
 
-def compiled(function: Any, **options: Any) -> Dispatcher:
-    """A function for the target."""
-    return Dispatcher(function, locals={}, targetoptions={**OPTIONS, **options}, pipeline_class=Pipeline)
+def lowering(device: str) -> Any:
+    """A context in which numba compiles for a device."""
+    return target_extension.target_override(f"fastnet_{device}")
 
 
-def _overload(**options: Any) -> Any:
-    """The decorator numba takes for functions it writes itself, such as `min`."""
-    return functools.partial(compiled, **options)
-
-
-target_extension.target_registry[NAME] = Target
-target_extension.dispatcher_registry[Target] = Dispatcher
-target_extension.jit_registry[Target] = _overload
+DISPATCHERS = {"cpu": _dispatcher("cpu", Context), "cuda": _dispatcher("cuda", CUDAContext)}

@@ -28,6 +28,7 @@ class Template:
         axis: the length of the parallel axis, an expression over sizes.
         grain: parts of the axis begin at multiples of it.
         cost: scalar operations of a unit of the axis, an expression over sizes.
+        aligned: whether the loop goes by its grain; if not, a grain only saves time.
     """
 
     function: Callable[..., Any]
@@ -35,6 +36,7 @@ class Template:
     axis: str = "1"
     grain: int = 1
     cost: str = "1"
+    aligned: bool = True
 
     @property
     def name(self) -> str:
@@ -49,6 +51,11 @@ class Template:
     def built_in(self) -> bool:
         """Whether it is one of fastnet's."""
         return (self.function.__module__ or "").startswith("fastnet.")
+
+    @property
+    def unit(self) -> int:
+        """Units of the axis that a thread of a GPU takes."""
+        return self.grain if self.aligned else 1
 
     @property
     def file(self) -> str:
@@ -201,7 +208,9 @@ class Template:
         return f"<template {self.name}>"
 
 
-def template(axis: str = "1", *, grain: int = 1, cost: str | int = 1) -> Callable[[Callable[..., Any]], Template]:
+def template(
+    axis: str = "1", *, grain: int = 1, cost: str | int = 1, aligned: bool = True
+) -> Callable[[Callable[..., Any]], Template]:
     """Declare a function as a kernel's template: a loop over ``[lo, hi)`` of its parallel axis.
 
     Args:
@@ -209,6 +218,8 @@ def template(axis: str = "1", *, grain: int = 1, cost: str | int = 1) -> Callabl
             such as "n" or "chunks(n, 64) * width"; "1" for a kernel that runs on one thread.
         grain: parts of the axis that threads work on begin at multiples of it.
         cost: scalar operations of a unit of the axis, an expression over sizes.
+        aligned: False for a loop whose parts may begin anywhere: its grain then only saves time, and a thread of a GPU
+            takes one unit.
 
     Raises:
         RuleError: see `Template.check`; a mistake in the body shows when it is called.
@@ -222,7 +233,7 @@ def template(axis: str = "1", *, grain: int = 1, cost: str | int = 1) -> Callabl
     """
     if inspect.isfunction(axis):
         raise template_error(axis.__name__, 'write `@template("n")` with its axis, or `@template()` where it has none')
-    return lambda function: _declared(Template(function, "loop", axis, grain, str(cost)))
+    return lambda function: _declared(Template(function, "loop", axis, grain, str(cost), aligned))
 
 
 def elementwise(function: Callable[..., Any]) -> Template:

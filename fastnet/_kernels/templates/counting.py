@@ -14,7 +14,7 @@ from fastnet._kernels.template import template
 _AXIS = f"chunks(n, {COUNT_ROWS})"
 
 
-@template("length", grain=256)
+@template("length", grain=256, aligned=False)
 def add_counts(chunk_counts: read_float64, counts: update_float64, rows: size, length: size, lo, hi):
     # chunk_counts (ceil(rows / COUNT_ROWS), length)  counts (length,)
     for i in range(lo, hi):

@@ -7,7 +7,7 @@ from fastnet._kernels.rules.philox import philox
 from fastnet._kernels.template import template
 
 
-@template("rows", grain=16, cost="3 * width")
+@template("rows", grain=16, cost="3 * width", aligned=False)
 def gather(
     address_source: function, convert: function, flag_nonfinite: function, bits: function, address: count,
     stride: count, per: count, order: count, first: count, y: write[rows, width], nonfinite: update_int64,
@@ -33,7 +33,31 @@ def gather(
         nonfinite[0] = 1
 
 
-@template("rows", grain=16, cost="3 * width")
+@template("rows * width", cost=3)
+def gather_elements(
+    address_source: function, convert: function, flag_nonfinite: function, bits: function, address: count,
+    stride: count, per: count, order: count, first: count, y: write[rows, width], nonfinite: update_int64,
+    width: size, lo, hi,
+):  # fmt: skip
+    # `gather` for a GPU, where neighbouring threads read neighbouring elements
+    base, row_stride, start, flag = address, stride, first, bits(0)
+    if per != 0:
+        part = address_pointer_int64(address + 16 * (first // per))
+        base, row_stride, start = part[0], part[1], 0
+    for i in range(lo, hi):
+        r = int64(uint32(i) // uint32(width))
+        j = i - r * width
+        row = start + r
+        if order != 0:
+            row = address_pointer_int64(order)[row]
+        x = address_source(base + row * row_stride)
+        y[r, j] = convert(x[j])
+        flag = flag_nonfinite(flag, y[r, j])
+    if flag < 0:
+        nonfinite[0] = 1
+
+
+@template("rows", grain=16, cost="3 * width", aligned=False)
 def gather_strided(
     address_source: function, convert: function, flag_nonfinite: function, bits: function, address: count,
     stride: count, layout: count, order: count, first: count, y: write[rows, width], nonfinite: update_int64,
@@ -62,7 +86,7 @@ def gather_strided(
         nonfinite[0] = 1
 
 
-@template("rows", grain=16, cost="3 * width")
+@template("rows", grain=16, cost="3 * width", aligned=False)
 def gather_sparse(
     address_source: function, address_index: function, convert: function, flag_nonfinite: function,
     bits: function, address: count, columns: count, starts: count, order: count, first: count, y: write[rows, width],
@@ -86,7 +110,7 @@ def gather_sparse(
         nonfinite[0] = 1
 
 
-@template("rows", grain=16, cost="3 * width")
+@template("rows", grain=16, cost="3 * width", aligned=False)
 def scatter(address_target: function, y: read[rows, width], address: count, first: count, width: size, lo, hi):
     # y (rows, width)  target (n, width)
     target = address_target(address)

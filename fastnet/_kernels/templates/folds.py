@@ -20,7 +20,7 @@ from fastnet._kernels.kinds import (
 from fastnet._kernels.template import elementwise, fold, template
 
 
-@template("width", grain=16, cost="1 + count // 40")
+@template("width", grain=16, cost="1 + count // 40", aligned=False)
 def add_chunks(chunk_sums: read, total: write[width], count: size, width: size, lo, hi):
     # chunk_sums (ceil(count / CHUNK_ROWS), width)  total (width,): added in order, with what each sum rounds away
     for j in range(lo, hi):

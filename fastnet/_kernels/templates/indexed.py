@@ -10,14 +10,14 @@ from fastnet._kernels.kinds import read, read_int32, size, write
 from fastnet._kernels.template import template
 
 
-@template("rows", grain=16, cost="6 * width")
+@template("rows", grain=16, cost="6 * width", aligned=False)
 def take(x: read[rows, source_width], index: read_int32[width], y: write[rows, width], width: size, lo, hi):
     for r in range(lo, hi):
         for j in range(width):
             y[r, j] = x[r, index[j]]
 
 
-@template("rows", grain=16, cost="6 * width * group_size")
+@template("rows", grain=16, cost="6 * width * group_size", aligned=False)
 def sum_members(
     x: read[rows, source_width], members: read_int32[width, group_size], y: write[rows, width], width: size,
     group_size: size, lo, hi,
@@ -30,7 +30,7 @@ def sum_members(
             y[r, j] = total
 
 
-@template("rows", grain=16, cost="4 * width")
+@template("rows", grain=16, cost="4 * width", aligned=False)
 def prelu(x: read[rows, width], alpha: read, index: read_int32[width], y: write[rows, width], width: size, lo, hi):
     for r in range(lo, hi):
         for j in range(width):
@@ -38,7 +38,7 @@ def prelu(x: read[rows, width], alpha: read, index: read_int32[width], y: write[
             y[r, j] = a * v if v < 0.0 else v
 
 
-@template("rows", grain=16, cost="4 * width")
+@template("rows", grain=16, cost="4 * width", aligned=False)
 def prelu_gradient(
     x: read[rows, width], dy: read[rows, width], alpha: read, index: read_int32[width], dx: write[rows, width],
     width: size, lo, hi,
@@ -49,7 +49,7 @@ def prelu_gradient(
             dx[r, j] = dy[r, j] * (a if x[r, j] < 0.0 else 1.0)
 
 
-@template("rows", grain=16, cost="5 * count * group_size")
+@template("rows", grain=16, cost="5 * count * group_size", aligned=False)
 def prelu_slopes(
     x: read[rows, width], dy: read[rows, width], members: read_int32[count, group_size], slopes: write[rows, count],
     count: size, group_size: size, lo, hi,

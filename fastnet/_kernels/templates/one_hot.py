@@ -6,7 +6,7 @@ from fastnet._kernels.kinds import read, real, size, write
 from fastnet._kernels.template import template
 
 
-@template("n", grain=16, cost="tokens + 20 * count")
+@template("n", grain=16, cost="tokens + 20 * count", aligned=False)
 def encode(
     x: read[n, count], y: write[n, tokens], counted: real, outside: real, count: size, tokens: size, lo, hi
 ):  # y: 1 where a number is in the row, or how often where `counted` is 1 and not 0

@@ -40,7 +40,7 @@ def draw_mask(keep: write_uint8[n], seed: count, iteration: count, stream: integ
                     keep[i] = 0 if dropped else 1
 
 
-@template("rows", grain=16, cost="20 * width")
+@template("rows", grain=16, cost="20 * width", aligned=False)
 def draw_shared_mask(
     keep: write_uint8[rows, width], index: read_int32[width], seed: count, iteration: count, stream: integer,
     threshold: integer, row_draws: integer, width: size, lo, hi,

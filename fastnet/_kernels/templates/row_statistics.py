@@ -17,7 +17,7 @@ from fastnet._kernels.rules.scalars import added, sum_of_pair
 from fastnet._kernels.template import fold, template
 
 
-@template("n", grain=16, cost="10 * width * runs")
+@template("n", grain=16, cost="10 * width * runs", aligned=False)
 def normalize_rows(
     x: read, gamma: read | 1.0, beta: read | 0.0, mean: write[n], scale: write[n], y: write, center: real,
     sum_scale: real, epsilon: real, limit: real, width: integer, groups: integer, runs: integer, lo, hi,
@@ -92,7 +92,7 @@ def normalize_rows(
                     y[i] = (x[i] - m[k]) * s[k] * gamma[channel[k] + j] + beta[channel[k] + j]
 
 
-@template("n", grain=16, cost="10 * width * runs")
+@template("n", grain=16, cost="10 * width * runs", aligned=False)
 def normalized_gradient(
     x: read, dy: read, gamma: read | 1.0, mean: read[n], scale: read[n], dx: write, center: real, sum_scale: real,
     limit: real, width: integer, groups: integer, runs: integer, lo, hi,
@@ -159,7 +159,7 @@ def sum_row_gradients(
     dgamma = dy * ((x - mean) * scale)
 
 
-@template("channels", grain=16, cost="4 * samples")
+@template("channels", grain=16, cost="4 * samples", aligned=False)
 def row_parameter_gradients(
     x: read, dy: read, mean: read[n], scale: read[n], dgamma: write[channels], dbeta: write[channels],
     width: integer, groups: integer, runs: integer, samples: size, lo, hi,

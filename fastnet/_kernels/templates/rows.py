@@ -183,7 +183,7 @@ def _start(start: float) -> str:
     return "-np.inf" if start == float("-inf") else repr(float(start))
 
 
-@template("n", grain=16, cost="10 * width")
+@template("n", grain=16, cost="10 * width", aligned=False)
 def mean_of_row(
     f: rule,
     y_true: read[n, width],
@@ -216,7 +216,7 @@ def mean_of_row(
             loss[first + k] = sum_of_pair(high[k], low[k]) / T(width)
 
 
-@template("n", grain=16, cost="10 * width")
+@template("n", grain=16, cost="10 * width", aligned=False)
 def mean_of_outputs(
     f: rule, y_true: read[n, width], predictions: reads[n, width], loss: write[n], p: reals, width: size, lo, hi
 ):  # y_true (n, width)  predictions (n, width) each  loss (n,)
@@ -246,7 +246,7 @@ def gradient_of_mean(
     dx = df(y_true, y_pred, *p) * weights * (row_weight / T(columns))
 
 
-@template("n", grain=16, cost="40 * width")
+@template("n", grain=16, cost="40 * width", aligned=False)
 def sparsemax(x: read[n, width], y: write[n, width], width: size, lo, hi):
     # The projection of each row onto the simplex: y = max(x - threshold, 0) with the sum 1, by Michelot's iteration:
     # the threshold follows from the elements above the last one, until none leaves them.

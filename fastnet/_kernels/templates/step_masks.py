@@ -6,7 +6,7 @@ from fastnet._kernels.kinds import read, real, size, write
 from fastnet._kernels.template import elementwise, template
 
 
-@template("n", grain=16, cost="2 * width")
+@template("n", grain=16, cost="2 * width", aligned=False)
 def steps_that_count(x: read[n, width], mask_value: real, mask: write[n], width: size, lo, hi):
     # mask: 0 for steps that are mask_value throughout
     for r in range(lo, hi):
