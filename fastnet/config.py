@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastnet import checks
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules.losses import EPSILON
+from fastnet.engine import devices
 
 FLOATS = ("float32", "float64")
 
@@ -111,6 +112,33 @@ def set_max_epochs(max_epochs: int | None) -> None:
     """
     global _max_epochs
     _max_epochs = None if max_epochs is None else checks.integer("set_max_epochs: max_epochs", max_epochs)
+
+
+def device() -> str:
+    """The device of models that are compiled without one: "cpu", that of `set_device`, or of ``FASTNET_DEVICE``.
+
+    Example:
+        >>> config.device()
+        'cpu'
+    """
+    return devices.default()
+
+
+def set_device(name: str | None) -> None:
+    """Set the device of models that are compiled from now on.
+
+    Args:
+        name: "cpu", "cuda" for an NVIDIA GPU, or "auto" for it where there is one and a step is large enough; None for
+            that of ``FASTNET_DEVICE``.
+
+    Raises:
+        ValueError: it is none of them.
+
+    Example:
+        >>> config.set_device("cpu")
+        >>> config.set_device(None)
+    """
+    devices.set_default(name)
 
 
 def enable_interactive_logging() -> None:

@@ -45,7 +45,7 @@ class Constraint(OfElements):
         variable = Variable(w if w.dtype == np.float64 else w.astype(np.float32), "w")
         plan = Plan(False, variable.dtype, 1)
         self.launch(plan, variable)
-        bind(plan).execution.run(0, 1, 1, 1, 0.0)
+        bind(plan).run(0, 1, 1, 1, 0.0)
         return variable.numpy()
 
     def launch(self, plan: Plan, variable: Variable) -> None:

@@ -54,7 +54,7 @@ class Regularizer(OfElements):
         plan = Plan(False, variable.dtype, 1)
         chunk_sums, _ = self.weight_penalty(plan, variable)
         bound = bind(plan, pinned=[chunk_sums])
-        bound.execution.run(0, 1, 1, 1, 0.0)
+        bound.run(0, 1, 1, 1, 0.0)
         return float(bound.read(chunk_sums, 1).sum())
 
     def weight_penalty(self, plan: Plan, variable: Variable) -> tuple[View, int]:

@@ -12,6 +12,7 @@ import numpy as np
 from fastnet import checks, hooks, losses, optimizers, saving
 from fastnet import metrics as metrics_module
 from fastnet.callbacks import History
+from fastnet.engine import devices
 from fastnet.layers.calls import refuse_layer
 from fastnet.layers.layer import Layer
 from fastnet.layers.network import Network
@@ -73,6 +74,7 @@ class Sequential(Differentiable, NotAnEstimator, Network):
         self.columns: tuple[str, ...] | None = None
         self.compiled_metrics = CompiledMetrics()
         self._loss_weights: float | None = None
+        self.device = devices.default()
         self._trainer = loop.new_trainer(self)
         if name is None:
             name = f"sequential_{number}" if number else "sequential"
@@ -145,6 +147,7 @@ class Sequential(Differentiable, NotAnEstimator, Network):
         steps_per_execution: int = 1,
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
+        device: str | None = None,
     ) -> None:
         """Choose how to train.
 
@@ -160,6 +163,8 @@ class Sequential(Differentiable, NotAnEstimator, Network):
             weighted_metrics: the same; they weigh rows by ``sample_weight`` and ``class_weight``.
             run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: accepted; every step is compiled, as many
                 are executed at a time as callbacks allow, and float32 losses need no scaling.
+            device: "cpu", "cuda" for an NVIDIA GPU, or "auto" for it where there is one and a step is large enough;
+                by default that of `fastnet.config.set_device`.
 
         Raises:
             ValueError: an unknown name (the error offers the nearest ones), or a function that cannot become a kernel.
@@ -167,6 +172,7 @@ class Sequential(Differentiable, NotAnEstimator, Network):
             TypeError: the class defines `train_step` or `test_step`, which would be ignored.
         """
         hooks.refuse(type(self), "model", at_compile=True)
+        device = devices.default() if device is None else devices.checked(device, f"The model {self.name!r}")
         self._must_be_idle()
         optimizer = optimizers.get(optimizer)
         loss = losses.get(losses.of_one_output(loss, "loss"))
@@ -177,7 +183,7 @@ class Sequential(Differentiable, NotAnEstimator, Network):
             loss.completed()
         self.compiled_metrics = CompiledMetrics(metrics, weighted_metrics)
         self.optimizer, self.loss = optimizer, loss
-        self._loss_weights = None if weight == 1 else weight
+        self._loss_weights, self.device = None if weight == 1 else weight, device
         self._trainer = loop.new_trainer(self)
 
     def get_compile_config(self) -> dict[str, Any] | None:

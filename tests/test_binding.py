@@ -10,7 +10,8 @@ import fastnet
 from fastnet import layers
 from fastnet._kernels import abi
 from fastnet._kernels.templates import elementwise, folds
-from fastnet.engine.bind import bind, place_barriers
+from fastnet.engine.bind import bind
+from fastnet.engine.cpu import place_barriers
 from fastnet.engine.fuse import fuse
 from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Source

@@ -9,9 +9,9 @@ import pytest
 from fastnet._kernels import abi, registry
 from fastnet._kernels.cpu import gemm
 from fastnet._kernels.templates import elementwise, step_masks, update
-from fastnet.engine import bind as binding
-from fastnet.engine import memory
-from fastnet.engine.bind import Executable, bind, place_barriers
+from fastnet.engine import cpu, memory
+from fastnet.engine.bind import bind
+from fastnet.engine.cpu import CPUExecutable, place_barriers
 from fastnet.engine.fuse import fuse
 from fastnet.engine.launch import Launch
 from fastnet.engine.plan import Plan
@@ -113,7 +113,7 @@ def test_lifetimes_reach_over_views_and_from_the_first_to_the_last_touch():
 def barriers(launches, offsets, rows):
     table = np.zeros((len(launches), abi.COLUMNS), np.int64)
     table[:, abi.FLAGS] = [launch.flags for launch in launches]
-    executable = object.__new__(Executable)  # where its operands are; it runs nothing
+    executable = object.__new__(CPUExecutable)  # where its operands are; it runs nothing
     executable.offsets, executable.rows, executable.weights = offsets, rows, {}
     place_barriers(table, launches, executable)
     return table[:, abi.FLAGS]
@@ -187,7 +187,7 @@ def test_memory_that_overlaps_in_its_last_rows_only():
 def test_scratch_is_there_for_the_largest_launch(monkeypatch):
     """A product needs some, wherever it stands among launches that need none."""
     given = []
-    monkeypatch.setattr(binding, "Execution", lambda table, bases, step, scratch, keep: given.append(scratch))
+    monkeypatch.setattr(cpu, "Execution", lambda table, bases, step, scratch, keep: given.append(scratch))
     plan, b = network()
     follow_twice(plan, b)
     plan.launches.insert(0, plan.launches[-1])

@@ -6,90 +6,16 @@ A plan may be bound many times, also to other weights than those that it names.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from fastnet._kernels import abi
-from fastnet.engine import memory
-from fastnet.engine._runner import Execution
-from fastnet.engine.cpu import CPU
-from fastnet.engine.launch import Launch
+from fastnet.engine.cpu import CPUExecutable
+from fastnet.engine.executable import Executable
 from fastnet.engine.plan import Plan
-from fastnet.engine.variable import Variable, aligned
-from fastnet.engine.view import ONCE, SIZES, Slot, View
+from fastnet.engine.variable import Variable
+from fastnet.engine.view import View
 
-DEVICES = {"cpu": CPU}
-
-
-class Executable:
-    """A plan with memory and machine code; made by `bind`.
-
-    Args:
-        plan: the launches of a step.
-        rows: the largest batch.
-        device: its machine code.
-        pinned: views whose contents are read after a step.
-        reuse: whether buffers may share memory; off when every buffer will be read.
-        weights: the weights to use instead of those that the plan names.
-
-    Attributes:
-        step: the step block, as integers.
-        scalars: the step block, as float64.
-        execution: runs the launches.
-    """
-
-    def __init__(
-        self, plan: Plan, rows: int, device: Any, pinned: Sequence[View], reuse: bool,
-        weights: Mapping[Variable, Variable],
-    ):  # fmt: skip
-        self.plan, self.rows, self.weights = plan, rows, weights
-        pinned = [*pinned, *plan.results]
-        self.offsets, size = memory.layout(plan.launches, rows, pinned, reuse)
-        self.arena = aligned((max(size, 1),), "uint8")
-        self.step = aligned((plan.slots,), "int64")
-        self.scalars = self.step.view(np.float64)
-        table = aligned((max(len(plan.launches), 1), abi.COLUMNS), "int64")[: len(plan.launches)]
-        binder = device(self)
-        for row, launch in zip(table, plan.launches, strict=True):
-            binder.bind(row, launch)
-        place_barriers(table, plan.launches, self)
-        bases = [0, self.arena.ctypes.data, self.step.ctypes.data, 0]
-        self.execution = Execution(table, bases, self.step, binder.scratch, keep=(self.arena, binder.blocks, plan))
-
-    def weight(self, variable: Variable) -> Variable:
-        """The weight that is used instead of this one."""
-        return self.weights.get(variable, variable)
-
-    def reference(self, operand: View | Variable | Slot) -> int:
-        """An operand as a kernel's argument."""
-        if isinstance(operand, View):
-            start = self.offsets[operand.buffer] + operand.offset * SIZES[operand.dtype]
-            return abi.reference(abi.ACTIVATIONS, start)
-        if isinstance(operand, Variable):
-            return abi.reference(abi.PERSISTENT, self.weight(operand).address)
-        return abi.reference(abi.STEP, 8 * operand.index)
-
-    def span(self, operand: View | Variable | Slot) -> tuple[int, int]:
-        """The bytes of an operand, on one axis of addresses: slots below 0, weights where they are, the arena from
-        2**62 on."""
-        if isinstance(operand, View):
-            start = (1 << 62) + self.offsets[operand.buffer]
-            return start, start + max(operand.buffer.size(self.rows), 1)
-        if isinstance(operand, Variable):
-            weight = self.weight(operand)
-            return weight.address, weight.address + max(weight.array.nbytes, 1)
-        return -8 * operand.index - 8, -8 * operand.index
-
-    def read(self, view: View, rows: int) -> np.ndarray:
-        """A view's contents, as an array that the next step overwrites."""
-        start, size = self.offsets[view.buffer], SIZES[view.dtype]
-        entries = view.buffer.entries.at(rows)
-        memory = self.arena[start : start + entries * view.buffer.width * size].view(view.dtype)
-        array = np.lib.stride_tricks.as_strided(
-            memory[view.offset :], (entries, *view.shape), [size * s for s in (view.buffer.width, *view.strides)]
-        )
-        return array[0] if view.buffer.entries == ONCE else array
+DEVICES = ("cpu", "cuda")
 
 
 def bind(
@@ -101,7 +27,7 @@ def bind(
     Args:
         plan: the launches of a step.
         rows: the largest batch, at most the plan's; by default the plan's.
-        device: "cpu".
+        device: "cpu" or "cuda".
         pinned: views whose contents are read after a step, besides the plan's results.
         reuse: whether buffers may share memory.
         weights: weight of the plan → the weight of the same shape to use instead.
@@ -121,12 +47,18 @@ def bind(
                 f"The weight {named.path!r} of shape {named.shape} ({named.dtype}) cannot be replaced by {used.path!r} "
                 f"of shape {used.shape} ({used.dtype})."
             )
-    return Executable(plan, rows, DEVICES[device], pinned, reuse, weights or {})
+    kind: type[Executable] = CPUExecutable
+    if device == "cuda":
+        from fastnet.engine.cuda.executable import CUDAExecutable
+
+        kind = CUDAExecutable
+    return kind(plan, rows, pinned, reuse, weights or {})
 
 
 def run_once(
-    plan: Plan, inputs: Mapping[View, np.ndarray], result: View, step: Mapping[int, int] | None = None
-) -> np.ndarray:
+    plan: Plan, inputs: Mapping[View, np.ndarray], result: View, step: Mapping[int, int] | None = None,
+    device: str = "cpu",
+) -> np.ndarray:  # fmt: skip
     """Run a plan for one batch of given views; return a copy of the result.
 
     Args:
@@ -134,6 +66,7 @@ def run_once(
         inputs: view → its contents.
         result: the view to read afterwards.
         step: index → integer of the step block, such as the seed of random numbers; 0 where not named.
+        device: "cpu" or "cuda".
 
     Raises:
         ValueError: no view is given, whose length would be that of the batch.
@@ -149,33 +82,10 @@ def run_once(
     if not inputs:
         raise ValueError("run_once takes the number of rows from its inputs, and received none.")
     rows = len(next(iter(inputs.values())))
-    bound = bind(plan, rows, pinned=[*inputs, result])
+    bound = bind(plan, rows, device, pinned=[*inputs, result])
     for view, value in inputs.items():
-        bound.read(view, rows)[...] = value
+        bound.write(view, rows, value)
     for index, number in (step or {}).items():
         bound.step[index] = number
-    bound.execution.run(0, rows, rows, 1, 0.0)
+    bound.run(0, rows, rows, 1, 0.0)
     return bound.read(result, rows).copy()
-
-
-def place_barriers(table: np.ndarray, launches: Sequence[Launch], executable: Any) -> None:
-    """Flag the launches that must wait until all threads have finished the launches before.
-
-    A launch waits if it touches memory that was written since the last barrier, or writes memory that was read: the
-    division among threads differs from launch to launch.
-    """
-    read: list[tuple[int, int]] = []
-    written: list[tuple[int, int]] = []
-
-    def meets(spans, start, end):
-        return any(start < b and a < end for a, b in spans)
-
-    for row, launch in zip(table, launches, strict=True):
-        spans = [(*executable.span(operand), mode) for operand, mode in launch.access]
-        must_wait = any(meets(written, a, b) or ("w" in mode and meets(read, a, b)) for a, b, mode in spans)
-        if must_wait or launch.flags & abi.CHECK:
-            row[abi.FLAGS] |= abi.BARRIER
-            read.clear()
-            written.clear()
-        read += [(a, b) for a, b, mode in spans if "r" in mode]
-        written += [(a, b) for a, b, mode in spans if "w" in mode]

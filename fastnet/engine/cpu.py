@@ -1,4 +1,4 @@
-"""The processor as a device: machine code and argument blocks of a plan's launches."""
+"""The processor as a device: memory, machine code and argument blocks of a plan's launches."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from fastnet._kernels import compile as compiler
 from fastnet._kernels.cpu import gemm
 from fastnet._kernels.cpu.peak import MultiplyAdds
 from fastnet._kernels.generate import Kernel
+from fastnet.engine import variable as variables
+from fastnet.engine._runner import Execution
+from fastnet.engine.executable import Executable
 from fastnet.engine.launch import Launch, Product
 from fastnet.engine.sizes import Extent
+from fastnet.engine.variable import Variable, aligned
+from fastnet.engine.view import SIZES, Slot, View
 
 OPERATION = 100  # estimated picoseconds of a scalar operation in a vectorised loop
 _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
@@ -99,3 +104,103 @@ def call(
     spaces = (ctypes.c_int64 * abi.SPACES)(*bases)
     block = (ctypes.c_int64 * max(len(arguments), 1))(*arguments)
     _FUNCTION(compiler.load(kernel.source()))(spaces, block, rows, lo, hi)
+
+
+class CPUExecutable(Executable):
+    """A plan in the memory of this process, with the processor's code.
+
+    Attributes:
+        execution: runs the launches.
+    """
+
+    device = "cpu"
+
+    def _bind(self) -> None:
+        plan = self.plan
+        self.arena = aligned((max(self.arena_bytes, 1),), "uint8")
+        table = aligned((max(len(plan.launches), 1), abi.COLUMNS), "int64")[: len(plan.launches)]
+        binder = CPU(self)
+        for row, launch in zip(table, plan.launches, strict=True):
+            binder.bind(row, launch)
+        place_barriers(table, plan.launches, self)
+        bases = [0, self.arena.ctypes.data, self.step.ctypes.data, 0]
+        self.execution = Execution(table, bases, self.step, binder.scratch, keep=(self.arena, binder.blocks, plan))
+
+    def reference(self, operand: View | Variable | Slot) -> int:
+        """An operand as a kernel's argument."""
+        if isinstance(operand, View):
+            start = self.offsets[operand.buffer] + operand.offset * SIZES[operand.dtype]
+            return abi.reference(abi.ACTIVATIONS, start)
+        if isinstance(operand, Variable):
+            return abi.reference(abi.PERSISTENT, self.weight(operand).address)
+        return abi.reference(abi.STEP, 8 * operand.index)
+
+    def span(self, operand: View | Variable | Slot) -> tuple[int, int]:
+        """The bytes of an operand, on one axis of addresses: slots below 0, weights where they are, the arena from
+        2**62 on."""
+        if isinstance(operand, View):
+            start = (1 << 62) + self.offsets[operand.buffer]
+            return start, start + max(operand.buffer.size(self.rows), 1)
+        if isinstance(operand, Variable):
+            weight = self.weight(operand)
+            return weight.address, weight.address + max(weight.array.nbytes, 1)
+        return -8 * operand.index - 8, -8 * operand.index
+
+    # ---- what a step reads and writes
+
+    def connect(self, inlet: Any, source: Any) -> None:
+        """Let an inlet read from a source from now on."""
+        inlet.connect(self.step, source)
+
+    def place(self, slot: int, array: np.ndarray | None) -> None:
+        """Let a slot of the step block have the address of an array, 0 without one."""
+        self.step[slot] = 0 if array is None else array.ctypes.data
+
+    def place_output(self, slot: int, array: np.ndarray) -> None:
+        """Let a slot have the address of an array whose rows the steps of a run write."""
+        self.place(slot, array)
+
+    def read(self, view: View, rows: int) -> np.ndarray:
+        """A view's contents, as an array that the next step may overwrite."""
+        start, size = self.offsets[view.buffer], SIZES[view.dtype]
+        entries = view.buffer.entries.at(rows)
+        memory = self.arena[start : start + entries * view.buffer.width * size].view(view.dtype)
+        return self._shaped(view, memory, entries)
+
+    def write(self, view: View, rows: int, value: Any) -> None:
+        """Set a view's contents."""
+        self.read(view, rows)[...] = value
+
+    def run(
+        self, first: int, total: int, batch: int, max_steps: int, seconds: float, times: np.ndarray | None = None
+    ) -> tuple[int, int]:
+        """Run steps; see `_runner.Execution.run`."""
+        if variables.have_mirrors:
+            for launch in self.plan.launches:
+                for operand, _ in launch.access:
+                    if isinstance(operand, Variable):
+                        self.weight(operand).array  # noqa: B018 - brings it up to date
+        return self.execution.run(first, total, batch, max_steps, seconds, times)
+
+
+def place_barriers(table: np.ndarray, launches: Sequence[Launch], executable: Any) -> None:
+    """Flag the launches that must wait until all threads have finished the launches before.
+
+    A launch waits if it touches memory that was written since the last barrier, or writes memory that was read: the
+    division among threads differs from launch to launch.
+    """
+    read: list[tuple[int, int]] = []
+    written: list[tuple[int, int]] = []
+
+    def meets(spans, start, end):
+        return any(start < b and a < end for a, b in spans)
+
+    for row, launch in zip(table, launches, strict=True):
+        spans = [(*executable.span(operand), mode) for operand, mode in launch.access]
+        must_wait = any(meets(written, a, b) or ("w" in mode and meets(read, a, b)) for a, b, mode in spans)
+        if must_wait or launch.flags & abi.CHECK:
+            row[abi.FLAGS] |= abi.BARRIER
+            read.clear()
+            written.clear()
+        read += [(a, b) for a, b, mode in spans if "r" in mode]
+        written += [(a, b) for a, b, mode in spans if "w" in mode]

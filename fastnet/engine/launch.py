@@ -47,6 +47,10 @@ class Launch:
         """Of its template."""
         return self.kernel.name if isinstance(self.kernel, Product) else self.kernel.template.name
 
+    def flops_at(self, rows: float) -> float:
+        """The floating-point operations of a product for a batch of ``rows``."""
+        return self.flops * (1 if isinstance(self.kernel, Product) and not self.kernel.of_batch else rows)
+
     def arguments(self) -> list[Any]:
         """The values of the kernel's arguments, in order."""
         return [

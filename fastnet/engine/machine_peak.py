@@ -10,8 +10,9 @@ import numpy as np
 
 from fastnet._kernels.cpu.peak import MultiplyAdds
 from fastnet._kernels.templates import triads as templates
-from fastnet.engine.bind import Executable, bind
+from fastnet.engine.bind import bind
 from fastnet.engine.cpu import OPERATION
+from fastnet.engine.executable import Executable
 from fastnet.engine.launch import Launch
 from fastnet.engine.plan import Plan
 from fastnet.engine.sizes import Extent
@@ -41,7 +42,7 @@ class Loop:
     def run(self) -> float:
         """Run the plan once: billions of operations or bytes a second."""
         times = np.zeros(1)
-        self.bound.execution.run(0, 1, 1, 1, 0.0, times)
+        self.bound.run(0, 1, 1, 1, 0.0, times)
         return self.amount / max(times[0], 1e-12) / 1e9
 
 
@@ -59,7 +60,7 @@ def multiply_adds(dtype: str) -> Loop:
     operands = {"out": sums, "turns": TURNS}
     plan.append(Launch(MultiplyAdds(dtype), operands, [(sums, "w")], Extent(fixed=parts), cost=_COST // OPERATION))
     bound = _bind(plan, sums)
-    bound.execution.run(0, 1, 1, 1, 0.0)
+    bound.run(0, 1, 1, 1, 0.0)
     return Loop(bound, 2.0 * TURNS * float(bound.read(sums, 1).sum()))  # see `MultiplyAdds`
 
 

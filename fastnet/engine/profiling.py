@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastnet.engine.bind import Executable
+from fastnet.engine.executable import Executable
 from fastnet.engine.launch import Launch, Product
 from fastnet.engine.machine_peak import Gauge, Machine, size_text
 from fastnet.engine.variable import Variable
@@ -190,14 +190,13 @@ def _dtype(launch: Launch, bound: Executable) -> str:
 def _touched(bound: Executable) -> int:
     """Bytes of memory that a step uses: its arena, the weights and the optimizer's state."""
     operands = {operand for launch in bound.plan.launches for operand, _ in launch.access}
-    return bound.arena.nbytes + sum(operand.array.nbytes for operand in operands if isinstance(operand, Variable))
+    return bound.arena_bytes + sum(operand.array.nbytes for operand in operands if isinstance(operand, Variable))
 
 
 def _operations(launch: Launch, rows: float) -> float:
     """Floating-point operations of a launch: exact for products, one for each element of other kernels."""
     if launch.flops:
-        once = isinstance(launch.kernel, Product) and not launch.kernel.of_batch
-        return launch.flops * (1 if once else rows)
+        return launch.flops_at(rows)
     if any(launch.shape):
         return math.prod(-size * rows if size < 0 else size for size in launch.shape)
     return max((_elements(operand, rows) for operand, _ in launch.access), default=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,17 @@ class Source:
                 self.layout = np.array([array.ndim - 1, *array.shape[1:], *array.strides[1:]], np.int64)
         self.signature = array.shape[1:], READABLE[array.dtype], order_in_row
 
+    def numbers(self, place: Callable[[np.ndarray], int]) -> list[int]:
+        """What an `Inlet` writes to the step block for a device to which ``place`` copies arrays, in its order.
+
+        Args:
+            place: gives the address of an array's first element on the device.
+        """
+        layout = 0 if self.layout is None else place(self.layout)
+        if isinstance(self.array, SparseRows):
+            return [place(self.array.values), place(self.array.columns), layout, 0]
+        return [place(self.array), self.stride, layout, 0]
+
 
 class Batches(Source):
     """The rows of several arrays, one after the other: batches of one size, the last perhaps shorter.
@@ -61,6 +72,14 @@ class Batches(Source):
             self.per, self.rows = self.rows, sum(len(array) for array in arrays)
             self.table = np.array([rows_of(a)[:2] for a in arrays], np.int64)
             self.address, self.stride = self.table.ctypes.data, 0
+
+    def numbers(self, place: Callable[[np.ndarray], int]) -> list[int]:
+        """See `Source.numbers`."""
+        if not self.per:
+            return super().numbers(place)
+        table = self.table.copy()
+        table[:, 0] = [place(array) for array in self.arrays]
+        return [place(table), 0, 0, self.per]
 
     def part(self, number: int) -> Source:
         """One of the arrays."""
@@ -101,7 +120,7 @@ class Inlet:
             plan.call(data.gather_sparse, address_index=index, columns=stride, starts=layout, **arguments)
 
     def connect(self, step: np.ndarray, source: Source) -> None:
-        """Let the plan read from ``source`` from now on."""
+        """Let the plan read from ``source`` from now on, on the CPU."""
         start = self.slots.index
         step[start], step[start + 1], step[start + 3] = source.address, source.stride, source.per
         if source.layout is not None:

@@ -12,6 +12,8 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from fastnet.engine import changes
 
+have_mirrors = False  # whether a weight of this process has had a copy on another device
+
 
 def aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """Zeros on a cache line's boundary, in memory of their own."""
@@ -47,6 +49,7 @@ class Variable(NDArrayOperatorsMixin):
 
     Attributes:
         address: of its memory, which stays.
+        mirror: its copy on another device (`engine.cuda.memory`), or None.
         assignments, changes: how often users have set its value, and one of the three arguments above; plans from
             before such a change are void.
 
@@ -59,8 +62,8 @@ class Variable(NDArrayOperatorsMixin):
     """
 
     __slots__ = (
-        "_array", "_constraint", "_regularizer", "_trainable", "address", "assignments", "changes", "dtype", "name",
-        "path", "shape",
+        "_array", "_constraint", "_regularizer", "_trainable", "address", "assignments", "changes", "dtype", "mirror",
+        "name", "path", "shape",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +80,7 @@ class Variable(NDArrayOperatorsMixin):
         self._array = aligned(self.shape, self.dtype)
         self._array[...] = value
         self.address = self._array.ctypes.data
+        self.mirror: Any = None
         self.name, self.path = name, path or name
         self._trainable, self._regularizer, self._constraint = trainable, regularizer, constraint
         self.assignments = self.changes = 0
@@ -102,10 +106,10 @@ class Variable(NDArrayOperatorsMixin):
     __hash__ = object.__hash__
 
     def __float__(self) -> float:
-        return float(self._array)
+        return float(self._current)
 
     def __int__(self) -> int:
-        return int(self._array)
+        return int(self._current)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.numpy())
@@ -154,23 +158,32 @@ class Variable(NDArrayOperatorsMixin):
             ValueError: ``copy`` is False, and the dtype is another one.
         """
         if copy is not False:
-            return np.array(self._array, dtype)
+            return np.array(self._current, dtype)
         if dtype is not None and np.dtype(dtype) != self._array.dtype:
             raise ValueError(
                 f"The weight {self.name!r} ({self.dtype}) as {np.dtype(dtype)} is a copy; leave copy=False out."
             )
-        view = self._array.view()
+        view = self._current.view()
         view.flags.writeable = False
         return view
 
     @property
     def array(self) -> np.ndarray:
-        """The memory itself, which the kernels use."""
+        """The memory itself, which the kernels use; it may be written."""
+        if self.mirror is not None:
+            self.mirror.release()
+        return self._array
+
+    @property
+    def _current(self) -> np.ndarray:
+        """The memory, up to date, for reading."""
+        if self.mirror is not None:
+            self.mirror.fetch()
         return self._array
 
     def numpy(self) -> np.ndarray:
         """A copy of the value."""
-        return self._array.copy()
+        return self._current.copy()
 
     @property
     def value(self) -> np.ndarray:
@@ -203,7 +216,7 @@ class Variable(NDArrayOperatorsMixin):
         Raises:
             ValueError: the value has another shape, or is not of real numbers.
         """
-        self._array[...] = self.check(value)
+        self.array[...] = self.check(value)
         self._count_assignment()
         return self
 
@@ -221,7 +234,7 @@ class Variable(NDArrayOperatorsMixin):
 
     def _combined(self, operation: np.ufunc, value: Any) -> np.ndarray:
         try:
-            return operation(self._array, np.asarray(value))
+            return operation(self._current, np.asarray(value))
         except ValueError as error:
             raise ValueError(f"The weight {self.name!r} of shape {self.shape}: {error}") from None
 

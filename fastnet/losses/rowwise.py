@@ -11,7 +11,8 @@ import numpy as np
 from fastnet._kernels import registry
 from fastnet._kernels.templates import labels, rows
 from fastnet.arrays import as_array, match_targets, match_weights
-from fastnet.engine.bind import Executable, bind
+from fastnet.engine.bind import bind
+from fastnet.engine.executable import Executable
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 
@@ -181,5 +182,5 @@ class OnArrays:
             bound.read(buffer, self.rows)[...] = value.reshape(self.rows, *buffer.shape)
         if state is not None:
             bound.scalars[state[0] : state[0] + len(state[1])] = state[1]
-        bound.execution.run(0, self.rows, max(self.rows, 1), 1, 0.0)
+        bound.run(0, self.rows, max(self.rows, 1), 1, 0.0)
         return bound

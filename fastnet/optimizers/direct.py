@@ -12,7 +12,8 @@ import numpy as np
 
 from fastnet._kernels import abi
 from fastnet.engine import changes
-from fastnet.engine.bind import Executable, bind
+from fastnet.engine.bind import bind
+from fastnet.engine.executable import Executable
 from fastnet.engine.fuse import fuse
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -154,7 +155,7 @@ class AppliesGradients:
         rates, block = self.rates(1), executable.step
         block[abi.ITERATION] = self.iterations
         block[abi.RATES], block[abi.RATES_COUNT] = rates.ctypes.data, 1
-        executable.execution.run(0, 1, 1, 1, 0.0)
+        executable.run(0, 1, 1, 1, 0.0)
         self.advance(1)
         for v in variables:
             v.assignments += 1

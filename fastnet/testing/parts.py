@@ -82,11 +82,13 @@ def _poison(view: View) -> np.generic:
 
 def _memory(run: Run, launch: Launch) -> list[np.ndarray]:
     """The memory that a launch may write, as bytes."""
+    assert isinstance(run.bound, cpu.CPUExecutable)
     weights = [run.bound.weight(v).array for v, mode in launch.access if isinstance(v, Variable) and "w" in mode]
     return [array.reshape(-1).view("uint8") for array in (run.bound.arena, run.bound.step, *weights)]
 
 
 def _call(run: Run, launch: Launch, lo: int, hi: int) -> None:
+    assert isinstance(run.bound, cpu.CPUExecutable)
     arguments = [cpu.CPU(run.bound).encode(argument) for argument in launch.arguments()]
     bases = (0, run.bound.arena.ctypes.data, run.bound.step.ctypes.data)
     cpu.call(launch.kernel, arguments, run.rows, lo, hi, bases)

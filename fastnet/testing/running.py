@@ -16,6 +16,7 @@ from fastnet._kernels import compile as compiler
 from fastnet._kernels.generate import Kernel
 from fastnet.engine import machine_peak
 from fastnet.engine.bind import bind
+from fastnet.engine.cpu import CPUExecutable
 from fastnet.engine.plan import Plan
 from fastnet.engine.profiling import launch_bytes
 from fastnet.engine.threads import get_num_threads, set_num_threads
@@ -39,16 +40,16 @@ _DOUBLE = {
 class Run:
     """A plan bound to memory of its own, whose buffers may be set and read."""
 
-    def __init__(self, plan: Plan, rows: int, buffers: Sequence[View], rate: float = 0.0):
+    def __init__(self, plan: Plan, rows: int, buffers: Sequence[View], rate: float = 0.0, device: str = "cpu"):
         self.plan, self.rows = plan, rows
         self.states: list[Variable] = []  # of an optimizer
-        self.bound = bind(plan, rows, pinned=buffers, reuse=False)
+        self.bound = bind(plan, rows, device, pinned=buffers, reuse=False)
         self.bound.step[abi.SEED] = SEED
         self.bound.scalars[abi.RATE] = rate
 
     def set(self, buffer: View, value: Any) -> None:
         """Write to a buffer."""
-        self.bound.read(buffer, self.rows)[...] = value
+        self.bound.write(buffer, self.rows, value)
 
     def get(self, buffer: View) -> np.ndarray:
         """A copy of a buffer's contents."""
@@ -57,10 +58,11 @@ class Run:
     def steps(self, count: int = 1, first: int = 0, times: np.ndarray | None = None) -> None:
         """Run steps ``first`` to ``first + count``."""
         self.bound.step[abi.ITERATION] = first
-        self.bound.execution.run(0, self.rows * count, self.rows, count, float("inf"), times)
+        self.bound.run(0, self.rows * count, self.rows, count, float("inf"), times)
 
     def shared(self, threads: int) -> int:
         """How many launches are worked on by more than one of ``threads`` threads."""
+        assert isinstance(self.bound, CPUExecutable)
         return sum(parts > 1 for *_, parts, _ in self.bound.execution.schedule(self.rows, threads))
 
 

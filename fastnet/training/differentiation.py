@@ -116,7 +116,7 @@ def _gradients(model: Any, x: Any, y: Any, sample_weight: Any, gradient: Any) ->
         block = session.block
         block[abi.SEED] = trainer.seed
         block[abi.ITERATION] = 0 if model.optimizer is None else model.optimizer.iterations
-        session.executable.execution.run(0, rows, rows, 1, 0.0)
+        session.executable.run(0, rows, rows, 1, 0.0)
         found = {id(v): session.executable.read(g, rows).copy() for v, g in session.step.gradients.items()}
         given = _input_gradient(session, rows)
     result = _by_layer(model.name, model.layers, found)

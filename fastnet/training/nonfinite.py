@@ -187,7 +187,7 @@ def _first_nonfinite(trainer: Any, session: Session, segment: Segment, first: in
     probe = session.probe(rows, order)
     probe.block[abi.SEED] = trainer.seed
     probe.block[abi.ITERATION] = trainer.network.optimizer.iterations
-    probe.executable.execution.run(first, first + rows, rows, 1, 0.0)
+    probe.executable.run(first, first + rows, rows, 1, 0.0)
     step, contents = probe.step, probe.executable.read
     assert step.input is not None and step.target is not None
     inputs = contents(step.input, rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from fastnet.engine import changes
+from fastnet.engine import changes, devices
 from fastnet.engine.sources import Source
 from fastnet.layers.layer import Layer, all_parts
 from fastnet.layers.undo import AttributeSnapshot
@@ -113,7 +113,8 @@ class PlanCache:
             optimizer = network.optimizer
             optimizer.build(network.trainable_weights)
         with changes.lowering():
-            return lower(network, mode, rows, x, y, loss, metrics, optimizer, reuse, weights).bind(rows, reuse)
+            step = lower(network, mode, rows, x, y, loss, metrics, optimizer, reuse, weights)
+            return step.bind(rows, reuse, devices.chosen(network.device, step.plan, rows))
 
     def _structure_now(self) -> tuple:
         """All of the network that decides what its plans are, but for the layers themselves."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels import abi
-from fastnet.engine.bind import Executable
+from fastnet.engine.executable import Executable
 from fastnet.engine.view import View
 from fastnet.training.plan_cache import PlanCache
 from fastnet.training.samples import Segment, Sources
@@ -85,11 +85,11 @@ class Session:
         self._connect(self.sources, None)
 
     def _connect(self, sources: Sources, order: np.ndarray | None) -> None:
-        step, block = self.step, self.block
+        step, executable = self.step, self.executable
         for inlet, source in zip((step.x, step.y, step.weights), sources):
             if inlet is not None:
-                inlet.connect(block, source)
-        block[abi.ORDER] = 0 if order is None else order.ctypes.data
+                executable.connect(inlet, source)
+        executable.place(abi.ORDER, order)
 
     @property
     def is_stale(self) -> bool:
@@ -114,7 +114,7 @@ class Session:
             self._take()
             self.set_totals(totals)
             if previous.result is not None and self.step.result is not None:  # predictions go on into the same array
-                self.block[self.step.result.index] = previous.executable.step[previous.result.index]
+                self.executable.adopt_output(self.step.result.index, previous.executable, previous.result.index)
             free.append(previous)
         self.connect(segment)
 
@@ -178,7 +178,7 @@ class Session:
         assert self.step.result is not None
         last = self.step.plan.outputs[-1][1]
         result = np.empty((rows, *last.shape), last.dtype)
-        self.block[self.step.result.index] = result.ctypes.data
+        self.executable.place_output(self.step.result.index, result)
         return result
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from fastnet._kernels import abi
 from fastnet._kernels.templates import folds
 from fastnet.arrays import as_array
-from fastnet.engine.bind import Executable, bind
+from fastnet.engine.bind import bind
+from fastnet.engine.executable import Executable
 from fastnet.engine.fuse import fuse
 from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Inlet, outlet
@@ -170,14 +171,15 @@ class Step:
     totals: list[CompiledMetric | PythonMetric] = field(default_factory=list)
     executable: Executable = field(init=False)
 
-    def bind(self, rows: int, reuse: bool) -> Step:
+    def bind(self, rows: int, reuse: bool, device: str) -> Step:
         """Give the plan memory and machine code; itself.
 
         Args:
             rows: the largest batch.
             reuse: whether buffers may share memory.
+            device: "cpu" or "cuda".
         """
-        self.executable = bind(self.plan, rows, reuse=reuse, weights=self.copies)
+        self.executable = bind(self.plan, rows, device, reuse=reuse, weights=self.copies)
         for total in self.totals:
             total.bind(self.executable.scalars)
         return self

@@ -173,7 +173,8 @@ class Trainer:
         block[abi.ITERATION] = first_iteration
         if optimizer.scheduled:
             rates = optimizer.rates(min(limit, 10_000))
-            block[abi.RATES], block[abi.RATES_COUNT] = rates.ctypes.data, len(rates)
+            session.executable.place(abi.RATES, rates)
+            block[abi.RATES_COUNT] = len(rates)
             limit = len(rates)
         else:
             if rate is None:
@@ -182,7 +183,7 @@ class Trainer:
                     self.rates.append((first_iteration, rate))
             session.scalars[abi.RATE], block[abi.RATES] = rate, 0
         try:
-            done, status = session.executable.execution.run(first, total, batch_size, limit, CHUNK_SECONDS, times)
+            done, status = session.executable.run(first, total, batch_size, limit, CHUNK_SECONDS, times)
             if status == _runner.NONFINITE_STEP:  # nothing is trained: the step changed no weight, and is not counted
                 done, block[abi.ITERATION] = done - 1, block[abi.ITERATION] - 1
             return done, status
@@ -228,7 +229,7 @@ class Trainer:
                 hooks.before(steps)
                 self._renew(session, segment)
             limit = _steps_ahead(session, segment, first, hooks)
-            done, _ = session.executable.execution.run(first, segment.total, segment.batch_size, limit, CHUNK_SECONDS)
+            done, _ = session.executable.run(first, segment.total, segment.batch_size, limit, CHUNK_SECONDS)
             session.show(min(segment.batch_size, segment.total - first))
             first, steps = first + done * segment.batch_size, steps + done
             if hooks is not NO_HOOKS:  # otherwise nothing of the user's ran
