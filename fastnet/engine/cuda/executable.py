@@ -1,0 +1,192 @@
+"""A plan with memory and code on a GPU: the steps of a run are replays of one graph, which count themselves."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from typing import Any
+
+import numpy as np
+
+from fastnet._kernels import abi
+from fastnet._kernels.generate import Kernel
+from fastnet._kernels.templates import turn
+from fastnet.engine import _runner
+from fastnet.engine.cuda import current
+from fastnet.engine.cuda.binder import Binder
+from fastnet.engine.cuda.driver import Node
+from fastnet.engine.cuda.memory import DeviceArray, PlacedSource, copied, mirror_of
+from fastnet.engine.executable import Executable
+from fastnet.engine.launch import Launch
+from fastnet.engine.sizes import Extent
+from fastnet.engine.variable import Variable
+from fastnet.engine.view import SIZES, Slot, View
+
+PATIENCE = 5e-3  # seconds of steps that are started before the host looks in
+_SLOTS = {
+    "rows": abi.ROWS, "first": abi.FIRST, "iteration": abi.ITERATION, "nonfinite": abi.NONFINITE,
+    "stopped": abi.STOPPED, "done": abi.DONE, "rate": abi.RATE, "batch": abi.BATCH, "total": abi.TOTAL,
+    "rates": abi.RATES, "rates_count": abi.RATES_COUNT,
+}  # fmt: skip
+
+
+class CUDAExecutable(Executable):
+    """A plan on a GPU; made by `bind`. The step block of the host is copied to the device before a run, and back."""
+
+    device = "cuda"
+
+    def _bind(self) -> None:
+        self.driver = driver = current.driver()
+        self._arena, self._step = DeviceArray(driver, self.arena_bytes), DeviceArray(driver, self.step.nbytes)
+        self._variables: dict[int, Variable] = {}
+        self._written: dict[int, Variable] = {}
+        self._sources: weakref.WeakKeyDictionary[Any, PlacedSource] = weakref.WeakKeyDictionary()
+        self._placed: dict[int, DeviceArray] = {}  # by the slot that has its address
+        self._outputs: dict[int, tuple[np.ndarray, DeviceArray]] = {}
+        self._graphs: dict[int, Any] = {}
+        self._seconds = 0.0  # of a step, as last measured
+        for launch in self.plan.launches:
+            for operand, mode in launch.access:
+                if isinstance(operand, Variable):
+                    weight = self.weight(operand)
+                    self._variables[id(weight)] = weight
+                    if "w" in mode:
+                        self._written[id(weight)] = weight
+        self._binder = Binder(driver, self._step.address, self._address)
+        self._nodes(self.rows)  # compiles now, as on the CPU
+
+    def _address(self, operand: View | Variable | Slot) -> int:
+        if isinstance(operand, View):
+            return self._arena.address + self.offsets[operand.buffer] + operand.offset * SIZES[operand.dtype]
+        if isinstance(operand, Variable):
+            return mirror_of(self.weight(operand), self.driver).memory.address
+        return self._step.address + 8 * operand.index
+
+    # ---- what a step reads and writes
+
+    def connect(self, inlet: Any, source: Any) -> None:
+        """Let an inlet read from a source, which is copied to the device when it is first read."""
+        placed = self._sources.get(source)
+        if placed is None:
+            placed = self._sources[source] = PlacedSource(self.driver, source)
+        start = inlet.slots.index
+        self.step[start : start + 4] = placed.numbers
+
+    def place(self, slot: int, array: np.ndarray | None) -> None:
+        """Let a slot of the step block have the address of an array, which is copied to the device."""
+        if array is None:
+            self._placed.pop(slot, None)
+            self.step[slot] = 0
+            return
+        self._placed[slot] = copied(self.driver, array)
+        self.step[slot] = self._placed[slot].address
+        if slot == abi.RATES:
+            self._rates = array.reshape(-1)
+
+    def place_output(self, slot: int, array: np.ndarray) -> None:
+        """Let a slot have the address of an array that runs write."""
+        memory = DeviceArray(self.driver, array.nbytes)
+        self._outputs[slot] = array, memory
+        self.step[slot] = memory.address
+
+    def adopt_output(self, slot: int, other: CUDAExecutable, other_slot: int) -> None:
+        """See `Executable.adopt_output`."""
+        self._outputs[slot] = other._outputs[other_slot]
+        super().adopt_output(slot, other, other_slot)
+
+    def read(self, view: View, rows: int) -> np.ndarray:
+        """A copy of a view's contents."""
+        buffer = view.buffer
+        entries = buffer.entries.at(rows)
+        contents = np.empty(entries * buffer.width, buffer.dtype)
+        self.driver.download(contents, self._arena.address + self.offsets[buffer])
+        return self._shaped(view, contents, entries)
+
+    def write(self, view: View, rows: int, value: Any) -> None:
+        """Set a view's contents."""
+        buffer = view.buffer
+        entries = buffer.entries.at(rows)
+        contents = np.empty(entries * buffer.width, buffer.dtype)
+        if view.width < buffer.width:
+            self.driver.download(contents, self._arena.address + self.offsets[buffer])
+        self._shaped(view, contents, entries)[...] = value
+        self.driver.upload(self._arena.address + self.offsets[buffer], contents)
+
+    # ---- steps
+
+    def run(
+        self, first: int, total: int, batch: int, max_steps: int, seconds: float, times: np.ndarray | None = None
+    ) -> tuple[int, int]:
+        """As `_runner.Execution.run` on the CPU."""
+        if batch < 1:
+            raise ValueError(f"batch must be at least 1, got {batch}.")
+        if first >= total or max_steps < 1:
+            return 0, _runner.OK
+        self._open(first, total, batch)
+        deadline, done = time.perf_counter() + seconds, 0
+        steps = min(max_steps, -(-(total - first) // batch))
+        while True:
+            done += self._some(steps - done, first + done * batch, total, batch, times)
+            self.driver.download(self.step, self._step.address)
+            if self.step[abi.STOPPED] or done == steps or time.perf_counter() >= deadline:
+                break
+        for array, memory in self._outputs.values():
+            self._fetch(array, memory, first, min(total, first + int(self.step[abi.DONE]) * batch))
+        for weight in self._written.values():
+            mirror_of(weight, self.driver).is_newer = True
+        return int(self.step[abi.DONE]), int(self.step[abi.STOPPED])
+
+    def _open(self, first: int, total: int, batch: int) -> None:
+        """Bring the device up to date for a run."""
+        step = self.step
+        step[abi.ROWS], step[abi.FIRST], step[abi.NONFINITE] = min(batch, total - first), first, 0
+        step[abi.STOPPED], step[abi.DONE], step[abi.BATCH], step[abi.TOTAL] = 0, 0, batch, total
+        for weight in self._variables.values():
+            mirror_of(weight, self.driver).send()
+        if step[abi.RATES] and step[abi.RATES_COUNT]:
+            self.scalars[abi.RATE] = self._rates[0]
+        self.driver.upload(self._step.address, step)
+
+    def _some(self, steps: int, first: int, total: int, batch: int, times: np.ndarray | None) -> int:
+        """Start some steps of one size; their number."""
+        rows = min(batch, total - first)
+        if times is not None:
+            nodes = self._nodes(rows)
+            for node, spent in zip(nodes, self.driver.times(nodes), strict=True):
+                if node.launch >= 0:
+                    times[node.launch] += spent
+            return 1
+        if rows not in self._graphs:
+            self._graphs[rows] = self.driver.capture(self._nodes(rows))
+        count = max(1, min(steps, (total - first) // batch))
+        count = min(count, max(1, int(PATIENCE / self._seconds)) if self._seconds else 1)
+        start = time.perf_counter()
+        self.driver.replay(self._graphs[rows], count)
+        self.driver.synchronize()
+        self._seconds = (time.perf_counter() - start) / count
+        return count
+
+    def _nodes(self, rows: int) -> list[Node]:
+        """The launches of a step of so many rows."""
+        node, checked = self._binder.node, False
+        nodes = []
+        for position, launch in enumerate(self.plan.launches):
+            if launch.flags & abi.CHECK and not checked:
+                checked = True
+                nodes.append(node(_turn(turn.check, _runner.CHECKED), rows))
+            nodes.append(node(launch, rows, position))
+        nodes.append(node(_turn(turn.end_step, _runner.NONFINITE_STEP), rows))
+        return [each for each in nodes if each is not None]
+
+    def _fetch(self, array: np.ndarray, memory: DeviceArray, first: int, last: int) -> None:
+        """Copy rows of an output to the host."""
+        part = array[first:last]
+        self.driver.download(part, memory.address + first * array.strides[0])
+
+
+def _turn(template: Any, status: int) -> Launch:
+    """The launch of a template of `turn`."""
+    operands: dict[str, Any] = {}
+    for name in template.parameters:
+        operands[name] = status if name == "status" else Slot(_SLOTS[name])
+    return Launch(Kernel(template, (), "float64"), operands, [], Extent(fixed=1))

@@ -1,0 +1,251 @@
+"""NVIDIA's driver as a `Driver`, by the C functions that cuda-bindings gives to Python."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import itertools
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnet._kernels import cache
+from fastnet._kernels.cuda.ptx import LEVELS
+from fastnet.engine.cuda.driver import DeviceError, Driver, Node
+
+#: version of the driver's CUDA → the newest PTX that it takes
+_PTX = {
+    11000: 70, 11010: 71, 11020: 72, 11030: 73, 11040: 74, 11050: 75, 11060: 76, 11070: 77, 11080: 78, 12000: 80,
+    12010: 81, 12020: 82, 12030: 83, 12040: 84, 12050: 85, 12070: 86, 12080: 87, 12090: 88, 13000: 90,
+}  # fmt: skip
+_INSTALL = "pip install 'fastnet[cuda]'"
+
+
+def open_device() -> NVIDIA:
+    """The first GPU that the driver shows to this process (``CUDA_VISIBLE_DEVICES``).
+
+    Raises:
+        DeviceError: there is none, it or its driver is too old, or cuda-bindings is missing.
+    """
+    try:
+        from cuda.bindings import driver as api
+    except ImportError as error:
+        raise DeviceError(f"device='cuda' needs NVIDIA's Python bindings ({error}): {_INSTALL}.") from None
+    try:
+        (status,) = api.cuInit(0)
+    except (RuntimeError, OSError) as missing:
+        raise DeviceError(
+            f"device='cuda' needs NVIDIA's driver, which this machine lacks: {str(missing).splitlines()[0]} "
+            "Train with device='cpu', or 'auto', which takes the GPU where there is one."
+        ) from None
+    if status != api.CUresult.CUDA_SUCCESS:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        why = "" if visible is None else f"; CUDA_VISIBLE_DEVICES is {visible!r}"
+        raise DeviceError(f"NVIDIA's driver shows no GPU to this process ({_name(api, status)}{why}).")
+    return NVIDIA(api)
+
+
+def _name(api: Any, error: Any) -> str:
+    _, text = api.cuGetErrorName(error)
+    return text.decode() if text else str(error)
+
+
+class NVIDIA(Driver):
+    """The first GPU of this process, in its primary context; one stream has all work in order.
+
+    Args:
+        api: `cuda.bindings.driver`.
+    """
+
+    def __init__(self, api: Any):
+        self._api, self._thread = api, threading.local()
+        self._process = os.getpid()
+        self._functions: dict[str, Any] = {}  # by their PTX; a module lives as long as the process
+        self._device = self._ask("cuDeviceGet", 0)
+        self.name = self._ask("cuDeviceGetName", 128, self._device).split(b"\0")[0].decode()
+        attributes = api.CUdevice_attribute
+        attribute = functools.partial(self._attribute, attributes)
+        self.processors = attribute("MULTIPROCESSOR_COUNT")
+        self.version = self._ask("cuDriverGetVersion")
+        capability = 10 * attribute("COMPUTE_CAPABILITY_MAJOR") + attribute("COMPUTE_CAPABILITY_MINOR")
+        self.level = level_for(self.name, capability, self.version)
+        self._context = self._ask("cuDevicePrimaryCtxRetain", self._device)
+        self._enter()
+        self._stream = self._ask("cuStreamCreate", api.CUstream_flags.CU_STREAM_NON_BLOCKING)
+        pool = self._ask("cuDeviceGetDefaultMemPool", self._device)
+        keep = api.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
+        self._ask("cuMemPoolSetAttribute", pool, keep, api.cuuint64_t(2**64 - 1))
+
+    def _attribute(self, attributes: Any, name: str) -> int:
+        return self._ask("cuDeviceGetAttribute", getattr(attributes, f"CU_DEVICE_ATTRIBUTE_{name}"), self._device)
+
+    def _enter(self) -> None:
+        """Make the context this thread's."""
+        if not getattr(self._thread, "is_here", False):
+            self._ask("cuCtxSetCurrent", self._context)
+            self._thread.is_here = True
+
+    def _ask(self, function: str, *arguments: Any) -> Any:
+        """Call a function of the driver; its result, if it has one.
+
+        Raises:
+            DeviceError: it failed.
+        """
+        error, *results = getattr(self._api, function)(*arguments)
+        if error != self._api.CUresult.CUDA_SUCCESS:
+            raise DeviceError(f"{self._named()}: {function} failed with {_name(self._api, error)}.")
+        return results[0] if results else None
+
+    def _named(self) -> str:
+        return getattr(self, "name", "The GPU")
+
+    # ---- memory
+
+    def allocate(self, size: int) -> int:
+        """See `Driver.allocate`."""
+        self._enter()
+        error, address = self._api.cuMemAllocAsync(size, self._stream)
+        if error == self._api.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
+            _, free, total = self._api.cuMemGetInfo()
+            raise DeviceError(
+                f"{self.name}: its memory is full. {size / 1e6:.1f} MB were asked for, {free / 1e6:.1f} of "
+                f"{total / 1e6:.1f} MB are free. Take smaller batches, or pass the data as batches."
+            )
+        if error != self._api.CUresult.CUDA_SUCCESS:
+            raise DeviceError(f"{self.name}: {size} bytes could not be allocated: {_name(self._api, error)}.")
+        return int(address)
+
+    def free(self, address: int) -> None:
+        """See `Driver.free`."""
+        if self._process == os.getpid():  # a fork has no context in which it could be freed
+            self._enter()
+            self._api.cuMemFreeAsync(address, self._stream)
+
+    def upload(self, address: int, array: np.ndarray) -> None:
+        """See `Driver.upload`: the driver copies pageable memory before it returns."""
+        self._enter()
+        if array.nbytes:
+            self._ask("cuMemcpyHtoDAsync", address, array.ctypes.data, array.nbytes, self._stream)
+
+    def download(self, array: np.ndarray, address: int) -> None:
+        """See `Driver.download`."""
+        self._enter()
+        if array.nbytes:
+            self._ask("cuMemcpyDtoHAsync", array.ctypes.data, address, array.nbytes, self._stream)
+        self.synchronize()
+
+    # ---- code
+
+    def load(self, ptx: str, name: str) -> Any:
+        """See `Driver.load`. The code that the driver makes of PTX is stored beside it, by card and driver."""
+        found = self._functions.get(ptx)
+        if found is None:
+            self._enter()
+            digest = hashlib.sha256(f"{self.name} {self.version} {ptx}".encode()).hexdigest()[:32]
+            cubin = cache.load(f"cubin-{digest}", lambda: self._linked(ptx), "cubin")
+            module = self._ask("cuModuleLoadData", cubin)
+            found = self._functions[ptx] = self._ask("cuModuleGetFunction", module, name.encode())
+        return found
+
+    def _linked(self, ptx: str) -> bytes:
+        """The card's code of a module."""
+        text, state = ptx.encode() + b"\0", self._ask("cuLinkCreate", 0, [], [])
+        try:
+            kind = self._api.CUjitInputType.CU_JIT_INPUT_PTX
+            self._ask("cuLinkAddData", state, kind, text, len(text), b"fastnet", 0, [], [])
+            error, code, size = self._api.cuLinkComplete(state)
+            if error != self._api.CUresult.CUDA_SUCCESS:
+                raise DeviceError(f"{self.name}: the driver refuses a kernel's PTX: {_name(self._api, error)}.")
+            return ctypes.string_at(int(code), size)
+        finally:
+            self._api.cuLinkDestroy(state)
+
+    def capture(self, nodes: Sequence[Node]) -> Any:
+        """See `Driver.capture`: the nodes of a CUDA graph, each behind the one before."""
+        self._enter()
+        graph = self._ask("cuGraphCreate", 0)
+        before: list[Any] = []
+        for node in nodes:
+            parameters = self._api.CUDA_KERNEL_NODE_PARAMS()
+            parameters.func = node.function
+            parameters.gridDimX, parameters.gridDimY, parameters.gridDimZ = node.grid, 1, 1
+            parameters.blockDimX, parameters.blockDimY, parameters.blockDimZ = node.block, 1, 1
+            parameters.sharedMemBytes, parameters.kernelParams = 0, _parameters(node)
+            before = [self._ask("cuGraphAddKernelNode", graph, before, len(before), parameters)]
+        try:
+            return self._ask("cuGraphInstantiate", graph, 0)
+        finally:
+            self._api.cuGraphDestroy(graph)
+
+    def replay(self, graph: Any, count: int) -> None:
+        """See `Driver.replay`."""
+        self._enter()
+        for _ in range(count):
+            self._ask("cuGraphLaunch", graph, self._stream)
+
+    def times(self, nodes: Sequence[Node]) -> list[float]:
+        """See `Driver.times`: by events between the launches."""
+        self._enter()
+        events = [self._ask("cuEventCreate", 0) for _ in range(len(nodes) + 1)]
+        self._ask("cuEventRecord", events[0], self._stream)
+        for node, event in zip(nodes, events[1:], strict=True):
+            self._ask(
+                "cuLaunchKernel",
+                node.function,
+                node.grid,
+                1,
+                1,
+                node.block,
+                1,
+                1,
+                0,
+                self._stream,
+                _parameters(node),
+                0,
+            )
+            self._ask("cuEventRecord", event, self._stream)
+        self.synchronize()
+        spent = [1e-3 * self._ask("cuEventElapsedTime", *pair) for pair in itertools.pairwise(events)]
+        for event in events:
+            self._ask("cuEventDestroy", event)
+        return spent
+
+    def synchronize(self) -> None:
+        """See `Driver.synchronize`."""
+        self._ask("cuStreamSynchronize", self._stream)
+
+
+def _parameters(node: Node) -> tuple[tuple[int, ...], tuple[type, ...]]:
+    return node.arguments, (ctypes.c_int64,) * len(node.arguments)
+
+
+def level_for(card: str, capability: int, version: int) -> str:
+    """The level for which kernels are compiled: the highest that a card and its driver take.
+
+    Args:
+        card: its name, for errors.
+        capability: ten times its compute capability.
+        version: of the driver's CUDA, 12040 for 12.4.
+
+    Raises:
+        DeviceError: the card or the driver is older than fastnet's oldest level.
+    """
+    newest = max([ptx for since, ptx in _PTX.items() if since <= version], default=0)
+    levels = {int(level[3:]): level for level in LEVELS}
+    of_card = [number for number in levels if number <= capability]
+    if not of_card:
+        raise DeviceError(
+            f"{card} has compute capability {capability / 10}; fastnet's kernels need {min(levels) / 10} or newer."
+        )
+    usable = [number for number in of_card if int(LEVELS[levels[number]]) <= newest]
+    if not usable:
+        needed = LEVELS[levels[min(of_card)]]
+        raise DeviceError(
+            f"{card}: the driver (CUDA {version // 1000}.{version % 1000 // 10}) takes PTX up to "
+            f"{newest / 10}, and fastnet's kernels are PTX {int(needed) / 10}. Install a newer driver."
+        )
+    return levels[max(usable)]
