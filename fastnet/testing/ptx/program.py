@@ -12,7 +12,7 @@ from fastnet.testing.ptx import accesses, bitwise, conversions, floats, integers
 from fastnet.testing.ptx.control import branch, branch_by_index, leave
 from fastnet.testing.ptx.exact import bf16_bits, bf16_values, canonical
 from fastnet.testing.ptx.faults import Fault
-from fastnet.testing.ptx.instructions import Control, Step, find
+from fastnet.testing.ptx.instructions import Control, find
 from fastnet.testing.ptx.module import Entry, Function, Module, Register, Variable, place
 from fastnet.testing.ptx.text import Address, Instruction, Label, Scope, names
 from fastnet.testing.ptx.types import TYPES, Type
