@@ -33,17 +33,36 @@ def model(network: fastnet.Sequential) -> None:
     Raises:
         ValueError: the shape of a sample is unknown.
     """
-    if network.given_input_shape is None:
-        raise ValueError(
-            f"The model {network.name!r} does not know the shape of a sample; put an Input in front, or build it."
-        )
+    _check_shape(network)
     compiler.load(Kernel(data.permutation).source())
     network = fastnet.models.clone_model(network)  # plans give the optimizer its states
     for mode, rows, sources in _uses(network):
         network._trainer.plans.make(mode, rows, sources)
 
 
-def _uses(network: fastnet.Sequential) -> Iterator[tuple[str, int, tuple[Source, ...]]]:
+def training_of(network: fastnet.Sequential, rows: int) -> tuple[str, tuple[Source, ...]]:
+    """The mode and the sources of a training step of contiguous rows, for `PlanCache.make`.
+
+    Raises:
+        ValueError: the shape of a sample is unknown, or the model was not compiled.
+    """
+    _check_shape(network)
+    for mode, count, sources in _uses(network, (rows,)):
+        if (mode, count) == ("train", rows):
+            return mode, sources
+    raise ValueError(f"The model {network.name!r} cannot be trained: call compile() with an optimizer and a loss.")
+
+
+def _check_shape(network: fastnet.Sequential) -> None:
+    if network.given_input_shape is None:
+        raise ValueError(
+            f"The model {network.name!r} does not know the shape of a sample; put an Input in front, or build it."
+        )
+
+
+def _uses(
+    network: fastnet.Sequential, trained: tuple[int, ...] = TRAINED_ROWS
+) -> Iterator[tuple[str, int, tuple[Source, ...]]]:
     """(mode, rows, sources) of the plans: each size and each dtype once, with the usual others."""
     shape = network.given_input_shape
     assert shape is not None
@@ -59,7 +78,7 @@ def _uses(network: fastnet.Sequential) -> Iterator[tuple[str, int, tuple[Source,
     labels = network.loss.sparse
     targets = predicted[:-1] if labels else predicted
     y_dtypes = LABEL_DTYPES if labels else TARGET_DTYPES
-    for rows in TRAINED_ROWS:
+    for rows in trained:
         yield "train", rows, (source(rows, shape, "float32"), source(rows, targets, y_dtypes[0]))
     for mode, rows in (("train", 32), ("evaluate", 256)):
         x, y = source(rows, shape, "float32"), source(rows, targets, y_dtypes[0])

@@ -214,27 +214,34 @@ def _store(decoder: Decoder, step: Instruction) -> Step:
         for space, offsets, part in places(frame, active, words.space, addresses, size, "write"):
             lost = _races(frame, part, space, offsets, bytes, True, words) if frame.launch.machine.check else None
             frame.launch.count_access(frame, part, space, offsets, size, True)
-            _write(frame, part, space, offsets, bytes, [read(frame, part) for read in reads], lost)
+            _write(frame, part, space, offsets, bytes, [read(frame, part) for read in reads], lost, words.strong)
 
     return run
 
 
-def _write(frame: Any, active: Any, space: Any, offsets: np.ndarray, bytes: int, values: list, lost: Any) -> None:
+def _write(
+    frame: Any, active: Any, space: Any, offsets: np.ndarray, bytes: int, values: list, lost: Any, strong: bool
+) -> None:
     shift, whole = _BITS[bytes], int.from_bytes(b"\1" * bytes, "little")
     for k, value in enumerate(values):
         index = (offsets >> shift) + k
         space.views[bytes][index] = value
         space.defined_views[bytes][index] = whole
         if lost is not None and lost.any():
-            _check_writers(frame, active, space, index, value, lost)
+            _check_writers(frame, active, space, index, value, lost, strong)
 
 
-def _check_writers(frame: Any, active: Any, space: Any, index: np.ndarray, value: Any, lost: np.ndarray) -> None:
-    """Threads of one instruction wrote the same place: right only if they are of one warp, with the same bits."""
+def _check_writers(
+    frame: Any, active: Any, space: Any, index: np.ndarray, value: Any, lost: np.ndarray, strong: bool
+) -> None:
+    """Threads of one instruction wrote the same place: right only with the same bits, and if they are of one warp or
+    the write is atomic."""
     stored, lanes = space.views[value.dtype.itemsize][index], frame.lanes[active]
     differs = lost & (stored != value)
     if differs.any():
         frame.fault(f"race in {space.name} memory: threads write different values to one place", active, differs)
+    if strong:
+        return
     order = np.argsort(index, kind="stable")
     same = index[order][1:] == index[order][:-1]
     warps = frame.warp[lanes[order]]

@@ -1,0 +1,110 @@
+"""A GPU that is the PTX machine: what would run on a card runs here, checked, on any machine."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnet.engine.cuda import current
+from fastnet.engine.cuda.driver import Driver, Node
+from fastnet.testing.ptx import Machine, Module
+
+
+class MachineDriver(Driver):
+    """The PTX machine as a GPU.
+
+    Args:
+        level: of the architecture whose PTX is run.
+        processors: multiprocessors that it says it has; tiles of products follow from them.
+        check: whether races and reads of memory that was never written are looked for.
+
+    Attributes:
+        instructions: that warps have executed.
+        sectors: of 32 bytes that their accesses to global memory touched.
+        launches: their number.
+    """
+
+    name = "PTX machine"
+
+    def __init__(self, level: str = "sm_90", processors: int = 4, check: bool = True):
+        self.level, self.processors = level, processors
+        self.machine = Machine(check=check)
+        self.launches = self.instructions = self.sectors = 0
+        self.by_launch: Counter[int] = Counter()
+
+    def allocate(self, size: int) -> int:
+        """See `Driver.allocate`."""
+        return self.machine.allocate(size)
+
+    def free(self, address: int) -> None:
+        """See `Driver.free`."""
+        self.machine.free(address)
+
+    def upload(self, address: int, array: np.ndarray) -> None:
+        """See `Driver.upload`."""
+        self.machine.write(address, array)
+
+    def download(self, array: np.ndarray, address: int) -> None:
+        """See `Driver.download`."""
+        array[...] = self.machine.read(address, array)
+
+    def load(self, ptx: str, name: str) -> Any:
+        """See `Driver.load`."""
+        return _module(ptx), name
+
+    def launch(self, node: Node) -> None:
+        """See `Driver.launch`."""
+        module, name = node.function
+        counts = self.machine.launch(module, name, node.grid, node.block, node.arguments)
+        self.launches += 1
+        self.instructions += counts.instructions
+        self.sectors += counts.sectors
+        self.by_launch[node.launch] += counts.instructions
+
+    def capture(self, nodes: Sequence[Node]) -> Any:
+        """See `Driver.capture`."""
+        return tuple(nodes)
+
+    def replay(self, graph: Any, count: int) -> None:
+        """See `Driver.replay`."""
+        for _ in range(count):
+            for node in graph:
+                self.launch(node)
+
+    def times(self, nodes: Sequence[Node]) -> list[float]:
+        """See `Driver.times`: the instructions of each launch, as if one took a nanosecond."""
+        spent = []
+        for node in nodes:
+            before = self.instructions
+            self.launch(node)
+            spent.append(1e-9 * (self.instructions - before))
+        return spent
+
+    def synchronize(self) -> None:
+        """See `Driver.synchronize`: everything is done at once."""
+
+
+@functools.lru_cache(maxsize=512)
+def _module(ptx: str) -> Module:
+    return Module(ptx)
+
+
+@contextlib.contextmanager
+def machine_gpu(level: str = "sm_90", processors: int = 4, check: bool = True) -> Iterator[MachineDriver]:
+    """Let ``device="cuda"`` mean the PTX machine meanwhile; see `MachineDriver`.
+
+    Example:
+        >>> with testing.machine_gpu() as gpu:
+        ...     model = fastnet.Sequential([layers.Input((3,)), layers.Dense(2)])
+        ...     model.compile("sgd", "mse", device="cuda")
+        ...     _ = model.train_on_batch(np.ones((4, 3)), np.ones((4, 2)))
+        >>> gpu.launches
+        1
+    """
+    with current.used(MachineDriver(level, processors, check)) as driver:
+        yield driver

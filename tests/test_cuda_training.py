@@ -1,0 +1,272 @@
+"""Trainings on a GPU, which here is the PTX machine: the bits are those of the CPU."""
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import callbacks, layers, losses, optimizers, testing
+from fastnet.engine.cuda import executable
+
+ROWS, BATCH = 23, 9  # a short last batch
+FORMS = {"steps": float("inf"), "graph": 0}  # what one block of threads goes through, and what is launched one by one
+
+
+@pytest.fixture(params=FORMS)
+def form(request, monkeypatch):
+    monkeypatch.setattr(executable, "SMALL", FORMS[request.param])
+    return request.param
+
+
+def data(features, classes, dtype="float32", rows=ROWS):
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(rows, features)).astype(dtype)
+    return x, rng.integers(0, classes, rows) if classes else rng.normal(size=(rows, 3)).astype(dtype)
+
+
+def compiled(device, stack, optimizer, loss, metrics=(), dtype="float32"):
+    fastnet.utils.set_random_seed(3)
+    model = fastnet.Sequential(stack())
+    model.compile(optimizer() if callable(optimizer) else optimizer, loss, metrics=list(metrics), device=device)
+    return model
+
+
+def results(device, stack, optimizer, loss, x, y, metrics=(), **options):
+    """All that a training gives."""
+    model = compiled(device, stack, optimizer, loss, metrics)
+    history = model.fit(x, y, batch_size=BATCH, epochs=2, verbose=0, **options).history
+    states = model.optimizer.state()
+    return {
+        "history": history,
+        "weights": model.get_weights(),
+        "states": [states[name] for name in sorted(states)],
+        "evaluated": model.evaluate(x, y, batch_size=BATCH, verbose=0),
+        "predicted": model.predict(x, batch_size=BATCH, verbose=0),
+    }
+
+
+def same(a, b):
+    """Whether two results have the same bits; NaN is like NaN."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f"))
+
+
+def assert_same_training(*arguments, **options):
+    on_cpu = results("cpu", *arguments, **options)
+    with testing.machine_gpu() as gpu:
+        on_gpu = results("cuda", *arguments, **options)
+    assert gpu.launches
+    for name, value in on_cpu.items():
+        assert same(value, on_gpu[name]), name
+    return gpu
+
+
+def classifier():
+    return [layers.Input((7,)), layers.Dense(19, "relu"), layers.Dense(16, "tanh"), layers.Dense(3)]
+
+
+SPARSE = losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def test_a_classifier(form):
+    gpu = assert_same_training(classifier, "adam", SPARSE, *data(7, 3), metrics=["accuracy"])
+    assert (gpu.launches < 20) == (form == "steps")
+
+
+def test_dropout_and_layer_normalization(form):
+    def stack():
+        return [layers.Input((7,)), layers.Dense(20, "gelu"), layers.LayerNormalization(), layers.Dropout(0.3),
+                layers.Dense(3, "softmax")]  # fmt: skip
+
+    assert_same_training(stack, "rmsprop", "sparse_categorical_crossentropy", *data(7, 3))
+
+
+def test_batch_normalization_in_float64(form):
+    def stack():
+        return [layers.Input((5,)), layers.Dense(11), layers.BatchNormalization(), layers.Activation("silu"),
+                layers.Dense(3)]  # fmt: skip
+
+    fastnet.config.set_floatx("float64")
+    try:
+        assert_same_training(stack, "nadam", "mse", *data(5, 0, "float64"))
+    finally:
+        fastnet.config.set_floatx("float32")
+
+
+def options_of_an_optimizer():
+    return optimizers.AdamW(
+        learning_rate=optimizers.schedules.ExponentialDecay(0.1, 2, 0.5), weight_decay=0.1, global_clipnorm=0.5,
+        gradient_accumulation_steps=2, use_ema=True, ema_overwrite_frequency=3,
+    )  # fmt: skip
+
+
+def test_updates_of_every_second_step_with_a_schedule(form):
+    assert_same_training(classifier, options_of_an_optimizer, SPARSE, *data(7, 3))
+
+
+def test_long_sums_and_a_single_row(form):
+    def stack():  # three K-blocks; the last batch is one row, which a transposed weight meets on the way back
+        return [layers.Input((1000,)), layers.Dense(20, "relu"), layers.Dense(3)]
+
+    assert_same_training(stack, "sgd", "mse", *data(1000, 0, rows=2 * BATCH + 1))
+
+
+def test_products_that_the_threads_cut_along_k():
+    def stack():
+        return [layers.Input((784,)), layers.Dense(40, "relu"), layers.Dense(3)]
+
+    assert_same_training(stack, "adam", SPARSE, *data(784, 3))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "int64"])
+def test_data_of_other_dtypes_and_strides(dtype):
+    x = np.arange(2 * ROWS * 14).reshape(2 * ROWS, 14).astype(dtype)[::-2, ::2]
+    y = data(7, 3)[1]
+    assert_same_training(lambda: [layers.Input((7,)), layers.Rescaling(0.01), *classifier()[1:]], "sgd", SPARSE, x, y)
+
+
+def test_batches_from_a_generator_with_weights_of_samples():
+    x, y = data(7, 3)
+    weights = np.linspace(0, 1, ROWS, dtype="float32")
+
+    def run(device):
+        model = compiled(device, classifier, "sgd", SPARSE)
+        parts = ((x[i : i + 5], y[i : i + 5], weights[i : i + 5]) for i in range(0, ROWS, 5))
+        history = model.fit(parts, verbose=0).history
+        return history, model.get_weights()
+
+    with testing.machine_gpu():
+        assert same(run("cuda"), run("cpu"))
+
+
+def test_single_batches():
+    x, y = data(7, 3)
+
+    def run(device):
+        model = compiled(device, classifier, "adam", SPARSE, ["accuracy"])
+        trained = [model.train_on_batch(x[i : i + 4], y[i : i + 4]) for i in range(0, 20, 4)]
+        tested = model.test_on_batch(x, y)
+        return trained, tested, model.predict_on_batch(x[:1]), model.predict_on_batch(x[:0]), model.get_weights()
+
+    with testing.machine_gpu():
+        assert same(run("cuda"), run("cpu"))
+
+
+def test_gradients_and_a_step_on_given_ones():
+    x, y = data(7, 3)
+
+    def run(device):
+        model = compiled(device, classifier, "adam", SPARSE)
+        gradients = model.gradients(x, y)
+        model.train_on_gradient(x, np.ones((ROWS, 3), "float32"))
+        return {str(name): value for name, value in gradients.items()}, model.get_weights()
+
+    with testing.machine_gpu():
+        assert same(run("cuda"), run("cpu"))
+
+
+def test_a_callback_reads_and_changes_weights():
+    x, y = data(7, 3)
+
+    class Halves(callbacks.Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_epoch_end(self, epoch, logs=None):
+            kernel = self.model.layers[0].kernel
+            self.seen.append(kernel.numpy())
+            kernel.assign(kernel * 0.5)
+            self.model.optimizer.learning_rate = 0.01 / (epoch + 1)
+
+    def run(device):
+        model, halves = compiled(device, classifier, "adam", SPARSE), Halves()
+        model.fit(x, y, batch_size=BATCH, epochs=3, verbose=0, callbacks=[halves])
+        return halves.seen, model.get_weights()
+
+    with testing.machine_gpu():
+        assert same(run("cuda"), run("cpu"))
+
+
+def test_the_cpu_goes_on_from_the_gpu_and_back():
+    x, y = data(7, 3)
+
+    def run(*devices):
+        model = compiled(devices[0], classifier, "adam", SPARSE)
+        for device in devices:
+            model.compile(model.optimizer, SPARSE, device=device)
+            model.fit(x, y, batch_size=BATCH, verbose=0, shuffle=False)
+        return model.get_weights(), np.asarray(model.layers[0](x)), model.layers[0].kernel[0]
+
+    with testing.machine_gpu():
+        assert same(run("cuda", "cpu", "cuda"), run("cpu", "cpu", "cpu"))
+
+
+def test_a_loss_that_is_not_finite(form):
+    x, y = data(7, 0)
+    x[13] = np.inf
+
+    def run(device):
+        model = compiled(device, classifier, "sgd", "mse")
+        before = model.get_weights()
+        with pytest.raises(fastnet.NonFiniteError) as error:
+            model.fit(x, y, batch_size=BATCH, verbose=0, shuffle=False)
+        return str(error.value), int(model.optimizer.iterations), before, model.get_weights()
+
+    with testing.machine_gpu():
+        on_gpu = run("cuda")
+    assert "13" in on_gpu[0] and same(list(on_gpu[2:]), list(run("cpu")[2:]))
+    assert on_gpu[:2] == run("cpu")[:2]
+
+
+def test_a_rate_at_which_it_diverges():
+    x, y = data(7, 0)
+
+    def run(device):
+        model = compiled(device, classifier, lambda: optimizers.SGD(1e12), "mse")
+        with pytest.raises(fastnet.NonFiniteError) as error:
+            model.fit(x, y, batch_size=BATCH, epochs=30, verbose=0)
+        return str(error.value), model.get_weights()
+
+    with testing.machine_gpu():
+        on_gpu, on_cpu = run("cuda"), run("cpu")
+    assert same(list(on_gpu), list(on_cpu))
+
+
+def test_resumed_trainings(tmp_path):
+    x, y = data(7, 3)
+
+    def run(device, split):
+        model = compiled(device, classifier, "adam", SPARSE)
+        if split:
+            model.fit(x, y, batch_size=BATCH, epochs=1, verbose=0)
+            model.save(tmp_path / "model.fastnet")
+            model = fastnet.models.load_model(tmp_path / "model.fastnet")
+            model.compile(model.optimizer, model.loss, device=device)
+        model.fit(x, y, batch_size=BATCH, epochs=2, initial_epoch=int(split), verbose=0)
+        return model.get_weights()
+
+    with testing.machine_gpu():
+        assert same(run("cuda", False), run("cpu", False))
+        assert same(run("cuda", True), run("cpu", True))
+
+
+def test_a_profile_by_launch():
+    x, y = data(7, 3)
+    with testing.machine_gpu():
+        profile = compiled("cuda", classifier, "adam", SPARSE).profile(x, y, batch_size=BATCH, seconds=0.01)
+    assert {row.layer.rsplit("_", 1)[0] for row in profile.rows} >= {"dense"} and profile.steps
+
+
+def test_memory_is_given_back():
+    import gc
+
+    x, y = data(7, 3)
+    with testing.machine_gpu() as gpu:
+        sizes = []
+        for _ in range(4):
+            compiled("cuda", classifier, "adam", SPARSE).fit(x, y, batch_size=BATCH, verbose=0)
+            gc.collect()
+            sizes.append(len(gpu.machine.memory.sizes))
+    assert sizes == sizes[:1] * 4
