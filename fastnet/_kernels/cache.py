@@ -32,7 +32,7 @@ DAY = 86_400.0  # seconds
 MAX_AGE = 90 * DAY  # since a file was last used
 MAX_BYTES = 128 << 20  # of all files; a kernel takes 5 KB, a matrix product 80
 _MAGIC = b"fastnet kernel 1\n"
-_SUFFIXES = (".o", ".ptx", ".cubin", ".json", ".py", ".tmp")
+_SUFFIXES = (".o", ".ll", ".ptx", ".cubin", ".json", ".py", ".tmp")
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,11 @@ def assembly(source: Source) -> str:
     return target_machine().emit_assembly(_optimised(source, key(source)))
 
 
+def ir(source: Source) -> str:
+    """The LLVM IR of a kernel, optimised."""
+    return str(_optimised(source, key(source)))
+
+
 def _optimised(source: Source, name: str):
     import llvmlite.binding as llvm
 

@@ -100,6 +100,19 @@ def stack(typingctx, dtype, count):
 
 
 @intrinsic
+def raise_flag(typingctx, flag):
+    """Set ``flag[0]``, an int64, to 1; any number of threads may do so at once."""
+    if flag != _INTEGERS:
+        return None
+
+    def codegen(context, builder, sig, args):
+        builder.store_atomic(ir.Constant(_I64, 1), args[0], "monotonic", 8)
+        return context.get_dummy_value()
+
+    return types.void(flag), codegen
+
+
+@intrinsic
 def prefetch(typingctx, pointer, index):
     """Prefetch the cache line of ``pointer[index]``; any address is allowed."""
     if not isinstance(pointer, types.CPointer) or not isinstance(index, types.Integer):

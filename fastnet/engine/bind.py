@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fastnet.engine.cpu import CPUExecutable
+from fastnet.engine.dump import dump_if_asked
 from fastnet.engine.executable import Executable
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -52,7 +53,9 @@ def bind(
         from fastnet.engine.cuda.executable import CUDAExecutable
 
         kind = CUDAExecutable
-    return kind(plan, rows, pinned, reuse, weights or {})
+    bound = kind(plan, rows, pinned, reuse, weights or {})
+    dump_if_asked(bound)
+    return bound
 
 
 def run_once(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -166,6 +166,18 @@ class CPUExecutable(Executable):
         entries = view.buffer.entries.at(rows)
         memory = self.arena[start : start + entries * view.buffer.width * size].view(view.dtype)
         return self._shaped(view, memory, entries)
+
+    def code(self) -> Iterator[tuple[str, dict[str, str], str]]:
+        """See `Executable.code`."""
+        for launch in self.plan.launches:
+            for one in (launch, launch.epilogue):
+                if one is not None:
+                    is_product = isinstance(one.kernel, Product)
+                    source = gemm.source(one.kernel.dtype) if is_product else one.kernel.source()
+                    name = f"{launch.label}_{one.name}"
+                    axis = "its tiles" if is_product else f"{one.extent} units, {one.grain} at least"
+                    texts = {"ll": compiler.ir(source), "s": compiler.assembly(source)}
+                    yield name, texts, axis if one is launch else "behind the product"
 
     def write(self, view: View, rows: int, value: Any) -> None:
         """Set a view's contents."""

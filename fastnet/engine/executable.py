@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,10 @@ class Executable(ABC):
         strides = [memory.itemsize * s for s in (view.buffer.width, *view.strides)]
         array = np.lib.stride_tricks.as_strided(memory[view.offset :], (entries, *view.shape), strides)
         return array[0] if view.buffer.entries == ONCE else array
+
+    @abstractmethod
+    def code(self) -> Iterator[tuple[str, dict[str, str], str]]:
+        """(name, texts by the suffix of a file, how it is divided) of each launch."""
 
     @abstractmethod
     def run(

@@ -1,14 +1,20 @@
-"""The entry of a kernel on a GPU, as LLVM IR: it gives the inner function, which is the CPU's, the units of a thread.
+"""Entries of kernels on a GPU, as LLVM IR: they give inner functions, which are the CPU's, the units of a thread.
 
-An entry's parameters are 64-bit integers:
+An entry's parameters are 64-bit integers, which are constant for a graph and lie in the constant bank. An inner
+function's own argument block and bases exist only until LLVM has seen through them.
 
-    step      address of the step block on the device; a run that has STOPPED launches nothing more
+`LaunchEntry` is that of one launch:
+
+    step      address of the step block; a run that has STOPPED does nothing more
     rows      of the batch
-    extent    of the parallel axis
-    and one for each argument of the kernel: an address where it refers to memory, else as on the CPU
+    then those of the launch: the length of its axis, and its arguments: addresses where they refer to memory, else as
+    on the CPU
 
-They are constant for a graph, and lie in the constant bank; the inner function's own argument block and bases exist
-only until LLVM has seen through them.
+`StepsEntry` goes through all launches of a step, and through many steps, in one block of threads that meet at a barrier
+behind each launch. For small networks this is faster than launches one by one. Several blocks train one model each,
+whose memory lies `stride` bytes apart:
+
+    step, rows, stride, steps, then those of each launch
 """
 
 from __future__ import annotations
@@ -18,56 +24,55 @@ from dataclasses import dataclass
 
 from fastnet._kernels import abi
 
-FIXED = 3  # parameters in front of the kernel's
 NAME = "fastnet_kernel"
+MOST_PARAMETERS = 500  # 4 KB is the limit of PTX before 8.1
 
 
 @dataclass(frozen=True)
-class Entry:
-    """How the threads of a launch call a kernel.
+class Call:
+    """How the threads of a launch call an inner function.
 
     Args:
         references: for each argument whether it is an address.
-        unit: units of the parallel axis that a thread takes; 0 where the threads of a block divide the work by
-            themselves (`cuda.intrinsics`), and all of them must call.
+        unit: units of the parallel axis that a thread takes; 0 where a unit is done by all threads of a block together,
+            who must all call.
         period: it runs in every n-th step.
-        threads: the most of a block.
+        guarded: whether it is left out, with all that follow, once the run has STOPPED. One that says so itself is not:
+            other threads of its block would see it too early.
     """
 
     references: tuple[bool, ...]
     unit: int = 1
     period: int = 1
-    threads: int = 128
-    name = NAME
+    guarded: bool = True
 
-    @property
-    def identity(self) -> str:
-        return repr(self)
 
-    def written(self, inner: str, ir: str) -> str:
-        """The definition of the entry, which calls ``inner`` of a module's ``ir``."""
-        count = len(self.references)
-        parameters = ", ".join(["i64 %step", "i64 %rows", "i64 %extent", *(f"i64 %p{i}" for i in range(count))])
+@dataclass(frozen=True)
+class LaunchEntry:
+    """The entry of one launch.
+
+    Args:
+        call: of its inner function.
+        threads: of a block.
+    """
+
+    call: Call
+    threads: int
+
+    def written(self, inner: Sequence[str]) -> str:
+        """The definition of the entry, which calls the function ``inner``."""
+        call, own = self.call, _parameters(0, self.call)
+        first = "%thread" if call.unit else "%block"
         lines = [
-            *(f"declare i32 @{name}()" for name in _REGISTERS if f"@{name}()" not in ir.replace('"', "")),
-            f'define ptx_kernel void @{NAME}({parameters}) "nvvm.maxntid"="{self.threads}" {{',
-            "begin:",
-            *_load("%stopped", f"add i64 %step, {8 * abi.STOPPED}"),
-            *self._turn(),
-            "  %open = icmp eq i64 %halt, 0",
-            "  br i1 %open, label %run, label %out",
+            *_caller("call0", call, inner[0], 0),
+            *_head(["step", "rows", *own], self.threads),
+            "  %step.here = add i64 %step, 0",
+            f"  %before = mul i64 %block, {self.threads}",
+            "  %thread = add i64 %before, %tid",
+            f"  %first = mul i64 {first}, {call.unit or 1}",
+            *_guard(0, call, "run", "out"),
             "run:",
-            "  %result = alloca ptr",
-            "  %error = alloca ptr",
-            f"  %bases = alloca [{abi.SPACES} x i64]",
-            f"  %args = alloca [{max(count, 1)} x i64]",
-            *(_store("bases", space, "%step" if space == abi.STEP else "0", abi.SPACES) for space in range(abi.SPACES)),
-            *(line for i, refers in enumerate(self.references) for line in _argument(i, refers, max(count, 1))),
-            *(_UNITS.format(unit=self.unit).splitlines() if self.unit else ["  br label %go"]),
-            "go:",
-            *([] if self.unit else ["  %lo = add i64 0, 0", "  %hi = add i64 %extent, 0"]),
-            f'  %status = call i32 @"{inner}"(ptr %result, ptr %error, ptr %bases, ptr %args,',
-            "    i64 %rows, i64 %lo, i64 %hi)",
+            _calling("call0", "%step", "0", "%first", own),
             "  br label %out",
             "out:",
             "  ret void",
@@ -75,54 +80,172 @@ class Entry:
         ]
         return "\n" + "\n".join(lines) + "\n"
 
-    def _turn(self) -> Sequence[str]:
-        """Whether this step is one of those in which it runs."""
-        if self.period == 1:
-            return ["  %halt = add i64 %stopped, 0"]
+
+@dataclass(frozen=True)
+class StepsEntry:
+    """The entry of many steps.
+
+    Args:
+        calls: of the launches of a step, in order.
+        inner: for each the number of its inner function among those that differ.
+        threads: of a block.
+    """
+
+    calls: tuple[Call, ...]
+    inner: tuple[int, ...]
+    threads: int
+
+    def written(self, inner: Sequence[str]) -> str:
+        """The definition of the entry, which calls the functions ``inner``.
+
+        Launches that differ in their arguments only share a function. It is not inlined: LLVM would move what is
+        constant in a launch out of the loop over steps, and 255 registers would not do.
+        """
+        pairs = [(self.inner[number], _like(call)) for number, call in enumerate(self.calls)]
+        callers = {pair: f"call{number}" for number, pair in enumerate(dict.fromkeys(pairs))}
+        count = len(self.calls)
+        own = [name for number, call in enumerate(self.calls) for name in _parameters(number, call)]
+        lines = [
+            *(
+                line
+                for (number, call), name in callers.items()
+                for line in _caller(name, call, inner[number], self.threads * call.unit if call.unit else 1)
+            ),
+            *_head(["step", "rows", "stride", "steps", *own], self.threads),
+            "  %shift = mul i64 %block, %stride",
+            "  %step.here = add i64 %step, %shift",
+            "  br label %next",
+            "next:",
+            f"  %done = phi i64 [0, %begin], [%done.now, %launch{count}]",
+            "  br label %launch0",
+            *(line for number in range(count) for line in self._launch(number, callers[pairs[number]])),
+            f"launch{count}:",
+            "  %done.now = add i64 %done, 1",
+            "  %more = icmp slt i64 %done.now, %steps",
+            "  br i1 %more, label %next, label %out",
+            "out:",
+            "  ret void",
+            "}",
+        ]
+        return "\n" + "\n".join(lines) + "\n"
+
+    def _launch(self, number: int, caller: str) -> list[str]:
+        """A launch, behind a barrier."""
+        call, name = self.calls[number], f"launch{number}"
         return [
-            *_load("%iteration", f"add i64 %step, {8 * abi.ITERATION}"),
-            "  %turn = add i64 %iteration, 1",
-            f"  %rest = urem i64 %turn, {self.period}",
-            "  %halt = or i64 %stopped, %rest",
+            f"{name}:",
+            "  call void @llvm.nvvm.barrier0()",
+            *_guard(number, call, f"{name}.run", f"launch{number + 1}" if call.period > 1 else "out"),
+            f"{name}.run:",
+            f"  %first{number} = mul i64 %tid, {call.unit}",
+            _calling(caller, "%step.here", "%shift", f"%first{number}", _parameters(number, call)),
+            f"  br label %launch{number + 1}",
         ]
 
 
-_REGISTERS = tuple(f"llvm.nvvm.read.ptx.sreg.{name}.x" for name in ("tid", "ctaid", "ntid"))
-_UNITS = """\
-  %tid = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
-  %ctaid = call i32 @llvm.nvvm.read.ptx.sreg.ctaid.x()
-  %ntid = call i32 @llvm.nvvm.read.ptx.sreg.ntid.x()
-  %before = mul i32 %ctaid, %ntid
-  %thread = add i32 %before, %tid
-  %wide = zext i32 %thread to i64
-  %lo = mul i64 %wide, {unit}
-  %inside = icmp slt i64 %lo, %extent
-  br i1 %inside, label %some, label %out
-some:
-  %end = add i64 %lo, {unit}
-  %less = icmp slt i64 %end, %extent
-  %hi = select i1 %less, i64 %end, i64 %extent
-  br label %go"""
+DECLARATIONS = """\
+declare i32 @llvm.nvvm.read.ptx.sreg.tid.x()
+declare i32 @llvm.nvvm.read.ptx.sreg.ctaid.x()
+declare void @llvm.nvvm.barrier0() convergent
+"""
 
 
-def _load(name: str, address: str) -> list[str]:
-    """The 64-bit integer at an address of global memory."""
+def _like(call: Call) -> Call:
+    """A call without what its caller does not depend on."""
+    return Call(call.references, call.unit)
+
+
+def _head(parameters: Sequence[str], threads: int) -> list[str]:
+    listed = ", ".join(f"i64 %{name}" for name in parameters)
     return [
-        f"  {name}.at = {address}",
-        f"  {name}.pointer = inttoptr i64 {name}.at to ptr addrspace(1)",
-        f"  {name} = load i64, ptr addrspace(1) {name}.pointer",
+        f'define ptx_kernel void @{NAME}({listed}) "nvvm.maxntid"="{threads}" {{',
+        "begin:",
+        "  %tid.short = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()",
+        "  %ctaid.short = call i32 @llvm.nvvm.read.ptx.sreg.ctaid.x()",
+        "  %tid = zext i32 %tid.short to i64",
+        "  %block = zext i32 %ctaid.short to i64",
     ]
 
 
-def _store(array: str, index: int, value: str, length: int) -> str:
-    return (
-        f"  %{array}.{index} = getelementptr [{length} x i64], ptr %{array}, i64 0, i64 {index}\n"
-        f"  store i64 {value}, ptr %{array}.{index}"
-    )
+def _parameters(number: int, call: Call) -> list[str]:
+    """The names of an entry's parameters for a launch."""
+    return [f"extent{number}", *(f"p{number}.{i}" for i in range(len(call.references)))]
 
 
-def _argument(index: int, refers: bool, length: int) -> list[str]:
-    """An argument in the block; an address as the reference (`abi`) with the base 0, which LLVM undoes."""
-    value = f"%p{index}"
-    shifted = [f"  %shifted{index} = shl nsw i64 {value}, 3"] if refers else []
-    return [*shifted, _store("args", index, f"%shifted{index}" if refers else value, length)]
+def _calling(caller: str, step: str, shift: str, first: str, own: Sequence[str]) -> str:
+    values = [step, shift, "%rows", first, *(f"%{name}" for name in own)]
+    return f"  call void @{caller}({', '.join(f'i64 {value}' for value in values)})"
+
+
+def _caller(name: str, call: Call, inner: str, stride: int) -> list[str]:
+    """A function that calls ``inner`` for the units from ``first`` on, and those ``stride`` further; 0: no others.
+
+    The argument block has a reference with the base 0 (`abi`) where an argument is an address; LLVM undoes it.
+    """
+    count = max(len(call.references), 1)
+    own = ["step", "shift", "rows", "first", "extent", *(f"p{i}" for i in range(len(call.references)))]
+    lines = [
+        f"define internal void @{name}({', '.join(f'i64 %{each}' for each in own)}) "
+        f"{'noinline convergent' if stride else 'alwaysinline convergent'} {{",
+        "begin:",
+        "  %result = alloca ptr",
+        "  %error = alloca ptr",
+        f"  %bases = alloca [{abi.SPACES} x i64]",
+        f"  %args = alloca [{count} x i64]",
+    ]
+    for space in range(abi.SPACES):
+        lines += _store("bases", space, "%step" if space == abi.STEP else "0", abi.SPACES)
+    for i, refers in enumerate(call.references):
+        if refers:
+            lines += [f"  %here{i} = add i64 %p{i}, %shift", f"  %shifted{i} = shl nsw i64 %here{i}, 3"]
+        lines += _store("args", i, f"%shifted{i}" if refers else f"%p{i}", count)
+    return [
+        *lines,
+        "  br label %turn",
+        "turn:",
+        "  %lo = phi i64 [%first, %begin]" + (", [%next, %some]" if stride else ""),
+        "  %inside = icmp slt i64 %lo, %extent",
+        "  br i1 %inside, label %some, label %out",
+        "some:",
+        f"  %end = add i64 %lo, {call.unit or 1}",
+        "  %less = icmp slt i64 %end, %extent",
+        "  %hi = select i1 %less, i64 %end, i64 %extent",
+        f"  %status = call i32 @{inner}(ptr %result, ptr %error, ptr %bases, ptr %args, i64 %rows, i64 %lo, i64 %hi)",
+        *([f"  %next = add i64 %lo, {stride}", "  br label %turn"] if stride else ["  br label %out"]),
+        "out:",
+        "  ret void",
+        "}",
+    ]
+
+
+def _store(array: str, index: int, value: str, length: int) -> list[str]:
+    return [
+        f"  %{array}.{index} = getelementptr [{length} x i64], ptr %{array}, i64 0, i64 {index}",
+        f"  store i64 {value}, ptr %{array}.{index}",
+    ]
+
+
+def _guard(number: int, call: Call, go: str, leave: str) -> list[str]:
+    """Branches to ``go`` unless the run has stopped, or the step is not one of those in which the launch runs."""
+    if not call.guarded and call.period == 1:
+        return [f"  br label %{go}"]
+    lines = _slot(f"stopped{number}", abi.STOPPED)
+    halt = f"%stopped{number}"
+    if call.period > 1:
+        lines += _slot(f"iteration{number}", abi.ITERATION)
+        lines += [
+            f"  %turn{number} = add i64 %iteration{number}, 1",
+            f"  %rest{number} = urem i64 %turn{number}, {call.period}",
+            f"  %halt{number} = or i64 {halt}, %rest{number}",
+        ]
+        halt = f"%halt{number}"
+    return [*lines, f"  %open{number} = icmp eq i64 {halt}, 0", f"  br i1 %open{number}, label %{go}, label %{leave}"]
+
+
+def _slot(name: str, slot: int) -> list[str]:
+    """An integer of the step block, as it is now."""
+    return [
+        f"  %{name}.at = add i64 %step.here, {8 * slot}",
+        f"  %{name}.pointer = inttoptr i64 %{name}.at to ptr addrspace(1)",
+        f"  %{name} = load volatile i64, ptr addrspace(1) %{name}.pointer",
+    ]

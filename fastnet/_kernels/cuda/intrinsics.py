@@ -61,3 +61,110 @@ def shared(typingctx, dtype, count):
         return builder.addrspacecast(start, context.get_value_type(result))
 
     return result(dtype, count), codegen
+
+
+# ---- numbers in registers: arrays of `stack` whose indices are all known, and which LLVM therefore gives registers.
+# Python variables would do, but numba's types and live ranges of 200 variables take half a minute.
+
+
+def _is_number(kind):
+    return isinstance(kind, types.IntegerLiteral)
+
+
+def _at(builder, pointer, index):
+    return builder.gep(pointer, [ir.Constant(_I64, index)])
+
+
+@intrinsic(prefer_literal=True)
+def clear(typingctx, values, count):
+    """Set ``count`` values to 0."""
+    if not _is_number(count):
+        return None
+
+    def codegen(context, builder, sig, args):
+        zero = ir.Constant(context.get_data_type(values.dtype), 0.0)
+        for i in range(count.literal_value):
+            builder.store(zero, _at(builder, args[0], i))
+        return context.get_dummy_value()
+
+    return types.void(values, count), codegen
+
+
+@intrinsic(prefer_literal=True)
+def take(typingctx, target, source, start, count, wide, stride):
+    """``count`` elements of shared memory from ``start`` on, in groups of ``wide`` side by side, which are ``stride``
+    apart and lie on boundaries of their size."""
+    if not all(map(_is_number, (count, wide, stride))):
+        return None
+    counts = [kind.literal_value for kind in (count, wide, stride)]
+
+    def codegen(context, builder, sig, args):
+        length, group, apart = counts
+        element = context.get_data_type(target.dtype)
+        size = context.get_abi_sizeof(element)
+        most = max(1, min(group, 16 // size))  # elements of one access
+        vector = ir.VectorType(element, most)
+        for first in range(0, length, most):
+            offset = first // group * apart + first % group
+            address = builder.gep(args[1], [builder.add(args[2], ir.Constant(_I64, offset))])
+            if most == 1:
+                builder.store(builder.load(address), _at(builder, args[0], first))
+                continue
+            loaded = builder.load(builder.bitcast(address, vector.as_pointer()), align=most * size)
+            for i in range(most):
+                value = builder.extract_element(loaded, ir.Constant(_I32, i))
+                builder.store(value, _at(builder, args[0], first + i))
+        return context.get_dummy_value()
+
+    return types.void(target, source, types.int64, count, wide, stride), codegen
+
+
+@intrinsic(prefer_literal=True)
+def multiply_add(typingctx, sums, a, b, count):
+    """``sums[r, c] += a[r] * b[c]``, each with one rounding."""
+    if not _is_number(count):
+        return None
+
+    def codegen(context, builder, sig, args):
+        size = count.literal_value
+        kind = context.get_data_type(sums.dtype)
+        fused = builder.module.declare_intrinsic("llvm.fmuladd", [kind], ir.FunctionType(kind, [kind] * 3))
+        left, right = ([builder.load(_at(builder, side, i)) for i in range(size)] for side in args[1:3])
+        for r in range(size):
+            for c in range(size):
+                place = _at(builder, args[0], r * size + c)
+                builder.store(builder.call(fused, [left[r], right[c], builder.load(place)]), place)
+        return context.get_dummy_value()
+
+    return types.void(sums, a, b, count), codegen
+
+
+@intrinsic(prefer_literal=True)
+def add_all(typingctx, totals, sums, count, is_first):
+    """``totals += sums``, or ``totals = sums`` where ``is_first``."""
+    if not _is_number(count):
+        return None
+
+    def codegen(context, builder, sig, args):
+        for i in range(count.literal_value):
+            place, value = _at(builder, args[0], i), builder.load(_at(builder, args[1], i))
+            builder.store(builder.select(args[3], value, builder.fadd(builder.load(place), value)), place)
+        return context.get_dummy_value()
+
+    return types.void(totals, sums, count, types.boolean), codegen
+
+
+@intrinsic(prefer_literal=True)
+def pick(typingctx, values, first, count, number):
+    """``values[first + number]`` of ``count``, by selection: an index would put the values into memory."""
+    if not (_is_number(first) and _is_number(count)):
+        return None
+
+    def codegen(context, builder, sig, args):
+        found = builder.load(_at(builder, args[0], first.literal_value))
+        for i in range(1, count.literal_value):
+            value = builder.load(_at(builder, args[0], first.literal_value + i))
+            found = builder.select(builder.icmp_signed("==", args[3], ir.Constant(_I64, i)), value, found)
+        return found
+
+    return values.dtype(values, first, count, types.int64), codegen

@@ -5,8 +5,7 @@ added in order; then the bias. Tiles and threads never show in the bits. Where A
 elements of a block are summed in 64 bytes of lanes, as there.
 
 A block of 256 threads computes a tile of C: each thread ``size`` x ``size`` elements, in registers. Slabs of A and B
-pass through shared memory, 16 steps of k at a time. The columns of a thread lie 16 apart, so that neighbouring threads
-read neighbouring words of shared memory, and write neighbouring elements of C.
+pass through shared memory, 16 steps of k at a time.
 """
 
 from __future__ import annotations
@@ -25,9 +24,11 @@ from fastnet._kernels.pasting import paste
 
 SIDE = 16  # threads in a row and in a column of a block
 SLAB = 16  # steps of k in shared memory
+WIDE = 4  # columns of a thread that lie side by side
+GAP = 4  # elements between rows of a slab: rows stay on boundaries of 16 bytes, and fewer share a bank
 THREADS = SIDE * SIDE
 LANES = {"float32": 16, "float64": 8}  # in which a row's products with B are summed (`cpu.one_row`)
-SIZES = (8, 4, 2, 1)  # rows and columns of C that a thread computes
+SIZES = {"float32": (8, 4, 2, 1), "float64": (4, 2, 1)}  # rows and columns of C that a thread computes
 _IMPORTS = "from fastnet._kernels.cuda.intrinsics import *\n"
 _INTEGER, _SIZE, _READ, _WRITE = (parse(kind) for kind in ("integer", "size", "read", "write"))
 
@@ -76,7 +77,7 @@ class ProductKernel:
         return *views, *sizes, *((f"then_{name}", kind) for name, kind in behind)
 
     def source(self) -> Source:
-        """The kernel as a complete module."""
+        """The kernel as a complete module; a unit of its axis is a block of C."""
         return _source(self)
 
 
@@ -99,98 +100,131 @@ def _text(kernel: ProductKernel) -> str:
     if kernel.epilogue is not None:
         names = {name: paste(rule, kernel.dtype, pasted) for name, rule in kernel.epilogue.rules}
         function = Writer(kernel.epilogue.template, kernel.epilogue, names, pasted).cell()
-        behind = [argument.arg for argument in function.args.args[3:]]
+        behind = [f"then_{argument.arg}" for argument in function.args.args[3:]]
         cell = ast.unparse(function)
     own = [f"{name}_at" if kind.access else name for name, kind in parameters if not name.startswith("then_")]
     lines = (_tiled if kernel.size else _one_row)(kernel, behind)
-    body = "\n".join([f"@body\ndef body({', '.join([*own, *behind])}):", *(f"    {line}" for line in lines)])
+    body = "\n".join(
+        [f"@body\ndef body({', '.join([*own, *behind, 'lo', 'hi'])}):", *(f"    {line}" for line in lines)]
+    )
     texts = [*pasted.values(), *([cell] if cell else [])]
-    arguments = decoded(tuple(parameters), kernel.dtype, "rows")
+    arguments = [*decoded(tuple(parameters), kernel.dtype, "rows"), "lo", "hi"]
     return module("product", kernel.dtype, texts, body, arguments, "bases, args, rows, lo, hi", _IMPORTS)
 
 
 def _tiled(kernel: ProductKernel, behind: list[str]) -> list[str]:
-    """Lines of a product by tiles."""
-    size, tile = kernel.size, kernel.tile
-    cells = [(r, c) for r in range(size) for c in range(size)]
+    """Lines of a product by tiles. While a slab is multiplied, the next one is on its way from memory to registers."""
+    size, tile, row = kernel.size, kernel.tile, kernel.tile + GAP
+    loads = [("a", "i0", "m", not kernel.transpose_a), ("b", "j0", "n", kernel.transpose_b)]
+    stacks = {"sums": size * size, "totals": size * size, "left": size, "right": size}
+    wide = min(size, WIDE)
     return [
-        f"a_slab = shared({kernel.dtype!r}, {SLAB * (tile + 1)})",
-        f"b_slab = shared({kernel.dtype!r}, {SLAB * (tile + 1)})",
+        *(f"{name} = stack({kernel.dtype!r}, {length})" for name, length in stacks.items()),
+        f"a_slab = shared({kernel.dtype!r}, {SLAB * row})",
+        f"b_slab = shared({kernel.dtype!r}, {SLAB * row})",
         f"across, tx, ty = (n + {tile - 1}) // {tile}, thread() % {SIDE}, thread() // {SIDE}",
-        *_parts(kernel),
-        f"i0, j0 = number // across * {tile}, number % across * {tile}",
-        *(f"total_{r}_{c} = T(0)" for r, c in cells),
-        "for part in range(first, last):",
-        *(f"    sum_{r}_{c} = T(0)" for r, c in cells),
+        *_blocks(kernel),
+        f"    i0, j0 = number // across * {tile}, number % across * {tile}",
+        f"    clear(totals, {size * size})",
+        "    for part in range(first, last):",
+        f"        clear(sums, {size * size})",
         _SPAN,
-        f"    for k0 in range(start, end, {SLAB}):",
-        f"        steps = min({SLAB}, end - k0)",
-        "        barrier()",
-        *_load("a", "i0", "m", tile, along_k=not kernel.transpose_a),
-        *_load("b", "j0", "n", tile, along_k=kernel.transpose_b),
-        "        barrier()",
-        "        for step in range(steps):",
-        *(f"            a{r} = a_slab[step * {tile + 1} + ty * {size} + {r}]" for r in range(size)),
-        *(f"            b{c} = b_slab[step * {tile + 1} + tx + {SIDE * c}]" for c in range(size)),
-        *(f"            sum_{r}_{c} = fma(a{r}, b{c}, sum_{r}_{c})" for r, c in cells),
-        *(f"    total_{r}_{c} = sum_{r}_{c} if part == first else total_{r}_{c} + sum_{r}_{c}" for r, c in cells),
-        *(line for r, c in cells for line in _placed(kernel, r, c, behind)),
+        *(line for load in loads for line in _fetched(*load, tile, "start", "        ")),
+        f"        for k0 in range(start, end, {SLAB}):",
+        "            barrier()",
+        *(line for name, _, _, along_k in loads for line in _laid_down(name, tile, along_k)),
+        "            barrier()",
+        *(line for load in loads for line in _fetched(*load, tile, f"k0 + {SLAB}", "            ")),
+        f"            for step in range(min({SLAB}, end - k0)):",
+        f"                take(left, a_slab, step * {row} + ty * {size}, {size}, {size}, 0)",
+        f"                take(right, b_slab, step * {row} + tx * {wide}, {size}, {wide}, {SIDE * wide})",
+        f"                multiply_add(sums, left, right, {size})",
+        f"        add_all(totals, sums, {size * size}, part == first)",
+        *(line for r in range(size) for line in _row(kernel, r, behind)),
     ]
+
+
+def _row(kernel: ProductKernel, r: int, behind: list[str]) -> list[str]:
+    """Lines for a row of a thread's elements of C. Up to four of its columns lie side by side, which are one access to
+    shared memory."""
+    size, wide = kernel.size, min(kernel.size, WIDE)
+    return [
+        f"    i = i0 + ty * {size} + {r}",
+        f"    for c in range({size}):",
+        f"        j = j0 + tx * {wide} + c % {wide} + c // {wide} * {SIDE * wide}",
+        "        if i < m and j < n:",
+        f"            value = pick(totals, {r * size}, {size}, c)",
+        *(f"    {line}" for line in _finish(kernel, behind)),
+    ]
+
+
+def _place_in_slab(tile: int, along_k: bool, turn: int) -> tuple[str, str]:
+    """The step and the entry of the element that a thread moves in a turn: neighbours read neighbouring elements."""
+    e = f"(thread() + {turn * THREADS})"
+    return (f"{e} % {SLAB}", f"{e} // {SLAB}") if along_k else (f"{e} // {tile}", f"{e} % {tile}")
+
+
+def _fetched(name: str, first: str, limit: str, along_k: bool, tile: int, k0: str, indent: str) -> list[str]:
+    """Lines that bring a thread's elements of a slab to registers; what lies outside of the operand is 0."""
+    lines = []
+    for turn in range(SLAB * tile // THREADS):
+        step, entry = _place_in_slab(tile, along_k, turn)
+        index = f"entry * ld{name} + step" if along_k else f"step * ld{name} + entry"
+        lines += [
+            f"step, entry = {k0} + {step}, {first} + {entry}",
+            f"{name}_next{turn} = {name}_at[{index}] if entry < {limit} and step < end else T(0)",
+        ]
+    return [indent + line for line in lines]
+
+
+def _laid_down(name: str, tile: int, along_k: bool) -> list[str]:
+    """Lines that store them to shared memory."""
+    lines = []
+    for turn in range(SLAB * tile // THREADS):
+        step, entry = _place_in_slab(tile, along_k, turn)
+        lines.append(f"            {name}_slab[({step}) * {tile + GAP} + {entry}] = {name}_next{turn}")
+    return lines
 
 
 def _one_row(kernel: ProductKernel, behind: list[str]) -> list[str]:
     """Lines of a row times a transposed B: of 16 threads that share a column, each is a lane."""
     lanes = LANES[kernel.dtype]
     halves = [lanes >> shift for shift in range(1, lanes.bit_length())]
-    add = ["    barrier()", "    if lane < {half}:", "        sums[at] = sums[at] + sums[at + {half}]"]
+    add = ["        barrier()", "        if lane < {half}:", "            sums[at] = sums[at] + sums[at + {half}]"]
     return [
         f"sums, at = shared({kernel.dtype!r}, {THREADS}), thread()",
-        *_parts(kernel),
-        f"lane, i, j = at % {SIDE}, 0, number * {SIDE} + at // {SIDE}",
-        "value = T(0)",
-        "for part in range(first, last):",
+        *_blocks(kernel),
+        f"    lane, i, j = at % {SIDE}, 0, number * {SIDE} + at // {SIDE}",
+        "    value = T(0)",
+        "    for part in range(first, last):",
         _SPAN,
-        "    summed = T(0)",
-        f"    if lane < {lanes} and j < n:",
-        f"        for step in range(start + lane, end, {lanes}):",
-        "            summed = fma(a_at[step], b_at[j * ldb + step], summed)",
-        "    barrier()",
-        "    sums[at] = summed",
+        "        summed = T(0)",
+        f"        if lane < {lanes} and j < n:",
+        f"            for step in range(start + lane, end, {lanes}):",
+        "                summed = fma(a_at[step], b_at[j * ldb + step], summed)",
+        "        barrier()",
+        "        sums[at] = summed",
         *(line.format(half=half) for half in halves for line in add),
-        "    value = sums[at] if part == first else value + sums[at]",
-        "if lane == 0 and j < n:",
+        "        value = sums[at] if part == first else value + sums[at]",
+        "    if lane == 0 and j < n:",
         *_finish(kernel, behind),
     ]
 
 
-_SPAN = f"    start, end = part * {KC}, k if part == parts - 1 else part * {KC} + {KC}"
+_SPAN = f"        start, end = part * {KC}, k if part == parts - 1 else part * {KC} + {KC}"
 
 
-def _parts(kernel: ProductKernel) -> list[str]:
-    """Lines for the K-blocks of this block of threads, and its number among those that have the same ones."""
+def _blocks(kernel: ProductKernel) -> list[str]:
+    """Lines of the loop over blocks of C, each with its K-blocks."""
     parts = f"parts = max(1, (k + {KC // 2 - 1}) // {KC})"
     if kernel.split:
-        return [parts, "number, first = block() // parts, block() % parts", "last = first + 1"]
-    return [parts, "number, first, last = block(), 0, parts"]
-
-
-def _load(name: str, first: str, limit: str, tile: int, along_k: bool) -> list[str]:
-    """Lines that load a slab of an operand: neighbouring threads read neighbouring elements."""
-    step, entry = (f"e % {SLAB}", f"e // {SLAB}") if along_k else (f"e // {tile}", f"e % {tile}")
-    index = f"entry * ld{name} + k0 + step" if along_k else f"(k0 + step) * ld{name} + entry"
-    return [
-        f"        for turn in range({SLAB * tile // THREADS}):",
-        f"            e = thread() + turn * {THREADS}",
-        f"            step, entry = {step}, {first} + {entry}",
-        f"            inside = entry < {limit} and step < steps",
-        f"            {name}_slab[step * {tile + 1} + entry - {first}] = {name}_at[{index}] if inside else T(0)",
-    ]
-
-
-def _placed(kernel: ProductKernel, r: int, c: int, behind: list[str]) -> list[str]:
-    """Lines for one of a thread's elements of C."""
-    place = [f"i, j = i0 + ty * {kernel.size} + {r}, j0 + tx + {SIDE * c}", "if i < m and j < n:"]
-    return [*place, f"    value = total_{r}_{c}", *_finish(kernel, behind)]
+        return [
+            parts,
+            "for unit in range(lo, hi):",
+            "    number, first = unit // parts, unit % parts",
+            "    last = first + 1",
+        ]
+    return [parts, "for number in range(lo, hi):", "    first, last = 0, parts"]
 
 
 def _finish(kernel: ProductKernel, behind: list[str]) -> list[str]:
@@ -204,4 +238,4 @@ def _finish(kernel: ProductKernel, behind: list[str]) -> list[str]:
         lines.append(f"c_at[i * ldc + {'first * n + ' if kernel.split else ''}j] = value")
     if behind:
         lines.append(f"cell(value, i, j, {', '.join(behind)})")
-    return [f"    {line}" for line in lines]
+    return [f"        {line}" for line in lines]

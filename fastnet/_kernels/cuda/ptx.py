@@ -8,76 +8,104 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fastnet._kernels import cache
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.compile import KernelError, Source
-from fastnet._kernels.cuda.entry import Entry
+from fastnet._kernels.cuda.entry import DECLARATIONS, NAME, LaunchEntry, StepsEntry
 
 TRIPLE = "nvptx64-nvidia-cuda"
+INNER = "fastnet_inner"
 #: level of an architecture → the oldest version of PTX that knows it; an older driver takes an older version
 LEVELS = {"sm_75": "63", "sm_80": "70", "sm_90": "78", "sm_100": "86", "sm_120": "87"}
 FLUSH = (
-    '"denormal-fp-math-f32"="preserve-sign,preserve-sign"'  # subnormal float32 are 0, as while the CPU's runner runs
+    '"denormal-fp-math-f32"="preserve-sign,preserve-sign"'  # subnormal float32 are 0, as where the CPU's runner runs
 )
 
 
-def load(source: Source, entry: Entry, level: str) -> str:
-    """The PTX of a kernel with an entry, from the cache on disk or compiled now.
+def load(sources: Sequence[Source], entry: LaunchEntry | StepsEntry, level: str) -> str:
+    """The PTX of an entry, from the cache on disk or compiled now.
 
     Args:
-        source: of the inner function.
-        entry: how threads call it.
+        sources: of the inner functions that it calls.
+        entry: how threads call them.
         level: of the architecture, one of `LEVELS`.
 
     Raises:
-        KernelError: numba refuses the source, or llvmlite has no NVPTX target.
+        KernelError: numba refuses a source, or llvmlite has no NVPTX target.
     """
-    name = key(source, entry, level)
 
     def make() -> bytes:
         compiler.watchers.notify()
-        return text(source, entry, level).encode()
+        return text(sources, entry, level).encode()
 
-    return cache.load(name, make, "ptx").decode()
-
-
-def key(source: Source, entry: Entry, level: str) -> str:
-    """The name of a kernel's PTX: a hash of all its inputs."""
-    parts = (source.identity, entry.identity, level, compiler.shared_sources(), _own_sources())
-    return compiler.named(source.name, parts, source.files)
+    return cache.load(key(sources, entry, level), make, "ptx").decode()
 
 
-def text(source: Source, entry: Entry, level: str) -> str:
-    """The PTX of a kernel, compiled now."""
-    with compiler.quiet():
-        ir, inner = compiler.numba_ir(source, key(source, entry, level), "cuda")
-        module = _module(ir + entry.written(inner, ir), level)
-    for function in module.functions:
-        if not function.is_declaration and function.name != entry.name:
-            function.linkage = "internal"
-    for variable in module.global_variables:
-        if not variable.is_declaration:
-            variable.linkage = "internal"
-    builder = compiler.pass_builder(machine(level))
-    compiler.inline_rules(builder).run(module, builder)
-    builder.getModulePassManager().run(module, builder)
-    return machine(level).emit_assembly(module)
+def key(sources: Sequence[Source], entry: LaunchEntry | StepsEntry, level: str) -> str:
+    """The name of an entry's PTX: a hash of all its inputs."""
+    name = sources[0].name if len(sources) == 1 else "steps"
+    parts = (*(source.identity for source in sources), repr(entry), level, compiler.shared_sources(), _own_sources())
+    files = dict.fromkeys(file for source in sources for file in source.files)
+    return compiler.named(name, parts, tuple(files))
 
 
-def _module(ir: str, level: str) -> Any:
+def text(sources: Sequence[Source], entry: LaunchEntry | StepsEntry, level: str) -> str:
+    """The PTX of an entry, compiled now."""
     import llvmlite.binding as llvm
 
-    ir = re.sub(r'target datalayout = "[^"]*"', f'target datalayout = "{machine(level).target_data}"', ir)
-    ir = re.sub(r'target triple = "[^"]*"', f'target triple = "{TRIPLE}"', ir)
+    machine, names = target_machine(level), [f"inner{number}" for number in range(len(sources))]
+    called = "".join(f"declare i32 @{name}(ptr, ptr, ptr, ptr, i64, i64, i64)\n" for name in names)
+    module = llvm.parse_assembly(_targeted(called + DECLARATIONS + entry.written(names), level))
+    for source, name in zip(sources, names, strict=True):
+        ir = cache.load(_inner_key(source), functools.partial(_inner, source), "ll").decode()
+        module.link_in(llvm.parse_assembly(_targeted(ir.replace(f"@{INNER}(", f"@{name}("), level)))
+    _hide(module, NAME)
+    builder = compiler.pass_builder(machine)
+    compiler.inline_rules(builder).run(module, builder)
+    builder.getModulePassManager().run(module, builder)
+    return machine.emit_assembly(module)
+
+
+def _inner_key(source: Source) -> str:
+    """The name of an inner function's IR."""
+    return compiler.named(
+        source.name, (source.identity, "cuda", compiler.shared_sources(), _own_sources()), source.files
+    )
+
+
+def _inner(source: Source) -> bytes:
+    """The IR of an inner function, with its rules inlined. Entries share it: numba takes ten times as long as LLVM."""
+    import llvmlite.binding as llvm
+
+    with compiler.quiet():
+        ir, inner = compiler.numba_ir(source, _inner_key(source), "cuda")
+    module = llvm.parse_assembly(ir.replace(f'"{inner}"', INNER).replace(inner, INNER))
+    _hide(module, INNER)
+    builder = compiler.pass_builder(compiler.target_machine())
+    compiler.inline_rules(builder).run(module, builder)
+    return str(module).encode()
+
+
+def _targeted(ir: str, level: str) -> str:
+    """The same functions for a level, in which subnormal numbers are 0."""
+    ir = re.sub(r"^target (datalayout|triple) = .*$", "", ir, flags=re.M)
     ir = re.sub(r"^(define .*) \{$", rf"\1 {FLUSH} {{", ir, flags=re.M)
-    return llvm.parse_assembly(ir)
+    return f'target datalayout = "{target_machine(level).target_data}"\ntarget triple = "{TRIPLE}"\n{ir}'
+
+
+def _hide(module: Any, shown: str) -> None:
+    """Let nothing but a function be seen outside of a module: what nobody calls is dropped."""
+    for one in [*module.functions, *module.global_variables]:
+        if not one.is_declaration and one.name != shown:
+            one.linkage = "internal"
 
 
 @functools.cache
-def machine(level: str) -> Any:
+def target_machine(level: str) -> Any:
     """llvmlite's machine of a level.
 
     Raises:

@@ -30,7 +30,7 @@ def gather(
         for j in range(width):
             flag = flag_nonfinite(flag, y[r, j])
     if flag < 0:
-        nonfinite[0] = 1
+        raise_flag(nonfinite)
 
 
 @template("rows * width", cost=3)
@@ -54,7 +54,7 @@ def gather_elements(
         y[r, j] = convert(x[j])
         flag = flag_nonfinite(flag, y[r, j])
     if flag < 0:
-        nonfinite[0] = 1
+        raise_flag(nonfinite)
 
 
 @template("rows", grain=16, cost="3 * width", aligned=False)
@@ -83,7 +83,7 @@ def gather_strided(
         for j in range(width):
             flag = flag_nonfinite(flag, y[r, j])
     if flag < 0:
-        nonfinite[0] = 1
+        raise_flag(nonfinite)
 
 
 @template("rows", grain=16, cost="3 * width", aligned=False)
@@ -107,7 +107,7 @@ def gather_sparse(
             flag = flag_nonfinite(flag, value)
             y[r, column[k]] = value
     if flag < 0:
-        nonfinite[0] = 1
+        raise_flag(nonfinite)
 
 
 @template("rows", grain=16, cost="3 * width", aligned=False)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastnet._kernels.chunks import CHUNK_ROWS
+from fastnet._kernels.compile import Source
 from fastnet._kernels.cuda import ptx
-from fastnet._kernels.cuda.entry import NAME, Entry
+from fastnet._kernels.cuda.entry import NAME, Call, LaunchEntry, StepsEntry
 from fastnet._kernels.cuda.product import SIZES, THREADS, ProductKernel
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.kinds import Kind
-from fastnet._kernels.templates import data
+from fastnet._kernels.templates import data, turn
 from fastnet.engine.cuda.driver import MOST_UNITS, Driver, Node
 from fastnet.engine.launch import Launch, Product
 from fastnet.engine.sizes import size_at
@@ -24,6 +26,25 @@ BLOCK = 128  # threads: four warps
 FORMS = {data.gather: data.gather_elements}
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A launch of a plan for a batch of some size, before it is one of the device.
+
+    Args:
+        source: of its inner function.
+        call: how threads call it.
+        units: the length of its axis.
+        arguments: of the inner function.
+        position: in the plan, -1 for a launch that the device adds.
+    """
+
+    source: Source
+    call: Call
+    units: int
+    arguments: tuple[int, ...]
+    position: int
+
+
 class Binder:
     """Binds launches for a device.
 
@@ -31,14 +52,18 @@ class Binder:
         driver: of the device.
         step: the address of the step block on the device.
         address: gives that of an operand.
+
+    Attributes:
+        processors: multiprocessors that work on a launch.
     """
 
     def __init__(self, driver: Driver, step: int, address: Callable[[Any], int]):
         self.driver, self.step, self.address = driver, step, address
+        self.processors = driver.processors
         self._functions: dict[tuple, Any] = {}
 
-    def node(self, launch: Launch, rows: int, position: int = -1) -> Node | None:
-        """A launch of a plan for a batch of so many rows; None if there is nothing to do.
+    def piece(self, launch: Launch, rows: int, position: int = -1) -> Piece:
+        """A launch for a batch of so many rows.
 
         Args:
             launch: the launch.
@@ -56,12 +81,11 @@ class Binder:
                 f"{launch.label or launch.name}: a launch over {units} elements is too large for device='cuda', whose "
                 f"kernels count {MOST_UNITS}. Take smaller batches."
             )
-        entry = Entry(_references(kernel.parameters), of_thread, launch.period, BLOCK)
-        blocks = math.ceil(math.ceil(units / of_thread) / BLOCK)
-        arguments = [self.encode(argument) for argument in launch.arguments()]
-        return self._node(kernel.source("cuda"), entry, blocks, (rows, units, *arguments), position)
+        guarded = getattr(kernel.template, "file", "") != turn.__file__
+        call = Call(_references(kernel.parameters), of_thread, launch.period, guarded)
+        return Piece(kernel.source("cuda"), call, units, self._encoded(launch.arguments()), position)
 
-    def _product(self, launch: Launch, rows: int, position: int) -> Node | None:
+    def _product(self, launch: Launch, rows: int, position: int) -> Piece:
         product, operands, behind = launch.kernel, launch.operands, launch.epilogue
         sizes = [size_at(size, rows) for size in (product.m, product.n, product.k)]
         kernel = ProductKernel(
@@ -72,34 +96,83 @@ class Binder:
         views = [operands[name] for name in ("a", "b", "c", "bias") if operands[name] is not None]
         distances = [operands[f"{name}_ld"] for name in ("a", "b", "c")]
         further = [] if behind is None else behind.arguments()
-        arguments = [self.encode(a) for a in (*views, *sizes, *distances, *further)]
-        entry = Entry(_references(kernel.parameters), 0, launch.period, THREADS)
-        return self._node(kernel.source(), entry, kernel.blocks(*sizes), (rows, 0, *arguments), position)
+        arguments = self._encoded([*views, *sizes, *distances, *further])
+        call = Call(_references(kernel.parameters), 0, launch.period)
+        return Piece(kernel.source(), call, kernel.blocks(*sizes), arguments, position)
 
     def _size_of_tile(self, launch: Launch, kernel: ProductKernel, sizes: list[int]) -> int:
-        """Rows and columns of C of a thread: the most that leave no multiprocessor idle."""
+        """Rows and columns of C of a thread: the fewest rounds of blocks, each as long as its products and loads."""
         in_a_row = not kernel.transpose_a or launch.operands["a_ld"] == 1
         if kernel.transpose_b and in_a_row and sizes[0] == 1:
             return 0  # as the CPU sums it, in lanes
-        for size in SIZES:
-            if dataclasses.replace(kernel, size=size).blocks(*sizes) >= self.driver.processors:
-                return size
-        return SIZES[-1]
 
-    def _node(self, source: Any, entry: Entry, blocks: int, arguments: tuple[int, ...], position: int) -> Node | None:
-        if not blocks:
-            return None
-        function = self._functions.get((source, entry))
+        def cost(size: int) -> int:
+            rounds = math.ceil(dataclasses.replace(kernel, size=size).blocks(*sizes) / self.processors)
+            return rounds * (size * size + 4 * size)
+
+        return min(SIZES[kernel.dtype], key=cost)
+
+    def _encoded(self, arguments: Iterable[Any]) -> tuple[int, ...]:
+        """Arguments as integers."""
+        return tuple(
+            struct.unpack("q", struct.pack("d", argument))[0]
+            if isinstance(argument, float)
+            else argument
+            if isinstance(argument, int)
+            else self.address(argument)
+            for argument in arguments
+        )
+
+    def node(self, piece: Piece, rows: int) -> Node:
+        """A launch of its own."""
+        threads = _threads(piece)
+        blocks = math.ceil(math.ceil(piece.units / piece.call.unit) / threads) if piece.call.unit else piece.units
+        function = self._loaded(*_alone(piece))
+        return Node(function, blocks, threads, (self.step, rows, piece.units, *piece.arguments), piece.position)
+
+    def text(self, piece: Piece) -> str:
+        """The PTX of `node`."""
+        return ptx.load(*_alone(piece), self.driver.level)
+
+    def steps(self, pieces: Sequence[Piece], rows: int, steps: int, stride: int = 0, models: int = 1) -> Node:
+        """Many steps as one launch: each block of threads trains a model.
+
+        Args:
+            pieces: the launches of a step.
+            rows: of the batch.
+            steps: their number.
+            stride: bytes from one model's memory to the next one's: its step block, buffers, weights and states.
+            models: their number.
+        """
+        arguments = [number for piece in pieces for number in (piece.units, *piece.arguments)]
+        return Node(self._loaded(*_together(pieces)), models, THREADS, (self.step, rows, stride, steps, *arguments))
+
+    def steps_text(self, pieces: Sequence[Piece]) -> str:
+        """The PTX of `steps`."""
+        return ptx.load(*_together(pieces), self.driver.level)
+
+    def _loaded(self, sources: tuple[Source, ...], entry: LaunchEntry | StepsEntry) -> Any:
+        function = self._functions.get((sources, entry))
         if function is None:
-            text = ptx.load(source, entry, self.driver.level)
-            function = self._functions[source, entry] = self.driver.load(text, NAME)
-        return Node(function, blocks, entry.threads, (self.step, *arguments), position)
+            text = ptx.load(sources, entry, self.driver.level)
+            function = self._functions[sources, entry] = self.driver.load(text, NAME)
+        return function
 
-    def encode(self, argument: Any) -> int:
-        """An argument as an integer."""
-        if isinstance(argument, float):
-            return struct.unpack("q", struct.pack("d", argument))[0]
-        return argument if isinstance(argument, int) else self.address(argument)
+
+def _threads(piece: Piece) -> int:
+    return BLOCK if piece.call.unit else THREADS
+
+
+def _alone(piece: Piece) -> tuple[tuple[Source, ...], LaunchEntry]:
+    """The inner function and the entry of a launch."""
+    return (piece.source,), LaunchEntry(piece.call, _threads(piece))
+
+
+def _together(pieces: Sequence[Piece]) -> tuple[tuple[Source, ...], StepsEntry]:
+    """The inner functions and the entry of many steps."""
+    sources = tuple(dict.fromkeys(piece.source for piece in pieces))
+    inner = tuple(sources.index(piece.source) for piece in pieces)
+    return sources, StepsEntry(tuple(piece.call for piece in pieces), inner, THREADS)
 
 
 def _form(launch: Launch, rows: int) -> tuple[Kernel, int, int]:

@@ -73,6 +73,10 @@ class Driver(ABC):
         """The function of a module."""
 
     @abstractmethod
+    def launch(self, node: Node) -> None:
+        """Start one launch."""
+
+    @abstractmethod
     def capture(self, nodes: Sequence[Node]) -> Any:
         """Launches one after the other, as one thing that can be replayed."""
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from fastnet._kernels import abi
+from fastnet._kernels.cuda.entry import MOST_PARAMETERS
+from fastnet._kernels.cuda.product import THREADS
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import turn
 from fastnet.engine import _runner
 from fastnet.engine.cuda import current
-from fastnet.engine.cuda.binder import Binder
+from fastnet.engine.cuda.binder import Binder, Piece
 from fastnet.engine.cuda.driver import Node
 from fastnet.engine.cuda.memory import DeviceArray, PlacedSource, copied, mirror_of
 from fastnet.engine.executable import Executable
@@ -22,6 +25,9 @@ from fastnet.engine.sizes import Extent
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import SIZES, Slot, View
 
+# Floating-point operations of the products of a step that one block of threads does, without launches in between. An
+# estimate, not measured: one multiprocessor of 128 multiply-adds a cycle needs as long for them as ten launches take.
+SMALL = 2_000_000
 PATIENCE = 5e-3  # seconds of steps that are started before the host looks in
 _SLOTS = {
     "rows": abi.ROWS, "first": abi.FIRST, "iteration": abi.ITERATION, "nonfinite": abi.NONFINITE,
@@ -43,6 +49,7 @@ class CUDAExecutable(Executable):
         self._sources: weakref.WeakKeyDictionary[Any, PlacedSource] = weakref.WeakKeyDictionary()
         self._placed: dict[int, DeviceArray] = {}  # by the slot that has its address
         self._outputs: dict[int, tuple[np.ndarray, DeviceArray]] = {}
+        self._kept: dict[int, list[Piece]] = {}
         self._graphs: dict[int, Any] = {}
         self._seconds = 0.0  # of a step, as last measured
         for launch in self.plan.launches:
@@ -53,7 +60,11 @@ class CUDAExecutable(Executable):
                     if "w" in mode:
                         self._written[id(weight)] = weight
         self._binder = Binder(driver, self._step.address, self._address)
-        self._nodes(self.rows)  # compiles now, as on the CPU
+        self._is_small = self._fits_a_block()
+        if self._is_small:  # compiles now, as on the CPU
+            self._binder.steps(self._of(self.rows), self.rows, 1)
+        else:
+            self._nodes(self.rows)
 
     def _address(self, operand: View | Variable | Slot) -> int:
         if isinstance(operand, View):
@@ -112,6 +123,17 @@ class CUDAExecutable(Executable):
         self._shaped(view, contents, entries)[...] = value
         self.driver.upload(self._arena.address + self.offsets[buffer], contents)
 
+    def code(self) -> Iterator[tuple[str, dict[str, str], str]]:
+        """See `Executable.code`."""
+        pieces = self._of(self.rows)
+        if self._is_small:
+            text = self._binder.steps_text(pieces)
+            yield "steps", {"ptx": text}, f"1 block of {THREADS} threads for {len(pieces)} launches a step"
+            return
+        for piece in pieces:
+            node, text = self._binder.node(piece, self.rows), self._binder.text(piece)
+            yield piece.source.name, {"ptx": text}, f"{node.grid} blocks of {node.block} threads"
+
     # ---- steps
 
     def run(
@@ -156,27 +178,49 @@ class CUDAExecutable(Executable):
                 if node.launch >= 0:
                     times[node.launch] += spent
             return 1
-        if rows not in self._graphs:
-            self._graphs[rows] = self.driver.capture(self._nodes(rows))
         count = max(1, min(steps, (total - first) // batch))
         count = min(count, max(1, int(PATIENCE / self._seconds)) if self._seconds else 1)
         start = time.perf_counter()
-        self.driver.replay(self._graphs[rows], count)
+        if self._is_small:
+            self.driver.launch(self._binder.steps(self._of(rows), rows, count))
+        else:
+            if rows not in self._graphs:
+                self._graphs[rows] = self.driver.capture(self._nodes(rows))
+            self.driver.replay(self._graphs[rows], count)
         self.driver.synchronize()
         self._seconds = (time.perf_counter() - start) / count
         return count
 
-    def _nodes(self, rows: int) -> list[Node]:
-        """The launches of a step of so many rows."""
-        node, checked = self._binder.node, False
-        nodes = []
+    def _pieces(self, rows: int) -> list[Piece]:
+        """The launches of a step of so many rows that have something to do."""
+        piece, checked = self._binder.piece, False
+        pieces = []
         for position, launch in enumerate(self.plan.launches):
             if launch.flags & abi.CHECK and not checked:
                 checked = True
-                nodes.append(node(_turn(turn.check, _runner.CHECKED), rows))
-            nodes.append(node(launch, rows, position))
-        nodes.append(node(_turn(turn.end_step, _runner.NONFINITE_STEP), rows))
-        return [each for each in nodes if each is not None]
+                pieces.append(piece(_turn(turn.check, _runner.CHECKED), rows))
+            pieces.append(piece(launch, rows, position))
+        pieces.append(piece(_turn(turn.end_step, _runner.NONFINITE_STEP), rows))
+        return [each for each in pieces if each.units]
+
+    def _of(self, rows: int) -> list[Piece]:
+        """`_pieces`, which are the same in every run."""
+        if rows not in self._kept:
+            self._kept[rows] = self._pieces(rows)
+        return self._kept[rows]
+
+    def _nodes(self, rows: int) -> list[Node]:
+        return [self._binder.node(piece, rows) for piece in self._of(rows)]
+
+    def _fits_a_block(self) -> bool:
+        """Whether one block of threads goes through the steps."""
+        if sum(launch.flops_at(self.rows) for launch in self.plan.launches) > SMALL:
+            return False
+        if sum(1 + len(piece.arguments) for piece in self._of(self.rows)) + 4 > MOST_PARAMETERS:
+            return False
+        self._kept.clear()
+        self._binder.processors = 1
+        return True
 
     def _fetch(self, array: np.ndarray, memory: DeviceArray, first: int, last: int) -> None:
         """Copy rows of an output to the host."""

@@ -164,6 +164,12 @@ class NVIDIA(Driver):
         finally:
             self._api.cuLinkDestroy(state)
 
+    def launch(self, node: Node) -> None:
+        """See `Driver.launch`."""
+        self._enter()
+        shape = (node.grid, 1, 1, node.block, 1, 1)
+        self._ask("cuLaunchKernel", node.function, *shape, 0, self._stream, _parameters(node), 0)
+
     def capture(self, nodes: Sequence[Node]) -> Any:
         """See `Driver.capture`: the nodes of a CUDA graph, each behind the one before."""
         self._enter()
@@ -193,20 +199,7 @@ class NVIDIA(Driver):
         events = [self._ask("cuEventCreate", 0) for _ in range(len(nodes) + 1)]
         self._ask("cuEventRecord", events[0], self._stream)
         for node, event in zip(nodes, events[1:], strict=True):
-            self._ask(
-                "cuLaunchKernel",
-                node.function,
-                node.grid,
-                1,
-                1,
-                node.block,
-                1,
-                1,
-                0,
-                self._stream,
-                _parameters(node),
-                0,
-            )
+            self.launch(node)
             self._ask("cuEventRecord", event, self._stream)
         self.synchronize()
         spent = [1e-3 * self._ask("cuEventElapsedTime", *pair) for pair in itertools.pairwise(events)]
