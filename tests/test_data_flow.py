@@ -79,7 +79,7 @@ def test_the_way_of_fit():
     found = stops(lambda: CALLS["fit"](model, X), X)
     assert files(found) == [
         "sequential", "training/loop", "training/adapters", "arrays", "training/adapters", "training/requirements",
-        "layers/tree", "engine/sources",
+        "layers/tree", "training/samples",
     ]  # fmt: skip
 
 

@@ -130,13 +130,13 @@ def test_a_gather_from_several_arrays():
     buffer = plan.buffer((3,))
     inlet = Inlet(plan, source.signature, buffer)
     bound = bind(plan, 4, pinned=[buffer])
-    inlet.connect(bound.step, source)
+    bound.connect(inlet, source)
     seen = []
     for first in (0, 4, 8):
         bound.execution.run(first, source.rows, 4, 1, 0.0)
         seen.append(bound.read(buffer, min(4, source.rows - first)).copy())
     assert source.rows == 10 and np.array_equal(np.concatenate(seen), np.concatenate(arrays))
-    inlet.connect(bound.step, Source(arrays[0]))  # and one array again
+    bound.connect(inlet, Source(arrays[0]))  # and one array again
     bound.execution.run(0, 4, 4, 1, 0.0)
     assert np.array_equal(bound.read(buffer, 4), arrays[0])
 

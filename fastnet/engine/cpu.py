@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet._arrays import address_of
 from fastnet._kernels import abi
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.cpu import gemm
@@ -123,7 +124,8 @@ class CPUExecutable(Executable):
         for row, launch in zip(table, plan.launches, strict=True):
             binder.bind(row, launch)
         place_barriers(table, plan.launches, self)
-        bases = [0, self.arena.ctypes.data, self.step.ctypes.data, 0]
+        self._step_address = address_of(self.step)
+        bases = [0, address_of(self.arena), self._step_address, 0]
         self.execution = Execution(table, bases, self.step, binder.scratch, keep=(self.arena, binder.blocks, plan))
 
     def reference(self, operand: View | Variable | Slot) -> int:
@@ -150,11 +152,11 @@ class CPUExecutable(Executable):
 
     def connect(self, inlet: Any, source: Any) -> None:
         """Let an inlet read from a source from now on."""
-        inlet.connect(self.step, source)
+        source.connect(self._step_address + 8 * inlet.slots.index)
 
     def place(self, slot: int, array: np.ndarray | None) -> None:
         """Let a slot of the step block have the address of an array, 0 without one."""
-        self.step[slot] = 0 if array is None else array.ctypes.data
+        self.step[slot] = 0 if array is None else address_of(array)  # 0.1 µs; `ctypes.data` takes 0.8
 
     def place_output(self, slot: int, array: np.ndarray) -> None:
         """Let a slot have the address of an array whose rows the steps of a run write."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet._arrays import rows_of
+from fastnet._arrays import Rows, address_of
 from fastnet._kernels import abi
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import data
@@ -19,32 +19,31 @@ from fastnet.engine.view import Slot, View
 from fastnet.sparse import SparseRows
 
 
-class Source:
+class Source(Rows):
     """Rows of an array, of any supported dtype and any strides, or of a sparse matrix.
 
     Args:
         array: (n, ...); kept alive and not copied.
 
     Attributes:
-        layout: the third of the numbers by which the kernel finds a row, see `Inlet`.
-        signature: shape and dtype of a row, and how it lies in memory, which decide the kernel that reads it: whether
-            its elements are contiguous, or the dtype of a sparse matrix's indices.
+        rows: their number.
+        address, stride, layout, per: the numbers by which the kernel finds a row: of row 0, bytes to the next, sizes
+            and strides within a row or None, rows of each part or 0.
     """
 
-    def __init__(self, array: np.ndarray | SparseRows):
-        self.array = array
-        self.rows = len(array)
-        self.per = 0  # rows of each part, if there are several
-        self.layout = None
-        order_in_row: bool | str
-        if isinstance(array, SparseRows):
-            self.address, self.stride, self.layout = array.values.ctypes.data, array.columns.ctypes.data, array.starts
-            order_in_row = READABLE[array.starts.dtype]
-        else:
-            self.address, self.stride, order_in_row = rows_of(array)
-            if not order_in_row:
-                self.layout = np.array([array.ndim - 1, *array.shape[1:], *array.strides[1:]], np.int64)
-        self.signature = array.shape[1:], READABLE[array.dtype], order_in_row
+    rows: int
+    address: int
+    stride: int
+
+    @property
+    def signature(self) -> tuple:
+        """Shape and dtype of a row, and how it lies in memory, which decide the kernel that reads it.
+
+        The last is whether its elements are contiguous, or the dtype of a sparse matrix's indices.
+        """
+        array = self.array
+        order: bool | str = READABLE[self.layout.dtype] if isinstance(array, SparseRows) else self.together
+        return array.shape[1:], READABLE[array.dtype], order
 
     def numbers(self, place: Callable[[np.ndarray], int]) -> list[int]:
         """What an `Inlet` writes to the step block for a device to which ``place`` copies arrays, in its order.
@@ -70,8 +69,8 @@ class Batches(Source):
         self.arrays = arrays
         if len(arrays) > 1:
             self.per, self.rows = self.rows, sum(len(array) for array in arrays)
-            self.table = np.array([rows_of(a)[:2] for a in arrays], np.int64)
-            self.address, self.stride = self.table.ctypes.data, 0
+            self.table = np.array([(part.address, part.stride) for part in map(Source, arrays)], np.int64)
+            self.address, self.stride = address_of(self.table), 0
 
     def numbers(self, place: Callable[[np.ndarray], int]) -> list[int]:
         """See `Source.numbers`."""
@@ -118,13 +117,6 @@ class Inlet:
         else:
             index = f"address_pointer_{order_in_row}"
             plan.call(data.gather_sparse, address_index=index, columns=stride, starts=layout, **arguments)
-
-    def connect(self, step: np.ndarray, source: Source) -> None:
-        """Let the plan read from ``source`` from now on, on the CPU."""
-        start = self.slots.index
-        step[start], step[start + 1], step[start + 3] = source.address, source.stride, source.per
-        if source.layout is not None:
-            step[start + 2] = source.layout.ctypes.data
 
 
 def outlet(plan: Plan, y: View) -> Slot:

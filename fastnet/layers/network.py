@@ -47,6 +47,7 @@ class Network(Layer):
         self._trainable = checks.flag(f"{owner}: trainable", trainable)
         self._layers: list[Layer] = []
         self._leaves: list[Layer] | None = None  # of all depths; found again after a change
+        self._data_readers: list[Layer] | None = None
         #: of samples, then of each layer's result. A layer in several networks has another shape in each.
         self._shapes: list[tuple[int, ...]] = []
         self.name = name
@@ -110,7 +111,7 @@ class Network(Layer):
 
     def _changed(self, shapes: list[tuple[int, ...]] | None = None) -> None:
         """Forget all that follows from its layers, which have changed; the shapes are found again if not given."""
-        self._leaves = None
+        self._leaves = self._data_readers = None
         if self.built:
             self._shapes = shapes or self._shapes_from(self._shapes[0])
         for parent in self._parents:
@@ -256,6 +257,13 @@ class Network(Layer):
             found = {id(leaf): leaf for layer in self._layers for leaf in layer.leaves}
             self._leaves = list(found.values())
         return self._leaves
+
+    @property
+    def data_readers(self) -> list[Layer]:
+        """Its leaves that check data; each step asks for them."""
+        if self._data_readers is None:
+            self._data_readers = super().data_readers
+        return self._data_readers
 
     @property
     def layers_to_run(self) -> list[Layer]:

@@ -42,12 +42,17 @@ class LayerTree:
         """
         if not self.composite:
             return
-        readers = [leaf for leaf in self.leaves if type(leaf).check_data is not LayerTree.check_data]
+        readers = self.data_readers
         if readers and isinstance(x, SparseRows):
             raise ValueError(f"{readers[0]._owner} does not read sparse matrices: give x.toarray().")
         for use in self.uses(x.shape[1:]) if readers else ():
             if use.reads_data:
                 use.layer.check_data(x)
+
+    @property
+    def data_readers(self) -> list[Layer]:
+        """Its leaves that check data."""
+        return [leaf for leaf in self.leaves if type(leaf).check_data is not LayerTree.check_data]
 
     @property
     def leaves(self) -> list[Layer]:

@@ -10,9 +10,8 @@ import numpy as np
 
 from fastnet import checks, frames
 from fastnet.arrays import as_array, as_rows, one_item
-from fastnet.engine.sources import Source
 from fastnet.training.options import BATCH, batch_rows
-from fastnet.training.samples import ArraySamples, Batch, Samples, shuffled_within_batches
+from fastnet.training.samples import ArraySamples, Batch, Samples, shuffled_within_batches, sources_of
 from fastnet.training.streams import Arrays, StreamSamples, is_stream
 
 Check = Callable[[Batch], Arrays]  # gives the arrays of a batch as the network reads them; see `requirements`
@@ -83,7 +82,7 @@ class ArrayAdapter:
 
     def samples(self, check: Check, reading: Reading) -> Samples:
         """The rows as loops read them."""
-        sources = tuple([Source(array) for array in check(self.batch) if array is not None])
+        sources = sources_of(check(self.batch))
         order = reading.new_order
         size = batch_rows(reading.batch_size, sources[0].rows, reading.default, reading.steps)
         if order is not None and reading.within_batches:

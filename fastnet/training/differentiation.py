@@ -8,13 +8,12 @@ import numpy as np
 
 from fastnet._kernels import abi
 from fastnet.arrays import as_array
-from fastnet.engine.sources import Source
 from fastnet.layers.layer import Layer
 from fastnet.tracebacks import trimmed
 from fastnet.training import adapters, requirements
 from fastnet.training.options import must_be_compiled
-from fastnet.training.samples import Sources
-from fastnet.training.session import Session
+from fastnet.training.samples import sources_of
+from fastnet.training.session import Session, repeated
 
 INPUT = "input"  # the key of the gradient of the data
 
@@ -108,7 +107,7 @@ def _gradients(model: Any, x: Any, y: Any, sample_weight: Any, gradient: Any) ->
         if sample_weight is not None:
             raise ValueError("gradients: sample_weight weighs a loss; multiply the rows of gradient instead.")
         arrays, mode = _with_gradient(model, x, gradient, "gradients"), "output_gradients"
-    sources, trainer = _sources(arrays), model._trainer
+    sources, trainer = sources_of(arrays), model._trainer
     rows = sources[0].rows
     with trainer.session(mode, rows, sources) as session:
         for variable, copy in session.step.copies.items():
@@ -133,17 +132,17 @@ def _gradients(model: Any, x: Any, y: Any, sample_weight: Any, gradient: Any) ->
 def _train_on_gradient(model: Any, x: Any, gradient: Any, input_gradient: bool) -> np.ndarray | None:
     if model.optimizer is None:
         raise RuntimeError("train_on_gradient needs an optimizer: call model.compile(optimizer=...) first.")
-    sources = _sources(_with_gradient(model, x, gradient, "train_on_gradient"))
-    trainer, rows = model._trainer, sources[0].rows
-    with trainer.session("train_through" if input_gradient else "train_on_gradient", rows, sources) as session:
+    trainer, mode = model._trainer, "train_through" if input_gradient else "train_on_gradient"
+    session = repeated(trainer.plans, mode, (x, gradient))
+    if session is None:
+        arrays = _with_gradient(model, x, gradient, "train_on_gradient")
+        sources = sources_of(arrays)
+        session = Session.of_call(trainer.plans, mode, sources[0].rows, sources)
+    with session:
         if input_gradient and session.step.input_gradient is None:
             raise ValueError(f"The model {model.name!r}: a layer reads indices, which have no gradient.")
-        trainer.train_batch(session, rows)
-        return _input_gradient(session, rows)
-
-
-def _sources(arrays: tuple[np.ndarray | None, ...]) -> Sources:
-    return tuple([Source(array) for array in arrays if array is not None])
+        trainer.train_batch(session)
+        return _input_gradient(session, session.rows)
 
 
 def _with_gradient(model: Any, x: Any, gradient: Any, caller: str) -> tuple[np.ndarray, np.ndarray]:
@@ -152,7 +151,7 @@ def _with_gradient(model: Any, x: Any, gradient: Any, caller: str) -> tuple[np.n
     requirements.check_columns(model.columns, batch.columns)
     (x,) = requirements.check_inputs(model, batch)
     gradient = as_array(gradient, "gradient")
-    predicted = (len(x), *model.sample_output_shape(requirements.check_shape(model, x.shape)))
+    predicted = (len(x), *model.sample_output_shape(x.shape[1:]))
     if gradient.shape != predicted and (*gradient.shape, 1) == predicted:
         gradient = gradient[..., None]
     if gradient.shape != predicted:

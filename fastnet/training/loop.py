@@ -19,8 +19,8 @@ from fastnet.training.advice import advise_on_losses
 from fastnet.training.nonfinite import NonFiniteError
 from fastnet.training.options import BATCH, WIDE_BATCH, FitOptions, batch_rows, count_or_none, must_be_compiled
 from fastnet.training.resume import Position
-from fastnet.training.samples import Batch, Samples, Segment
-from fastnet.training.session import Session
+from fastnet.training.samples import Batch, Samples, sources_of
+from fastnet.training.session import Session, repeated
 from fastnet.training.trainer import Hooks, Trainer
 
 if TYPE_CHECKING:
@@ -194,6 +194,11 @@ def predict(model: Any, x: Any, batch_size: Any, verbose: Any, steps: Any, callb
     """See `Sequential.predict`."""
     with trimmed:
         steps = count_or_none("steps", steps)
+        if batch_size is None and steps is None and callbacks is None:
+            session = repeated(model._trainer.plans, "predict", (x,))  # of one batch, which has no progress to show
+            if session is not None:
+                with session:
+                    return model._trainer.predict_batches(session)
         data = adapters.adapt_inputs(x, model)
         requirements.check_columns(model.columns, data.columns)
         if isinstance(data, adapters.ArrayAdapter) and callbacks is None and steps is None:
@@ -244,32 +249,41 @@ def _predict(model: Any, samples: Samples, calls: CallbackList) -> np.ndarray:
 def predict_rows(model: Any, x: Any) -> np.ndarray:
     """Predictions of arrays, without callbacks."""
     with trimmed:
-        batch = adapters.inputs(x, model)
-        requirements.check_columns(model.columns, batch.columns)
-        return _predict_batch(model, batch)
+        session = repeated(model._trainer.plans, "predict", (x,))
+        if session is None:
+            batch = adapters.inputs(x, model)
+            requirements.check_columns(model.columns, batch.columns)
+            return _predict_batch(model, batch)
+        with session:
+            return model._trainer.predict_batches(session)
 
 
 def _predict_batch(model: Any, batch: Batch, batch_size: Any = None) -> np.ndarray:
     (x,) = requirements.check_inputs(model, batch)
-    sources, rows = (Source(x),), len(x)
-    size = batch_rows(batch_size, rows, WIDE_BATCH)
-    with model._trainer.session("predict", size, sources) as session:
-        result = session.new_predictions(rows)
-        model._trainer.run_segment(session, Segment(sources, 0, rows, size))
-    return result
+    trainer, sources = model._trainer, (Source(x),)
+    size = batch_rows(batch_size, len(x), WIDE_BATCH)
+    new_session = Session.of_call if batch_size is None else Session
+    with new_session(trainer.plans, "predict", size, sources) as session:
+        return trainer.predict_batches(session)
 
 
 def train_on_batch(model: Any, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> dict[str, float]:
     """See `Sequential.train_on_batch`."""
     with trimmed:
-        must_be_compiled(model, "train_on_batch")
-        batch = adapters.paired(x, y, sample_weight, "train_on_batch", model)
-        requirements.check_columns(model.columns, batch.columns)
-        arrays = requirements.check_pairs(model, class_weight, batch)
-        sources = tuple([Source(array) for array in arrays if array is not None])
-        trainer, rows = model._trainer, sources[0].rows
-        with trainer.session("train", rows, sources) as session:
-            return trainer.train_batch(session, rows)
+        trainer, session = model._trainer, None
+        if sample_weight is None and class_weight is None:
+            session = repeated(trainer.plans, "train", (x, y))
+        if session is None:
+            must_be_compiled(model, "train_on_batch")
+            batch = adapters.paired(x, y, sample_weight, "train_on_batch", model)
+            requirements.check_columns(model.columns, batch.columns)
+            arrays = requirements.check_pairs(model, class_weight, batch)
+            sources = sources_of(arrays)
+            session = Session.of_call(trainer.plans, "train", sources[0].rows, sources)
+        else:
+            requirements.check_targets(model, x.shape, y)
+        with session:
+            return trainer.train_batch(session)
 
 
 def test_on_batch(model: Any, x: Any, y: Any, sample_weight: Any) -> dict[str, float]:

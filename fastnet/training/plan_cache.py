@@ -11,7 +11,7 @@ from fastnet.layers.layer import Layer, all_parts
 from fastnet.layers.undo import AttributeSnapshot
 from fastnet.training.step import MODES, Step, lower
 
-_MOST = 8  # kinds of plans that a model keeps
+MOST = 8  # kinds of plans that a model keeps, and of calls
 
 
 class PlanCache:
@@ -22,16 +22,18 @@ class PlanCache:
 
     Attributes:
         free: the plans of each kind that are not in use.
+        recent: sessions of calls whose arrays fitted, by mode, shapes and dtypes; see `session.repeated`.
         known_shapes: shapes of a sample and its targets that fit; their number of classes, 0 without labels.
     """
 
     def __init__(self, network: Any):
         self.network = network
         self.free: dict[tuple, list[Step]] = {}
+        self.recent: dict[tuple, Any] = {}
         self.known_shapes: dict[tuple, int] = {}
         self._process: object = None
         self._build_snapshot: AttributeSnapshot | None = None  # of a build for the first data, until it has a plan
-        self._structure: tuple[object, tuple] = (None, ())  # the last change when it was found, and what it was
+        self._structure: tuple[object, str] = (None, "")  # the last change when it was found, and what it was
         self._losses: tuple[object, tuple] = (None, ())  # the same of losses
         self.renew_locks()
 
@@ -54,8 +56,9 @@ class PlanCache:
     def forget(self) -> None:
         """Drop all plans: the network has changed."""
         self.free.clear()
+        self.recent = {}  # another one: a session in use gives itself back to that which it came from
         self.known_shapes.clear()
-        self._structure = self._losses = (None, ())
+        self._structure, self._losses = (None, ""), (None, ())
 
     def build(self, shape: tuple[int, ...]) -> None:
         """Build the network for samples of this shape, once; `undo_build` can undo it until there is a plan."""
@@ -91,7 +94,7 @@ class PlanCache:
         with self._lookup:
             free = self.free.pop(key, [])
             self.free[key] = free  # last, as the one used last
-            if len(self.free) > _MOST:
+            if len(self.free) > MOST:
                 del self.free[next(iter(self.free))]
             found = free.pop() if free else None
         if found is None:
@@ -116,11 +119,15 @@ class PlanCache:
             step = lower(network, mode, rows, x, y, loss, metrics, optimizer, reuse, weights)
             return step.bind(rows, reuse, devices.chosen(network.device, step.plan, rows))
 
-    def _structure_now(self) -> tuple:
-        """All of the network that decides what its plans are, but for the layers themselves."""
+    def _structure_now(self) -> str:
+        """All of the network that decides what its plans are, but for the layers themselves.
+
+        A text, whose hash is computed once: every step looks its plan up with it, and the hash of a tuple of 2,000
+        layers takes 0.05 ms.
+        """
         now = changes.arguments.token
         if self._structure[0] is not now:
-            self._structure = now, tuple([_state_of(part) for part in all_parts(self.network)])
+            self._structure = now, repr([_state_of(part) for part in all_parts(self.network)])
         return self._structure[1]
 
     def _losses_now(self) -> tuple:

@@ -32,7 +32,7 @@ def check_pairs(
     x, y, sample_weight, _ = batch
     if (x.shape[1:], y.shape[1:]) not in model._trainer.plans.known_shapes:
         x = x if x.shape[1:] == check_shape(model, x.shape) else x[..., None]
-    targets = _check_targets(model, x.shape, y)
+    targets = check_targets(model, x.shape, y)
     model.check_data(x)
     return x, targets, _weights(model, x.shape, y, sample_weight, class_weight, is_complete)
 
@@ -95,7 +95,7 @@ def check_shape(model: Any, shape: Shape) -> Shape:
     return wanted
 
 
-def _check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
+def check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
     """The targets of data of this shape as the loss reads them."""
     loss, known, key = model.loss, model._trainer.plans.known_shapes, (shape[1:], y.shape[1:])
     if key in known and shape[0] == len(y):  # these shapes fitted before: not checked again

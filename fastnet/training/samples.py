@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -11,6 +11,11 @@ from fastnet.checks import warn
 from fastnet.engine.sources import Batches, Source
 
 Sources = tuple[Source, ...]  # of x, and of y and sample weights where there are any
+
+
+def sources_of(arrays: Iterable[Any], kind: Callable[[Any], Source] = Source) -> Sources:
+    """Sources of x, and of y and sample weights where there are any."""
+    return tuple([kind(array) for array in arrays if array is not None])
 
 
 class Batch(NamedTuple):

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from fastnet._arrays import kind_of
 from fastnet._kernels import abi
 from fastnet.engine.executable import Executable
+from fastnet.engine.sources import Source
 from fastnet.engine.view import View
-from fastnet.training.plan_cache import PlanCache
+from fastnet.training.plan_cache import MOST, PlanCache
 from fastnet.training.samples import Segment, Sources
 from fastnet.training.step import MODES, Step
 
@@ -32,24 +34,40 @@ class Session:
     Attributes:
         step, executable: the bound plan now; `adopt` may exchange it.
         block, scalars: its step block, as integers and as float64.
+        updates: whether its steps change weights.
         first_iteration: the optimizer's on entry.
     """
 
     __slots__ = (
-        "_free", "_version", "block", "executable", "first_iteration", "mode", "plans", "rows", "scalars", "sources",
-        "step",
+        "_free", "_key", "_recent", "_version", "block", "executable", "first_iteration", "mode", "plans", "rows",
+        "scalars", "sources", "step", "updates",
     )  # fmt: skip
     step: Step
     executable: Executable
 
     def __init__(self, plans: PlanCache, mode: str, rows: int, sources: Sources):
         self.plans, self.mode, self.rows, self.sources = plans, mode, rows, sources
+        self.updates = MODES[mode].updates
+        self._version: tuple | None = None
+        self._recent: dict[tuple, Session] | None = None  # of calls, where it belongs under its key
+        self._key: tuple = ()
+        self._free: list[Step] = []
+
+    @classmethod
+    def of_call(cls, plans: PlanCache, mode: str, rows: int, sources: Sources) -> Session:
+        """The session of a call with these data, which fit; `repeated` finds it for the next call like it."""
+        session, recent = cls(plans, mode, rows, sources), plans.recent
+        kind = kind_of(tuple([source.array for source in sources]))
+        if kind is not None and rows == sources[0].rows and not plans.network.data_readers:
+            session._recent, session._key = recent, (mode, kind)
+            if len(recent) >= MOST:
+                recent.pop(next(iter(recent)), None)
+        return session
 
     def __enter__(self) -> Session:
         plans = self.plans
         plans.renew_locks()
-        updates = MODES[self.mode].updates
-        if updates and not plans.training.acquire(blocking=False):
+        if self.updates and not plans.training.acquire(blocking=False):
             raise RuntimeError(
                 "This model is being trained already: by another thread, or by the fit that this callback belongs to. "
                 "One training at a time; within a callback train a copy, copy.deepcopy(model)."
@@ -60,23 +78,32 @@ class Session:
             self._take()
         except BaseException:
             plans.undo_build()
-            if updates:
+            if self.updates:
                 plans.training.release()
             raise
-        if updates:
+        if self.updates:
             self.first_iteration = plans.network.optimizer.iterations
         return self
 
     def __exit__(self, *error: object) -> None:
         self._free.append(self.step)
-        if MODES[self.mode].updates:
+        if self.updates:
             self.plans.training.release()
+        if self._recent is not None:
+            self.sources = ()  # the arrays are the user's
+            self._recent[self._key] = self  # last, as the one used last
 
     def _take(self) -> None:
-        if MODES[self.mode].updates:
+        if self.updates:
             self.plans.start_optimizer()
-        self._version = self.plans.version(self.mode)
-        found, self._free = self.plans.take(self.mode, self.rows, self.sources, self._version)
+        version = self.plans.version(self.mode)
+        try:
+            found = self._free.pop() if version == self._version else None
+        except IndexError:  # another thread uses it
+            found = None
+        if found is None:
+            found, self._free = self.plans.take(self.mode, self.rows, self.sources, version)
+            self._version = version
         self._use(found)
 
     def _use(self, step: Step) -> None:
@@ -85,10 +112,9 @@ class Session:
         self._connect(self.sources, None)
 
     def _connect(self, sources: Sources, order: np.ndarray | None) -> None:
-        step, executable = self.step, self.executable
-        for inlet, source in zip((step.x, step.y, step.weights), sources):
-            if inlet is not None:
-                executable.connect(inlet, source)
+        executable = self.executable
+        for inlet, source in zip(self.step.inlets, sources):
+            executable.connect(inlet, source)
         executable.place(abi.ORDER, order)
 
     @property
@@ -180,6 +206,18 @@ class Session:
         result = np.empty((rows, *last.shape), last.dtype)
         self.executable.place_output(self.step.result.index, result)
         return result
+
+
+def repeated(plans: PlanCache, mode: str, arrays: tuple) -> Session | None:
+    """The session of an earlier call with arrays of these shapes and dtypes, which reads these from now on.
+
+    It spares small batches what follows from shapes: conversions, checks, and the key of the plan. A prediction of
+    64 rows by 4-64-64-2 takes 8 µs instead of 12, of which the step itself takes 4.5.
+    """
+    session = plans.recent.pop((mode, kind_of(arrays)), None)  # meanwhile no other thread finds it
+    if session is not None:
+        session.sources = tuple([Source(array) for array in arrays])
+    return session
 
 
 def _plain(value: Any) -> Any:

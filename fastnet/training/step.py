@@ -190,6 +190,11 @@ class Step:
         return None if self.prediction is None else self.prediction.mask
 
     @functools.cached_property
+    def inlets(self) -> list[Inlet]:
+        """Of x, y and sample weights, where the plan has them."""
+        return [inlet for inlet in (self.x, self.y, self.weights) if inlet is not None]
+
+    @functools.cached_property
     def python_metrics(self) -> list[PythonMetric]:
         return [total for total in self.totals if isinstance(total, PythonMetric)]
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from fastnet import checks
 from fastnet.arrays import as_array, is_array, one_item
-from fastnet.engine.sources import Batches, Source
+from fastnet.engine.sources import Batches
 from fastnet.sparse import is_sparse
 from fastnet.training.prefetch import Prefetch
-from fastnet.training.samples import Batch, Segment, Sources, warn_exhausted
+from fastnet.training.samples import Batch, Segment, Sources, sources_of, warn_exhausted
 
 Arrays = tuple[np.ndarray | None, ...]  # x, y and sample weights as the network reads them
 
@@ -83,7 +83,7 @@ class StreamSamples:
         self.batch_size = len(x)
         size = max(1, sum(a.nbytes for a in first if a is not None))
         self.depth = max(2, min(getattr(self.dataset, "max_queue_size", _DEPTH), _BYTES // size))
-        self.sources: Sources = _sources(Source, first)
+        self.sources: Sources = sources_of(first)
         self.iterator, self.pulled = itertools.chain([batch], iterator), 0
 
     def __enter__(self) -> StreamSamples:
@@ -311,21 +311,16 @@ def _in_dtype(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
     return converted
 
 
-def _sources(kind: Callable[[Any], Source], arrays: Sequence[Any]) -> Sources:
-    """Sources of x, and of y and sample weights where there are any."""
-    return tuple([kind(a) for a in arrays if a is not None])
-
-
 def _segments(batches: list[Arrays]) -> Iterator[Segment]:
     """Segments of batches of one size each; the last batch of a segment may be shorter."""
     if len(batches) == 1:  # the usual case, before each step of a generator: needs no table of addresses
-        sources = _sources(Source, batches[0])
+        sources = sources_of(batches[0])
         yield Segment(sources, 0, sources[0].rows, sources[0].rows, repeatable=False)
         return
     start = 0
     rows = [len(b[0]) for b in batches if b[0] is not None]
     for k in range(1, len(batches) + 1):
         if k == len(batches) or rows[k - 1] != rows[start] or rows[k] > rows[start]:
-            sources = _sources(Batches, [None if c[0] is None else c for c in zip(*batches[start:k])])
+            sources = sources_of([None if c[0] is None else c for c in zip(*batches[start:k])], Batches)
             yield Segment(sources, 0, sum(rows[start:k]), rows[start], repeatable=False)
             start = k

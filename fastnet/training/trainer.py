@@ -40,9 +40,6 @@ class Hooks:
     stopped: Callable[[], bool] = lambda: False
 
 
-NO_HOOKS = Hooks()
-
-
 class Trainer:
     """Runs the plans of one network, and knows what a training depends on beside its weights.
 
@@ -132,8 +129,9 @@ class Trainer:
             self._renew(session, segment)
         return steps
 
-    def train_batch(self, session: Session, rows: int) -> dict[str, float]:
+    def train_batch(self, session: Session) -> dict[str, float]:
         """One step on the rows that the session reads."""
+        rows = session.rows
         session.reset()
         session.block[abi.SEED] = self.seed
         self._snapshot(self.variables(), None)
@@ -221,7 +219,16 @@ class Trainer:
         session.publish()
         return steps
 
-    def run_segment(self, session: Session, segment: Segment, steps: int = 0, hooks: Hooks = NO_HOOKS) -> int:
+    def predict_batches(self, session: Session) -> np.ndarray:
+        """Predictions of the rows that the session reads, without hooks."""
+        first, rows, size = 0, session.sources[0].rows, session.rows
+        result = session.new_predictions(rows)
+        while first < rows:
+            done, _ = session.executable.run(first, rows, size, rows, CHUNK_SECONDS)
+            first += done * size
+        return result
+
+    def run_segment(self, session: Session, segment: Segment, steps: int, hooks: Hooks) -> int:
         """Evaluate or predict the rows of a segment, which the session reads."""
         first = segment.first
         while first < segment.total:
@@ -232,11 +239,10 @@ class Trainer:
             done, _ = session.executable.run(first, segment.total, segment.batch_size, limit, CHUNK_SECONDS)
             session.show(min(segment.batch_size, segment.total - first))
             first, steps = first + done * segment.batch_size, steps + done
-            if hooks is not NO_HOOKS:  # otherwise nothing of the user's ran
-                hooks.after(steps, session.logs)
-                self._renew(session, segment)
-                if hooks.stopped():
-                    break
+            hooks.after(steps, session.logs)
+            self._renew(session, segment)
+            if hooks.stopped():
+                break
         return steps
 
     # ---- profiles
