@@ -75,7 +75,7 @@ def train(model, target, states, actions, next_states, fell):
     values, best = both[: len(rows)], both[len(rows) :].argmax(axis=1)
     goal = 1 + GAMMA * (1 - fell) * target.predict_on_batch(next_states)[rows, best]
     gradient = np.zeros_like(values)
-    gradient[rows, actions] = np.clip(values[rows, actions] - goal, -1, 1) / len(states)
+    gradient[rows, actions] = (values[rows, actions] - goal).clip(-1, 1) / len(states)
     model.train_on_gradient(states, gradient)
 
 

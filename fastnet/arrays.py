@@ -177,7 +177,7 @@ def match_weights(weights: Any, rows: int, shape: tuple[int, ...], row_wise: str
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         index = tuple(np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"sample_weight must be finite; it is {array[index]} in row {index[0]}.")
-    return np.broadcast_to(array, (rows, *wanted))
+    return array if array.shape == (rows, *wanted) else np.broadcast_to(array, (rows, *wanted))  # which takes 2 µs
 
 
 def check_range(y: np.ndarray, limits: tuple[float, float], loss: str) -> None:

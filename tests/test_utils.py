@@ -1,15 +1,18 @@
 """Seeds and small helpers."""
 
+import gc
 import math
 import os
 import subprocess
 import sys
 import threading
+import weakref
 
 import numpy as np
 import pytest
 
 from fastnet import random, utils
+from fastnet.utils import process_state
 
 
 def test_seeds_follow_from_the_seed_alone():
@@ -353,3 +356,23 @@ def test_clear_session_names_anew():
     utils.clear_session(free_memory=False)
     names.append((layers.Dense(1).name, layers.Dense(1).name, Sequential().name, Sequential().name))
     assert names == [("dense", "dense_1", "sequential", "sequential_1")] * 2
+
+
+def test_clear_session_frees_much_memory(monkeypatch):
+    """A model without references is freed with the garbage, which is collected when there is much to gain."""
+    from fastnet import Sequential, layers
+    from fastnet.engine.variable import Allocated
+
+    monkeypatch.setattr(Allocated, "bytes", 0)
+    monkeypatch.setattr(process_state, "_LARGE", 4 * 12)
+    gc.disable()
+    try:
+        model = weakref.ref(Sequential([layers.Input((2,)), layers.Dense(3)]))  # 9 weights of 4 bytes
+        utils.clear_session()
+        other = Sequential([layers.Input((2,)), layers.Dense(1)])
+        utils.clear_session(free_memory=False)
+        assert model() is not None
+        utils.clear_session()
+        assert model() is None and other.built and Allocated.bytes == 0
+    finally:
+        gc.enable()

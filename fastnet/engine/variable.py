@@ -15,9 +15,16 @@ from fastnet.engine import changes
 have_mirrors = False  # whether a weight of this process has had a copy on another device
 
 
+class Allocated:
+    """The bytes that were allocated for weights, optimizer state and activations, whether they are freed or not."""
+
+    bytes = 0
+
+
 def aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """Zeros on a cache line's boundary, in memory of their own."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
+    Allocated.bytes += size
     raw = np.zeros(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + size].view(dtype).reshape(shape)
