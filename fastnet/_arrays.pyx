@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-"""Properties of an array that each step reads, without the microseconds of numpy's attributes and reductions."""
+"""Properties of an array that each step reads, without the microseconds of numpy's attributes and reductions; and the
+places of buffers, which a plan of thousands of launches compares with each other."""
 
 import numpy as np
 
@@ -119,3 +120,32 @@ def all_below(array, uint64_t limit):
             below = _below(<uint64_t*> view.buf, view.strides[0], view.shape[0], limit)
     PyBuffer_Release(&view)
     return below
+
+
+def places(int64_t[::1] sizes, int64_t[::1] firsts, int64_t[::1] lasts):
+    """Offsets of intervals: each in turn at the lowest one where it meets none that is alive at the same time.
+
+    Args:
+        sizes: of the intervals.
+        firsts, lasts: the time in which each is alive, both included.
+    """
+    cdef Py_ssize_t count = sizes.shape[0], n, k
+    offsets = np.empty(count, np.int64)
+    cdef int64_t[::1] offset = offsets
+    cdef int64_t[::1] order = np.empty(count, np.int64)  # those that have a place, by their offsets
+    cdef int64_t low, other
+    for n in range(count):
+        low = 0
+        for k in range(n):
+            other = order[k]
+            if offset[other] >= low + sizes[n]:
+                break
+            if offset[other] + sizes[other] > low and firsts[n] <= lasts[other] and firsts[other] <= lasts[n]:
+                low = offset[other] + sizes[other]
+        offset[n] = low
+        k = n
+        while k > 0 and offset[order[k - 1]] > low:
+            order[k] = order[k - 1]
+            k -= 1
+        order[k] = n
+    return offsets

@@ -5,6 +5,7 @@ import types
 
 import numpy as np
 import pytest
+from fastnet._arrays import places
 
 from fastnet._kernels import abi, registry
 from fastnet._kernels.cpu import gemm
@@ -73,6 +74,32 @@ def test_what_lives_at_the_same_time_shares_no_byte(seed, reuse):
             for place in span if reuse else [0]:
                 assert owner.setdefault((byte, place), b) is b
     assert total <= sum(-(-max(b.size(rows), 1) // 64) * 64 for b in spans)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 60])
+def test_each_place_is_the_lowest(count):
+    """Beside the slow way: each in turn is moved up by one until it meets none that is alive at the same time."""
+    rng = np.random.default_rng(count)
+    sizes, firsts = rng.integers(1, 5, count), rng.integers(0, 12, count)
+    lasts = firsts + rng.integers(0, 12, count)
+    found = places(sizes, firsts, lasts)
+    for n in range(count):
+        others = [k for k in range(n) if firsts[k] <= lasts[n] and firsts[n] <= lasts[k]]
+        taken = {byte for k in others for byte in range(found[k], found[k] + sizes[k])}
+        assert found[n] == next(at for at in itertools.count() if taken.isdisjoint(range(at, at + sizes[n])))
+
+
+def test_spans_beside_sets_of_bytes():
+    rng, spans, taken = np.random.default_rng(0), memory.Spans(), set()
+    for start, size in rng.integers(1, 40, (60, 2)).tolist():
+        end = start * 10 + size
+        assert spans.meets(start * 10, end) == (not taken.isdisjoint(range(start * 10, end)))
+        if size % 3 == 0:
+            spans.add(start * 10, end)
+            taken |= set(range(start * 10, end))
+    assert spans.meets(min(taken), min(taken) + 1) and not spans.meets(min(taken) - 9, min(taken))
+    spans.clear()
+    assert not spans.meets(0, 1000)
 
 
 def test_a_chain_needs_two_places():

@@ -19,6 +19,7 @@ from fastnet.engine import variable as variables
 from fastnet.engine._runner import Execution
 from fastnet.engine.executable import Executable
 from fastnet.engine.launch import Launch, Product
+from fastnet.engine.memory import Spans
 from fastnet.engine.sizes import Extent
 from fastnet.engine.variable import Variable, aligned
 from fastnet.engine.view import SIZES, Slot, View
@@ -203,18 +204,15 @@ def place_barriers(table: np.ndarray, launches: Sequence[Launch], executable: An
     A launch waits if it touches memory that was written since the last barrier, or writes memory that was read: the
     division among threads differs from launch to launch.
     """
-    read: list[tuple[int, int]] = []
-    written: list[tuple[int, int]] = []
-
-    def meets(spans, start, end):
-        return any(start < b and a < end for a, b in spans)
-
+    read, written = Spans(), Spans()
     for row, launch in zip(table, launches, strict=True):
         spans = [(*executable.span(operand), mode) for operand, mode in launch.access]
-        must_wait = any(meets(written, a, b) or ("w" in mode and meets(read, a, b)) for a, b, mode in spans)
+        must_wait = any(written.meets(a, b) or ("w" in mode and read.meets(a, b)) for a, b, mode in spans)
         if must_wait or launch.flags & abi.CHECK:
             row[abi.FLAGS] |= abi.BARRIER
             read.clear()
             written.clear()
-        read += [(a, b) for a, b, mode in spans if "r" in mode]
-        written += [(a, b) for a, b, mode in spans if "w" in mode]
+        for a, b, mode in spans:
+            for kind, touched in (("r", read), ("w", written)):
+                if kind in mode:
+                    touched.add(a, b)

@@ -65,6 +65,7 @@ class Uses:
         self.position = {launch: at for at, launch in enumerate(plan.launches)}
         self.results = {view.buffer for view in plan.results}
         self.touching: dict[Any, dict[Launch, str]] = {}
+        self.writing: dict[Any, dict[Launch, None]] = {}  # those of them that write: one, where all updates read a rate
         #: positions at which the step ends if the loss is not finite
         self.checks = [at for at, launch in enumerate(plan.launches) if launch.flags & abi.CHECK]
         for launch in plan.launches:
@@ -74,6 +75,9 @@ class Uses:
         for operand, mode in launch.access:
             modes = self.touching.setdefault(storage(operand), {})
             modes[launch] = modes.get(launch, "") + mode
+            writers = self.writing.setdefault(storage(operand), {})
+            if "w" in mode:
+                writers[launch] = None
 
     def of(self, view: Any) -> list[Launch]:
         """The launches that touch a view's memory, in order."""
@@ -99,8 +103,8 @@ class Uses:
         """Whether no launch between two others writes what this one touches, or touches what this one writes."""
         begin, end = self.position[first], self.position[last]
         for operand, mode in launch.access:
-            for other, modes in self.touching[storage(operand)].items():
-                if begin < self.position[other] < end and "w" in mode + modes:
+            for other in (self.touching if "w" in mode else self.writing)[storage(operand)]:
+                if begin < self.position[other] < end:
                     return False
         return True
 
@@ -111,6 +115,7 @@ class Uses:
             del self.position[launch]
             for operand, _ in launch.access:
                 self.touching[storage(operand)].pop(launch, None)
+                self.writing[storage(operand)].pop(launch, None)
         self._add(joined)
 
     def in_order(self) -> list[Launch]:

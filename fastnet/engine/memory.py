@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable
 
+import numpy as np
+
+from fastnet._arrays import places
 from fastnet.engine.launch import Launch
 from fastnet.engine.view import Buffer, View
 
@@ -33,15 +37,34 @@ def layout(launches: Iterable[Launch], rows: int, pinned: Iterable[View] = (), r
         ({buffer: offset in bytes}, bytes in all)
     """
     spans = lifetimes(launches, pinned)
-    taken: list[tuple[int, int, int, int]] = []  # offset, end, first, last
-    offsets: dict[Buffer, int] = {}
-    for buffer, (first, last) in sorted(spans.items(), key=lambda item: -item[0].size(rows)):
-        size = -(-max(buffer.size(rows), 1) // ALIGNMENT) * ALIGNMENT
-        offset = 0
-        for other_start, other_end, other_first, other_last in sorted(taken):
-            together = not reuse or (first <= other_last and other_first <= last)
-            if together and other_start < offset + size and offset < other_end:
-                offset = other_end
-        offsets[buffer] = offset
-        taken.append((offset, offset + size, first, last))
-    return offsets, max((end for _, end, _, _ in taken), default=0)
+    buffers = sorted(spans, key=lambda buffer: -buffer.size(rows))
+    sizes = [-(-max(buffer.size(rows), 1) // ALIGNMENT) * ALIGNMENT for buffer in buffers]
+    alive = [spans[buffer] if reuse else (0, 0) for buffer in buffers]
+    columns = np.array([(size, *span) for size, span in zip(sizes, alive)], np.int64).reshape(-1, 3).T.copy()
+    offsets = places(*columns).tolist()
+    return dict(zip(buffers, offsets)), max(map(sum, zip(offsets, sizes)), default=0)
+
+
+class Spans:
+    """Intervals of bytes, [start, end), each of which is asked for in logarithmic time."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []  # of their union, in order
+        self._ends: list[int] = []
+
+    def clear(self) -> None:
+        """Forget all intervals."""
+        self._starts.clear()
+        self._ends.clear()
+
+    def meets(self, start: int, end: int) -> bool:
+        """Whether an interval has a byte in common with this one."""
+        at = bisect.bisect_right(self._ends, start)
+        return at < len(self._starts) and self._starts[at] < end
+
+    def add(self, start: int, end: int) -> None:
+        """Add an interval."""
+        first, last = bisect.bisect_left(self._ends, start), bisect.bisect_right(self._starts, end)
+        if first < last:
+            start, end = min(start, self._starts[first]), max(end, self._ends[last - 1])
+        self._starts[first:last], self._ends[first:last] = [start], [end]
