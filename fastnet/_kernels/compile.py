@@ -11,7 +11,6 @@ import contextlib
 import functools
 import gc
 import hashlib
-import logging
 import os
 import re
 import sys
@@ -143,6 +142,8 @@ def build(source: Source, name: str) -> bytes:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without the thousands of lines a kernel that numba logs for its own developers, unless a level was set for it."""
+    import logging  # here: 2 ms, for processes that compile
+
     logger = logging.getLogger("numba")
     if logger.level != logging.NOTSET or logger.getEffectiveLevel() >= logging.WARNING:
         yield

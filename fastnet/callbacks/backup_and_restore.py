@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 import warnings
 from pathlib import Path
@@ -149,6 +148,8 @@ class BackupAndRestore(Callback):
     def _keep_previous(self) -> None:
         """Copy the latest backup to the other name, through a third one: at every moment a good backup exists."""
         if self.double_checkpoint and self._latest.exists():
+            import shutil  # here: 1 ms, with its compressors
+
             temporary = self.backup_dir / f".{self._previous.name}.copy"
             shutil.copyfile(self._latest, temporary)
             os.replace(temporary, self._previous)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import os
 from typing import Any
 
@@ -69,6 +68,8 @@ class CSVLogger(Callback):
                 self.keys += [f"val_{key}" for key in self.keys]
             if self._position == 0:
                 rows.append(["epoch", *self.keys])
+        import csv  # here, for the few programs that write one
+
         rows.append([epoch, *(_cell(logs.get(key, "NA")) for key in self.keys)])
         try:
             csv.writer(self._file, delimiter=self.sep).writerows(rows)

@@ -11,10 +11,7 @@ import errno
 import io
 import json
 import os
-import secrets
-import shutil
 import time
-import zipfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -90,14 +87,14 @@ class Packed:
         # Not by tempfile, which makes files that their owner alone can read.
         # The name is cut, since it may already be as long as the file system allows.
         _remove_stale(path.parent)
-        temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}{_PARTIAL}")
+        temporary = path.with_name(f".{path.name[:50]}.{os.urandom(8).hex()}{_PARTIAL}")
         try:
             with open(temporary, "xb") as file:
                 self.write_to(file)
                 file.flush()
                 os.fsync(file.fileno())
             if there:
-                shutil.copymode(path, temporary)
+                temporary.chmod(path.stat().st_mode & 0o7777)
             os.replace(temporary, path)
         except BaseException as error:
             temporary.unlink(missing_ok=True)
@@ -226,6 +223,8 @@ class _Foreign(ValueError):
 
 
 def _must_be_zip(stream: IO[bytes]) -> None:
+    import zipfile  # here, with its decompressors: 2 ms, for processes that load a file
+
     is_zip = zipfile.is_zipfile(stream)
     stream.seek(0)
     if is_zip:
