@@ -174,10 +174,19 @@ def match_weights(weights: Any, rows: int, shape: tuple[int, ...], row_wise: str
             f"{row_wise!r} gives one number for each row, whose elements cannot be weighted: sample_weight must have "
             f"shape {(rows, *shape[:-1])}, received {received}."
         )
+    check_weights(array)
+    return array if array.shape == (rows, *wanted) else np.broadcast_to(array, (rows, *wanted))  # which takes 2 µs
+
+
+def check_weights(array: np.ndarray) -> None:
+    """Check that sample weights are finite.
+
+    Raises:
+        ValueError: one is not.
+    """
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         index = tuple(np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"sample_weight must be finite; it is {array[index]} in row {index[0]}.")
-    return array if array.shape == (rows, *wanted) else np.broadcast_to(array, (rows, *wanted))  # which takes 2 µs
 
 
 def check_range(y: np.ndarray, limits: tuple[float, float], loss: str) -> None:

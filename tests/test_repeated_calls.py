@@ -94,6 +94,22 @@ def test_steps_in_a_row():
     assert all(map(np.array_equal, model.get_weights(), before))
 
 
+@pytest.mark.parametrize("shape", [(5,), (5, 1), (5, 2)])
+def test_steps_with_weights(shape):
+    model = network()
+    for _ in range(3):
+        weights = RNG.random(shape).astype("float32")
+        spread = np.broadcast_to(weights.reshape(5, -1), (5, 2)).astype(float)
+        wanted = np.mean(spread * (expected(model, X) - Y) ** 2)
+        assert np.isclose(model.train_on_batch(X, Y, weights), wanted, rtol=10 * EPS)
+        assert np.isfinite(model.train_on_batch(X, Y))
+    with pytest.raises(ValueError, match="cannot be given both"):
+        model.train_on_batch(X, Y, weights, class_weight={0: 1.0})
+    weights[3] = np.nan
+    with pytest.raises(ValueError, match="sample_weight must be finite; it is nan in row 3"):
+        model.train_on_batch(X, Y, weights)
+
+
 def test_steps_on_a_gradient():
     model, of_loss = network(), network()
     of_loss.set_weights(model.get_weights())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnet import checks, random
+from fastnet.arrays import check_weights
 from fastnet.callbacks import CallbackList, History
 from fastnet.engine.sources import Source
 from fastnet.tracebacks import trimmed
@@ -271,8 +272,8 @@ def train_on_batch(model: Any, x: Any, y: Any, sample_weight: Any, class_weight:
     """See `Sequential.train_on_batch`."""
     with trimmed:
         trainer, session = model._trainer, None
-        if sample_weight is None and class_weight is None:
-            session = repeated(trainer.plans, "train", (x, y))
+        if class_weight is None:
+            session = repeated(trainer.plans, "train", (x, y) if sample_weight is None else (x, y, sample_weight))
         if session is None:
             must_be_compiled(model, "train_on_batch")
             batch = adapters.paired(x, y, sample_weight, "train_on_batch", model)
@@ -282,6 +283,8 @@ def train_on_batch(model: Any, x: Any, y: Any, sample_weight: Any, class_weight:
             session = Session.of_call(trainer.plans, "train", sources[0].rows, sources)
         else:
             requirements.check_targets(model, x.shape, y)
+            if sample_weight is not None:
+                check_weights(sample_weight)
         with session:
             return trainer.train_batch(session)
 

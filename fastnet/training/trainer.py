@@ -138,6 +138,8 @@ class Trainer:
         _, status = self._run(session, 0, rows, rows, 1)
         if status != _runner.OK:
             raise nonfinite.error_of_step(self, session, Segment(session.sources, 0, rows, rows), 0)
+        if not session.step.totals:  # a step on a gradient counts nothing
+            return {}
         session.show(rows)
         session.publish()
         return session.logs()
