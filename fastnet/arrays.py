@@ -172,7 +172,7 @@ def match_weights(weights: Any, rows: int, shape: tuple[int, ...], row_wise: str
     if row_wise and wanted is shape:
         raise ValueError(
             f"{row_wise!r} gives one number for each row, whose elements cannot be weighted: sample_weight must have "
-            f"shape {(rows, *shape[:-1])}, received {received}."
+            f"shape {(rows, *shape[:-1])}, received {received}. Their mean is a weight: sample_weight.mean(-1)."
         )
     check_weights(array)
     return array if array.shape == (rows, *wanted) else np.broadcast_to(array, (rows, *wanted))  # which takes 2 µs

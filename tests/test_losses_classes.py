@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import callbacks, constraints, extend, layers, losses, regularizers
+from fastnet import callbacks, constraints, extend, layers, losses, metrics, regularizers
 
 
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight", "sum", None])
@@ -27,6 +27,33 @@ def test_weights_of_a_single_row_are_explained():
         losses.KLDivergence()([1.0, 2.0, 3.0], np.ones(3), [1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match="sample_weight must be finite; it is nan"):
         loss([[1.0]], np.zeros((1, 1)), np.nan)
+
+
+@pytest.mark.parametrize("weight", [1.0, np.ones(1), np.zeros(0), np.zeros((0, 2))], ids=np.shape)
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight", "sum", None])
+def test_arrays_without_rows_and_weights(reduction, weight):
+    empty = np.zeros((0, 2))
+    got = losses.MeanSquaredError(reduction)(empty, empty, weight)
+    assert np.shape(got) == (0,) if reduction is None else got == 0.0
+
+
+def test_arrays_may_be_integers_and_columns():
+    """Integers beyond 2²⁴ are not rounded to float32, as in Keras's functions and metrics."""
+    large = np.array([[2**24 + 1, 3]]), np.array([[2**24, 1]])
+    assert losses.mean_squared_error(*large).tolist() == [2.5]
+    assert losses.MeanSquaredError()(*large) == metrics.MeanSquaredError()(*large) == 2.5
+    assert metrics.Accuracy()(*large) == 0.0
+    small = np.array([[1, 3]], "uint8"), np.array([[True, False]])
+    assert losses.mean_squared_error(*small).tolist() == [4.5]
+    assert losses.mean_squared_error(*small).dtype == "float32"
+    column = pytest.importorskip("pandas").Series([1, 2, None], dtype="Float32")
+    assert np.isnan(losses.mean_squared_error(np.zeros(3), column))
+    assert metrics.Mean()(column.dropna()) == metrics.binary_accuracy([1, 1], column.dropna()).mean() + 0.5 == 1.5
+    for call in (losses.mean_squared_error, losses.Dice(), metrics.MeanSquaredError(), metrics.binary_accuracy):
+        with pytest.raises(ValueError, match="y_pred must hold real numbers; received strings"):
+            call([[0.0]], [["a"]])
+        with pytest.raises(ValueError, match="y_true must hold real numbers; received complex numbers"):
+            call([[1j]], [[0.0]])
 
 
 class Weighted(losses.Loss):

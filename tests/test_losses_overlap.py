@@ -66,6 +66,42 @@ def test_reductions_and_weights():
     assert losses.Tversky()(t, x) == pytest.approx(value, rel=1e-6)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size", "mean_with_sample_weight"])
+def test_reductions_in_a_model(reduction, weighted, masked):
+    """Keras's number: the batch's one, times the sum or the mean of the weights and the mask, times loss_weights."""
+    x, t = RNG.standard_normal((7, 3, 2)), RNG.integers(0, 2, (7, 3, 2))
+    w = RNG.uniform(0.5, 2, (7, 3)) if weighted else None
+    if masked:
+        x[:, 1] = 0
+    double = {"dtype": "float64"}
+    net = [layers.Input((3, 2), **double), layers.Masking(**double), layers.Dense(2, "sigmoid", **double)]
+    model = fastnet.Sequential(net if masked else net[::2])
+    model.compile("sgd", losses.Tversky(0.3, 0.9, reduction), loss_weights=0.5)
+    each = (np.ones((7, 3)) if w is None else w) * ([1, 0, 1] if masked else [1, 1, 1])
+    factor = {"mean_with_sample_weight": 1.0, "sum_over_batch_size": each.sum() / (14 if masked else 21)}
+    factor["sum"] = each.sum() if masked or weighted else 1.0  # of one number, where nothing gives rows a weight
+
+    def wanted():
+        return 0.5 * factor[reduction] * overlap(t, model.predict(x, verbose=0), 0.3, 0.9)
+
+    value, gradients = wanted(), model.gradients(x, t, w)
+    assert model.test_on_batch(x, t, w) == pytest.approx(value, rel=1e-12)
+    kernel = model.layers[-1].kernel
+    kernel[0, 1] += 1e-6
+    assert gradients[model.layers[-1].name]["kernel"][0, 1] == pytest.approx((wanted() - value) / 1e-6, rel=1e-4)
+
+
+def test_batches_without_rows():
+    empty = np.zeros((0, 3))
+    assert (
+        losses.Dice()(empty, empty) == losses.Tversky(reduction="sum")(empty, empty) == losses.dice(empty, empty) == 1.0
+    )
+    assert losses.Dice()(empty, empty, np.zeros(0)) == losses.Dice("sum", axis=-1)(empty, empty) == 0.0
+    assert losses.dice(empty, empty, axis=-1).shape == losses.Dice(None)(empty, empty, np.zeros(0)).shape == (0,)
+
+
 def test_arguments():
     with pytest.raises(ValueError, match=r"Dice: axis must be None, for the whole batch, or the last one.*Flatten"):
         losses.Dice(axis=(1, 2, 3))

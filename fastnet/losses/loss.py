@@ -171,19 +171,19 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
         Args:
             sample_weight: the weight of each row, or None.
         """
-        dtype, counts = y_pred.dtype, y_pred.mask
+        dtype, counts, reduction = y_pred.dtype, y_pred.mask, self._reduction_of(y_pred, sample_weight)
         if self.ignore_class is not None:
             counts = product(plan, counts, self.counted_rows(plan, y_true, dtype))
         each = product(plan, sample_weight, counts)  # the weights of elements are in the values
-        counted = counts if self.reduction in MEANS else each  # what the mean is taken over; None for all rows
-        if y_true.weights is not None and self.reduction == "mean_with_sample_weight":
+        counted = counts if reduction in MEANS else each  # what the mean is taken over; None for all rows
+        if y_true.weights is not None and reduction == "mean_with_sample_weight":
             counted = product(plan, counts, element_means(plan, y_true.weights))
         plain = each is None and counted is None and self.weight == 1.0
-        if plain and self.reduction not in ("sum", "none", None):
+        if plain and reduction not in ("sum", "none", None):
             return None
         row_weight = plan.buffer((y_pred.row_count,), dtype)
-        if self.reduction == "sum" or counted is None:
-            count = 1 if self.reduction == "sum" else -y_pred.row_count
+        if reduction == "sum" or counted is None:
+            count = 1 if reduction == "sum" else -y_pred.row_count
             plan.call(folds.divide_by_count, x=each, y=row_weight, factor=self.weight, count=count)
             return row_weight
         chunk_sums, count = plan.sums(folds.sum_weighted, values=counted)
@@ -192,6 +192,9 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
         plan.call(folds.total_of, f=rules.divided_by, **operands)
         plan.call(folds.scale_by, x=each, y=row_weight, factor=factor)
         return row_weight
+
+    def _reduction_of(self, y_pred: View, sample_weight: View | None) -> str | None:
+        return self.reduction
 
     def total(self, plan: Plan, values: View, row_weight: View | None) -> Slot:
         """Add the launches of the batch's loss; the slot of its sum over the rows of an epoch, and of their number."""

@@ -10,7 +10,6 @@ from fastnet._kernels import registry
 from fastnet._kernels.rules import row_losses
 from fastnet._kernels.rules import scalars as rules
 from fastnet._kernels.templates import folds
-from fastnet.engine.plan import Plan
 from fastnet.engine.view import View, axes_of
 from fastnet.losses.loss import Loss
 from fastnet.losses.rowwise import RowFunction
@@ -53,10 +52,10 @@ class _Overlap(Loss):
         """The scale, and the factors of B, T and P in D."""
         raise NotImplementedError
 
-    def row_weight(self, plan: Plan, y_pred: View, y_true: View, sample_weight: View | None) -> View | None:
-        if self.axis is None and self.reduction == "sum" and sample_weight is None and self.weight == 1.0:
-            return None  # the sum of one number, which is that of the batch
-        return super().row_weight(plan, y_pred, y_true, sample_weight)
+    def _reduction_of(self, y_pred: View, sample_weight: View | None) -> str | None:
+        # Without weights of rows, the sum is that of one number, the batch's; with them, as in Keras, one of each row.
+        is_one = self.axis is None and sample_weight is None and y_pred.mask is None
+        return "mean" if is_one and self.reduction == "sum" else self.reduction
 
     def _values(self, plan, y_pred, y_true, gradient=False, row_weight=None):
         if self.axis is not None:
@@ -80,14 +79,17 @@ class _Overlap(Loss):
         return values, dy
 
     def per_row(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of each row, or that of the batch."""
+        """The loss of each row, or that of the batch: 1 without rows."""
         values = super().per_row(y_true, y_pred)
-        return values if self.axis is not None else values.reshape(-1)[0]
+        if self.axis is not None:
+            return values
+        return values.reshape(-1)[0] if values.size else values.dtype.type(1)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        if self.axis is None and self.reduction in ("none", None) and sample_weight is None:
-            return self.per_row(y_true, y_pred)
-        return super().__call__(y_true, y_pred, sample_weight)
+        if self.axis is not None or sample_weight is not None:
+            return super().__call__(y_true, y_pred, sample_weight)
+        value = self.per_row(y_true, y_pred)  # which is the batch's, with any reduction
+        return value if self.reduction in ("none", None) else float(value)
 
 
 class Dice(_Overlap):

@@ -128,8 +128,9 @@ class OnArrays:
         target_shape: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None,
         weighs_elements: bool = False,
     ):
-        y_pred, y_true = np.asarray(y_pred), np.asarray(y_true)
-        dtype = "float64" if y_pred.dtype == np.float64 else "float32"
+        y_pred, y_true = as_array(y_pred, "y_pred"), as_array(y_true, "y_true")
+        # float64 for integers that float32 does not hold: Keras computes metrics and functions of integers exactly.
+        dtype = np.result_type(y_pred.dtype, np.float32).name
         if y_pred.ndim == 0:
             raise ValueError(f"{name!r} needs predictions with at least one axis, received a number.")
         if y_pred.ndim == 1 and elements is None:
@@ -168,7 +169,7 @@ class OnArrays:
             buffer = self.target.weights = self.plan.buffer(shape)
         else:
             buffer = self.weights = self.plan.buffer((self.prediction.row_count,))
-        self.inputs[buffer] = weights.reshape(self.rows, -1)
+        self.inputs[buffer] = weights.reshape(self.rows, *buffer.shape)
 
     def run(self, *results: View, state: tuple[int, np.ndarray] | None = None) -> Executable:
         """Run the plan; return its memory, from which results may be read.

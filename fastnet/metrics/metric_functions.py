@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.arrays import as_array
 from fastnet.metrics import means
 
 
@@ -19,11 +20,11 @@ def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> np.ndar
         >>> metrics.binary_accuracy([[1, 0]], [[0.9, 0.8]]).tolist()
         [[1.0, 0.0]]
     """
-    y_pred = np.asarray(y_pred)
+    y_true, y_pred = as_array(y_true, "y_true"), as_array(y_pred, "y_pred")
     targets = _of_rank(y_true, y_pred)
     if targets.shape != y_pred.shape:
         raise ValueError(
-            f"'binary_accuracy' needs targets of the predictions' shape, {y_pred.shape}; received {np.shape(y_true)}."
+            f"'binary_accuracy' needs targets of the predictions' shape, {y_pred.shape}; received {y_true.shape}."
         )
     function = means.BinaryAccuracy(threshold=threshold).function
     flat = function.on_arrays(targets.reshape(-1), y_pred.reshape(-1), "binary_accuracy", elements=True)
@@ -103,9 +104,8 @@ def concordance_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> np.ndar
     return means.ConcordanceCorrelation(axis=axis).function.on_arrays(y_true, y_pred, "concordance_correlation")
 
 
-def _of_rank(y_true: Any, y_pred: np.ndarray) -> np.ndarray:
+def _of_rank(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
     """Targets, with a last axis of size 1 added or removed to match the predictions."""
-    y_true = np.asarray(y_true)
     if y_true.ndim == y_pred.ndim + 1 and y_true.shape[-1] == 1:
         return y_true[..., 0]
     return y_true[..., None] if y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1 else y_true

@@ -23,7 +23,7 @@ class _OfValues(Metric):
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         """Add values, each times its weight."""
-        values = np.asarray(values, np.float64)
+        values = as_array(values, "values").astype(np.float64, copy=False)
         weight = np.broadcast_to(self._matched(sample_weight, values), values.shape)
         elements = max(math.prod(values.shape[1:]), 1) if self._rows else 1
         self.total.assign_add((values * weight).sum() / elements)
@@ -32,7 +32,7 @@ class _OfValues(Metric):
     def _matched(self, sample_weight: Any, values: np.ndarray) -> np.ndarray:
         if sample_weight is None:
             return np.ones(())
-        weight: np.ndarray = np.asarray(sample_weight, np.float64)
+        weight: np.ndarray = as_array(sample_weight, "sample_weight").astype(np.float64, copy=False)
         if weight.ndim == values.ndim + 1 and weight.shape[-1] == 1:
             weight = weight[..., 0]
         weight = weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim))
@@ -128,7 +128,7 @@ class ArrayMetric(Mean):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         """Add the function's results for these arrays."""
-        y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+        y_true, y_pred = as_array(y_true, "y_true"), as_array(y_pred, "y_pred")
         try:
             values = as_array(self.fn(y_true, y_pred), "what it returns").astype(np.float64)
         except Exception as error:

@@ -75,6 +75,7 @@ CASES = [
     Case(("CategoricalGeneralizedCrossEntropy", {"q": 0.8}), "label", "softmax", weights=WEIGHTED),
     *[Case(n, "bits", "sigmoid") for n in ("dice", "tversky")],
     Case(("Dice", {"reduction": "sum"}), "bits", "sigmoid", weights=WEIGHTED),
+    Case(("Dice", {"reduction": "sum"}), "bits", "sigmoid", compiled={"loss_weights": 0.25}),
     Case("dice", "bits", "sigmoid", weights=WEIGHTED, steps=True),
     Case(("Dice", {"axis": -1}), "bits", "sigmoid", weights=PLACES, steps=True),
     Case(("Tversky", {"alpha": 0.3, "beta": 0.9}), "bits", "sigmoid", weights=WEIGHTED),
