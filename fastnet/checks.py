@@ -89,6 +89,15 @@ def integer(what: str, value: Any, least: int | None = 1, most: int | None = Non
     return int(value)
 
 
+def label(what: str, value: Any) -> int | None:
+    """``value`` as a label that is ignored, which kernels compare as int32; None stays.
+
+    Raises:
+        ValueError: it is not an integer of 32 bits.
+    """
+    return None if value is None else integer(f"{what}, which may be None,", value, -(2**31), 2**31 - 1)
+
+
 def integers(what: str, value: Any) -> int | list[int]:
     """``value`` as an integer, or as a list of integers: axes.
 

@@ -1,6 +1,7 @@
 """Metrics against numpy, over several batches, the last one short, and on arrays."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -161,6 +162,30 @@ def test_the_coefficient_of_determination_in_a_model():
     np.testing.assert_allclose(got, wanted, rtol=1e-10)
     with pytest.warns(UserWarning, match="cannot be adjusted for 9 regressors"):
         metrics.R2Score(num_regressors=9)([[1.0], [2.0]], [[1.0], [2.0]])
+
+
+@pytest.mark.parametrize("rows", [1, 1024, 2053])
+def test_the_coefficient_of_determination_far_from_zero(rows):
+    """1e6 beside a deviation of 1e-3: squares cancel to 1e-18 of their size, which float64 does not hold."""
+    rng = np.random.default_rng(rows)
+    t = 1e6 + 1e-3 * rng.standard_normal((rows, 2))
+    p, w = t + 1e-4 * rng.standard_normal((rows, 2)), rng.uniform(0, 2, rows)
+    w[: rows // 2] = 0  # the first chunk has no weight
+    exact = [[Fraction(float(v)) for v in column] for column in (*t.T, *p.T, w)]
+    found = set()
+    for n in (1, 2, 3):
+        metric = metrics.R2Score(class_aggregation=None)
+        with running.threads(n):
+            for part in (slice(0, rows // 3), slice(rows // 3, None)):
+                metric.update_state(t[part], p[part], w[part])
+        found.add(tuple(metric.result()))
+    assert len(found) == 1
+    for k, got in enumerate(found.pop()):
+        y, x, weight = exact[k], exact[2 + k], exact[4]
+        mean = sum(a * b for a, b in zip(y, weight)) / sum(weight)
+        variance = sum(b * (a - mean) ** 2 for a, b in zip(y, weight))
+        residual = sum(c * (a - b) ** 2 for a, b, c in zip(y, x, weight))
+        assert got == pytest.approx(float(1 - residual / variance) if variance else 0.0, abs=1e-6)
 
 
 def test_the_adjusted_coefficient_by_hand():

@@ -5,6 +5,8 @@ import pytest
 
 import fastnet
 from fastnet import layers, metrics
+from fastnet.engine.plan import Plan
+from fastnet.testing import running
 
 Y, P = [0, 0, 0, 1, 1], [0.0, 0.3, 0.8, 0.3, 0.8]
 
@@ -51,6 +53,32 @@ def test_intersections_by_hand():
     assert metrics.MeanIoU(3, sparse_y_pred=False)(y_true, rows) == pytest.approx(4 / 9)
     assert metrics.OneHotMeanIoU(3)(np.eye(3)[y_true], rows) == pytest.approx(4 / 9)
     assert metrics.BinaryIoU([1], 0.5)([[1, 0], [1, 1]], [[0.5, 0.4], [0.1, 0.9]]) == pytest.approx(2 / 3)
+    of_elements = metrics.BinaryIoU([1], 0.5)
+    assert of_elements([[1, 0], [1, 1]], [[0.5, 0.4], [0.1, 0.9]], [[2, 1], [3, 4]]) == pytest.approx(6 / 9)
+
+
+@pytest.mark.parametrize("rows", [3599, 3600, 7201])
+def test_many_classes_are_counted_in_larger_chunks(rows):
+    """60 classes have 3600 counts: a chunk has as many rows."""
+    rng = np.random.default_rng(rows)
+    t, p, w = rng.integers(0, 60, rows), rng.integers(0, 60, rows).astype("float64"), rng.uniform(0, 2, rows)
+    hits, either = ([w[both(t == k, p == k)].sum() for k in range(60)] for both in (np.logical_and, np.logical_or))
+    found = set()
+    for n in (1, 3):
+        with running.threads(n):
+            found.add(metrics.MeanIoU(60)(t, p, w))
+    assert len(found) == 1
+    assert found.pop() == pytest.approx(np.mean(np.divide(hits, either)), rel=1e-12)
+
+
+@pytest.mark.parametrize(("classes", "most"), [(2, 8), (1000, 8), (3000, 72)])
+def test_memory_of_many_classes(classes, most):
+    """8 bytes for each of 1e6 rows at most, or the counts of one chunk: 72 MB for 3,000 classes."""
+    plan = Plan(False, "float64", 10**6)
+    prediction, target = plan.buffer((1,)), plan.buffer((1,))
+    metrics.MeanIoU(classes).count(plan, prediction, target, None, plan.slot(classes**2))
+    counts = plan.launches[0].operands["counts"].buffer
+    assert counts.size(10**6) <= most * 10**6
 
 
 def test_wrong_intersections():
@@ -58,6 +86,8 @@ def test_wrong_intersections():
         metrics.IoU(2, [2])
     with pytest.raises(ValueError, match=r"OneHotIoU: targets that are rows .* need predictions that are rows"):
         metrics.OneHotIoU(2, [0], sparse_y_pred=True)
+    with pytest.raises(ValueError, match=r"MeanIoU: ignore_class, .* must be an integer from -2147483648"):
+        metrics.MeanIoU(2, ignore_class=2**31)
     with pytest.raises(ValueError, match="MeanIoU: axis must be the last one"):
         metrics.MeanIoU(2, sparse_y_pred=False, axis=1)([[0, 1]], np.zeros((1, 2, 2)))
 

@@ -11,10 +11,6 @@ _PROBABILITIES = (0.0, 1.0)
 _MEAN = "sum_over_batch_size"
 
 
-def _label(what: str, value: Any) -> int | None:
-    return None if value is None else checks.integer(f"{what}, which may be None,", value, -(2**31), 2**31 - 1)
-
-
 _AXIS = Loss._checks | {"axis": checks.last_axis}
 _LOGITS = _AXIS | {"from_logits": checks.flag}
 
@@ -249,7 +245,7 @@ class SparseCategoricalCrossentropy(Loss):
     """
 
     _row = "sparse_categorical_crossentropy"
-    _checks = _LOGITS | {"ignore_class": _label}
+    _checks = _LOGITS | {"ignore_class": checks.label}
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from fastnet._kernels.templates import counting as templates
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View
-from fastnet.metrics.counts import add_counts, chunk_counts
+from fastnet.metrics.counts import count
 from fastnet.metrics.metric import Metric, as_number, safe_divide
 
 LEFT_OUT = -1e10  # Keras's value for a prediction that is not among the k largest
@@ -95,15 +95,13 @@ class Counts(Metric):
         first, last = (0, width) if self.class_id is None else (self.class_id, self.class_id + 1)
         columns = np.ones(width) if self.label_weights is None or self.per_label else np.asarray(self.label_weights)
         length = self.size(y_pred.shape)
-        counts = chunk_counts(y_pred, length)
-        plan.call(
-            templates.histogram, y_true=y_true.as_rows, y_pred=y_pred.as_rows, counts=counts, weights=sample_weight,
+        count(
+            plan, templates.histogram, y_pred, length, state, y_true=y_true.as_rows, weights=sample_weight,
             element_weights=None if y_true.weights is None else y_true.weights.as_rows,
             label_weights=Variable(columns.astype(dtype), "label_weights"),
             thresholds=Variable(self._limits[self._order].astype(dtype), "thresholds"),
-            length=length, even=self._even(), first=first, last=last, per_label=self.per_label,
+            even=self._even(), first=first, last=last, per_label=self.per_label,
         )  # fmt: skip
-        add_counts(plan, counts, y_pred, state)
 
     def _even(self) -> int:
         """Whether thresholds stand at equal distances from 0 to 1 (1) or a little beyond (2): Keras then rounds

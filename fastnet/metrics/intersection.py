@@ -13,7 +13,7 @@ from fastnet._kernels.templates import counting, labels
 from fastnet._kernels.templates.rows import RowTemplate
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
-from fastnet.metrics.counts import add_counts, chunk_counts
+from fastnet.metrics.counts import count
 from fastnet.metrics.metric import Metric, safe_divide
 
 _ARGMAX = RowTemplate("argmax", rules.argmax, value=True, element=False)
@@ -58,9 +58,7 @@ class IoU(Metric):
         most = self.num_classes - 1
         what = f"{owner}: each of target_class_ids"
         self.target_class_ids = [checks.integer(what, each, 0, most) for each in target_class_ids]
-        self.ignore_class = (
-            None if ignore_class is None else checks.integer(f"{owner}: ignore_class", ignore_class, None)
-        )
+        self.ignore_class = checks.label(f"{owner}: ignore_class", ignore_class)
         self.sparse_y_true = checks.flag(f"{owner}: sparse_y_true", sparse_y_true)
         self.sparse_y_pred = checks.flag(f"{owner}: sparse_y_pred", sparse_y_pred)
         if self.sparse_y_pred and not self.sparse_y_true:
@@ -79,19 +77,23 @@ class IoU(Metric):
     def elements(self) -> bool:  # type: ignore[override]
         return self.sparse_y_pred
 
+    @property
+    def weighs_elements(self) -> bool:  # type: ignore[override]
+        """Where each prediction is a class; a row of scores has one weight."""
+        return self.sparse_y_pred
+
     def size(self, shape):
         losses.loss.check_axis(self, shape)
         return self.num_classes**2
 
     def count(self, plan, y_pred, y_true, sample_weight, state):
-        counts = chunk_counts(y_pred, self.num_classes**2)
+        weights = None if y_true.weights is None else y_true.weights.as_rows
         y_true = self._numbers(plan, y_true, y_pred.dtype) if self.sparse else self._classes(plan, y_true)
-        plan.call(
-            counting.confusion, y_true=y_true.as_rows, y_pred=self._classes(plan, y_pred).as_rows, counts=counts,
-            weights=sample_weight, classes=self.num_classes,
+        count(
+            plan, counting.confusion, self._classes(plan, y_pred), self.num_classes**2, state, y_true=y_true.as_rows,
+            weights=sample_weight, element_weights=weights, classes=self.num_classes,
             ignored=-1 if self.ignore_class is None else self.ignore_class,
         )  # fmt: skip
-        add_counts(plan, counts, y_pred, state)
 
     def _classes(self, plan: Plan, values: View) -> View:
         """The class of each element, or of each row."""

@@ -10,7 +10,7 @@ import numpy as np
 from fastnet import checks, config
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import counting as templates
-from fastnet.metrics.counts import add_counts, chunk_counts
+from fastnet.metrics.counts import count
 from fastnet.metrics.metric import Metric, as_number
 
 
@@ -62,18 +62,10 @@ class FBetaScore(Metric):
         return 4 * shape[0]
 
     def count(self, plan, y_pred, y_true, sample_weight, state):
-        counts = chunk_counts(y_pred, 4 * y_pred.width)
-        plan.call(
-            templates.class_counts,
-            y_true=y_true,
-            y_pred=y_pred,
-            counts=counts,
-            weights=sample_weight,
-            element_weights=y_true.weights,
-            threshold=self.threshold or 0.0,
-            largest=self.threshold is None,
-        )
-        add_counts(plan, counts, y_pred, state)
+        count(
+            plan, templates.class_counts, y_pred, 4 * y_pred.width, state, y_true=y_true, weights=sample_weight,
+            element_weights=y_true.weights, threshold=self.threshold or 0.0, largest=self.threshold is None,
+        )  # fmt: skip
 
     def value(self, state):
         tp, fp, fn, labels = state.reshape(4, -1)
@@ -142,25 +134,24 @@ class R2Score(Metric):
 
     def size(self, shape):
         _one_axis(self, shape)
-        return 4 * shape[0] + 1
+        return 5 * shape[0]
 
     def count(self, plan, y_pred, y_true, sample_weight, state):
-        sums = chunk_counts(y_pred, 4 * y_pred.width + 1)
-        weights = {"weights": sample_weight, "element_weights": y_true.weights}
-        plan.call(templates.moments, y_true=y_true, y_pred=y_pred, **weights, sums=sums)
-        add_counts(plan, sums, y_pred, state)
+        count(
+            plan, templates.moments, y_pred, 5 * y_pred.width, state, templates.add_moments, y_true=y_true,
+            weights=sample_weight, element_weights=y_true.weights,
+        )  # fmt: skip
 
     def value(self, state):
-        total, squares, residual, count = state[:-1].reshape(4, -1)
+        _, _, variance, residual, rows = state.reshape(5, -1)
         with np.errstate(all="ignore"):
-            variance = squares - total * total / count
             scores = 1 - residual / variance
             scores = np.where(np.isinf(scores), 0.0, scores)
             if self.class_aggregation == "uniform_average":
                 scores = scores.mean()
             elif self.class_aggregation == "variance_weighted_average":
                 scores = (variance * scores).sum() / variance.sum()
-        return as_number(self._adjusted(scores, state[-1]))
+        return as_number(self._adjusted(scores, rows.sum()))
 
     def _adjusted(self, scores: Any, samples: float) -> Any:
         if self.num_regressors == 0:

@@ -1,39 +1,40 @@
 """Loops that count a batch for a metric, in float64.
 
-Each chunk of rows has its own counts, which `add_counts` adds in order to those of the step block. The sums of
-fractional weights therefore do not depend on the number of threads. An element's weight is that of its row times its
-own.
+Each chunk of ``chunk_rows`` rows has its own counts, which `add_counts` adds in order to those of the step block. The
+sums of fractional weights therefore do not depend on the number of threads. An element's weight is that of its row
+times its own.
 """
 
 from __future__ import annotations
 
-from fastnet._kernels.chunks import COUNT_ROWS
 from fastnet._kernels.kinds import integer, read, read_float64, real, size, update_float64, write, write_float64
 from fastnet._kernels.template import template
 
-_AXIS = f"chunks(n, {COUNT_ROWS})"
+_AXIS = "chunks(n, chunk_rows)"
+_COST = "10 * chunk_rows * width"
 
 
 @template("length", grain=256, aligned=False)
-def add_counts(chunk_counts: read_float64, counts: update_float64, rows: size, length: size, lo, hi):
-    # chunk_counts (ceil(rows / COUNT_ROWS), length)  counts (length,)
+def add_counts(chunk_counts: read_float64, counts: update_float64, rows: size, chunk_rows: size, length: size, lo, hi):
+    # chunk_counts (ceil(rows / chunk_rows), length)  counts (length,)
     for i in range(lo, hi):
-        for chunk in range((rows + COUNT_ROWS - 1) // COUNT_ROWS):
+        for chunk in range((rows + chunk_rows - 1) // chunk_rows):
             counts[i] = counts[i] + chunk_counts[chunk * length + i]
 
 
-@template(_AXIS, cost=f"{10 * COUNT_ROWS} * width")
+@template(_AXIS, cost=_COST)
 def histogram(
     y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, element_weights: read[n, width] | 1.0,
-    label_weights: read[width], thresholds: read[number], counts: write_float64, length: integer, even: integer,
-    first: integer, last: integer, per_label: integer, n: size, number: size, lo, hi,
+    label_weights: read[width], thresholds: read[number], counts: write_float64, even: integer,
+    first: integer, last: integer, per_label: integer, length: size, chunk_rows: size, n: size, number: size,
+    lo, hi,
 ):  # fmt: skip
     # counts of a chunk (1 or last - first, 2, number + 1), length in all: the weight of true and false labels by how
     # many thresholds they exceed
     for i in range(lo * length, hi * length):
         counts[i] = 0.0
-    for r in range(lo * COUNT_ROWS, min(n, hi * COUNT_ROWS)):
-        offset = r // COUNT_ROWS * length
+    for r in range(lo * chunk_rows, min(n, hi * chunk_rows)):
+        offset = r // chunk_rows * length
         for j in range(first, last):
             p = y_pred[r, j]
             exceeded = 0
@@ -74,16 +75,17 @@ def only_top_k(x: read[n, width], y: write[n, width], k: integer, n: size, width
                 y[r, best] = x[r, best]
 
 
-@template(_AXIS, cost=f"{10 * COUNT_ROWS} * width")
+@template(_AXIS, cost=_COST)
 def class_counts(
     y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, element_weights: read[n, width] | 1.0,
-    counts: write_float64, threshold: real, largest: integer, n: size, width: size, lo, hi,
+    counts: write_float64, threshold: real, largest: integer, length: size, chunk_rows: size, n: size, width: size, lo,
+    hi,
 ):  # fmt: skip
     # counts of a chunk (4, width): true positives, false positives, false negatives, targets
-    for i in range(lo * 4 * width, hi * 4 * width):
+    for i in range(lo * length, hi * length):
         counts[i] = 0.0
-    for r in range(lo * COUNT_ROWS, min(n, hi * COUNT_ROWS)):
-        offset = r // COUNT_ROWS * 4 * width
+    for r in range(lo * chunk_rows, min(n, hi * chunk_rows)):
+        offset = r // chunk_rows * length
         top = y_pred[r, 0]
         for j in range(width):
             top = y_pred[r, j] if y_pred[r, j] > top else top
@@ -99,40 +101,67 @@ def class_counts(
             counts[offset + 3 * width + j] = counts[offset + 3 * width + j] + t * weight
 
 
-@template(_AXIS, cost=f"{10 * COUNT_ROWS} * width")
+@template(_AXIS, cost=_COST)
 def moments(
     y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, element_weights: read[n, width] | 1.0,
-    sums: write_float64, n: size, width: size, lo, hi,
+    counts: write_float64, length: size, chunk_rows: size, n: size, width: size, lo, hi,
 ):  # fmt: skip
-    # sums of a chunk (4, width): of y, y², squared errors and weights; then its elements
-    length = 4 * width + 1
-    for i in range(lo * length, hi * length):
-        sums[i] = 0.0
-    for r in range(lo * COUNT_ROWS, min(n, hi * COUNT_ROWS)):
-        offset = r // COUNT_ROWS * length
-        for j in range(width):
-            weight = float64(weights[r]) * float64(element_weights[r, j])
-            y = float64(y_true[r, j])
-            error = y - float64(y_pred[r, j])
-            sums[offset + j] = sums[offset + j] + y * weight
-            sums[offset + width + j] = sums[offset + width + j] + y * y * weight
-            sums[offset + 2 * width + j] = sums[offset + 2 * width + j] + error * error * weight
-            sums[offset + 3 * width + j] = sums[offset + 3 * width + j] + weight
-        sums[offset + 4 * width] = sums[offset + 4 * width] + width
-
-
-@template(_AXIS, cost=f"{10 * COUNT_ROWS} * width")
-def confusion(
-    y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, counts: write_float64, classes: integer,
-    ignored: integer, n: size, width: size, lo, hi,
-):  # fmt: skip
-    # counts of a chunk (classes, classes): weights by true and predicted class, as integers; others are left out
-    length = classes * classes
+    # counts of a chunk (5, width): its weight, the mean of y, the sums of (y - mean)² and of squared errors, and rows.
+    # Σ y² - (Σ y)² / n would cancel where y lies far from 0.
     for i in range(lo * length, hi * length):
         counts[i] = 0.0
-    for r in range(lo * COUNT_ROWS, min(n, hi * COUNT_ROWS)):
+    for chunk in range(lo, hi):
+        of_weight = chunk * length
+        of_mean, of_square, of_error = of_weight + width, of_weight + 2 * width, of_weight + 3 * width
+        for r in range(chunk * chunk_rows, min(n, (chunk + 1) * chunk_rows)):
+            for j in range(width):
+                weight = float64(weights[r]) * float64(element_weights[r, j])
+                counts[of_weight + j] = counts[of_weight + j] + weight
+                counts[of_mean + j] = counts[of_mean + j] + float64(y_true[r, j]) * weight
+                counts[of_weight + 4 * width + j] = counts[of_weight + 4 * width + j] + float64(1.0)
+        for j in range(width):
+            if counts[of_weight + j] != float64(0.0):
+                counts[of_mean + j] = counts[of_mean + j] / counts[of_weight + j]
+        for r in range(chunk * chunk_rows, min(n, (chunk + 1) * chunk_rows)):
+            for j in range(width):
+                weight = float64(weights[r]) * float64(element_weights[r, j])
+                y = float64(y_true[r, j])
+                apart, error = y - counts[of_mean + j], y - float64(y_pred[r, j])
+                counts[of_square + j] = counts[of_square + j] + apart * apart * weight
+                counts[of_error + j] = counts[of_error + j] + error * error * weight
+
+
+@template("length", grain=16, cost="1 + 2 * rows // chunk_rows", aligned=False)
+def add_moments(chunk_counts: read_float64, counts: update_float64, rows: size, chunk_rows: size, length: size, lo, hi):
+    # counts (5, width) as of `moments`: the squares of two parts around the mean of both; Chan, Golub, LeVeque 1979
+    width = length // 5
+    for j in range(lo, min(hi, width)):
+        for chunk in range((rows + chunk_rows - 1) // chunk_rows):
+            at = chunk * length + j
+            weight, added = counts[j], chunk_counts[at]
+            both = weight + added
+            share = added / both if both != float64(0.0) else float64(0.0)
+            apart = chunk_counts[at + width] - counts[width + j]
+            squares = chunk_counts[at + 2 * width] + apart * apart * weight * share
+            counts[j] = both
+            counts[width + j] = counts[width + j] + apart * share
+            counts[2 * width + j] = counts[2 * width + j] + squares
+            counts[3 * width + j] = counts[3 * width + j] + chunk_counts[at + 3 * width]
+            counts[4 * width + j] = counts[4 * width + j] + chunk_counts[at + 4 * width]
+
+
+@template(_AXIS, cost=_COST)
+def confusion(
+    y_true: read[n, width], y_pred: read[n, width], weights: read[n] | 1.0, element_weights: read[n, width] | 1.0,
+    counts: write_float64, classes: integer, ignored: integer, length: size, chunk_rows: size, n: size, width: size,
+    lo, hi,
+):  # fmt: skip
+    # counts of a chunk (classes, classes): weights by true and predicted class, as integers; others are left out
+    for i in range(lo * length, hi * length):
+        counts[i] = 0.0
+    for r in range(lo * chunk_rows, min(n, hi * chunk_rows)):
         for j in range(width):
             t, p = y_true[r, j], y_pred[r, j]
             if t > -1.0 and t < T(classes) and p > -1.0 and p < T(classes) and int64(t) != ignored:
-                index = r // COUNT_ROWS * length + int64(t) * classes + int64(p)
-                counts[index] = counts[index] + float64(weights[r])
+                index = r // chunk_rows * length + int64(t) * classes + int64(p)
+                counts[index] = counts[index] + float64(weights[r]) * float64(element_weights[r, j])
