@@ -76,15 +76,23 @@ class FastnetClassifier(ClassifierMixin, DenseEstimator):
             X: (n, features).
             y: labels (n,).
             classes: all labels; needed in the first call.
-            sample_weight: weight of each row, (n,).
+            sample_weight: weight of each row, (n,). It counts as it is, times that of ``class_weight``: rows of weight
+                2 move the network twice as far. (In `fit` the mean weight is 1.)
 
         Returns:
             The estimator itself.
 
         Raises:
-            ValueError: the data do not fit, ``classes`` is missing, or is not that of the first call.
+            ValueError: the data do not fit, ``classes`` is missing, or is not that of the first call; ``class_weight``
+                is "balanced", which the rows of one call do not tell.
         """
         owner = type(self).__name__
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"{owner}: partial_fit sees a part of the rows, and cannot know the weights of "
+                f"class_weight={self.class_weight!r}. Give a dictionary, whose weights "
+                "sklearn.utils.class_weight.compute_class_weight computes from all labels."
+            )
         if not hasattr(self, "classes_"):
             if classes is None:
                 raise ValueError(f"{owner}: the first call of partial_fit needs classes, all labels that may come.")
@@ -103,7 +111,7 @@ class FastnetClassifier(ClassifierMixin, DenseEstimator):
         return labels.indices(owner, y, self.classes_), classes if classes > 2 else 1
 
     def _row_weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
-        return labels.of_classes(type(self).__name__, self.class_weight, y, weights)
+        return labels.of_classes(type(self).__name__, self.class_weight, y, weights, self.classes_)
 
     def _stratified_by(self, targets: np.ndarray) -> np.ndarray | None:
         counts = np.unique(targets, return_counts=True)[1]
@@ -196,7 +204,8 @@ class FastnetRegressor(RegressorMixin, DenseEstimator):
         Args:
             X: (n, features).
             y: targets, (n,) or (n, outputs).
-            sample_weight: weight of each row, (n,).
+            sample_weight: weight of each row, (n,). It counts as it is: rows of weight 2 move the network twice as far.
+                (In `fit` the mean weight is 1.)
 
         Returns:
             The estimator itself.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit, softmax
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d
 
@@ -54,7 +54,7 @@ def decisions(outputs: np.ndarray, logits: bool) -> np.ndarray:
 
     Args:
         outputs: (n, 1) of two classes, or (n, classes).
-        logits: whether they are logits; otherwise they are probabilities.
+        logits: whether they are logits, or scores of a hinge loss; otherwise they are probabilities.
     """
     outputs = outputs.astype(np.float64)
     if outputs.shape[1] == 1:
@@ -99,15 +99,22 @@ def weights_of(owner: str, sample_weight: Any, X: np.ndarray) -> np.ndarray | No
     return weights
 
 
-def of_classes(owner: str, class_weight: Any, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+def of_classes(
+    owner: str, class_weight: Any, y: np.ndarray, weights: np.ndarray | None, classes: np.ndarray
+) -> np.ndarray | None:
     """The weights of rows, multiplied by those of their labels: {label: weight}, "balanced", or None.
+
+    Labels that ``class_weight`` lacks have the weight 1. Its labels must be among ``classes``, but need no rows.
 
     Raises:
         ValueError: a weight is negative, or no row has one above zero.
     """
     if class_weight is None:
         return weights
-    of_class = compute_sample_weight(class_weight, y)
+    if isinstance(class_weight, dict):
+        of_class = compute_class_weight(class_weight, classes=classes, y=y)[indices(owner, y, classes)]
+    else:
+        of_class = compute_sample_weight(class_weight, y)
     found = of_class if weights is None else weights * of_class
     if not (found >= 0).all() or not found.any():
         raise ValueError(

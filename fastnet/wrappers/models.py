@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from sklearn.base import (
@@ -12,10 +12,13 @@ from sklearn.base import (
     RegressorMixin,
     TransformerMixin,
 )
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastnet import checks
 from fastnet._kernels.errors import quoted
 from fastnet.callbacks import History
+from fastnet.losses import Loss
 from fastnet.models import clone_model
 from fastnet.sequential import Sequential
 from fastnet.wrappers import labels
@@ -80,7 +83,8 @@ class ModelWrapper(TravellingEstimator):
             ValueError: the data do not fit each other or the model.
             RuntimeError: the model is not compiled.
         """
-        X, y = validate_data(self, X, y, **self._options)
+        self._check_arguments()
+        X, y = validate_data(self, X, y, reset=not self._goes_on, **self._options)
         arguments = {"verbose": 0, **(self.fit_kwargs or {}), **kwargs}
         weights = labels.weights_of(type(self).__name__, arguments.get("sample_weight"), X)
         targets = self._targets(y, weights)
@@ -92,8 +96,23 @@ class ModelWrapper(TravellingEstimator):
         self.model_ = model
         return self
 
+    def _check_arguments(self) -> None:
+        owner = type(self).__name__
+        checks.flag(f"{owner}: warm_start", self.warm_start)
+        for name in ("model_kwargs", "fit_kwargs"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, dict):
+                raise ValueError(
+                    f"{owner}: {name} must be a dictionary of arguments or None, received {quoted(value)}."
+                )
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether `fit` trains the model of the `fit` before."""
+        return self.warm_start and hasattr(self, "model_")
+
     def _new_model(self, X: np.ndarray, y: np.ndarray) -> Sequential:
-        if self.warm_start and hasattr(self, "model_"):
+        if self._goes_on:
             return self.model_
         if isinstance(self.model, Sequential):
             return self.model if self.warm_start else clone_model(self.model)
@@ -169,13 +188,14 @@ class SKLearnClassifier(ClassifierMixin, ModelWrapper):
 
     def _targets(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         owner, y = type(self).__name__, labels.as_labels(y)
-        self.classes_ = labels.classes_of(owner, y)
+        if not self._goes_on:
+            self.classes_ = labels.classes_of(owner, y)
         if weights is not None:
             labels.classes_of(f"{owner}: sample_weight above zero", y[weights > 0])
         return np.eye(len(self.classes_), dtype=np.float32)[labels.indices(owner, y, self.classes_)]
 
     def _weighted(self, y: np.ndarray, weights: np.ndarray | None, class_weight: Any) -> dict[str, Any]:
-        weights = labels.of_classes(type(self).__name__, class_weight, y, weights)
+        weights = labels.of_classes(type(self).__name__, class_weight, y, weights, self.classes_)
         return {"sample_weight": weights, "class_weight": None}
 
     def _targets_of_loss(self, model: Sequential, targets: np.ndarray) -> np.ndarray:
@@ -191,28 +211,52 @@ class SKLearnClassifier(ClassifierMixin, ModelWrapper):
         return targets.argmax(axis=1) if model.loss.sparse else targets  # type: ignore[union-attr]
 
     @property
-    def _gives_logits(self) -> bool:
-        return getattr(self.model_.loss, "from_logits", False)
+    def _is_decided_at_0(self) -> bool:
+        """Whether the outputs are logits, or the scores of a hinge loss."""
+        return _is_hinge(self.model_.loss) or getattr(self.model_.loss, "from_logits", False)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """What decides the class.
 
         Returns:
             The model's outputs, (n, classes). For two classes (n,): the logit of the second class where the model gives
-            logits, otherwise the difference of the two probabilities.
+            logits, its score where it is trained on a hinge loss, otherwise the difference of the two probabilities.
         """
         outputs = self._outputs(X)
-        return labels.decisions(outputs, self._gives_logits)
+        return labels.decisions(outputs, self._is_decided_at_0)
 
+    def _gives_probabilities(self) -> bool:
+        """Whether it has `predict_proba`.
+
+        Raises:
+            AttributeError: the loss is a hinge.
+        """
+        loss = getattr(getattr(self, "model_", self.model), "loss", None)
+        if _is_hinge(loss):
+            raise AttributeError(
+                f"{type(self).__name__} has no predict_proba: the loss {loss.name!r} gives scores, not probabilities. "
+                "Use decision_function, or a cross-entropy as loss."
+            )
+        return True
+
+    @available_if(_gives_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probabilities of the classes, (n, classes); from logits where the loss has ``from_logits=True``."""
+        """The probabilities of the classes, (n, classes); from logits where the loss has ``from_logits=True``.
+
+        Models with a hinge loss have none.
+        """
         outputs = self._outputs(X)
-        return labels.probabilities(outputs, self._gives_logits)
+        return labels.probabilities(outputs, self._is_decided_at_0)
 
     def predict(self, X: Any) -> np.ndarray:
         """The label of each row, (n,)."""
         outputs = self._outputs(X)
-        return labels.predicted(outputs, self._gives_logits, self.classes_)
+        return labels.predicted(outputs, self._is_decided_at_0, self.classes_)
+
+
+def _is_hinge(loss: Any) -> TypeGuard[Loss]:
+    """Whether a loss compares scores with a margin, instead of probabilities with labels."""
+    return isinstance(loss, Loss) and loss.row.name in ("hinge", "squared_hinge", "categorical_hinge")
 
 
 class SKLearnRegressor(RegressorMixin, ModelWrapper):

@@ -137,7 +137,8 @@ class DenseEstimator(TravellingEstimator):
             train, held_out = self._split(train, rng)
         if not goes_on:
             self._start(train, outputs, rng)
-        return self._train(train, held_out, self.epochs, self._stopping())
+        held_out = held_out and _with_mean_weight_1(*held_out)
+        return self._train(_with_mean_weight_1(*train), held_out, self.epochs, self._stopping())
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> Any:
         """One epoch; the first call makes the network."""
@@ -152,6 +153,8 @@ class DenseEstimator(TravellingEstimator):
 
     def _check_arguments(self) -> None:
         owner = type(self).__name__
+        for name in ("early_stopping", "scale", "warm_start"):
+            checks.flag(f"{owner}: {name}", getattr(self, name))
         for units in self._units:
             checks.integer(f"{owner}: hidden: each number of units", units)
         checks.number(f"{owner}: dropout", self.dropout, checks.UNIT)
@@ -253,8 +256,8 @@ class DenseEstimator(TravellingEstimator):
         return self
 
     def _as_read(self, X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> tuple[Any, Any, Any]:
-        """Data as the network reads them: scaled, and with weights whose mean is 1."""
-        return self._scaled(X), self._scaled_targets(targets), None if weights is None else weights / weights.mean()
+        """Data as the network reads them: scaled."""
+        return self._scaled(X), self._scaled_targets(targets), weights
 
     def _scaled(self, X: np.ndarray) -> np.ndarray:
         scaled = X if self.scaler_ is None else self.scaler_.transform(X)
@@ -265,3 +268,8 @@ class DenseEstimator(TravellingEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=False)
         return self.model_.predict(self._scaled(X), verbose=0)
+
+
+def _with_mean_weight_1(X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> _Rows:
+    """The rows with weights that change the size of no step on average."""
+    return X, targets, None if weights is None else weights / weights.mean()

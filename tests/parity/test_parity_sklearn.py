@@ -252,6 +252,30 @@ def test_partial_fit_is_epochs_of_one_network():
         network.partial_fit(X, y, classes=["ape", "bee"])
 
 
+def test_weights_of_partial_fit_count_as_they_are():
+    """One step of gradient descent from the same weights: as far as the weights of rows and classes are large."""
+    X, y = some_data(2)
+    one = {"hidden": (), "optimizer": "sgd", "learning_rate": 0.1, "scale": False, "batch_size": 60, "random_state": 0}
+
+    def moved(sample_weight=None, class_weight=None, chosen=slice(None)):
+        network = FastnetClassifier(class_weight=class_weight, **one)
+        network.partial_fit(X[:1], y[:1], ["ape", "bee"], [1e-300])  # makes the network, and leaves it where it is
+        start = network.model_.get_weights()[0]
+        network.partial_fit(X[chosen], y[chosen], sample_weight=sample_weight)
+        return network.model_.get_weights()[0] - start
+
+    plain = moved()
+    np.testing.assert_allclose(moved(np.full(60, 3.0)), 3 * plain, rtol=1e-9)
+    np.testing.assert_allclose(moved(class_weight={"bee": 5.0, "ape": 5.0}), 5 * plain, rtol=1e-9)
+    bees = y == "bee"
+    np.testing.assert_allclose(moved(class_weight={"bee": 2.0}, chosen=bees), 2 * moved(chosen=bees), rtol=1e-9)
+    np.testing.assert_array_equal(moved(class_weight={"bee": 2.0}, chosen=~bees), moved(chosen=~bees))
+    with pytest.raises(ValueError, match=r"sample_weight.shape == \(7,\), expected \(60,\)"):
+        moved(np.ones(7))
+    with pytest.raises(ValueError, match=r"partial_fit sees a part of the rows.*class_weight='balanced'"):
+        moved(class_weight="balanced")
+
+
 def test_partial_fit_of_a_regressor_scales_by_all_rows_so_far():
     X, _ = some_data()
     y = 1000 * X[:, 0] + 5000
@@ -305,7 +329,7 @@ def test_the_optimizer_that_was_given_is_not_used_up():
     [
         ("hidden", (8, 0)), ("hidden", "8"), ("dropout", 1.0), ("l2", -1), ("batch_size", 0), ("epochs", 0),
         ("tol", -1.0), ("n_iter_no_change", 0), ("validation_fraction", 0.0), ("validation_fraction", 1.0),
-        ("dtype", "float16"),
+        ("dtype", "float16"), ("scale", "yes"), ("early_stopping", 1), ("warm_start", None),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_named(argument, value):
@@ -413,6 +437,50 @@ def test_targets_are_those_of_the_loss(units, loss, activation):
     assert ((network.decision_function(X) > 0) == (probability[:, 1] > 0.5)).all()
     assert (network.predict(X) == np.where(probability[:, 1] > 0.5, "bee", "ape")).all()
     assert network.score(X, y) > 0.7 and network.epoch_ == 20
+
+
+@pytest.mark.parametrize(
+    "units, loss", [(1, "hinge"), (1, losses.SquaredHinge()), (2, "hinge"), (2, "categorical_hinge"), (3, "hinge")]
+)
+def test_a_hinge_gives_scores_that_decide_at_0(units, loss):
+    X, y = some_data(max(units, 2))
+    network = SKLearnClassifier(model_of(units, loss), fit_kwargs={"epochs": 20}).fit(X, y)
+    outputs = network.model_.predict(X, verbose=0)
+    if units == 1:
+        decided = np.array(["ape", "bee"])[(outputs[:, 0] > 0).astype(int)]
+        np.testing.assert_array_equal(network.decision_function(X), outputs[:, 0])
+    else:
+        decided = np.array(["ape", "bee", "cat"])[outputs.argmax(1)]
+    assert (network.predict(X) == decided).all() and network.score(X, y) > 0.7
+    for each in (network, clone(network)):
+        assert not hasattr(each, "predict_proba")
+    with pytest.raises(AttributeError) as error:
+        network.predict_proba(X)
+    assert "gives scores, not probabilities" in str(error.value.__cause__)
+    assert hasattr(SKLearnClassifier(Build()), "predict_proba")
+
+
+def test_warm_start_keeps_the_classes():
+    X, y = some_data(3)
+    network = SKLearnClassifier(model_of(3, "mse", "softmax"), warm_start=True, fit_kwargs={"epochs": 9}).fit(X, y)
+    later = y != "ape"
+    network.fit(X[later], y[later])
+    assert network.classes_.tolist() == ["ape", "bee", "cat"] and network.score(X[later], y[later]) > 0.7
+    with pytest.raises(ValueError, match="y has the class 'dog', which is not among the classes"):
+        network.fit(X, np.where(later, y, "dog"))
+    assert network.classes_.tolist() == ["ape", "bee", "cat"]
+    with pytest.raises(ValueError, match="X has 2 features, but SKLearnClassifier is expecting 4 features"):
+        network.fit(X[:, :2], y)
+    assert network.set_params(warm_start=False).fit(X, np.char.upper(y)).classes_.tolist() == ["APE", "BEE", "CAT"]
+
+
+@pytest.mark.parametrize(
+    "argument, value", [("warm_start", 1), ("warm_start", "no"), ("model_kwargs", [("units", 2)]), ("fit_kwargs", 3)]
+)
+def test_wrong_arguments_of_wrappers_are_named(argument, value):
+    X, y = some_data(2)
+    with pytest.raises(ValueError, match=f"SKLearnClassifier: {argument} must be"):
+        SKLearnClassifier(model_of(2, "mse"), **{argument: value}).fit(X, y)
 
 
 def test_a_model_that_does_not_fit_is_told():
