@@ -108,12 +108,14 @@ def seed_of(entropy: Any, *key: int) -> int:
 class SeedGenerator:
     """A sequence of seeds: each function of random numbers that is given it draws other numbers at each call.
 
+    As in Keras, the first draw is that of the integer itself, and those after it follow from the number of draws.
+
     Args:
-        seed: an integer >= 0 from which all follow; None draws one by `next_seed`.
+        seed: an integer from 0 to 2**64 - 1 from which all follow; None draws one by `next_seed`.
         name: as shown.
 
     Raises:
-        ValueError: ``seed`` is not an integer, or negative.
+        ValueError: ``seed`` is not an integer, or outside of these.
 
     Example:
         >>> seeds = fastnet.random.SeedGenerator(1)
@@ -124,7 +126,7 @@ class SeedGenerator:
 
     def __init__(self, seed: int | None = None, name: str | None = None):
         self.seed, self.name = seed, name or "seed_generator"
-        self.state = np.array([next_seed() if seed is None else _checked(seed), 0], np.uint64)
+        self.state = np.array([next_seed() if seed is None else _checked(seed, 2**64 - 1), 0], np.uint64)
         self._lock = threading.Lock()
 
     def next(self, ordered: bool = True) -> np.ndarray:
@@ -201,20 +203,26 @@ def uniform(
         >>> fastnet.random.uniform((1000,), seed=1).mean().round(1)
         np.float32(0.5)
     """
-    return generator_of(seed).uniform(minval, maxval, shape).astype(_dtype("uniform", dtype))
+    drawn: np.ndarray = generator_of(seed).uniform(minval, maxval, shape).astype(_dtype("uniform", dtype))
+    if minval < maxval:  # rounding to the dtype may reach the upper limit
+        np.minimum(drawn, np.nextafter(drawn.dtype.type(maxval), drawn.dtype.type(minval)), out=drawn)
+    return drawn
 
 
 def _dtype(owner: str, dtype: Any) -> str:
     return config.floatx() if dtype is None else config.check_dtype(dtype, f"random.{owner}")
 
 
-def _checked(seed: int) -> int:
+def _checked(seed: int, most: int | None = None) -> int:
     try:
         value = operator.index(seed)
     except TypeError:
         value = -1
-    if value < 0 or isinstance(seed, bool):
-        raise ValueError(f"The seed must be an integer >= 0, but {quoted(seed)} ({type(seed).__name__}) was received.")
+    if value < 0 or isinstance(seed, bool) or (most is not None and value > most):
+        bound = "" if most is None else f" and <= {most}"
+        raise ValueError(
+            f"The seed must be an integer >= 0{bound}, but {quoted(seed)} ({type(seed).__name__}) was received."
+        )
     return value
 
 

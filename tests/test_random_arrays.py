@@ -41,8 +41,29 @@ def test_a_sequence_of_seeds():
     a = random.SeedGenerator().next()
     random.set_seed(1)
     np.testing.assert_array_equal(a, random.SeedGenerator().next())
-    with pytest.raises(ValueError, match="seed must be an integer >= 0"):
-        random.SeedGenerator("1")
+    np.testing.assert_array_equal(a := random.normal((3,), seed=7), random.normal((3,), seed=random.SeedGenerator(7)))
+    assert (a != random.normal((3,), seed=later)).all()
+    largest = random.SeedGenerator(2**64 - 1)
+    np.testing.assert_array_equal(random.normal((3,), seed=largest), random.normal((3,), seed=2**64 - 1))
+    for wrong in ("1", -1, True, 2**64):
+        with pytest.raises(ValueError, match="seed must be an integer >= 0 and <= 18446744073709551615"):
+            random.SeedGenerator(wrong)
+
+
+@pytest.mark.parametrize("draw", [random.uniform, lambda shape, *limits: initializers.RandomUniform(*limits, 1)(shape)])
+@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0 + 2**-22), (0.0, 0.1), (-1.0, 0.0), (-3.0, -2.0)])
+def test_the_upper_limit_is_never_drawn(draw, low, high, monkeypatch):
+    class Last:
+        """Draws the last number below the upper limit."""
+
+        def uniform(self, low, high, shape):
+            return np.full(shape, np.nextafter(high, low))
+
+    assert low <= draw((500,), low, high).min() and draw((500,), low, high).max() < high
+    monkeypatch.setattr(random, "generator_of", lambda seed: Last())
+    x = draw((2, 3), low, high)
+    assert x.dtype == np.float32 and (x < high).all() and (x >= low).all()
+    assert random.uniform((), 2.0, 2.0) == 2.0
 
 
 def test_an_initializer_with_a_sequence_of_seeds():

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnet import checks
 from fastnet.initializers.initializer import Initializer, Seed
-from fastnet.random import generator_of
+from fastnet.random import generator_of, uniform
 
 
 class RandomUniform(Initializer):
@@ -29,7 +29,7 @@ class RandomUniform(Initializer):
         self.seed = self._seed(seed)
 
     def __call__(self, shape, dtype="float32"):
-        return generator_of(self.seed).uniform(self.minval, self.maxval, shape).astype(dtype)
+        return uniform(shape, self.minval, self.maxval, dtype, self.seed)
 
 
 class RandomNormal(Initializer):
