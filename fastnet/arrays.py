@@ -65,6 +65,8 @@ def as_array(value: Any, argument: str) -> np.ndarray:
     """
     if type(value) is np.ndarray and value.dtype in READABLE:
         return value
+    if frames.is_lazy(value):
+        raise ValueError(f"{argument} is a {type(value).__name__}, a query without data: {argument}.collect() runs it.")
     if frames.is_frame(value):
         array = frames.frame_array(value, argument)
     elif frames.is_column(value):

@@ -9,9 +9,14 @@ import numpy as np
 _NAMED = 3  # columns that an error names
 
 
+def is_lazy(value: Any) -> bool:
+    """Whether the value is a query of polars, which has no data before it is computed."""
+    return hasattr(value, "collect") and hasattr(value, "lazy")
+
+
 def is_frame(value: Any) -> bool:
     """Whether the value is a table, whose columns may have several dtypes."""
-    return hasattr(value, "dtypes") and hasattr(value, "columns")
+    return not is_lazy(value) and hasattr(value, "dtypes") and hasattr(value, "columns")
 
 
 def is_column(value: Any) -> bool:
@@ -35,13 +40,17 @@ def frame_array(frame: Any, argument: str) -> np.ndarray:
         argument: its name, for errors.
 
     Raises:
-        ValueError: a column holds something else, or integers or bools with missing values; the error names it.
+        ValueError: a column holds something else, several values a row, or integers or bools with missing values; the
+            error names it.
     """
     columns = list(frame.items()) if hasattr(frame, "items") else [(c.name, c) for c in frame.get_columns()]
     kinds = {c.dtype.kind if isinstance(c.dtype, np.dtype) else "" for _, c in columns}
     if kinds <= set("fiu") or kinds == {"b"}:
         return np.asarray(frame)
     arrays = [column_array(column, f"{argument}: column {name!r}") for name, column in columns]
+    for (name, column), array in zip(columns, arrays):
+        if array.ndim != 1:
+            raise ValueError(_several_a_row(f"{argument}: column {name!r}", column.dtype))
     others = [column for column, array in zip(columns, arrays) if array.dtype.kind not in "fiub"]
     if others:
         raise ValueError(_message(argument, others))
@@ -55,7 +64,7 @@ def column_array(column: Any, argument: str) -> np.ndarray:
     """A column as an array, of objects if it does not hold bools or numbers.
 
     Raises:
-        ValueError: integers or bools with missing values; those of floats become NaN.
+        ValueError: integers or bools with missing values (those of floats become NaN), or lists of several lengths.
     """
     dtype = column.dtype
     if isinstance(dtype, np.dtype) and dtype.kind in "fiub":
@@ -65,10 +74,17 @@ def column_array(column: Any, argument: str) -> np.ndarray:
     missing = np.asarray(column.isna() if _is_pandas(column) else column.is_null())
     if not missing.any() and (array := np.asarray(column)).dtype.kind in "fiub":
         return array
+    if hasattr(dtype, "is_nested") and dtype.is_nested():
+        raise ValueError(_several_a_row(argument, dtype))
     array = np.empty(len(missing), object)
     array[:] = list(column)
-    present = np.array(array[~missing].tolist())  # objects that are numbers all the same become numbers
-    if present.ndim != 1 or present.dtype.kind not in "fiub" or not len(present):
+    try:
+        present = np.array(array[~missing].tolist())  # objects that are numbers all the same become numbers
+    except ValueError:  # lists of several lengths
+        return array
+    if not len(present):
+        present = np.empty(0, _kind(dtype))
+    if present.ndim != 1 or present.dtype.kind not in "fiub":
         return array
     if not missing.any():
         return present
@@ -78,6 +94,21 @@ def column_array(column: Any, argument: str) -> np.ndarray:
     result = np.full(len(array), np.nan)
     result[~missing] = present
     return result
+
+
+def _kind(dtype: Any) -> str:
+    """The kind of numbers that a nullable column holds, as numpy's letter; "O" for something else."""
+    if hasattr(dtype, "is_float"):  # polars
+        return "f" if dtype.is_float() else "i" if dtype.is_integer() or str(dtype) == "Boolean" else "O"
+    kind = getattr(dtype, "kind", "O")
+    return kind if kind in "fiub" else "O"
+
+
+def _several_a_row(argument: str, dtype: Any) -> str:
+    return (
+        f"{argument} ({dtype}) has several values a row. Give each a column of its own: column.arr.to_struct() (after "
+        "column.list.to_array(width) of lists), then frame.unnest(name)."
+    )
 
 
 def _is_pandas(column: Any) -> bool:

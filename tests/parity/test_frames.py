@@ -79,6 +79,42 @@ def test_columns_that_are_no_numbers_are_named():
     assert history.history == same.history
 
 
+def test_columns_without_any_value():
+    """Those of floats are NaN, as where some values are missing; numpy's other numbers cannot be."""
+    empty = [None, None]
+    for column in (pandas.Series(empty, dtype="Float32"), polars.Series(empty, dtype=polars.Float64)):
+        assert np.isnan(as_array(column, "x")).tolist() == [True, True]
+    assert np.isnan(
+        as_array(pandas.DataFrame({"a": pandas.Series(empty, dtype="Float64"), "b": [1, 2]}), "x")[:, 0]
+    ).all()
+    for column in (
+        pandas.Series(empty, dtype="Int64"), pandas.Series(empty, dtype="boolean"),
+        polars.Series(empty, dtype=polars.UInt8), polars.Series(empty, dtype=polars.Boolean),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"has no value in row 0. Fill or drop it: (fillna|fill_null)"):
+            as_array(column, "x")
+    for column in (pandas.Series(empty, dtype=object), polars.Series(empty), pandas.Series([[1], [2, 3]])):
+        with pytest.raises(ValueError, match="x must hold real numbers; received objects"):
+            as_array(column, "x")
+
+
+def test_queries_and_columns_of_lists_are_told():
+    model = fastnet.Sequential([layers.Dense(1)])
+    model.compile("sgd", "mse")
+    lazy = polars.LazyFrame({"a": [1.0, 2.0]})
+    for call in (lambda: model.fit(lazy, np.zeros(2)), lambda: model.predict(lazy)):
+        with pytest.raises(ValueError, match=r"x is a LazyFrame, a query without data: x.collect\(\) runs it"):
+            call()
+    pairs = polars.Series("a", [[1.0, 2.0], [3.0, 4.0]], dtype=polars.Array(polars.Float32, 2))
+    lists, both = polars.Series("a", [[1.0, 2.0], [3.0]]), polars.Series("a", [{"q": 1}, {"q": 2}])
+    for column in (pairs, lists, both):
+        with pytest.raises(ValueError, match=r"x: column 'a' \((Array|List|Struct).* has several values a row"):
+            model.fit(polars.DataFrame([column]), np.zeros(2))
+    as_lists = polars.Series("a", [[1.0, 2.0], [3.0, 4.0]])
+    remedied = polars.DataFrame([as_lists.list.to_array(2).arr.to_struct()]).unnest("a")
+    np.testing.assert_array_equal(as_array(remedied, "x"), as_array(pairs, "x"))
+
+
 def test_labels_of_a_frame():
     for labels in (pandas.Series(["a", "b"]), pandas.Series(["a", "b"], dtype="category")):
         refuses(lambda: net(1).fit(np.ones(2), labels), "y must", "np.unique(y, return_inverse=True)")  # noqa: B023
