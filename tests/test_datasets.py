@@ -276,6 +276,18 @@ def test_houses_are_downloaded_once(server, no_data, monkeypatch, houses):
     assert_are_houses(module.load_data(path=folder / f"{name}.npz"), 3)
 
 
+def test_houses_in_the_current_folder_are_not_read_by_chance(server, no_data, tmp_path, monkeypatch, houses):
+    module, data = houses
+    name = f"{module.__name__.split('.')[-1]}.npz"
+    server.files = {f"/{name}": data}
+    monkeypatch.setattr(_housing, "MIRRORS", (server.url,))
+    monkeypatch.chdir(tmp_path)
+    np.savez(name, x=np.zeros((4, 2)), y=np.ones(4))  # not the data set
+    assert_are_houses(module.load_data(), 3)
+    assert len(server.requests) == 1
+    assert module.load_data(path=tmp_path / name)[0][1].tolist() == [1.0, 1.0, 1.0]
+
+
 def test_houses_with_wrong_arguments(server, no_data, tmp_path, monkeypatch, houses):
     module, data = houses
     with pytest.raises(ValueError, match=r"load_data: test_split must be a number that is at least 0 and below 1"):

@@ -23,7 +23,8 @@ def load(
     Args:
         name: of the data set.
         sha256: hex digest of the file.
-        path: the file; None, or the name of the file alone, as in Keras, for the other places.
+        path: the file; None, or the name of the file alone, as in Keras, for the other places. A file of this name in
+            the current folder is therefore not read by chance.
         test_split: in [0, 1); the fraction of the rows that the test data get.
         seed: of the order of the rows.
         rows: the number of rows to take before they are shuffled; None for all.
@@ -43,7 +44,7 @@ def load(
 
 def _file(name: str, sha256: str, path: str | os.PathLike[str] | None) -> Path:
     standard = f"{name}.npz"
-    if path is not None and (Path(path).is_file() or os.fspath(path) != standard):
+    if path is not None and os.fspath(path) != standard:
         if not Path(path).is_file():
             raise FileNotFoundError(
                 f"{name}.load_data: there is no file {os.fspath(path)!r}. Leave path out to use FASTNET_DATA, the "

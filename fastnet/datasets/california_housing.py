@@ -24,7 +24,8 @@ def load_data(
 
     Args:
         version: "large", or "small" for the first 600 rows.
-        path: read this ``.npz`` file with the arrays x and y instead.
+        path: read this ``.npz`` file with the arrays x and y instead. The name "california_housing.npz"
+            alone stands for the places above, as in Keras.
         test_split: in [0, 1); the fraction of the test data.
         seed: of the order of the rows.
 
