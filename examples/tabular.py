@@ -11,9 +11,10 @@ from sklearn.preprocessing import StandardScaler
 from fastnet.wrappers import FastnetClassifier
 
 x, y = load_breast_cancer(return_X_y=True)
+x = x.astype("float32")  # both networks compute in the dtype of the data
 folds = StratifiedKFold(5, shuffle=True, random_state=0)
 networks = {
-    "fastnet": FastnetClassifier(hidden=(64, 32), dtype="float32", random_state=0),
+    "fastnet": FastnetClassifier(hidden=(64, 32), random_state=0),
     "scikit-learn": make_pipeline(
         StandardScaler(), MLPClassifier((64, 32), batch_size=32, alpha=0.0, max_iter=500, random_state=0)
     ),
