@@ -12,8 +12,10 @@ X = np.linspace(0, 1, 24, dtype=np.float32).reshape(8, 3)
 ONE_HOT, LABELS, REAL = np.eye(2)[[0, 1] * 4], np.array([0, 1] * 4), np.linspace(-3, 3, 8)
 
 
-def model(units, activation, loss, metrics=None, *more):
-    net = fastnet.Sequential([layers.Input((3,)), layers.Dense(units, activation, name="top"), *more])
+def model(units, activation, loss, metrics=None, softmax=None):
+    """A compiled network; ``softmax`` is the name of a layer behind it."""
+    last = [] if softmax is None else [layers.Softmax(name=softmax)]
+    net = fastnet.Sequential([layers.Input((3,)), layers.Dense(units, activation, name="top"), *last])
     net.compile("sgd", loss, metrics=metrics)
     return net
 
@@ -21,22 +23,22 @@ def model(units, activation, loss, metrics=None, *more):
 LOGITS = losses.BinaryCrossentropy(from_logits=True)
 SPARSE = losses.SparseCategoricalCrossentropy(from_logits=True)
 MISTAKES = {
-    "sigmoid and logits": (model(1, "sigmoid", LOGITS), LABELS, "from_logits=True.*sigmoid.*'top'"),
-    "softmax and logits": (model(2, "softmax", SPARSE), LABELS, "from_logits=True.*softmax.*'top'"),
-    "Softmax and logits": (model(2, None, SPARSE, None, layers.Softmax(name="s")), LABELS, "softmax.*'s'"),
-    "binary": (model(1, None, "binary_crossentropy"), LABELS, "takes probabilities.*'top'.*activation='sigmoid'"),
-    "categorical": (model(2, None, "categorical_crossentropy"), ONE_HOT, "'top'.*activation='softmax'.*from_logits"),
-    "sparse": (model(2, None, "sparse_categorical_crossentropy"), LABELS, "activation='softmax'"),
-    "one unit": (model(1, "softmax", "mse"), LABELS, "softmax of the one unit of layer 'top' is always 1.*sigmoid"),
-    "accuracy": (model(1, None, "mse", ["accuracy"]), REAL, "accuracy.*regression.*metrics=\\['mae'\\]"),
+    "sigmoid and logits": ((1, "sigmoid", LOGITS), LABELS, "from_logits=True.*sigmoid.*'top'"),
+    "softmax and logits": ((2, "softmax", SPARSE), LABELS, "from_logits=True.*softmax.*'top'"),
+    "Softmax and logits": ((2, None, SPARSE, None, "s"), LABELS, "softmax.*'s'"),
+    "binary": ((1, None, "binary_crossentropy"), LABELS, "takes probabilities.*'top'.*activation='sigmoid'"),
+    "categorical": ((2, None, "categorical_crossentropy"), ONE_HOT, "'top'.*activation='softmax'.*from_logits"),
+    "sparse": ((2, None, "sparse_categorical_crossentropy"), LABELS, "activation='softmax'"),
+    "one unit": ((1, "softmax", "mse"), LABELS, "softmax of the one unit of layer 'top' is always 1.*sigmoid"),
+    "accuracy": ((1, None, "mse", ["accuracy"]), REAL, "accuracy.*regression.*metrics=\\['mae'\\]"),
 }
 RIGHT = {
-    "logits": (model(1, None, LOGITS), LABELS),
-    "probabilities": (model(1, "sigmoid", "binary_crossentropy", ["accuracy"]), LABELS),
-    "softmax": (model(2, "softmax", "categorical_crossentropy", ["accuracy"]), ONE_HOT),
-    "Softmax": (model(2, None, "sparse_categorical_crossentropy", None, layers.Softmax()), LABELS),
-    "regression": (model(1, None, "mse", ["mae"]), REAL),
-    "squares of classes": (model(1, "sigmoid", "mse", ["accuracy"]), LABELS),
+    "logits": ((1, None, LOGITS), LABELS),
+    "probabilities": ((1, "sigmoid", "binary_crossentropy", ["accuracy"]), LABELS),
+    "softmax": ((2, "softmax", "categorical_crossentropy", ["accuracy"]), ONE_HOT),
+    "Softmax": ((2, None, "sparse_categorical_crossentropy", None, "softmax"), LABELS),
+    "regression": ((1, None, "mse", ["mae"]), REAL),
+    "squares of classes": ((1, "sigmoid", "mse", ["accuracy"]), LABELS),
 }
 
 
@@ -49,7 +51,8 @@ def warned(call):
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_told_once(name):
-    net, y, message = MISTAKES[name]
+    arguments, y, message = MISTAKES[name]
+    net = model(*arguments)
     with pytest.warns(UserWarning, match=f"Probably a mistake: .*{message}") as caught:
         net.fit(X, y, verbose=0)
     assert caught[0].filename == __file__ and len(caught) == 1
@@ -60,7 +63,8 @@ def test_a_mistake_is_told_once(name):
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_no_warning_where_nothing_is_wrong(name):
-    net, y = RIGHT[name]
+    arguments, y = RIGHT[name]
+    net = model(*arguments)
     assert not warned(lambda: net.fit(X, y, verbose=0))
 
 

@@ -66,9 +66,10 @@ def test_examples(example, tmp_path):
         lasted = re.search(r"lasted (\d+) of 200 steps", output)
         assert int(lasted[1]) > 80  # random actions: 22
         return
-    percent = re.search(r"([\d.]+)% of the (test digits|rows)", output)
-    accuracy = float(percent[1]) / 100 if percent else float(re.search(r"'accuracy': ([\d.]+)", output)[1])
-    assert accuracy > 0.94
+    printed = re.findall(r"([\d.]+)% of the (?:test digits|rows)", output)
+    accuracies = [float(each) / 100 for each in printed] or [float(re.search(r"'accuracy': ([\d.]+)", output)[1])]
+    assert len(accuracies) == {"own_optimizer": 2, "tabular": 2}.get(example.stem, 1)  # LARS and SAM; beside a peer
+    assert min(accuracies) > 0.94
 
 
 @pytest.mark.slow

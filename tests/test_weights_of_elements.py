@@ -72,21 +72,22 @@ GUESS = P > 0.5
 R2 = 1 - (W * (Y - P) ** 2).sum(0) / (W * (Y - (W * Y).sum(0) / W.sum(0)) ** 2).sum(0)
 TP, FP, FN = ((W * (a & b)).sum(0) for a, b in ((LABELS > 0, GUESS), (LABELS == 0, GUESS), (LABELS > 0, ~GUESS)))
 WEIGHTED = [
-    (metrics.RootMeanSquaredError(), Y, np.sqrt((W * SQUARES).sum() / W.sum())),
-    (metrics.MeanAbsoluteError(), Y, (W * abs(Y - P)).sum() / W.sum()),
-    (metrics.BinaryAccuracy(), LABELS, (W * (GUESS == LABELS)).sum() / W.sum()),
-    (metrics.BinaryCrossentropy(), LABELS, (W * entropy(LABELS, P)).sum() / W.sum()),
-    (metrics.R2Score(class_aggregation=None), Y, R2),
-    (metrics.TruePositives(), LABELS, TP.sum()),
-    (metrics.FalsePositives(), LABELS, FP.sum()),
-    (metrics.Precision(), LABELS, TP.sum() / (TP + FP).sum()),
-    (metrics.Recall(class_id=2), LABELS, TP[2] / (TP + FN)[2]),
-    (metrics.F1Score(threshold=0.5), LABELS, 2 * TP / (2 * TP + FP + FN)),
+    (metrics.RootMeanSquaredError, {}, Y, np.sqrt((W * SQUARES).sum() / W.sum())),
+    (metrics.MeanAbsoluteError, {}, Y, (W * abs(Y - P)).sum() / W.sum()),
+    (metrics.BinaryAccuracy, {}, LABELS, (W * (GUESS == LABELS)).sum() / W.sum()),
+    (metrics.BinaryCrossentropy, {}, LABELS, (W * entropy(LABELS, P)).sum() / W.sum()),
+    (metrics.R2Score, {"class_aggregation": None}, Y, R2),
+    (metrics.TruePositives, {}, LABELS, TP.sum()),
+    (metrics.FalsePositives, {}, LABELS, FP.sum()),
+    (metrics.Precision, {}, LABELS, TP.sum() / (TP + FP).sum()),
+    (metrics.Recall, {"class_id": 2}, LABELS, TP[2] / (TP + FN)[2]),
+    (metrics.F1Score, {"threshold": 0.5}, LABELS, 2 * TP / (2 * TP + FP + FN)),
 ]
 
 
-@pytest.mark.parametrize(("metric", "y", "wanted"), WEIGHTED, ids=[type(row[0]).__name__ for row in WEIGHTED])
-def test_weights_of_elements_in_metrics(metric, y, wanted):
+@pytest.mark.parametrize(("metric", "arguments", "y", "wanted"), WEIGHTED, ids=[row[0].__name__ for row in WEIGHTED])
+def test_weights_of_elements_in_metrics(metric, arguments, y, wanted):
+    metric = metric(**arguments)
     metric.update_state(y[:3], P[:3], W[:3])
     metric.update_state(y[3:], P[3:], W[3:])
     np.testing.assert_allclose(metric.result(), wanted, rtol=1e-6)
