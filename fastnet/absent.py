@@ -124,7 +124,6 @@ ABSENT: dict[str, dict[str, str]] = {
     },
     "fastnet.losses": {
         **_each("it aligns sequences of labels; no layer here gives them", "CTC ctc"),
-        **_each(f"{PLANNED}: losses of all pairs of a batch's rows", "Circle circle"),
     },
     "fastnet.models": {"Model": _ROW},
     "fastnet.optimizers": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,7 @@ def _remedy(value: Any, argument: str) -> str:
 
 def match_targets(
     y: np.ndarray, shape: tuple[int, ...], rows: int, sparse: bool, loss: str, ignored: int | None = None,
-    wanted: tuple[int, ...] | None = None,
+    wanted: tuple[int, ...] | None = None, classes: Callable[[int], int | None] = int,
 ) -> np.ndarray:  # fmt: skip
     """Targets in the shape that a loss reads; a view.
 
@@ -116,6 +117,7 @@ def match_targets(
         loss: its name, for errors.
         ignored: a label that is allowed besides the classes.
         wanted: the shape of one target, by default that of a prediction, without its last axis where ``sparse``.
+        classes: from the last axis of a prediction to the number of classes that labels name; None stands for any.
 
     Raises:
         ValueError: the number of rows or the shape does not fit, or a label is not a class.
@@ -134,6 +136,7 @@ def match_targets(
             remedy = " Is layers.Flatten() missing?" if len(wanted) > len(received) and len(shape) > 1 else ""
             if sparse and received == shape:
                 remedy = " For one-hot rows use categorical_crossentropy."
+                remedy = remedy if classes(shape[-1]) else " Labels of one-hot rows: y.argmax(-1)."
             elif not sparse and received in (shape[:-1], (*shape[:-1], 1)):
                 remedy = " For class indices use sparse_categorical_crossentropy, or fastnet.utils.to_categorical."
             raise ValueError(
@@ -141,7 +144,7 @@ def match_targets(
                 f"received targets of shape {('n', *received)}.{remedy}".replace("'n'", "n")
             )
     if sparse and y.size:
-        check_labels(y if ignored is None else y[y != ignored], shape[-1], loss)
+        check_labels(y if ignored is None else y[y != ignored], classes(shape[-1]), loss)
     return y
 
 
@@ -206,19 +209,22 @@ def check_range(y: np.ndarray, limits: tuple[float, float], loss: str) -> None:
         )
 
 
-def check_labels(y: np.ndarray, classes: int, loss: str) -> None:
-    """Check that labels are integers from 0 to classes - 1.
+def check_labels(y: np.ndarray, classes: int | None, loss: str) -> None:
+    """Check that labels are integers from 0 to classes - 1; where ``classes`` is None, integers of 32 bits.
 
     Raises:
         ValueError: a label is not.
     """
     if y.size == 0:
         return
-    if y.ndim == 1 and y.dtype.kind in "iu" and all_below(y, classes):
+    if classes is None:
+        outside = ~((y >= -(2**31)) & (y < 2**31))
+        if outside.any():
+            raise ValueError(f"The loss {loss!r} needs integers of 32 bits as labels; received {y[outside][0]}.")
+    elif y.ndim == 1 and y.dtype.kind in "iu" and all_below(y, classes):
         return  # the usual case, in one pass
-    low, high = y.min(), y.max()
-    if not (low >= 0 and high < classes):
-        bad = low if not low >= 0 else high
+    elif not (y.min() >= 0 and y.max() < classes):
+        bad = y.min() if not y.min() >= 0 else y.max()
         row = np.argwhere(~((y >= 0) & (y < classes)))[0][0]
         raise ValueError(
             f"The loss {loss!r} needs labels from 0 to {classes - 1}, as the last layer has {classes} units; received "

@@ -104,7 +104,8 @@ class Loss:
         row: instead of ``f``, a rule over the last axis.
         targets: "dense" (the shape of the prediction; a row rule smooths the labels), "raw" (the same without
             smoothing), "signs" (the same; if a batch has only 0 and 1 they become -1 and 1), "sparse" (a class index
-            for each row, seen as a one-hot row) or "label" (seen as a number).
+            for each row, seen as a one-hot row), "label" (seen as a number) or "group" (any integer for each row, equal
+            for rows that belong together).
         parameters: names and defaults of the further arguments of ``f``; their annotations are ranges (`ranges.py`).
         public: name of the class in `fastnet.losses` and `fastnet.metrics` that is this rule with its parameters and no
             more; the function of arrays has the row's name. Their docstrings begin with that of ``f``, or of the value
@@ -148,8 +149,12 @@ class Loss:
 
     @property
     def sparse(self) -> bool:
-        """Whether a target is a class index instead of a row."""
-        return self.targets in ("sparse", "label")
+        """Whether a target is an integer instead of a row."""
+        return self.targets in ("sparse", "label", "group")
+
+    def classes(self, width: int) -> int | None:
+        """The number of classes that targets may name, for predictions of ``width``; None for any integers."""
+        return None if self.targets == "group" else width
 
     @property
     def ranges(self) -> dict[str, Range]:

@@ -22,6 +22,8 @@ from fastnet.losses.overlap import Dice as Dice
 from fastnet.losses.overlap import Tversky as Tversky
 from fastnet.losses.overlap import dice as dice
 from fastnet.losses.overlap import tversky as tversky
+from fastnet.losses.pairs import Circle as Circle
+from fastnet.losses.pairs import circle as circle
 
 globals().update({**_plain_losses.CLASSES, **_loss_functions.FUNCTIONS})
 if _typing.TYPE_CHECKING:

@@ -128,7 +128,7 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
 
     @property
     def sparse(self) -> bool:
-        """Whether a target is a class index instead of a row."""
+        """Whether a target is an integer instead of a row."""
         return self.row.sparse
 
     @property
@@ -159,8 +159,13 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
             plan.call(labels.zero_where_ignored, values=values, labels=y_true, ignored=self.ignore_class)
         return values, dy
 
-    def counted_rows(self, plan: Plan, y_true: View, dtype: str) -> View:
-        """Add the launch that says of each row whether it counts: 0 where its label is the ignored one, else 1."""
+    def counted_rows(self, plan: Plan, y_true: View, dtype: str) -> View | None:
+        """Add the launch that says of each row whether it counts: 0 where its label is the ignored one, else 1.
+
+        None where all rows count.
+        """
+        if self.ignore_class is None:
+            return None
         counts = plan.buffer((y_true.width,), dtype)
         plan.call(labels.counted_labels, labels=y_true, counts=counts, ignored=self.ignore_class)
         return counts
@@ -172,8 +177,7 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
             sample_weight: the weight of each row, or None.
         """
         dtype, counts, reduction = y_pred.dtype, y_pred.mask, self._reduction_of(y_pred, sample_weight)
-        if self.ignore_class is not None:
-            counts = product(plan, counts, self.counted_rows(plan, y_true, dtype))
+        counts = product(plan, counts, self.counted_rows(plan, y_true, dtype))
         each = product(plan, sample_weight, counts)  # the weights of elements are in the values
         counted = counts if reduction in MEANS else each  # what the mean is taken over; None for all rows
         if y_true.weights is not None and reduction == "mean_with_sample_weight":
@@ -230,10 +234,9 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
         return float(once.run().scalars[abi.LOSS])
 
     def _on_arrays(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> OnArrays:
-        shape = self.row.target_shape
         return OnArrays(
-            y_true, y_pred, self.sparse, self.name, sample_weight, ignored=self.ignore_class, target_shape=shape,
-            weighs_elements=self.weighs_elements,
+            y_true, y_pred, self.sparse, self.name, sample_weight, ignored=self.ignore_class,
+            target_shape=self.row.target_shape, weighs_elements=self.weighs_elements, classes=self.row.classes,
         )  # fmt: skip
 
     def per_row(self, y_true: Any, y_pred: Any) -> np.ndarray:

@@ -9,15 +9,15 @@ from fastnet import checks
 from fastnet._kernels import registry
 from fastnet._kernels.errors import quoted
 from fastnet.descriptions import Family
-from fastnet.losses import loss_functions, overlap
+from fastnet.losses import loss_functions, overlap, pairs
 from fastnet.losses.loss import FunctionLoss, Loss
 
 family = Family(
     "a loss",
     Loss,
-    [*loss_functions.CLASSES, *overlap.CLASSES],
+    [*loss_functions.CLASSES, *overlap.CLASSES, *pairs.CLASSES],
     table=registry.losses,
-    twins={**loss_functions.FUNCTIONS, **overlap.FUNCTIONS},
+    twins={**loss_functions.FUNCTIONS, **overlap.FUNCTIONS, **pairs.FUNCTIONS},
     wanted="a name, one of fastnet.losses, a subclass of fastnet.losses.Loss or a function of two numbers "
     "f(y_true, y_pred), to which fastnet.register_loss(name, function) gives a name",
 )

@@ -111,6 +111,7 @@ class OnArrays:
         ignored: a label that is not a class.
         target_shape: from the shape of a prediction to that of its target; by default `match_targets` knows it.
         weighs_elements: whether elements may have weights.
+        classes: from the last axis of the predictions to the number of classes; None stands for any integers.
 
     Raises:
         ValueError: shapes that do not fit.
@@ -127,6 +128,7 @@ class OnArrays:
         ignored: int | None = None,
         target_shape: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None,
         weighs_elements: bool = False,
+        classes: Callable[[int], int | None] = int,
     ):
         y_pred, y_true = as_array(y_pred, "y_pred"), as_array(y_true, "y_true")
         # float64 for integers that float32 does not hold: Keras computes metrics and functions of integers exactly.
@@ -144,7 +146,7 @@ class OnArrays:
             y_pred, y_true = y_pred[index], y_true if elements and sparse else y_true[index]
         shape, self.rows = y_pred.shape[1:], len(y_pred)
         wanted = (shape[:-1] if sparse else shape) if target_shape is None else target_shape(shape)
-        y_true = match_targets(y_true, shape, self.rows, sparse, name, ignored, wanted)
+        y_true = match_targets(y_true, shape, self.rows, sparse, name, ignored, wanted, classes)
         self.plan = Plan(False, dtype, max(self.rows, 1))
         self.prediction = self.plan.buffer(shape)
         self.target = self.plan.buffer(wanted, "int32" if sparse else dtype)

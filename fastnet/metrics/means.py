@@ -292,8 +292,6 @@ class LossMetric(MeanOfRows):
 
     def row_weights(self, plan, y_true, sample_weight):
         """As in Keras, rows with the ignored label do not count if there are weights; otherwise they count as 0."""
-        if self.loss.ignore_class is None:
-            return sample_weight
         return losses.loss.product(plan, sample_weight, self.loss.counted_rows(plan, y_true, sample_weight.dtype))
 
 

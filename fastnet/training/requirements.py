@@ -111,7 +111,8 @@ def check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
     predicted = model.sample_output_shape(check_shape(model, shape))
     try:
         wanted = loss.row.target_shape(predicted or (1,))
-        y = match_targets(y, predicted or (1,), shape[0], loss.sparse, loss.name, loss.ignore_class, wanted)
+        classes = loss.row.classes
+        y = match_targets(y, predicted or (1,), shape[0], loss.sparse, loss.name, loss.ignore_class, wanted, classes)
     except ValueError as error:
         raise _of_last_layer(model, error) from None
     if loss.target_range is not None:
@@ -120,7 +121,7 @@ def check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
         raise ValueError(f"The loss {loss.name!r} has reduction={loss.reduction!r}, which gives no number to train on.")
     _check_metrics(model, predicted)
     advise(model, y, predicted[-1] if predicted else 1)
-    if y is given and model.built and loss.ignore_class is None:
+    if y is given and model.built and loss.ignore_class is None and loss.row.targets != "group":
         known[key] = predicted[-1] if loss.sparse else 0
     return y
 

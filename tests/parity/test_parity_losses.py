@@ -80,6 +80,12 @@ CASES = [
     Case(("Dice", {"axis": -1}), "bits", "sigmoid", weights=PLACES, steps=True),
     Case(("Tversky", {"alpha": 0.3, "beta": 0.9}), "bits", "sigmoid", weights=WEIGHTED),
     Case(("Tversky", {"alpha": 0.3, "beta": 0.9, "axis": 1, "reduction": "sum"}), "bits", "sigmoid"),
+    # the label 3 of 8 rows is often alone: its row does not count
+    *[
+        Case(("Circle", {"gamma": 6.0, "remove_diagonal": r}), "label", "unit", weights=w)
+        for r, w in ((True, {}), (False, WEIGHTED))
+    ],
+    Case(("Circle", {"gamma": 3.0, "reduction": "mean_with_sample_weight"}), "label", "unit", weights=WEIGHTED),
     # reductions, with and without weights
     *[
         Case(("MeanSquaredError", {"reduction": r}), weights=w)
@@ -133,8 +139,10 @@ def target(kind, shape, rng):
 def train(lib, case, initial, x, y, given):
     """Everything a person can see of a training: a dict of named arrays."""
     layers = lib.layers
+    unit = [layers.UnitNormalization()] if case.activation == "unit" else []
+    activation = None if unit else case.activation
     model = lib.Sequential(
-        [layers.Input(x.shape[1:]), layers.Dense(5, "tanh"), layers.Dense(case.units, case.activation)]
+        [layers.Input(x.shape[1:]), layers.Dense(5, "tanh"), layers.Dense(case.units, activation), *unit]
     )
     loss = case.loss if isinstance(case.loss, str) else getattr(lib.losses, case.loss[0])(**case.loss[1])
     model.compile(optimizer=lib.optimizers.SGD(0.05), loss=loss, **case.compiled)
@@ -173,7 +181,7 @@ A, B, W = ARRAYS.uniform(0.05, 0.95, (3, 4)), ARRAYS.uniform(0.05, 0.95, (3, 4))
 NAMES = [
     name for name, item in vars(keras.losses).items()
     if isinstance(item, type) and hasattr(fastnet.losses, name)
-    if name not in ("Loss", SCCE, "CategoricalGeneralizedCrossEntropy")
+    if name not in ("Loss", SCCE, "CategoricalGeneralizedCrossEntropy", "Circle")
 ]  # fmt: skip
 
 
@@ -187,6 +195,23 @@ def test_on_arrays(name, reduction, floatx):
             np.ravel(ours(A, B, weights)), np.ravel(theirs(A, B, weights)), rtol=1e-9, atol=1e-12
         )
     np.testing.assert_allclose(ours(A[0], B[0]), np.asarray(theirs(A[0], B[0])), rtol=1e-9)
+
+
+@pytest.mark.parametrize("floatx", ["float64"], indirect=True)
+@pytest.mark.parametrize("diagonal", [False, True])
+@pytest.mark.parametrize(("rows", "width"), [(1, 1), (7, 3), (70, 5)])
+def test_circles_on_arrays(rows, width, diagonal, floatx):
+    rng = np.random.default_rng(rows)
+    x, labels, weights = rng.standard_normal((rows, width)), rng.integers(0, 4, rows) - 2, rng.uniform(0, 2, rows)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    more = {"gamma": 20.0, "margin": 0.3, "remove_diagonal": not diagonal}
+    for reduction in ("sum_over_batch_size", "sum", "mean_with_sample_weight", "none"):
+        ours, theirs = (lib.losses.Circle(reduction=reduction, **more) for lib in (fastnet, keras))
+        for w in (None, weights):
+            np.testing.assert_allclose(ours(labels, x, w), theirs(labels, x, w), rtol=1e-9)
+    others, other_labels = rng.standard_normal((9, width)), rng.integers(0, 4, 9) - 2
+    given = (labels, x, other_labels, others)
+    np.testing.assert_allclose(fastnet.losses.circle(*given, **more), keras.losses.circle(*given, **more), rtol=1e-9)
 
 
 def test_all_losses_of_keras_for_dense_networks_are_here():
