@@ -25,7 +25,8 @@ def dump(executable: Executable, folder: str | os.PathLike[str]) -> Path:
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     (path / "plan.txt").write_text(plan_text(executable.plan) + "\n", encoding="utf-8")
-    lines, names = [], {}
+    lines: list[str] = []
+    names: dict[tuple[str, ...], str] = {}
     for name, texts, launched in executable.code():
         key = tuple(texts.values())
         if key not in names:

@@ -106,5 +106,6 @@ def machine_gpu(level: str = "sm_90", processors: int = 4, check: bool = True) -
         >>> gpu.launches
         1
     """
-    with current.used(MachineDriver(level, processors, check)) as driver:
+    driver = MachineDriver(level, processors, check)
+    with current.used(driver):
         yield driver
