@@ -11,6 +11,7 @@ import numpy as np
 from fastnet import activations, layers, losses, optimizers
 from fastnet._kernels import registry
 from fastnet.layers.layer import Layer
+from fastnet.testing.devices import compare_devices
 from fastnet.testing.parts import each_part_alone
 from fastnet.testing.plans import (
     LayerRun,
@@ -37,10 +38,11 @@ from fastnet.testing.running import (
 )
 
 _ELEMENTS = 16_384  # for speed: a few float32 arrays of this size stay in the second-level cache
+_SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 1e30, -1e30, 200.0, -200.0])
 _MANY = (997, 307)  # for threads: enough work to be shared, and sizes that divide nothing
 
 
-def check_activation(activation: Any, domain: tuple[float, float] = (-4.0, 4.0)) -> Report:
+def check_activation(activation: Any, domain: tuple[float, float] = (-4.0, 4.0), device: str = "cpu") -> Report:
     """Prove an activation: its kernels run as in a model, forward and backward.
 
     In float64 the gradient agrees with central differences, away from kinks, and the kernel with the function run by
@@ -50,6 +52,8 @@ def check_activation(activation: Any, domain: tuple[float, float] = (-4.0, 4.0))
     Args:
         activation: a name, or one of `fastnet.activations`, or a row of the registry.
         domain: range of the numbers at which the gradient is compared.
+        device: "cuda" to compare the bits of a GPU with the CPU's too, at NaN, infinities and subnormal numbers also.
+            Where there is no GPU, the PTX machine runs the kernels.
 
     Returns:
         A `Report`; print it.
@@ -66,7 +70,7 @@ def check_activation(activation: Any, domain: tuple[float, float] = (-4.0, 4.0))
         activation = activations.Activation(activation)
     activation = activations.get(activation)
     if not hasattr(activation, "row"):  # softmax: every result depends on every element of its row
-        return check_layer(lambda: layers.Activation(activation), (7,), domain)
+        return check_layer(lambda: layers.Activation(activation), (7,), domain, device)
     report, rng = Report(f"activation {activation.name!r}"), np.random.default_rng(0)
     x = np.sort(rng.uniform(*domain, (1, 509)))
     ones = np.ones_like(x)
@@ -91,6 +95,8 @@ def check_activation(activation: Any, domain: tuple[float, float] = (-4.0, 4.0))
     run.set(source, rng.uniform(*domain, (1, _ELEMENTS)))
     run.set(dy, 1.0)
     speed(report, run, _ELEMENTS)
+    numbers = np.concatenate([x[0, ::9], _SPECIAL])[None]
+    compare_devices(report, device, lambda dtype: activate(activation, numbers.astype(dtype), numbers.astype(dtype)))
     return report
 
 
@@ -109,14 +115,16 @@ def _check_special_numbers(report: Report, activation: Any) -> None:
 
 
 def check_loss(
-    loss: Any, predictions: tuple[float, float] = (0.05, 0.95), targets: tuple[float, float] = (0.05, 0.95)
-) -> Report:
+    loss: Any, predictions: tuple[float, float] = (0.05, 0.95), targets: tuple[float, float] = (0.05, 0.95),
+    device: str = "cpu",
+) -> Report:  # fmt: skip
     """Prove a loss: value and gradient run as in training. The checks are those of `check_activation`.
 
     Args:
         loss: a name, or one of `fastnet.losses`, or a row of the registry.
         predictions: range of the predictions.
         targets: range of the targets; rows of a loss over classes are divided by their sum, class indices are drawn.
+        device: see `check_activation`.
 
     Raises:
         AssertionError: a check failed; the message names it.
@@ -159,6 +167,12 @@ def check_loss(
     run, buffers = loss_run(loss, "float32", *shape)
     loss_values(run, buffers, rng.uniform(*predictions, shape), targets_for(loss, rng, *shape, targets))
     speed(report, run, _ELEMENTS)
+    x[3, 2] = np.nan
+    compare_devices(
+        report,
+        device,
+        *(lambda d=d: loss_values(*loss_run(loss, d, rows, width), x, t) for d in ("float32", "float64")),
+    )
     return report
 
 
@@ -177,7 +191,7 @@ def _check_loss_gradient(report: Report, loss, run: Run, buffers, x: np.ndarray,
         compare_python(report, "value", values[:, 0], plain)
 
 
-def check_optimizer(optimizer: Any) -> Report:
+def check_optimizer(optimizer: Any, device: str = "cpu") -> Report:
     """Prove an optimizer: its update runs as in training.
 
     Ten steps in float64 agree with the functions run by Python, and ten steps in float32 agree with them to 1e-4. 100
@@ -187,6 +201,7 @@ def check_optimizer(optimizer: Any) -> Report:
 
     Args:
         optimizer: a name, or one of `fastnet.optimizers`, or a row of the registry. Its state does not change.
+        device: see `check_activation`.
 
     Raises:
         AssertionError: a check failed; the message names it.
@@ -234,6 +249,7 @@ def check_optimizer(optimizer: Any) -> Report:
     run, variable, gradient = update_run(optimizer, "float32", rng.standard_normal(_ELEMENTS))
     run.set(gradient, rng.standard_normal(_ELEMENTS))
     speed(report, run, _ELEMENTS)
+    compare_devices(report, device, lambda dtype: update(optimizer, dtype, start, spoilt[:3]))
     return report
 
 
@@ -276,8 +292,9 @@ def _check_descent(report: Report, optimizer: Any, rng: np.random.Generator) -> 
 
 
 def check_layer(
-    layer_factory: Callable[[], Layer], input_shape: tuple[int, ...], domain: tuple[float, float] = (-2.0, 2.0)
-) -> Report:
+    layer_factory: Callable[[], Layer], input_shape: tuple[int, ...], domain: tuple[float, float] = (-2.0, 2.0),
+    device: str = "cpu",
+) -> Report:  # fmt: skip
     """Prove a layer: forward and backward run as in training.
 
     In float64 the gradients of the input and of every trainable weight, including those of inner layers, agree with
@@ -295,6 +312,7 @@ def check_layer(
         layer_factory: makes a new layer at each call, without a dtype of its own.
         input_shape: of one sample.
         domain: range of the input.
+        device: see `check_activation`.
 
     Raises:
         AssertionError: a check failed; the message names it.
@@ -346,6 +364,13 @@ def check_layer(
 
     same_bits(report, make, require_parallel=False)
     speed(report, timed.run, timed.run.rows * int(np.prod(input_shape)))
+
+    def results(dtype: str) -> list[np.ndarray]:
+        layer = LayerRun(layer_factory, dtype, input_shape, rows)
+        layer.layer.set_weights(weights)
+        return layer(spoilt, dy)
+
+    compare_devices(report, device, results)
     return report
 
 

@@ -37,13 +37,27 @@ _DOUBLE = {
 }
 
 
+_device = "cpu"  # of plans that are run by hand
+
+
+@contextmanager
+def on(device: str) -> Iterator[None]:
+    """Run plans on a device."""
+    global _device
+    before, _device = _device, device
+    try:
+        yield
+    finally:
+        _device = before
+
+
 class Run:
     """A plan bound to memory of its own, whose buffers may be set and read."""
 
-    def __init__(self, plan: Plan, rows: int, buffers: Sequence[View], rate: float = 0.0, device: str = "cpu"):
+    def __init__(self, plan: Plan, rows: int, buffers: Sequence[View], rate: float = 0.0):
         self.plan, self.rows = plan, rows
         self.states: list[Variable] = []  # of an optimizer
-        self.bound = bind(plan, rows, device, pinned=buffers, reuse=False)
+        self.bound = bind(plan, rows, _device, pinned=buffers, reuse=False)
         self.bound.step[abi.SEED] = SEED
         self.bound.scalars[abi.RATE] = rate
 

@@ -1,0 +1,148 @@
+"""Each registered row and each layer on a GPU, which here is the PTX machine: the bits are those of the CPU.
+
+The plain run takes some of them, and CI all (``-m slow``).
+"""
+
+import subprocess
+
+import numpy as np
+import pytest
+
+from fastnet import activations, layers, losses, optimizers, testing
+from fastnet._kernels import registry
+from fastnet._kernels.cuda import ptx
+from fastnet._kernels.cuda.entry import Call, LaunchEntry
+from fastnet._kernels.cuda.product import SIZES, ProductKernel
+from fastnet.testing.devices import compare_devices
+from fastnet.testing.kernel_checks import _SPECIAL
+from fastnet.testing.plans import LayerRun, activate, loss_run, loss_values, scatter_weights, targets_for, update
+from fastnet.testing.running import Report
+
+PLAIN = {"gelu", "relu", "huber", "categorical_crossentropy", "adam", "LayerNormalization", "Dropout"}
+
+
+def cases(named):
+    """Parameters of a test, of which those that are not in `PLAIN` are slow."""
+    return [
+        pytest.param(case, id=name, marks=[] if name in PLAIN else [pytest.mark.slow]) for name, case in named.items()
+    ]
+
+
+def of(table):
+    return cases({row.name: row for row in table.unique() if row.name in table.built_in})
+
+
+@pytest.mark.parametrize("row", of(registry.activations))
+def test_activations(row):
+    activation = activations.Activation(row)
+    x = np.concatenate([np.linspace(-6, 6, 29), _SPECIAL])[None]
+    compare_devices(Report(row.name), "cuda", lambda dtype: activate(activation, x.astype(dtype), x.astype(dtype)))
+
+
+@pytest.mark.parametrize("row", of(registry.losses))
+def test_losses(row):
+    loss, rng = losses.get(row.name), np.random.default_rng(0)
+    rows, width = 13, 5 * loss.row.outputs
+    x, t = rng.uniform(0.05, 0.95, (rows, width)), targets_for(loss, rng, rows, width, (0.05, 0.95))
+    x[3, 2] = np.nan
+    compare_devices(Report(row.name), "cuda", lambda dtype: loss_values(*loss_run(loss, dtype, rows, width), x, t))
+
+
+@pytest.mark.parametrize("row", of(registry.updates))
+def test_updates(row):
+    optimizer, rng = optimizers.Optimizer(row, row.learning_rate), np.random.default_rng(0)
+    start, gradients = rng.standard_normal(53), rng.standard_normal((3, 53))
+    gradients[1, 7:9] = np.nan, 1e-42
+    compare_devices(Report(row.name), "cuda", lambda dtype: update(optimizer, dtype, start, gradients))
+
+
+LAYERS = {
+    "Dense": (lambda: layers.Dense(5, "softmax"), (7,)),
+    "LayerNormalization": (layers.LayerNormalization, (7,)),
+    "BatchNormalization": (layers.BatchNormalization, (7,)),
+    "GroupNormalization": (lambda: layers.GroupNormalization(2), (6,)),
+    "RMSNormalization": (layers.RMSNormalization, (7,)),
+    "UnitNormalization": (layers.UnitNormalization, (7,)),
+    "Dropout": (lambda: layers.Dropout(0.4), (67,)),
+    "GaussianNoise": (lambda: layers.GaussianNoise(0.4), (7,)),
+    "PReLU": (lambda: layers.PReLU(alpha_initializer="ones"), (3, 4)),
+    "Softmax": (layers.Softmax, (7,)),
+    "Permute": (lambda: layers.Permute((2, 1)), (3, 4)),
+    "Residual": (lambda: layers.Residual([layers.Dense(7, "relu")]), (7,)),
+    "wide softmax": (layers.Softmax, (131,)),
+}
+
+
+@pytest.mark.parametrize("case", cases(LAYERS))
+@pytest.mark.parametrize("rows", [1, 13])
+def test_layers(case, rows):
+    factory, shape = case
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((rows, *shape))
+    x[0].flat[-1] = np.nan
+    model = LayerRun(factory, "float64", shape, rows)
+    dy = rng.standard_normal((rows, *model.y.shape))
+    scatter_weights(model.layer)
+
+    def results(dtype):
+        layer = LayerRun(factory, dtype, shape, rows)
+        layer.layer.set_weights(model.layer.get_weights())
+        return layer(x, dy)
+
+    compare_devices(Report(str(shape)), "cuda", results)
+
+
+def leaky_cube(x):
+    return x * x * x if x > 0.0 else 0.1 * x
+
+
+def leaky_cube_slope(x):
+    return 3.0 * x * x if x > 0.0 else 0.1
+
+
+def test_a_users_rule():
+    """With nothing more written."""
+    row = registry.Activation("leaky_cube", leaky_cube, leaky_cube_slope)
+    with testing.machine_gpu():
+        report = testing.check_activation(row, device="cuda")
+    assert "PTX machine" in dict(report.lines)["cuda"]
+
+
+def _product(**options):
+    kernel = ProductKernel("float32", has_bias=True, relu=True, **options)
+    references = tuple(bool(kind.access) for _, kind in kernel.parameters)
+    return kernel.source(), LaunchEntry(Call(references, 0), 256)
+
+
+def test_text_of_each_level_is_what_an_old_driver_takes(tmp_path):
+    source, entry = _product(size=2)
+    for level, version in ptx.LEVELS.items():
+        text = ptx.text((source,), entry, level)
+        assert f".version {version[0]}.{version[1:]}" in text and f".target {level}" in text
+    with pytest.raises(ValueError, match="no level 'sm_20'"):
+        ptx.text((source,), entry, "sm_20")
+
+
+@pytest.mark.parametrize("size", SIZES["float32"])
+def test_products_keep_their_tiles_in_registers(size, tmp_path):
+    source, entry = _product(size=size)
+    text = ptx.text((source,), entry, "sm_90")
+    assert ".local" not in text and text.count("fma.rn.ftz.f32") == size * size and ".f64" not in text
+    if size >= 4:
+        assert "ld.shared.v4.b32" in text
+    found = _ptxas(text, "sm_90", tmp_path)
+    assert found is None or "0 bytes spill stores" in found
+
+
+def _ptxas(text, level, folder):
+    """What NVIDIA's assembler says of a text, where it is installed."""
+    (folder / "kernel.ptx").write_text(text)
+    try:
+        done = subprocess.run(
+            ["ptxas", "-v", "-arch", level, str(folder / "kernel.ptx"), "-o", str(folder / "kernel.cubin")],
+            capture_output=True, text=True,
+        )  # fmt: skip
+    except FileNotFoundError:
+        return None
+    assert done.returncode == 0, done.stderr
+    return done.stderr
