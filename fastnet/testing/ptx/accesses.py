@@ -269,7 +269,8 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
 @builds("atom red")
 def _atomic(decoder: Decoder, step: Instruction) -> Step:
     kind, words = type_of(step), _words(step)
-    if len(words.others) != 1 or words.others[0] not in _OPERATIONS or kind.bits < 32:
+    known = len(words.others) == 1 and words.others[0] in _OPERATIONS and kind.bits >= 32
+    if not known or (step.opcode == "red" and words.others[0] in ("exch", "cas")):
         raise unknown(step)
     name, operation = words.others[0], _OPERATIONS[words.others[0]]
     words = words._replace(strong=True)

@@ -123,7 +123,7 @@ def _barrier(decoder: Decoder, step: Instruction) -> Control:
     u32 = TYPES["u32"]
     if words == ["warp", "sync"]:
         mask = decoder.read(step.operands[0], u32)
-        return Control(synchronize_warp, mask, lambda frame, active: frame.order_warps(active))
+        return Control(synchronize_warp, mask, lambda frame, active: frame.order_warps(active, mask(frame, active)))
     if words == ["sync"]:
         identity = decoder.read(step.operands[0], u32)
         count = decoder.read(step.operands[1], u32) if len(step.operands) > 1 else None

@@ -276,16 +276,16 @@ class Frame:
         self.state[ready] = RUNNING
         return selection(ready) if len(ready) else None
 
-    def order_warps(self, active: Any) -> None:
-        """The active threads passed a barrier of their warps: what they did before is seen by each other."""
+    def order_warps(self, active: Any, masks: Any) -> None:
+        """The active threads passed a barrier of their warps: those named in a mask see what they did before."""
         warps = self.blocks * self.launch.warps
         if self.synchronized is None:
             self.synchronized = np.zeros((warps, 32, 32), np.int64)
         self.launch.machine.time += 1
-        here = np.zeros(warps * 32, bool)
-        here[self.lane_slot[active]] = True
-        lanes = here.reshape(warps, 32)
-        self.synchronized[lanes[:, :, None] & lanes[:, None, :]] = self.launch.machine.time
+        named = np.zeros(warps * 32, np.uint32)
+        named[self.lane_slot[active]] = masks
+        pairs = (named[:, None] >> np.arange(32, dtype=np.uint32)) & np.uint32(1) == 1
+        self.synchronized[pairs.reshape(warps, 32, 32)] = self.launch.machine.time
 
 
 def _axes(numbers: Any, shape: tuple[int, int, int]) -> tuple[Any, Any, Any]:

@@ -107,7 +107,8 @@ class Decoder:
     def label(self, step: Instruction, name: str) -> Label:
         label = step.scope.find(name)
         if not isinstance(label, Label):
-            raise Fault(f"there is no label {name!r}", self.program.entry.name, step.line)
+            text = self.program.module.instruction_text(step.line)
+            raise Fault(f"there is no label {name!r}", self.program.entry.name, step.line, text)
         return label
 
     def _add(self, step: Instruction, jumps: list[tuple[Op, Instruction]]) -> None:
