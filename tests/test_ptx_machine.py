@@ -1,5 +1,7 @@
 """The PTX machine: modules, launches, threads that part, warps, counts, and text that LLVM writes."""
 
+from pathlib import Path
+
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
@@ -65,9 +67,11 @@ def test_special_registers_in_three_dimensions():
     mov.u32 %r1, %tid.x; mov.u32 %r2, %tid.y; mov.u32 %r3, %tid.z; mov.u32 %r4, %ntid.x; mov.u32 %r5, %ntid.y;
     mad.lo.u32 %r6, %r3, %r5, %r2; mad.lo.u32 %r6, %r6, %r4, %r1; mov.u32 %r7, %ntid.z;
     mul.lo.u32 %r8, %r4, %r5; mul.lo.u32 %r8, %r8, %r7;
-    mov.u32 %r10, %ctaid.x; mov.u32 %r11, %ctaid.y; mov.u32 %r12, %ctaid.z; mov.u32 %r13, %nctaid.x; mov.u32 %r14, %nctaid.y;
+    mov.u32 %r10, %ctaid.x; mov.u32 %r11, %ctaid.y; mov.u32 %r12, %ctaid.z; mov.u32 %r13, %nctaid.x;
+    mov.u32 %r14, %nctaid.y;
     mad.lo.u32 %r15, %r12, %r14, %r11; mad.lo.u32 %r15, %r15, %r13, %r10; mad.lo.u32 %r6, %r15, %r8, %r6;
-    mad.wide.u32 %rd9, %r6, 4, %y; mul.lo.u32 %r1, %r1, 100; add.u32 %r1, %r1, %r2; mul.lo.u32 %r1, %r1, 100;
+    mad.wide.u32 %rd9, %r6, 4, %y;
+    mul.lo.u32 %r1, %r1, 100; add.u32 %r1, %r1, %r2; mul.lo.u32 %r1, %r1, 100;
     add.u32 %r1, %r1, %r11; mov.u32 %r20, %nctaid.z; mad.lo.u32 %r1, %r20, 1000000, %r1; st.global.u32 [%rd9], %r1;
     """
     got = run(body, (2, 3, 2), (3, 5, 2)).reshape(2, 3, 2, 2, 5, 3)
@@ -77,8 +81,8 @@ def test_special_registers_in_three_dimensions():
 
 def test_registers_of_warps():
     body = """
-    mov.u32 %r4, %warpid; mov.u32 %r5, %nwarpid; mov.u32 %r6, %lanemask_lt; popc.b32 %r6, %r6; mov.u32 %r7, %lanemask_ge;
-    popc.b32 %r7, %r7; mad.lo.u32 %r8, %r4, 10, %r5; mad.lo.u32 %r8, %r8, 100, %r6; mad.lo.u32 %r8, %r8, 100, %r7;
+    mov.u32 %r4, %warpid; mov.u32 %r5, %nwarpid; mov.u32 %r6, %lanemask_lt; popc.b32 %r6, %r6;
+    mov.u32 %r7, %lanemask_ge; popc.b32 %r7, %r7; mad.lo.u32 %r8, %r4, 10, %r5; mad.lo.u32 %r8, %r8, 100, %r6; mad.lo.u32 %r8, %r8, 100, %r7;
     st.global.u32 [%rd9], %r8;
     """
     lane, warp = np.arange(70) % 32, np.arange(70) // 32
@@ -203,7 +207,8 @@ def test_votes_and_active_lanes():
     body = """
     setp.gt.u32 %p1, %r9, 3; setp.lt.u32 %p8, %r9, 8; @!%p8 bra end;
     vote.sync.ballot.b32 %r4, %p1, 0xFF; vote.sync.any.pred %p2, %p1, 0xFF; vote.sync.all.pred %p3, %p1, 0xFF;
-    vote.sync.uni.pred %p4, %p1, 0xFF; vote.sync.uni.pred %p5, %p8, 0xFF; vote.sync.all.pred %p6, !%p1, 0xFF; activemask.b32 %r5;
+    vote.sync.uni.pred %p4, %p1, 0xFF; vote.sync.uni.pred %p5, %p8, 0xFF; vote.sync.all.pred %p6, !%p1, 0xFF;
+    activemask.b32 %r5;
     shl.b32 %r5, %r5, 8; or.b32 %r4, %r4, %r5;
     @%p2 or.b32 %r4, %r4, 0x10000; @%p3 or.b32 %r4, %r4, 0x20000; @%p4 or.b32 %r4, %r4, 0x40000;
     @%p5 or.b32 %r4, %r4, 0x80000; @%p6 or.b32 %r4, %r4, 0x100000;
@@ -228,20 +233,11 @@ def test_reductions_at_barriers():
 def test_counts_of_instructions_and_memory():
     machine = Machine()
     x = uploaded(machine, np.zeros(4096, np.float32))
-    body = (
-        START.replace("%y", "%x")
-        + "ld.global.b32 %r4, [%rd9]; setp.eq.u32 %p1, %r1, 0; @%p1 st.global.b32 [%x+8192], 1;"
-    )
-    counts = machine.launch(kernel("u64 x", body), "k", 3, 70, [x])
+    body = "ld.global.b32 %r4, [%rd9]; setp.eq.u32 %p1, %r1, 0; @%p1 st.global.b32 [%x+8192], 1;"
+    counts = machine.launch(kernel("u64 x", START.replace("%y", "%x") + body), "k", 3, 70, [x])
     warps = 3 * 3  # two full ones and one of 6 threads in each block
-    assert counts.by_kind == {
-        "ld": 2 * warps,
-        "mov": 4 * warps,
-        "mad": 2 * warps,
-        "setp": warps,
-        "st": warps,
-        "ret": warps,
-    }
+    each = {"ld": 2, "mov": 4, "mad": 2, "setp": 1, "st": 1, "ret": 1}
+    assert counts.by_kind == {kind: n * warps for kind, n in each.items()}
     assert counts.instructions == sum(counts.by_kind.values())
     assert counts.accesses == warps + 1 and counts.sectors_written == 1
     # A block begins at 70 floats: its warps cut sectors of 8.
@@ -249,7 +245,13 @@ def test_counts_of_instructions_and_memory():
     assert counts.sectors_read == sectors and counts.sectors == sectors + 1
 
 
-@pytest.mark.parametrize("stride, wide, turns", [(1, "b32", 0), (2, "b32", 1), (32, "b32", 31), (0, "b32", 0), (33, "b32", 0), (4, "v4.b32", 0), (8, "v2.b32", 3)])  # fmt: skip
+CONFLICTS = [
+    *((1, "b32", 0), (2, "b32", 1), (32, "b32", 31), (0, "b32", 0), (33, "b32", 0)),
+    *((2, "v2.b32", 0), (8, "v2.b32", 6), (4, "v4.b32", 0)),  # in halves and quarters of the warp
+]
+
+
+@pytest.mark.parametrize("stride, wide, turns", CONFLICTS)
 def test_bank_conflicts(stride, wide, turns):
     registers = {"b32": "%r4", "v2.b32": "{%r4, %r5}", "v4.b32": "{%r4, %r5, %r6, %r7}"}[wide]
     body = f"""
@@ -257,7 +259,7 @@ def test_bank_conflicts(stride, wide, turns):
     """
     machine = Machine(check=False)  # it reads what was never written
     module = kernel("u64 y", START + body, ".shared .align 16 .b8 store[5000];")
-    assert machine.launch(module, "k", 1, 32, [0]).bank_conflicts == turns * (2 if wide == "v2.b32" else 1)
+    assert machine.launch(module, "k", 1, 32, [0]).bank_conflicts == turns
 
 
 # Text that LLVM writes
@@ -375,6 +377,18 @@ def test_text_of_llvm(level, features, optimize):
     assert (machine.read(y, np.zeros(192, np.float32)) == want).all()
     if level == "sm_90":
         assemble(source)
+
+
+def test_the_example_of_the_page(capsys):
+    """docs/cuda.md: what it shows, and the fault of a fourth thread."""
+    page = (Path(__file__).resolve().parents[1] / "docs" / "cuda.md").read_text("utf-8")
+    example = next(block for block in page.split("```python\n") if "double_it" in block).split("```")[0]
+    names: dict = {}
+    exec(example, names)
+    assert capsys.readouterr().out == "[2. 4. 6.] 8 2\n"
+    with pytest.raises(Fault) as caught:
+        names["machine"].launch(names["module"], "double_it", 1, 4, [names["x"]])
+    assert str(caught.value) in page
 
 
 def test_ptxas_accepts_the_kernels_of_this_file():

@@ -213,7 +213,7 @@ RACES = {
     "a plain read of an atomic counter": (
         "@%p1 st.shared.u32 [%rd4], 0; bar.sync 0; red.shared.add.u32 [%rd4], 1; ld.shared.u32 %r4, [%rd4];",
         "race in shared memory: this thread reads",
-        "@%p1 st.shared.u32 [%rd4], 0; bar.sync 0; red.shared.add.u32 [%rd4], 1; bar.sync 0; ld.shared.u32 %r4, [%rd4];",
+        "@%p1 st.shared.u32 [%rd4], 0; bar.sync 0; red.shared.add.u32 [%rd4], 1; bar.sync 0;ld.shared.u32 %r4, [%rd4];",
         1,
     ),
     "the read-only cache on what the kernel writes": (

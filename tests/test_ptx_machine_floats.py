@@ -114,12 +114,17 @@ def test_fused_multiply_add_rounds_once(kind):
     check(kind, f"fma.rn.{kind} %d, %a, %b, %c;", triples(kind), lambda a, b, c: soft.fma(a, b, c, kind))
 
 
-def test_fused_multiply_add_of_halfway_cases():
-    """Where float64 would round first: a tie that the smallest number beyond float64's digits decides."""
-    a, b = np.float32([1 + 2.0**-23] * 4), np.float32([1 + 2.0**-23, 1 - 2.0**-24, 1 + 2.0**-12, 2.0**-30])
-    c = np.float32([2.0**-60, -(2.0**-70), 2.0**-90, 2.0**24 + 2])
-    want = [soft.fma(float(x), float(y), float(z), "f32") for x, y, z in zip(a, b, c)]
-    assert compute("fma.rn.f32 %d, %a, %b, %c;", a, b, c, output="f4").tolist() == want
+@pytest.mark.parametrize("kind", soft.FORMATS)
+def test_fused_multiply_add_of_ties(kind):
+    """Products in the middle between two numbers: a last operand far below any rounding error decides."""
+    digits, low, *_ = soft.FORMATS[kind]
+    rng = np.random.default_rng(0)
+    odd = [int(v) | 1 for v in rng.integers(2 ** (digits // 2), 2 ** (digits // 2 + 1), 200)]
+    factors = [(p, q) for p, q in itertools.pairwise(odd) if (p * q).bit_length() == digits + 1][:40]
+    assert len(factors) > 5
+    smallest = max(low - digits + 1, -100)
+    rows = [(s * p, q, t * 2.0**e) for p, q in factors for s in (1, -1) for t in (1, -1) for e in (smallest, -20, -3)]
+    check(kind, f"fma.rn.{kind} %d, %a, %b, %c;", [bits(kind, v) for v in zip(*rows)], lambda *v: soft.fma(*v, kind))
 
 
 def test_fused_multiply_add_with_ftz_and_sat():
@@ -320,7 +325,17 @@ def test_integers_become_floats(source, to):
         (1 << (width - 1)) - 1,
         *((1 << e) + 1 for e in range(width)),
     ]
-    values += [(1 << 54) + 1, (1 << 60) + (1 << 35) + 1, (1 << 24) + 1, 2049, 257, 65519, 65520]
+    values += [
+        (257 << 50) + 1,
+        (259 << 50) - 1,
+        (1 << 54) + 1,
+        (1 << 60) + (1 << 35) + 1,
+        (1 << 24) + 1,
+        2049,
+        257,
+        65519,
+        65520,
+    ]
     values += [int(v) >> int(s) for v, s in zip(rng.integers(0, 2**63, 200), rng.integers(0, 63, 200))]
     x = np.array([v & ((1 << width) - 1) for v in values], f"u{width // 8}")
     for mode in ("rn", "rz", "rm", "rp") if to in ("f32", "f64") else ("rn",):
