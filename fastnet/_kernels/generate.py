@@ -17,7 +17,7 @@ from fastnet._kernels import abi
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.errors import RuleError, template_error
 from fastnet._kernels.kinds import Kind, parse
-from fastnet._kernels.pasting import called, function_tree, left_out, number, paste, typed
+from fastnet._kernels.pasting import called, function_tree, is_cut, left_out, number, paste, typed
 from fastnet._kernels.rules import primitives
 from fastnet._kernels.syntax import expression
 
@@ -202,9 +202,14 @@ class Rewriter(ast.NodeTransformer):
         return [f"{name}_{i}" for i in range(dict(self.kernel.counts).get(name, 0))]
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        if isinstance(node.value, float):
-            return expression(f"T({node.value!r})")
-        return node
+        return self.literal(node) if isinstance(node.value, float) else node
+
+    def literal(self, node: ast.Constant) -> ast.expr:
+        """A number of the kernel's dtype."""
+        assert isinstance(node.value, (int, float))
+        if is_cut(node.value, self.kernel.dtype):
+            raise self.error(node, f"{node.value!r} is no number of {self.kernel.dtype}, the dtype of its views")
+        return expression(f"T({node.value!r})")
 
     def written_out(self, elements: list[ast.expr]) -> list[ast.expr]:
         """Elements of a tuple or a call, with ``*name`` and ``*name[i]`` as one element for each argument."""

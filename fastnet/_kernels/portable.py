@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels import registry
-from fastnet._kernels.pasting import function_tree
+from fastnet._kernels.pasting import all_defaults, rule_tree
 from fastnet._kernels.snapshots import SOURCE
 from fastnet._kernels.tangents import rule_from_source
 
@@ -41,7 +41,7 @@ class RuleText:
     text: str
     module: str
     name: str
-    defaults: tuple[float, ...] | None
+    defaults: tuple[float, ...]
     names: dict[str, Any]
     digest: str = ""
 
@@ -52,20 +52,11 @@ class RuleText:
         Raises:
             RuleError: the source cannot be read.
         """
-        node = function_tree(rule)
-        node.args.defaults = []
-        by_name = rule.__kwdefaults__ or {}
-        node.args.kw_defaults = [
-            ast.Constant(by_name[a.arg]) if a.arg in by_name else None for a in node.args.kwonlyargs
-        ]
-        for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
-            if not isinstance(argument.annotation, ast.Constant):  # the constant "u32" says something to the kernel
-                argument.annotation = None
-        node.returns = None
+        node = rule_tree(rule)
         closure = inspect.getclosurevars(rule)
         names = _packed({**closure.globals, **closure.nonlocals})
         text = ast.unparse(ast.fix_missing_locations(node)) + "\n"
-        return cls(text, rule.__module__, rule.__qualname__, rule.__defaults__, names, getattr(rule, "digest", ""))
+        return cls(text, rule.__module__, rule.__qualname__, all_defaults(rule), names, getattr(rule, "digest", ""))
 
     def rule(self) -> Callable[..., Any]:
         """The rule again."""
