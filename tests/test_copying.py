@@ -284,8 +284,8 @@ def normalized(w, g, rate, squares):
     return w - rate * g / math.sqrt(squares + 1e-12)
 
 
-def of_namespaces(x: "number", /, by: (int, float) = 2.0):  # noqa: F821
-    return FACTORS.one * MODULE.halved(maximum(x, -by)) + np.clip(x, -0.5, 0.5) + MODULE.FACTOR
+def of_namespaces(x: "number", /, by: (int, float) = 2.0, *, scale: "number" = 0.5) -> float:  # noqa: F821
+    return FACTORS.one * MODULE.halved(maximum(x, -by)) + np.clip(x, -scale, scale) + MODULE.FACTOR
 
 
 FACTORS = types.SimpleNamespace(one=1.0, unread=object())

@@ -164,7 +164,7 @@ def rewritten_call(node: ast.Call, names: Mapping[str, Any]) -> ast.expr | None:
     return None
 
 
-_TESTS = {"isnan": "x != x", "isfinite": "x - x == 0", "isinf": "abs(x) == math.inf"}
+_TESTS = {"isnan": "x != x", "isfinite": "x - x == 0", "isinf": "abs(x) == 1e999"}
 
 
 def called(target: ast.expr, names: Mapping[str, Any], dtype: str) -> Callable | str | None:
@@ -216,6 +216,21 @@ def is_cut(value: int | float, dtype: str) -> bool:
     return not dtype.startswith("float") and not float(value).is_integer()
 
 
+def repeated_product(base: ast.expr, exponent: ast.expr) -> ast.expr | None:
+    """A power with an exponent from 1 to 4 as a product; None for other exponents."""
+    count = exponent.value if isinstance(exponent, ast.Constant) else None
+    if not isinstance(count, (int, float)) or count not in (1, 2, 3, 4):
+        return None
+    text = f"({ast.unparse(ast.fix_missing_locations(base))})"
+    return expression("*".join([text] * int(count)))
+
+
+def power(base: ast.expr, exponent: ast.expr, dtype: str, pasted: dict[str, str]) -> ast.expr:
+    """A power as a call of the rule for it."""
+    name = paste(getattr(elementary, f"pow_{dtype}"), dtype, pasted)
+    return ast.Call(ast.Name(name, ast.Load()), [base, exponent], [])
+
+
 def typed(value: int | float, literal: str = "T") -> ast.expr:
     """A number as an expression of the kernel's dtype."""
     text = repr(value) if math.isfinite(value) else "np.nan" if math.isnan(value) else f"{'-' * (value < 0)}np.inf"
@@ -255,13 +270,10 @@ class _Rule(ast.NodeTransformer):
 
     def _power(self, node):
         """Write a small integer power as a product; other powers call the rule ``pow``."""
-        exponent = node.right
-        if isinstance(exponent, ast.Constant) and exponent.value in (1, 2, 3, 4):
-            base = f"({ast.unparse(ast.fix_missing_locations(self.visit(node.left)))})"
-            return ast.parse("*".join([base] * int(exponent.value)), mode="eval").body
-        arguments = [self.visit(node.left), self.visit(node.right)]
-        power = paste(getattr(elementary, f"pow_{self.dtype}"), self.dtype, self.pasted)
-        return ast.Call(ast.Name(power, ast.Load()), arguments, [])
+        base = self.visit(node.left)
+        if (product := repeated_product(base, node.right)) is not None:
+            return product
+        return power(base, self.visit(node.right), self.dtype, self.pasted)
 
     def visit_Attribute(self, node):
         value = number(node, self.names)
