@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastnet import checks
 from fastnet._kernels.errors import quoted
-from fastnet._kernels.rules.losses import EPSILON
+from fastnet._kernels.rules.scalars import EPSILON
 from fastnet.engine import devices
 
 FLOATS = ("float32", "float64")

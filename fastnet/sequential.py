@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from fastnet import checks, hooks, losses, optimizers, saving
 from fastnet import metrics as metrics_module
 from fastnet.callbacks import History
+from fastnet.default_names import numbered
 from fastnet.engine import devices
 from fastnet.layers.calls import refuse_layer
 from fastnet.layers.layer import Layer
@@ -24,7 +24,6 @@ from fastnet.training.differentiation import Differentiable
 if TYPE_CHECKING:
     from fastnet.engine.profiling import Profile
 
-_names = itertools.count()
 #: Arguments of `Sequential.compile` → the attributes that hold them.
 _COMPILED = {"optimizer": "optimizer", "loss": "loss", "loss_weights": "_loss_weights"}
 _TRAINED_WITH = ("optimizer", "loss")
@@ -66,7 +65,6 @@ class Sequential(Differentiable, NotAnEstimator, Network):
         seed: int | None = None,
     ):
         self.seed = checks.seed("Sequential: seed", seed)
-        number = next(_names)
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None
         self.history: History | None = None
@@ -76,9 +74,7 @@ class Sequential(Differentiable, NotAnEstimator, Network):
         self._loss_weights: float | None = None
         self.device = devices.default()
         self._trainer = loop.new_trainer(self)
-        if name is None:
-            name = f"sequential_{number}" if number else "sequential"
-        super().__init__(layers, trainable, name)
+        super().__init__(layers, trainable, numbered("sequential") if name is None else name)
 
     def is_argument(self, name: str) -> bool:
         """Another optimizer or loss counts from the next step on, as after `compile`."""

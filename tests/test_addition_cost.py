@@ -1,4 +1,5 @@
-"""An activation, a loss and an optimizer are their rules: added to a copy of the package, nothing else is touched."""
+"""An activation, a loss and an optimizer are their rules, a class of an optimizer its file, and a row of test cases an
+oracle: added to a copy of the package and its tests, nothing else is touched."""
 
 import os
 import shutil
@@ -84,6 +85,47 @@ def signum(w, g, m, rate, beta, one_minus_beta):
 updates.add(Update("signum", signum, signum_scalars, ("momentum",), learning_rate=0.01, public="Signum"))
 '''
 
+OPTIMIZER_CLASS = '''"""Signum by the number of gradients in its average."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnet import checks
+from fastnet.optimizers.optimizer import Optimizer
+
+
+class Majority(Optimizer):
+    """The sign of the average of about so many gradients.
+
+    Args:
+        learning_rate: of each step.
+        votes: the number of gradients.
+        common: see `Optimizer`.
+
+    Raises:
+        ValueError: votes is not an integer of at least 1.
+
+    Example:
+        >>> optimizers.Majority(votes=4).parameters
+        {'beta': 0.75}
+    """
+
+    def __init__(self, learning_rate: Any = 0.01, votes: int = 10, **common: Any):
+        self.votes = checks.integer("Majority: votes", votes, 1)
+        super().__init__("signum", learning_rate, beta=1 - 1 / self.votes, **common)
+'''
+
+ORACLE = """
+
+def signum(t, w, g, states, lr, beta):
+    states[0] = beta * states[0] + (1 - beta) * g
+    return w - lr * np.sign(states[0])
+
+
+UPDATES["signum"] = signum
+"""
+
 CHECKS = """
 import doctest, inspect, math, sys
 import numpy as np
@@ -100,15 +142,18 @@ assert list(inspect.signature(losses.pseudo_huber).parameters) == ["y_true", "y_
 assert list(inspect.signature(metrics.PseudoHuber).parameters) == ["name", "dtype", "delta"]
 assert list(inspect.signature(optimizers.Signum).parameters)[:3] == ["learning_rate", "beta", "weight_decay"]
 names = {"losses": losses, "metrics": metrics, "optimizers": optimizers}
-found = [losses.PseudoHuber, losses.pseudo_huber, metrics.PseudoHuber, optimizers.Signum]
+assert list(inspect.signature(optimizers.Majority).parameters)[:3] == ["learning_rate", "votes", "weight_decay"]
+found = [losses.PseudoHuber, losses.pseudo_huber, metrics.PseudoHuber, optimizers.Signum, optimizers.Majority]
 for public in found:
     (test,) = (case for case in doctest.DocTestFinder(recurse=False).find(public, public.__name__, globs=names))
     assert test.examples and not doctest.DocTestRunner().run(test).failed, public
-for wrong in (lambda: losses.PseudoHuber(0.0), lambda: optimizers.Signum(beta=1.0)):
+for make, wrong in (
+    (losses.PseudoHuber, {"delta": 0.0}), (optimizers.Signum, {"beta": 1.0}), (optimizers.Majority, {"votes": 0})
+):
     try:
-        wrong()
+        make(**wrong)
     except ValueError as error:
-        assert "must be a number" in str(error)
+        assert "must be a" in str(error)
     else:
         raise AssertionError("a number outside its range")
 
@@ -117,6 +162,7 @@ for module, item, argument in (
     (losses, losses.PseudoHuber(2.0), "delta"),
     (metrics, metrics.PseudoHuber(delta=2.0), "delta"),
     (optimizers, optimizers.Signum(beta=0.5), "beta"),
+    (optimizers, optimizers.Majority(votes=3), "votes"),
 ):
     again = module.deserialize(module.serialize(item))
     assert type(again) is type(item) and again.get_config() == item.get_config() and getattr(again, argument)
@@ -136,6 +182,11 @@ for _ in range(4):
     m = 0.9 * m + 0.1 * np.mean(e / np.sqrt(1 + e * e) * (z / (2 * np.sqrt(z * z + 1)) + 1) * x)
     w = w - 0.01 * np.sign(m)
     np.testing.assert_allclose(model.get_weights()[0], w, rtol=1e-12)
+by_class = fastnet.Sequential([layers.Input((1,)), layers.Dense(1, activation="bent_identity", **fixed)])
+by_class.compile(optimizer=optimizers.Majority(), loss="pseudo_huber")
+for _ in range(4):
+    by_class.train_on_batch(x, y)
+np.testing.assert_array_equal(by_class.get_weights()[0], model.get_weights()[0])
 model.save("model.fastnet")
 again = fastnet.saving.load_model("model.fastnet")
 assert type(again.optimizer) is optimizers.Signum and type(again.loss) is losses.PseudoHuber
@@ -155,7 +206,18 @@ def test_an_addition_is_its_rule(tmp_path):
     add(copy / RULES / "activation_rules.py", ACTIVATION)
     add(copy / RULES / "losses.py", LOSS)
     add(copy / RULES / "updates" / "signum_update.py", OPTIMIZER)
+    add(copy / "optimizers" / "majority.py", OPTIMIZER_CLASS)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment["FASTNET_TEST_CACHE"] = environment["FASTNET_CACHE_DIR"]
     command = [sys.executable, "-c", CHECKS, str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    tests = tmp_path / "tests"
+    tests.mkdir()
+    for name in ("conftest.py", "oracles.py", "test_optimizers.py"):
+        shutil.copy(Path(__file__).parent / name, tests)
+    add(tests / "oracles.py", ORACLE)
+    chosen = ["--import-mode=importlib", "-k", "ten_steps and signum-float64"]
+    command = [sys.executable, "-m", "pytest", "-q", *chosen, "tests"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr

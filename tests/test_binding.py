@@ -13,9 +13,11 @@ from fastnet._kernels.templates import elementwise, folds
 from fastnet.engine.bind import bind
 from fastnet.engine.cpu import place_barriers
 from fastnet.engine.fuse import fuse
+from fastnet.engine.memory import layout
 from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Source
 from fastnet.engine.variable import Variable
+from fastnet.engine.view import View
 from fastnet.training.step import lower
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,6 +45,65 @@ def test_the_plan_of_the_readme_is_that_of_the_design_page():
     page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     (golden,) = re.findall(r"```text\n(forward .*?)\n```", page, re.S)
     assert str(readme_plan()) == golden
+
+
+def plan_of(mode, *given):
+    model = fastnet.Sequential([layers.Input((3,)), *given])
+    model.compile("sgd", "mse")
+    model.optimizer.build(model.trainable_weights)
+    signature = Source(np.ones((4, 3), "f")).signature
+    return lower(model, mode, 32, signature, signature, model.loss, [], model.optimizer).plan
+
+
+def offsets_of(plan):
+    """The memory of each buffer of a plan with the numbers that its text gives them, for 32 rows."""
+    offsets, size = layout(plan.launches, 32)
+    buffers = dict.fromkeys(
+        view.buffer for launch in plan.launches for view, _ in launch.access if isinstance(view, View)
+    )
+    return " ".join(f"%{number}={offsets[buffer]}" for number, buffer in enumerate(buffers)) + f" of {size}"
+
+
+TRAINED = """
+forward   sgd                 step_scalars             f=sgd_scalars rate=step[rate] iteration=step[iteration] scalars_0→step[16] | 1 × 1
+forward   input               gather                   address=step[17] stride=step[18] per=step[20] order=step[order] first=step[first] y→%0[rows×3] nonfinite→step[nonfinite] | rows × 9
+forward   dropout             draw_mask                keep→%1[rows×3] uint8 seed=step[seed] iteration=step[iteration] | 3·rows × 4
+forward   dense               product                  a=%0[rows×3] b=dense/kernel[3×3] c→%2[rows×3] bias=dense/bias[3] then apply_keep_or_drop_add_tile f=gelu keep=%1[rows×3] uint8 factor=2 offset=0 dropped=0 b=%0[rows×3] y_3→%3[rows×3] x→%2[rows×3] | tiles
+forward   out                 product                  a=%3[rows×3] b=out/kernel[3×3] c→%4[rows×3] bias=out/bias[3] | tiles
+forward   targets             gradient_of_mean_gather  df=mean_squared_error_gradient y_true→%5[rows×3] y_pred=%4[rows×3] dx→%6[rows×3] gather_address=step[21] gather_stride=step[22] gather_per=step[24] gather_order=step[order] gather_first=step[first] gather_nonfinite→step[nonfinite] | rows × 18
+forward   mean_squared_error  mean_of_row              f=mean_squared_error y_true=%5[rows×3] y_pred=%4[rows×3] loss→%7[rows×1] | rows × 30
+forward   mean_squared_error  sum_weighted             values=%7[rows×1] total→%8[⌈rows/4096⌉] | ⌈rows/4096⌉ × 8192
+forward   mean_squared_error  batch_loss               chunk_sums=%8[⌈rows/4096⌉] loss→step[loss] total→step[25] nonfinite→step[nonfinite] | 1 × 1
+backward  out                 product                  bᵀ a=%6[rows×3] b=out/kernel[3×3] then keep_or_drop_chain_rule_tile df=gelu_gradient keep=%1[rows×3] uint8 factor=2 offset=0 dropped=0 saved=%2[rows×3] dx→%9[rows×3] | tiles if finite
+backward  out                 sum_rows                 x=%6[rows×3] total→%10[3] | ⌈rows/256⌉ × 192
+backward  out                 product                  aᵀ a=%3[rows×3] b=%6[rows×3] then apply_update_tile f=sgd w→out/kernel[3×3] scalars_0=step[16] | tiles
+backward  dense               sum_rows                 x=%9[rows×3] total→%11[3] | ⌈rows/256⌉ × 192
+backward  dense               product                  aᵀ a=%0[rows×3] b=%9[rows×3] then apply_update_tile f=sgd w→dense/kernel[3×3] scalars_0=step[16] | tiles
+update    dense               apply_update             f=sgd w→dense/bias[3] g=%11[3] scalars_0=step[16] | 3 × 4
+update    out                 apply_update             f=sgd w→out/bias[3] g=%10[3] scalars_0=step[16] | 3 × 4
+""".strip()  # noqa: E501
+PREDICTED = """
+forward  input   gather   address=step[16] stride=step[17] per=step[19] order=step[order] first=step[first] y→%0[rows×3] nonfinite→step[nonfinite] | rows × 9
+forward  left    product  relu a=%0[rows×3] b=left/kernel[3×2] c→%1[rows×2] in 3 bias=left/bias[2] | tiles
+forward  right   product  a=%0[rows×3] b=right/kernel[3×1] c→%1[rows×1] +2 in 3 bias=right/bias[1] | tiles
+forward  out     product  a=%1[rows×3] b=out/kernel[3×3] bias=out/bias[3] then apply_tile f=tanh y→%2[rows×3] | tiles
+forward  output  scatter  y=%2[rows×3] address=step[20] first=step[first] | rows × 9
+""".strip()  # noqa: E501
+
+
+def test_what_is_joined_and_what_shares_memory():
+    """A GELU, the dropout and the residual sum behind it, and their gradients, have no launch but that of random bits.
+    Branches write to their columns of a concatenation. Buffers that are never alive together share memory."""
+    block = layers.Residual([layers.Dense(3, "gelu", name="dense"), layers.Dropout(0.5, name="dropout")])
+    plan = plan_of("train", block, layers.Dense(3, name="out"))
+    assert str(plan) == TRAINED
+    # %8 and %9 lie where the predictions %4 lay, %10 and %11 where %2 lay, the input of the GELU.
+    memory = "%0=0 %1=2432 %2=384 %3=768 %4=1152 %5=1536 %6=1920 %7=2304 %8=1152 %9=1152 %10=384 %11=448 of 2560"
+    assert offsets_of(plan) == memory
+    branches = layers.Parallel([layers.Dense(2, "relu", name="left"), layers.Dense(1, name="right")], "concat")
+    plan = plan_of("predict", branches, layers.Dense(3, "tanh", name="out"))
+    assert str(plan) == PREDICTED
+    assert offsets_of(plan) == "%0=0 %1=384 %2=0 of 768"
 
 
 def test_every_launch_is_a_line():

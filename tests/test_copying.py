@@ -5,12 +5,14 @@ import math
 import pickle
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
+from numpy import maximum
 
 import fastnet
-from fastnet import layers, losses, optimizers
+from fastnet import extend, layers, losses, optimizers
 from fastnet._kernels import pasting, portable, registry
 
 from .oracles import same
@@ -256,6 +258,68 @@ def test_a_copied_rule_makes_the_same_kernel(registered):
     for function, pasted in zip((bent, rule), texts, strict=True):
         pasting.paste(function, "float32", pasted)
     assert texts[0] == texts[1] and len(texts[0]) > 1
+
+
+def add_difference(total, x, t, power):
+    return total + abs(x - t) ** power
+
+
+def powered(total, power):
+    return total
+
+
+def powered_slope(x, t, total, power):
+    return power * (x - t) * abs(x - t) ** (power - 2)
+
+
+def gaussian(y_true, mean, log_variance):
+    return 0.5 * (log_variance + (y_true - mean) ** 2 * math.exp(-log_variance))
+
+
+def square_of_gradient(w, g, rate):
+    return FACTORS.one * g * g
+
+
+def normalized(w, g, rate, squares):
+    return w - rate * g / math.sqrt(squares + 1e-12)
+
+
+def of_namespaces(x: "number", /, by: (int, float) = 2.0, *, scale: "number" = 0.5) -> float:  # noqa: F821
+    return FACTORS.one * MODULE.halved(maximum(x, -by)) + np.clip(x, -scale, scale) + MODULE.FACTOR
+
+
+FACTORS = types.SimpleNamespace(one=1.0, unread=object())
+MODULE = types.ModuleType("nowhere")
+MODULE.FACTOR, MODULE.halved = 3.0, bent
+
+
+@pytest.fixture
+def of_many_rules(registered):
+    passes = (extend.Pass((0.0,), add_difference, sums=(0,)),)
+    fastnet.register_row_loss("powered", extend.RowRule(passes, powered_slope, powered), power=4.0)
+    fastnet.register_loss("gaussian", gaussian, outputs=2)
+    fastnet.register_optimizer("normalized", normalized, sums={"squares": square_of_gradient})
+    fastnet.register_activation("of_namespaces", of_namespaces)
+
+
+def test_rows_of_many_rules_arrive_in_another_process(of_many_rules, tmp_path):
+    """Passes, slopes and sums are rules too; a namespace arrives with the members that its rule reads."""
+    model = fastnet.Sequential([layers.Input((3,)), layers.Dense(4, "of_namespaces")])
+    model.compile("normalized", "gaussian")
+    model.fit(X, Y, verbose=0)
+    powers = fastnet.Sequential([layers.Input((3,)), layers.Dense(2)])
+    powers.compile("sgd", "powered")
+    (tmp_path / "models").write_bytes(pickle.dumps((model, powers, X, Y)))
+    program = (
+        "import pickle, sys; m, p, x, y = pickle.load(open(sys.argv[1], 'rb'));"
+        "print(m.fit(x, y, verbose=0).history['loss'][0].hex(), p.evaluate(x, y, verbose=0).hex());"
+        "row = p.loss.row.row; print(row.passes[0].sums, row.value.__name__, p.loss.row.parameters)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "models")], capture_output=True, text=True, check=True
+    )
+    wanted = model.fit(X, Y, verbose=0).history["loss"][0], powers.evaluate(X, Y, verbose=0)
+    assert done.stdout == f"{wanted[0].hex()} {wanted[1].hex()}\n(0,) powered {{'power': 4.0}}\n"
 
 
 @pytest.mark.parametrize("how", COPIES)

@@ -85,14 +85,64 @@ def fitted(layer):
 
 @pytest.mark.parametrize("around", [lambda layer: layer, layers.Residual], ids=["alone", "in a residual"])
 @pytest.mark.parametrize(("fault", "message"), [
-    ("writes x", "Twice.forward writes to a view that it was given"),
-    ("writes dy", "Twice.backward writes to a view that it was given"),
+    ("writes x", "Twice.forward writes to a view that it did not make"),
+    ("writes dy", "Twice.backward writes to a view that it did not make"),
     ("no gradient", "'twice.*': backward returned None"),
 ])  # fmt: skip
 def test_faults_of_a_layer_are_told(around, fault, message):
     with pytest.raises(ValueError, match=message):
         fitted(around(Twice(fault)))
     fitted(around(Twice()))
+
+
+class Around(layers.Layer):
+    """Applies a layer, and calls templates beside it, in several right and wrong ways."""
+
+    def __init__(self, way, **more):
+        super().__init__(**more)
+        self.way, self.inner, self.after = way, layers.Dense(4), layers.ReLU()
+
+    def forward(self, plan, x):
+        if self.way == "writes x":
+            plan.call(double, y=x)
+        if self.way == "reads x":
+            y = plan.like(x)
+            plan.call(twice, x=x, y=y)
+            return plan.combine(extend.Add(), plan.apply(self.inner, y), x)
+        y = plan.apply(self.inner, x)
+        if self.way == "writes a result":
+            plan.call(double, y=y)
+        if self.way == "writes a part of a result":
+            plan.call(double, y=y.slice(-1, 1, 3))
+        factor = plan.like(y)
+        plan.call(extend.fill, y=factor, number=0.5)
+        return plan.apply(self.after, plan.combine(extend.Multiply(), y, factor))
+
+
+@pytest.mark.parametrize("around", [lambda layer: layer, layers.Residual], ids=["alone", "in a residual"])
+@pytest.mark.parametrize(
+    ("way", "error", "message"),
+    [
+        ("writes x", ValueError, "Around.forward writes to a view that it did not make"),
+        ("writes a result", ValueError, "Around.forward writes to a view that it did not make"),
+        ("writes a part of a result", ValueError, "Around.forward writes to a view that it did not make"),
+        ("reads x", NotImplementedError, "Layer 'around.*its forward calls the template 'twice' on"),
+    ],
+)
+def test_calls_beside_those_of_the_layers_that_are_applied(around, way, error, message):
+    with pytest.raises(error, match=message):
+        fitted(around(Around(way)))
+    model = fastnet.Sequential([layers.Input((4,)), around(Around(way))])
+    if way == "reads x":  # nothing goes back
+        assert model.predict(X, verbose=0).shape == X.shape
+    else:
+        with pytest.raises(error, match=message):
+            model.predict(X, verbose=0)
+
+
+def test_a_constant_beside_the_layers_that_are_applied():
+    """The gradient passes by it: it is that of half the product."""
+    fastnet.testing.check_layer(lambda: Around("right"), (4,))
 
 
 @pytest.mark.parametrize("where", ["attribute", "list", "dictionary", "part of a part", "list of lists"])

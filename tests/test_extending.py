@@ -2,6 +2,7 @@
 
 import linecache
 import math
+import platform
 import re
 import subprocess
 import sys
@@ -13,8 +14,11 @@ import pytest
 
 import fastnet
 from fastnet import extend, layers, testing
+from fastnet._kernels import compile as compiler
 from fastnet._kernels import registry
 from fastnet._kernels.rules import derived, elementary, primitives
+from fastnet.extend import integer, read, value, write
+from fastnet.testing.running import double_instructions
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 
@@ -311,21 +315,71 @@ def test_numbers_from_outside_become_constants_of_the_dtype():
     testing.check_activation("outside")
 
 
-def test_a_double_instruction_is_found():
-    """The search itself: a float64 kernel must be caught, a float32 one must not."""
-    import platform
+ODD = np.array([math.nan, math.inf, -math.inf, 0.0, -0.0, 2.0, -0.5])
+NUMPYS = {  # a rule by functions of numpy, and numpy itself; without `math`, whose names the rules do not need
+    "isnan": (lambda f: f"np.where(np.isnan({f}), 3.0, x)", lambda x: np.where(np.isnan(x), 3, x)),
+    "isinf": (lambda f: f"np.where(np.isinf({f}), 3.0, x)", lambda x: np.where(np.isinf(x), 3, x)),
+    "isfinite": (lambda f: f"np.where(np.isfinite({f}), x, 3.0)", lambda x: np.where(np.isfinite(x), x, 3)),
+    "maximum": (lambda f: f"np.maximum({f}, -0.25)", lambda x: np.maximum(x, -0.25)),
+    "minimum": (lambda f: f"np.minimum(0.25, {f})", lambda x: np.minimum(0.25, x)),
+    "clip": (lambda f: f"np.clip({f}, -0.25, 0.75)", lambda x: np.clip(x, -0.25, 0.75)),
+    "sign": (lambda f: f"np.sign({f})", np.sign),
+}
 
-    from fastnet._kernels import compile as compiler
-    from fastnet._kernels.rules.activation_rules import sigmoid_gradient, silu
-    from fastnet.testing.running import double_instructions
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_functions_of_numpy_at_odd_numbers(dtype):
+    """All in one kernel: column k of the result is that of function k."""
+    text = "".join(f"    y_{name} = {rule('x')}\n" for name, (rule, _) in NUMPYS.items())
+    ys = ", ".join(f"y_{name}: 'write'" for name in NUMPYS)
+    functions = run_text(f"def functions(x: 'read', {ys}):\n{text}", "<functions>", {"np": np})["functions"]
+    plan = extend.Plan(training=False, dtype=dtype)
+    x, y = plan.buffer((1,)), plan.buffer((len(NUMPYS),))
+    plan.call(extend.elementwise(functions), x=x, **{f"y_{n}": y.slice(0, k, k + 1) for k, n in enumerate(NUMPYS)})
+    odd = ODD.astype(dtype)
+    got = extend.run_once(plan, {x: odd[:, None]}, y)
+    for (name, (_, wanted)), found in zip(NUMPYS.items(), got.T, strict=True):
+        np.testing.assert_array_equal(found, wanted(odd), name)
+
+
+def test_powers_by_the_number_of_a_step_are_no_doubles():
+    """In rules and in templates, where Python's own power is the system's, in double if a number is an integer."""
+
+    def decayed(x, t):
+        return x * 0.9**t
+
+    @extend.elementwise
+    def by_slot(x: read, t: value, y: write):
+        y = decayed(x, t) + x * t**-0.5 + x**2.5  # noqa: F841
+
+    @extend.template("n")
+    def by_integer(x: read["n"], y: write["n"], t: integer, lo, hi):  # noqa: F821
+        for i in range(lo, hi):
+            y[i] = x[i] * 0.9**t + x[i] ** t
+
+    plan = extend.Plan(training=False, dtype="float32")
+    x, y = plan.buffer((8,)), plan.buffer((8,))
+    for called, t in ((by_slot, plan.slot()), (by_integer, 3)):
+        assert not doubles_of(plan.call(called, x=x, y=y, t=t))
+    del plan.launches[0]
+    numbers = np.arange(1, 9, dtype="float32")[None]
+    np.testing.assert_allclose(extend.run_once(plan, {x: numbers}, y), numbers * 0.729 + numbers**3, rtol=1e-6)
+
+
+def doubles_of(launch):
     machine = platform.machine().lower()
     family = "x86" if machine in ("x86_64", "amd64") else "arm"
+    return double_instructions(compiler.assembly(launch.kernel.source()), family)
+
+
+def test_a_double_instruction_is_found():
+    """The search itself: a float64 kernel must be caught, a float32 one must not."""
+    from fastnet._kernels.rules.activation_rules import sigmoid_gradient, silu
 
     def found(dtype, template, **operands):
         plan = extend.Plan(training=False, dtype=dtype)
         views = {name: plan.buffer((8,)) for name, kind in template.parameters.items() if kind.access}
-        return double_instructions(compiler.assembly(plan.call(template, **views, **operands).kernel.source()), family)
+        return doubles_of(plan.call(template, **views, **operands))
 
     for template, rule in ((extend.apply, {"f": silu}), (extend.chain_rule, {"df": sigmoid_gradient})):
         assert found("float64", template, **rule)
@@ -347,6 +401,4 @@ def test_a_double_instruction_is_found():
     ("fmla v0.4s, v1.4s, v2.4s", "arm", False),
 ])  # fmt: skip
 def test_what_counts_as_a_double_instruction(line, family, found):
-    from fastnet.testing.running import double_instructions
-
     assert bool(double_instructions(f"\t{line}\n", family)) == found

@@ -238,6 +238,20 @@ def test_a_function_that_did_not_change_gives_the_same_kernels(monkeypatch):
     assert result(applied(scaled)) == 2
 
 
+def test_annotations():
+    """They are copied, and a function with other ones has another snapshot. A tuple that is no range has no meaning."""
+
+    def noted(x: "number", by: (int, float) = 2.0) -> "number":  # noqa: F821
+        return by * x
+
+    assert fastnet.register_activation("noted", noted).parameters == {"by": 2.0}
+    assert fastnet.activations.get("noted")([1.0]) == 2
+    first = snapshot(noted)
+    assert first.__annotations__ == noted.__annotations__ and snapshot(noted) is first
+    noted.__annotations__ = {"x": "another"}
+    assert snapshot(noted).__annotations__ == {"x": "another"} and first.__annotations__ != noted.__annotations__
+
+
 # ---- the text of a function
 
 

@@ -61,8 +61,9 @@ def group_normalization(x, dy, gamma, beta, groups, epsilon):
     return normal * gamma + beta, dx.reshape(x.shape), (dy * normal).sum(rest), dy.sum(rest)
 
 
-GROUPED = [  # (shape of the data, groups, or -1), samples of every rank, more rows than lanes, more runs than a block
+GROUPED = [  # (shape of the data, groups, or -1): every rank, more rows than lanes, more runs than a block, a chunk
     ((1, 1), 1), ((7, 6), 3), ((131, 6), -1), ((3, 5, 12), 1), ((66, 5, 12), 4), ((2, 67, 3), 3), ((5, 2, 3, 7, 10), 5),
+    ((9, 67, 6), 3),
     ((3, 2, 64), 32),
 ]  # fmt: skip
 

@@ -41,6 +41,15 @@ def test_softmax_and_its_gradient():
     assert error(dx, PROBABILITIES - wanted * wide(PROBABILITIES).sum(1, keepdims=True)) < 1e-6
 
 
+def test_sparsemax():
+    """Its threshold follows from a sum over the elements above it, here over all. In one run it was off by 5e-4."""
+    low = COLUMNS // 3
+    y = activations.sparsemax(np.repeat([[0.0, -1e-5]], [low, COLUMNS - low], 1).astype("float32"))
+    mean = -1e-5 * (COLUMNS - low) / COLUMNS
+    np.testing.assert_allclose(y[0, [0, -1]], 1 / COLUMNS - mean + np.array([0, -1e-5]), rtol=1e-6)
+    np.testing.assert_allclose(y.sum(dtype="float64"), 1, rtol=1e-6)
+
+
 def cosine(t, p):
     return (t * p).sum(1) / np.sqrt((t * t).sum(1) * (p * p).sum(1))
 

@@ -274,6 +274,11 @@ def test_hinges_read_zeros_and_ones_as_signs_batch_by_batch():
     y_pred = np.array([[0.3], [-0.2]])
     assert losses.hinge([[0.0], [1.0]], y_pred).tolist() == losses.hinge([[-1.0], [1.0]], y_pred).tolist()
     assert losses.hinge([[0.0], [2.0]], y_pred).tolist() == [1.0, 1.4]
+    y_pred, labels = np.linspace(-1, 1, 9001)[:, None], np.arange(9001.0)[:, None] % 2  # three chunks of elements
+    np.testing.assert_allclose(losses.hinge(labels, y_pred), np.maximum(0, 1 - (2 * labels - 1) * y_pred)[:, 0])
+    for other in (2.0, np.nan):
+        labels[-1] = other
+        np.testing.assert_allclose(losses.hinge(labels, y_pred), np.maximum(0, 1 - labels * y_pred)[:, 0])
 
 
 class Pinball(losses.Loss):

@@ -10,7 +10,19 @@ import pytest
 
 from fastnet import layers
 from fastnet._kernels.errors import RuleError
-from fastnet._kernels.kinds import integer, read, read_int32, real, reals, rule, size, value, write
+from fastnet._kernels.kinds import (
+    integer,
+    read,
+    read_int32,
+    reads,
+    real,
+    reals,
+    rule,
+    size,
+    value,
+    write,
+    write_float64,
+)
 from fastnet._kernels.template import elementwise, fold, template
 from fastnet._kernels.templates import elementwise as formulas
 from fastnet.engine.plan import Plan
@@ -61,6 +73,33 @@ def sum_of(f: rule, x: read, weight: read["row"] | 1.0, p: reals, total: write["
     total = f(x, *p) * weight
 
 
+@fold
+def sum_all(x: read, total: write_float64["total"]):
+    total = x
+
+
+@elementwise
+def joined(f: rule, xs: reads, y: write):
+    y = f(*xs)
+
+
+@elementwise
+def shifted(x: read, by: real, y: write):
+    y = x + by
+
+
+@elementwise
+def halved(x: read, y: write):
+    y = 0.5 * x
+
+
+def plus(x, y, z=0.0):
+    return x + y + z
+
+
+exec("def unread(x):\n    return x", globals())
+
+
 class Calls:
     """A plan, and the operands with which each template can be called."""
 
@@ -69,7 +108,7 @@ class Calls:
         self.x, self.y, self.narrow = plan.buffer((4,)), plan.buffer((4,)), plan.buffer((3,))
         self.labels, self.other_dtype = plan.buffer((4,), "int32"), plan.buffer((4,), "float32")
         self.each, self.short = plan.buffer(()), plan.buffer((2,), per_row=False)
-        self.third = plan.buffer((3,), per_row=False)
+        self.third, self.other_labels = plan.buffer((3,), per_row=False), plan.buffer((4,), "int32")
         self.columns, self.weight = plan.buffer((4,), per_row=False), Variable(np.ones(4), "w")
         self.slot = plan.slot()
         plan.call(formulas.copy, x=self.y, y=self.x)
@@ -79,6 +118,10 @@ class Calls:
             spread: dict(x=self.x, y=self.y, factor=self.slot),
             chosen: dict(x=self.x, keep=self.labels, y=self.y),
             sum_of: dict(f=square, x=self.x, p=(), total=self.columns),
+            sum_all: dict(x=self.x, total=plan.chunk_sums(-4)),
+            joined: dict(f=plus, xs=[self.x, self.x], y=self.y),
+            shifted: dict(x=self.labels, by=2, y=self.other_labels),
+            halved: dict(x=self.x, y=self.y),
         }
 
 
@@ -89,7 +132,32 @@ MISTAKES = [  # (template, operands that are changed or, where they are None, le
     (affine, dict(z="x"), TypeError, "it has no parameter 'z'; it has f, x, scale, offset, y, total, by"),
     (affine, dict(lo_=3), TypeError, "it has no parameter 'lo_'"),
     (affine, dict(x=np.ones((5, 4))), TypeError, "'x' must be a view, a weight or a slot, received ndarray"),
-    (affine, dict(f="relu"), TypeError, "'f' must be a rule, received 'relu'"),
+    (affine, dict(f="relu"), TypeError, "'f' must be a rule, a function written with def, received 'relu'"),
+    (affine, dict(f=abs), TypeError, "'f' must be a rule, a function written with def, received <built-in"),
+    (affine, dict(f=[square]), TypeError, "'f' must be a rule, a function written with def, received [<function"),
+    (sum_of, dict(f=lambda x: x), TypeError, "'f' must be a rule, a function written with def, received <function <"),
+    (affine, dict(f=plus), TypeError, "it gives its rule 'f' 1 number, and received plus(x, y, z=0.0)"),
+    (sum_of, dict(f=plus), TypeError, "it gives its rule 'f' 1 number, and received plus(x, y, z=0.0)"),
+    (sum_of, dict(p=[1.0, 2.0, 3.0], f=plus), TypeError, "it gives its rule 'f' 4 numbers, and received plus(x, y, z"),
+    (sum_of, dict(f=unread), ValueError, "its rule 'f': The source of the rule 'unread' cannot be read"),
+    (affine, dict(lo=7), TypeError, "'lo' is a bound of the part of its axis that a thread works on, and no operand"),
+    (affine, dict(dtype="float16"), ValueError, "dtype must be one of float32, float64, int32, int64, uint8, received"),
+    (spread, dict(dtype=3), ValueError, "dtype must be one of float32, float64, int32, int64, uint8, received 3"),
+    (affine, dict(period=0), ValueError, "period must be an integer of at least 1, received 0"),
+    (spread, dict(period=1.5), ValueError, "period must be an integer of at least 1, received 1.5"),
+    (sum_of, dict(period="2"), ValueError, "period must be an integer of at least 1, received '2'"),
+    (joined, dict(xs="x"), TypeError, "'xs' (reads) takes a sequence, such as a list, received View [rows×4]"),
+    (joined, dict(xs="weight"), TypeError, "'xs' (reads) takes a sequence, such as a list, received Variable w[4]"),
+    (joined, dict(xs=3), TypeError, "'xs' (reads) takes a sequence, such as a list, received int 3"),
+    (joined, dict(xs=()), TypeError, "'xs' (reads) takes at least one view, received an empty sequence"),
+    (joined, dict(f=square), TypeError, "it gives its rule 'f' 2 numbers, and received square(x)"),
+    (shifted, dict(by=0.5), TypeError, "'by' must be an integer of int32, as its views are, received 0.5"),
+    (shifted, dict(by=2**31), TypeError, "'by' must be an integer of int32, as its views are, received 2147483648"),
+    (shifted, dict(by=float("nan")), TypeError, "'by' must be an integer of int32, as its views are, received nan"),
+    (halved, dict(x="labels", y="other_labels"), ValueError, "0.5 is no number of int32, the dtype of its views"),
+    (sum_of, dict(total="y"), ValueError, "'total' must have one number for each column, without the rows"),
+    (sum_all, dict(total="each"), ValueError, "must have a number for each of ⌈4·rows/4096⌉ chunks"),
+    (sum_all, dict(total="slot"), ValueError, "must have a number for each of ⌈4·rows/4096⌉ chunks"),
     (affine, dict(by="much"), TypeError, "'by' must be a number, received 'much'"),
     (affine, dict(times=1.5), TypeError, "'times' must be an integer, received 1.5"),
     (affine, dict(y="other_dtype"), TypeError, "one dtype: x is float64, y is float32"),

@@ -47,6 +47,11 @@ def test_a_row_of_zeros_is_of_no_class():
 def test_the_first_of_equal_predictions_is_among_the_largest():
     assert metrics.Precision(top_k=1)([[1, 0, 0], [0, 0, 1]], [[0.8, 0.8, 0.1], [0.1, 0.9, 0.9]]) == 0.5
     assert metrics.Recall(top_k=2)([[0, 1, 1]], [[0.7, 0.7, 0.7]]) == 0.5
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(0, 2, (1009, 5)), rng.integers(0, 4, (1009, 5)) / 4 + 0.1  # many are equal
+    among = np.zeros(scores.shape, bool)
+    np.put_along_axis(among, np.argsort(-scores, axis=1, kind="stable")[:, :2], True, axis=1)
+    assert metrics.Precision(top_k=2, thresholds=0.0)(labels, scores) == pytest.approx(labels[among].mean(), rel=1e-6)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

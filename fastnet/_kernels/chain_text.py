@@ -48,7 +48,7 @@ class _Statements(Rewriter):
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         number = isinstance(node.value, (int, float)) and not isinstance(node.value, bool)
-        return expression(f"T({node.value!r})") if number else node
+        return self.literal(node) if number else node
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         kind = self.step.template.parameters.get(node.id)

@@ -15,6 +15,7 @@ from typing import Any
 
 from fastnet._kernels import algebra
 from fastnet._kernels.errors import DifferentiationError, RuleError
+from fastnet._kernels.pasting import all_defaults
 from fastnet._kernels.snapshots import snapshot, source
 from fastnet._kernels.tangents import Tangents, describe, rule_from_source
 
@@ -51,7 +52,7 @@ def derivative_rule(rule: Callable, wrt: str, gradients: Gradients | None = None
     rule = snapshot(rule)
     result = _Differentiator(rule, wrt, {snapshot(called): known for called, known in (gradients or {}).items()})
     function: Any = rule_from_source(result.text, result.names)
-    function.__defaults__ = rule.__defaults__
+    function.__defaults__ = all_defaults(rule)
     function.__module__ = rule.__module__
     function.digest = getattr(rule, "digest", "")
     return function
@@ -65,7 +66,7 @@ class _Differentiator(Tangents):
     ):
         self.rule, self.gradients, self.outer = rule, gradients, (*outer, rule)
         node = self._tree()
-        parameters = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
+        parameters = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
         if wrt not in parameters:
             raise DifferentiationError(
                 f"The rule {rule.__name__!r} has no parameter {wrt!r}; it has {', '.join(map(repr, parameters))}."

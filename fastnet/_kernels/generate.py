@@ -17,7 +17,18 @@ from fastnet._kernels import abi
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.errors import RuleError, template_error
 from fastnet._kernels.kinds import Kind, parse
-from fastnet._kernels.pasting import called, function_tree, left_out, number, paste, typed
+from fastnet._kernels.pasting import (
+    called,
+    function_tree,
+    is_cut,
+    left_out,
+    number,
+    paste,
+    power,
+    repeated_product,
+    rewritten_call,
+    typed,
+)
 from fastnet._kernels.rules import primitives
 from fastnet._kernels.syntax import expression
 
@@ -202,9 +213,29 @@ class Rewriter(ast.NodeTransformer):
         return [f"{name}_{i}" for i in range(dict(self.kernel.counts).get(name, 0))]
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        if isinstance(node.value, float):
-            return expression(f"T({node.value!r})")
-        return node
+        return self.literal(node) if isinstance(node.value, float) else node
+
+    def literal(self, node: ast.Constant) -> ast.expr:
+        """A number of the kernel's dtype."""
+        assert isinstance(node.value, (int, float))
+        if is_cut(node.value, self.kernel.dtype):
+            raise self.error(node, f"{node.value!r} is no number of {self.kernel.dtype}, the dtype of its views")
+        return typed(node.value)
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        """A power of Python's would be the system's, in double where one of its numbers is an integer."""
+        if not isinstance(node.op, ast.Pow):
+            return self.generic_visit(node)
+        base = self.visit(node.left)
+        if (product := repeated_product(base, node.right)) is not None:
+            return product
+        exponent = self.visit(node.right)
+        if isinstance(base, ast.Constant):  # of an index, such as 2 ** level
+            return ast.BinOp(base, ast.Pow(), exponent)
+        if not self.kernel.dtype.startswith("float"):
+            raise self.error(node, f"{ast.unparse(node)} is a power of integers; write a product")
+        base, exponent = expression("T(x)", x=base), expression("T(x)", x=exponent)
+        return power(base, exponent, self.kernel.dtype, self.pasted)
 
     def written_out(self, elements: list[ast.expr]) -> list[ast.expr]:
         """Elements of a tuple or a call, with ``*name`` and ``*name[i]`` as one element for each argument."""
@@ -236,6 +267,8 @@ class Rewriter(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         if node.keywords:
             raise self.error(node, f"{ast.unparse(node)} passes arguments by name")
+        if (rewritten := rewritten_call(node, self.namespace)) is not None:
+            return self.visit(rewritten)
         node.args = self.written_out(node.args)
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         if name == "stack" and len(node.args) == 1:

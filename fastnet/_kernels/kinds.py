@@ -5,10 +5,11 @@ kind                         argument
 ===========================  =========================================================================================
 read, write, update          a view that is read, written, or both; of the kernel's dtype
 read_X, write_X, update_X    the same with dtype X
-reads, writes, updates       any number of such views; ``*name`` stands for all of them
+reads, writes, updates       several such views in a sequence; ``*name`` stands for all of them
 rule                         a scalar function that is pasted in
 function                     the name of an intrinsic
-integer, real                a number fixed when the plan is made; ``real`` has the kernel's dtype
+integer, real                a number fixed when the plan is made; ``real`` has the kernel's dtype, and among views of
+                             integers it must be one of these
 reals                        any number of them
 value, values                float64 slots of the step block, converted to the kernel's dtype
 count                        an int64 slot of the step block

@@ -37,6 +37,28 @@ def function_tree(function: Callable, what: str = "rule") -> ast.FunctionDef:
     return node
 
 
+def rule_tree(rule: Callable) -> ast.FunctionDef:
+    """The tree of a rule, whose arguments are all given by position, without defaults.
+
+    Of the annotations only the constant "u32" stays, which says something to the kernel.
+    """
+    node = function_tree(rule)
+    arguments = node.args
+    arguments.args = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    arguments.posonlyargs, arguments.kwonlyargs, arguments.defaults, arguments.kw_defaults = [], [], [], []
+    for argument in arguments.args:
+        if not (isinstance(argument.annotation, ast.Constant) and argument.annotation.value == "u32"):
+            argument.annotation = None
+    node.returns = None
+    return node
+
+
+def all_defaults(rule: Callable) -> tuple[Any, ...]:
+    """The defaults of a rule's last arguments, also of those that are given by name alone."""
+    parameters = inspect.signature(rule).parameters.values()
+    return tuple([p.default for p in parameters if p.default is not inspect.Parameter.empty])
+
+
 def check_rule(rule: Callable, results: int | None = 1) -> None:
     """Check a rule before it is used.
 
@@ -81,18 +103,13 @@ def paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
         raise RuleError(f"The rule {rule.__name__!r} calls itself; write it without recursion.")
     if name not in pasted:
         pasted[name] = f"# {path}\n"  # taken from now on: a rule `tanh` may call math.tanh
-        node = function_tree(rule)
-        integer = bool(node.args.args) and all(
-            isinstance(a.annotation, ast.Constant) and a.annotation.value == "u32" for a in node.args.args
-        )
-        node.args.args = [*node.args.posonlyargs, *node.args.args]
-        node.args.posonlyargs = []
+        node = rule_tree(rule)
+        integer = bool(node.args.args) and all(argument.annotation is not None for argument in node.args.args)
         for argument in node.args.args:
             argument.annotation = None
         transformer = _Rule(rule, dtype, pasted, "np.uint32" if integer else "T")
         node = transformer.visit(node)
-        node.name, node.returns = name, None
-        node.args.defaults = []
+        node.name = name
         del pasted[name]  # again, after the rules that it calls
         pasted[name] = f"# {path}\n{ast.unparse(ast.fix_missing_locations(node))}"
     return name
@@ -147,7 +164,7 @@ def rewritten_call(node: ast.Call, names: Mapping[str, Any]) -> ast.expr | None:
     return None
 
 
-_TESTS = {"isnan": "x != x", "isfinite": "x - x == 0", "isinf": "abs(x) == math.inf"}
+_TESTS = {"isnan": "x != x", "isfinite": "x - x == 0", "isinf": "abs(x) == 1e999"}
 
 
 def called(target: ast.expr, names: Mapping[str, Any], dtype: str) -> Callable | str | None:
@@ -194,6 +211,26 @@ def number(node: ast.expr, names: Mapping[str, Any]) -> int | float | None:
     return value if isinstance(value, (int, float)) else None
 
 
+def is_cut(value: int | float, dtype: str) -> bool:
+    """Whether a kernel of integers cannot hold a number."""
+    return not dtype.startswith("float") and not float(value).is_integer()
+
+
+def repeated_product(base: ast.expr, exponent: ast.expr) -> ast.expr | None:
+    """A power with an exponent from 1 to 4 as a product; None for other exponents."""
+    count = exponent.value if isinstance(exponent, ast.Constant) else None
+    if not isinstance(count, (int, float)) or count not in (1, 2, 3, 4):
+        return None
+    text = f"({ast.unparse(ast.fix_missing_locations(base))})"
+    return expression("*".join([text] * int(count)))
+
+
+def power(base: ast.expr, exponent: ast.expr, dtype: str, pasted: dict[str, str]) -> ast.expr:
+    """A power as a call of the rule for it."""
+    name = paste(getattr(elementary, f"pow_{dtype}"), dtype, pasted)
+    return ast.Call(ast.Name(name, ast.Load()), [base, exponent], [])
+
+
 def typed(value: int | float, literal: str = "T") -> ast.expr:
     """A number as an expression of the kernel's dtype."""
     text = repr(value) if math.isfinite(value) else "np.nan" if math.isnan(value) else f"{'-' * (value < 0)}np.inf"
@@ -212,6 +249,10 @@ class _Rule(ast.NodeTransformer):
     def visit_Constant(self, node):
         if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
             return node
+        if is_cut(node.value, self.dtype):
+            raise self._error(
+                node, f"{node.value!r} is no number of {self.dtype}, the dtype of the views it is used on"
+            )
         return self._typed(node.value)
 
     def _typed(self, value):
@@ -219,7 +260,7 @@ class _Rule(ast.NodeTransformer):
 
     def visit_UnaryOp(self, node):
         if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-            return self._typed(-node.operand.value)
+            return self.visit_Constant(ast.copy_location(ast.Constant(-node.operand.value), node))
         return self.generic_visit(node)
 
     def visit_BinOp(self, node):
@@ -229,19 +270,16 @@ class _Rule(ast.NodeTransformer):
 
     def _power(self, node):
         """Write a small integer power as a product; other powers call the rule ``pow``."""
-        exponent = node.right
-        if isinstance(exponent, ast.Constant) and exponent.value in (1, 2, 3, 4):
-            base = f"({ast.unparse(ast.fix_missing_locations(self.visit(node.left)))})"
-            return ast.parse("*".join([base] * int(exponent.value)), mode="eval").body
-        arguments = [self.visit(node.left), self.visit(node.right)]
-        power = paste(getattr(elementary, f"pow_{self.dtype}"), self.dtype, self.pasted)
-        return ast.Call(ast.Name(power, ast.Load()), arguments, [])
+        base = self.visit(node.left)
+        if (product := repeated_product(base, node.right)) is not None:
+            return product
+        return power(base, self.visit(node.right), self.dtype, self.pasted)
 
     def visit_Attribute(self, node):
         value = number(node, self.names)
         if value is None:
             raise self._error(node, f"{ast.unparse(node)!r} is not known in a rule")
-        return self._typed(value)
+        return self.visit_Constant(ast.copy_location(ast.Constant(value), node))
 
     def visit_Name(self, node):
         if not isinstance(node.ctx, ast.Load) or node.id in self.locals:
@@ -249,7 +287,7 @@ class _Rule(ast.NodeTransformer):
         value = number(node, self.names)
         if value is None:
             raise self._error(node, f"the name {node.id!r} stands for no number")
-        return self._typed(value)
+        return self.visit_Constant(ast.copy_location(ast.Constant(value), node))
 
     def visit_AnnAssign(self, node):
         return None if node.value is None else ast.Assign([node.target], self.visit(node.value))

@@ -11,14 +11,15 @@ import contextlib
 import dataclasses
 import importlib
 import inspect
-from collections.abc import Callable, Container, Iterable, Iterator
-from types import BuiltinFunctionType, ModuleType
+import sys
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from types import BuiltinFunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from fastnet._kernels import registry
-from fastnet._kernels.pasting import function_tree
+from fastnet._kernels.pasting import all_defaults, rule_tree
 from fastnet._kernels.snapshots import SOURCE
 from fastnet._kernels.tangents import rule_from_source
 
@@ -33,14 +34,14 @@ class RuleText:
         text: its ``def``, without defaults.
         module, name: where it was written; kernels that contain it are named by them.
         defaults: of its last arguments.
-        names: its global names: numbers, modules by name, and rules.
+        names: its global names: numbers, rules, and namespaces of these.
         digest: of its snapshot, by which kernels that contain it are found.
     """
 
     text: str
     module: str
     name: str
-    defaults: tuple[float, ...] | None
+    defaults: tuple[float, ...]
     names: dict[str, Any]
     digest: str = ""
 
@@ -51,44 +52,78 @@ class RuleText:
         Raises:
             RuleError: the source cannot be read.
         """
-        node = function_tree(rule)
-        node.args.defaults = []
-        for argument in node.args.args:
-            if not isinstance(argument.annotation, ast.Constant):  # the constant "u32" says something to the kernel
-                argument.annotation = None
-        node.returns = None
+        node = rule_tree(rule)
         closure = inspect.getclosurevars(rule)
-        names = {name: _packed(value) for name, value in {**closure.globals, **closure.nonlocals}.items()}
+        names = _packed({**closure.globals, **closure.nonlocals})
         text = ast.unparse(ast.fix_missing_locations(node)) + "\n"
-        return cls(text, rule.__module__, rule.__qualname__, rule.__defaults__, names, getattr(rule, "digest", ""))
+        return cls(text, rule.__module__, rule.__qualname__, all_defaults(rule), names, getattr(rule, "digest", ""))
 
     def rule(self) -> Callable[..., Any]:
         """The rule again."""
-        made = rule_from_source(self.text, {name: _unpacked(value) for name, value in self.names.items()})
+        made = rule_from_source(self.text, _unpacked(self.names))
         made.__module__, made.__qualname__, made.__defaults__ = self.module, self.name, self.defaults
         made.digest = self.digest  # type: ignore[attr-defined]
         return made
 
 
 @dataclasses.dataclass(frozen=True)
-class _Module:
-    name: str
+class _Members:
+    """An object by its members; of a module, whose kind is None, with its name."""
+
+    kind: type | None
+    members: dict[str, Any]
+    name: str = ""
 
 
 def _packed(value: Any) -> Any:
-    if isinstance(value, ModuleType):
-        return _Module(value.__name__)
-    if inspect.isfunction(value) and not value.__module__.startswith("fastnet."):
+    """A value as a pickle takes it: functions as text, objects by their members; None for what no rule reads."""
+    if isinstance(value, (str, int, float, np.number, BuiltinFunctionType)) or _is_of_library(value):
+        return value
+    if inspect.isfunction(value):
         return RuleText.of(value)
-    return (
-        value if isinstance(value, (int, float, np.number, BuiltinFunctionType)) or inspect.isfunction(value) else None
-    )
+    if isinstance(value, tuple):
+        return tuple(map(_packed, value))
+    if isinstance(value, Mapping):
+        return {name: _packed(item) for name, item in value.items()}
+    if isinstance(value, (registry.Pass, registry.RowRule, SimpleNamespace)):
+        return _Members(type(value), _packed(vars(value)))
+    if isinstance(value, ModuleType) and _is_library(value.__name__):
+        return _Members(None, {}, value.__name__)
+    if isinstance(value, ModuleType) and sys.modules.get(value.__name__) is not value:  # of others nothing is read
+        members = {name: item for name, item in vars(value).items() if not name.startswith("__")}
+        return _Members(None, _packed(members), value.__name__)
+    return None
 
 
 def _unpacked(value: Any) -> Any:
-    if isinstance(value, _Module):
+    if isinstance(value, RuleText):
+        return value.rule()
+    if isinstance(value, tuple):
+        return tuple(map(_unpacked, value))
+    if isinstance(value, dict):
+        return {name: _unpacked(item) for name, item in value.items()}
+    if not isinstance(value, _Members):
+        return value
+    if _is_library(value.name):
         return importlib.import_module(value.name)
-    return value.rule() if isinstance(value, RuleText) else value
+    members = _unpacked(value.members)
+    if value.kind is not None:
+        return value.kind(**members)
+    module = ModuleType(value.name)
+    vars(module).update(members)
+    return module
+
+
+def _is_library(module: str) -> bool:
+    """Whether a module is the same in each process."""
+    return module in ("math", "numpy") or module.startswith("fastnet.")
+
+
+def _is_of_library(value: Any) -> bool:
+    """Whether another process finds a function of numpy's or fastnet's by its name."""
+    module = sys.modules.get(getattr(value, "__module__", None) or "numpy")  # functions of numpy 1 name no module
+    known = module is not None and _is_library(module.__name__)
+    return known and getattr(module, getattr(value, "__name__", ""), None) is value
 
 
 def registered_rows(names: Container[str] | None = None) -> list[tuple[str, type, dict[str, Any]]]:
@@ -104,17 +139,13 @@ def registered_rows(names: Container[str] | None = None) -> list[tuple[str, type
 def _fields(row: Any) -> dict[str, Any]:
     """The fields of a row but for its declaration, which is this process's."""
     names = [f.name for f in dataclasses.fields(row) if f.name != "declared"]
-    return {name: _field(getattr(row, name)) for name in names}
-
-
-def _field(value: Any) -> Any:
-    return RuleText.of(value) if inspect.isfunction(value) else value
+    return {name: _packed(getattr(row, name)) for name in names}
 
 
 def adopt(rows: Iterable[tuple[str, type, dict[str, Any]]]) -> None:
     """Register rows that came with a pickle; a row that this process registered by itself stays."""
     for kind, cls, fields in rows:
-        _TABLES[kind].adopt(cls(**{name: _unpacked(value) for name, value in fields.items()}))
+        _TABLES[kind].adopt(cls(**_unpacked(fields)))
 
 
 def note_sources(items: Iterable[Any]) -> None:

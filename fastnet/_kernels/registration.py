@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import ast
+import dataclasses
 import functools
 import inspect
 import math
-import numbers
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from fastnet._kernels import differentiate, pasting, tangents
+from fastnet._kernels.declarations import (
+    check_arguments,
+    check_name,
+    check_numbers,
+    check_parameters,
+    check_rules,
+    check_scalars,
+    checked_passes,
+    defaults,
+    parameter_names,
+)
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.registry import Activation, Loss, Pass, RowRule, Update, activations, losses, updates
 from fastnet._kernels.snapshots import snapshot
-
-
-def parameter_names(rule: Callable, leading: int) -> list[str]:
-    """The names of a rule's parameters after the first ``leading`` ones."""
-    return list(inspect.signature(rule).parameters)[leading:]
 
 
 def name_of(function: Callable) -> str:
@@ -26,35 +32,25 @@ def name_of(function: Callable) -> str:
     return name if name.isidentifier() else "function"
 
 
-def _check(rule: Callable, df: Callable | None = None, results: int | None = 1) -> None:
-    """Check rules now, not in the middle of training."""
-    pasting.check_rule(rule, results)
-    if df is not None:
-        pasting.check_rule(df)
+def _read_anew(make: Callable) -> Callable:
+    """The function that makes a row of its arguments: it reads the functions among them in each call (`snapshots`), and
+    calls ``make`` with what it read, and with ``declared``, only where that is new."""
+    known = functools.lru_cache(maxsize=256)(make)
+
+    @functools.wraps(make)
+    def row(*given: Any) -> Any:
+        return known(*map(_as_read, given), declared=(row, *given))
+
+    return row
 
 
-def _check_name(kind: str, name: object) -> None:
-    if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(f"The name of the {kind} must be an identifier, received {quoted(name)}.")
-
-
-def _check_parameters(kind: str, name: str, rule: Callable, leading: int, parameters: Mapping[str, float]) -> None:
-    names = parameter_names(rule, leading)
-    if len(inspect.signature(rule).parameters) < leading:
-        wanted = f"{leading} argument{'s' * (leading > 1)}"
-        raise ValueError(f"The {kind} {name!r}: {rule.__name__!r} must take at least {wanted}, it takes fewer.")
-    if names != list(parameters):
-        raise ValueError(
-            f"The {kind} {name!r}: the parameters of {rule.__name__!r} behind the first {leading} are {names}, but "
-            f"defaults are given for {list(parameters)}. The rule and its derivative take the same parameters in the "
-            "same order, and the rule gives each one a default."
-        )
-
-
-def _defaults(rule: Callable, leading: int) -> dict[str, float]:
-    """Defaults written in a rule's own signature."""
-    parameters = list(inspect.signature(rule).parameters.values())[leading:]
-    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+def _as_read(given: Any) -> Any:
+    """An argument whose functions are as they are now."""
+    if isinstance(given, tuple):
+        return tuple(map(_as_read, given))
+    if isinstance(given, Pass):
+        return dataclasses.replace(given, accumulate=snapshot(given.accumulate), finish=snapshot(given.finish))
+    return snapshot(given)
 
 
 def register_activation(name: str, f: Callable, df: Callable | None = None, keeps: str = "x") -> Activation:
@@ -84,17 +80,17 @@ def activation_row(name: str, f: Callable, df: Callable | None = None, keeps: st
     """A row for a user's activation, see `register_activation`; it is not in the table."""
     if keeps not in ("x", "y"):
         raise ValueError(f"The activation {name!r}: keeps must be 'x' or 'y', received {quoted(keeps)}.")
-    _check_name("activation", name)
-    return _activation_row(name, snapshot(f), snapshot(df), keeps, (activation_row, name, f, df, keeps))
+    check_name("activation", name)
+    return _activation_row(name, f, df, keeps)
 
 
-@functools.lru_cache(maxsize=256)
-def _activation_row(name: str, f: Callable, df: Callable | None, keeps: str, declared: tuple) -> Activation:
-    _check(f, df)
-    parameters = _defaults(f, 1)
-    _check_parameters("activation", name, f, 1, parameters)
+@_read_anew
+def _activation_row(name: str, f: Callable, df: Callable | None, keeps: str, *, declared: tuple) -> Activation:
+    check_rules(f, df)
+    parameters = defaults(f, 1)
+    check_parameters("activation", name, f, 1, parameters)
     if df is not None:
-        _check_parameters("activation", name, df, 1, parameters)
+        check_parameters("activation", name, df, 1, parameters)
     if df is None:
         df, keeps = differentiate.derivative_rule(f, next(iter(inspect.signature(f).parameters))), "x"
     return Activation(name, f, df, keeps, parameters, declared)
@@ -132,20 +128,16 @@ def register_loss(name: str, f: Callable, df: Callable | None = None, outputs: i
         raise ValueError(
             f"The loss {name!r}: outputs must be at least 1, and df is only for one; received {outputs!r}."
         )
-    _check_name("loss", name)
+    check_name("loss", name)
     return losses.register(_outputs_row(name, f, outputs))
 
 
-def _outputs_row(name: str, f: Callable, outputs: int) -> Loss:
+@_read_anew
+def _outputs_row(name: str, f: Callable, outputs: int, *, declared: tuple) -> Loss:
     """A row for a user's loss of several predictions for each target."""
-    return _read_outputs(name, snapshot(f), outputs, (_outputs_row, name, f, outputs))
-
-
-@functools.lru_cache(maxsize=64)
-def _read_outputs(name: str, f: Callable, outputs: int, declared: tuple) -> Loss:
-    _check(f)
-    parameters = _defaults(f, 1 + outputs)
-    _check_parameters("loss", name, f, 1 + outputs, parameters)
+    check_rules(f)
+    parameters = defaults(f, 1 + outputs)
+    check_parameters("loss", name, f, 1 + outputs, parameters)
     by = list(inspect.signature(f).parameters)[1 : 1 + outputs]
     slopes = tuple(differentiate.derivative_rule(f, prediction) for prediction in by)
     return Loss(name, f, parameters=parameters, slopes=slopes, declared=declared)
@@ -183,43 +175,29 @@ def register_row_loss(name: str, row: RowRule, targets: str = "raw", **parameter
         raise ValueError(f"The loss {name!r}: targets must be 'raw', 'dense' or 'sparse', received {targets!r}.")
     if not isinstance(row, RowRule) or row.value is None or row.element is None:
         raise ValueError(f"The loss {name!r}: it takes an extend.RowRule with an element and a value.")
-    _check_name("loss", name)
-    return losses.register(_row_of_rules(name, row, targets, tuple(parameters.items())))
+    check_name("loss", name)
+    check_numbers("loss", name, parameters)
+    passes = checked_passes(name, row.passes)
+    return losses.register(_row_loss_row(name, passes, row.element, row.value, targets, tuple(parameters.items())))
 
 
-def _row_of_rules(name: str, row: RowRule, targets: str, parameters: tuple[tuple[str, float], ...]) -> Loss:
+@_read_anew
+def _row_loss_row(
+    name: str, passes: tuple[Pass, ...], element: Callable, value: Callable, targets: str,
+    given: tuple[tuple[str, float], ...], *, declared: tuple,
+) -> Loss:  # fmt: skip
     """A row for a user's loss of a whole row."""
-    passes = tuple((tuple(each.start), snapshot(each.accumulate), snapshot(each.finish)) for each in row.passes)
-    declared = (_row_of_rules, name, row, targets, parameters)
-    return _read_rules(name, passes, snapshot(row.element), snapshot(row.value), targets, parameters, declared)
-
-
-@functools.lru_cache(maxsize=64)
-def _read_rules(
-    name: str, passes: tuple, element: Callable, value: Callable, targets: str, given: tuple, declared: tuple
-) -> Loss:
-    row, parameters = RowRule(tuple(Pass(*each) for each in passes), element, value), dict(given)
-    _check(value)
-    folded = 0
-    for each in row.passes:
+    parameters, folded = dict(given), 0
+    for each in passes:
         count = len(each.start)
-        _check_count(name, each.accumulate, count + 2 + folded + len(parameters), count)
+        check_arguments(name, each.accumulate, count + 2 + folded, parameters, count)
         if each.finish is not None:
-            _check_count(name, each.finish, count + folded + len(parameters), count)
+            check_arguments(name, each.finish, count + folded, parameters, count)
         folded += count
-    _check_count(name, value, folded + len(parameters), 1)
-    _check_count(name, element, 2 + folded + len(parameters), 1)
+    check_arguments(name, value, folded, parameters, 1)
+    check_arguments(name, element, 2 + folded, parameters, 1)
+    row = RowRule(passes, element, value)
     return Loss(name, row=row, targets=targets, parameters=parameters, declared=declared)
-
-
-def _check_count(name: str, rule: Callable, arguments: int, results: int) -> None:
-    pasting.check_rule(rule, results)
-    given = parameter_names(rule, 0)
-    if len(given) != arguments:
-        raise ValueError(
-            f"The loss {name!r}: the rule {rule.__name__!r} must take {arguments} arguments, and takes "
-            f"({', '.join(given)})."
-        )
 
 
 def loss_row(name: str, f: Callable, df: Callable | None = None, gradient: bool = True, of_class: bool = False) -> Loss:
@@ -227,19 +205,18 @@ def loss_row(name: str, f: Callable, df: Callable | None = None, gradient: bool 
 
     The parameters of a class need no defaults, since they are attributes.
     """
-    _check_name("loss" if gradient else "metric", name)
-    declared = (loss_row, name, f, df, gradient, of_class)
-    return _loss_row(name, snapshot(f), snapshot(df), gradient, of_class, declared)
+    check_name("loss" if gradient else "metric", name)
+    return _loss_row(name, f, df, gradient, of_class)
 
 
-@functools.lru_cache(maxsize=256)
-def _loss_row(name: str, f: Callable, df: Callable | None, gradient: bool, of_class: bool, declared: tuple) -> Loss:
+@_read_anew
+def _loss_row(name: str, f: Callable, df: Callable | None, gradient: bool, of_class: bool, *, declared: tuple) -> Loss:
     kind = "loss" if gradient else "metric"
-    _check(f, df)
-    parameters = dict.fromkeys(parameter_names(f, 2), math.nan) if of_class else _defaults(f, 2)
-    _check_parameters(kind, name, f, 2, parameters)
+    check_rules(f, df)
+    parameters = dict.fromkeys(parameter_names(f, 2), math.nan) if of_class else defaults(f, 2)
+    check_parameters(kind, name, f, 2, parameters)
     if df is not None:
-        _check_parameters(kind, name, df, 2, parameters)
+        check_parameters(kind, name, df, 2, parameters)
     if df is None and gradient:
         df = differentiate.derivative_rule(f, list(inspect.signature(f).parameters)[1])
     return Loss(name, f, df, parameters=parameters, declared=declared)
@@ -287,31 +264,22 @@ def register_optimizer(
         >>> list(row.sums)
         ['squares']
     """
-    _check_name("optimizer", name)
-    for parameter, value in parameters.items():
-        if not isinstance(value, numbers.Real):
-            raise ValueError(f"The optimizer {name!r}: {parameter} must be a number, received {quoted(value)}.")
-    rules = f, scalars, tuple((sums or {}).items()), tuple((total_sums or {}).items())
-    return updates.register(_update_row(name, rules, tuple(states), tuple(parameters.items())))
+    check_name("optimizer", name)
+    check_numbers("optimizer", name, parameters)
+    summed = tuple((sums or {}).items()), tuple((total_sums or {}).items())
+    return updates.register(_update_row(name, f, scalars, *summed, tuple(states), tuple(parameters.items())))
 
 
-def _update_row(name: str, rules: tuple, states: tuple[str, ...], parameters: tuple[tuple[str, float], ...]) -> Update:
-    """A row for a user's update, see `register_optimizer`."""
-    f, scalars, *sums = rules
-    read = [tuple((argument, snapshot(rule)) for argument, rule in each) for each in sums]
-    declared = (_update_row, name, rules, states, parameters)
-    return _read_update(name, snapshot(f), snapshot(scalars), *read, states, parameters, declared)
-
-
-@functools.lru_cache(maxsize=64)
-def _read_update(
+@_read_anew
+def _update_row(
     name: str, f: Callable, scalars: Callable | None, sums: tuple, total_sums: tuple, states: tuple[str, ...],
-    numbers_given: tuple, declared: tuple,
+    given: tuple[tuple[str, float], ...], *, declared: tuple,
 ) -> Update:  # fmt: skip
-    parameters = dict(numbers_given)
+    """A row for a user's update, see `register_optimizer`."""
+    parameters = dict(given)
     rate = parameters.pop("learning_rate", 0.01)
     by_weight, over_all = dict(sums), dict(total_sums)
-    _check(f, results=None)
+    check_rules(f, results=None)
     for rule in (*by_weight.values(), *over_all.values()):
         pasting.check_rule(rule)
     wanted = ["w", "g", *states]
@@ -319,14 +287,14 @@ def _read_update(
         wanted += ["rate", *parameters]
         scalars = _rate_and_parameters(f, parameters)
     else:
-        count = _check_scalars(name, scalars, parameters)
-        given = len(parameter_names(f, 0)) - len(wanted) - len(by_weight) - len(over_all)
-        if count not in (None, given):
+        count = check_scalars(name, scalars, parameters)
+        taken = len(parameter_names(f, 0)) - len(wanted) - len(by_weight) - len(over_all)
+        if count not in (None, taken):
             raise ValueError(
                 f"The optimizer {name!r}: {scalars.__name__!r} returns {count} numbers, and {f.__name__!r} takes "
-                f"{given} between its states and its sums."
+                f"{taken} between its states and its sums."
             )
-        wanted += parameter_names(f, len(wanted))[: max(0, given)]
+        wanted += parameter_names(f, len(wanted))[: max(0, taken)]
     for argument, rule in (*by_weight.items(), *over_all.items()):
         if len(parameter_names(rule, 0)) != len(wanted):
             raise ValueError(
@@ -339,7 +307,7 @@ def _read_update(
             f"The optimizer {name!r}: the rule must take ({', '.join([*wanted, *by_weight, *over_all])}), it takes "
             f"({', '.join(parameter_names(f, 0))})."
         )
-    _check(f, results=1 + len(states))
+    check_rules(f, results=1 + len(states))
     return Update(name, f, scalars, states, sums=by_weight, total_sums=over_all, learning_rate=rate, declared=declared)
 
 
@@ -350,24 +318,3 @@ def _rate_and_parameters(f: Callable, parameters: Mapping[str, float]) -> Callab
     scalars.__module__ = f.__module__  # a user's text, known by itself
     scalars.__defaults__ = tuple(parameters.values())
     return scalars
-
-
-def _check_scalars(name: str, scalars: Callable, parameters: Mapping[str, float]) -> int | None:
-    """Check a rule of scalars; the number of its results, None where its text does not show it."""
-    pasting.check_rule(scalars, None)
-    taken = list(inspect.signature(scalars).parameters.values())
-    if len(taken) < 2 or any(p.default is inspect.Parameter.empty for p in taken[2:]):
-        raise ValueError(
-            f"The optimizer {name!r}: {scalars.__name__!r} must take (rate, t) and then the parameters, each with its "
-            f"default; it takes {inspect.signature(scalars)}."
-        )
-    if parameters:
-        raise ValueError(
-            f"The optimizer {name!r}: {list(parameters)} are given, but the parameters and their defaults are those of "
-            f"{scalars.__name__!r}."
-        )
-    returned = [node.value for node in ast.walk(pasting.function_tree(scalars)) if isinstance(node, ast.Return)]
-    counts = {len(value.elts) if isinstance(value, ast.Tuple) else None for value in returned}
-    if counts == {None} and all(isinstance(value, (ast.BinOp, ast.Constant, ast.UnaryOp)) for value in returned):
-        return 1
-    return counts.pop() if len(counts) == 1 else None

@@ -172,7 +172,7 @@ class Loss:
 def _ranges(rule: Callable) -> dict[str, Range]:
     """The parameters of a rule that are annotated with a range."""
     found = {p.name: p.annotation for p in inspect.signature(rule).parameters.values()}
-    return {name: annotation for name, annotation in found.items() if isinstance(annotation, tuple)}
+    return {name: annotation for name, annotation in found.items() if isinstance(annotation, Range)}
 
 
 class Carried:

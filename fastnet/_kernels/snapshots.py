@@ -84,7 +84,8 @@ def _snapshot(function: types.FunctionType, outer: tuple, what: str = "rule") ->
         found[name] = _value(value, attributes, (*outer, function))
     defaults = [*(function.__defaults__ or ()), *sorted((function.__kwdefaults__ or {}).items())]
     identity = function.__module__, function.__qualname__, repr(defaults)
-    key = (code, *identity, *((name, item.key) for name, item in found.items()))
+    notes = ((name, _value(note, (), outer).key) for name, note in _annotations(function).items())
+    key = (code, *identity, *notes, *((name, item.key) for name, item in found.items()))
     known = _known.get(key)
     return known if known is not None else _known.setdefault(key, _copied(function, found, identity, what))
 
@@ -98,10 +99,18 @@ def _copied(function: types.FunctionType, found: dict[str, _Value], identity: tu
     copied: Any = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__, closure)
     copied.__kwdefaults__, copied.__module__ = function.__kwdefaults__, function.__module__
     copied.__qualname__, copied.__doc__ = function.__qualname__, function.__doc__
+    copied.__annotations__ = _annotations(function)
     copied.source = source(function, what)
     meaning = [copied.source, *map(str, identity), *(f"{name}={item.text}" for name, item in found.items())]
     copied.digest = hashlib.sha256("\n".join(meaning).encode()).hexdigest()[:12]
     return copied
+
+
+def _annotations(function: types.FunctionType) -> dict[str, Any]:
+    try:
+        return dict(function.__annotations__)
+    except Exception:  # from Python 3.14 on they are evaluated here, and may name what does not exist
+        return {}
 
 
 def _content(cell: types.CellType) -> Any:
@@ -113,7 +122,7 @@ def _content(cell: types.CellType) -> Any:
 
 def _value(value: Any, attributes: tuple[str, ...], outer: tuple) -> _Value:
     """A value from outside, of which these attributes are read."""
-    if isinstance(value, (int, float, np.number)) or value is _MISSING:
+    if isinstance(value, (int, float, str, np.number)) or value is _MISSING:
         text = "" if value is _MISSING else repr(value)
         return _Value((type(value), text), value, text)  # as text: NaN equals itself, and 0.0 is not -0.0
     if isinstance(value, types.FunctionType):

@@ -13,6 +13,7 @@ from fastnet._kernels import kinds
 from fastnet._kernels.assignments import check_assignments
 from fastnet._kernels.errors import RuleError, quoted, template_error
 from fastnet._kernels.kinds import Kind
+from fastnet._kernels.pasting import function_tree
 from fastnet._kernels.snapshots import snapshot
 
 SHAPE = {"rows": "row_count", "columns": "column_count"}  # sizes of a formula's loop: name in the formula → in the loop
@@ -124,6 +125,19 @@ class Template:
     def sums_all(self) -> bool:
         """Whether it is a fold over all elements."""
         return self.form == "fold" and any(kind.dims == ("total",) for kind in self.parameters.values())
+
+    @cached_property
+    def rule_calls(self) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
+        """Its calls of rules: (the rule's parameter, the number of single arguments, parameters given with a star)."""
+        found = []
+        for node in ast.walk(function_tree(self.function, "template")):
+            name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+            if isinstance(node, ast.Call) and name in self.parameters and self.parameters[name].name == "rule":
+                starred = [argument.value for argument in node.args if isinstance(argument, ast.Starred)]
+                several = [each.value if isinstance(each, ast.Subscript) else each for each in starred]
+                names = tuple([each.id for each in several if isinstance(each, ast.Name)])
+                found.append((name, len(node.args) - len(starred), names))
+        return tuple(found)
 
     def error(self, problem: str) -> RuleError:
         """The error of its declaration."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.kinds import Kind
+from fastnet._kernels.pasting import left_out
 from fastnet._kernels.template import SHAPE
 from fastnet.engine.launch import Launch, check_overlap
 from fastnet.engine.sizes import axis_extent, cost_of, extent_of
@@ -28,11 +32,18 @@ class Call:
         self.absent: list[str] = []
         self.functions: list[tuple[str, str]] = []
         self.dtypes: dict[str, str] = {}
-        for name in operands:
+        self.reals: list[str] = []
+        for name, value in operands.items():
             if name not in self.parameters:
                 raise self.error(f"it has no parameter {name!r}; it has {', '.join(self.parameters)}")
+            if self.parameters[name].name in ("lo", "hi"):
+                raise self.error(
+                    f"{name!r} is a bound of the part of its axis that a thread works on, and no operand; leave it out "
+                    f"(received {quoted(value)})"
+                )
         for name, kind in self.parameters.items():
             self._take(name, kind, operands.get(name))
+        self._check_rules()
         check_overlap(template.name, self.views)
 
     def error(self, problem: str) -> TypeError:
@@ -54,12 +65,10 @@ class Call:
                 raise self.error(f"the operand {name!r} ({kind.name}) is missing")
             self.absent.append(name)
         elif kind.several:
-            self.counts.append((name, len(value)))
-            for i, one in enumerate(value):
-                self._take(f"{name}_{i}", kind.one, one)
+            self._take_several(name, kind, value)
         elif kind.name == "rule":
-            if not callable(value):
-                raise self.error(f"{name!r} must be a rule, received {quoted(value)}")
+            if not inspect.isfunction(value) or value.__name__ == "<lambda>":
+                raise self.error(f"{name!r} must be a rule, a function written with def, received {quoted(value)}")
             self.rules.append((name, value))
         elif kind.name == "function":
             self.functions.append((name, value))
@@ -73,6 +82,30 @@ class Call:
         else:
             self._take_scalar(name, kind, value)
 
+    def _take_several(self, name: str, kind: Kind, values: Any) -> None:
+        if isinstance(values, (View, Variable, Slot, str)) or not hasattr(values, "__len__"):
+            raise self.error(
+                f"{name!r} ({kind.name}) takes a sequence, such as a list, received {type(values).__name__} "
+                f"{describe(values) if isinstance(values, (View, Variable, Slot)) else quoted(values)}"
+            )
+        if not len(values) and kind.name in ("reads", "writes") and not self.template.built_in:
+            raise self.error(f"{name!r} ({kind.name}) takes at least one view, received an empty sequence")
+        self.counts.append((name, len(values)))
+        for i, one in enumerate(values):
+            self._take(f"{name}_{i}", kind.one, one)
+
+    def _check_rules(self) -> None:
+        """Check that users' rules take as many numbers as the template gives them."""
+        rules = {name: rule for name, rule in self.rules if not (rule.__module__ or "").startswith("fastnet.")}
+        counts = dict(self.counts)
+        for name, single, several in self.template.rule_calls if rules else ():
+            given = single + sum(counts.get(each, 0) for each in several)
+            if name in rules and isinstance(left_out(rules[name], given), str):
+                raise self.error(
+                    f"it gives its rule {name!r} {given} number{'s' * (given != 1)}, and received "
+                    f"{rules[name].__name__}{inspect.signature(rules[name])}"
+                )
+
     def _take_scalar(self, name: str, kind: Kind, value: Any) -> None:
         is_integer = kind.name in ("integer", "size")
         try:
@@ -83,6 +116,8 @@ class Call:
             raise self.error(
                 f"{name!r} must be {'an integer' if is_integer else 'a number'}, received {quoted(value)}"
             ) from None
+        if kind.name in ("real", "reals"):
+            self.reals.append(name)
 
     def _take_view(self, name: str, kind: Kind, value: Any) -> None:
         if not isinstance(value, (View, Variable, Slot)):
@@ -104,7 +139,14 @@ class Call:
         if len(found) > 1:
             listed = ", ".join(f"{name} is {dtype}" for name, dtype in self.dtypes.items())
             raise self.error(f"its operands must have one dtype: {listed}")
-        return found.pop() if found else default or "float64"
+        dtype = found.pop() if found else default or "float64"
+        if not dtype.startswith("float"):
+            limits = np.iinfo(dtype)
+            for name in self.reals:
+                value = self.operands[name]
+                if not (limits.min <= value <= limits.max and value.is_integer()):
+                    raise self.error(f"{name!r} must be an integer of {dtype}, as its views are, received {value}")
+        return dtype
 
     def kernel(self, template: Any, dtype: str) -> Kernel:
         rules, counts = tuple(self.rules), tuple(self.counts)

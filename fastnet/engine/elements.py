@@ -157,27 +157,55 @@ def fold(plan: Plan, template: Any, operands: Mapping[str, Any], period: int, fl
     """Append a fold: the sums of chunks, and if there are several, the launch that adds them in order."""
     call = Call(template, operands)
     rows, columns, _ = _element_shape(call)
+    sums = {name: operand for name, operand, mode in call.views if "w" in mode}
     if template.sums_all:
+        entries = chunk_entries(rows * columns, CHUNK_ELEMENTS)
+        for name, total in sums.items():
+            _check_total(template, name, total, entries)
         launch = _chain_launch(call, "fold")
-        launch.extent, launch.grain = chunk_entries(rows * columns, CHUNK_ELEMENTS), 1
+        launch.extent, launch.grain = entries, 1
         launch.cost *= max(1, CHUNK_ELEMENTS // max(1, columns))
         return plan.append(launch, period, flags)
-    count = -(-size_at(rows, plan.rows) // CHUNK_ROWS)
-    sums = {name: operand for name, operand, mode in call.views if "w" in mode}
-    if count > 1:
-        entries = chunk_entries(rows, CHUNK_ROWS)
-        partial = {name: View.of((columns,), total.dtype, entries) for name, total in sums.items()}
-        call = Call(template, {**operands, **partial})
+    if columns < 0:
+        total, view = next(iter(sums.items()))
+        raise ValueError(
+            f"The template {template.name!r}: {total!r} must have one number for each column, without the rows of the "
+            f"batch, received {describe(view)}: make it with plan.buffer(shape, per_row=False)."
+        )
+    chunk_sums = sums_of_chunks(plan, sums, columns, rows)
+    if chunk_sums is not sums:
+        call = Call(template, {**operands, **chunk_sums})
     launch = _chain_launch(call, "fold")
     launch.extent, launch.grain = chunk_entries(rows, CHUNK_ROWS) * -(-columns // LANES), 1
     launch.cost = max(1, launch.cost * min(CHUNK_ROWS, size_at(rows, plan.rows)) // max(1, -(-columns // LANES)))
     plan.append(launch, period, flags)
-    for name, total in sums.items() if count > 1 else ():
-        plan.call(folds.add_chunks, chunk_sums=partial[name], total=total, count=rows, period=period, flags=flags)
+    add_chunks(plan, chunk_sums, sums, rows, period=period, flags=flags)
     return launch
+
+
+def sums_of_chunks(plan: Plan, sums: Mapping[str, View], columns: int, rows: int) -> Mapping[str, View]:
+    """The views for the sums of chunks of rows; those for the sums of all rows where these are one chunk."""
+    if size_at(rows, plan.rows) <= CHUNK_ROWS:
+        return sums
+    return {name: View.of((columns,), total.dtype, chunk_entries(rows, CHUNK_ROWS)) for name, total in sums.items()}
+
+
+def add_chunks(plan: Plan, chunk_sums: Mapping[str, View], sums: Mapping[str, View], rows: int, **how: int) -> None:
+    """Add the launches that add the sums of chunks in order, if there are several."""
+    for name, total in sums.items() if chunk_sums is not sums else ():
+        plan.call(folds.add_chunks, chunk_sums=chunk_sums[name], total=total, count=rows, **how)
+
+
+def _check_total(template: Any, name: str, total: Any, entries: Extent) -> None:
+    """Check the memory for the sums of so many chunks."""
+    if not isinstance(total, View) or (total.buffer.entries, total.width) != (entries, 1):
+        raise ValueError(
+            f"The template {template.name!r}: {name!r} must have a number for each of {entries} chunks of elements, "
+            f"received {describe(total)}: call it with plan.sums, or make it with plan.chunk_sums(count)."
+        )
 
 
 def chunk_entries(size: int, unit: int) -> Extent:
     """The number of chunks of ``unit`` in a size."""
     length = chunks(extent_of(size) if size < 0 else size, unit)
-    return length if isinstance(length, Extent) else Extent(fixed=length)
+    return length if isinstance(length, Extent) else extent_of(length)

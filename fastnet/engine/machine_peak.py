@@ -15,7 +15,7 @@ from fastnet.engine.cpu import OPERATION
 from fastnet.engine.executable import Executable
 from fastnet.engine.launch import Launch
 from fastnet.engine.plan import Plan
-from fastnet.engine.sizes import Extent
+from fastnet.engine.sizes import extent_of
 from fastnet.engine.threads import get_num_threads
 from fastnet.engine.view import SIZES, View
 
@@ -58,7 +58,7 @@ def multiply_adds(dtype: str) -> Loop:
     plan, parts = Plan(False, dtype, 1), get_num_threads()
     sums = plan.buffer((parts, 64 // SIZES[dtype]))
     operands = {"out": sums, "turns": TURNS}
-    plan.append(Launch(MultiplyAdds(dtype), operands, [(sums, "w")], Extent(fixed=parts), cost=_COST // OPERATION))
+    plan.append(Launch(MultiplyAdds(dtype), operands, [(sums, "w")], extent_of(parts), cost=_COST // OPERATION))
     bound = _bind(plan, sums)
     bound.run(0, 1, 1, 1, 0.0)
     return Loop(bound, 2.0 * TURNS * float(bound.read(sums, 1).sum()))  # see `MultiplyAdds`

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastnet._kernels import abi
 from fastnet._kernels.chunks import CHUNK_ELEMENTS
-from fastnet._kernels.errors import quoted
+from fastnet._kernels.errors import RuleError, quoted, template_error
 from fastnet._kernels.generate import Kernel
+from fastnet._kernels.kinds import DTYPES
 from fastnet._kernels.snapshots import is_fixed, snapshot
 from fastnet._kernels.template import Template
 from fastnet._kernels.templates import elementwise
@@ -189,12 +192,17 @@ class Plan:
 
         Raises:
             TypeError: an operand is missing, unknown, or of another kind than its parameter.
-            ValueError: sizes do not fit, or a view that is written overlaps another operand.
+            ValueError: sizes do not fit, a view that is written overlaps another operand, or the period or the dtype is
+                not one.
         """
         if not hasattr(template, "parameters"):
             raise TypeError(
                 f"plan.call takes a template, received {quoted(getattr(template, '__name__', template))}: declare one "
                 "with @extend.elementwise, @extend.fold or @extend.template(axis)."
+            )
+        if dtype is not None and dtype not in DTYPES:
+            raise ValueError(
+                f"The template {template.name!r}: dtype must be one of {', '.join(DTYPES)}, received {quoted(dtype)}."
             )
         launch_count = len(self.launches)
         try:
@@ -229,11 +237,17 @@ class Plan:
         """An operand as its template takes it; a copy if its elements lie further apart."""
         kind = template.parameters.get(name)
         if kind is None or kind.access != "r":
-            return self._as_read(value) if kind is not None and kind.name == "rule" else value
+            return self._rule_as_read(template, name, value) if kind is not None and kind.name == "rule" else value
         if kind.several and isinstance(value, Sequence):
             return [self.packed(one) for one in value]
         elements = template.form != "loop" and not kind.dims and not template.sums_all
         return self.packed(value, 2 if elements or len(kind.dims) == 2 else 1)
+
+    def _rule_as_read(self, template: Any, name: str, rule: Any) -> Any:
+        try:
+            return self._as_read(rule) if inspect.isfunction(rule) else rule
+        except RuleError as error:
+            raise template_error(template.name, f"its rule {name!r}: {str(error).rstrip('.')}") from None
 
     def _as_read(self, item: Any) -> Any:
         """A template or a rule as it was when it was first used; fastnet's own do not change."""
@@ -281,7 +295,11 @@ class Plan:
         return y
 
     def append(self, launch: Launch, period: int = 1, flags: int = 0) -> Launch:
-        """Append a launch."""
+        """Append a launch; see `call`."""
+        if not isinstance(period, numbers.Integral) or period < 1:
+            raise ValueError(
+                f"The template {launch.name!r}: period must be an integer of at least 1, received {quoted(period)}."
+            )
         launch.label, launch.phase, launch.period, launch.flags = self.label, self.phase, period, flags
         if isinstance(launch.kernel, Kernel) and not launch.kernel.template.built_in:
             launch.kernel.source()  # raises the errors of a user's template at the call

@@ -53,6 +53,7 @@ class Tape:
         self.calls: list[TapeEntry] = []
         self.open: TapeEntry | None = None  # the call whose launches are being added
         self.parts: set[int] | None = None  # ids of the layers that the composite being applied may apply
+        self.pushed: list[tuple[int, int, View]] = []  # of each call: its first launch, the one behind it, its result
         self.deferred: list[tuple[str, str, Any, dict[str, Any]]] = []  # (label, dtype, template, operands)
 
     def push(self, operation: Any, *inputs: View) -> View:
@@ -73,6 +74,7 @@ class Tape:
         trained |= self.plan.training and getattr(operation, "updates_own_weights", False)
         output.needs_gradient = trained or any(x.needs_gradient for x in inputs)
         call.output = output
+        self.pushed.append((first, len(self.plan.launches), output))
         if outer is None:  # otherwise the backward of the outer layer includes it
             self.calls.append(call)
         return output
@@ -81,14 +83,18 @@ class Tape:
         """Apply a layer by the calls that its forward makes; its result.
 
         Raises:
-            NotImplementedError: in training, the result of the layer is not a result of these calls.
+            NotImplementedError: in training, the result of the layer is not a result of these calls, or its forward
+                calls templates on what needs a gradient.
+            ValueError: its forward writes to its input, or to a result of these calls.
         """
-        outer = self.parts
+        outer, first, earlier = self.parts, len(self.plan.launches), len(self.pushed)
         self.parts = None if _is_built_in(layer) else _ids_within(layer)
         try:
             y = checked_result(layer, layer.forward(self.plan, x))
         finally:
             self.parts = outer
+        if not _is_built_in(layer):
+            self._check_launches(layer, first, [x], self.pushed[earlier:])
         known = y is x or self.open is not None or any(call.output is y for call in reversed(self.calls))
         if self.plan.training and not known:
             raise NotImplementedError(
@@ -97,6 +103,20 @@ class Tape:
                 "backward, or apply layers and operations alone."
             )
         return y
+
+    def _check_launches(self, layer: Any, first: int, views: list[View], calls: list[tuple[int, int, View]]) -> None:
+        """Check the launches, from the first, that a composite's forward added beside those of these calls."""
+        of_calls = {position for start, stop, _ in calls for position in range(start, stop)}
+        launches = [one for i, one in enumerate(self.plan.launches[first:], first) if i not in of_calls]
+        _check_unwritten(layer, "forward", launches, [*views, *(result for *_, result in calls)])
+        for launch in launches if self.plan.training else ():
+            for operand, _ in launch.access:
+                if getattr(operand, "needs_gradient", False):
+                    raise NotImplementedError(
+                        f"{layer._owner} defines no backward(plan, dy, x, y), and its forward calls the template "
+                        f"{launch.name!r} on {describe(operand)}: no gradient would pass through it. Define backward, "
+                        "or put the call into a layer with a backward, and apply that one."
+                    )
 
     def check_part(self, layer: Any) -> None:
         """Check a layer that the forward of another one applies.
@@ -224,6 +244,6 @@ def _check_unwritten(operation: Any, method: str, launches: Iterable[Launch], vi
         for operand, mode in launch.access:
             if "w" in mode and any(storage(operand) is view.buffer for view in views):
                 raise ValueError(
-                    f"{type(operation).__name__}.{method} writes to a view that it was given, {describe(operand)}, by "
-                    f"the template {launch.name!r}. Other layers may read it too: write to plan.like(...) of it."
+                    f"{type(operation).__name__}.{method} writes to a view that it did not make, {describe(operand)}, "
+                    f"by the template {launch.name!r}. Other layers may read it too: write to plan.like(...) of it."
                 )

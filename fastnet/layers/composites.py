@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 from fastnet import checks, serialization
 from fastnet._kernels.errors import quoted
+from fastnet.default_names import numbered
 from fastnet.engine import operations
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.layer import Layer
-from fastnet.layers.names import new_name
 from fastnet.layers.network import Network
 
 _MERGES: dict[str, Any] = {
@@ -218,7 +218,7 @@ class Stack(Network):
     """
 
     def __init__(self, layers: Sequence[Layer]):
-        super().__init__(layers, True, new_name("Stack"))
+        super().__init__(layers, True, numbered("stack"))
 
 
 def _merged(plan: Plan, operation: Any, results: tuple[View, ...]) -> View:

@@ -9,13 +9,13 @@ import numpy as np
 
 from fastnet import activations, checks, config, constraints, hooks, initializers, regularizers, serialization
 from fastnet._kernels.errors import RuleError, quoted
-from fastnet.descriptions import Configurable
+from fastnet.default_names import numbered
+from fastnet.descriptions import Configurable, snake_case
 from fastnet.engine import changes
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.layers import calls
-from fastnet.layers.names import new_name
 from fastnet.layers.trace import trace
 from fastnet.layers.tree import LayerTree, all_parts, parts_of
 from fastnet.layers.undo import AttributeSnapshot, unchanged_on_error
@@ -105,7 +105,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
             raise TypeError(unknown_argument(type(self).__name__, next(iter(unknown)), argument_names(type(self))))
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"{type(self).__name__}: name must be a string without '/', received {quoted(name)}.")
-        self.name = name or new_name(type(self).__name__)
+        self.name = name or numbered(snake_case(type(self).__name__))
         self.dtype = config.floatx() if dtype is None else config.check_dtype(dtype, self._owner)
         self.trainable = trainable
         self.activity_regularizer = activity_regularizer

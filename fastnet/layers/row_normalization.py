@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 from fastnet import checks
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import row_statistics as loops
+from fastnet.engine import elements
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.affine import Affine
@@ -90,7 +91,7 @@ class _RowNormalization(Layer):
         if any(weight is not None and plan.trains(weight) for weight in (gamma, beta)):
             shape = (rows.channels,)
             dgamma, dbeta = (plan.gradient_or_buffer(weight, shape).view(shape) for weight in (gamma, beta))
-            self._parameter_gradients(plan, rows, x=x, dy=dy, dgamma=dgamma, dbeta=dbeta, **saved)
+            self._parameter_gradients(plan, rows, {"dgamma": dgamma, "dbeta": dbeta}, x=x, dy=dy, **saved)
         if not x.needs_gradient:
             return None
         dx = plan.like(x)
@@ -99,14 +100,20 @@ class _RowNormalization(Layer):
         )
         return dx
 
-    def _parameter_gradients(self, plan: Plan, rows: _Rows, x: View, dy: View, **operands: Any) -> None:
+    def _parameter_gradients(
+        self, plan: Plan, rows: _Rows, sums: dict[str, View], x: View, dy: View, **operands: Any
+    ) -> None:
         """Add the launches of the gradients of gamma and beta."""
         if rows.groups == rows.runs == 1:
             shape = (x.width // rows.width, rows.width)
-            plan.call(loops.sum_row_gradients, x=plan.reshaped(x, shape), dy=plan.reshaped(dy, shape), **operands)
+            reshaped = {"x": plan.reshaped(x, shape), "dy": plan.reshaped(dy, shape)}
+            plan.call(loops.sum_row_gradients, **reshaped, **sums, **operands)
         else:
             samples = -(x.width // rows.size // rows.groups)
-            plan.call(loops.row_parameter_gradients, x=x, dy=dy, samples=samples, **rows._asdict(), **operands)
+            chunk_sums = elements.sums_of_chunks(plan, sums, rows.channels, samples * rows.runs)
+            operands |= {"x": x, "dy": dy, "samples": samples, **rows._asdict(), **chunk_sums}
+            plan.call(loops.row_parameter_gradients, **operands)
+            elements.add_chunks(plan, chunk_sums, sums, samples * rows.runs)
 
     def _scalars(self, x: View) -> dict[str, float]:
         sum_scale = 1 / self._rows(x.shape).size if self.averaged else 1.0

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels import registry
-from fastnet._kernels.templates import labels, rows
+from fastnet._kernels.rules.scalars import unchanged
+from fastnet._kernels.templates import folds, labels, rows
 from fastnet.arrays import as_array, match_targets, match_weights
 from fastnet.engine.bind import bind
 from fastnet.engine.executable import Executable
@@ -46,8 +47,10 @@ class RowFunction:
         values = plan.buffer((y_pred.row_count,), y_pred.dtype)
         dy = plan.like(y_pred) if gradient else None
         if self.row.targets == "signs":
-            signs = plan.like(y_true)
-            plan.call(labels.signs_of_labels, y_true=y_true, signs=signs)
+            signs, others = plan.like(y_true), plan.slot()
+            chunk_sums, count = plan.sums(labels.count_other_labels, y_true=y_true)
+            plan.call(folds.total_of, f=unchanged, chunk_sums=chunk_sums, count=count, result=others, p=[])
+            plan.call(labels.signs_of_labels, y_true=y_true, others=others, signs=signs)
             signs.weights, y_true = y_true.weights, signs
         launch = self._launch_elements if self.row.row is None else self._launch_rows
         launch(plan, y_pred, y_true, values, dy, row_weight)

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastnet import checks
 from fastnet._kernels.registry import Update
-from fastnet._kernels.rules import update_stages as stages
+from fastnet._kernels.rules.scalars import unchanged
 from fastnet._kernels.rules.updates import adafactor_update as rules
 from fastnet._kernels.templates import matrices
 from fastnet.engine.plan import Plan
@@ -77,7 +77,7 @@ class Adafactor(Optimizer):
         one_minus_beta = scalars.rule[1]
         for sums, mean, count in ((row_sums, r, width), (column_sums, c, height)):
             plan.call(matrices.follow_mean, sums=sums, mean=mean, fraction=one_minus_beta, count=count, period=period)
-        plan.call(matrices.row_sums, f=stages.identity, x=r, p=[], sums=totals, rows=outer, width=height, period=period)
+        plan.call(matrices.row_sums, f=unchanged, x=r, p=[], sums=totals, rows=outer, width=height, period=period)
         plan.call(
             matrices.divide_by_roots, u=direction, r=r, totals=totals, c=c, rows=r.size, height=height, width=width,
             period=period,

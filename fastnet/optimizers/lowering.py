@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnet._kernels import abi
 from fastnet._kernels.rules import update_stages as stages
+from fastnet._kernels.rules.scalars import unchanged
 from fastnet._kernels.rules.updates.sgd_update import sgd
 from fastnet._kernels.templates import folds, step_scalars, update
 from fastnet.engine.plan import Plan
@@ -141,7 +142,7 @@ def _sums(
         for first, slot in enumerate(slots):
             plan.label = optimizer.label if together else weights[first][0]
             span = {"first": first, "count": len(weights) if together else 1, "p": []}
-            plan.call(step_scalars.norm_factor, f=stages.identity, squares=totals, factor=slot, period=period, **span)
+            plan.call(step_scalars.norm_factor, f=unchanged, squares=totals, factor=slot, period=period, **span)
         for (_, variable), slot in zip(weights, slots * len(weights) if together else slots):
             found[variable].append(slot)
     return found
@@ -231,5 +232,5 @@ def _totals(plan: Plan, folded: Sequence[tuple[str, Any, dict[str, Any]]], perio
     for index, ((label, _, _), (chunk_sums, count)) in enumerate(zip(folded, sums, strict=True)):
         plan.label = label
         operands = {"chunk_sums": chunk_sums, "count": count, "result": totals.slice(0, index, index + 1), "p": []}
-        plan.call(folds.total_of, f=stages.identity, period=period, **operands)
+        plan.call(folds.total_of, f=unchanged, period=period, **operands)
     return totals

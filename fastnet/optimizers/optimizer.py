@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,6 +15,7 @@ from fastnet._kernels import abi, registry
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules import updates as rules  # noqa: F401  (fills the table)
 from fastnet.checks import flag, integer, number
+from fastnet.default_names import numbered
 from fastnet.descriptions import snake_case
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -30,7 +29,6 @@ from fastnet.optimizers.schedules.rates import schedule_rates
 from fastnet.serialization import arguments, deserialize_keras_object, serialize_part
 
 AVERAGE, SUM = "moving average", "gradient sum"  # states beside the rule's own, whose names have no spaces
-counters: defaultdict[str, itertools.count] = defaultdict(itertools.count)  # default names so far
 #: Attributes that training changes, and a name; all others that can be set are arguments.
 _STATE = ("iterations", "states", "memory", "undecayed", "name", "learning_rate")
 
@@ -115,7 +113,7 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
             known = self._arguments if type(self) is not Optimizer else [*self._arguments, *row.parameters]
             raise TypeError(settable.unknown_argument(type(self).__name__, unknown[0], known, common_arguments.INSTEAD))
         self.row = row
-        self.name = name or _numbered(self.label)
+        self.name = name or numbered(self.label)
         self._parameters = {**row.parameters, **parameters}
         for parameter, allowed in row.ranges.items():
             number(f"{type(self).__name__}: {parameter}", self.parameters[parameter], allowed)
@@ -386,8 +384,3 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
 
 def _without(shape: tuple[int, ...], axis: int | None) -> tuple[int, ...]:
     return shape if axis is None else (*shape[:axis], *shape[len(shape) + axis + 1 :])
-
-
-def _numbered(name: str) -> str:
-    number = next(counters[name])
-    return f"{name}_{number}" if number else name

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import gc
-import itertools
 
-from fastnet import random, sequential
+from fastnet import default_names, random
 from fastnet.engine.variable import Allocated
-from fastnet.layers import names
-from fastnet.optimizers import optimizer
 
 _LARGE = 2**26  # bytes whose garbage is worth a collection
 
@@ -46,9 +43,7 @@ def clear_session(free_memory: bool = True) -> None:
         >>> fastnet.layers.Dense(2).name
         'dense'
     """
-    names.restart()
-    optimizer.counters.clear()
-    sequential._names = itertools.count()
+    default_names.restart()
     if free_memory and Allocated.bytes >= _LARGE:
         Allocated.bytes = 0
         gc.collect()

@@ -5,10 +5,10 @@ import math
 
 from fastnet._kernels.ranges import POSITIVE
 from fastnet._kernels.registry import Loss, losses
+from fastnet._kernels.rules.scalars import EPSILON
 from fastnet._kernels.rules.sign import sign
 
 LOG_2 = math.log(2)
-EPSILON = 1e-7  # Keras's backend.epsilon(), `fastnet.config.epsilon`: probabilities lie in [EPSILON, 1 - EPSILON]
 
 
 def mean_squared_error(y_true, y_pred):

@@ -6,8 +6,8 @@ A row's argmax is the first of its largest elements, as in numpy.
 import math
 
 from fastnet._kernels.registry import Loss, Pass, RowRule, losses, metrics
-from fastnet._kernels.rules.losses import EPSILON
 from fastnet._kernels.rules.row_losses import cosine_passes
+from fastnet._kernels.rules.scalars import EPSILON
 
 
 def accuracy(y_true, y_pred):

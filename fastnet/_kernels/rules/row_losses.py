@@ -7,7 +7,9 @@ import math
 
 from fastnet._kernels.ranges import OPEN_UNIT
 from fastnet._kernels.registry import Loss, Pass, RowRule, losses
-from fastnet._kernels.rules.losses import EPSILON, at_least_epsilon, clip, power_slope
+from fastnet._kernels.rules import scalars
+from fastnet._kernels.rules.losses import at_least_epsilon, clip, power_slope
+from fastnet._kernels.rules.scalars import EPSILON
 
 # Cross-entropy from logits: -sum t (x - logsumexp x).  Its gradient is softmax(x) sum(t) - t.  The largest x is taken
 # away first, so that nothing overflows and nothing is lost between two large numbers.
@@ -253,7 +255,7 @@ generalized = RowRule(
     (Pass((0.0,), probability_of_label),), generalized_crossentropy_gradient, generalized_crossentropy
 )
 
-# Overlap of a row: 1 - scale B / D of the sums B, T, P of y_true y_pred, y_true and y_pred, D = b B + t T + p P.
+# Overlap of a row (`scalars.overlap`): sums of y_true y_pred, y_true and y_pred.
 
 
 def add_overlap(both, targets, predictions, x, t, scale, b, c, d):
@@ -261,13 +263,13 @@ def add_overlap(both, targets, predictions, x, t, scale, b, c, d):
 
 
 def overlap_of_row(both, targets, predictions, scale, b, c, d):
-    return 1 - scale * both / (b * both + c * targets + d * predictions + EPSILON)
+    value, slope, offset = scalars.overlap(both, targets, predictions, scale, b, c, d)
+    return value
 
 
 def overlap_of_row_gradient(x, t, both, targets, predictions, scale, b, c, d):
-    divisor = b * both + c * targets + d * predictions + EPSILON
-    ratio = scale * both / divisor
-    return ((ratio * b - scale) * t + ratio * d) / divisor
+    value, slope, offset = scalars.overlap(both, targets, predictions, scale, b, c, d)
+    return slope * t + offset
 
 
 overlap = RowRule((Pass((0.0, 0.0, 0.0), add_overlap, sums=(0, 1, 2)),), overlap_of_row_gradient, overlap_of_row)

@@ -1,6 +1,6 @@
 """Rules of scalars that several kernels share."""
 
-EPSILON = 1e-7  # Keras's
+EPSILON = 1e-7  # Keras's backend.epsilon(), `fastnet.config.epsilon`: probabilities lie in [EPSILON, 1 - EPSILON]
 
 
 def divided_by(total, weight):

@@ -29,7 +29,3 @@ def inverse_norm(squares, epsilon):
 
 def square(x):
     return x * x
-
-
-def identity(x):
-    return x

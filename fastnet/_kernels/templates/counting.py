@@ -60,10 +60,10 @@ def histogram(
             counts[index] = counts[index] + weight * float64(label_weights[j])
 
 
-@template()
-def only_top_k(x: read[n, width], y: write[n, width], k: integer, n: size, width: size):
+@template("n", grain=16, cost="2 * k * width", aligned=False)
+def only_top_k(x: read[n, width], y: write[n, width], k: integer, width: size, lo, hi):
     # y: what is not among the k largest of its row becomes -1e10; the first of equal ones
-    for r in range(n):
+    for r in range(lo, hi):
         for j in range(width):
             y[r, j] = -1e10
         for _ in range(min(k, width)):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import integer, read, read_int32, real, size, update, write
-from fastnet._kernels.template import elementwise, template
+from fastnet._kernels.kinds import integer, read, read_int32, real, update, value, write, write_float64
+from fastnet._kernels.template import elementwise, fold
 
 
 @elementwise
@@ -26,12 +26,12 @@ def is_at_least(x: read, y: write, threshold: real):
     y = 1.0 if x >= threshold else 0.0
 
 
-@template()
-def signs_of_labels(y_true: read[n], signs: write[n], n: size):
-    # where all are 0 or 1 they become -1 or 1, else they stay
-    binary = 1
-    for i in range(n):
-        if y_true[i] != 0.0 and y_true[i] != 1.0:
-            binary = 0
-    for i in range(n):
-        signs[i] = 2.0 * y_true[i] - 1.0 if binary == 1 else y_true[i]
+@fold
+def count_other_labels(y_true: read, total: write_float64[total]):
+    total = 0.0 if y_true == 0.0 or y_true == 1.0 else 1.0
+
+
+@elementwise
+def signs_of_labels(y_true: read, others: value, signs: write):
+    # where all labels are 0 or 1 they become -1 or 1, else they stay
+    signs = 2.0 * y_true - 1.0 if others == 0.0 else y_true

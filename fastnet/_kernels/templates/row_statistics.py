@@ -12,6 +12,7 @@ Rows may lie in pieces: `groups` of them share a sample, in each of whose `runs`
 
 from __future__ import annotations
 
+from fastnet._kernels.chunks import CHUNK_ROWS
 from fastnet._kernels.kinds import integer, read, real, size, write
 from fastnet._kernels.rules.scalars import added, sum_of_pair
 from fastnet._kernels.template import fold, template
@@ -159,22 +160,30 @@ def sum_row_gradients(
     dgamma = dy * ((x - mean) * scale)
 
 
-@template("channels", grain=16, cost="4 * samples", aligned=False)
+_CHUNKS = f"chunks(samples * runs, {CHUNK_ROWS})"
+
+
+@template(
+    f"{_CHUNKS} * groups * width", grain=16, cost=f"4 * min({CHUNK_ROWS}, samples * runs)", aligned=False
+)  # fmt: skip
 def row_parameter_gradients(
-    x: read, dy: read, mean: read[n], scale: read[n], dgamma: write[channels], dbeta: write[channels],
-    width: integer, groups: integer, runs: integer, samples: size, lo, hi,
+    x: read, dy: read, mean: read[n], scale: read[n], dgamma: write, dbeta: write, width: integer, groups: integer,
+    runs: integer, samples: size, lo, hi,
 ):  # fmt: skip
-    # x, dy (samples, runs, groups, width); mean, scale (samples * groups,)  dgamma, dbeta (groups * width,)
-    # Up to 64 channels are lanes. Group after group goes over 64 runs, which stay in the cache; their sums are added to
-    # pairs. Sample after sample, with the bounds of its groups found anew, layer normalization of ten columns took
-    # 4.6 ns an element instead of 4.0.
+    # x, dy (samples, runs, groups, width); mean, scale (samples * groups,)  dgamma, dbeta (chunks, groups * width)
+    # A chunk has CHUNK_ROWS runs. Up to 64 channels are lanes. Group after group goes over 64 runs, which stay in the
+    # cache; their sums are added to pairs. Sample after sample, with the bounds of its groups found anew, layer
+    # normalization of ten columns took 4.6 ns an element instead of 4.0.
     g_lane, g_high, g_low, b_lane, b_high, b_low = stack(64), stack(64), stack(64), stack(64), stack(64), stack(64)
-    for left in range(lo, hi, 64):
-        right = min(hi, left + 64)
+    channels, unit = groups * width, lo
+    while unit < hi:
+        chunk, left = unit // channels, unit % channels
+        right = min(left + 64, left + hi - unit, channels)
+        end_of_chunk = min((chunk + 1) * CHUNK_ROWS, samples * runs)
         for k in range(right - left):
             g_high[k], g_low[k], b_high[k], b_low[k] = 0.0, 0.0, 0.0, 0.0
-        for first in range(0, samples * runs, 64):
-            last = min(first + 64, samples * runs)
+        for first in range(chunk * CHUNK_ROWS, end_of_chunk, 64):
+            last = min(first + 64, end_of_chunk)
             for k in range(right - left):
                 g_lane[k], b_lane[k] = 0.0, 0.0
             for group in range(left // width, (right - 1) // width + 1):
@@ -190,5 +199,6 @@ def row_parameter_gradients(
                 g_high[k], g_low[k] = added(g_high[k], g_low[k], g_lane[k])
                 b_high[k], b_low[k] = added(b_high[k], b_low[k], b_lane[k])
         for k in range(right - left):
-            dgamma[left + k] = sum_of_pair(g_high[k], g_low[k])
-            dbeta[left + k] = sum_of_pair(b_high[k], b_low[k])
+            dgamma[unit + k] = sum_of_pair(g_high[k], g_low[k])
+            dbeta[unit + k] = sum_of_pair(b_high[k], b_low[k])
+        unit = unit + right - left

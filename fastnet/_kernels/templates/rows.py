@@ -11,6 +11,7 @@ columns of float32 near 1000 was off by 5e-4, and their variance was wrong.
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any
 
 from fastnet._kernels import kinds
 from fastnet._kernels.kinds import Kind, read, reads, reals, rule, size, write
+from fastnet._kernels.pasting import typed
 from fastnet._kernels.registry import RowRule
 from fastnet._kernels.rules.scalars import added, sum_of_pair
 from fastnet._kernels.template import elementwise, template
@@ -54,6 +56,7 @@ class RowTemplate:
     cost = "20 * width"
     built_in = True
     namespace = {"added": added, "sum_of_pair": sum_of_pair}
+    rule_calls = ()  # its rules are checked when they are registered
 
     @property
     def locals(self) -> frozenset[str]:
@@ -180,7 +183,7 @@ def _load(template: RowTemplate) -> list[str]:
 
 
 def _start(start: float) -> str:
-    return "-np.inf" if start == float("-inf") else repr(float(start))
+    return ast.unparse(typed(float(start)))
 
 
 @template("n", grain=16, cost="10 * width", aligned=False)
@@ -258,13 +261,16 @@ def sparsemax(x: read[n, width], y: write[n, width], width: size, lo, hi):
         count, before = width + 1, width + 2
         while count < before:
             before, count = count, 0
-            total = 0.0
-            for j in range(width):
-                shifted = x[r, j] - largest
-                if shifted > threshold:
-                    total = total + shifted
-                    count = count + 1
-            threshold = (total - 1.0) / T(count)
+            high, low = 0.0, 0.0
+            for left in range(0, width, 64):
+                total = 0.0
+                for j in range(left, min(left + 64, width)):
+                    shifted = x[r, j] - largest
+                    if shifted > threshold:
+                        total = total + shifted
+                        count = count + 1
+                high, low = added(high, low, total)
+            threshold = (sum_of_pair(high, low) - 1.0) / T(count)
         for j in range(width):
             above = x[r, j] - largest - threshold
             y[r, j] = 0.0 if above < 0.0 else above

@@ -10,7 +10,7 @@ import numpy as np
 from fastnet import checks
 from fastnet.descriptions import Configurable
 
-_STEPS: checks.Range = (lambda x: 0 < x < math.inf, "positive, as it counts steps")
+_STEPS = checks.Range(lambda x: 0 < x < math.inf, "positive, as it counts steps")
 
 
 class LearningRateSchedule(Configurable):
