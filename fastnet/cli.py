@@ -114,6 +114,7 @@ def _bench(options: argparse.Namespace) -> int:
 def _info(options: argparse.Namespace) -> int:
     from fastnet._kernels import cache, compile
     from fastnet.engine import machine_peak
+    from fastnet.engine.cuda import current
 
     lines = {"fastnet": fastnet.__version__, "python": f"{platform.python_version()}, {platform.platform()}"}
     for package in ("numpy", "numba", "llvmlite", "rich", "matplotlib"):
@@ -121,6 +122,7 @@ def _info(options: argparse.Namespace) -> int:
     lines |= {
         "processor": f"{compile.cpu()}, {platform.machine()}",
         "threads": str(fastnet.get_num_threads()),
+        "GPU": current.described(),
         "kernel cache": _stored(cache.folder(), cache.stored()),
     }
     for name, value in lines.items():

@@ -82,7 +82,8 @@ def test_special_registers_in_three_dimensions():
 def test_registers_of_warps():
     body = """
     mov.u32 %r4, %warpid; mov.u32 %r5, %nwarpid; mov.u32 %r6, %lanemask_lt; popc.b32 %r6, %r6;
-    mov.u32 %r7, %lanemask_ge; popc.b32 %r7, %r7; mad.lo.u32 %r8, %r4, 10, %r5; mad.lo.u32 %r8, %r8, 100, %r6; mad.lo.u32 %r8, %r8, 100, %r7;
+    mov.u32 %r7, %lanemask_ge; popc.b32 %r7, %r7; mad.lo.u32 %r8, %r4, 10, %r5;
+    mad.lo.u32 %r8, %r8, 100, %r6; mad.lo.u32 %r8, %r8, 100, %r7;
     st.global.u32 [%rd9], %r8;
     """
     lane, warp = np.arange(70) % 32, np.arange(70) // 32

@@ -52,7 +52,11 @@ def compare_devices(report: Report, device: str, compute: Callable[[str], Sequen
 
 
 def _bits(array: np.ndarray) -> np.ndarray:
-    """Bits as integers; all NaN have the same ones."""
+    """Bits as integers. All NaN have the same ones, and so have 0 and subnormal float32: arithmetic takes those for 0,
+    but a device may move them as they are."""
     array = np.ascontiguousarray(array)
-    plain = np.where(np.isnan(array), array.dtype.type(np.nan), array) if array.dtype.kind == "f" else array
-    return plain.view(f"i{array.itemsize}")
+    if array.dtype.kind == "f":
+        array = np.where(np.isnan(array), array.dtype.type(np.nan), array)
+    if array.dtype == np.float32:
+        array = np.where(np.abs(array) < np.finfo("f").tiny, np.copysign(np.float32(0), array), array)
+    return array.view(f"i{array.itemsize}")

@@ -70,6 +70,7 @@ def dump(model: Any, folder: str | os.PathLike[str], device: str = "cpu", batch_
     Example:
         >>> model = fastnet.Sequential([layers.Input((3,)), layers.Dense(2)])
         >>> model.compile("sgd", "mse")
+        >>> import tempfile
         >>> folder = testing.dump(model, tempfile.mkdtemp(), device="cuda:sm_75")
         >>> any(path.suffix == ".ptx" for path in folder.iterdir())
         True

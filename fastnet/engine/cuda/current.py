@@ -39,6 +39,15 @@ def is_there() -> bool:
     return True
 
 
+def described() -> str:
+    """The GPU in a line: its name and level, or why there is none."""
+    try:
+        found = driver()
+    except DeviceError as error:
+        return f"none: {error}"
+    return f"{found.name}, {found.level}, {found.processors} multiprocessors"
+
+
 @contextlib.contextmanager
 def used(other: Driver) -> Iterator[Driver]:
     """Let "cuda" mean this driver meanwhile."""
