@@ -15,6 +15,7 @@ full_tracebacks = False
 _floatx = "float32"
 _max_epochs: int | None = None
 _is_interactive = True
+_matmul_precision = "highest"
 
 
 def floatx() -> str:
@@ -139,6 +140,37 @@ def set_device(name: str | None) -> None:
         >>> config.set_device(None)
     """
     devices.set_default(name)
+
+
+def matmul_precision() -> str:
+    """The least precision of matrix products: "highest", or that of `set_matmul_precision`.
+
+    Example:
+        >>> config.matmul_precision()
+        'highest'
+    """
+    return _matmul_precision
+
+
+def set_matmul_precision(precision: str) -> None:
+    """Set the least precision of float32 matrix products, for programs that ask for it as in JAX and PyTorch.
+
+    Args:
+        precision: "highest" for float32; "high" and "medium" allow TF32 and bfloat16, of which no device makes use yet:
+            every product is computed as with "highest".
+
+    Raises:
+        ValueError: it is none of them.
+
+    Example:
+        >>> config.set_matmul_precision("highest")
+    """
+    global _matmul_precision
+    if precision not in ("highest", "high", "medium"):
+        raise ValueError(
+            f"set_matmul_precision: the precision must be 'highest', 'high' or 'medium', received {quoted(precision)}."
+        )
+    _matmul_precision = precision
 
 
 def enable_interactive_logging() -> None:

@@ -1,0 +1,105 @@
+"""The choice of a device, and what is said where there is no GPU."""
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import layers, testing
+from fastnet.engine import devices
+from fastnet.engine.cuda import current
+from fastnet.engine.cuda.driver import DeviceError
+
+
+def model(width=3, **options):
+    made = fastnet.Sequential([layers.Input((width,)), layers.Dense(width)])
+    made.compile("sgd", "mse", **options)
+    return made
+
+
+@pytest.fixture
+def no_default(monkeypatch):
+    monkeypatch.delenv("FASTNET_DEVICE", raising=False)
+    yield
+    fastnet.config.set_device(None)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    """A machine without a GPU, whatever this one has."""
+
+    def refuse():
+        raise DeviceError("there is none")
+
+    monkeypatch.setattr(current.nvidia, "open_device", refuse)
+    monkeypatch.setattr(current, "_driver", None)
+
+
+def test_the_default_device(no_default, monkeypatch):
+    assert fastnet.config.device() == "cpu" and model().device == "cpu"
+    monkeypatch.setenv("FASTNET_DEVICE", "auto")
+    assert fastnet.config.device() == "auto" and model().device == "auto"
+    fastnet.config.set_device("cpu")
+    assert model().device == "cpu" and model(device="cuda").device == "cuda"
+
+
+@pytest.mark.parametrize("wrong", ["gpu", "cuda:0", 1, None])
+def test_devices_that_are_none(wrong, no_default, monkeypatch):
+    with pytest.raises(ValueError, match="must be 'cpu', 'cuda' or 'auto'"):
+        model(device=wrong) if wrong is not None else devices.checked(wrong, "a test")
+    monkeypatch.setenv("FASTNET_DEVICE", str(wrong))
+    with pytest.raises(ValueError, match="FASTNET_DEVICE: the device must be"):
+        fastnet.config.device()
+
+
+def test_a_model_without_its_gpu_stays_usable(no_gpu):
+    made = model(device="cuda")
+    x = np.ones((4, 3), "float32")
+    before = made.get_weights()
+    with pytest.raises(DeviceError, match="there is none"):
+        made.fit(x, x, verbose=0)
+    assert all(map(np.array_equal, before, made.get_weights())) and made.optimizer.iterations == 0
+    made.compile("sgd", "mse", device="cpu")
+    made.fit(x, x, verbose=0)
+
+
+def test_auto_without_a_gpu(no_gpu):
+    made = model(1100, device="auto")
+    x = np.ones((32, 1100), "float32")
+    made.train_on_batch(x, x)
+
+
+def test_auto_takes_the_gpu_for_large_steps():
+    def of(width, rows):
+        made = model(width, device="auto")
+        x = np.zeros((rows, width), "float32")
+        made._trainer.plans.build((width,))
+        sources = fastnet.engine.sources.Source(x), fastnet.engine.sources.Source(x)
+        return made._trainer.plans.make("train", rows, sources).executable.device
+
+    with testing.machine_gpu():
+        assert of(3, 4) == "cpu" and of(1100, 32) == "cuda"
+
+
+def test_precisions():
+    for precision in ("high", "medium", "highest"):
+        fastnet.config.set_matmul_precision(precision)
+        assert fastnet.config.matmul_precision() == precision
+    with pytest.raises(ValueError, match="'highest', 'high' or 'medium', received 'low'"):
+        fastnet.config.set_matmul_precision("low")
+
+
+@pytest.mark.parametrize("device, suffixes", [("cpu", {".ll", ".s"}), ("cuda:sm_75", {".ptx"})])
+def test_the_code_of_a_step(device, suffixes, tmp_path):
+    folder = testing.dump(model(), tmp_path / "step", device, batch_size=4)
+    assert suffixes | {".txt"} == {path.suffix for path in folder.iterdir()}
+    assert "dense" in (folder / "plan.txt").read_text() and (folder / "launches.txt").read_text().count("\n") >= 1
+    with pytest.raises(ValueError, match="such as 'cuda:sm_90', received 'tpu'"):
+        testing.dump(model(), tmp_path, "tpu")
+
+
+def test_every_plan_is_dumped_where_a_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("FASTNET_DUMP", str(tmp_path))
+    x = np.ones((4, 3), "float32")
+    model().fit(x, x, verbose=0)
+    (folder,) = tmp_path.iterdir()
+    assert folder.name.startswith("cpu_") and (folder / "plan.txt").is_file()
