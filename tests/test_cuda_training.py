@@ -76,6 +76,7 @@ def test_a_classifier(form):
     assert (gpu.launches < 20) == (form == "steps")
 
 
+@pytest.mark.slow
 def test_dropout_and_layer_normalization(form):
     def stack():
         return [layers.Input((7,)), layers.Dense(20, "gelu"), layers.LayerNormalization(), layers.Dropout(0.3),
@@ -84,6 +85,7 @@ def test_dropout_and_layer_normalization(form):
     assert_same_training(stack, "rmsprop", "sparse_categorical_crossentropy", *data(7, 3))
 
 
+@pytest.mark.slow
 def test_batch_normalization_in_float64(form):
     def stack():
         return [layers.Input((5,)), layers.Dense(11), layers.BatchNormalization(), layers.Activation("silu"),
@@ -114,6 +116,7 @@ def test_long_sums_and_a_single_row(form):
     assert_same_training(stack, "sgd", "mse", *data(1000, 0, rows=2 * BATCH + 1))
 
 
+@pytest.mark.slow
 def test_products_that_the_threads_cut_along_k():
     def stack():
         return [layers.Input((784,)), layers.Dense(40, "relu"), layers.Dense(3)]
@@ -121,7 +124,9 @@ def test_products_that_the_threads_cut_along_k():
     assert_same_training(stack, "adam", SPARSE, *data(784, 3))
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "float16", "int64"])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", *(pytest.param(dtype, marks=pytest.mark.slow) for dtype in ("float16", "int64"))]
+)
 def test_data_of_other_dtypes_and_strides(dtype):
     x = np.arange(2 * ROWS * 14).reshape(2 * ROWS, 14).astype(dtype)[::-2, ::2]
     y = data(7, 3)[1]
