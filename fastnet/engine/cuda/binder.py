@@ -45,6 +45,26 @@ class Piece:
     position: int
 
 
+@dataclass(frozen=True)
+class Steps:
+    """Any number of steps as one launch.
+
+    Args:
+        function: of the device.
+        models: blocks of threads.
+        before, after: its arguments in front of the number of steps, and behind it.
+    """
+
+    function: Any
+    models: int
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    def times(self, steps: int) -> Node:
+        """The launch of so many steps."""
+        return Node(self.function, self.models, THREADS, (*self.before, steps, *self.after))
+
+
 class Binder:
     """Binds launches for a device.
 
@@ -134,18 +154,17 @@ class Binder:
         """The PTX of `node`."""
         return ptx.load(*_alone(piece), self.driver.level)
 
-    def steps(self, pieces: Sequence[Piece], rows: int, steps: int, stride: int = 0, models: int = 1) -> Node:
+    def steps(self, pieces: Sequence[Piece], rows: int, stride: int = 0, models: int = 1) -> Steps:
         """Many steps as one launch: each block of threads trains a model.
 
         Args:
             pieces: the launches of a step.
             rows: of the batch.
-            steps: their number.
             stride: bytes from one model's memory to the next one's: its step block, buffers, weights and states.
             models: their number.
         """
         arguments = [number for piece in pieces for number in (piece.units, *piece.arguments)]
-        return Node(self._loaded(*_together(pieces)), models, THREADS, (self.step, rows, stride, steps, *arguments))
+        return Steps(self._loaded(*_together(pieces)), models, (self.step, rows, stride), tuple(arguments))
 
     def steps_text(self, pieces: Sequence[Piece]) -> str:
         """The PTX of `steps`."""

@@ -16,7 +16,7 @@ from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import turn
 from fastnet.engine import _runner
 from fastnet.engine.cuda import current
-from fastnet.engine.cuda.binder import Binder, Piece
+from fastnet.engine.cuda.binder import Binder, Piece, Steps
 from fastnet.engine.cuda.driver import Node
 from fastnet.engine.cuda.memory import DeviceArray, PlacedSource, copied, mirror_of
 from fastnet.engine.executable import Executable
@@ -62,7 +62,7 @@ class CUDAExecutable(Executable):
         self._binder = Binder(driver, self._step.address, self._address)
         self._is_small = self._fits_a_block()
         if self._is_small:  # compiles now, as on the CPU
-            self._binder.steps(self._of(self.rows), self.rows, 1)
+            self._steps(self.rows)
         else:
             self._nodes(self.rows)
 
@@ -182,7 +182,7 @@ class CUDAExecutable(Executable):
         count = min(count, max(1, int(PATIENCE / self._seconds)) if self._seconds else 1)
         start = time.perf_counter()
         if self._is_small:
-            self.driver.launch(self._binder.steps(self._of(rows), rows, count))
+            self.driver.launch(self._steps(rows).times(count))
         else:
             if rows not in self._graphs:
                 self._graphs[rows] = self.driver.capture(self._nodes(rows))
@@ -208,6 +208,12 @@ class CUDAExecutable(Executable):
         if rows not in self._kept:
             self._kept[rows] = self._pieces(rows)
         return self._kept[rows]
+
+    def _steps(self, rows: int) -> Steps:
+        """Steps of so many rows as one launch."""
+        if rows not in self._graphs:
+            self._graphs[rows] = self._binder.steps(self._of(rows), rows)
+        return self._graphs[rows]
 
     def _nodes(self, rows: int) -> list[Node]:
         return [self._binder.node(piece, rows) for piece in self._of(rows)]
