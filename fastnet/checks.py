@@ -8,7 +8,7 @@ import numbers
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -112,38 +112,25 @@ def integers(what: str, value: Any) -> int | list[int]:
     return [int(item) for item in items]
 
 
-def last_axis(what: str, value: Any) -> int:
-    """``value`` as the number of the last axis, which is -1, or positive where the shape is not known yet.
-
-    Raises:
-        ValueError: it is another integer, or not an integer.
-    """
-    if not is_integer(value) or (value < 1 and value != -1):
-        raise ValueError(
-            f"{what} must be the last one, -1, received {quoted(value)}. Permute the axes first: layers.Permute."
-        )
-    return int(value)
-
-
-def last_axes(what: str, axis: int | list[int], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The sizes of the axes that ``axis`` names, which are the last of a sample's; the batch is axis 0, as in Keras.
+def sample_axes(what: str, axis: int | Sequence[int], shape: Sequence[Any]) -> list[int]:
+    """The numbers of axes of a sample, from 0, rising.
 
     Args:
-        what: the beginning of the error: whose axes they are, and which ones may be named.
-        axis: one, or a list of several.
+        what: as for `number`.
+        axis: one, or several, as Keras numbers them: the batch is axis 0, and the last one is -1.
         shape: of a sample.
 
     Raises:
-        ValueError: they are not the last ones.
+        ValueError: none is named, the sample lacks one, one is that of the batch, or one is named twice.
     """
-    given = axis if isinstance(axis, list) else [axis]
-    axes = sorted(a + len(shape) + 1 if a < 0 else a for a in given)
-    if axes != list(range(len(shape) + 1 - len(axes), len(shape) + 1)) or 0 in axes:
-        several = "axes" if isinstance(axis, list) else "axis"
+    given = [axis] if is_integer(axis) else list(axis)  # type: ignore[arg-type, list-item]
+    axes = sorted({(a + len(shape) + 1 if a < 0 else a) - 1 for a in given})
+    if len(axes) < max(len(given), 1) or axes[0] < 0 or axes[-1] >= len(shape):
         raise ValueError(
-            f"{what}; received axis={axis} for samples of shape {shape}. Put the {several} last with Permute."
+            f"{what} must name axes of the sample, from 1 to {len(shape)} for samples of shape {tuple(shape)}, each "
+            f"once; received {quoted(axis)}."
         )
-    return tuple(shape[a - 1] for a in axes)
+    return axes
 
 
 def sample_shape(what: str, value: Any) -> tuple[int, ...]:

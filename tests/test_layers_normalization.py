@@ -125,6 +125,24 @@ def test_group_normalization_trains_with_penalties_and_constraints():
         norm(np.ones((2, 6)))
 
 
+def test_batch_normalization_along_another_axis():
+    """The numbers of the last axis, for data whose axes are exchanged; the batch is as long as a channel."""
+    x, dy = RNG.standard_normal((2, 3, 3, 5))
+    found = []
+    for axis, moved in ((-1, (0, 1, 2)), (1, (0, 2, 1)), (-2, (0, 2, 1))):
+        shape = x.transpose(moved).shape[1:]
+        run = LayerRun(lambda a=axis: layers.BatchNormalization(a, momentum=0.9), "float64", shape, len(x))
+        run.layer.set_weights([np.linspace(0.5, 2, 5), np.linspace(-1, 1, 5), np.zeros(5), np.ones(5)])
+        y, dx, *gradients = run(x.transpose(moved), dy.transpose(moved))
+        found.append([y.transpose(moved), dx.transpose(moved), *gradients, *run.layer.get_weights()])
+    for others in found[1:]:
+        for got, wanted in zip(others, found[0], strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12)
+    model = fastnet.Sequential([layers.Input((3, 5)), layers.Masking(), layers.BatchNormalization(1)])
+    with pytest.raises(ValueError, match=r"BatchNormalization\): with a mask, axis must be the last one"):
+        model.predict(x, verbose=0)
+
+
 def test_adapt_takes_arrays_and_batches():
     x = RNG.normal(3.0, 5.0, (37, 4, 3))
     whole = layers.Normalization(dtype="float64")

@@ -10,18 +10,19 @@ from fastnet._kernels.templates import channel_statistics, folds
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View
 from fastnet.layers.affine import Affine
+from fastnet.layers.along_axes import AlongAxes
 from fastnet.layers.refused_arguments import refuse
 
 
-class BatchNormalization(Affine):
-    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, over every axis but the last.
+class BatchNormalization(AlongAxes, Affine):
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, over every axis but one, that of the channels.
 
     In training mean and variance are the batch's, over the steps that a mask (`Masking`) keeps. They also move the
     averages that are used otherwise: moving = moving · momentum + batch · (1 - momentum). Ioffe and Szegedy 2015,
     arXiv:1502.03167.
 
     Args:
-        axis: the axis of the channels: the last one (-1).
+        axis: the axis of the channels; the batch is axis 0. The last one needs no permutation.
         momentum: of the moving averages.
         epsilon: added to the variance.
         center: whether beta is added.
@@ -38,7 +39,8 @@ class BatchNormalization(Affine):
     Weights: ``gamma``, ``beta``, ``moving_mean``, ``moving_variance``, each (channels,).
 
     Raises:
-        ValueError: momentum is outside [0, 1], epsilon is not positive, or axis is not the last one.
+        ValueError: momentum is outside [0, 1], epsilon is not positive, samples lack the axis, or they have a mask and
+            the axis is not the last one.
 
     Example:
         >>> model = fastnet.Sequential([layers.Input((1,)), layers.BatchNormalization()])
@@ -92,8 +94,8 @@ class BatchNormalization(Affine):
         return self.trainable
 
     def sample_output_shape(self, input_shape):
-        checks.last_axes(f"{self._owner} works on the last axis (-1)", self.axis, input_shape)
-        if self.built and input_shape[-1] != self.moving_mean.shape[0]:
+        channels = self.sizes_along(input_shape)
+        if self.built and channels != self.moving_mean.shape:
             raise ValueError(
                 f"{self._owner} was built for {self.moving_mean.shape[0]} channels; received samples of shape "
                 f"{input_shape}."
@@ -101,7 +103,7 @@ class BatchNormalization(Affine):
         return input_shape
 
     def make_weights(self, input_shape):
-        shape = (input_shape[-1],)
+        shape = self.sizes_along(input_shape)
         self._make_affine(shape)
         self.moving_mean = self.add_weight("moving_mean", shape, self.moving_mean_initializer, trainable=False)
         self.moving_variance = self.add_weight(
@@ -109,6 +111,15 @@ class BatchNormalization(Affine):
         )
 
     def forward(self, plan: Plan, x: View) -> View:
+        if x.mask is not None and self.axes_of(x.shape) != [len(x.shape) - 1]:
+            raise ValueError(
+                f"{self._owner}: with a mask, axis must be the last one, since the mask says which steps count, and a "
+                f"channel of axis {self.axis} has a part of them; received samples of shape {x.shape}. Put the "
+                "channels last: layers.Permute before layers.Masking."
+            )
+        return super().forward(plan, x)
+
+    def forward_along(self, plan: Plan, x: View) -> View:
         channels, count = (x.shape[-1],), -(x.width // x.shape[-1])
         scale = plan.buffer(channels, per_row=False)
         if plan.training and self.trainable:
@@ -137,7 +148,7 @@ class BatchNormalization(Affine):
         )
         return {"inverse_count": inverse_count}
 
-    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
+    def backward_along(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         mean, scale = plan.saved("mean"), plan.saved("scale")
         if not self.trainable:
             if not x.needs_gradient:

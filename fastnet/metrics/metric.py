@@ -13,13 +13,14 @@ from fastnet._kernels.templates import folds
 from fastnet.descriptions import Configurable, snake_case
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View, axes_of
+from fastnet.losses.axes import AlongAxis
 from fastnet.losses.loss import element_means, product
 from fastnet.losses.rowwise import OnArrays, RowFunction
 from fastnet.metrics.variables import MetricVariable
 from fastnet.settable import argument_names
 
 
-class Metric(Configurable):
+class Metric(AlongAxis, Configurable):
     """A number that sums up predictions and targets, counted inside the runner or on arrays.
 
     A metric of your own is written as in Keras, with NumPy: `add_weight` in ``__init__``, `update_state`, `result`,
@@ -185,6 +186,7 @@ class Metric(Configurable):
             self.elements,
             self.ignore_class,
             weighs_elements=self.weighs_elements,
+            axis=self,
         )
         size = self.size(once.prediction.shape)
         if self._state is not None and len(self._state) != size:

@@ -11,7 +11,6 @@ from fastnet._arrays import kind_of
 from fastnet._kernels import abi
 from fastnet.engine.executable import Executable
 from fastnet.engine.sources import Source
-from fastnet.engine.view import View
 from fastnet.training.plan_cache import MOST, PlanCache
 from fastnet.training.samples import Segment, Sources
 from fastnet.training.step import MODES, Step
@@ -187,17 +186,13 @@ class Session:
             return
         assert step.prediction is not None and step.target is not None
         y_true, y_pred = contents(step.target, rows).copy(), contents(step.prediction, rows).copy()
+        shapes = (step.weights_shape, y_pred.shape[1:-1])
         weights, mask = (
-            None if each is None else contents(each, rows).reshape(self._shape_of(each, y_pred.shape)).copy()
-            for each in (step.sample_weight, step.mask)
+            None if each is None else contents(each, rows).reshape(rows, *shape).copy()
+            for each, shape in zip((step.sample_weight, step.mask), shapes)
         )
         for metric in step.python_metrics:
             metric.update(y_true, y_pred, weights, mask)
-
-    def _shape_of(self, weights: View, predicted: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of weights: that of the predictions where each element has one, else without the last axis."""
-        assert self.step.prediction is not None
-        return predicted if weights.width > self.step.prediction.row_count else predicted[:1] + predicted[1:-1]
 
     def new_predictions(self, rows: int) -> np.ndarray:
         """A new array, to which the predictions of row 0 and those after it are written from now on."""
