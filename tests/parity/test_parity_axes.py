@@ -1,4 +1,4 @@
-"""Normalizations, losses and metrics along any axis give Keras's numbers, forward and in training."""
+"""Batch renormalization, and layers, losses and metrics along any axis, give Keras's numbers, also in training."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 import fastnet
 
 from . import test_keras as dense
-from .test_parity_layers import first
+from .test_parity_layers import between, first
 
 keras = dense.keras
 pytestmark = dense.pytestmark
@@ -29,6 +29,20 @@ LAYERS = {
         lambda K: K.layers.Normalization([1, 3], mean=[[0.5, 1.0], [2.0, 3.0]], variance=[[2.0, 0.5], [1.0, 3.0]]),
         (2, 3, 2),
     ),
+    "renorm": first(lambda K: K.layers.BatchNormalization(renorm=True, renorm_momentum=0.6, momentum=0.8), (3,)),
+    "renorm, clipped": first(
+        lambda K: K.layers.BatchNormalization(
+            renorm=True, renorm_clipping={"rmin": 0.9, "rmax": 1.1, "dmax": 0.2}, renorm_momentum=0.6
+        ),
+        (4, 3),
+    ),
+    "renorm, bare, of axis 1": first(
+        lambda K: K.layers.BatchNormalization(
+            1, renorm=True, renorm_clipping={"rmax": 3.0}, renorm_momentum=0.5, center=False, scale=False
+        ),
+        (4, 3),
+    ),
+    "renorm behind Dense": between(lambda K: K.layers.BatchNormalization(renorm=True, renorm_momentum=0.5)),
 }
 
 
