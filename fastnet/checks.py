@@ -133,19 +133,26 @@ def sample_axes(what: str, axis: int | Sequence[int], shape: Sequence[Any]) -> l
     return axes
 
 
-def sample_shape(what: str, value: Any) -> tuple[int, ...]:
+def sample_shape(what: str, value: Any, may_be_open: bool = False) -> tuple[Any, ...]:
     """The shape of one sample: a tuple of positive sizes.
+
+    Args:
+        what: as for `number`.
+        value: the value received.
+        may_be_open: whether a size may be unknown, None.
 
     Raises:
         ValueError: the value is not such a tuple.
     """
-    if (sizes := _positive_sizes(value)) is None:
-        raise ValueError(f"{what} must be a tuple of positive sizes such as (784,), received {quoted(value)}.")
+    sizes = _positive_sizes(value)
+    if sizes is None or (None in sizes and not may_be_open):
+        kind = "positive sizes, None for any," if may_be_open else "positive sizes"
+        raise ValueError(f"{what} must be a tuple of {kind} such as (784,), received {quoted(value)}.")
     return sizes
 
 
-def batch_shape(what: str, value: Any) -> tuple[int, ...]:
-    """The shape of one sample, from one with the batch first.
+def batch_shape(what: str, value: Any) -> tuple[Any, ...]:
+    """The shape of one sample, whose sizes may be unknown, None; from one with the batch first.
 
     Raises:
         ValueError: the value is not such a tuple.
@@ -154,15 +161,17 @@ def batch_shape(what: str, value: Any) -> tuple[int, ...]:
     sizes = _positive_sizes(given[1:])
     if not given or sizes is None:
         raise ValueError(
-            f"{what} must be a tuple of the batch, None for any, and positive sizes, such as (None, 784); received "
+            f"{what} must be a tuple of the batch and positive sizes, None for any, such as (None, 784); received "
             f"{quoted(value)}."
         )
     return sizes
 
 
-def _positive_sizes(shape: Any) -> tuple[int, ...] | None:
-    sizes = tuple(shape) if np.iterable(shape) else (None,)
-    return tuple(int(s) for s in sizes) if all(is_integer(s) and s > 0 for s in sizes) else None
+def _positive_sizes(shape: Any) -> tuple[Any, ...] | None:
+    """A tuple of positive integers and None; None for anything else."""
+    if not np.iterable(shape) or not all(size is None or (is_integer(size) and size > 0) for size in shape):
+        return None
+    return tuple(None if size is None else int(size) for size in shape)
 
 
 def seed(what: str, value: Any, most: int | None = None) -> int | None:

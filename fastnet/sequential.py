@@ -226,6 +226,8 @@ class Sequential(Differentiable, NotAnEstimator, Network):
 
     def metrics_for(self, output_shape: tuple[int, ...] | None) -> list[tuple[str, metrics_module.Metric, bool]]:
         """(key in the logs, metric, whether it is weighted), as compiled, for predictions of this shape."""
+        if self.is_open:  # one metric counts predictions of all shapes
+            output_shape = self._shapes[-1]
         return self.compiled_metrics.counted(output_shape, self.loss is not None and self.loss.sparse)
 
     def fit(

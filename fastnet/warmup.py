@@ -15,6 +15,7 @@ from fastnet._kernels import registry
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import data
 from fastnet.engine.sources import Source
+from fastnet.layers import open_shapes
 
 # Batches of one row, of a few, and of more than 256, whose sums have a second launch, take other kernels.
 TRAINED_ROWS = (32, 1, 300)
@@ -64,8 +65,8 @@ def _uses(
     network: fastnet.Sequential, trained: tuple[int, ...] = TRAINED_ROWS
 ) -> Iterator[tuple[str, int, tuple[Source, ...]]]:
     """(mode, rows, sources) of the plans: each size and each dtype once, with the usual others."""
-    shape = network.given_input_shape
-    assert shape is not None
+    assert network.given_input_shape is not None
+    shape = open_shapes.probes(network.given_input_shape)[0]  # kernels take any size
 
     def source(rows: int, shape: tuple[int, ...], dtype: str) -> Source:
         return Source(np.zeros((rows, *shape), dtype))

@@ -250,7 +250,7 @@ class MeanOfRows(Metric):
         return sample_weight
 
     def counted_variables(self) -> dict[str, Any]:
-        """The weighted sum of the rows' numbers, and the sum of their weights."""
+        """The weighted sum of the samples' numbers, each the mean of its rows', and the sum of their weights."""
         total, count = np.zeros(2) if self._state is None else self._state
         return {"total": total, "count": count}
 
@@ -270,7 +270,11 @@ class MeanOfRows(Metric):
             plan.call(folds.sum_weighted, values=values, weight=weight, total=value_sums)
             means = element_means(plan, y_true.weights)
             plan.call(folds.sum_weighted, values=means, weight=weight, total=weight_sums)
-        plan.call(folds.add_totals, value_sums=value_sums, weight_sums=weight_sums, total=state, count=count)
+        # As in Keras: samples of other batches, which may have more steps, count the same.
+        steps = max(1, y_pred.row_count)
+        plan.call(
+            folds.add_totals, value_sums=value_sums, weight_sums=weight_sums, total=state, count=count, steps=steps
+        )
 
     def value(self, state):
         return float(state[0] / state[1]) if state[1] else 0.0

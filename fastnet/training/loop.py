@@ -236,6 +236,12 @@ def _predict(model: Any, samples: Samples, calls: CallbackList) -> np.ndarray:
         def enter(segment):
             nonlocal batches, begun, size
             result, size, begun = session.new_predictions(segment.total), segment.batch_size, done
+            if results and result.shape[1:] != results[0].shape[1:]:
+                raise ValueError(
+                    f"predict joins the predictions of all batches, whose shapes must be alike: those of the first "
+                    f"batch are {results[0].shape[1:]} a sample, those of a later one {result.shape[1:]}. Call "
+                    "predict_on_batch for each batch."
+                )
             results.append(result)
             batches = (result[first : first + size] for first in range(0, segment.total, size))
 

@@ -9,6 +9,7 @@ import numpy as np
 from fastnet import checks
 from fastnet._kernels.errors import quoted
 from fastnet.arrays import check_labels, check_range, match_targets, match_weights
+from fastnet.layers.open_shapes import fits
 from fastnet.training.advice import advise
 from fastnet.training.samples import Batch
 
@@ -86,13 +87,17 @@ def check_shape(model: Any, shape: Shape) -> Shape:
     wanted = model.given_input_shape
     if wanted is None:
         return checks.sample_shape(f"The model {model.name!r}: the shape of a sample", shape[1:] or (1,))
-    if shape[1:] != wanted and (*shape[1:], 1) != wanted:
+    if shape[1:] == wanted:
+        return wanted
+    if (found := next((s for s in (shape[1:], (*shape[1:], 1)) if fits(s, wanted)), None)) is None:
         hint = f" For one sample give x[None], of shape {(1, *shape)}." if shape == wanted else ""
+        if len(shape) == len(wanted) + 1 > 2 and shape[-1] == wanted[-1]:
+            hint = f" Input({(*(None for _ in wanted[1:]), wanted[-1])}) takes samples of other lengths too."
         raise ValueError(
             f"The model {model.name!r} (first layer {model.layers_to_run[0].name!r}) takes samples of shape {wanted}, "
             f"that is data of shape {('n', *wanted)}; received data of shape {shape}.{hint}".replace("'n'", "n")
         )
-    return wanted
+    return found
 
 
 def check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
@@ -177,14 +182,9 @@ def _weights(
     loss, along = model.loss, model.loss.along(predicted)
     if class_weight is not None:
         sample_weight = _class_weights(loss, y, class_weight, along.shape[-1], is_complete)
-    weighted = [each for _, each, is_weighted in model.metrics_for(predicted) if is_weighted and not each.in_python]
-    if (other := next((each for each in weighted if each.along(predicted) != along), None)) is not None:
-        raise ValueError(
-            f"The weighted metric {other.name!r} has axis={other.axis}, and the loss {loss.name!r} axis={loss.axis}: "
-            "sample weights are of rows along one axis. Give both the same axis, or the metric in metrics=[...]."
-        )
     if np.ndim(sample_weight) <= len(along.shape) or along.shape[-1] == 1:
         return match_weights(sample_weight, shape[0], along.shape)
+    weighted = [each for _, each, is_weighted in model.metrics_for(predicted) if is_weighted and not each.in_python]
     row_wise = [each.name for each in (loss, *weighted) if not each.weighs_elements or loss.moves(predicted)]
     return match_weights(sample_weight, shape[0], along.shape, row_wise[0] if row_wise else "")
 

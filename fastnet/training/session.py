@@ -11,7 +11,7 @@ from fastnet._arrays import kind_of
 from fastnet._kernels import abi
 from fastnet.engine.executable import Executable
 from fastnet.engine.sources import Source
-from fastnet.training.plan_cache import MOST, PlanCache
+from fastnet.training.plan_cache import PlanCache
 from fastnet.training.samples import Segment, Sources
 from fastnet.training.step import MODES, Step
 
@@ -59,7 +59,7 @@ class Session:
         kind = kind_of(tuple([source.array for source in sources]))
         if kind is not None and rows == sources[0].rows and not plans.network.data_readers:
             session._recent, session._key = recent, (mode, kind)
-            if len(recent) >= MOST:
+            if len(recent) >= plans.most:
                 recent.pop(next(iter(recent)), None)
         return session
 
@@ -132,8 +132,10 @@ class Session:
         self._connect(segment.sources, segment.order)
 
     def adopt(self, segment: Segment) -> None:
-        """`connect`, with another plan where the segment's batches are the largest yet, or this plan is stale."""
-        if segment.batch_size > self.rows or self.is_stale:
+        """`connect`, with another plan where the segment's batches are the largest yet or have another shape, or this
+        plan is stale."""
+        is_other = segment.sources[0].signature[0] != self.sources[0].signature[0]
+        if segment.batch_size > self.rows or is_other or self.is_stale:
             self.rows, self.sources = max(segment.batch_size, self.rows), segment.sources
             totals, previous, free = self.totals(), self.step, self._free
             self._take()

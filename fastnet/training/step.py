@@ -333,6 +333,12 @@ def _losses(
         if metric.in_python:
             step.totals.append(PythonMetric(name, metric, weighted))
             continue
+        if weighted and weights is not None and metric.along(prediction.shape) != loss.along(prediction.shape):
+            raise ValueError(
+                f"The weighted metric {metric.name!r} has axis={metric.axis}, and the loss {loss.name!r} "
+                f"axis={loss.axis}: sample weights are of rows along one axis. Give both the same axis, or the metric "
+                "in metrics=[...]."
+            )
         plan.label = name
         metric.is_counted = True
         y_pred, y_true = metric.moved(plan, prediction, target)
