@@ -77,7 +77,7 @@ def _uses(
         return
     predicted = network.sample_output_shape(shape)
     labels = network.loss.sparse
-    targets = predicted[:-1] if labels else predicted
+    targets, of_rows = network.loss.target_shape(predicted), network.loss.along(predicted).shape[:-1]
     y_dtypes = LABEL_DTYPES if labels else TARGET_DTYPES
     for rows in trained:
         yield "train", rows, (source(rows, shape, "float32"), source(rows, targets, y_dtypes[0]))
@@ -88,7 +88,7 @@ def _uses(
         for dtype in y_dtypes[1:]:
             yield mode, rows, (x, source(rows, targets, dtype))
         for dtype in WEIGHT_DTYPES:
-            yield mode, rows, (x, y, source(rows, predicted[:-1], dtype))
+            yield mode, rows, (x, y, source(rows, of_rows, dtype))
 
 
 def common() -> Iterator[fastnet.Sequential]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import layers, losses, saving
+from fastnet import extend, layers, losses, saving
 from fastnet.training import plan_cache
 
 RNG = np.random.default_rng(0)
@@ -142,6 +142,35 @@ def test_a_layer_that_needs_the_size_says_so(name):
         fastnet.Sequential([layers.Input((None, 3)), *stack])
     assert not any(layer.weights for layer in stack)  # nothing stays half built
     fastnet.Sequential([layers.Input((4, 3)), *stack])
+
+
+class Scale(layers.Layer):
+    """A layer of one's own, which does not compare shapes."""
+
+    def __init__(self, axis, **more):
+        super().__init__(**more)
+        self.axis = axis
+
+    def make_weights(self, input_shape):
+        self.factor = self.add_weight("factor", (input_shape[self.axis],), "ones")
+
+    def forward(self, plan, x):
+        y = plan.like(x)
+        plan.call(extend.copy, x=x, y=y)
+        return y
+
+    def backward(self, plan, dy, x, y):
+        return dy
+
+
+def test_weights_of_a_layer_of_ones_own_tell_whether_it_needs_the_size():
+    model = fastnet.Sequential([layers.Input((None, 3)), Scale(1, name="s")], seed=1)
+    assert model.output_shape == (None, None, 3)
+    with pytest.raises(ValueError, match=r"Layer 's' \(Scale\) needs to know .* shape \(None, 3\)"):
+        fastnet.Sequential([layers.Input((None, 3)), Scale(0, name="s")])
+    fixed = fastnet.Sequential([layers.Input((5, 3)), layers.Dense(3)], seed=1)
+    again = fastnet.Sequential([layers.Input((None, 3)), layers.Dense(3)], seed=1)
+    np.testing.assert_array_equal(fixed.get_weights()[0], again.get_weights()[0])  # trials draw no numbers
 
 
 def test_errors_name_the_unknown_size():

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastnet.layers.trace import Use
 from fastnet.layers.tree import all_parts
-from fastnet.layers.undo import unchanged_on_error
+from fastnet.layers.undo import AttributeSnapshot, unchanged_on_error
 
 Shape = tuple[Any, ...]
 _SIZE = 420  # has the divisors 1 to 7, for layers that halve or cut an axis
@@ -77,18 +77,36 @@ def connect(layer: Any, shapes: Sequence[Shape]) -> Shape:
     """
     if len(shapes) == 1:
         return layer.connect(shapes[0])
+    if not layer.built and _weight_shapes(layer, shapes[0]) != _weight_shapes(layer, shapes[1]):
+        raise _needs_size(layer, shapes)
     with unchanged_on_error(all_parts(layer)):
         first = layer.connect(shapes[0])
         try:
             second = layer.sample_output_shape(shapes[1])
         except ValueError:
-            raise ValueError(
-                f"{layer._owner} needs to know the shape of what it reads, and received samples of shape "
-                f"{merged(shapes)}, where None is a size that Input leaves open. Give Input a number for this size, or "
-                "leave the layer out."
-            ) from None
+            raise _needs_size(layer, shapes) from None
         _keep_shapes(layer, shapes)
     return merged([first, second])
+
+
+def _needs_size(layer: Any, shapes: Sequence[Shape]) -> ValueError:
+    return ValueError(
+        f"{layer._owner} needs to know the shape of what it reads, and received samples of shape {merged(shapes)}, "
+        "where None is a size that Input leaves open. Give Input a number for this size, or leave the layer out."
+    )
+
+
+def _weight_shapes(layer: Any, shape: Shape) -> list[Shape]:
+    """The shapes of the weights that a layer would make for samples of this shape; nothing is built."""
+    parts = all_parts(layer)
+    snapshot = AttributeSnapshot(parts)
+    try:
+        for part in parts:
+            part._on_trial = True  # its weights are zeros: no random numbers are drawn
+        layer.connect(shape)
+        return [variable.shape for variable in layer.variables]
+    finally:
+        snapshot.restore()
 
 
 def _keep_shapes(layer: Any, shapes: Sequence[Shape]) -> None:
