@@ -49,6 +49,7 @@ def test_results_and_gradients(equation, sizes, bias, shape):
     assert run.layer.compute_output_shape((None, *shape)) == (None, *wanted.shape[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [6, 12])
 def test_check_layer(number):
     equation, sizes, bias, shape = EQUATIONS[number]
