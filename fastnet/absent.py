@@ -92,7 +92,6 @@ ABSENT: dict[str, dict[str, str]] = {
         **_each(_TEXT, "Discretization HashedCrossing Hashing IntegerLookup StringLookup TextVectorization"),
         **_each(_SOUND, "MelSpectrogram STFTSpectrogram"),
         "Pipeline": "a Sequential within a Sequential is a layer",
-        "EinsumDense": f"{PLANNED}: products by equations; today Dense, Reshape and Permute give them",
         "SpectralNormalization": "constraints change weights after each update; backends differ in what it assigns",
         **_each(
             _SEQUENCES,

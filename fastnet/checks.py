@@ -8,7 +8,7 @@ import numbers
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -112,53 +112,47 @@ def integers(what: str, value: Any) -> int | list[int]:
     return [int(item) for item in items]
 
 
-def last_axis(what: str, value: Any) -> int:
-    """``value`` as the number of the last axis, which is -1, or positive where the shape is not known yet.
-
-    Raises:
-        ValueError: it is another integer, or not an integer.
-    """
-    if not is_integer(value) or (value < 1 and value != -1):
-        raise ValueError(
-            f"{what} must be the last one, -1, received {quoted(value)}. Permute the axes first: layers.Permute."
-        )
-    return int(value)
-
-
-def last_axes(what: str, axis: int | list[int], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The sizes of the axes that ``axis`` names, which are the last of a sample's; the batch is axis 0, as in Keras.
+def sample_axes(what: str, axis: int | Sequence[int], shape: Sequence[Any]) -> list[int]:
+    """The numbers of axes of a sample, from 0, rising.
 
     Args:
-        what: the beginning of the error: whose axes they are, and which ones may be named.
-        axis: one, or a list of several.
+        what: as for `number`.
+        axis: one, or several, as Keras numbers them: the batch is axis 0, and the last one is -1.
         shape: of a sample.
 
     Raises:
-        ValueError: they are not the last ones.
+        ValueError: none is named, the sample lacks one, one is that of the batch, or one is named twice.
     """
-    given = axis if isinstance(axis, list) else [axis]
-    axes = sorted(a + len(shape) + 1 if a < 0 else a for a in given)
-    if axes != list(range(len(shape) + 1 - len(axes), len(shape) + 1)) or 0 in axes:
-        several = "axes" if isinstance(axis, list) else "axis"
+    given = [axis] if is_integer(axis) else list(axis)  # type: ignore[arg-type, list-item]
+    axes = sorted({(a + len(shape) + 1 if a < 0 else a) - 1 for a in given})
+    if len(axes) < max(len(given), 1) or axes[0] < 0 or axes[-1] >= len(shape):
         raise ValueError(
-            f"{what}; received axis={axis} for samples of shape {shape}. Put the {several} last with Permute."
+            f"{what} must name axes of the sample, from 1 to {len(shape)} for samples of shape {tuple(shape)}, each "
+            f"once; received {quoted(axis)}."
         )
-    return tuple(shape[a - 1] for a in axes)
+    return axes
 
 
-def sample_shape(what: str, value: Any) -> tuple[int, ...]:
+def sample_shape(what: str, value: Any, may_be_open: bool = False) -> tuple[Any, ...]:
     """The shape of one sample: a tuple of positive sizes.
+
+    Args:
+        what: as for `number`.
+        value: the value received.
+        may_be_open: whether a size may be unknown, None.
 
     Raises:
         ValueError: the value is not such a tuple.
     """
-    if (sizes := _positive_sizes(value)) is None:
-        raise ValueError(f"{what} must be a tuple of positive sizes such as (784,), received {quoted(value)}.")
+    sizes = _positive_sizes(value)
+    if sizes is None or (None in sizes and not may_be_open):
+        kind = "positive sizes, None for any," if may_be_open else "positive sizes"
+        raise ValueError(f"{what} must be a tuple of {kind} such as (784,), received {quoted(value)}.")
     return sizes
 
 
-def batch_shape(what: str, value: Any) -> tuple[int, ...]:
-    """The shape of one sample, from one with the batch first.
+def batch_shape(what: str, value: Any) -> tuple[Any, ...]:
+    """The shape of one sample, whose sizes may be unknown, None; from one with the batch first.
 
     Raises:
         ValueError: the value is not such a tuple.
@@ -167,15 +161,17 @@ def batch_shape(what: str, value: Any) -> tuple[int, ...]:
     sizes = _positive_sizes(given[1:])
     if not given or sizes is None:
         raise ValueError(
-            f"{what} must be a tuple of the batch, None for any, and positive sizes, such as (None, 784); received "
+            f"{what} must be a tuple of the batch and positive sizes, None for any, such as (None, 784); received "
             f"{quoted(value)}."
         )
     return sizes
 
 
-def _positive_sizes(shape: Any) -> tuple[int, ...] | None:
-    sizes = tuple(shape) if np.iterable(shape) else (None,)
-    return tuple(int(s) for s in sizes) if all(is_integer(s) and s > 0 for s in sizes) else None
+def _positive_sizes(shape: Any) -> tuple[Any, ...] | None:
+    """A tuple of positive integers and None; None for anything else."""
+    if not np.iterable(shape) or not all(size is None or (is_integer(size) and size > 0) for size in shape):
+        return None
+    return tuple(None if size is None else int(size) for size in shape)
 
 
 def seed(what: str, value: Any, most: int | None = None) -> int | None:

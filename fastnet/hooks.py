@@ -24,6 +24,7 @@ _LAYER = {
 }
 _LAYER_OF_LAYERS = f"a network applies its layers in order; a layer of layers defines forward(plan, x) {_EXTENDING}"
 _COMPILED = "steps are compiled when they are first needed"
+_WRAPPED = "A method (self, data) may wrap that of super(), and look at the batch and the logs."
 _METRICS = "a metric is a subclass of metrics.Metric, given to compile(metrics=[...])"
 _SEQUENTIAL = {
     **_LAYER,
@@ -31,9 +32,9 @@ _SEQUENTIAL = {
     "__call__": _LAYER_OF_LAYERS,
     "build": "give the layers to __init__; they are built for the first data",
     "compute_output_shape": "the shape follows from the layers",
-    "train_step": f"{_COMPILED}. A step of another kind is gradients(x, y) and train_on_gradient(x, gradient); a new "
-    "loss or update is a rule (docs/extending.md); a callback acts between steps",
-    "test_step": f"{_COMPILED}. {_METRICS[0].upper()}{_METRICS[1:]}; a callback acts between steps",
+    "train_step": f"{_COMPILED}. {_WRAPPED} A step of another kind is gradients(x, y) and train_on_gradient(x, "
+    "gradient); a new loss or update is a rule (docs/extending.md); a callback acts between steps",
+    "test_step": f"{_COMPILED}. {_WRAPPED} {_METRICS[0].upper()}{_METRICS[1:]}; a callback acts between steps",
     "predict_step": f"{_COMPILED}. Call predict, and go on from its result",
     "compute_loss": f"a loss is a rule, a function of two numbers {_EXTENDING}; a penalty is a regularizer",
     "compute_loss_and_updates": f"a loss is a rule, a function of two numbers {_EXTENDING}",
@@ -60,7 +61,8 @@ HOOKS: dict[str, dict[str, str]] = {
 }
 
 
-#: Methods that are refused by `Sequential.compile`, not when the class is defined: without it no step runs.
+#: Methods that are refused by `Sequential.compile`, not when the class is defined: without it no step runs. One that
+#: wraps its parent's is called.
 AT_COMPILE = ("train_step", "test_step")
 
 
@@ -75,9 +77,21 @@ def refuse(cls: type, kind: str, at_compile: bool = False) -> None:
     Raises:
         TypeError: one is defined.
     """
-    defined = {name for owner in users_classes(cls) for name in vars(owner) if (name in AT_COMPILE) is at_compile}
+    defined = {
+        name
+        for owner in users_classes(cls)
+        for name in vars(owner)
+        if (name in AT_COMPILE) is at_compile and not (at_compile and _wraps_parents(owner, name))
+    }
     if (name := next((name for name in HOOKS[kind] if name in defined), None)) is not None:
         raise TypeError(not_called(f"The {kind} class {cls.__name__} defines", kind, name))
+
+
+def _wraps_parents(owner: type, name: str) -> bool:
+    """Whether a method (self, data) names that of ``super()``; a step sees whether it is called."""
+    method = vars(owner)[name]
+    is_method = inspect.isfunction(method) and len(inspect.signature(method).parameters) == 2
+    return is_method and {"super", name} <= set(method.__code__.co_names)
 
 
 def not_called(beginning: str, kind: str, name: str) -> str:

@@ -70,9 +70,7 @@ REFUSED: dict[str, str] = {
     "supports_jit": _COMPILED,
     "symbolic_call": _GRAPH,
     "test_function": "evaluation is compiled when it is first needed",
-    "test_step": f"{_STEP} (docs/extending.md)",
     "train_function": "training is compiled when it is first needed",
-    "train_step": f"{_STEP} (docs/extending.md)",
     "variable_dtype": _DTYPE,
 }
 

@@ -20,6 +20,7 @@ from fastnet.metrics.compiled import CompiledMetrics
 from fastnet.refused import NotAnEstimator, attribute_error
 from fastnet.training import loop
 from fastnet.training.differentiation import Differentiable
+from fastnet.training.step_methods import StepMethods
 
 if TYPE_CHECKING:
     from fastnet.engine.profiling import Profile
@@ -29,7 +30,7 @@ _COMPILED = {"optimizer": "optimizer", "loss": "loss", "loss_weights": "_loss_we
 _TRAINED_WITH = ("optimizer", "loss")
 
 
-class Sequential(Differentiable, NotAnEstimator, Network):
+class Sequential(Differentiable, StepMethods, NotAnEstimator, Network):
     """A network in which each layer reads the result of the one before it.
 
     Args:
@@ -165,7 +166,7 @@ class Sequential(Differentiable, NotAnEstimator, Network):
         Raises:
             ValueError: an unknown name (the error offers the nearest ones), or a function that cannot become a kernel.
             RuntimeError: the model is being trained.
-            TypeError: the class defines `train_step` or `test_step`, which would be ignored.
+            TypeError: the class defines a `train_step` or a `test_step` that does not call that of its parent.
         """
         hooks.refuse(type(self), "model", at_compile=True)
         device = devices.default() if device is None else devices.checked(device, f"The model {self.name!r}")
@@ -226,6 +227,8 @@ class Sequential(Differentiable, NotAnEstimator, Network):
 
     def metrics_for(self, output_shape: tuple[int, ...] | None) -> list[tuple[str, metrics_module.Metric, bool]]:
         """(key in the logs, metric, whether it is weighted), as compiled, for predictions of this shape."""
+        if self.is_open:  # one metric counts predictions of all shapes
+            output_shape = self._shapes[-1]
         return self.compiled_metrics.counted(output_shape, self.loss is not None and self.loss.sparse)
 
     def fit(

@@ -109,7 +109,7 @@ def _in_range(entries: list[Any], layer_range: Any) -> list[Any]:
 
 def _uses(model: Any, shape: tuple[int, ...], expand: bool, depth: int) -> Iterator[tuple[int, Any, tuple[int, ...]]]:
     """The layers that a layer applies to samples of this shape."""
-    for use in model.uses(shape):
+    for use in model.open_uses(shape):
         yield depth, use.layer, use.output_shape
         if expand:
             yield from _uses(use.layer, use.input_shape, expand, depth + 1)

@@ -15,6 +15,7 @@ from fastnet._kernels import registry
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import data
 from fastnet.engine.sources import Source
+from fastnet.layers import open_shapes
 
 # Batches of one row, of a few, and of more than 256, whose sums have a second launch, take other kernels.
 TRAINED_ROWS = (32, 1, 300)
@@ -64,8 +65,8 @@ def _uses(
     network: fastnet.Sequential, trained: tuple[int, ...] = TRAINED_ROWS
 ) -> Iterator[tuple[str, int, tuple[Source, ...]]]:
     """(mode, rows, sources) of the plans: each size and each dtype once, with the usual others."""
-    shape = network.given_input_shape
-    assert shape is not None
+    assert network.given_input_shape is not None
+    shape = open_shapes.probes(network.given_input_shape)[0]  # kernels take any size
 
     def source(rows: int, shape: tuple[int, ...], dtype: str) -> Source:
         return Source(np.zeros((rows, *shape), dtype))
@@ -76,7 +77,7 @@ def _uses(
         return
     predicted = network.sample_output_shape(shape)
     labels = network.loss.sparse
-    targets = predicted[:-1] if labels else predicted
+    targets, of_rows = network.loss.target_shape(predicted), network.loss.along(predicted).shape[:-1]
     y_dtypes = LABEL_DTYPES if labels else TARGET_DTYPES
     for rows in trained:
         yield "train", rows, (source(rows, shape, "float32"), source(rows, targets, y_dtypes[0]))
@@ -87,7 +88,7 @@ def _uses(
         for dtype in y_dtypes[1:]:
             yield mode, rows, (x, source(rows, targets, dtype))
         for dtype in WEIGHT_DTYPES:
-            yield mode, rows, (x, y, source(rows, predicted[:-1], dtype))
+            yield mode, rows, (x, y, source(rows, of_rows, dtype))
 
 
 def common() -> Iterator[fastnet.Sequential]:

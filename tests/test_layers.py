@@ -80,11 +80,22 @@ CHECKED = {  # (layer, shape of a sample)
     "unit normalization": (lambda: layers.UnitNormalization(), (3, 7)),
     "normalization": (lambda: layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 0.5, 2.0]), (2, 3)),
     "normalization inverted": (lambda: layers.Normalization(axis=None, mean=0.5, variance=2.0, invert=True), (2, 3)),
+    "layer normalization of another axis": (lambda: layers.LayerNormalization(1, beta_initializer="uniform"), (3, 5)),
+    "layer normalization of axes apart": (lambda: layers.LayerNormalization([1, 3]), (3, 2, 5)),
+    "group normalization of another axis": (lambda: layers.GroupNormalization(3, 1), (6, 5)),
+    "rms normalization of another axis": (lambda: layers.RMSNormalization(-2), (3, 5)),
+    "unit normalization of another axis": (lambda: layers.UnitNormalization([1, 2]), (3, 2, 5)),
+    "normalization of another axis": (lambda: layers.Normalization(1, [1.0, 2.0], [4.0, 0.5]), (2, 3)),
+    "batch normalization frozen, another axis": (lambda: layers.BatchNormalization(1, trainable=False), (3, 5)),
     "batch normalization frozen": (lambda: layers.BatchNormalization(trainable=False), (5,)),
 }
 
 
-@pytest.mark.parametrize("name", CHECKED)
+#: rows whose kernels other rows check, between permutations
+SLOW = [name for name in CHECKED if "another axis" in name]
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CHECKED])
 def test_check_layer(name):
     factory, shape = CHECKED[name]
     report = str(testing.check_layer(factory, shape))
@@ -242,22 +253,22 @@ def test_two_dropouts_have_masks_of_their_own_and_inference_has_none():
     (lambda: layers.Permute((2, 1)).connect((3,)), "orders 2 axes"),
     (lambda: layers.RepeatVector(0), "n must be an integer of at least 1"),
     (lambda: layers.RepeatVector(2).connect((3, 4)), "repeats vectors"),
-    (lambda: layers.LayerNormalization(axis=1).connect((3, 4)), "last axes"),
+    (lambda: layers.LayerNormalization(axis=3).connect((3, 4)), "axes of the sample, from 1 to 2"),
     (lambda: layers.LayerNormalization(epsilon=0), "epsilon"),
     (lambda: layers.LayerNormalization(rms_scaling=True), "rms_scaling is not supported"),
     (lambda: layers.GroupNormalization(4).connect((3, 6)), r"groups=4 for .*\(3, 6\). These do: 1, 2, 3, 6"),
-    (lambda: layers.GroupNormalization().connect((6,)), "groups must divide the channels"),
+    (lambda: layers.GroupNormalization().connect((6,)), "groups must divide the channels, those of axis -1"),
     (lambda: layers.GroupNormalization(0), "groups .* integer of at least 1"),
     (lambda: layers.GroupNormalization(-2), "groups"),
-    (lambda: layers.GroupNormalization(2, axis=1).connect((4, 4)), "works on the last axis"),
+    (lambda: layers.GroupNormalization(2, axis=1).connect((3, 4)), r"the channels, those of axis 1, evenly.*\(3, 4\)"),
     (lambda: layers.GroupNormalization(2, axis=[-1]), "axis must be an integer"),
-    (lambda: layers.GroupNormalization(1).connect(()), "works on the last axis"),
+    (lambda: layers.GroupNormalization(1).connect(()), "axes of the sample"),
     (lambda: layers.UnitNormalization(axis="last"), "axis"),
-    (lambda: layers.RMSNormalization(axis=0).connect((3,)), "last axes"),
+    (lambda: layers.RMSNormalization(axis=0).connect((3,)), "axes of the sample"),
     (lambda: layers.Normalization(mean=1.0), "mean and variance, or neither"),
     (lambda: layers.Normalization(mean=1.0, variance=-1.0), "must not be negative"),
     (lambda: layers.Normalization(mean=[1.0], variance=2.0), "has shape"),
-    (lambda: layers.Normalization(axis=1).connect((3, 4)), "keeps the last axes"),
+    (lambda: layers.Normalization(axis=[1, 1]).connect((3, 4)), "each once"),
     (lambda: layers.Normalization().adapt([]), "no data"),
     (lambda: layers.Normalization(mean=0.0, variance=1.0).adapt(np.ones((2, 2))), "nothing to adapt"),
     (lambda: layers.Input(), "either shape"),
@@ -265,7 +276,11 @@ def test_two_dropouts_have_masks_of_their_own_and_inference_has_none():
     (lambda: layers.Dense(2, kernel_regularizer="l3"), "Unknown regularizer 'l3'"),
     (lambda: layers.Dense(2, kernel_constraint="norm"), "Unknown constraint 'norm'"),
     (lambda: layers.Dense(2, lora_rank=4), "lora_rank is not supported"),
-    (lambda: layers.BatchNormalization(renorm=True), "renorm is not supported"),
+    (lambda: layers.BatchNormalization(renorm=1), "renorm must be True or False"),
+    (lambda: layers.BatchNormalization(renorm=True, renorm_clipping={"r": 1}), "entries among 'rmin', 'rmax' and 'dm"),
+    (lambda: layers.BatchNormalization(renorm=True, renorm_clipping={"dmax": -1}), r"renorm_clipping\['dmax'\]"),
+    (lambda: layers.BatchNormalization(renorm=True, renorm_clipping={"rmin": 2, "rmax": 1}), "must have rmin <= rmax"),
+    (lambda: layers.BatchNormalization(renorm_momentum=2), "renorm_momentum"),
     (lambda: layers.Dropout(0.5, seed=-1), "seed"),
     (lambda: layers.BatchNormalization(momentum=2), "momentum"),
     (lambda: layers.BatchNormalization(epsilon=0), "epsilon"),

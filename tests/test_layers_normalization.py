@@ -125,6 +125,62 @@ def test_group_normalization_trains_with_penalties_and_constraints():
         norm(np.ones((2, 6)))
 
 
+def test_batch_normalization_along_another_axis():
+    """The numbers of the last axis, for data whose axes are exchanged; the batch is as long as a channel."""
+    x, dy = RNG.standard_normal((2, 3, 3, 5))
+    found = []
+    for axis, moved in ((-1, (0, 1, 2)), (1, (0, 2, 1)), (-2, (0, 2, 1))):
+        shape = x.transpose(moved).shape[1:]
+        run = LayerRun(lambda a=axis: layers.BatchNormalization(a, momentum=0.9), "float64", shape, len(x))
+        run.layer.set_weights([np.linspace(0.5, 2, 5), np.linspace(-1, 1, 5), np.zeros(5), np.ones(5)])
+        y, dx, *gradients = run(x.transpose(moved), dy.transpose(moved))
+        found.append([y.transpose(moved), dx.transpose(moved), *gradients, *run.layer.get_weights()])
+    for others in found[1:]:
+        for got, wanted in zip(others, found[0], strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12)
+    model = fastnet.Sequential([layers.Input((3, 5)), layers.Masking(), layers.BatchNormalization(1)])
+    with pytest.raises(ValueError, match=r"BatchNormalization\): with a mask, axis must be the last one"):
+        model.predict(x, verbose=0)
+
+
+def renormalized(x, dy, gamma, beta, state, limits, momenta, epsilon):
+    """One step of Ioffe 2017, algorithm 1: y, dx, dgamma, dbeta, and the averages after it."""
+    mean, deviation = x.mean(0), np.sqrt(x.var(0) + epsilon)
+    moving_mean, _, moving_stddev, renorm_mean, renorm_stddev = state
+    r = np.clip(deviation / renorm_stddev, *limits[:2])
+    d = np.clip((mean - renorm_mean) / renorm_stddev, -limits[2], limits[2])
+    normal = (x - mean) / deviation
+    inner = dy * gamma * r
+    dx = (inner - inner.mean(0) - normal * (inner * normal).mean(0)) / deviation
+    a, b = momenta
+    stddev = moving_stddev * a + deviation * (1 - a)
+    after = [moving_mean * a + mean * (1 - a), stddev**2 - epsilon, stddev]
+    after += [renorm_mean * b + mean * (1 - b), renorm_stddev * b + deviation * (1 - b)]
+    return (normal * r + d) * gamma + beta, dx, (dy * (normal * r + d)).sum(0), dy.sum(0), after
+
+
+@pytest.mark.parametrize("limits", [(0.0, np.inf, np.inf), (0.8, 1.2, 0.1), (1.0, 1.0, 0.0)])
+def test_batch_renormalization(limits):
+    x, dy = RNG.standard_normal((2, 13, 3)) * 2 + 1
+    clipping = dict(zip(("rmin", "rmax", "dmax"), limits))
+    run = LayerRun(
+        lambda: layers.BatchNormalization(
+            momentum=0.7, epsilon=0.01, renorm=True, renorm_clipping=clipping, renorm_momentum=0.4
+        ),
+        "float64", (3,), 13,
+    )  # fmt: skip
+    assert [w.name for w in run.layer.weights][4:] == ["moving_stddev", "renorm_mean", "renorm_stddev"]
+    gamma, beta, *state = RNG.uniform(0.5, 2, (7, 3))
+    run.layer.set_weights([gamma, beta, *state])
+    *wanted, after = renormalized(x, dy, gamma, beta, state, limits, (0.7, 0.4), 0.01)
+    for got, want in zip([*run(x, dy), *run.layer.get_weights()[2:]], [*wanted, *after], strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-11)
+    if limits[2] == 0:  # without corrections it is batch normalization
+        plain = LayerRun(lambda: layers.BatchNormalization(epsilon=0.01), "float64", (3,), 13)
+        plain.layer.set_weights([gamma, beta, *state[:2]])
+        np.testing.assert_allclose(plain(x, dy)[0], wanted[0], rtol=1e-11, atol=1e-11)
+
+
 def test_adapt_takes_arrays_and_batches():
     x = RNG.normal(3.0, 5.0, (37, 4, 3))
     whole = layers.Normalization(dtype="float64")

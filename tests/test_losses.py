@@ -153,7 +153,7 @@ def test_bad_arguments_are_explained():
         losses.get(lambda a, b: a)
     with pytest.raises(ValueError, match="label_smoothing must be a number that is at least 0 and at most 1"):
         losses.CategoricalCrossentropy(label_smoothing=1.5)
-    with pytest.raises(ValueError, match="BinaryCrossentropy: axis must be the last one, -1, received 0"):
+    with pytest.raises(ValueError, match="BinaryCrossentropy: axis must be an axis of a sample"):
         losses.BinaryCrossentropy(axis=0)([[0.0, 1.0]], [[0.5, 0.5]])
     with pytest.raises(ValueError, match="MeanSquaredError: reduction must be 'sum_over_batch_size'"):
         losses.MeanSquaredError(reduction="average")

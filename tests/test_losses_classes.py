@@ -136,11 +136,78 @@ def test_the_last_axis_has_two_names():
     for cls in (losses.CosineSimilarity, losses.CategoricalCrossentropy, losses.BinaryCrossentropy):
         assert cls(axis=1)(t, p) == cls()(t, p)
         assert cls(axis=2)(t[None], p[None]) == cls()(t[None], p[None])
-        with pytest.raises(ValueError, match=rf"{cls.__name__}: axis must be the last one.*\(n, 3, 4\), received 1"):
-            cls(axis=1)(t[None], p[None])
-        for axis in (0, -2, True, 1.5):
-            with pytest.raises(ValueError, match="axis must be the last one"):
+        with pytest.raises(
+            ValueError, match=rf"{cls.__name__}: axis must name axes of the sample.*\(3, 4\).*received 3"
+        ):
+            cls(axis=3)(t[None], p[None])
+        for axis in (0, True, 1.5):
+            with pytest.raises(ValueError, match="axis must be an"):
                 cls(axis=axis)
+
+
+def array_with_class_axis(rng, axis, classes=4):
+    """Predictions, targets and labels (5, ...), whose classes are those of an axis of 3."""
+    p = np.moveaxis(rng.dirichlet(np.ones(classes), (5, 3, 2)), -1, axis)
+    return p, np.moveaxis(rng.dirichlet(np.ones(classes), (5, 3, 2)), -1, axis), rng.integers(0, classes, (5, 3, 2))
+
+
+@pytest.mark.parametrize("axis", [1, 2, -2, 3])
+def test_any_axis_is_that_of_the_rows(axis):
+    p, t, labels = array_with_class_axis(np.random.default_rng(1), axis)
+    last_p, last_t = np.moveaxis(p, axis, -1), np.moveaxis(t, axis, -1)
+    w = np.random.default_rng(2).uniform(0, 2, (5, 3, 2))
+    for cls in (losses.CosineSimilarity, losses.CategoricalCrossentropy, losses.BinaryCrossentropy):
+        for weights in (None, w, w[:, 0, 0]):
+            assert cls(axis=axis)(t, p, weights) == pytest.approx(cls()(last_t, last_p, weights), rel=1e-12)
+        np.testing.assert_allclose(cls(axis=axis).per_row(t, p), cls().per_row(last_t, last_p), rtol=1e-12)
+    sparse = losses.SparseCategoricalCrossentropy(axis=axis)
+    wanted = -np.log(np.take_along_axis(last_p, labels[..., None], -1)[..., 0])
+    np.testing.assert_allclose(sparse.per_row(labels, p), wanted, rtol=1e-12)
+    assert sparse(np.expand_dims(labels, axis), p) == pytest.approx(wanted.mean(), rel=1e-12)
+    with pytest.raises(ValueError, match=r"targets of the predictions' shape, \(5, .*received \(5, \d\)"):
+        losses.CosineSimilarity(axis=1)(t[:, :, 0, 0], p)
+    if axis != 3:
+        with pytest.raises(ValueError, match=r"sample_weight must have shape \(5,\) or"):
+            losses.BinaryCrossentropy(axis=axis)(t, p, np.ones_like(p))
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_model_trains_along_another_axis(sparse):
+    """The same numbers as those of a model whose last layer puts the axis last."""
+    rng = np.random.default_rng(3)
+    x, labels = rng.standard_normal((11, 4, 3)).astype("f"), rng.integers(0, 4, (11, 3))
+    onehot = np.eye(4, dtype="f")[labels]
+    kind = losses.SparseCategoricalCrossentropy if sparse else losses.CategoricalCrossentropy
+    metric = metrics.SparseCategoricalCrossentropy if sparse else metrics.CategoricalCrossentropy
+    weights, found = rng.uniform(0, 2, (11, 3)), []
+    for axis, last in ((1, []), (-1, [layers.Permute((2, 1))])):
+        model = fastnet.Sequential([layers.Input((4, 3)), layers.Dense(3, name="d"), *last], seed=5)
+        model.compile("sgd", kind(True, axis=axis), weighted_metrics=[metric("m", from_logits=True, axis=axis)])
+        y = labels if sparse else onehot if last else onehot.transpose(0, 2, 1)
+        history = model.fit(x, y, 4, 2, verbose=0, shuffle=False, sample_weight=weights)
+        found.append([*history.history.values(), model.get_weights()[0].ravel()])
+        found[-1].append(model.evaluate(x, y, verbose=0, sample_weight=weights[:, 0]))
+    for ours, wanted in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=2e-6)
+
+
+def test_what_an_axis_does_not_go_with_is_explained():
+    x, labels = np.ones((2, 4, 3)), np.zeros((2, 3), int)
+    model = fastnet.Sequential([layers.Input((4, 3)), layers.Dense(3)])
+    loss = losses.SparseCategoricalCrossentropy(True, axis=1)
+    model.compile("sgd", loss, metrics=["accuracy"])
+    with pytest.raises(ValueError, match="The metric 'accuracy' has axis=-1, and the loss .* axis=1"):
+        model.fit(x, labels, verbose=0)
+    model.compile("sgd", losses.CosineSimilarity(axis=1), weighted_metrics=["mse"])
+    with pytest.raises(ValueError, match="weighted metric 'mse' has axis=-1, and the loss .* axis=1"):
+        model.fit(x, x, sample_weight=np.ones(2), verbose=0)
+    model.compile("sgd", losses.CosineSimilarity(axis=3))
+    with pytest.raises(ValueError, match=r"axis must name axes of the sample, from 1 to 2 .*layer 'dense"):
+        model.fit(x, x, verbose=0)
+    masked = fastnet.Sequential([layers.Input((4, 3)), layers.Masking(), layers.Dense(3)])
+    masked.compile("sgd", losses.CosineSimilarity(axis=1))
+    with pytest.raises(ValueError, match="CosineSimilarity: axis must be the last one, -1, of predictions with a mask"):
+        masked.fit(x, x, verbose=0)
 
 
 def test_numbers_and_truths():
@@ -197,7 +264,7 @@ def test_an_argument_of_a_users_loss_that_is_set_again_counts(make):
         (losses.Huber(), "delta", -1, "Huber: delta must be a number that is positive and finite, received -1"),
         (losses.Huber(), "reduction", "average", "Huber: reduction must be .* received 'average'"),
         (losses.BinaryCrossentropy(), "from_logits", 1, "BinaryCrossentropy: from_logits must be True or False"),
-        (losses.CosineSimilarity(), "axis", 0, "CosineSimilarity: axis must be the last one, -1, received 0"),
+        (losses.CosineSimilarity(), "axis", 0, "CosineSimilarity: axis must be an axis of a sample"),
         (
             losses.SparseCategoricalCrossentropy(),
             "ignore_class",

@@ -53,6 +53,18 @@ def test_the_last_axis_gives_a_loss_of_each_row(loss, wanted):
     assert gradient[2, 1, 3] == pytest.approx(slope, rel=1e-5)
 
 
+def test_several_axes_give_a_loss_of_each_sample():
+    t, x = RNG.integers(0, 2, (7, 3, 5)).astype("float64"), RNG.uniform(0.05, 0.95, (7, 3, 5))
+    for loss, wanted in MADE:
+        for axis, over in (((1, 2), (1, 2)), (1, (1,)), ([-1, 1], (1, 2))):
+            each = type(loss).from_config({**loss.get_config(), "axis": axis})
+            moved = [
+                np.moveaxis(a, over, range(-len(over), 0)).reshape(7, -1, 3 * 5 if len(over) > 1 else 3) for a in (t, x)
+            ]
+            rows = [[wanted(a, b) for a, b in zip(*sample)] for sample in zip(*moved)]
+            np.testing.assert_allclose(each.per_row(t, x), np.reshape(rows, each.per_row(t, x).shape), rtol=1e-12)
+
+
 def test_reductions_and_weights():
     t, x, w = RNG.integers(0, 2, (6, 4)), RNG.uniform(0, 1, (6, 4)), RNG.uniform(0, 2, 6)
     value = losses.Dice()(t, x)
@@ -103,8 +115,8 @@ def test_batches_without_rows():
 
 
 def test_arguments():
-    with pytest.raises(ValueError, match=r"Dice: axis must be None, for the whole batch, or the last one.*Flatten"):
-        losses.Dice(axis=(1, 2, 3))
+    with pytest.raises(ValueError, match=r"Dice: axis must be an axis of a sample.*axis 0 is that of the batch"):
+        losses.Dice(axis=(0, 1))
     with pytest.raises(ValueError, match="Tversky: alpha must be"):
         losses.Tversky(alpha=np.nan)
     with pytest.raises(ValueError, match="CategoricalGeneralizedCrossEntropy: q must be .* above 0 and below 1"):

@@ -81,6 +81,22 @@ def test_memory_of_many_classes(classes, most):
     assert counts.size(10**6) <= most * 10**6
 
 
+def test_intersections_and_correlations_along_another_axis():
+    rng = np.random.default_rng(4)
+    t, p = rng.standard_normal((2, 5, 4, 3))
+    for axis in (1, -2):
+        for name in ("CosineSimilarity", "PearsonCorrelation", "ConcordanceCorrelation"):
+            cls = getattr(metrics, name)
+            wanted = cls()(t.swapaxes(1, 2), p.swapaxes(1, 2))
+            assert cls(axis=axis)(t, p) == pytest.approx(wanted, rel=1e-12)
+        labels = rng.integers(0, 4, (5, 3))
+        iou = metrics.MeanIoU(4, sparse_y_pred=False, axis=axis)(labels, p)
+        assert iou == metrics.MeanIoU(4)(labels, p.argmax(1))
+    np.testing.assert_allclose(
+        metrics.cosine_similarity(t, p, 1), metrics.cosine_similarity(*(a.swapaxes(1, 2) for a in (t, p)))
+    )
+
+
 def test_wrong_intersections():
     with pytest.raises(ValueError, match="IoU: each of target_class_ids must be an integer"):
         metrics.IoU(2, [2])
@@ -88,8 +104,8 @@ def test_wrong_intersections():
         metrics.OneHotIoU(2, [0], sparse_y_pred=True)
     with pytest.raises(ValueError, match=r"MeanIoU: ignore_class, .* must be an integer from -2147483648"):
         metrics.MeanIoU(2, ignore_class=2**31)
-    with pytest.raises(ValueError, match="MeanIoU: axis must be the last one"):
-        metrics.MeanIoU(2, sparse_y_pred=False, axis=1)([[0, 1]], np.zeros((1, 2, 2)))
+    with pytest.raises(ValueError, match="MeanIoU: axis must name axes of the sample"):
+        metrics.MeanIoU(2, sparse_y_pred=False, axis=3)([[0, 1]], np.zeros((1, 2, 2)))
 
 
 def test_intersections_in_a_model():
@@ -113,5 +129,5 @@ def test_correlations(shape):
     assert metrics.ConcordanceCorrelation()(t, p) == pytest.approx(np.mean(lin), rel=1e-9)
     np.testing.assert_allclose(metrics.pearson_correlation(t, p), np.reshape(pearson, shape[:-1]), rtol=1e-9)
     assert np.isnan(metrics.PearsonCorrelation()([[1.0, 1.0]], [[1.0, 2.0]]))
-    with pytest.raises(ValueError, match="PearsonCorrelation: axis must be the last one"):
+    with pytest.raises(ValueError, match="PearsonCorrelation: axis must be an axis of a sample"):
         metrics.PearsonCorrelation(axis=0)

@@ -111,6 +111,11 @@ class Product:
             except ValueError as error:
                 raise ValueError(f"product: {name} {describe(operand)}: {error}.") from None
         (m, k), (b_k, n) = matrices["a"][0], matrices["b"][0]
+        if isinstance(b, Variable) and b.ndim > 2:  # its elements lie back to back: any number of columns
+            columns = matrices["a"][0][not transpose_a] if transpose_b else matrices["c"][0][1]
+            if columns > 0 and b.size % columns == 0:
+                b_k, n = b.size // columns, columns
+                matrices["b"] = (b_k, n), columns
         m, k = (k, m) if transpose_a else (m, k)
         b_k, n = (n, b_k) if transpose_b else (b_k, n)
         if b_k != k or matrices["c"][0] != (m, n) or (bias is not None and bias.size != n):

@@ -16,6 +16,7 @@ from fastnet.layers.core import Dense as Dense
 from fastnet.layers.core import Identity as Identity
 from fastnet.layers.core import Input as Input
 from fastnet.layers.core import InputLayer as InputLayer
+from fastnet.layers.einsum import EinsumDense as EinsumDense
 from fastnet.layers.encoding import CategoryEncoding as CategoryEncoding
 from fastnet.layers.layer import Layer as Layer
 from fastnet.layers.masking import Masking as Masking

@@ -13,9 +13,10 @@ from fastnet._kernels import registration, registry
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import folds, indexed
 from fastnet.arrays import as_array
+from fastnet.engine.index_map import IndexMap
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
-from fastnet.layers.index_map import IndexMap
+from fastnet.layers.along_axes import AlongAxes
 from fastnet.layers.layer import Layer
 
 _LEFT_OUT = -1e9  # in place of elements that a mask leaves out, as in Keras
@@ -38,7 +39,7 @@ class _Applied(Layer):
     def forward(self, plan: Plan, x: View) -> View:
         return self.activation.forward(plan, x)
 
-    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         return self.activation.backward(plan, dy, x, y)
 
     def _number(self, argument: str, value: Any, allowed: checks.Range = checks.NOT_NEGATIVE) -> float:
@@ -138,7 +139,7 @@ class ELU(_Applied):
         self.activation = activations.Activation(registry.activations.find("elu"), alpha=self.alpha)
 
 
-class Softmax(_Applied):
+class Softmax(AlongAxes, _Applied):
     """Softmax over one axis, or over several together.
 
     Args:
@@ -190,20 +191,12 @@ class Softmax(_Applied):
         return np.where(counts, super().__call__(np.where(counts, x, _LEFT_OUT)), 0).astype(self.dtype)
 
     def sample_output_shape(self, input_shape):
-        if input_shape or self.axis != -1:
-            self._axes(input_shape)
+        self.axes_of(input_shape)
         return input_shape
 
-    def _axes(self, shape: tuple[int, ...]) -> list[int]:
-        """The axes of a sample, in order."""
-        given = self.axis if isinstance(self.axis, list) else [self.axis]
-        axes = sorted({(a + len(shape) + 1 if a < 0 else a) - 1 for a in given})
-        if len(axes) < max(len(given), 1) or axes[0] < 0 or axes[-1] >= len(shape):
-            raise ValueError(
-                f"{self._owner}: axis must name axes of the sample, from 1 to {len(shape)} for samples of shape "
-                f"{shape}, each once; received {quoted(self.axis)}."
-            )
-        return axes
+    def axes_of(self, shape):
+        is_of_numbers = not shape and self.axis == -1  # the softmax of one number is 1
+        return [] if is_of_numbers else super().axes_of(shape)
 
     def forward(self, plan: Plan, x: View) -> View:
         if x.mask is not None:
@@ -211,31 +204,19 @@ class Softmax(_Applied):
                 f"{self._owner} received steps with a mask, which Keras's Softmax takes for one of the places it sums "
                 "over, and refuses. Use layers.Activation('softmax'), which passes the mask on."
             )
-        groups = self._grouped(plan, x)
-        y = self.activation.forward(plan, groups)
-        plan.save(y=y)
-        return self._grouped(plan, y, x.shape)
+        return super().forward(plan, x)
 
-    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
-        groups = plan.saved("y")
-        dx = self.activation.backward(plan, self._grouped(plan, dy), groups, groups)
-        return self._grouped(plan, dx, x.shape)
+    def forward_along(self, plan: Plan, x: View) -> View:
+        return self.activation.forward(plan, self._in_rows(plan, x)).view(x.shape)
 
-    def _grouped(self, plan: Plan, x: View, back_to: tuple[int, ...] | None = None) -> View:
-        """The elements of a sample in rows, one for each sum; or elements in such rows in the sample's shape."""
-        shape = back_to or x.shape
-        if not shape:
-            return x
-        axes = self._axes(shape)
-        others = [axis for axis in range(len(shape)) if axis not in axes]
-        rows = (math.prod(shape[axis] for axis in others), math.prod(shape[axis] for axis in axes))
-        if axes[0] == len(others):  # the last ones
-            return plan.reshaped(x, back_to or rows)
-        index = np.arange(math.prod(shape)).reshape(shape).transpose(others + axes).ravel()
-        index_map = IndexMap.of(np.argsort(index) if back_to else index, x.width)
-        y = plan.buffer(back_to or rows, self.dtype)
-        plan.call(indexed.take, x=plan.reshaped(x, (x.width,)), index=index_map.index, y=y.flat)
-        return y
+    def backward_along(self, plan: Plan, dy: View, x: View, y: View) -> View:
+        given = (self._in_rows(plan, view) for view in (dy, x, y))
+        return self.activation.backward(plan, *given).view(x.shape)
+
+    def _in_rows(self, plan: Plan, x: View) -> View:
+        """The elements of a sample in rows, one for each sum."""
+        count = len(self.axis) if isinstance(self.axis, list) else 1
+        return x if count == 1 else plan.reshaped(x, (*x.shape[:-count], math.prod(x.shape[-count:])))
 
 
 class Lambda(_Applied):

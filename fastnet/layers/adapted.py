@@ -15,16 +15,16 @@ from fastnet.arrays import as_array
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
-from fastnet.layers.layer import Layer
+from fastnet.layers.along_axes import AlongAxes
 from fastnet.layers.undo import unchanged_on_error
 
 
-class Normalization(Layer):
+class Normalization(AlongAxes):
     """y = (x - mean) / max(sqrt(variance), 1e-7), with given numbers, or numbers found by `adapt`.
 
     Args:
-        axis: the last axes, with one mean for each index of them: -1, a list of the last axes, or None for one mean of
-            everything.
+        axis: the axes with one mean for each index of them, an axis or a list of several; the batch is axis 0. None for
+            one mean of everything. The last ones need no permutation.
         mean, variance: both or neither; their shape follows from ``axis``, or is broadcast to that.
         invert: compute mean + x max(sqrt(variance), 1e-7) instead.
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
@@ -37,7 +37,7 @@ class Normalization(Layer):
         input_mean, input_variance: the arguments.
 
     Raises:
-        ValueError: the axes are not the last ones, only one of mean and variance is given, a variance is negative, or
+        ValueError: samples lack an axis, only one of mean and variance is given, a variance is negative, or
             shapes do not fit.
 
     Example:
@@ -89,8 +89,9 @@ class Normalization(Layer):
     def _broadcastable(self, statistic: Variable | None) -> np.ndarray | None:
         if statistic is None or self.input_shape is None:
             return None
-        rank = 1 + len(self.input_shape)
-        return statistic.numpy().reshape((1,) * (rank - len(statistic.shape)) + statistic.shape)
+        kept = self.axes_of(self.input_shape)
+        sizes = (size if axis in kept else 1 for axis, size in enumerate(self.input_shape))
+        return statistic.numpy().reshape((1, *sizes))
 
     def _refuse_change(self, argument: str) -> None:
         raise ValueError(f"{self._owner}: {argument} stays as it is; adapt the layer, or make another one.")
@@ -107,13 +108,11 @@ class Normalization(Layer):
             raise ValueError(f"{self._owner}: {argument} must be finite, received {quoted(value)}.")
         return array
 
-    def _statistics_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The axes of a sample's shape that have separate means."""
-        axes = [] if self.axis is None else self.axis
-        return checks.last_axes(f"{self._owner} keeps the last axes (-1, [-2, -1] ...) or none", axes, shape)
+    def axes_of(self, shape):
+        return [] if self.axis is None else super().axes_of(shape)
 
     def sample_output_shape(self, input_shape):
-        shape = self._statistics_shape(input_shape)
+        shape = self.sizes_along(input_shape)
         if self.built and shape != self._mean.shape:
             raise ValueError(
                 f"{self._owner} has means of shape {self._mean.shape}; received samples of shape {input_shape}."
@@ -129,7 +128,7 @@ class Normalization(Layer):
         return input_shape
 
     def make_weights(self, input_shape):
-        shape = self._statistics_shape(input_shape)
+        shape = self.sizes_along(input_shape)
         if self.input_mean is None:
             self._mean = self.add_weight("mean", shape, "zeros", trainable=False)
             self._variance = self.add_weight("variance", shape, "ones", trainable=False)
@@ -174,7 +173,8 @@ class Normalization(Layer):
             self._check_rows(x, rows)
             rows += len(x)
             self.connect(x.shape[1:])
-            axes = tuple(range(x.ndim - len(self._mean.shape)))
+            kept = self.axes_of(x.shape[1:])
+            axes = tuple(axis for axis in range(x.ndim) if axis - 1 not in kept)
             number = math.prod(x.shape[a] for a in axes)
             batch_mean, batch_variance = x.mean(axes), x.var(axes)
             if count == 0:
@@ -203,7 +203,7 @@ class Normalization(Layer):
                 f"{bad.any(axis=1).sum()} rows of the {len(x)} given with it are not finite. Leave them out."
             )
 
-    def forward(self, plan: Plan, x: View) -> View:
+    def forward_along(self, plan: Plan, x: View) -> View:
         rows, width = self._by_column(plan, x), self._mean.size
         scale, y = plan.buffer((width,), per_row=False), plan.like(rows)
         root = channel_statistics.bounded_root if self.invert else channel_statistics.inverse_root
@@ -213,7 +213,7 @@ class Normalization(Layer):
         plan.call(channel_statistics.normalize, x=rows, scale=scale, y=y, **moved)
         return y.view(x.shape)
 
-    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
+    def backward_along(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         if not x.needs_gradient:
             return None
         rows = self._by_column(plan, dy)

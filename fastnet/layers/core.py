@@ -12,6 +12,7 @@ from fastnet.activations import RELU, output_shape
 from fastnet.arrays import READABLE
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
+from fastnet.layers import open_shapes
 from fastnet.layers.layer import Layer
 from fastnet.layers.refused_arguments import refuse
 
@@ -20,7 +21,9 @@ class InputLayer(Layer):
     """Declares the shape of a sample; passes data on unchanged.
 
     Args:
-        shape: of one sample, without the batch: ``(784,)``.
+        shape: of one sample, without the batch: ``(784,)``. A size that differs from batch to batch is None:
+            ``(None, 3)``. Layers must not need such a size, as ``Dense`` behind ``Flatten`` does. A plan is made for
+            each shape that comes, and the last ones are kept.
         batch_size: the first entry of ``batch_shape``; without another effect, since batches may have any size.
         dtype: of the data, also "uint8", "int32" and the like. Data keep the dtype that they have until the layer
             behind reads them.
@@ -60,7 +63,7 @@ class InputLayer(Layer):
         if (shape is None) == (batch_shape is None):
             raise ValueError(f"{self._owner}: give either shape=(784,) or batch_shape=(None, 784).")
         if batch_shape is None:
-            self.given_input_shape = checks.sample_shape(f"{self._owner}: shape", shape)
+            self.given_input_shape = checks.sample_shape(f"{self._owner}: shape", shape, may_be_open=True)
         else:
             self.given_input_shape = checks.batch_shape(f"{self._owner}: batch_shape", batch_shape)
             if (batch_size := next(iter(batch_shape))) is not None:
@@ -72,7 +75,7 @@ class InputLayer(Layer):
     _fixed = ("batch_shape",)
 
     def sample_output_shape(self, input_shape):
-        if input_shape != self.given_input_shape:
+        if not open_shapes.fits(input_shape, self.given_input_shape):
             raise ValueError(f"{self._owner} is for samples of shape {self.given_input_shape}; received {input_shape}.")
         return input_shape
 

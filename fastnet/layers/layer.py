@@ -15,8 +15,8 @@ from fastnet.engine import changes
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
-from fastnet.layers import calls
-from fastnet.layers.trace import trace
+from fastnet.layers import calls, open_shapes
+from fastnet.layers.trace import Use, trace
 from fastnet.layers.tree import LayerTree, all_parts, parts_of
 from fastnet.layers.undo import AttributeSnapshot, unchanged_on_error
 from fastnet.layers.weights import new_weight
@@ -113,7 +113,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
             input_shape = (checks.integer(f"{self._owner}: input_dim", input_dim),)
         self.given_input_shape: tuple[int, ...] | None = None
         if input_shape is not None:
-            self.given_input_shape = checks.sample_shape(f"{self._owner}: input_shape", input_shape)
+            self.given_input_shape = checks.sample_shape(f"{self._owner}: input_shape", input_shape, True)
         self.input_shape: tuple[int, ...] | None = None
         self.output_shape: tuple[int, ...] | None = None
         self._variables: list[Variable] = []
@@ -222,8 +222,12 @@ class Layer(LayerTree, SettableArguments, Configurable):
                 for use in self.uses(input_shape):
                     use.layer.connect(use.input_shape)
         self.built = True
-        self.input_shape, self.output_shape = input_shape, output_shape
+        self.keep_shapes(input_shape, output_shape)
         return output_shape
+
+    def keep_shapes(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
+        """Keep the shape of a sample and of its result, whose sizes may be None."""
+        self.input_shape, self.output_shape = input_shape, output_shape
 
     def build(self, input_shape: Any) -> None:
         """Make the weights for data of this shape, once.
@@ -234,12 +238,17 @@ class Layer(LayerTree, SettableArguments, Configurable):
         Raises:
             ValueError: the shape does not fit, or existing weights do not fit it.
         """
-        self.connect(checks.batch_shape(f"{self._owner}: input_shape", input_shape))
+        shape = checks.batch_shape(f"{self._owner}: input_shape", input_shape)
+        open_shapes.connect(self, open_shapes.probes(shape))
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
         """The shape of its result for data of this shape, both with the batch first, as in Keras."""
         shape = checks.batch_shape(f"{self._owner}: input_shape", input_shape)
-        return (next(iter(input_shape)), *self.sample_output_shape(shape))
+        return (next(iter(input_shape)), *open_shapes.result(self.sample_output_shape, shape))
+
+    def open_uses(self, input_shape: tuple[Any, ...]) -> list[Use]:
+        """`uses` for samples whose sizes may be None."""
+        return list(open_shapes.uses(self, input_shape))
 
     def make_weights(self, input_shape: tuple[int, ...]) -> None:
         """Make the weights for samples of this shape; called once. A subclass's own.

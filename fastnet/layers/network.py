@@ -14,6 +14,7 @@ from fastnet._kernels.errors import quoted
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
+from fastnet.layers import open_shapes
 from fastnet.layers.core import InputLayer
 from fastnet.layers.finding import find_layer
 from fastnet.layers.layer import Layer
@@ -89,8 +90,10 @@ class Network(Layer):
             raise ValueError(f"Two layers have the name {layer.name!r}; give one of them another (name=...).")
         shapes = None
         if self.built:
-            result = self._connect_layer(len(self._layers), layer, self._shapes[-1])
-            shapes = [*self._shapes, result]
+            behind = [self._shapes[-1]]
+            if self.is_open:
+                behind = [self._shapes_of(probe)[-1] for probe in open_shapes.probes(self._shapes[0])]
+            shapes = [*self._shapes, self._connect_layer(len(self._layers), layer, behind)]
         self._layers.append(layer)
         for network in _networks(layer):
             network._parents.add(self)
@@ -156,7 +159,7 @@ class Network(Layer):
         given = self.given_input_shape
         if input_shape is not None:
             shape = checks.batch_shape(f"The model {self.name!r}: input_shape", input_shape)
-            if given is not None and shape != given:
+            if given is not None and not open_shapes.fits(shape, given):
                 raise ValueError(f"The model {self.name!r} has an Input of shape {given}; build was given {shape}.")
         elif given is not None:
             shape = given
@@ -185,27 +188,42 @@ class Network(Layer):
         self._connect(input_shape)
         return self._shapes[-1]
 
+    def keep_shapes(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
+        """Keep the shapes of its layers' results too; those for which it was built before do not change."""
+        if open_shapes.is_probe(self._shapes[0]):
+            self._shapes = self._shapes_from(input_shape)
+
     def _connect(self, shape: tuple[int, ...]) -> None:
-        shapes = self._shapes_from(shape)  # first: if one layer does not fit, none may be built
+        # First: if one layer does not fit, none may be built.
+        found = [self._shapes_of(probe) for probe in open_shapes.probes(shape)]
         with unchanged_on_error(all_parts(self)):
             for place, layer in enumerate(self._layers):
-                shape = self._connect_layer(place, layer, shape)
-        self._shapes, self.built = shapes, True
+                self._connect_layer(place, layer, [shapes[place] for shapes in found])
+        self._shapes, self.built = [open_shapes.merged(each) for each in zip(*found)], True
 
-    def _connect_layer(self, place: int, layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def _connect_layer(self, place: int, layer: Layer, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
         """Build a layer; the weights that are made follow from the seed and its place, if there is a seed."""
         if self.seed is None:
-            return layer.connect(shape)
+            return open_shapes.connect(layer, shapes)
         place -= isinstance(self._layers[0], InputLayer) if self._layers else 0  # Input does not count
         with random.drawing_from(self.seed, _WEIGHTS, max(place, 0)):
-            return layer.connect(shape)
+            return open_shapes.connect(layer, shapes)
 
     def _shapes_from(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-        """The shape of a sample, and that of each layer's result for it."""
+        """The shape of a sample, and that of each layer's result for it; sizes may be None."""
+        return [open_shapes.merged(each) for each in zip(*map(self._shapes_of, open_shapes.probes(shape)))]
+
+    def _shapes_of(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """`_shapes_from` of a shape whose sizes are known."""
         shapes = [shape]
         for layer in self._layers:
             shapes.append(layer.sample_output_shape(shapes[-1]))
         return shapes
+
+    @property
+    def is_open(self) -> bool:
+        """Whether samples may have different shapes: a size of Input is None."""
+        return self.built and open_shapes.is_open(self._shapes[0])
 
     @property
     def sublayers(self) -> list[Layer]:

@@ -10,9 +10,9 @@ from fastnet import checks
 from fastnet._kernels import abi
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import elementwise, random_bits
+from fastnet.engine.index_map import IndexMap
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View
-from fastnet.layers.index_map import IndexMap
 from fastnet.layers.layer import Layer
 from fastnet.regularizers import L1L2
 

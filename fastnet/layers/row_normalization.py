@@ -12,7 +12,7 @@ from fastnet.engine import elements
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.affine import Affine
-from fastnet.layers.layer import Layer
+from fastnet.layers.along_axes import AlongAxes
 from fastnet.layers.refused_arguments import refuse
 
 
@@ -34,15 +34,14 @@ class _Rows(NamedTuple):
         return self.width * self.groups
 
 
-class _RowNormalization(Layer):
+class _RowNormalization(AlongAxes):
     """y = (x - center mean) s gamma + beta over each row; s is the inverse root of a mean or a sum of squares.
 
-    A row consists of the last axes; a subclass may change this (`_rows`).
+    A row consists of the layer's axes, as the last ones; a subclass may change this (`_rows`).
     """
 
     _fixed: ClassVar[tuple[str, ...]] = ("axis",)
     _ranges: ClassVar = {"epsilon": checks.POSITIVE}
-    axis: Any
     centered = 0.0  # 1 if the mean is subtracted
     averaged = True  # whether s follows from the mean of the squares, or from their sum
     limit = math.inf  # the largest s
@@ -59,11 +58,13 @@ class _RowNormalization(Layer):
         return None, None
 
     def _weight_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The last axes of a sample, over which its weights go."""
-        return checks.last_axes(f"{self._owner} works on the last axes (-1, or [-2, -1] ...)", self.axis, shape)
+        """The sizes of the axes over which its weights go."""
+        return self.sizes_along(shape)
 
     def _rows(self, shape: tuple[int, ...]) -> _Rows:
-        return _Rows(math.prod(self._weight_shape(shape)))
+        """The rows of samples of this shape, whose last axes are those of the layer."""
+        count = len(self.axis) if isinstance(self.axis, list) else 1
+        return _Rows(math.prod(shape[-count:]))
 
     def sample_output_shape(self, input_shape):
         row = self._weight_shape(input_shape)
@@ -74,7 +75,7 @@ class _RowNormalization(Layer):
             )
         return input_shape
 
-    def forward(self, plan: Plan, x: View) -> View:
+    def forward_along(self, plan: Plan, x: View) -> View:
         rows, (gamma, beta) = self._rows(x.shape), self._affine
         mean, scale = (plan.buffer((x.width // rows.size,)) for _ in range(2))
         y = plan.like(x)
@@ -85,7 +86,7 @@ class _RowNormalization(Layer):
         plan.save(mean=mean, scale=scale)
         return y
 
-    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
+    def backward_along(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         rows, (gamma, beta) = self._rows(x.shape), self._affine
         saved = {"mean": plan.saved("mean"), "scale": plan.saved("scale")}
         if any(weight is not None and plan.trains(weight) for weight in (gamma, beta)):
@@ -135,10 +136,10 @@ class _AffineRows(Affine, _RowNormalization):
 
 
 class LayerNormalization(_AffineRows):
-    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, over the last axes; Ba et al. 2016, arXiv:1607.06450.
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, over some axes; Ba et al. 2016, arXiv:1607.06450.
 
     Args:
-        axis: the last axis (-1), or a list of the last axes.
+        axis: the axis, or a list of several; the batch is axis 0. The last ones need no permutation.
         epsilon: added to the variance.
         center: whether beta is added.
         scale: whether gamma multiplies.
@@ -151,7 +152,7 @@ class LayerNormalization(_AffineRows):
     Weights: ``gamma``, ``beta``, each of the shape of the axes.
 
     Raises:
-        ValueError: axes that are not the last, an epsilon that is not positive.
+        ValueError: axes that samples lack, an epsilon that is not positive.
 
     Example:
         >>> model = fastnet.Sequential([layers.Input((2,)), layers.LayerNormalization()])
@@ -188,13 +189,13 @@ class LayerNormalization(_AffineRows):
 class GroupNormalization(_AffineRows):
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, over each group of a sample's channels.
 
-    The last axis holds the channels. A group is a number of neighbouring channels. Its mean and variance are those of
+    One axis holds the channels. A group is a number of neighbouring channels. Its mean and variance are those of
     all its elements in the sample, over every other axis too. One group for each channel is instance normalization; one
     group for all channels is layer normalization, except for gamma and beta. Wu and He 2018, arXiv:1803.08494.
 
     Args:
         groups: the number of groups, which must divide the number of channels; -1 for one group for each channel.
-        axis: the axis of the channels: the last one (-1).
+        axis: the axis of the channels; the batch is axis 0. The last one needs no permutation.
         epsilon: added to the variance.
         center: whether beta is added.
         scale: whether gamma multiplies.
@@ -206,7 +207,7 @@ class GroupNormalization(_AffineRows):
     Weights: ``gamma``, ``beta``, each (channels,).
 
     Raises:
-        ValueError: groups does not divide the number of channels, axis is not the last one, or epsilon is not positive.
+        ValueError: groups does not divide the number of channels, samples lack the axis, or epsilon is not positive.
 
     Example:
         >>> layers.GroupNormalization(groups=2)([[1.0, 3.0, 10.0, 50.0]]).round(2).tolist()
@@ -241,14 +242,14 @@ class GroupNormalization(_AffineRows):
         )  # fmt: skip
 
     def _weight_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        checks.last_axes(f"{self._owner} works on the last axis (-1)", self.axis, shape)
-        if self.groups != -1 and shape[-1] % self.groups:
-            fitting = [n for n in range(1, shape[-1] + 1) if shape[-1] % n == 0]
+        (channels,) = self.sizes_along(shape)
+        if self.groups != -1 and channels % self.groups:
+            fitting = [n for n in range(1, channels + 1) if channels % n == 0]
             raise ValueError(
-                f"{self._owner}: groups must divide the channels, the last axis, evenly; received groups="
+                f"{self._owner}: groups must divide the channels, those of axis {self.axis}, evenly; received groups="
                 f"{self.groups} for samples of shape {shape}. These do: {', '.join(map(str, fitting))}."
             )
-        return shape[-1:]
+        return (channels,)
 
     def _rows(self, shape: tuple[int, ...]) -> _Rows:
         groups = shape[-1] if self.groups == -1 else self.groups
@@ -256,17 +257,17 @@ class GroupNormalization(_AffineRows):
 
 
 class RMSNormalization(_RowNormalization):
-    """y = scale x / sqrt(mean of x² + epsilon), over the last axes; Zhang and Sennrich 2019, arXiv:1910.07467.
+    """y = scale x / sqrt(mean of x² + epsilon), over some axes; Zhang and Sennrich 2019, arXiv:1910.07467.
 
     Args:
-        axis: the last axis (-1), or a list of the last axes.
+        axis: the axis, or a list of several; the batch is axis 0. The last ones need no permutation.
         epsilon: added to the mean of the squares.
         **more: ``name``, ``dtype``, ``trainable``, ``activity_regularizer``, ``input_shape``.
 
     Weights: ``scale``, of the shape of the axes.
 
     Raises:
-        ValueError: axes that are not the last, an epsilon that is not positive.
+        ValueError: axes that samples lack, an epsilon that is not positive.
 
     Example:
         >>> model = fastnet.Sequential([layers.Input((2,)), layers.RMSNormalization()])
@@ -288,14 +289,14 @@ class RMSNormalization(_RowNormalization):
 
 
 class UnitNormalization(_RowNormalization):
-    """y = x / max(|x|, 1e-12), with |x| the Euclidean norm over the last axes.
+    """y = x / max(|x|, 1e-12), with |x| the Euclidean norm over some axes.
 
     Args:
-        axis: the last axis (-1), or a list of the last axes.
+        axis: the axis, or a list of several; the batch is axis 0. The last ones need no permutation.
         **more: ``name``, ``dtype``, ``activity_regularizer``, ``input_shape``.
 
     Raises:
-        ValueError: axes that are not the last.
+        ValueError: axes that samples lack.
 
     Example:
         >>> print(layers.UnitNormalization()([[3.0, 4.0]]).round(3))

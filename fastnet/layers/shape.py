@@ -11,9 +11,9 @@ from fastnet import checks
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules.activation_rules import affine
 from fastnet._kernels.templates import elementwise, indexed
+from fastnet.engine.index_map import IndexMap
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
-from fastnet.layers.index_map import IndexMap
 from fastnet.layers.layer import Layer
 
 

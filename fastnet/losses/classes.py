@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from fastnet import checks
+from fastnet.losses import axes
 from fastnet.losses.loss import Loss
 
 _PROBABILITIES = (0.0, 1.0)
 _MEAN = "sum_over_batch_size"
 
 
-_AXIS = Loss._checks | {"axis": checks.last_axis}
+_AXIS = Loss._checks | {"axis": axes.check_axis}
 _LOGITS = _AXIS | {"from_logits": checks.flag}
 
 
@@ -39,14 +40,14 @@ class Huber(Loss):
 
 
 class CosineSimilarity(Loss):
-    """-sum(y_true y_pred) / (|y_true| |y_pred|) over the last axis, lengths at least 1e-7: -1 where they agree.
+    """-sum(y_true y_pred) / (|y_true| |y_pred|) over an axis, lengths at least 1e-7: -1 where they agree.
 
     Args:
-        axis: the last one: -1, or its number.
+        axis: the batch is axis 0. The last one needs no permutation.
         reduction, name, dtype: as for every `Loss`.
 
     Raises:
-        ValueError: another axis.
+        ValueError: predictions lack the axis.
 
     Example:
         >>> round(losses.CosineSimilarity()([[0.0, 1.0]], [[3.0, 4.0]]), 4)
@@ -64,17 +65,17 @@ class CosineSimilarity(Loss):
 
 
 class BinaryCrossentropy(Loss):
-    """-mean(t log p + (1 - t) log(1 - p)) over the last axis.
+    """-mean(t log p + (1 - t) log(1 - p)) over an axis.
 
     Args:
         from_logits: predictions are logits x, and p = σ(x); the loss then is exact for any x. Otherwise p is clipped
             to [1e-7, 1 - 1e-7].
         label_smoothing: s moves targets towards ½: t (1 - s) + s / 2.
-        axis: the last one: -1, or its number.
+        axis: of the classes; the batch is axis 0. The last one needs no permutation.
         reduction, name, dtype: as for every `Loss`.
 
     Raises:
-        ValueError: label_smoothing outside [0, 1], another axis.
+        ValueError: label_smoothing outside [0, 1], or predictions lack the axis.
 
     Example:
         >>> round(losses.BinaryCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]]), 4)
@@ -100,7 +101,7 @@ class BinaryCrossentropy(Loss):
 
 
 class BinaryFocalCrossentropy(Loss):
-    """mean(w (1 - p_t)^gamma (-log p_t)) over the last axis, p_t = t p + (1 - t) (1 - p); Lin et al. 2017, eq. 5.
+    """mean(w (1 - p_t)^gamma (-log p_t)) over an axis, p_t = t p + (1 - t) (1 - p); Lin et al. 2017, eq. 5.
 
     Well-classified examples count little: arXiv:1708.02002.
 
@@ -110,11 +111,11 @@ class BinaryFocalCrossentropy(Loss):
         gamma: at least 0; with 0 and w = 1 the loss is binary cross-entropy.
         from_logits: predictions are logits x, and p = σ(x).
         label_smoothing: s moves targets towards ½: t (1 - s) + s / 2.
-        axis: the last one: -1, or its number.
+        axis: of the classes; the batch is axis 0. The last one needs no permutation.
         reduction, name, dtype: as for every `Loss`.
 
     Raises:
-        ValueError: a number outside its range, another axis.
+        ValueError: a number outside its range, or predictions lack the axis.
 
     Example:
         >>> round(losses.BinaryFocalCrossentropy(gamma=2.0)([[0.0, 1.0]], [[0.5, 0.5]]), 4)  # log(2) / 4
@@ -146,17 +147,17 @@ class BinaryFocalCrossentropy(Loss):
 
 
 class CategoricalCrossentropy(Loss):
-    """-sum(t log p) over the last axis, t a distribution (one-hot labels, say).
+    """-sum(t log p) over an axis, t a distribution (one-hot labels, say).
 
     Args:
         from_logits: predictions are logits x, and log p = x - logsumexp(x). Otherwise p is divided by its sum and
             clipped to [1e-7, 1 - 1e-7].
         label_smoothing: s moves targets towards the uniform distribution: t (1 - s) + s / classes.
-        axis: the last one: -1, or its number.
+        axis: of the classes; the batch is axis 0. The last one needs no permutation.
         reduction, name, dtype: as for every `Loss`.
 
     Raises:
-        ValueError: label_smoothing outside [0, 1], another axis.
+        ValueError: label_smoothing outside [0, 1], or predictions lack the axis.
 
     Example:
         >>> round(losses.CategoricalCrossentropy()([[0.0, 1.0]], [[0.75, 0.25]]), 4)
@@ -182,7 +183,7 @@ class CategoricalCrossentropy(Loss):
 
 
 class CategoricalFocalCrossentropy(Loss):
-    """-sum(alpha (1 - p)^gamma t log p) over the last axis; Lin et al. 2017, arXiv:1708.02002.
+    """-sum(alpha (1 - p)^gamma t log p) over an axis; Lin et al. 2017, arXiv:1708.02002.
 
     Args:
         alpha: at least 0, a factor.
@@ -190,11 +191,11 @@ class CategoricalFocalCrossentropy(Loss):
         from_logits: predictions are logits, and p is their softmax. Otherwise p is divided by its sum and clipped to
             [1e-7, 1 - 1e-7].
         label_smoothing: s moves targets towards the uniform distribution: t (1 - s) + s / classes.
-        axis: the last one: -1, or its number.
+        axis: of the classes; the batch is axis 0. The last one needs no permutation.
         reduction, name, dtype: as for every `Loss`.
 
     Raises:
-        ValueError: a number outside its range, another axis.
+        ValueError: a number outside its range, or predictions lack the axis.
 
     Example:
         >>> round(losses.CategoricalFocalCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]]), 4)
@@ -233,11 +234,11 @@ class SparseCategoricalCrossentropy(Loss):
         ignore_class: a label, -1 or 255 perhaps, whose rows have the loss 0 and the gradient 0, and do not count in the
             mean.
         reduction: as for every `Loss`.
-        axis: the last one: -1, or its number.
+        axis: of the classes; the batch is axis 0. The last one needs no permutation.
         name, dtype: as for every `Loss`.
 
     Raises:
-        ValueError: ignore_class is not an integer, or axis is another one.
+        ValueError: ignore_class is not an integer, or predictions lack the axis.
 
     Example:
         >>> round(losses.SparseCategoricalCrossentropy(from_logits=True)([1], [[0.0, 0.0]]), 4)  # log(2)

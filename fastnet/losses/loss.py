@@ -10,7 +10,6 @@ import numpy as np
 
 from fastnet import checks, config, hooks, serialization
 from fastnet._kernels import abi, registration, registry
-from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
 from fastnet._kernels.rules import scalars as rules
 from fastnet._kernels.templates import elementwise, folds, labels, rows
@@ -18,6 +17,7 @@ from fastnet.descriptions import Configurable, rule_parameters, snake_case
 from fastnet.engine import changes
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View
+from fastnet.losses.axes import AlongAxis
 from fastnet.losses.rowwise import OnArrays, RowFunction
 from fastnet.settable import Completed, SettableArguments, argument_names
 
@@ -25,7 +25,7 @@ MEANS = ("sum_over_batch_size", "mean")
 REDUCTIONS = (*MEANS, "mean_with_sample_weight", "sum", "none", None)
 
 
-class Loss(SettableArguments, Configurable, metaclass=Completed):
+class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
     """A loss: a number for each row of predictions, and the reduction of these to the loss of a batch.
 
     A loss of your own is a subclass with a static method ``call(y_true, y_pred)``, a formula of two numbers whose mean
@@ -127,7 +127,7 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
         return RowFunction(self.row, tuple(self.parameters.values()), float(getattr(self, "label_smoothing", 0.0)))
 
     @property
-    def sparse(self) -> bool:
+    def sparse(self) -> bool:  # type: ignore[override]
         """Whether a target is an integer instead of a row."""
         return self.row.sparse
 
@@ -135,6 +135,14 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
     def weighs_elements(self) -> bool:
         """Whether it is a mean over elements, each of which may have a weight."""
         return self.row.row is None and self.row.outputs == 1
+
+    def target_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the targets of predictions of this shape a sample.
+
+        Raises:
+            ValueError: predictions lack the loss's axis, or it cannot be divided among the predictions of a target.
+        """
+        return self.row.target_shape(self.along(shape).shape if self.sparse else shape)
 
     def values(self, plan: Plan, y_pred: View, y_true: View) -> View:
         """Add the launches of the loss of each row: 0 where its label is ignored."""
@@ -153,7 +161,6 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
         return values, dy
 
     def _values(self, plan, y_pred, y_true, gradient=False, row_weight=None):
-        check_axis(self, y_pred.shape)
         values, dy = self.function.launch(plan, y_pred, y_true, gradient, row_weight)
         if self.ignore_class is not None:
             plan.call(labels.zero_where_ignored, values=values, labels=y_true, ignored=self.ignore_class)
@@ -237,6 +244,7 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
         return OnArrays(
             y_true, y_pred, self.sparse, self.name, sample_weight, ignored=self.ignore_class,
             target_shape=self.row.target_shape, weighs_elements=self.weighs_elements, classes=self.row.classes,
+            axis=self,
         )  # fmt: skip
 
     def per_row(self, y_true: Any, y_pred: Any) -> np.ndarray:
@@ -251,16 +259,6 @@ class Loss(SettableArguments, Configurable, metaclass=Completed):
 
     def __repr__(self) -> str:
         return f"<loss {self.name}>"
-
-
-def check_axis(owner: Any, shape: tuple[int, ...]) -> None:
-    """Raise unless the axis of a loss or a metric, if it has one, is the last of predictions of this shape a sample."""
-    axis = getattr(owner, "axis", -1)
-    if axis not in (-1, len(shape)):
-        raise ValueError(
-            f"{type(owner).__name__}: axis must be the last one, -1, of predictions of shape {('n', *shape)}, received "
-            f"{quoted(axis)}. Permute the axes first: layers.Permute.".replace("'n'", "n")
-        )
 
 
 def product(plan: Plan, x: View | None, y: View | None) -> View | None:

@@ -11,6 +11,7 @@ from fastnet._kernels.rules import row_losses
 from fastnet._kernels.rules import scalars as rules
 from fastnet._kernels.templates import folds
 from fastnet.engine.view import View, axes_of
+from fastnet.losses.axes import check_axis
 from fastnet.losses.loss import Loss
 from fastnet.losses.rowwise import RowFunction
 
@@ -18,15 +19,11 @@ _MEAN = "sum_over_batch_size"
 _ROW = registry.Loss("overlap", row=row_losses.overlap, targets="raw")
 
 
-def _axis(what: str, value: Any) -> int | None:
-    if isinstance(value, (tuple, list)) and len(value) == 1:
-        value = value[0]
+def _axis(what: str, value: Any) -> Any:
+    """``value`` as None, an axis or a list of several."""
     if isinstance(value, (tuple, list)):
-        raise ValueError(
-            f"{what} must be None, for the whole batch, or the last one, received {value!r}. To sum over each sample, "
-            "reshape it to one axis before: layers.Flatten()."
-        )
-    return None if value is None else checks.last_axis(what, value)
+        return [check_axis(what, each) for each in value] if len(value) != 1 else check_axis(what, value[0])
+    return None if value is None else check_axis(what, value)
 
 
 class _Overlap(Loss):
@@ -37,7 +34,6 @@ class _Overlap(Loss):
     """
 
     _checks = Loss._checks | {"axis": _axis}
-    axis: int | None
 
     @property
     def row(self) -> registry.Loss:
@@ -97,11 +93,11 @@ class Dice(_Overlap):
 
     Args:
         reduction, name: as for every `Loss`.
-        axis: None, for sums over the batch, or the last one, for those of each row.
+        axis: None, for sums over the batch; or an axis of samples, or several, for sums over these.
         dtype: as for every `Loss`.
 
     Raises:
-        ValueError: another axis.
+        ValueError: samples lack an axis.
 
     Example:
         >>> round(losses.Dice()([[1.0, 0.0], [1.0, 0.0]], [[0.5, 0.5], [0.5, 0.0]]), 4)  # 1 - 2 · 1 / (2 + 1.5)
@@ -125,11 +121,11 @@ class Tversky(_Overlap):
     Args:
         alpha, beta: finite numbers.
         reduction, name: as for every `Loss`.
-        axis: None, for sums over the batch, or the last one, for those of each row.
+        axis: None, for sums over the batch; or an axis of samples, or several, for sums over these.
         dtype: as for every `Loss`.
 
     Raises:
-        ValueError: another axis, or a number that is not finite.
+        ValueError: samples lack an axis, or a number that is not finite.
 
     Example:
         >>> round(losses.Tversky(0.3, 0.7)([[1.0, 0.0], [1.0, 0.0]], [[0.5, 0.5], [0.5, 0.0]]), 4)

@@ -16,6 +16,7 @@ from fastnet.engine.bind import bind
 from fastnet.engine.executable import Executable
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
+from fastnet.losses.axes import AlongAxis
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,13 @@ class RowFunction:
             for slope, dx in zip(self.row.slopes, _divided(dy, outputs), strict=True):
                 plan.call(rows.gradient_of_output, df=slope, dx=dx, row_weight=row_weight, **operands)
 
-    def on_arrays(self, y_true: Any, y_pred: Any, name: str, elements: bool = False) -> np.ndarray:
-        """The number of each row; of the predictions' shape without the last axis."""
-        once = OnArrays(y_true, y_pred, self.row.sparse, name, elements=elements, target_shape=self.row.target_shape)
+    def on_arrays(
+        self, y_true: Any, y_pred: Any, name: str, elements: bool = False, axis: AlongAxis | None = None
+    ) -> np.ndarray:
+        """The number of each row; of the predictions' shape without the axis of rows, the last one by default."""
+        once = OnArrays(
+            y_true, y_pred, self.row.sparse, name, elements=elements, target_shape=self.row.target_shape, axis=axis
+        )
         values, _ = self.launch(once.plan, once.prediction, once.target)
         return once.run(values).read(values, once.rows).reshape(once.shape).copy()
 
@@ -115,6 +120,7 @@ class OnArrays:
         target_shape: from the shape of a prediction to that of its target; by default `match_targets` knows it.
         weighs_elements: whether elements may have weights.
         classes: from the last axis of the predictions to the number of classes; None stands for any integers.
+        axis: the loss or metric, along whose axis rows are read; by default along the last one.
 
     Raises:
         ValueError: shapes that do not fit.
@@ -132,6 +138,7 @@ class OnArrays:
         target_shape: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None,
         weighs_elements: bool = False,
         classes: Callable[[int], int | None] = int,
+        axis: AlongAxis | None = None,
     ):
         y_pred, y_true = as_array(y_pred, "y_pred"), as_array(y_true, "y_true")
         # float64 for integers that float32 does not hold: Keras computes metrics and functions of integers exactly.
@@ -143,6 +150,9 @@ class OnArrays:
                 f"{name!r} needs predictions of shape (n, classes), received {y_pred.shape}. For one class give a "
                 "threshold; one row is y[None]."
             )
+        if axis is not None and axis.moves(y_pred.shape[1:] if y_pred.ndim > 1 else y_pred.shape):
+            y_pred, y_true = axis.moved_arrays(y_pred, y_true, name)
+            weighs_elements = False  # the loss of a row is one number
         self.shape = y_pred.shape if y_pred.ndim == 1 and elements else y_pred.shape[:-1]
         if y_pred.ndim == 1:
             index = (..., None) if elements else (None,)

@@ -29,10 +29,11 @@ class IoU(Metric):
         ignore_class: a label that does not count.
         sparse_y_true: targets are classes; otherwise rows whose largest element is that of the class.
         sparse_y_pred: predictions are classes; otherwise rows whose largest element is that of the class.
-        axis: only -1, that of such rows.
+        axis: of the classes of such rows; the batch is axis 0.
 
     Raises:
-        ValueError: an argument outside its range, another axis, or rows as targets for predictions that are classes.
+        ValueError: an argument outside its range, samples that lack the axis, or rows as targets for predictions that
+            are classes.
 
     Example:
         >>> round(metrics.IoU(2, target_class_ids=[0])([0, 0, 1, 1], [0, 1, 0, 1]), 4)
@@ -66,12 +67,17 @@ class IoU(Metric):
                 f"{owner}: targets that are rows (sparse_y_true=False) need predictions that are rows; give "
                 "y_true.argmax(-1) and sparse_y_true=True, or sparse_y_pred=False."
             )
-        self.axis = axis
+        self.axis = losses.axes.check_axis(f"{owner}: axis", axis)
 
     @property
     def sparse(self) -> bool:  # type: ignore[override]
         """Whether targets are classes, and predictions rows; where both are alike, targets have their shape."""
         return self.sparse_y_true and not self.sparse_y_pred
+
+    @property
+    def row_axis(self) -> Any:
+        """Where predictions are classes, there are no rows of them."""
+        return -1 if self.sparse_y_pred else self.axis
 
     @property
     def elements(self) -> bool:  # type: ignore[override]
@@ -83,7 +89,6 @@ class IoU(Metric):
         return self.sparse_y_pred
 
     def size(self, shape):
-        losses.loss.check_axis(self, shape)
         return self.num_classes**2
 
     def count(self, plan, y_pred, y_true, sample_weight, state):

@@ -59,10 +59,10 @@ class CategoricalCrossentropy(LossMetric):
     Args:
         name, dtype: as for every `Metric`.
         from_logits, label_smoothing: as for the loss.
-        axis: only -1.
+        axis: of the classes; the batch is axis 0.
 
     Raises:
-        ValueError: label_smoothing outside [0, 1], another axis.
+        ValueError: label_smoothing outside [0, 1], or predictions lack the axis.
 
     Example:
         >>> round(metrics.CategoricalCrossentropy()([[0.0, 1.0]], [[0.75, 0.25]]), 4)
@@ -78,7 +78,7 @@ class CategoricalCrossentropy(LossMetric):
         axis: int = -1,
     ):
         super().__init__(losses.CategoricalCrossentropy(from_logits, label_smoothing, axis), name, dtype)
-        self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
+        self.from_logits, self.label_smoothing = from_logits, label_smoothing
 
 
 class SparseCategoricalCrossentropy(LossMetric):
@@ -89,10 +89,10 @@ class SparseCategoricalCrossentropy(LossMetric):
     Args:
         name, dtype: as for every `Metric`.
         from_logits, ignore_class: as for the loss.
-        axis: only -1.
+        axis: of the classes; the batch is axis 0.
 
     Raises:
-        ValueError: ignore_class is not an integer, or axis is another one.
+        ValueError: ignore_class is not an integer, or predictions lack the axis.
 
     Example:
         >>> round(metrics.SparseCategoricalCrossentropy(from_logits=True)([1], [[0.0, 0.0]]), 4)
@@ -108,7 +108,7 @@ class SparseCategoricalCrossentropy(LossMetric):
         axis: int = -1,
     ):
         super().__init__(losses.SparseCategoricalCrossentropy(from_logits, ignore_class, axis=axis), name, dtype)
-        self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
+        self.from_logits, self.ignore_class = from_logits, ignore_class
 
 
 def _class(row: registry.Loss) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastnet import checks, losses
 from fastnet._kernels import registry
+from fastnet.losses.axes import check_axis
 from fastnet.losses.rowwise import RowFunction
 from fastnet.metrics.metric import MeanOfRows
 from fastnet.settable import argument_names
@@ -161,27 +162,23 @@ class SparseTopKCategoricalAccuracy(RowMetric):
         self._row = f"{'sorted' if self.from_sorted_ids else 'sparse'}_top_k_categorical_accuracy"
 
 
-class _OfLastAxis(RowMetric):
-    """A metric of rows along an axis, which is the last one."""
+class _OfAxis(RowMetric):
+    """A metric of rows along an axis."""
 
     def __init__(self, name: str, dtype: Any, axis: int):
         super().__init__(name, dtype)
-        self.axis = checks.last_axis(f"{type(self).__name__}: axis", axis)
-
-    def values(self, plan, y_pred, y_true):
-        losses.loss.check_axis(self, y_pred.shape)
-        return super().values(plan, y_pred, y_true)
+        self.axis = check_axis(f"{type(self).__name__}: axis", axis)
 
 
-class CosineSimilarity(_OfLastAxis):
-    """Mean of sum(y_true y_pred) / (|y_true| |y_pred|) over the last axis: 1 where they agree.
+class CosineSimilarity(_OfAxis):
+    """Mean of sum(y_true y_pred) / (|y_true| |y_pred|) over an axis: 1 where they agree.
 
     Args:
         name, dtype: as for every `Metric`.
-        axis: only -1.
+        axis: the axis of the rows; the batch is axis 0.
 
     Raises:
-        ValueError: axis is not -1.
+        ValueError: predictions lack the axis.
 
     Example:
         >>> round(metrics.CosineSimilarity()([[0.0, 1.0]], [[3.0, 4.0]]), 4)
@@ -194,15 +191,15 @@ class CosineSimilarity(_OfLastAxis):
         super().__init__(name, dtype, axis)
 
 
-class PearsonCorrelation(_OfLastAxis):
-    """Mean of cov(y_true, y_pred) / (std(y_true) std(y_pred)) over the last axis; NaN where a row is constant.
+class PearsonCorrelation(_OfAxis):
+    """Mean of cov(y_true, y_pred) / (std(y_true) std(y_pred)) over an axis; NaN where a row is constant.
 
     Args:
         name, dtype: as for every `Metric`.
-        axis: only -1.
+        axis: the axis of the rows; the batch is axis 0.
 
     Raises:
-        ValueError: axis is not -1.
+        ValueError: predictions lack the axis.
 
     Example:
         >>> round(metrics.PearsonCorrelation()([[0.0, 1.0, 0.5]], [[0.1, 0.9, 0.2]]), 4)
@@ -215,15 +212,15 @@ class PearsonCorrelation(_OfLastAxis):
         super().__init__(name, dtype, axis)
 
 
-class ConcordanceCorrelation(_OfLastAxis):
-    """Mean of 2 cov / (var(y_true) + var(y_pred) + (mean(y_true) - mean(y_pred))²) over the last axis; Lin 1989.
+class ConcordanceCorrelation(_OfAxis):
+    """Mean of 2 cov / (var(y_true) + var(y_pred) + (mean(y_true) - mean(y_pred))²) over an axis; Lin 1989.
 
     Args:
         name, dtype: as for every `Metric`.
-        axis: only -1.
+        axis: the axis of the rows; the batch is axis 0.
 
     Raises:
-        ValueError: axis is not -1.
+        ValueError: predictions lack the axis.
 
     Example:
         >>> round(metrics.ConcordanceCorrelation()([[0.0, 1.0, 0.5]], [[0.1, 0.9, 0.2]]), 4)
@@ -273,6 +270,11 @@ class LossMetric(MeanOfRows):
     def __init__(self, loss: losses.Loss, name: str | None = None, dtype: Any = None):
         super().__init__(name or loss.name, dtype)
         self.loss, self.ignore_class = loss, loss.ignore_class
+
+    @property
+    def axis(self) -> Any:  # type: ignore[override]
+        """That of the loss."""
+        return self.loss.axis
 
     @property
     def sparse(self) -> bool:  # type: ignore[override]

@@ -13,13 +13,14 @@ from fastnet._kernels.templates import folds
 from fastnet.descriptions import Configurable, snake_case
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View, axes_of
+from fastnet.losses.axes import AlongAxis
 from fastnet.losses.loss import element_means, product
 from fastnet.losses.rowwise import OnArrays, RowFunction
 from fastnet.metrics.variables import MetricVariable
 from fastnet.settable import argument_names
 
 
-class Metric(Configurable):
+class Metric(AlongAxis, Configurable):
     """A number that sums up predictions and targets, counted inside the runner or on arrays.
 
     A metric of your own is written as in Keras, with NumPy: `add_weight` in ``__init__``, `update_state`, `result`,
@@ -185,6 +186,7 @@ class Metric(Configurable):
             self.elements,
             self.ignore_class,
             weighs_elements=self.weighs_elements,
+            axis=self,
         )
         size = self.size(once.prediction.shape)
         if self._state is not None and len(self._state) != size:
@@ -248,7 +250,7 @@ class MeanOfRows(Metric):
         return sample_weight
 
     def counted_variables(self) -> dict[str, Any]:
-        """The weighted sum of the rows' numbers, and the sum of their weights."""
+        """The weighted sum of the samples' numbers, each the mean of its rows', and the sum of their weights."""
         total, count = np.zeros(2) if self._state is None else self._state
         return {"total": total, "count": count}
 
@@ -268,7 +270,11 @@ class MeanOfRows(Metric):
             plan.call(folds.sum_weighted, values=values, weight=weight, total=value_sums)
             means = element_means(plan, y_true.weights)
             plan.call(folds.sum_weighted, values=means, weight=weight, total=weight_sums)
-        plan.call(folds.add_totals, value_sums=value_sums, weight_sums=weight_sums, total=state, count=count)
+        # As in Keras: samples of other batches, which may have more steps, count the same.
+        steps = max(1, y_pred.row_count)
+        plan.call(
+            folds.add_totals, value_sums=value_sums, weight_sums=weight_sums, total=state, count=count, steps=steps
+        )
 
     def value(self, state):
         return float(state[0] / state[1]) if state[1] else 0.0

@@ -81,7 +81,7 @@ def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> np.ndarray:
         >>> metrics.cosine_similarity([[0.0, 1.0]], [[3.0, 4.0]]).round(4).tolist()
         [0.8]
     """
-    return means.CosineSimilarity(axis=axis).function.on_arrays(y_true, y_pred, "cosine_similarity")
+    return _of_rows(means.CosineSimilarity(axis=axis), y_true, y_pred)
 
 
 def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> np.ndarray:
@@ -91,7 +91,7 @@ def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> np.ndarray:
         >>> metrics.pearson_correlation([[0.0, 1.0, 0.5]], [[0.1, 0.9, 0.2]]).round(4).tolist()
         [0.9177]
     """
-    return means.PearsonCorrelation(axis=axis).function.on_arrays(y_true, y_pred, "pearson_correlation")
+    return _of_rows(means.PearsonCorrelation(axis=axis), y_true, y_pred)
 
 
 def concordance_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> np.ndarray:
@@ -101,7 +101,12 @@ def concordance_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> np.ndar
         >>> metrics.concordance_correlation([[0.0, 1.0, 0.5]], [[0.1, 0.9, 0.2]]).round(4).tolist()
         [0.8791]
     """
-    return means.ConcordanceCorrelation(axis=axis).function.on_arrays(y_true, y_pred, "concordance_correlation")
+    return _of_rows(means.ConcordanceCorrelation(axis=axis), y_true, y_pred)
+
+
+def _of_rows(metric: means.RowMetric, y_true: Any, y_pred: Any) -> np.ndarray:
+    """The number of each row along the metric's axis."""
+    return metric.function.on_arrays(y_true, y_pred, metric.name, axis=metric)
 
 
 def _of_rank(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:

@@ -103,7 +103,7 @@ def _model_from(tree: dict[str, Any], path: Path, compile: bool = True) -> Any:
         model.compile_from_config(tree["compile"])
     for leaf, shape in zip(model.leaves, tree.get("built", ())):
         if shape is not None and not leaf.built:
-            leaf.connect(tuple(shape))
+            leaf.build((None, *shape))
     restore(model, tree, path)
     return model
 

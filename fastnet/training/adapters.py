@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnet import checks, frames
 from fastnet.arrays import as_array, as_rows, one_item
+from fastnet.layers.open_shapes import fits
 from fastnet.training.options import BATCH, batch_rows
 from fastnet.training.samples import ArraySamples, Batch, Samples, shuffled_within_batches, sources_of
 from fastnet.training.streams import Arrays, StreamSamples, is_stream
@@ -96,12 +97,13 @@ class StreamAdapter:
     Args:
         dataset: see `is_stream`.
         complete: converts a batch to arrays, and checks their rows.
+        network: reads the batches, which may have different shapes where it is open.
     """
 
     columns = None  # of frames, whose order is not compared from batch to batch
 
-    def __init__(self, dataset: Any, complete: Callable[[Batch], Batch]):
-        self.dataset, self.complete = dataset, complete
+    def __init__(self, dataset: Any, complete: Callable[[Batch], Batch], network: Any):
+        self.dataset, self.complete, self.network = dataset, complete, network
 
     def split(self, fraction: Any) -> tuple[StreamAdapter, None]:
         """Return this adapter and None: a stream cannot be divided.
@@ -118,7 +120,10 @@ class StreamAdapter:
 
     def samples(self, check: Check, reading: Reading) -> Samples:
         """The batches as loops read them."""
-        return StreamSamples(self.dataset, lambda batch: check(self.complete(batch)), reading.steps, reading.new_order)
+        return StreamSamples(
+            self.dataset, lambda batch: check(self.complete(batch)), reading.steps, reading.new_order,
+            self.network.is_open,
+        )  # fmt: skip
 
 
 Adapter = ArrayAdapter | StreamAdapter
@@ -148,7 +153,7 @@ def adapt(x: Any, y: Any, sample_weight: Any, caller: str, network: Any) -> Adap
         raise ValueError(f"{caller}: x is a {kind}, whose batches hold the targets too: give no y.")
     if sample_weight is not None:
         raise ValueError(f"{caller}: a {kind} yields the sample weights too: (x, y, sample_weight).")
-    return StreamAdapter(x, lambda batch: paired(*batch[:3], caller, network))
+    return StreamAdapter(x, lambda batch: paired(*batch[:3], caller, network), network)
 
 
 def paired(x: Any, y: Any, sample_weight: Any, caller: str, network: Any) -> Batch:
@@ -188,7 +193,7 @@ def adapt_validation(data: Any, network: Any) -> Adapter:
 def adapt_inputs(x: Any, network: Any) -> Adapter:
     """The adapter of data without targets; it ignores the targets in a stream's batches."""
     if type(x) is not np.ndarray and is_stream(x):
-        return StreamAdapter(x, functools.partial(_input_batch, network))
+        return StreamAdapter(x, functools.partial(_input_batch, network), network)
     return ArrayAdapter(inputs(x, network))
 
 
@@ -222,7 +227,7 @@ def _of_one_input(x: Any, network: Any, y: Any = None) -> Any:
         return array
     shape, wanted = array.shape, network.given_input_shape
     if wanted is not None:
-        return array if wanted in (shape[1:], (*shape[1:], 1)) else x
+        return array if fits(shape[1:], wanted) or fits((*shape[1:], 1), wanted) else x
     if y is None:
         return array if len(shape) > 1 else x
     targets = one_item(y, "y", "output")

@@ -14,7 +14,7 @@ from fastnet.arrays import check_weights
 from fastnet.callbacks import CallbackList, History
 from fastnet.engine.sources import Source
 from fastnet.tracebacks import trimmed
-from fastnet.training import adapters, requirements
+from fastnet.training import adapters, own_steps, requirements
 from fastnet.training.adapters import Adapter, Reading
 from fastnet.training.advice import advise_on_losses
 from fastnet.training.nonfinite import NonFiniteError
@@ -146,7 +146,9 @@ def _train_epoch(trainer: Trainer, position: Position) -> dict[str, float]:
             calls.on_progress(steps, logs())
         position.reach(steps)
 
-    hooks = Hooks(calls.wants_batches, calls.on_train_batch_begin, after, calls.steps_wanted)
+    own = _own_step(trainer.network, "train_step")
+    one_step = calls.wants_batches or own is not None
+    hooks = Hooks(one_step, calls.on_train_batch_begin, after, calls.steps_wanted, own=own)
     try:
         return trainer.train_epoch(position.session, position.samples, hooks, position.step)
     except NonFiniteError as error:
@@ -158,9 +160,14 @@ def _train_epoch(trainer: Trainer, position: Position) -> dict[str, float]:
         return logs
 
 
+def _own_step(model: Any, method: str) -> str | None:
+    """The name of a method, where the model's class defines it."""
+    return method if method in model._own_steps else None
+
+
 def evaluate(
     model: Any, x: Any, y: Any, batch_size: Any, verbose: Any, sample_weight: Any, steps: Any, callbacks: Any,
-    caller: str = "evaluate",
+    caller: str = "evaluate", own: bool = True,
 ) -> dict[str, float]:  # fmt: skip
     """See `Sequential.evaluate`."""
     with trimmed:
@@ -170,10 +177,10 @@ def evaluate(
         requirements.check_columns(model.columns, data.columns)
         samples = data.samples(_check(model), reading)
         with samples, _calls(model, callbacks, verbose, samples) as calls:
-            return _evaluate(model, samples, calls)
+            return _evaluate(model, samples, calls, own)
 
 
-def _evaluate(model: Any, samples: Samples, calls: CallbackList) -> dict[str, float]:
+def _evaluate(model: Any, samples: Samples, calls: CallbackList, own: bool = True) -> dict[str, float]:
     model.stop_evaluating = False
     calls.on_test_begin()
     samples.restart()
@@ -184,9 +191,13 @@ def _evaluate(model: Any, samples: Samples, calls: CallbackList) -> dict[str, fl
             if calls.wants_test_batches:
                 calls.on_test_batch_end(steps - 1, logs())
 
-        hooks = Hooks(calls.wants_test_batches, calls.on_test_batch_begin, after, stopped=lambda: model.stop_evaluating)
+        method = _own_step(model, "test_step") if own else None
+        one_step = calls.wants_test_batches or method is not None
+        begin = calls.on_test_batch_begin
+        hooks = Hooks(one_step, begin, after, stopped=lambda: model.stop_evaluating, own=method)
         steps = model._trainer.run_all(session, samples, hooks)
-        logs = session.logs() if steps else {}  # an exhausted generator has no loss; 0 would be wrong
+        # An exhausted generator has no loss; 0 would be wrong.
+        logs = model._trainer.pass_logs(session, hooks) if steps else {}
     calls.on_test_end(logs)
     return logs
 
@@ -236,6 +247,12 @@ def _predict(model: Any, samples: Samples, calls: CallbackList) -> np.ndarray:
         def enter(segment):
             nonlocal batches, begun, size
             result, size, begun = session.new_predictions(segment.total), segment.batch_size, done
+            if results and result.shape[1:] != results[0].shape[1:]:
+                raise ValueError(
+                    f"predict joins the predictions of all batches, whose shapes must be alike: those of the first "
+                    f"batch are {results[0].shape[1:]} a sample, those of a later one {result.shape[1:]}. Call "
+                    "predict_on_batch for each batch."
+                )
             results.append(result)
             batches = (result[first : first + size] for first in range(0, segment.total, size))
 
@@ -268,8 +285,10 @@ def _predict_batch(model: Any, batch: Batch, batch_size: Any = None) -> np.ndarr
         return trainer.predict_batches(session)
 
 
-def train_on_batch(model: Any, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> dict[str, float]:
-    """See `Sequential.train_on_batch`."""
+def train_on_batch(
+    model: Any, x: Any, y: Any, sample_weight: Any, class_weight: Any = None, own: bool = True
+) -> dict[str, float]:
+    """See `Sequential.train_on_batch`; without ``own`` the step is not that of the model's class."""
     with trimmed:
         trainer, session = model._trainer, None
         if class_weight is None:
@@ -286,7 +305,10 @@ def train_on_batch(model: Any, x: Any, y: Any, sample_weight: Any, class_weight:
             if sample_weight is not None:
                 check_weights(sample_weight)
         with session:
-            return trainer.train_batch(session)
+            if not (own and "train_step" in model._own_steps):
+                return trainer.train_batch(session)
+            data = tuple(source.array for source in session.sources)
+            return own_steps.run_step(model, "train_step", data, lambda: trainer.train_batch(session))
 
 
 def test_on_batch(model: Any, x: Any, y: Any, sample_weight: Any) -> dict[str, float]:

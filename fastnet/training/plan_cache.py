@@ -11,7 +11,8 @@ from fastnet.layers.layer import Layer, all_parts
 from fastnet.layers.undo import AttributeSnapshot
 from fastnet.training.step import MODES, Step, lower
 
-MOST = 8  # kinds of plans that a model keeps, and of calls
+_MOST = 8  # kinds of plans that a model keeps, and of calls
+_MOST_SHAPES = 32  # the same of a model whose samples may have different shapes, each of which needs plans
 
 
 class PlanCache:
@@ -52,6 +53,11 @@ class PlanCache:
                 "This model is being trained: by another thread, or by the fit that this callback belongs to. Compile "
                 "it, add and remove layers before or after; within a callback do so with a copy, copy.deepcopy(model)."
             )
+
+    @property
+    def most(self) -> int:
+        """The kinds of plans, and of calls, that the model keeps."""
+        return _MOST_SHAPES if self.network.is_open else _MOST
 
     def forget(self) -> None:
         """Drop all plans: the network has changed."""
@@ -94,7 +100,7 @@ class PlanCache:
         with self._lookup:
             free = self.free.pop(key, [])
             self.free[key] = free  # last, as the one used last
-            if len(self.free) > MOST:
+            if len(self.free) > self.most:
                 del self.free[next(iter(self.free))]
             found = free.pop() if free else None
         if found is None:

@@ -9,6 +9,7 @@ import numpy as np
 from fastnet import checks
 from fastnet._kernels.errors import quoted
 from fastnet.arrays import check_labels, check_range, match_targets, match_weights
+from fastnet.layers.open_shapes import fits
 from fastnet.training.advice import advise
 from fastnet.training.samples import Batch
 
@@ -86,13 +87,17 @@ def check_shape(model: Any, shape: Shape) -> Shape:
     wanted = model.given_input_shape
     if wanted is None:
         return checks.sample_shape(f"The model {model.name!r}: the shape of a sample", shape[1:] or (1,))
-    if shape[1:] != wanted and (*shape[1:], 1) != wanted:
+    if shape[1:] == wanted:
+        return wanted
+    if (found := next((s for s in (shape[1:], (*shape[1:], 1)) if fits(s, wanted)), None)) is None:
         hint = f" For one sample give x[None], of shape {(1, *shape)}." if shape == wanted else ""
+        if len(shape) == len(wanted) + 1 > 2 and shape[-1] == wanted[-1]:
+            hint = f" Input({(*(None for _ in wanted[1:]), wanted[-1])}) takes samples of other lengths too."
         raise ValueError(
             f"The model {model.name!r} (first layer {model.layers_to_run[0].name!r}) takes samples of shape {wanted}, "
             f"that is data of shape {('n', *wanted)}; received data of shape {shape}.{hint}".replace("'n'", "n")
         )
-    return wanted
+    return found
 
 
 def check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
@@ -110,9 +115,12 @@ def check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
     given = y
     predicted = model.sample_output_shape(check_shape(model, shape))
     try:
-        wanted = loss.row.target_shape(predicted or (1,))
+        wanted = loss.target_shape(predicted or (1,))
+        along = loss.along(predicted or (1,)).shape
+        y = loss.squeezed(y, predicted)
+        of_rows = along if loss.sparse else predicted or (1,)
         classes = loss.row.classes
-        y = match_targets(y, predicted or (1,), shape[0], loss.sparse, loss.name, loss.ignore_class, wanted, classes)
+        y = match_targets(y, of_rows, shape[0], loss.sparse, loss.name, loss.ignore_class, wanted, classes)
     except ValueError as error:
         raise _of_last_layer(model, error) from None
     if loss.target_range is not None:
@@ -120,9 +128,9 @@ def check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
     if loss.reduction in ("none", None):
         raise ValueError(f"The loss {loss.name!r} has reduction={loss.reduction!r}, which gives no number to train on.")
     _check_metrics(model, predicted)
-    advise(model, y, predicted[-1] if predicted else 1)
+    advise(model, y, along[-1])
     if y is given and model.built and loss.ignore_class is None and loss.row.targets != "group":
-        known[key] = predicted[-1] if loss.sparse else 0
+        known[key] = along[-1] if loss.sparse else 0
     return y
 
 
@@ -132,7 +140,7 @@ def _check_metrics(model: Any, predicted: Shape) -> None:
     for _, metric, _ in model.metrics_for(predicted):
         if metric.in_python:
             continue
-        metric.size(predicted or (1,))
+        metric.size(metric.along(predicted or (1,)).shape)
         if loss.row.outputs > 1:
             raise ValueError(
                 f"The metric {metric.name!r} reads targets of the predictions' shape, and the loss {loss.name!r} "
@@ -143,6 +151,12 @@ def _check_metrics(model: Any, predicted: Shape) -> None:
             raise ValueError(
                 f"The metric {metric.name!r} reads {kinds[metric.sparse]} as targets, but the loss {loss.name!r} reads "
                 f"{kinds[loss.sparse]}; use a metric of the same kind, or metrics=['accuracy']."
+            )
+        if metric.sparse and metric.along(predicted).order != loss.along(predicted).order:
+            raise ValueError(
+                f"The metric {metric.name!r} has axis={metric.axis}, and the loss {loss.name!r} axis={loss.axis}: the "
+                f"classes of the targets are those of one axis of predictions of shape {('n', *predicted)}. Give both "
+                "the same axis, or leave the metric out.".replace("'n'", "n")
             )
 
 
@@ -165,18 +179,14 @@ def _weights(
     if sample_weight is not None and class_weight is not None:
         raise ValueError("sample_weight and class_weight cannot be given both; multiply the sample weights yourself.")
     predicted = model.sample_output_shape(check_shape(model, shape)) or (1,)
+    loss, along = model.loss, model.loss.along(predicted)
     if class_weight is not None:
-        sample_weight = _class_weights(model.loss, y, class_weight, predicted[-1], is_complete)
-    if np.ndim(sample_weight) <= len(predicted) or predicted[-1] == 1:
-        return match_weights(sample_weight, shape[0], predicted)
-    weighted = [metric for _, metric, is_weighted in model.metrics_for(predicted) if is_weighted]
-    row_wise = [each.name for each in (model.loss, *weighted) if not (each.weighs_elements or _in_python(each))]
-    return match_weights(sample_weight, shape[0], predicted, row_wise[0] if row_wise else "")
-
-
-def _in_python(each: Any) -> bool:
-    """Whether a loss or a metric is a metric in Python, which gets the weights as they are."""
-    return getattr(each, "in_python", False)
+        sample_weight = _class_weights(loss, y, class_weight, along.shape[-1], is_complete)
+    if np.ndim(sample_weight) <= len(along.shape) or along.shape[-1] == 1:
+        return match_weights(sample_weight, shape[0], along.shape)
+    weighted = [each for _, each, is_weighted in model.metrics_for(predicted) if is_weighted and not each.in_python]
+    row_wise = [each.name for each in (loss, *weighted) if not each.weighs_elements or loss.moves(predicted)]
+    return match_weights(sample_weight, shape[0], along.shape, row_wise[0] if row_wise else "")
 
 
 def _class_weights(loss: Any, y: np.ndarray, class_weight: Any, classes: int, is_complete: bool) -> np.ndarray:

@@ -11,8 +11,7 @@ from fastnet._arrays import kind_of
 from fastnet._kernels import abi
 from fastnet.engine.executable import Executable
 from fastnet.engine.sources import Source
-from fastnet.engine.view import View
-from fastnet.training.plan_cache import MOST, PlanCache
+from fastnet.training.plan_cache import PlanCache
 from fastnet.training.samples import Segment, Sources
 from fastnet.training.step import MODES, Step
 
@@ -60,7 +59,7 @@ class Session:
         kind = kind_of(tuple([source.array for source in sources]))
         if kind is not None and rows == sources[0].rows and not plans.network.data_readers:
             session._recent, session._key = recent, (mode, kind)
-            if len(recent) >= MOST:
+            if len(recent) >= plans.most:
                 recent.pop(next(iter(recent)), None)
         return session
 
@@ -133,8 +132,10 @@ class Session:
         self._connect(segment.sources, segment.order)
 
     def adopt(self, segment: Segment) -> None:
-        """`connect`, with another plan where the segment's batches are the largest yet, or this plan is stale."""
-        if segment.batch_size > self.rows or self.is_stale:
+        """`connect`, with another plan where the segment's batches are the largest yet or have another shape, or this
+        plan is stale."""
+        is_other = segment.sources[0].signature[0] != self.sources[0].signature[0]
+        if segment.batch_size > self.rows or is_other or self.is_stale:
             self.rows, self.sources = max(segment.batch_size, self.rows), segment.sources
             totals, previous, free = self.totals(), self.step, self._free
             self._take()
@@ -187,17 +188,13 @@ class Session:
             return
         assert step.prediction is not None and step.target is not None
         y_true, y_pred = contents(step.target, rows).copy(), contents(step.prediction, rows).copy()
+        shapes = (step.weights_shape, y_pred.shape[1:-1])
         weights, mask = (
-            None if each is None else contents(each, rows).reshape(self._shape_of(each, y_pred.shape)).copy()
-            for each in (step.sample_weight, step.mask)
+            None if each is None else contents(each, rows).reshape(rows, *shape).copy()
+            for each, shape in zip((step.sample_weight, step.mask), shapes)
         )
         for metric in step.python_metrics:
             metric.update(y_true, y_pred, weights, mask)
-
-    def _shape_of(self, weights: View, predicted: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of weights: that of the predictions where each element has one, else without the last axis."""
-        assert self.step.prediction is not None
-        return predicted if weights.width > self.step.prediction.row_count else predicted[:1] + predicted[1:-1]
 
     def new_predictions(self, rows: int) -> np.ndarray:
         """A new array, to which the predictions of row 0 and those after it are written from now on."""

@@ -152,7 +152,8 @@ class Step:
         copies: of the weights that layers change, for a step that must change nothing.
         result: slot of the address predictions are written to.
         totals: what the loss and the metrics count, in the order of the logs.
-        python_metrics: those of them that are written in Python; ``prediction`` and ``sample_weight`` are for them.
+        python_metrics: those of them that are written in Python; ``prediction``, ``sample_weight``, and the shape of
+            the weights of a sample are for them.
         executable: the plan with memory and machine code, from `bind` on.
     """
 
@@ -165,6 +166,7 @@ class Step:
     result: Slot | None = None
     prediction: View | None = None
     sample_weight: View | None = None
+    weights_shape: tuple[int, ...] = ()
     gradients: dict[Variable, View] = field(default_factory=dict)
     copies: dict[Variable, Variable] = field(default_factory=dict)
     input_gradient: View | None = None
@@ -311,38 +313,55 @@ def _losses(
     """Targets, weights, loss and metrics; the gradient of the loss while training."""
     plan = step.plan
     plan.label = "targets"
-    shape = loss.row.target_shape(prediction.shape)
+    shape = loss.target_shape(prediction.shape)
     target = plan.buffer(shape, "int32" if loss.sparse else prediction.dtype)
     step.y, step.target = Inlet(plan, y, target), target
-    sample_weight, weighted_target = None, target
-    if weights is not None:
-        by_element = len(weights[0]) == len(prediction.shape)
-        given = plan.buffer(prediction.shape if by_element else (prediction.row_count,), prediction.dtype)
-        step.weights, step.sample_weight = Inlet(plan, weights, given), given
-        if by_element:
-            weighted_target = replace(target, weights=given)
-        else:
-            sample_weight = given
+    weights_of_rows, weights_of_elements = _weights(step, loss.along(prediction.shape).shape, prediction.dtype, weights)
     step.prediction = prediction
     plan.label, dy = loss.name, None
-    row_weight = loss.row_weight(plan, prediction, weighted_target, sample_weight)
+    y_pred, y_true = loss.moved(plan, prediction, target)
+    if weights_of_elements is not None:
+        y_true = replace(y_true, weights=weights_of_elements)
+    row_weight = loss.row_weight(plan, y_pred, y_true, weights_of_rows)
     if plan.training:
-        values, dy = loss.values_and_gradient(plan, prediction, weighted_target, row_weight)
+        values, dy = loss.values_and_gradient(plan, y_pred, y_true, row_weight)
+        dy = loss.moved_back(plan, dy, prediction.shape)
     else:
-        values = loss.values(plan, prediction, weighted_target)
+        values = loss.values(plan, y_pred, y_true)
     step.totals.append(CompiledMetric("loss", loss.total(plan, values, row_weight), 2, loss.mean))
     for name, metric, weighted in metrics:
         if metric.in_python:
             step.totals.append(PythonMetric(name, metric, weighted))
             continue
+        if weighted and weights is not None and metric.along(prediction.shape) != loss.along(prediction.shape):
+            raise ValueError(
+                f"The weighted metric {metric.name!r} has axis={metric.axis}, and the loss {loss.name!r} "
+                f"axis={loss.axis}: sample weights are of rows along one axis. Give both the same axis, or the metric "
+                "in metrics=[...]."
+            )
         plan.label = name
         metric.is_counted = True
-        size = metric.size(prediction.shape)
+        y_pred, y_true = metric.moved(plan, prediction, target)
+        if weighted and weights_of_elements is not None:
+            y_true = replace(y_true, weights=weights_of_elements)
+        size = metric.size(y_pred.shape)
         slot = plan.slot(size)
-        operands = (weighted_target, sample_weight) if weighted else (target, None)
-        metric.count(plan, prediction, *operands, slot)
+        metric.count(plan, y_pred, y_true, weights_of_rows if weighted else None, slot)
         step.totals.append(CompiledMetric(name, slot, size, metric.value, metric))
     return dy
+
+
+def _weights(
+    step: Step, shape: tuple[int, ...], dtype: str, signature: tuple | None
+) -> tuple[View | None, View | None]:
+    """Sample weights, where there are any: of the rows of predictions of this shape, or of their elements."""
+    if signature is None:
+        return None, None
+    by_element = len(signature[0]) == len(shape)
+    step.weights_shape = shape if by_element else shape[:-1]
+    given = step.plan.buffer(shape if by_element else (math.prod(shape[:-1]),), dtype)
+    step.weights, step.sample_weight = Inlet(step.plan, signature, given), given
+    return (None, given) if by_element else (given, None)
 
 
 def _penalties(step: Step, wanted: Sequence[Variable]) -> None:

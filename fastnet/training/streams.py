@@ -36,6 +36,7 @@ class StreamSamples:
         check: returns the arrays of a batch as the network reads them.
         steps: batches of a pass, if it does not read all of them.
         new_order: returns a permutation of a PyDataset's batches.
+        is_open: whether batches may have different shapes, which ``check`` knows.
 
     Raises:
         ValueError: the stream is empty, its first batch does not fit, or it never ends.
@@ -47,8 +48,9 @@ class StreamSamples:
         check: Callable[[Batch], Arrays],
         steps: int | None = None,
         new_order: Callable[[int], Any] | None = None,
+        is_open: bool = False,
     ):
-        self.dataset, self.check, self.new_order = dataset, check, new_order
+        self.dataset, self.check, self.new_order, self.is_open = dataset, check, new_order, is_open
         self.name = type(dataset).__name__
         self.is_indexed = is_indexed(dataset)
         self.length = _length(dataset, self.is_indexed)
@@ -200,7 +202,7 @@ class StreamSamples:
             signature = [None if a is None else (a.dtype, a.shape[1:]) for a in arrays]
             if signature != self.signature:
                 self.signature = self.signature or signature
-                arrays = _like_first(arrays, self.signature)
+                arrays = _like_first(arrays, self.signature, self.is_open)
         except ValueError as error:
             raise ValueError(f"Batch {self.pulled} of the {self.name}: {error}") from None
         return tuple([None if a is None else self._contiguous(a) for a in arrays])
@@ -272,8 +274,13 @@ def _as_batch(item: Any) -> Batch:
     return Batch(as_array(items[0], "x") if is_sparse(items[0]) else items[0], *items[1:])
 
 
-def _like_first(arrays: Arrays, first: Sequence[tuple | None]) -> Arrays:
+def _like_first(arrays: Arrays, first: Sequence[tuple | None], is_open: bool) -> Arrays:
     """The arrays of a batch in the dtypes of the first batch, given by its (dtype, shape of a row) of each.
+
+    Args:
+        arrays: of the batch.
+        first: of the first batch.
+        is_open: whether sizes may be others, and only the number of axes is the same.
 
     Raises:
         ValueError: one is missing or new, or has rows of another shape.
@@ -281,7 +288,7 @@ def _like_first(arrays: Arrays, first: Sequence[tuple | None]) -> Arrays:
     converted: list[np.ndarray | None] = []
     for name, array, wanted in zip(Batch._fields, arrays, first):
         received = None if array is None else (array.dtype, array.shape[1:])
-        if array is None or wanted is None or array.shape[1:] != wanted[1]:
+        if array is None or wanted is None or not _is_alike(array.shape[1:], wanted[1], is_open):
             if received != wanted:
                 described = (
                     "none" if each is None else f"{each[0]} of shape {('n', *each[1])}" for each in (wanted, received)
@@ -292,6 +299,10 @@ def _like_first(arrays: Arrays, first: Sequence[tuple | None]) -> Arrays:
         else:
             converted.append(array if array.dtype == wanted[0] else _in_dtype(array, wanted[0], name))
     return tuple(converted)
+
+
+def _is_alike(shape: tuple[int, ...], first: tuple[int, ...], is_open: bool) -> bool:
+    return shape == first or (is_open and len(shape) == len(first))
 
 
 def _in_dtype(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
@@ -312,15 +323,17 @@ def _in_dtype(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
 
 
 def _segments(batches: list[Arrays]) -> Iterator[Segment]:
-    """Segments of batches of one size each; the last batch of a segment may be shorter."""
+    """Segments of batches of one size and shape each; the last batch of a segment may be shorter."""
     if len(batches) == 1:  # the usual case, before each step of a generator: needs no table of addresses
         sources = sources_of(batches[0])
         yield Segment(sources, 0, sources[0].rows, sources[0].rows, repeatable=False)
         return
     start = 0
     rows = [len(b[0]) for b in batches if b[0] is not None]
+    shapes = [[None if array is None else array.shape[1:] for array in batch] for batch in batches]
     for k in range(1, len(batches) + 1):
-        if k == len(batches) or rows[k - 1] != rows[start] or rows[k] > rows[start]:
+        is_next = k < len(batches) and rows[k - 1] == rows[start] >= rows[k] and shapes[k] == shapes[start]
+        if not is_next:
             sources = sources_of([None if c[0] is None else c for c in zip(*batches[start:k])], Batches)
             yield Segment(sources, 0, sum(rows[start:k]), rows[start], repeatable=False)
             start = k

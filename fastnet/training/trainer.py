@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from fastnet._kernels import abi
 from fastnet.engine import _runner
 from fastnet.engine.sources import permutation
-from fastnet.training import nonfinite
+from fastnet.training import nonfinite, own_steps
 from fastnet.training.plan_cache import PlanCache
 from fastnet.training.samples import Samples, Segment, Sources
 from fastnet.training.session import Session
@@ -31,6 +32,7 @@ class Hooks:
         after: ``after(steps, logs)`` is called after each chunk; ``logs()`` gives the loss and the metrics.
         limit: gives the most steps until ``after`` must be called; None for any number.
         stopped: whether an evaluation or a prediction must end here.
+        own: the method of the model's class that makes each step; None where it defines none.
     """
 
     one_step: bool = False
@@ -38,6 +40,7 @@ class Hooks:
     after: Callable[[int, Callable], Any] = lambda steps, logs: None
     limit: Callable[[], int | None] = lambda: None
     stopped: Callable[[], bool] = lambda: False
+    own: str | None = None
 
 
 class Trainer:
@@ -65,6 +68,7 @@ class Trainer:
         self.is_advised = False
         self.snapshot = nonfinite.Snapshot()
         self.rates: list[tuple[int, float]] = []
+        self._own_logs: dict[str, Any] = {}  # of the last step that the model's own method made
         self._variables: list[Any] = []
         self._states_known = -1  # weights with optimizer state when `variables` was asked for last
 
@@ -104,7 +108,31 @@ class Trainer:
                 if self.network.stop_training:
                     break
         session.publish()
-        return session.logs() if steps else {}
+        return self.pass_logs(session, hooks) if steps else {}
+
+    def pass_logs(self, session: Session, hooks: Hooks) -> dict[str, Any]:
+        """The logs of a pass: those of the model's own method, as in Keras, where it adds or leaves out some."""
+        logs = session.logs()
+        return logs if hooks.own is None or self._own_logs.keys() == logs.keys() else self._own_logs
+
+    def _own_step(
+        self, session: Session, segment: Segment, first: int, method: str, run: Callable[[], tuple[int, int]]
+    ) -> tuple[int, int]:
+        """Let the model's own method make a step, which ``run`` runs; what ``run`` gives."""
+        made: list[tuple[int, int]] = []
+
+        def step() -> dict[str, Any]:
+            made.append(run())
+            if made[0][0]:
+                session.show(min(segment.batch_size, segment.total - first))
+            return session.logs()
+
+        self._own_logs = own_steps.run_step(self.network, method, own_steps.rows_of(segment, first), step)
+        return made[0]
+
+    def _logs(self, session: Session, hooks: Hooks) -> Callable[[], dict[str, Any]]:
+        """What gives the logs after a step."""
+        return session.logs if hooks.own is None else lambda: self._own_logs
 
     def _train_segment(self, session: Session, segment: Segment, steps: int, hooks: Hooks) -> int:
         self._adopt(session, segment)
@@ -117,15 +145,19 @@ class Trainer:
             # As in Keras, an epoch that begins has a step, wherever a callback said that training should stop.
             limit = 1 if self.network.stop_training else _steps_ahead(session, segment, first, hooks)
             limit = min(limit, hooks.limit() or limit)
-            done, status = self._run(session, first, segment.total, segment.batch_size, limit)
-            if done:
-                session.show(min(segment.batch_size, segment.total - first))
+            if hooks.own is None:
+                done, status = self._run(session, first, segment.total, segment.batch_size, limit)
+                if done:
+                    session.show(min(segment.batch_size, segment.total - first))
+            else:
+                run = functools.partial(self._run, session, first, segment.total, segment.batch_size, 1)
+                done, status = self._own_step(session, segment, first, hooks.own, run)
             first, steps = first + done * segment.batch_size, steps + done
             if status != _runner.OK:
                 error = nonfinite.error_of_step(self, session, segment, first)
                 error.batch = steps
                 raise error
-            hooks.after(steps, session.logs)
+            hooks.after(steps, self._logs(session, hooks))
             self._renew(session, segment)
         return steps
 
@@ -238,10 +270,15 @@ class Trainer:
                 hooks.before(steps)
                 self._renew(session, segment)
             limit = _steps_ahead(session, segment, first, hooks)
-            done, _ = session.executable.run(first, segment.total, segment.batch_size, limit, CHUNK_SECONDS)
-            session.show(min(segment.batch_size, segment.total - first))
-            first, steps = first + done * segment.batch_size, steps + done
-            hooks.after(steps, session.logs)
+            run, size = session.executable.run, segment.batch_size
+            if hooks.own is None:
+                done, _ = run(first, segment.total, size, limit, CHUNK_SECONDS)
+                session.show(min(size, segment.total - first))
+            else:
+                step = functools.partial(run, first, segment.total, size, 1, CHUNK_SECONDS)
+                done, _ = self._own_step(session, segment, first, hooks.own, step)
+            first, steps = first + done * size, steps + done
+            hooks.after(steps, self._logs(session, hooks))
             self._renew(session, segment)
             if hooks.stopped():
                 break

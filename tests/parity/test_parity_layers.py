@@ -100,6 +100,18 @@ TABLE = {
         )
         for mode, shape in [("one_hot", 1), ("one_hot", 3), ("multi_hot", 5), ("count", 20), ("count", 1)]
     },
+    "EinsumDense of steps": first(
+        lambda K: K.layers.EinsumDense("abc,cd->abd", (5, 4), "relu", "d", kernel_regularizer="l2"), (5, 3)
+    ),
+    "EinsumDense of heads": first(lambda K: K.layers.EinsumDense("abc,cde->abde", (5, 2, 4), None, "de"), (5, 3)),
+    "EinsumDense of heads, one bias": first(
+        lambda K: K.layers.EinsumDense("...c,cde->...de", (2, 4), "tanh", "e", kernel_constraint="max_norm"), (5, 3)
+    ),
+    "EinsumDense joins heads": first(lambda K: K.layers.EinsumDense("abcd,cde->abe", (5, 4), None, "e"), (5, 2, 3)),
+    "EinsumDense, permuted": first(
+        lambda K: K.layers.EinsumDense("abcd,ec->aebd", (6, 5, 2), None, "bd"), (5, 3, 2)
+    ),
+    "EinsumDense of vectors": between(lambda K: K.layers.EinsumDense("ab,bc->ac", 4, "softmax", "c")),
     "RMSNormalization": between(lambda K: K.layers.RMSNormalization()),
     "UnitNormalization": between(lambda K: K.layers.UnitNormalization()),
     "UnitNormalization, rank 3": between(lambda K: K.layers.UnitNormalization(axis=[1, 2]), (2, FEATURES), True),

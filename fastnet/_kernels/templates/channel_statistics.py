@@ -61,6 +61,43 @@ def gradient(
 
 
 @elementwise
+def renorm_correction(
+    mean: read, variance: read, renorm_mean: read, renorm_stddev: read, stddev: write, r: write, d: write, rmin: real,
+    rmax: real, dmax: real, epsilon: real,
+):  # fmt: skip
+    # Ioffe 2017, arXiv:1702.03275, algorithm 1; as in Keras the divisor is at least sqrt(epsilon).
+    stddev = sqrt(variance + epsilon)
+    least = sqrt(epsilon)
+    divisor = least if renorm_stddev < least else renorm_stddev
+    ratio = stddev / divisor
+    low = rmin if ratio < rmin else ratio
+    r = rmax if low > rmax else low
+    distance = (mean - renorm_mean) / divisor
+    above = -dmax if distance < -dmax else distance
+    d = dmax if above > dmax else above
+
+
+@elementwise
+def renorm_affine(r: read, d: read, gamma: read | 1.0, beta: read | 0.0, scale: write, offset: write):
+    # (xhat r + d) gamma + beta = xhat scale + offset
+    scale = r * gamma
+    offset = d * gamma + beta
+
+
+@elementwise
+def renorm_gamma_gradient(products: read, total: read, r: read, d: read, dgamma: write):
+    dgamma = r * products + d * total
+
+
+@elementwise
+def move_deviation(moving: update, variance: write, batch: read, momentum: real, epsilon: real):
+    moved = moving * momentum + batch * (1.0 - momentum)
+    square = moved * moved - epsilon
+    variance = 0.0 if square < 0.0 else square
+    moving = moved
+
+
+@elementwise
 def inverse_root(variance: read, scale: write, epsilon: real):
     root = sqrt(variance)
     scale = 1.0 / (epsilon if root < epsilon else root)

@@ -98,11 +98,11 @@ def add_penalty(
 
 
 @template()
-def add_totals(value_sums: read_float64, weight_sums: read_float64, total: update_float64, count: size):
-    # total (2,): sums of values and of weights
+def add_totals(value_sums: read_float64, weight_sums: read_float64, total: update_float64, count: size, steps: size):
+    # total (2,): sums of values and of weights, each the mean over the steps of a sample
     for i in range((count + CHUNK_ELEMENTS - 1) // CHUNK_ELEMENTS):
-        total[0] = total[0] + value_sums[i]
-        total[1] = total[1] + weight_sums[i]
+        total[0] = total[0] + value_sums[i] / steps
+        total[1] = total[1] + weight_sums[i] / steps
 
 
 @template()
