@@ -44,25 +44,18 @@ def encode(x, kind):
 def rounded(q, kind, mode="rn"):
     """A fraction that is not 0, as the float of the format that `mode` chooses."""
     digits, low, high, _ = FORMATS[kind]
-    size = abs(q)
-    exponent = size.numerator.bit_length() - size.denominator.bit_length()
-    exponent -= Fraction(2) ** exponent > size
-    exponent = max(exponent, low)
-    unit = Fraction(2) ** (exponent - digits + 1)
-    whole, rest = divmod(size, unit)
-    whole, rest = int(whole), rest / unit
-    up = {
-        "rn": rest > Fraction(1, 2) or (rest == Fraction(1, 2) and whole % 2 == 1),
-        "rz": False,
-        "rm": q < 0 and rest > 0,
-        "rp": q > 0 and rest > 0,
-    }[mode]
-    result, sign = (whole + up) * unit, (-1.0 if q < 0 else 1.0)
-    limit = (2 - Fraction(2) ** (1 - digits)) * Fraction(2) ** high
-    if result > limit:
-        away = mode == "rn" or mode == ("rm" if q < 0 else "rp")
-        return sign * (math.inf if away else float(limit))
-    return sign * float(result)  # exact: float64 holds it
+    top, bottom = abs(q.numerator), q.denominator
+    exponent = top.bit_length() - bottom.bit_length()
+    exponent -= top << max(-exponent, 0) < bottom << max(exponent, 0)
+    unit = max(exponent, low) - digits + 1  # the last digit counts 2 ** unit
+    whole, rest = divmod(top << max(-unit, 0), bottom << max(unit, 0))
+    twice = 2 * rest - (bottom << max(unit, 0))
+    away = mode == "rn" or mode == ("rm" if q < 0 else "rp")
+    whole += rest > 0 and away and (mode != "rn" or twice > 0 or (twice == 0 and whole % 2 == 1))
+    sign = -1.0 if q < 0 else 1.0
+    if whole.bit_length() + unit > high + 1:
+        return sign * (math.inf if away else (2 - 2.0 ** (1 - digits)) * 2.0**high)
+    return sign * math.ldexp(whole, unit)  # exact: float64 holds it
 
 
 def fma(a, b, c, kind, mode="rn"):

@@ -179,6 +179,39 @@ end:
     assert run(body, 2, 64, declarations=declarations).tolist() == [k % 64 ^ 32 for k in range(128)]
 
 
+def test_ended_threads_and_barriers_of_different_lines():
+    body = """
+    mov.u32 %r4, 1; st.global.u32 [%rd9], %r4; setp.gt.u32 %p2, %r1, 40; setp.lt.u32 %p1, %r1, 32; @%p2 exit;
+    @%p1 bra first;
+    bar.sync 0;
+    bra.uni end;
+first:
+    bar.sync 0;
+end:
+    mov.u32 %r4, 2; st.global.u32 [%rd9], %r4;
+    """
+    assert run(body, 1, 64).tolist() == [2] * 41 + [1] * 23
+
+
+def test_threads_that_parted_come_together_again():
+    """What follows both branches is executed once for a warp, not once for each branch."""
+    body = """
+    and.b32 %r4, %r9, 1; setp.eq.u32 %p1, %r4, 0;
+    @%p1 bra even;
+    add.u32 %r4, %r4, 1;
+    bra.uni both;
+even:
+    sub.u32 %r4, %r4, 1;
+both:
+    xor.b32 %r4, %r4, 5; activemask.b32 %r5; st.global.u32 [%rd9], %r5;
+    """
+    machine = Machine()
+    y = machine.allocate(4 * 64)
+    counts = machine.launch(kernel("u64 y", START + body), "k", 1, 64, [y])
+    assert counts.by_kind["xor"] == 2 and counts.by_kind["sub"] == 2
+    assert (machine.read(y, np.zeros(64, np.uint32)) == 0xFFFFFFFF).all()
+
+
 # Warps
 
 
@@ -250,6 +283,14 @@ CONFLICTS = [
     *((1, "b32", 0), (2, "b32", 1), (32, "b32", 31), (0, "b32", 0), (33, "b32", 0)),
     *((2, "v2.b32", 0), (8, "v2.b32", 6), (4, "v4.b32", 0)),  # in halves and quarters of the warp
 ]
+
+
+def test_sectors_in_any_order():
+    machine = Machine()
+    x = uploaded(machine, np.zeros(64, np.float32))
+    body = "mul.lo.u32 %r4, %r9, 11; and.b32 %r4, %r4, 31; mad.wide.u32 %rd1, %r4, 4, %x; ld.global.b32 %r5, [%rd1];"
+    counts = machine.launch(kernel("u64 x", START.replace("%y", "%x") + body), "k", 1, 32, [x])
+    assert counts.sectors == counts.sectors_read == 4
 
 
 @pytest.mark.parametrize("stride, wide, turns", CONFLICTS)

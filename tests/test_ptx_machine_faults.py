@@ -128,6 +128,14 @@ def test_a_fault_names_kernel_line_thread_and_block():
     ]
 
 
+def test_a_vector_that_begins_inside_and_ends_outside():
+    machine = Machine()
+    x = uploaded(machine, np.zeros(3, np.float32))
+    with pytest.raises(Fault, match="a read of 8 bytes at .* ends 4 bytes behind the allocation of 12 bytes"):
+        machine.launch(kernel("u64 x", "ld.global.v2.b32 {%r1, %r2}, [%x+8];"), "k", 1, 1, [x])
+    machine.launch(kernel("u64 x", "ld.global.v2.b32 {%r1, %r2}, [%x];"), "k", 1, 1, [x])
+
+
 def test_use_after_free():
     machine = Machine()
     x = uploaded(machine, np.zeros(4, np.float32))
@@ -158,6 +166,14 @@ RACES = {
         "race in shared memory: this thread writes what thread",
         "@%p1 st.shared.b32 [%rd4], %r1; bar.sync 0; ld.shared.b32 %r4, [%rd4]; setp.eq.u32 %p4, %r1, 63; bar.sync 0;"
         "@%p4 st.shared.b32 [%rd4], %r4;",
+        1,
+    ),
+    "a reader in an instruction before": (
+        "@%p1 st.shared.b32 [%rd4], %r1; bar.sync 0; @%p1 ld.shared.b32 %r4, [%rd4]; setp.eq.u32 %p4, %r1, 3;"
+        "@%p4 ld.shared.b32 %r4, [%rd4]; @%p4 st.shared.b32 [%rd4], %r4;",
+        "race in shared memory: this thread writes what thread",
+        "@%p1 st.shared.b32 [%rd4], %r1; bar.sync 0; @%p1 ld.shared.b32 %r4, [%rd4]; setp.eq.u32 %p4, %r1, 3;"
+        "@%p4 ld.shared.b32 %r4, [%rd4]; bar.sync 0; @%p4 st.shared.b32 [%rd4], %r4;",
         1,
     ),
     "two writers": (

@@ -265,15 +265,13 @@ class Frame:
         return [k for k in range(32) if missing >> k & 1]
 
     def join_warps(self, op: Any, active: Any, at: int) -> Any:
-        """The threads at this op, also those that waited, whose warp is complete; the others wait."""
+        """The active threads whose warp is complete here; the others wait until no thread runs (`_release`)."""
         lanes = self.lanes[active]
-        waiting = np.flatnonzero((self.state == AT_WARP) & (self.pc == at))
-        if len(waiting):
-            lanes = np.union1d(lanes, waiting)
         complete = self._complete(op, lanes)
+        if complete.all():
+            return active
         ready, rest = lanes[complete], lanes[~complete]
         self.state[rest], self.pc[rest] = AT_WARP, at
-        self.state[ready] = RUNNING
         return selection(ready) if len(ready) else None
 
     def order_warps(self, active: Any, masks: Any) -> None:
