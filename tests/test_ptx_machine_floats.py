@@ -236,9 +236,16 @@ def test_conversions_between_formats(source, to):
     def oracle(mode):
         return lambda a: soft.rounded(*_exact(a, to), mode) if _finite(a) else a
 
-    for mode in ("rn", "rz", "rm", "rp") if narrower and {source, to} == {"f32", "f64"} else ("rn",):
+    for mode in _modes(source, to) if narrower else ("rn",):
         rounding = f".{mode}" if narrower else ""
         check(source, f"cvt{rounding}.{to}.{source} %d, %a;", [x], oracle(mode), to)
+
+
+def _modes(source, to):
+    """The rounding modes that PTX has for a conversion."""
+    if to in ("f32", "f64"):
+        return ("rn", "rz", "rm", "rp")
+    return ("rn", "rz") if source == "f32" else ("rn",)
 
 
 def _halfway(source, to):
@@ -338,7 +345,7 @@ def test_integers_become_floats(source, to):
     ]
     values += [int(v) >> int(s) for v, s in zip(rng.integers(0, 2**63, 200), rng.integers(0, 63, 200))]
     x = np.array([v & ((1 << width) - 1) for v in values], f"u{width // 8}")
-    for mode in ("rn", "rz", "rm", "rp") if to in ("f32", "f64") else ("rn",):
+    for mode in ("rn", "rz") if to == "f16" else _modes(source, to):
         got = compute(f"cvt.{mode}.{to}.{source} %d, %a;", x, output=f"u{soft.FORMATS[to][3] // 8}")
         for k, v in enumerate(x):
             number = int(v.view(f"i{width // 8}")) if source[0] == "s" else int(v)

@@ -24,6 +24,8 @@ def _cvt(decoder: Decoder, step: Instruction) -> Step:
     if step.words[-2] in ("f16x2", "bf16x2"):
         return _pack_halves(decoder, step)
     words, to, source = flags(step, _MODES, types=2), type_of(step, -2), type_of(step)
+    if to.kind == "bf" and words & {"rm", "rp"}:
+        raise unknown(step)
     if words & {"relu", "satfinite"}:
         raise unknown(step)
     convert = _conversion(to, source, words)
@@ -124,42 +126,23 @@ def _directed(to: Type, source: Type, mode: str) -> Callable[[Any], Any]:
     """Rounding toward 0, down or up: the nearest number, and one step back where that went too far."""
 
     def convert(x: Any) -> Any:
-        wide = np.asarray(x, np.float64) if source.is_float or source.bits < 64 else None
-        near = (x if wide is None else wide).astype(to.dtype) if to.kind == "f" else _bf16_near(wide)
-        below, above = _sides(near, x if wide is None else wide)
+        x = x if source.bits == 64 else np.asarray(x, np.float64)
+        near = bf16_values(bf16_bits(x.astype(np.float64))) if to.kind == "bf" else x.astype(to.dtype)
+        below, above = _sides(near.astype(np.float64), x)
         wrong = {"rz": above & (near > 0) | below & (near < 0), "rm": above, "rp": below}[mode]
-        toward = {"rz": 0.0, "rm": -np.inf, "rp": np.inf}[mode]
-        return canonical(np.where(wrong, _step(near, toward, to), near))
+        if to.kind == "bf":  # which PTX rounds toward 0 only
+            back = (near.view(np.uint32) - np.uint32(0x10000)).view(np.float32)
+        else:
+            back = np.nextafter(near, to.dtype.type({"rz": 0, "rm": -np.inf, "rp": np.inf}[mode]))
+        return canonical(np.where(wrong, back, near))
 
     return convert
 
 
-def _bf16_near(x: Any) -> Any:
-    return bf16_values(bf16_bits(x))
-
-
 def _sides(near: Any, x: Any) -> tuple[Any, Any]:
-    """Where the nearest number is below or above the value."""
+    """Where the nearest number is below or above the value, which may be an integer of 64 bits."""
     if x.dtype.kind == "f":
-        wide = near.astype(np.float64)
-        return wide < x, wide > x
-    exact = np.array([int(v) for v in near.astype(np.float64).ravel()], object).reshape(near.shape)
+        return near < x, near > x
+    exact = np.array([int(v) if np.isfinite(v) else 1 << 64 for v in near.ravel()], object).reshape(near.shape)
     given = x.astype(object)
-    return (exact < given).astype(bool), (exact > given).astype(bool)
-
-
-def _step(x: Any, toward: float, to: Type) -> Any:
-    if to.kind == "f":
-        return np.nextafter(x, to.dtype.type(toward))
-    bits = x.view(np.int32)
-    away = np.abs(toward) > np.abs(x) if toward else np.zeros(x.shape, bool)
-    away &= np.signbit(x) == (toward < 0)
-    return (
-        np.where(
-            x == 0,
-            np.copysign(np.float32(9.183549615799121e-41), np.float32(toward)).view(np.int32),
-            bits + np.where(away, 0x10000, -0x10000),
-        )
-        .astype(np.int32)
-        .view(np.float32)
-    )
+    return (exact < given) | (near == -np.inf), (exact > given) & (near != -np.inf)

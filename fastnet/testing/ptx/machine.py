@@ -14,7 +14,7 @@ from fastnet.testing.ptx.module import Module, Variable
 
 
 class Machine:
-    """A device that runs PTX on numpy, with the bits of a GPU, and finds what a GPU would leave unnoticed.
+    """A device that runs PTX on numpy, with the bits that PTX defines, and finds what a GPU would leave unnoticed.
 
     Args:
         memory: bytes of global memory to begin with; it grows.
