@@ -2,7 +2,6 @@
 machine of numpy; the code of a step as text."""
 
 from fastnet.testing.dumping import dump as dump
-from fastnet.testing.gpu import MachineDriver as MachineDriver
 from fastnet.testing.gpu import machine_gpu as machine_gpu
 from fastnet.testing.kernel_checks import check_activation as check_activation
 from fastnet.testing.kernel_checks import check_layer as check_layer
