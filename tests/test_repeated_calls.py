@@ -181,6 +181,17 @@ def test_calls_of_several_threads():
     assert not faults
 
 
+def test_a_plan_of_a_call_within_another_is_not_taken_for_its_larger_batches():
+    model, inner = network(), []
+    within = fastnet.callbacks.LambdaCallback(
+        on_predict_batch_end=lambda batch, logs: inner.append(model.predict(iter([X]), verbose=0))
+    )
+    larger = np.concatenate([X, 2 * X, 3 * X, 4 * X])
+    found = model.predict(iter([X, larger]), verbose=0, callbacks=[within])
+    assert len(inner) == 2 and np.allclose(found, expected(model, np.concatenate([X, larger])), atol=10 * EPS)
+    assert {key[1]: len(plans) for key, plans in model._trainer.plans.free.items()} == {5: 2, 20: 1}
+
+
 def test_kinds_of_arrays():
     a = np.zeros((2, 3), "float32")
     assert kind_of((a,)) == kind_of((a + 1,)) is not None

@@ -138,6 +138,7 @@ class Session:
         if segment.batch_size > self.rows or is_other or self.is_stale:
             self.rows, self.sources = max(segment.batch_size, self.rows), segment.sources
             totals, previous, free = self.totals(), self.step, self._free
+            self._version = None  # plans that are free there are for other batches
             self._take()
             self.set_totals(totals)
             if previous.result is not None and self.step.result is not None:  # predictions go on into the same array
