@@ -17,9 +17,9 @@ from fastnet._kernels import cache
 from fastnet._kernels.cuda.ptx import LEVELS
 from fastnet.engine.cuda.driver import DeviceError, Driver, Node
 
-#: version of the driver's CUDA → the newest PTX that it takes
+#: version of the driver's CUDA → the newest PTX that it takes; from 11.2 on it allocates in the order of a stream
 _PTX = {
-    11000: 70, 11010: 71, 11020: 72, 11030: 73, 11040: 74, 11050: 75, 11060: 76, 11070: 77, 11080: 78, 12000: 80,
+    11020: 72, 11030: 73, 11040: 74, 11050: 75, 11060: 76, 11070: 77, 11080: 78, 12000: 80,
     12010: 81, 12020: 82, 12030: 83, 12040: 84, 12050: 85, 12070: 86, 12080: 87, 12090: 88, 13000: 90,
 }  # fmt: skip
 _INSTALL = "pip install 'fastnet[cuda]'"
@@ -209,6 +209,7 @@ class NVIDIA(Driver):
 
     def synchronize(self) -> None:
         """See `Driver.synchronize`."""
+        self._enter()
         self._ask("cuStreamSynchronize", self._stream)
 
 
@@ -227,18 +228,21 @@ def level_for(card: str, capability: int, version: int) -> str:
     Raises:
         DeviceError: the card or the driver is older than fastnet's oldest level.
     """
-    newest = max([ptx for since, ptx in _PTX.items() if since <= version], default=0)
     levels = {int(level[3:]): level for level in LEVELS}
     of_card = [number for number in levels if number <= capability]
     if not of_card:
         raise DeviceError(
             f"{card} has compute capability {capability / 10}; fastnet's kernels need {min(levels) / 10} or newer."
         )
-    usable = [number for number in of_card if int(LEVELS[levels[number]]) <= newest]
-    if not usable:
-        needed = LEVELS[levels[min(of_card)]]
+    if version < min(_PTX):
         raise DeviceError(
-            f"{card}: the driver (CUDA {version // 1000}.{version % 1000 // 10}) takes PTX up to "
-            f"{newest / 10}, and fastnet's kernels are PTX {int(needed) / 10}. Install a newer driver."
+            f"{card}: its driver has CUDA {_dotted(version)}, and fastnet needs {_dotted(min(_PTX))} or newer. Install "
+            "a newer driver."
         )
-    return levels[max(usable)]
+    newest = max(ptx for since, ptx in _PTX.items() if since <= version)
+    return levels[max(number for number in of_card if int(LEVELS[levels[number]]) <= newest)]
+
+
+def _dotted(version: int) -> str:
+    """12040 as 12.4."""
+    return f"{version // 1000}.{version % 1000 // 10}"
