@@ -224,6 +224,9 @@ class Functions:
         for _, arguments in self.objects[hGraphExec]:
             self.cuLaunchKernel(*arguments)
 
+    def cuGraphExecDestroy(self, hGraphExec: CUgraphExec):
+        del self.objects[hGraphExec]
+
     def cuEventCreate(self, Flags: int):
         return self._given(CUevent, None)
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import enum
+import gc
 import inspect
 import itertools
 import sys
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fastnet.engine.cuda import current, nvidia
+from fastnet.engine.cuda import current, executable, nvidia
 from fastnet.engine.cuda.driver import DeviceError, Node
 
 from . import nvidia_driver as fakes
@@ -94,6 +95,18 @@ def test_a_launch_and_a_graph(api, size):
     assert (doubled(gpu, x.copy(), replayed) == 2**6 * x).all()
 
 
+def test_graphs_are_destroyed_with_the_model(monkeypatch):
+    monkeypatch.setattr(executable, "SMALL", 0)
+    api = FakeDriver()
+    x, y = data(7, 3)
+    with current.used(nvidia.NVIDIA(api)):
+        model = compiled("cuda", classifier, "adam", SPARSE)
+        model.fit(x, y, batch_size=9, verbose=0)
+        del model
+        gc.collect()
+    assert api.count("cuGraphInstantiate") == api.count("cuGraphDestroy") == api.count("cuGraphExecDestroy") == 2
+
+
 def test_times_of_launches(api):
     gpu = nvidia.open_device()
     address = gpu.allocate(400)
@@ -124,7 +137,7 @@ def test_every_thread_enters_the_context(api):
     gpu, x, errors = nvidia.open_device(), np.arange(5, dtype="float32"), []
     uses = [
         lambda: doubled(gpu, x, gpu.launch),
-        lambda: gpu.capture([]),
+        lambda: gpu.replay(gpu.capture([]), 1),
         lambda: gpu.times([]),
         lambda: gpu.free(gpu.allocate(4)),
         gpu.synchronize,
@@ -161,8 +174,10 @@ def test_a_fork_frees_nothing(api, monkeypatch):
     gpu = nvidia.open_device()
     address = gpu.allocate(4)
     monkeypatch.setattr(nvidia.os, "getpid", lambda: gpu._process + 1)
+    graph = gpu.capture([])
     gpu.free(address)
-    assert not api.count("cuMemFreeAsync")
+    del graph
+    assert not api.count("cuMemFreeAsync") and not api.count("cuGraphExecDestroy")
 
 
 # ---- errors

@@ -183,7 +183,7 @@ class NVIDIA(Driver):
             parameters.sharedMemBytes, parameters.kernelParams = 0, _parameters(node)
             before = [self._ask("cuGraphAddKernelNode", graph, before, len(before), parameters)]
         try:
-            return self._ask("cuGraphInstantiate", graph, 0)
+            return Graph(self, self._ask("cuGraphInstantiate", graph, 0))
         finally:
             self._api.cuGraphDestroy(graph)
 
@@ -191,7 +191,13 @@ class NVIDIA(Driver):
         """See `Driver.replay`."""
         self._enter()
         for _ in range(count):
-            self._ask("cuGraphLaunch", graph, self._stream)
+            self._ask("cuGraphLaunch", graph.handle, self._stream)
+
+    def discard(self, handle: Any) -> None:
+        """Destroy a graph; what was started of it is done before."""
+        if self._process == os.getpid():
+            self._enter()
+            self._api.cuGraphExecDestroy(handle)
 
     def times(self, nodes: Sequence[Node]) -> list[float]:
         """See `Driver.times`: by events between the launches."""
@@ -211,6 +217,21 @@ class NVIDIA(Driver):
         """See `Driver.synchronize`."""
         self._enter()
         self._ask("cuStreamSynchronize", self._stream)
+
+
+class Graph:
+    """A graph, destroyed with this object.
+
+    Args:
+        driver: of its device.
+        handle: the driver's.
+    """
+
+    def __init__(self, driver: NVIDIA, handle: Any):
+        self.driver, self.handle = driver, handle
+
+    def __del__(self) -> None:
+        self.driver.discard(self.handle)
 
 
 def _parameters(node: Node) -> tuple[tuple[int, ...], tuple[type, ...]]:
