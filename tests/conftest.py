@@ -36,6 +36,17 @@ def pytest_unconfigure(config):
         _temporary.cleanup()
 
 
+@pytest.hookimpl(trylast=True)  # behind -m
+def pytest_collection_modifyitems(config, items):
+    """Where there is no GPU, one test of it says so for all."""
+    from fastnet.engine.cuda import current
+
+    _, *others = [item for item in items if item.get_closest_marker("gpu")] or [None]
+    if others and not current.is_there():
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
+
+
 @pytest.fixture(autouse=True)
 def seed():
     """Every test draws the same seeds, alone or among others."""

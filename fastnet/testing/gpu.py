@@ -37,6 +37,11 @@ class MachineDriver(Driver):
         self.launches = self.instructions = self.sectors = 0
         self.by_launch: Counter[int] = Counter()
 
+    @property
+    def allocations(self) -> int:
+        """Allocations that have not been freed."""
+        return len(self.machine.memory.sizes)
+
     def allocate(self, size: int) -> int:
         """See `Driver.allocate`."""
         return self.machine.allocate(size)

@@ -17,9 +17,9 @@ from fastnet._kernels import cache
 from fastnet._kernels.cuda.ptx import LEVELS
 from fastnet.engine.cuda.driver import DeviceError, Driver, Node
 
-#: version of the driver's CUDA → the newest PTX that it takes
+#: version of the driver's CUDA → the newest PTX that it takes; from 11.2 on it allocates in the order of a stream
 _PTX = {
-    11000: 70, 11010: 71, 11020: 72, 11030: 73, 11040: 74, 11050: 75, 11060: 76, 11070: 77, 11080: 78, 12000: 80,
+    11020: 72, 11030: 73, 11040: 74, 11050: 75, 11060: 76, 11070: 77, 11080: 78, 12000: 80,
     12010: 81, 12020: 82, 12030: 83, 12040: 84, 12050: 85, 12070: 86, 12080: 87, 12090: 88, 13000: 90,
 }  # fmt: skip
 _INSTALL = "pip install 'fastnet[cuda]'"
@@ -183,7 +183,7 @@ class NVIDIA(Driver):
             parameters.sharedMemBytes, parameters.kernelParams = 0, _parameters(node)
             before = [self._ask("cuGraphAddKernelNode", graph, before, len(before), parameters)]
         try:
-            return self._ask("cuGraphInstantiate", graph, 0)
+            return Graph(self, self._ask("cuGraphInstantiate", graph, 0))
         finally:
             self._api.cuGraphDestroy(graph)
 
@@ -191,7 +191,13 @@ class NVIDIA(Driver):
         """See `Driver.replay`."""
         self._enter()
         for _ in range(count):
-            self._ask("cuGraphLaunch", graph, self._stream)
+            self._ask("cuGraphLaunch", graph.handle, self._stream)
+
+    def discard(self, handle: Any) -> None:
+        """Destroy a graph; what was started of it is done before."""
+        if self._process == os.getpid():
+            self._enter()
+            self._api.cuGraphExecDestroy(handle)
 
     def times(self, nodes: Sequence[Node]) -> list[float]:
         """See `Driver.times`: by events between the launches."""
@@ -209,7 +215,23 @@ class NVIDIA(Driver):
 
     def synchronize(self) -> None:
         """See `Driver.synchronize`."""
+        self._enter()
         self._ask("cuStreamSynchronize", self._stream)
+
+
+class Graph:
+    """A graph, destroyed with this object.
+
+    Args:
+        driver: of its device.
+        handle: the driver's.
+    """
+
+    def __init__(self, driver: NVIDIA, handle: Any):
+        self.driver, self.handle = driver, handle
+
+    def __del__(self) -> None:
+        self.driver.discard(self.handle)
 
 
 def _parameters(node: Node) -> tuple[tuple[int, ...], tuple[type, ...]]:
@@ -227,18 +249,21 @@ def level_for(card: str, capability: int, version: int) -> str:
     Raises:
         DeviceError: the card or the driver is older than fastnet's oldest level.
     """
-    newest = max([ptx for since, ptx in _PTX.items() if since <= version], default=0)
     levels = {int(level[3:]): level for level in LEVELS}
     of_card = [number for number in levels if number <= capability]
     if not of_card:
         raise DeviceError(
             f"{card} has compute capability {capability / 10}; fastnet's kernels need {min(levels) / 10} or newer."
         )
-    usable = [number for number in of_card if int(LEVELS[levels[number]]) <= newest]
-    if not usable:
-        needed = LEVELS[levels[min(of_card)]]
+    if version < min(_PTX):
         raise DeviceError(
-            f"{card}: the driver (CUDA {version // 1000}.{version % 1000 // 10}) takes PTX up to "
-            f"{newest / 10}, and fastnet's kernels are PTX {int(needed) / 10}. Install a newer driver."
+            f"{card}: its driver has CUDA {_dotted(version)}, and fastnet needs {_dotted(min(_PTX))} or newer. Install "
+            "a newer driver."
         )
-    return levels[max(usable)]
+    newest = max(ptx for since, ptx in _PTX.items() if since <= version)
+    return levels[max(number for number in of_card if int(LEVELS[levels[number]]) <= newest)]
+
+
+def _dotted(version: int) -> str:
+    """12040 as 12.4."""
+    return f"{version // 1000}.{version % 1000 // 10}"
