@@ -1,11 +1,15 @@
 """Trainings on a GPU, which here is the PTX machine: the bits are those of the CPU."""
 
+import re
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 import fastnet
 from fastnet import callbacks, layers, losses, optimizers, testing
-from fastnet.engine.cuda import executable
+from fastnet.engine.cuda import current, executable
+from fastnet.engine.sources import Source
 
 ROWS, BATCH = 23, 9  # a short last batch
 FORMS = {"steps": float("inf"), "graph": 0}  # what one block of threads goes through, and what is launched one by one
@@ -13,7 +17,9 @@ FORMS = {"steps": float("inf"), "graph": 0}  # what one block of threads goes th
 
 @pytest.fixture(params=FORMS)
 def form(request, monkeypatch):
+    """Each form; many steps are started before the host looks in, as on a card, where they are short."""
     monkeypatch.setattr(executable, "SMALL", FORMS[request.param])
+    monkeypatch.setattr(executable, "PATIENCE", 1e9)
     return request.param
 
 
@@ -276,3 +282,80 @@ def test_memory_is_given_back():
             gc.collect()
             sizes.append(gpu.allocations)
     assert sizes == sizes[:1] * 4
+
+
+def test_a_thread_that_reads_weights_meanwhile(monkeypatch):
+    """What the device computes is not overwritten by what the host had when it was read."""
+    x, y = data(7, 3)
+
+    def run(device):
+        model = compiled(device, classifier, "adam", SPARSE)
+        if device == "cuda":
+            driver = current.driver()
+            synchronize = driver.synchronize
+            monkeypatch.setattr(driver, "synchronize", lambda: (model.layers[0].kernel.array, synchronize()))
+        model.fit(x, y, batch_size=BATCH, epochs=3, verbose=0)
+        return model.get_weights()
+
+    with testing.machine_gpu():
+        assert same(run("cuda"), run("cpu"))
+
+
+def test_an_interrupted_run_keeps_its_steps(monkeypatch):
+    x, y = data(7, 3)
+    with testing.machine_gpu() as gpu:
+        model = compiled("cuda", classifier, "sgd", SPARSE)
+        model.fit(x, y, batch_size=BATCH, verbose=0, shuffle=False)
+        before, count = model.get_weights(), int(model.optimizer.iterations)
+
+        def interrupted():
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(gpu, "synchronize", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(x, y, batch_size=BATCH, verbose=0, shuffle=False)
+        monkeypatch.undo()
+        done, after = int(model.optimizer.iterations) - count, model.get_weights()
+    twin = compiled("cpu", classifier, "sgd", SPARSE)
+    twin.set_weights(before)
+    twin.fit(x[: done * BATCH], y[: done * BATCH], batch_size=BATCH, verbose=0, shuffle=False)
+    assert done and same(after, twin.get_weights())
+
+
+def test_models_of_two_threads_that_share_a_layer():
+    shared = layers.Dense(5, "relu")
+    models = [fastnet.Sequential([layers.Input((7,)), shared, layers.Dense(3)]) for _ in range(2)]
+    x, _ = data(7, 3)
+    with testing.machine_gpu():
+        for model in models:
+            model.compile("sgd", "mse", device="cuda")
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda model: model.predict(x, verbose=0), models * 4))
+    for model, one in zip(models * 4, found, strict=True):
+        model.compile("sgd", "mse", device="cpu")
+        assert same(one, model.predict(x, verbose=0))
+
+
+def test_another_gpu_makes_plans_void():
+    x, y = data(7, 3)
+    model = compiled("cuda", classifier, "sgd", SPARSE)
+    for _ in range(2):
+        with testing.machine_gpu() as gpu:
+            model.fit(x, y, batch_size=BATCH, verbose=0)
+            assert gpu.launches
+
+
+def test_what_does_not_fit_one_block():
+    x, y = data(20, 10, rows=64)
+
+    def stack():
+        return [layers.Input((20,)), layers.Dense(40, "relu"), layers.Dense(40, "tanh"), layers.Dense(10, "softmax")]
+
+    with testing.machine_gpu():
+        model = compiled("cuda", stack, "adam", "sparse_categorical_crossentropy")
+        model._trainer.plans.build((20,))
+        sources = Source(x), Source(y)
+        step = model._trainer.plans.make("train", 64, sources).executable
+    for name, texts, _ in step.code():
+        sizes = [int(size) for size in re.findall(r"\.shared .* shared_\w+\[(\d+)\]", texts["ptx"])]
+        assert sum(sizes) <= 48 << 10, name

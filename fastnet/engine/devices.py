@@ -42,6 +42,19 @@ def set_default(name: str | None) -> None:
     _chosen = None if name is None else checked(name, "set_device")
 
 
+def driver_of(name: str) -> object:
+    """The GPU that plans for a device may use; another one makes them void.
+
+    Raises:
+        DeviceError: the device is "cuda", and there is none.
+    """
+    if name == "cpu":
+        return None
+    from fastnet.engine.cuda import current
+
+    return current.driver() if name == "cuda" or current.is_there() else None
+
+
 def chosen(name: str, plan: Plan, rows: int) -> str:
     """The device for a plan: "cpu" or "cuda"."""
     if name != "auto":

@@ -54,7 +54,18 @@ class Source(Rows):
         layout = 0 if self.layout is None else place(self.layout)
         if isinstance(self.array, SparseRows):
             return [place(self.array.values), place(self.array.columns), layout, 0]
-        return [place(self.array), self.stride, layout, 0]
+        if not is_sparse(self.array):
+            return [place(self.array), self.stride, layout, 0]
+        packed = np.ascontiguousarray(self.array)  # the same kernel reads it: its rows only lie closer
+        if self.layout is not None:
+            layout = place(np.array([packed.ndim - 1, *packed.shape[1:], *packed.strides[1:]], np.int64))
+        return [place(packed), packed.strides[0], layout, 0]
+
+
+def is_sparse(array: np.ndarray) -> bool:
+    """Whether an array spans much more memory than it has elements, such as a few columns of a large one."""
+    reach = sum((size - 1) * abs(stride) for size, stride in zip(array.shape, array.strides, strict=True))
+    return reach > 2 * array.nbytes
 
 
 class Batches(Source):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from typing import Any
 
+from fastnet._kernels.compile import KernelError
 from fastnet.engine import changes, devices
+from fastnet.engine.cuda.driver import DeviceError
 from fastnet.engine.sources import Source
 from fastnet.layers.layer import Layer, all_parts
 from fastnet.layers.undo import AttributeSnapshot
@@ -92,7 +95,8 @@ class PlanCache:
         kind = MODES[mode]
         optimizer = self.network.optimizer if kind.updates else None
         version = None if optimizer is None else optimizer.version
-        return self._structure_now(), self._losses_now() if kind.loss else (), optimizer, version
+        driver = None if self.network.device == "cpu" else devices.driver_of(self.network.device)
+        return self._structure_now(), self._losses_now() if kind.loss else (), optimizer, version, driver
 
     def take(self, mode: str, rows: int, sources: tuple[Source, ...], version: tuple) -> tuple[Step, list[Step]]:
         """A plan of this `version` that is free, and the list to which it must be given back."""
@@ -123,7 +127,14 @@ class PlanCache:
             optimizer.build(network.trainable_weights)
         with changes.lowering():
             step = lower(network, mode, rows, x, y, loss, metrics, optimizer, reuse, weights)
-            return step.bind(rows, reuse, devices.chosen(network.device, step.plan, rows))
+            device = devices.chosen(network.device, step.plan, rows)
+            try:
+                return step.bind(rows, reuse, device)
+            except (DeviceError, KernelError) as error:
+                if device == "cpu" or network.device != "auto":
+                    raise
+                warnings.warn(f"device='auto' takes the CPU: {error}", RuntimeWarning, stacklevel=2)
+                return step.bind(rows, reuse, "cpu")
 
     def _structure_now(self) -> str:
         """All of the network that decides what its plans are, but for the layers themselves.

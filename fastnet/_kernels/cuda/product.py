@@ -15,6 +15,8 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from fastnet._kernels.chain_text import Writer
 from fastnet._kernels.chunks import KC, k_blocks
 from fastnet._kernels.compile import Source
@@ -61,6 +63,12 @@ class ProductKernel:
     def tile(self) -> int:
         """Rows and columns of C that a block computes."""
         return self.size * SIDE
+
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes of memory that the threads of a block share."""
+        elements = 2 * SLAB * (self.tile + GAP) if self.size else THREADS
+        return elements * np.dtype(self.dtype).itemsize
 
     def blocks(self, m: int, n: int, k: int) -> int:
         """The number of blocks of threads for these sizes."""

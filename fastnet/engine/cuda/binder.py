@@ -17,7 +17,7 @@ from fastnet._kernels.cuda.product import SIZES, THREADS, ProductKernel
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.kinds import Kind
 from fastnet._kernels.templates import data, turn
-from fastnet.engine.cuda.driver import MOST_UNITS, Driver, Node
+from fastnet.engine.cuda.driver import MOST_UNITS, DeviceError, Driver, Node
 from fastnet.engine.launch import Launch, Product
 from fastnet.engine.sizes import size_at
 
@@ -36,6 +36,7 @@ class Piece:
         units: the length of its axis.
         arguments: of the inner function.
         position: in the plan, -1 for a launch that the device adds.
+        shared_bytes: of memory that the threads of a block share.
     """
 
     source: Source
@@ -43,6 +44,7 @@ class Piece:
     units: int
     arguments: tuple[int, ...]
     position: int
+    shared_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,17 +93,17 @@ class Binder:
             position: of the launch in its plan.
 
         Raises:
-            ValueError: it has more threads than a kernel can count.
+            DeviceError: it has more threads than a kernel can count.
         """
         if isinstance(launch.kernel, Product):
             return self._product(launch, rows, position)
         kernel, units, of_thread = _form(launch, rows)
         if units >= MOST_UNITS:
-            raise ValueError(
+            raise DeviceError(
                 f"{launch.label or launch.name}: a launch over {units} elements is too large for device='cuda', whose "
                 f"kernels count {MOST_UNITS}. Take smaller batches."
             )
-        guarded = getattr(kernel.template, "file", "") != turn.__file__
+        guarded = kernel.template not in turn.UNGUARDED
         call = Call(_references(kernel.parameters), of_thread, launch.period, guarded)
         return Piece(kernel.source("cuda"), call, units, self._encoded(launch.arguments()), position)
 
@@ -118,7 +120,7 @@ class Binder:
         further = [] if behind is None else behind.arguments()
         arguments = self._encoded([*views, *sizes, *distances, *further])
         call = Call(_references(kernel.parameters), 0, launch.period)
-        return Piece(kernel.source(), call, kernel.blocks(*sizes), arguments, position)
+        return Piece(kernel.source(), call, kernel.blocks(*sizes), arguments, position, kernel.shared_bytes)
 
     def _size_of_tile(self, launch: Launch, kernel: ProductKernel, sizes: list[int]) -> int:
         """Rows and columns of C of a thread: the fewest rounds of blocks, each as long as its products and loads."""

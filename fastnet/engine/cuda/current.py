@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 
 from fastnet.engine.cuda import nvidia
-from fastnet.engine.cuda.driver import DeviceError, Driver
+from fastnet.engine.cuda.driver import FORKED, DeviceError, Driver
 
+_lock = threading.Lock()
+_absent_in = 0  # the process in which there was none
 _driver: tuple[int, Driver] | None = None  # with the process that it belongs to
 
 
@@ -19,22 +22,24 @@ def driver() -> Driver:
         DeviceError: there is none, what drives it is not installed, or the process is a fork of one that used it.
     """
     global _driver
-    if _driver is None:
-        _driver = os.getpid(), nvidia.open_device()
-    process, found = _driver
+    with _lock:
+        if _driver is None:
+            _driver = os.getpid(), nvidia.open_device()
+        process, found = _driver
     if process != os.getpid():
-        raise DeviceError(
-            "This process was forked from one that had used the GPU, and a fork cannot use it. Start processes with "
-            "multiprocessing's method 'spawn', or use the GPU only after the fork."
-        )
+        raise DeviceError(FORKED)
     return found
 
 
 def is_there() -> bool:
-    """Whether there is a GPU that can be used."""
+    """Whether there is a GPU that can be used; if not, it is not looked for again."""
+    global _absent_in
+    if _driver is None and _absent_in == os.getpid():
+        return False
     try:
         driver()
     except DeviceError:
+        _absent_in = os.getpid()
         return False
     return True
 

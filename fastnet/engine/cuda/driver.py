@@ -12,6 +12,12 @@ import numpy as np
 MOST_UNITS = 1 << 31  # threads of a launch: kernels compute rows and columns from 32 bits
 
 
+FORKED = (
+    "This process was forked from one that had used the GPU, and a fork cannot use it. Start processes with "
+    "multiprocessing's method 'spawn', or use the GPU only after the fork."
+)
+
+
 class DeviceError(RuntimeError):
     """The GPU that was asked for cannot be used; the message says why, and what to do."""
 

@@ -18,7 +18,7 @@ from fastnet.engine import _runner
 from fastnet.engine.cuda import current
 from fastnet.engine.cuda.binder import Binder, Piece, Steps
 from fastnet.engine.cuda.driver import Node
-from fastnet.engine.cuda.memory import DeviceArray, PlacedSource, copied, mirror_of
+from fastnet.engine.cuda.memory import DeviceArray, Mirror, PlacedSource, adopt, copied, mirror_of
 from fastnet.engine.executable import Executable
 from fastnet.engine.launch import Launch
 from fastnet.engine.sizes import Extent
@@ -28,6 +28,8 @@ from fastnet.engine.view import SIZES, Slot, View
 # Floating-point operations of the products of a step that one block of threads does, without launches in between. An
 # estimate, not measured: one multiprocessor of 128 multiply-adds a cycle needs as long for them as ten launches take.
 SMALL = 2_000_000
+MOST_SHARED = 48 << 10  # bytes that all products of one kernel may share: the limit of static memory
+MOST_SIZES = 4  # sizes of batches whose launches are kept: the largest, and the last ones
 PATIENCE = 5e-3  # seconds of steps that are started before the host looks in
 _SLOTS = {
     "rows": abi.ROWS, "first": abi.FIRST, "iteration": abi.ITERATION, "nonfinite": abi.NONFINITE,
@@ -44,11 +46,11 @@ class CUDAExecutable(Executable):
     def _bind(self) -> None:
         self.driver = driver = current.driver()
         self._arena, self._step = DeviceArray(driver, self.arena_bytes), DeviceArray(driver, self.step.nbytes)
-        self._variables: dict[int, Variable] = {}
-        self._written: dict[int, Variable] = {}
+        self._mirrors: dict[int, tuple[Variable, Mirror]] = {}  # whose addresses are arguments of launches
+        self._written: set[int] = set()
         self._sources: weakref.WeakKeyDictionary[Any, PlacedSource] = weakref.WeakKeyDictionary()
         self._placed: dict[int, DeviceArray] = {}  # by the slot that has its address
-        self._outputs: dict[int, tuple[np.ndarray, DeviceArray]] = {}
+        self._outputs: dict[int, tuple[weakref.ref[np.ndarray], DeviceArray]] = {}
         self._kept: dict[int, list[Piece]] = {}
         self._graphs: dict[int, Any] = {}
         self._seconds = 0.0  # of a step, as last measured
@@ -56,9 +58,9 @@ class CUDAExecutable(Executable):
             for operand, mode in launch.access:
                 if isinstance(operand, Variable):
                     weight = self.weight(operand)
-                    self._variables[id(weight)] = weight
+                    self._mirrors[id(weight)] = weight, mirror_of(weight, driver)
                     if "w" in mode:
-                        self._written[id(weight)] = weight
+                        self._written.add(id(weight))
         self._binder = Binder(driver, self._step.address, self._address)
         self._is_small = self._fits_a_block()
         if self._is_small:  # compiles now, as on the CPU
@@ -70,7 +72,7 @@ class CUDAExecutable(Executable):
         if isinstance(operand, View):
             return self._arena.address + self.offsets[operand.buffer] + operand.offset * SIZES[operand.dtype]
         if isinstance(operand, Variable):
-            return mirror_of(self.weight(operand), self.driver).memory.address
+            return self._mirrors[id(self.weight(operand))][1].memory.address
         return self._step.address + 8 * operand.index
 
     # ---- what a step reads and writes
@@ -97,7 +99,7 @@ class CUDAExecutable(Executable):
     def place_output(self, slot: int, array: np.ndarray) -> None:
         """Let a slot have the address of an array that runs write."""
         memory = DeviceArray(self.driver, array.nbytes)
-        self._outputs[slot] = array, memory
+        self._outputs[slot] = weakref.ref(array), memory
         self.step[slot] = memory.address
 
     def adopt_output(self, slot: int, other: CUDAExecutable, other_slot: int) -> None:
@@ -147,24 +149,34 @@ class CUDAExecutable(Executable):
         self._open(first, total, batch)
         deadline, done = time.perf_counter() + seconds, 0
         steps = min(max_steps, -(-(total - first) // batch))
-        while True:
-            done += self._some(steps - done, first + done * batch, total, batch, times)
+        try:
+            while done < steps and not self.step[abi.STOPPED] and (not done or time.perf_counter() < deadline):
+                done += self._some(steps - done, first + done * batch, total, batch, times)
+                self.driver.download(self.step, self._step.address)
+        except KeyboardInterrupt:  # what was started is done first, and its steps count
             self.driver.download(self.step, self._step.address)
-            if self.step[abi.STOPPED] or done == steps or time.perf_counter() >= deadline:
-                break
-        for array, memory in self._outputs.values():
-            self._fetch(array, memory, first, min(total, first + int(self.step[abi.DONE]) * batch))
-        for weight in self._written.values():
-            mirror_of(weight, self.driver).is_newer = True
+            raise
+        finally:
+            self._mark_written()
+        last = min(total, first + int(self.step[abi.DONE]) * batch)
+        for output, memory in self._outputs.values():
+            if (array := output()) is not None and last > first:
+                self.driver.download(array[first:last], memory.address + first * array.strides[0])
         return int(self.step[abi.DONE]), int(self.step[abi.STOPPED])
+
+    def _mark_written(self) -> None:
+        for number in self._written:
+            self._mirrors[number][1].was_written()
 
     def _open(self, first: int, total: int, batch: int) -> None:
         """Bring the device up to date for a run."""
         step = self.step
         step[abi.ROWS], step[abi.FIRST], step[abi.NONFINITE] = min(batch, total - first), first, 0
         step[abi.STOPPED], step[abi.DONE], step[abi.BATCH], step[abi.TOTAL] = 0, 0, batch, total
-        for weight in self._variables.values():
-            mirror_of(weight, self.driver).send()
+        for weight, mirror in self._mirrors.values():
+            adopt(weight, mirror)
+            mirror.send()
+        self._mark_written()  # another thread that reads a weight meanwhile waits for the steps that were started
         if step[abi.RATES] and step[abi.RATES_COUNT]:
             self.scalars[abi.RATE] = self._rates[0]
         self.driver.upload(self._step.address, step)
@@ -206,6 +218,9 @@ class CUDAExecutable(Executable):
     def _of(self, rows: int) -> list[Piece]:
         """`_pieces`, which are the same in every run."""
         if rows not in self._kept:
+            for old in [each for each in self._kept if each != self.rows][: len(self._kept) - MOST_SIZES + 1]:
+                self._kept.pop(old)
+                self._graphs.pop(old, None)
             self._kept[rows] = self._pieces(rows)
         return self._kept[rows]
 
@@ -222,16 +237,15 @@ class CUDAExecutable(Executable):
         """Whether one block of threads goes through the steps."""
         if sum(launch.flops_at(self.rows) for launch in self.plan.launches) > SMALL:
             return False
-        if sum(1 + len(piece.arguments) for piece in self._of(self.rows)) + 4 > MOST_PARAMETERS:
-            return False
+        self._binder.processors = 1  # its tiles are those of one multiprocessor
+        pieces = self._of(self.rows)
+        parameters = sum(1 + len(piece.arguments) for piece in pieces) + 4
+        shared = sum({piece.source: piece.shared_bytes for piece in pieces}.values())
+        if parameters <= MOST_PARAMETERS and shared <= MOST_SHARED:
+            return True
         self._kept.clear()
-        self._binder.processors = 1
-        return True
-
-    def _fetch(self, array: np.ndarray, memory: DeviceArray, first: int, last: int) -> None:
-        """Copy rows of an output to the host."""
-        part = array[first:last]
-        self.driver.download(part, memory.address + first * array.strides[0])
+        self._binder.processors = self.driver.processors
+        return False
 
 
 def _turn(template: Any, status: int) -> Launch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,9 @@ def copied(driver: Driver, array: np.ndarray) -> DeviceArray:
     return memory
 
 
+_lock = threading.RLock()  # of which copy of a weight is the newer one
+
+
 class Mirror:
     """A weight's copy on the device.
 
@@ -47,8 +51,8 @@ class Mirror:
         array: the weight's memory on the host.
 
     Attributes:
-        is_newer: whether the device has changed it since the host saw it.
-        is_stale: whether the host may have changed it since the device saw it.
+        is_newer: whether the device may have changed it since the host saw it.
+        is_stale: whether the host may have changed it since the device saw it; not both.
     """
 
     def __init__(self, driver: Driver, array: np.ndarray):
@@ -57,30 +61,47 @@ class Mirror:
 
     def fetch(self) -> None:
         """Bring the host's copy up to date."""
-        if self.is_newer:
-            self.memory.driver.download(self.array, self.memory.address)
-            self.is_newer = False
+        with _lock:
+            if self.is_newer:
+                self.is_newer = False  # first: a run that ends meanwhile says so again
+                self.memory.driver.download(self.array, self.memory.address)
 
     def release(self) -> None:
         """Bring the host's copy up to date, which may be changed from now on."""
-        self.fetch()
-        self.is_stale = True
+        with _lock:
+            self.fetch()
+            self.is_stale = True
 
     def send(self) -> None:
         """Bring the device's copy up to date."""
-        if self.is_stale:
-            self.memory.driver.upload(self.memory.address, self.array)
-            self.is_stale = False
+        with _lock:
+            if self.is_stale:
+                self.memory.driver.upload(self.memory.address, self.array)
+                self.is_stale = False
+
+    def was_written(self) -> None:
+        """The device's copy is the newer one from now on."""
+        with _lock:
+            self.is_newer, self.is_stale = True, False
 
 
 def mirror_of(variable: Variable, driver: Driver) -> Mirror:
     """A weight's copy on a device, made when it is first asked for."""
-    mirror = variable.mirror
-    if mirror is None or mirror.memory.driver is not driver:
-        array = variable.array  # up to date
-        mirror = variable.mirror = Mirror(driver, array)
-        variables.have_mirrors = True
-    return mirror
+    with _lock:
+        mirror = variable.mirror
+        if mirror is None or mirror.memory.driver is not driver:
+            mirror = Mirror(driver, variable.array)
+            adopt(variable, mirror)
+        return mirror
+
+
+def adopt(variable: Variable, mirror: Mirror) -> None:
+    """Let a weight have this copy, and no other one."""
+    with _lock:
+        if variable.mirror is not mirror:
+            variable.array  # noqa: B018 - brings it up to date
+            variable.mirror, mirror.is_stale, mirror.is_newer = mirror, True, False
+            variables.have_mirrors = True
 
 
 class PlacedSource:

@@ -7,7 +7,6 @@ import functools
 import hashlib
 import itertools
 import os
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from fastnet._kernels import cache
 from fastnet._kernels.cuda.ptx import LEVELS
-from fastnet.engine.cuda.driver import DeviceError, Driver, Node
+from fastnet.engine.cuda.driver import FORKED, DeviceError, Driver, Node
 
 #: version of the driver's CUDA → the newest PTX that it takes; from 11.2 on it allocates in the order of a stream
 _PTX = {
@@ -62,7 +61,7 @@ class NVIDIA(Driver):
     """
 
     def __init__(self, api: Any):
-        self._api, self._thread = api, threading.local()
+        self._api = api
         self._process = os.getpid()
         self._functions: dict[str, Any] = {}  # by their PTX; a module lives as long as the process
         self._device = self._ask("cuDeviceGet", 0)
@@ -84,10 +83,10 @@ class NVIDIA(Driver):
         return self._ask("cuDeviceGetAttribute", getattr(attributes, f"CU_DEVICE_ATTRIBUTE_{name}"), self._device)
 
     def _enter(self) -> None:
-        """Make the context this thread's."""
-        if not getattr(self._thread, "is_here", False):
-            self._ask("cuCtxSetCurrent", self._context)
-            self._thread.is_here = True
+        """Make the context this thread's, whatever another library has chosen since the last call."""
+        if self._process != os.getpid():
+            raise DeviceError(FORKED)
+        self._ask("cuCtxSetCurrent", self._context)
 
     def _ask(self, function: str, *arguments: Any) -> Any:
         """Call a function of the driver; its result, if it has one.
@@ -95,7 +94,10 @@ class NVIDIA(Driver):
         Raises:
             DeviceError: it failed.
         """
-        error, *results = getattr(self._api, function)(*arguments)
+        try:
+            error, *results = getattr(self._api, function)(*arguments)
+        except RuntimeError as missing:  # bindings that are newer than the driver
+            raise DeviceError(f"{self._named()}: {missing}") from None
         if error != self._api.CUresult.CUDA_SUCCESS:
             raise DeviceError(f"{self._named()}: {function} failed with {_name(self._api, error)}.")
         return results[0] if results else None
