@@ -173,8 +173,8 @@ def test_code_is_made_once_for_a_card_and_a_driver(api, monkeypatch):
 def test_a_fork_frees_nothing(api, monkeypatch):
     gpu = nvidia.open_device()
     address = gpu.allocate(4)
-    monkeypatch.setattr(nvidia.os, "getpid", lambda: gpu._process + 1)
     graph = gpu.capture([])
+    monkeypatch.setattr(nvidia.os, "getpid", lambda: gpu._process + 1)
     gpu.free(address)
     del graph
     assert not api.count("cuMemFreeAsync") and not api.count("cuGraphExecDestroy")
