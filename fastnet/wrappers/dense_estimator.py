@@ -1,4 +1,4 @@
-"""What the ready-made classifier and regressor have in common: scaling, the network, its training."""
+"""The base class of the ready-made classifier and regressor: it scales the inputs, builds the network and trains it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fastnet._kernels.errors import quoted
 from fastnet.callbacks import Callback, History
 from fastnet.callbacks.callback import Logs
 from fastnet.sequential import Sequential
-from fastnet.wrappers.labels import weights_of
+from fastnet.wrappers.class_labels import weights_of
 from fastnet.wrappers.travel import TravellingEstimator
 
 _DTYPES = [np.float64, np.float32]
