@@ -137,11 +137,11 @@ class Layer(LayerTree, SettableArguments, Configurable):
         Raises:
             ValueError: it holds sublayers, or follows from arguments.
         """
-        own = type(self).__module__.startswith("fastnet.")
-        if changes.is_lowering() or (own and (name[0] == "_" or name not in vars(self))):
+        built_in = type(self).__module__.startswith("fastnet.")
+        if changes.is_lowering() or (built_in and (name[0] == "_" or name not in vars(self))):
             return
-        if own or [*parts_of(current), *parts_of(value)]:
-            why = "follows from its arguments" if own else "holds layers, whose weights are made"
+        if built_in or [*parts_of(current), *parts_of(value)]:
+            why = "follows from its arguments" if built_in else "holds layers, whose weights are made"
             raise ValueError(f"{self._owner}: {name} {why}, and stays as it is; make another layer.")
         vars(self)["changes"] = self.changes + 1
         changes.arguments.mark()

@@ -197,16 +197,16 @@ class Network(Layer):
         # First: if one layer does not fit, none may be built.
         found = [self._shapes_of(probe) for probe in open_shapes.probes(shape)]
         with unchanged_on_error(all_parts(self)):
-            for place, layer in enumerate(self._layers):
-                self._connect_layer(place, layer, [shapes[place] for shapes in found])
+            for index, layer in enumerate(self._layers):
+                self._connect_layer(index, layer, [shapes[index] for shapes in found])
         self._shapes, self.built = [open_shapes.merged(each) for each in zip(*found)], True
 
-    def _connect_layer(self, place: int, layer: Layer, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
-        """Build a layer; the weights that are made follow from the seed and its place, if there is a seed."""
+    def _connect_layer(self, index: int, layer: Layer, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+        """Build a layer; if there is a seed, it and the index of the layer decide the new weights."""
         if self.seed is None:
             return open_shapes.connect(layer, shapes)
-        place -= isinstance(self._layers[0], InputLayer) if self._layers else 0  # Input does not count
-        with random.drawing_from(self.seed, _WEIGHTS, max(place, 0)):
+        index -= isinstance(self._layers[0], InputLayer) if self._layers else 0  # Input does not count
+        with random.drawing_from(self.seed, _WEIGHTS, max(index, 0)):
             return open_shapes.connect(layer, shapes)
 
     def _shapes_from(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -233,11 +233,11 @@ class DenseEstimator(TravellingEstimator):
         return model
 
     def _new_optimizer(self) -> Any:
-        optimizer = self.optimizer
-        made = copy.deepcopy(optimizer) if isinstance(optimizer, optimizers.Optimizer) else optimizers.get(optimizer)
+        given = self.optimizer
+        optimizer = copy.deepcopy(given) if isinstance(given, optimizers.Optimizer) else optimizers.get(given)
         if self.learning_rate is not None:
-            made.learning_rate = self.learning_rate
-        return made
+            optimizer.learning_rate = self.learning_rate
+        return optimizer
 
     def _stopping(self) -> list[Callback]:
         if self.early_stopping:

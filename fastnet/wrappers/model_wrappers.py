@@ -121,12 +121,12 @@ class ModelWrapper(TravellingEstimator):
                 f"{type(self).__name__}: model must be a Sequential, or a function that returns one; received "
                 f"{quoted(self.model)}."
             )
-        made = self.model(X=X, y=y, **(self.model_kwargs or {}))
-        if not isinstance(made, Sequential):
+        model = self.model(X=X, y=y, **(self.model_kwargs or {}))
+        if not isinstance(model, Sequential):
             raise ValueError(
-                f"{type(self).__name__}: the function `model` must return a Sequential, it gave {quoted(made)}."
+                f"{type(self).__name__}: the function `model` must return a Sequential, it gave {quoted(model)}."
             )
-        return made
+        return model
 
     def _outputs(self, X: Any) -> np.ndarray:
         """The model's outputs, (n, outputs)."""
