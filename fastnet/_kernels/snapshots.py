@@ -37,7 +37,7 @@ _JUMPS = frozenset([*dis.hasjrel, *dis.hasjabs])
 
 
 class _Value(NamedTuple):
-    """What a name stands for.
+    """The value for which a name stands.
 
     Attributes:
         key: equal for equal values.

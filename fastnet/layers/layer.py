@@ -132,7 +132,7 @@ class Layer(LayerTree, SettableArguments, Configurable):
         super().__setattr__(name, value)
 
     def _replace(self, name: str, current: Any, value: Any) -> None:
-        """Note that an attribute that is no argument gets another value, which may decide what its forward does.
+        """Note that an attribute other than an argument is replaced; its forward may depend on the value.
 
         Raises:
             ValueError: it holds sublayers, or follows from arguments.

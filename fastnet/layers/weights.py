@@ -23,7 +23,7 @@ def new_weight(
     if dtype is not None and config.check_dtype(dtype, layer._owner) != layer.dtype:
         raise ValueError(
             f"{layer._owner}: its weights have its dtype, {layer.dtype}, received {quoted(dtype)}; make the layer with "
-            "dtype=..., or keep numbers that are no weight in an attribute."
+            "dtype=..., or keep numbers that are not weights in an attribute."
         )
     if name is None:
         number = sum(variable.name.startswith("variable") for variable in layer._variables)

@@ -178,7 +178,7 @@ class MultiOptimizer(Optimizer):
 
     @states.setter
     def states(self, value: Any) -> None:
-        """There are none of its own."""
+        """It has no states of its own; its optimizers have them."""
 
     @property
     def memory(self) -> list[Variable]:  # type: ignore[override]

@@ -131,7 +131,7 @@ class Trainer:
         return results[0]
 
     def _logs(self, session: Session, hooks: Hooks) -> Callable[[], dict[str, Any]]:
-        """What gives the logs after a step."""
+        """The function that gives the logs after a step."""
         return session.logs if hooks.own is None else lambda: self._own_logs
 
     def _train_segment(self, session: Session, segment: Segment, steps: int, hooks: Hooks) -> int:

@@ -26,7 +26,7 @@ from fastnet.wrappers.travel import TravellingEstimator
 
 
 class ModelWrapper(TravellingEstimator):
-    """What the three wrappers have in common.
+    """The base class of the three wrappers.
 
     Args:
         model: a compiled `Sequential`, or a function ``model(X, y, **model_kwargs)`` that returns one. Each `fit`
@@ -216,7 +216,7 @@ class SKLearnClassifier(ClassifierMixin, ModelWrapper):
         return _is_hinge(self.model_.loss) or getattr(self.model_.loss, "from_logits", False)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """What decides the class.
+        """The scores that decide the class.
 
         Returns:
             The model's outputs, (n, classes). For two classes (n,): the logit of the second class where the model gives
