@@ -76,7 +76,7 @@ class Rewriter(ast.NodeTransformer):
         """A number of the kernel's dtype."""
         assert isinstance(node.value, (int, float))
         if is_cut(node.value, self.kernel.dtype):
-            raise self.error(node, f"{node.value!r} is no number of {self.kernel.dtype}, the dtype of its views")
+            raise self.error(node, f"{node.value!r} is not a number of {self.kernel.dtype}, the dtype of its views")
         return typed(node.value)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
