@@ -1,4 +1,4 @@
-"""Measures fastnet; prints and keeps tables. All benchmarks take half an hour, --quick alone less than a minute."""
+"""Measures fastnet; prints and keeps tables. All benchmarks take half an hour, --quick about a minute."""
 
 import argparse
 import importlib

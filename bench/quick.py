@@ -1,4 +1,4 @@
-"""A look at this machine in less than a minute: training steps beside the installed peers, and shares of its peak."""
+"""A look at this machine in about a minute: training steps beside the installed peers, and shares of its peak."""
 
 import contextlib
 import time

@@ -50,7 +50,7 @@ def text():
             BEGIN,
             *dense_table(),
             "",
-            "Below 1× fastnet is slower. `fastnet bench --quick` measures your machine in less than a minute,",
+            "Below 1× fastnet is slower. `fastnet bench --quick` measures your machine in about a minute,",
             "beside the peers that are installed; it needs no checkout. All benchmarks take half an hour: in a",
             'checkout, run `.venv/bin/pip install -e ".[bench]"` (`".[bench,peers]"` for the other columns)',
             "and `fastnet bench`, which writes tables and pictures to `bench/results/own`. `fastnet bench",

@@ -1,6 +1,6 @@
 """Deep Q-learning (Mnih et al. 2015, doi:10.1038/nature14236) of a cart that balances a pole, written in NumPy.
 
-The loss of an action is no formula of the outputs alone: only the output of the action taken has a gradient. It is
+The loss of an action is not a formula of the outputs alone: only the output of the action taken has a gradient. It is
 computed here, and `train_on_gradient` makes the step.
 """
 

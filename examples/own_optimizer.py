@@ -89,7 +89,7 @@ for _ in range(10):
         sam.train_on_batch(x[rows], y[rows])
 print(f"SAM:  {model.evaluate(x_test, y_test, verbose=0)[1]:.1%} of the test digits")
 
-# A function that is no network.
+# A plain function, without a network.
 point, adam = np.array([-1.0, 1.5]), fastnet.optimizers.Adam(0.05)
 for _ in range(2000):
     a, b = point

@@ -105,7 +105,7 @@ def set_max_epochs(max_epochs: int | None) -> None:
         max_epochs: at least 1; None removes the limit.
 
     Raises:
-        ValueError: it is no such number.
+        ValueError: it is not an integer of at least 1.
 
     Example:
         >>> config.set_max_epochs(2)

@@ -119,13 +119,13 @@ def _message(argument: str, others: list[tuple[Any, Any]]) -> str:
     """The sentence about columns that hold neither bools nor numbers."""
     named = [f"{name!r} ({'category' if hasattr(c.dtype, 'categories') else c.dtype})" for name, c in others]
     more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-    dummies, codes, numbers = (
+    dummies, codes, values = (
         (f"pd.get_dummies({argument})", "pd.factorize(column)[0]", "column.astype('float32')")
         if _is_pandas(others[0][1])
         else (f"{argument}.to_dummies(names)", "column.cast(pl.Categorical).to_physical()", "column.cast(pl.Float32)")
     )
     return (
         f"{argument} must hold real numbers; these columns do not: {', '.join(named[:_NAMED])}{more}. For categories "
-        f"{dummies} gives columns of 0 and 1, {codes} gives their numbers. Numbers written as text: {numbers}. Drop "
+        f"{dummies} gives columns of 0 and 1, {codes} gives their numbers. Numbers written as text: {values}. Drop "
         "other columns."
     )

@@ -26,9 +26,9 @@ class Progress:
     Raises:
         ValueError: ``verbose`` has another value.
 
-    A bar is drawn at most ten times a second; the next drawing lists the epochs that ended since. What a callback
-    prints to the terminal stands below the lines of the epochs before it, and above the bar; a second progress within
-    a callback prints lines there. If the stream is closed or fails, training continues without output. After
+    A bar is drawn at most ten times a second; the next drawing lists the epochs that ended since. Output
+    of a callback stands on the terminal below the lines of the epochs before it, and above the bar; a second progress
+    within a callback prints lines there. If the stream is closed or fails, training continues without output. After
     `fastnet.config.disable_interactive_logging`, all lines go to the logger "fastnet".
 
     Example:

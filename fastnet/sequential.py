@@ -18,6 +18,7 @@ from fastnet.layers.layer import Layer
 from fastnet.layers.network import Network
 from fastnet.metrics.compiled import CompiledMetrics
 from fastnet.refused import NotAnEstimator, attribute_error
+from fastnet.saving.saveable import Saveable
 from fastnet.training import loop
 from fastnet.training.differentiation import Differentiable
 from fastnet.training.step_methods import StepMethods
@@ -30,7 +31,7 @@ _COMPILED = {"optimizer": "optimizer", "loss": "loss", "loss_weights": "_loss_we
 _TRAINED_WITH = ("optimizer", "loss")
 
 
-class Sequential(Differentiable, StepMethods, NotAnEstimator, Network):
+class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network):
     """A network in which each layer reads the result of the one before it.
 
     Args:
@@ -116,22 +117,6 @@ class Sequential(Differentiable, StepMethods, NotAnEstimator, Network):
     @random_counters.setter
     def random_counters(self, counters: Mapping[str, int]) -> None:
         self._trainer.seed, self._trainer.epochs_done = int(counters["seed"]), int(counters["epochs_done"])
-
-    # ---- files
-
-    def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None) -> None:
-        """Write the whole model to a file; see `fastnet.saving.save_model`."""
-        saving.save_model(self, filepath, overwrite, zipped)
-
-    def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: None = None) -> None:
-        """Write the weights to a file; see `fastnet.saving.save_weights`."""
-        saving.save_weights(self, filepath, overwrite, max_shard_size)
-
-    def load_weights(self, filepath: Any, skip_mismatch: bool = False, objects_to_skip: None = None) -> None:
-        """Set the weights from a file; see `fastnet.saving.load_weights`."""
-        saving.load_weights(self, filepath, skip_mismatch, objects_to_skip)
-
-    # ---- training
 
     def compile(
         self,
@@ -391,14 +376,6 @@ class Sequential(Differentiable, StepMethods, NotAnEstimator, Network):
             True
         """
         return loop.profile(self, x, y, batch_size, seconds)
-
-    def __reduce__(self) -> tuple:
-        """For pickle, copy and deepcopy: the bytes of the model's file. Each makes an independent model, as in Keras.
-
-        The copy has the weights, the arguments of `compile`, the optimizer's state and the random counters, and trains
-        on to the same bits. It lacks `history` and attributes of your own.
-        """
-        return saving.model_files.from_bytes, saving.model_files.to_bytes(self)
 
     def __getattr__(self, name: str) -> Any:
         """Raise for a missing attribute; where Keras has it, the error names the remedy."""

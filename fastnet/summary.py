@@ -71,9 +71,9 @@ def _row(widths: Sequence[int], cells: Sequence[str], indent: str = "") -> Itera
         for k, (cell, width) in enumerate(zip(cells, widths))
     ]
     for line in itertools.zip_longest(*parts, fillvalue=""):
-        texts, numbers = line[:2], line[2:]
+        texts, counts = line[:2], line[2:]
         columns = [f"{text:<{width}}" for text, width in zip(texts, widths)]
-        columns += [f"{number:>{width}}" for number, width in zip(numbers, widths[2:])]
+        columns += [f"{count:>{width}}" for count, width in zip(counts, widths[2:])]
         yield "  ".join(columns).rstrip()
 
 

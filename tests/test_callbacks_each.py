@@ -110,7 +110,7 @@ def test_lambda_callback():
     hooks = {name: lambda *args, name=name: calls.append(name) for name in ("on_test_begin", "on_epoch_begin")}
     fit(callbacks.LambdaCallback(**hooks), epochs=1, validation_split=0.5)
     assert calls == ["on_epoch_begin", "on_test_begin"]
-    with pytest.raises(TypeError, match="'on_epoch' is no hook. The hooks are .*on_epoch_begin"):
+    with pytest.raises(TypeError, match="'on_epoch' is not a hook. The hooks are .*on_epoch_begin"):
         callbacks.LambdaCallback(on_epoch=print)
     with pytest.raises(TypeError, match="on_epoch_end must be a function, received 3"):
         callbacks.LambdaCallback(on_epoch_end=3)

@@ -74,8 +74,8 @@ class Population:
         first = self.steps[0].executable
         binder = Binder(self.gpu, self.memory, self.address)
         binder.processors = 1
-        first._binder, first._kept = binder, {}
-        self.gpu.launch(binder.steps(first._of(BATCH), BATCH, self.stride, len(self.models)).times(steps))
+        first._binder, first._launches = binder, {}
+        self.gpu.launch(binder.steps(first.launches_at(BATCH), BATCH, self.stride, len(self.models)).node(steps))
         for number in range(len(self.models)):
             for place, variable in zip(self.places.values(), self.variables(number), strict=True):
                 self.gpu.download(variable.array, self.memory + number * self.stride + place)

@@ -229,7 +229,10 @@ def test_each_kind_of_weight_has_its_decay():
         (lambda: optimizers.Muon(adam_weight_decay=-1), "Muon: adam_weight_decay"),
         (lambda: optimizers.Muon(rms_rate=-1), "Muon: rms_rate"),
         (lambda: optimizers.Muon(exclude_layers="output"), "Muon: exclude_layers must be a list of.*'output'"),
-        (lambda: optimizers.Muon(exclude_layers=["out", "("]), r"Muon: exclude_layers: '\(' is no regular expression"),
+        (
+            lambda: optimizers.Muon(exclude_layers=["out", "("]),
+            r"Muon: exclude_layers: '\(' is not a regular expression",
+        ),
     ],
 )
 def test_bad_arguments(make, message):

@@ -154,7 +154,7 @@ MISTAKES = [  # (template, operands that are changed or, where they are None, le
     (shifted, dict(by=0.5), TypeError, "'by' must be an integer of int32, as its views are, received 0.5"),
     (shifted, dict(by=2**31), TypeError, "'by' must be an integer of int32, as its views are, received 2147483648"),
     (shifted, dict(by=float("nan")), TypeError, "'by' must be an integer of int32, as its views are, received nan"),
-    (halved, dict(x="labels", y="other_labels"), ValueError, "0.5 is no number of int32, the dtype of its views"),
+    (halved, dict(x="labels", y="other_labels"), ValueError, "0.5 is not a number of int32, the dtype of its views"),
     (sum_of, dict(total="y"), ValueError, "'total' must have one number for each column, without the rows"),
     (sum_all, dict(total="each"), ValueError, "must have a number for each of ⌈4·rows/4096⌉ chunks"),
     (sum_all, dict(total="slot"), ValueError, "must have a number for each of ⌈4·rows/4096⌉ chunks"),

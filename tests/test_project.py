@@ -146,3 +146,24 @@ def test_ci_script_can_run(checkout):
     script = checkout / ".ci" / "run"
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+def test_design_names_every_module(checkout):
+    """docs/design.md's table of modules names files and folders that exist, each once, and together all modules."""
+    text = (checkout / "docs" / "design.md").read_text("utf-8")
+    table = text[text.index("| module | contents |") : text.index("Imports point one way")]
+    package, named = checkout / "fastnet", []
+    for cell in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE):
+        folder = package
+        for name in re.findall(r"`(.+?)`", cell):
+            found = [*(package if "/" in name.rstrip("/") else folder).glob(name.rstrip("/"))]
+            assert found, f"{name} in the row {cell}"
+            folder = found[0].parent
+            named += found
+    assert sorted(named) == sorted(set(named))
+    modules = [file for kind in ("*.py", "*.pyx", "*.pxi", "*.h") for file in package.rglob(kind)]
+    assert [
+        str(file.relative_to(package))
+        for file in modules
+        if file.name != "__init__.py" and not {file, *file.parents}.intersection(named)
+    ] == []

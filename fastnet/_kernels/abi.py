@@ -34,7 +34,7 @@ LOSS = 6  # float64: mean loss of this batch
 RATE = 7  # float64: learning rate of this step
 RATES = 8  # int64: address of float64 learning rates of the next steps; 0 = RATE is constant
 RATES_COUNT = 9  # int64: their number
-# What the runner holds itself on the CPU, and a device's kernel at the end of a step (`cuda.turn`):
+# Held by the runner on the CPU; on a GPU by the kernel at the end of a step (`templates/turn.py`):
 STOPPED = 10  # int64: status of the run when it has ended; no launch does anything from then on
 DONE = 11  # int64: steps of the run that happened
 BATCH = 12  # int64: rows of a full batch

@@ -13,8 +13,9 @@ import numpy as np
 from fastnet._kernels import fold_text
 from fastnet._kernels.chunks import LANES
 from fastnet._kernels.gathered import gathered
-from fastnet._kernels.generate import Kernel, Rewriter, default
+from fastnet._kernels.generate import Kernel
 from fastnet._kernels.pasting import function_tree
+from fastnet._kernels.rewriting import Rewriter, default
 from fastnet._kernels.syntax import expression, loop, parsed, value_of
 from fastnet._kernels.template import SHAPE, Template
 from fastnet._kernels.templates.data import gather, gather_elements

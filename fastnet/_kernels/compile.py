@@ -291,7 +291,7 @@ def shared_sources() -> str:
     folder = Path(__file__).parent
     names = (
         "abi.py", "chunks.py", "compile.py", "generate.py", "intrinsics.py", "kinds.py", "memory_intrinsics.py",
-        "pasting.py", "syntax.py", "target.py", "template.py",
+        "pasting.py", "rewriting.py", "syntax.py", "target.py", "template.py",
     )  # fmt: skip
     files = [folder / name for name in names]
     return "".join(contents(str(path)) for path in [*files, *sorted((folder / "rules").rglob("*.py"))])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from fastnet._kernels.generate import Rewriter
 from fastnet._kernels.pasting import function_tree
+from fastnet._kernels.rewriting import Rewriter
 from fastnet._kernels.template import Template
 from fastnet._kernels.templates.data import gather
 

@@ -251,7 +251,7 @@ class _Rule(ast.NodeTransformer):
             return node
         if is_cut(node.value, self.dtype):
             raise self._error(
-                node, f"{node.value!r} is no number of {self.dtype}, the dtype of the views it is used on"
+                node, f"{node.value!r} is not a number of {self.dtype}, the dtype of the views it is used on"
             )
         return self._typed(node.value)
 

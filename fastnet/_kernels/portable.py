@@ -60,10 +60,10 @@ class RuleText:
 
     def rule(self) -> Callable[..., Any]:
         """The rule again."""
-        made = rule_from_source(self.text, _unpacked(self.names))
-        made.__module__, made.__qualname__, made.__defaults__ = self.module, self.name, self.defaults
-        made.digest = self.digest  # type: ignore[attr-defined]
-        return made
+        rule = rule_from_source(self.text, _unpacked(self.names))
+        rule.__module__, rule.__qualname__, rule.__defaults__ = self.module, self.name, self.defaults
+        rule.digest = self.digest  # type: ignore[attr-defined]
+        return rule
 
 
 @dataclasses.dataclass(frozen=True)

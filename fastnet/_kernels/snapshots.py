@@ -37,7 +37,7 @@ _JUMPS = frozenset([*dis.hasjrel, *dis.hasjabs])
 
 
 class _Value(NamedTuple):
-    """What a name stands for.
+    """The value for which a name stands.
 
     Attributes:
         key: equal for equal values.
@@ -210,9 +210,9 @@ def _compiles_to(node: ast.FunctionDef, code: types.CodeType) -> bool:
         around.body.append(node)
         body = [around]
     module = ast.fix_missing_locations(ast.Module([*body], []))
-    made = compile(module, code.co_filename, "exec", code.co_flags & _FUTURES, dont_inherit=True)
-    made = _inside(made, "around") if code.co_freevars else made
-    return _operations(_inside(made, node.name)) == _operations(code)
+    compiled = compile(module, code.co_filename, "exec", code.co_flags & _FUTURES, dont_inherit=True)
+    compiled = _inside(compiled, "around") if code.co_freevars else compiled
+    return _operations(_inside(compiled, node.name)) == _operations(code)
 
 
 def _inside(code: types.CodeType, name: str) -> types.CodeType:

@@ -48,7 +48,7 @@ class LambdaCallback(Callback):
         for name, hook in {**named, **hooks}.items():
             if not (name.startswith("on_") and hasattr(Callback, name)):
                 known = ", ".join(hook for hook in dir(Callback) if hook.startswith("on_"))
-                raise TypeError(f"LambdaCallback: {name!r} is no hook. The hooks are {known}.")
+                raise TypeError(f"LambdaCallback: {name!r} is not a hook. The hooks are {known}.")
             if hook is not None:
                 if not callable(hook):
                     raise TypeError(f"LambdaCallback: {name} must be a function, received {quoted(hook)}.")

@@ -141,7 +141,9 @@ class ModelCheckpoint(MonitorCallback):
         if current is None:
             return True
         if np.ndim(current) > 0:
-            warnings.warn(f"ModelCheckpoint: {self.monitor!r} is no single number; every model is saved.", stacklevel=2)
+            warnings.warn(
+                f"ModelCheckpoint: {self.monitor!r} is not a single number; every model is saved.", stacklevel=2
+            )
             return True
         best = "None" if self.best is None else f"{self.best:.5f}"
         if not self.is_improvement(current, self.best):
@@ -168,7 +170,7 @@ def _check_template(filepath: str, by_epoch: bool) -> None:
     try:
         fields = [part for part in string.Formatter().parse(filepath) if part[1] is not None]
     except ValueError as error:
-        raise ValueError(f"{what} is no format such as '{{epoch:02d}}-{{val_loss:.2f}}.fastnet': {error}.") from None
+        raise ValueError(f"{what} is not a format such as '{{epoch:02d}}-{{val_loss:.2f}}.fastnet': {error}.") from None
     for _, field, code, conversion in fields:
         name = re.split(r"[.\[]", field or "")[0]
         if not name or name.isdigit():

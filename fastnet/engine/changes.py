@@ -27,7 +27,7 @@ _lowering = _Lowering()
 
 
 def is_lowering() -> bool:
-    """Whether this thread makes a plan: what layers note in themselves then is no change from outside."""
+    """Whether this thread makes a plan. An attribute that a layer then sets on itself is not a change from outside."""
     return _lowering.depth > 0
 
 
@@ -47,7 +47,7 @@ arguments = LastChange()
 losses = LastChange()
 #: Of the value of any weight or of any optimizer's state, by `Variable.assign`.
 weights = LastChange()
-#: Of the process itself: a forked child is another one.
+#: Of the process: a forked child is another one.
 process = LastChange()
 
 if hasattr(os, "register_at_fork"):

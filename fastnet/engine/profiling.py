@@ -157,8 +157,8 @@ class Profile:
             sum(getattr(row, name) * row.microseconds for row in rows) / total
             for name in ("gflops", "gigabytes", "of_machine")
         )
-        share = total / max(self.microseconds, 1e-12)
-        return f"{total:>9.1f} {share:>7.1%} {gflops:>7.1f} {gigabytes:>7.1f} {of_machine:>8.1%}"
+        fraction = total / max(self.microseconds, 1e-12)
+        return f"{total:>9.1f} {fraction:>7.1%} {gflops:>7.1f} {gigabytes:>7.1f} {of_machine:>8.1%}"
 
 
 @dataclass

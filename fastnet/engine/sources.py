@@ -46,7 +46,7 @@ class Source(Rows):
         return array.shape[1:], READABLE[array.dtype], order
 
     def numbers(self, place: Callable[[np.ndarray], int]) -> list[int]:
-        """What an `Inlet` writes to the step block for a device to which ``place`` copies arrays, in its order.
+        """The integers that an `Inlet` writes to the step block, in order, where ``place`` copies arrays to a device.
 
         Args:
             place: gives the address of an array's first element on the device.

@@ -98,9 +98,9 @@ class Tape:
         known = y is x or self.open is not None or any(call.output is y for call in reversed(self.calls))
         if self.plan.training and not known:
             raise NotImplementedError(
-                f"{layer._owner} defines no backward(plan, dy, x, y), and what its forward returns is no result of "
-                "plan.apply(layer, x) or plan.combine(operation, ...): no gradient would reach its weights. Define "
-                "backward, or apply layers and operations alone."
+                f"{layer._owner} defines no backward(plan, dy, x, y), and the result of its forward comes from neither "
+                "plan.apply(layer, x) nor plan.combine(operation, ...): no gradient would reach its weights. Define "
+                "backward, or only apply layers and operations."
             )
         return y
 
@@ -212,10 +212,10 @@ class Tape:
 
 
 def checked_result(operation: Any, result: Any) -> View:
-    """What a forward returned.
+    """The view that a forward returned.
 
     Raises:
-        TypeError: it is no view.
+        TypeError: it is not a view.
     """
     if not isinstance(result, View):
         owner = getattr(operation, "_owner", None) or f"The operation {type(operation).__name__}"

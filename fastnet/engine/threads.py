@@ -93,8 +93,8 @@ def cgroup_quota(root: str | Path = "/") -> float:
     root = Path(root)
     quota = 10.0**9
     for line in _text(root / "proc/self/cgroup").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
+        _, _, controllers_and_path = line.partition(":")
+        controllers, _, path = controllers_and_path.partition(":")
         if not controllers:
             mounts = ["sys/fs/cgroup", "sys/fs/cgroup/unified"]
         elif "cpu" in controllers.split(","):

@@ -157,10 +157,11 @@ class Parallel(_OfBranches):
     def sample_output_shape(self, input_shape):
         shapes = [branch.sample_output_shape(input_shape) for branch in self.branches]
         first = shapes[0]
-        along = self.merge == "concat"
-        if not (along and () in shapes) and len({shape[:-1] if along else shape for shape in shapes}) == 1:
-            return (*first[:-1], sum(shape[-1] for shape in shapes)) if along else first
-        wanted = "results that differ in their last axis alone" if along else "results of one shape"
+        concatenates = self.merge == "concat"
+        compared = {shape[:-1] if concatenates else shape for shape in shapes}
+        if len(compared) == 1 and not (concatenates and () in shapes):
+            return (*first[:-1], sum(shape[-1] for shape in shapes)) if concatenates else first
+        wanted = "results that differ in their last axis alone" if concatenates else "results of one shape"
         raise ValueError(
             f"{self._owner} with merge={self.merge!r} needs {wanted}; for samples of shape {input_shape} its branches "
             f"give {', '.join(map(str, shapes))}."

@@ -19,7 +19,7 @@ from fastnet.layers import calls, open_shapes
 from fastnet.layers.trace import Use, trace
 from fastnet.layers.tree import LayerTree, all_parts, parts_of
 from fastnet.layers.undo import AttributeSnapshot, unchanged_on_error
-from fastnet.layers.weights import new_weight
+from fastnet.layers.weights import AddsWeights
 from fastnet.refused import REFUSED_OF_LAYERS, attribute_error
 from fastnet.settable import SettableArguments, argument_names, unknown_argument
 
@@ -36,7 +36,7 @@ _NAMED = {
 }
 
 
-class Layer(LayerTree, SettableArguments, Configurable):
+class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
     """A layer of a network. Subclasses define some of four methods.
 
     These are `make_weights`, `sample_output_shape`, `forward` and `backward`.
@@ -132,16 +132,16 @@ class Layer(LayerTree, SettableArguments, Configurable):
         super().__setattr__(name, value)
 
     def _replace(self, name: str, current: Any, value: Any) -> None:
-        """Note that an attribute that is no argument gets another value, which may decide what its forward does.
+        """Note that an attribute other than an argument is replaced; its forward may depend on the value.
 
         Raises:
             ValueError: it holds sublayers, or follows from arguments.
         """
-        own = type(self).__module__.startswith("fastnet.")
-        if changes.is_lowering() or (own and (name[0] == "_" or name not in vars(self))):
+        built_in = type(self).__module__.startswith("fastnet.")
+        if changes.is_lowering() or (built_in and (name[0] == "_" or name not in vars(self))):
             return
-        if own or [*parts_of(current), *parts_of(value)]:
-            why = "follows from its arguments" if own else "holds layers, whose weights are made"
+        if built_in or [*parts_of(current), *parts_of(value)]:
+            why = "follows from its arguments" if built_in else "holds layers, whose weights are made"
             raise ValueError(f"{self._owner}: {name} {why}, and stays as it is; make another layer.")
         vars(self)["changes"] = self.changes + 1
         changes.arguments.mark()
@@ -318,46 +318,6 @@ class Layer(LayerTree, SettableArguments, Configurable):
                 "compute_mask(plan, x, y)."
             )
         return x.mask
-
-    def add_weight(
-        self,
-        name: str | None = None,
-        shape: Any = (),
-        initializer: Any = "glorot_uniform",
-        trainable: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
-        dtype: Any = None,
-        autocast: bool = True,
-        aggregation: Any = "none",
-    ) -> Variable:
-        """Make a weight with initial values.
-
-        Args:
-            name: by default "variable", with a number from the second one on.
-            shape: a tuple of sizes, or one size; ``()`` or None for one number.
-            initializer: of its values; None for "glorot_uniform".
-            trainable: whether an optimizer changes it.
-            regularizer, constraint: see `fastnet.regularizers`, `fastnet.constraints`.
-            dtype: None, or the layer's, which all its weights have.
-            autocast, aggregation: accepted, without effect.
-
-        Raises:
-            TypeError: the name is not a string; Keras's ``add_weight`` takes the shape first.
-            ValueError: the initializer does not return an array of this shape; ``dtype`` is another one; the layer is
-                built.
-        """
-        if self._in_use:
-            raise ValueError(f"{self._owner}: its weights are made; add {name!r} in __init__ or make_weights.")
-        variable = new_weight(self, name, shape, initializer, trainable, regularizer, constraint, dtype)
-        self._variables.append(variable)
-        return variable
-
-    def add_named_weight(self, name: str, shape: tuple[int, ...]) -> Variable:
-        """A new weight, made with the arguments that begin with its name: ``kernel_initializer`` and the like."""
-        kinds = ("initializer", "regularizer", "constraint")
-        initializer, regularizer, constraint = (getattr(self, f"{name}_{kind}") for kind in kinds)
-        return self.add_weight(name, shape, initializer, regularizer=regularizer, constraint=constraint)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal layer, without weights, as plain data for JSON."""

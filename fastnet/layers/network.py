@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from fastnet import checks, config, random, serialization
+from fastnet import checks, config, random
 from fastnet._kernels.errors import quoted
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -18,20 +17,17 @@ from fastnet.layers import open_shapes
 from fastnet.layers.core import InputLayer
 from fastnet.layers.finding import find_layer
 from fastnet.layers.layer import Layer
+from fastnet.layers.network_description import NetworkDescription
 from fastnet.layers.trace import Use
 from fastnet.layers.tree import all_parts
 from fastnet.layers.undo import unchanged_on_error
-from fastnet.settable import argument_names
 from fastnet.summary import summary_text
 from fastnet.terminal import printable
-
-#: what a description holds of every network; a subclass of `Sequential` may take other arguments
-_OF_EVERY_NETWORK = ("layers", "name", "trainable", "dtype")
 
 _WEIGHTS = 1  # key of the seeds of weights
 
 
-class Network(Layer):
+class Network(NetworkDescription, Layer):
     """A layer that applies layers in order; it has their shapes, weights and description."""
 
     seed: int | None = None  # of the weights that it makes
@@ -197,16 +193,16 @@ class Network(Layer):
         # First: if one layer does not fit, none may be built.
         found = [self._shapes_of(probe) for probe in open_shapes.probes(shape)]
         with unchanged_on_error(all_parts(self)):
-            for place, layer in enumerate(self._layers):
-                self._connect_layer(place, layer, [shapes[place] for shapes in found])
+            for index, layer in enumerate(self._layers):
+                self._connect_layer(index, layer, [shapes[index] for shapes in found])
         self._shapes, self.built = [open_shapes.merged(each) for each in zip(*found)], True
 
-    def _connect_layer(self, place: int, layer: Layer, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
-        """Build a layer; the weights that are made follow from the seed and its place, if there is a seed."""
+    def _connect_layer(self, index: int, layer: Layer, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+        """Build a layer; if there is a seed, it and the index of the layer decide the new weights."""
         if self.seed is None:
             return open_shapes.connect(layer, shapes)
-        place -= isinstance(self._layers[0], InputLayer) if self._layers else 0  # Input does not count
-        with random.drawing_from(self.seed, _WEIGHTS, max(place, 0)):
+        index -= isinstance(self._layers[0], InputLayer) if self._layers else 0  # Input does not count
+        with random.drawing_from(self.seed, _WEIGHTS, max(index, 0)):
             return open_shapes.connect(layer, shapes)
 
     def _shapes_from(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -366,49 +362,6 @@ class Network(Layer):
             print(printable(text))
         else:
             print_fn(text)
-
-    def get_config(self) -> dict[str, Any]:
-        """The layers that make another network like it, weights and compile's arguments aside, as plain data."""
-        names = argument_names(type(self))
-        with serialization.sharing():
-            described = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
-            if "layers" in names:
-                described["layers"] = [serialization.serialize_keras_object(layer) for layer in self._layers]
-            described |= self.described_arguments(name for name in names if name not in _OF_EVERY_NETWORK)
-        if described.get("seed", 0) is None:
-            del described["seed"]  # as Keras describes a model
-        return {**described, "build_input_shape": self.input_shape} if self.built else described
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
-        """Make a network from the result of `get_config`, or of Keras's method of this name.
-
-        Args:
-            config: the description.
-            custom_objects: your classes and functions in the description, by name.
-
-        Raises:
-            ValueError: the description is not that of a network, or its layers are unknown or do not fit.
-        """
-        names = argument_names(cls)
-        if not isinstance(config, dict) or not {"name", "layers"}.intersection(names) <= set(config):
-            raise ValueError(
-                f"{cls.__name__}.from_config: a network's description has the entries 'name' and 'layers', received "
-                f"{quoted(config)}."
-            )
-        given = {name: value for name, value in config.items() if name in names}
-        network = cls(**serialization.deserialize_keras_object(given, custom_objects))
-        if "name" in config and "name" not in names:
-            network.name = config["name"]
-        if "trainable" not in names and not config.get("trainable", True):
-            network.trainable = False
-        if not network.built and (shape := config.get("build_input_shape")) is not None:
-            network.build((None, *tuple(serialization.deserialize_keras_object(shape))[1:]))
-        return network
-
-    def to_json(self, **options: Any) -> str:
-        """The description as a JSON text; ``options`` go to `json.dumps`."""
-        return json.dumps(serialization.serialize_keras_object(self), **options)
 
     @property
     def _owner(self) -> str:

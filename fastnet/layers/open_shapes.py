@@ -56,7 +56,7 @@ def merged(shapes: Sequence[Shape]) -> Shape:
 
 
 def result(function: Callable[[Shape], Shape], shape: Shape) -> Shape:
-    """What a function of shapes gives for a shape whose sizes may be unknown."""
+    """The result of a function of shapes for a shape whose sizes may be unknown."""
     return merged([function(probe) for probe in probes(shape)])
 
 

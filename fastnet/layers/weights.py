@@ -1,4 +1,4 @@
-"""Makes the weights of layers."""
+"""The weights of layers: made with initial values, while a layer is built."""
 
 from __future__ import annotations
 
@@ -11,10 +11,58 @@ from fastnet._kernels.errors import quoted
 from fastnet.engine.variable import Variable
 
 
-def new_weight(
+class AddsWeights:
+    """The methods of a layer that make its weights."""
+
+    _variables: list[Variable]
+    _owner: Any
+    _in_use: Any
+
+    def add_weight(
+        self,
+        name: str | None = None,
+        shape: Any = (),
+        initializer: Any = "glorot_uniform",
+        trainable: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        dtype: Any = None,
+        autocast: bool = True,
+        aggregation: Any = "none",
+    ) -> Variable:
+        """Make a weight with initial values.
+
+        Args:
+            name: by default "variable", with a number from the second one on.
+            shape: a tuple of sizes, or one size; ``()`` or None for one number.
+            initializer: of its values; None for "glorot_uniform".
+            trainable: whether an optimizer changes it.
+            regularizer, constraint: see `fastnet.regularizers`, `fastnet.constraints`.
+            dtype: None, or the layer's, which all its weights have.
+            autocast, aggregation: accepted, without effect.
+
+        Raises:
+            TypeError: the name is not a string; Keras's ``add_weight`` takes the shape first.
+            ValueError: the initializer does not return an array of this shape; ``dtype`` is another one; the layer is
+                built.
+        """
+        if self._in_use:
+            raise ValueError(f"{self._owner}: its weights are made; add {name!r} in __init__ or make_weights.")
+        variable = _new_weight(self, name, shape, initializer, trainable, regularizer, constraint, dtype)
+        self._variables.append(variable)
+        return variable
+
+    def add_named_weight(self, name: str, shape: tuple[int, ...]) -> Variable:
+        """A new weight, made with the arguments that begin with its name: ``kernel_initializer`` and the like."""
+        kinds = ("initializer", "regularizer", "constraint")
+        initializer, regularizer, constraint = (getattr(self, f"{name}_{kind}") for kind in kinds)
+        return self.add_weight(name, shape, initializer, regularizer=regularizer, constraint=constraint)
+
+
+def _new_weight(
     layer: Any, name: Any, shape: Any, initializer: Any, trainable: bool, regularizer: Any, constraint: Any, dtype: Any
 ) -> Variable:
-    """A weight with initial values; see `Layer.add_weight`."""
+    """A weight with initial values; see `AddsWeights.add_weight`."""
     if not (name is None or isinstance(name, str)):
         raise TypeError(
             f"{layer._owner}: add_weight takes the name first, then the shape, received {quoted(name)}; in another "
@@ -23,7 +71,7 @@ def new_weight(
     if dtype is not None and config.check_dtype(dtype, layer._owner) != layer.dtype:
         raise ValueError(
             f"{layer._owner}: its weights have its dtype, {layer.dtype}, received {quoted(dtype)}; make the layer with "
-            "dtype=..., or keep numbers that are no weight in an attribute."
+            "dtype=..., or keep numbers that are not weights in an attribute."
         )
     if name is None:
         number = sum(variable.name.startswith("variable") for variable in layer._variables)

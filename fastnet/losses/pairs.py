@@ -29,7 +29,7 @@ class Circle(Loss):
     Args:
         gamma: γ, a scale.
         margin: m; pairs of one class are drawn to d < m, others to d > 1 - m.
-        remove_diagonal: whether a row is no pair with itself.
+        remove_diagonal: whether to leave out the pair of a row with itself.
         reduction, name, dtype: as for every `Loss`.
 
     Raises:
@@ -127,7 +127,7 @@ def circle(
         y_pred: rows (n, units) of length 1.
         ref_labels, ref_embeddings: integers (m,) and rows (m, units) to compare with; by default ``y_true`` and
             ``y_pred``.
-        remove_diagonal: whether rows of the same index and class are no pair.
+        remove_diagonal: whether to leave out pairs of rows of the same index and class.
         gamma, margin: as of `Circle`.
 
     Raises:

@@ -36,8 +36,8 @@ class CompiledMetrics:
             output_shape: of one sample's prediction.
             sparse: whether the targets are class indices.
         """
-        places = ([(i, j) for j in range(len(items))] for i, items in enumerate(self._read))
-        return named(*([self._metric(*place, output_shape, sparse) for place in each] for each in places))
+        indices = ([(i, j) for j in range(len(items))] for i, items in enumerate(self._read))
+        return named(*([self._metric(*index, output_shape, sparse) for index in each] for each in indices))
 
     def _metric(self, i: int, j: int, output_shape: tuple[int, ...] | None, sparse: bool) -> Metric:
         """The metric of an entry: the same each time, but for functions of arrays, which count in each plan."""

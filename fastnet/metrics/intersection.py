@@ -93,7 +93,7 @@ class IoU(Metric):
 
     def count(self, plan, y_pred, y_true, sample_weight, state):
         weights = None if y_true.weights is None else y_true.weights.as_rows
-        y_true = self._numbers(plan, y_true, y_pred.dtype) if self.sparse else self._classes(plan, y_true)
+        y_true = self._values(plan, y_true, y_pred.dtype) if self.sparse else self._classes(plan, y_true)
         count(
             plan, counting.confusion, self._classes(plan, y_pred), self.num_classes**2, state, y_true=y_true.as_rows,
             weights=sample_weight, element_weights=weights, classes=self.num_classes,
@@ -108,9 +108,9 @@ class IoU(Metric):
         _ARGMAX.call(plan, x=values.as_rows, loss=result)
         return result.view((values.row_count, 1))
 
-    def _numbers(self, plan: Plan, y_true: View, dtype: str) -> View:
+    def _values(self, plan: Plan, y_true: View, dtype: str) -> View:
         result = plan.buffer((y_true.width,), dtype)
-        plan.call(labels.numbers_of_labels, labels=y_true, numbers=result)
+        plan.call(labels.labels_as_values, labels=y_true, values=result)
         return result.view((y_true.width, 1))
 
     def value(self, state):

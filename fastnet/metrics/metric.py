@@ -110,7 +110,7 @@ class Metric(AlongAxis, Configurable):
         return self.__dict__.setdefault("_variables", [])
 
     def counted_variables(self) -> dict[str, Any]:
-        """What was counted inside the runner, by Keras's names; a subclass's own."""
+        """The counts of the runner by Keras's names; subclasses define it."""
         return {}
 
     def add_variable(

@@ -24,7 +24,7 @@ _MOST = 8  # plans that an optimizer keeps
 
 @dataclass
 class _Known:
-    """What an optimizer knows of arrays and of plans; copies of the optimizer do not have it.
+    """The arrays and plans that an optimizer has met; copies of the optimizer begin without them.
 
     Attributes:
         arrays: id of an array → the array, and the weight that stands for it.
@@ -52,7 +52,7 @@ class AppliesGradients:
     build: Any
 
     def apply(self, grads: Any, trainable_variables: Iterable[Any] | None = None) -> None:
-        """Change weights or arrays by their gradients, as one step: for models, and for functions that are no network.
+        """Change weights or arrays by their gradients, as one step: of a model, or of any other function.
 
         The numbers are those of `fit`: clips, decay, accumulation, moving averages and the constraints of weights
         included. Penalties are part of a loss; the gradients of `Sequential.gradients` have them. With a

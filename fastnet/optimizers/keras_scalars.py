@@ -92,7 +92,7 @@ class StateNumber:
         return int(self.value)
 
     def check(self, value: Any) -> Any:
-        """``value`` as a number that can be assigned; raises ValueError where it is none.
+        """``value`` as a number that can be assigned; raises ValueError for any other value.
 
         Example:
             >>> optimizers.SGD().variables[0].check(3.0)

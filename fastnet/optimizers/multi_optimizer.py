@@ -178,7 +178,7 @@ class MultiOptimizer(Optimizer):
 
     @states.setter
     def states(self, value: Any) -> None:
-        """There are none of its own."""
+        """It has no states of its own; its optimizers have them."""
 
     @property
     def memory(self) -> list[Variable]:  # type: ignore[override]
@@ -354,8 +354,8 @@ class LossScaleOptimizer(MultiOptimizer):
         """An optimizer from the result of `get_config`, or of Keras's method of this name."""
         from fastnet.optimizers import deserialize  # the package reads this module
 
-        inner = deserialize(config["inner_optimizer"], custom_objects)
-        return cls(**{**config, "inner_optimizer": inner})
+        optimizer = deserialize(config["inner_optimizer"], custom_objects)
+        return cls(**{**config, "inner_optimizer": optimizer})
 
 
 def _one(optimizer: Any) -> Optimizer:

@@ -25,7 +25,7 @@ def on_gpu() -> Iterator[str]:
 
 
 def compare_devices(report: Report, device: str, compute: Callable[[str], Sequence[np.ndarray]]) -> None:
-    """What ``compute(dtype)`` gives on a GPU beside what it gives on the CPU, in float32 and in float64, where
+    """Compare the result of ``compute(dtype)`` on a GPU with that on the CPU, in float32 and in float64, where
     ``device`` is "cuda".
 
     Raises:

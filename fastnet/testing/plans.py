@@ -129,7 +129,7 @@ def check_factory(factory: Any, input_shape: Any) -> None:
     """Check the arguments of `check_layer`.
 
     Raises:
-        TypeError: the factory is none, or makes no layers.
+        TypeError: the factory is not a function, or does not make layers.
         ValueError: the factory makes the same layer again, or the shape is not a tuple of positive sizes.
     """
     if isinstance(factory, Layer) or not callable(factory):

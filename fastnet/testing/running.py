@@ -82,7 +82,7 @@ class Run:
 
 @dataclass
 class Report:
-    """What was proved, and how fast it is; ``str(report)`` is a table.
+    """The results of the checks, and the speed; ``str(report)`` is a table.
 
     Attributes:
         name: of what was checked.
@@ -135,7 +135,7 @@ def compare_gradient(report: Report, what: str, got: np.ndarray, stencil: Sequen
 
 
 def compare_python(report: Report, what: str, got: np.ndarray, wanted: np.ndarray) -> None:
-    """What a float64 kernel gives against the rule run as plain Python.
+    """Compare the result of a float64 kernel with that of the rule as plain Python.
 
     Raises:
         AssertionError: they differ by more than 1e-12 of the larger of 1 and the value.
@@ -247,7 +247,7 @@ def speed(report: Report, run: Run, elements: int, rounds: int = 5, steps: int =
 
 
 def kind(values: Mapping[str, float] | np.ndarray) -> list[str]:
-    """What kind of number each one is."""
+    """The kind of each number: finite, infinite or NaN."""
     return [
         "nan" if np.isnan(v) else "inf" if v == np.inf else "-inf" if v == -np.inf else "finite"
         for v in np.asarray(values)

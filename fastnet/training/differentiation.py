@@ -64,9 +64,9 @@ class Differentiable:
     def train_on_gradient(self, x: Any, gradient: Any, *, input_gradient: bool = False) -> np.ndarray | None:
         """One step of the optimizer on the gradient of any number by the predictions, which flows back.
 
-        This is the step of algorithms whose loss is no formula of targets and predictions: policy gradients, DDPG, SAC,
-        two networks in a row. The optimizer clips, decays and accumulates as in `train_on_batch`, and penalties are
-        added; the loss that was compiled, if there is one, has no part in it.
+        This is the step of algorithms whose loss is not a formula of targets and predictions: policy gradients, DDPG,
+        SAC, two networks in a row. The optimizer clips, decays and accumulates as in `train_on_batch`, and penalties
+        are added; the loss that was compiled, if there is one, has no part in it.
 
         Args:
             x: data (n, ...).

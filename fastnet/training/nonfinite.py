@@ -225,7 +225,7 @@ def _of_loss(loss: Any, value: float, remedy: str) -> str:
 def _nonfinite_element(
     name: str, batch: np.ndarray, first: int, order: np.ndarray | None, columns: Sequence[str] | None = None
 ) -> str:
-    """What says where the first element of a batch lies that is not finite: its row in the data, and its column.
+    """Text for errors: the row in the data and the column of the first element of a batch that is not finite.
 
     Args:
         name: of the data.

@@ -215,13 +215,13 @@ def _class_weights(loss: Any, y: np.ndarray, class_weight: Any, classes: int, is
         raise ValueError(
             f"class_weight needs one class for each row, received targets of shape {y.shape}; give sample_weight."
         )
-    whole = np.round(labels)
-    if (other := np.flatnonzero(labels != whole)).size:
+    rounded = np.round(labels)
+    if (other := np.flatnonzero(labels != rounded)).size:
         message = f"class_weight needs whole numbers as classes; a target is {labels[other[0]]} (row {other[0]})"
         if loss.target_range is None:
             raise ValueError(f"{message}. Give sample_weight instead.")
         checks.warn(f"{message}. Probabilities are rounded.")
-    found, index = np.unique(whole.astype(np.int64), return_inverse=True)
+    found, index = np.unique(rounded.astype(np.int64), return_inverse=True)
     absent = sorted(set(class_weight) - set(found.tolist()))
     if absent and is_complete:
         known = found[:5].tolist()

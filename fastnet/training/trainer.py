@@ -119,19 +119,19 @@ class Trainer:
         self, session: Session, segment: Segment, first: int, method: str, run: Callable[[], tuple[int, int]]
     ) -> tuple[int, int]:
         """Let the model's own method make a step, which ``run`` runs; what ``run`` gives."""
-        made: list[tuple[int, int]] = []
+        results: list[tuple[int, int]] = []
 
         def step() -> dict[str, Any]:
-            made.append(run())
-            if made[0][0]:
+            results.append(run())
+            if results[0][0]:
                 session.show(min(segment.batch_size, segment.total - first))
             return session.logs()
 
         self._own_logs = own_steps.run_step(self.network, method, own_steps.rows_of(segment, first), step)
-        return made[0]
+        return results[0]
 
     def _logs(self, session: Session, hooks: Hooks) -> Callable[[], dict[str, Any]]:
-        """What gives the logs after a step."""
+        """The function that gives the logs after a step."""
         return session.logs if hooks.own is None else lambda: self._own_logs
 
     def _train_segment(self, session: Session, segment: Segment, steps: int, hooks: Hooks) -> int:

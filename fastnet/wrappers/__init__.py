@@ -12,6 +12,6 @@ except ModuleNotFoundError as error:
 
 from fastnet.wrappers.estimators import FastnetClassifier as FastnetClassifier
 from fastnet.wrappers.estimators import FastnetRegressor as FastnetRegressor
-from fastnet.wrappers.models import SKLearnClassifier as SKLearnClassifier
-from fastnet.wrappers.models import SKLearnRegressor as SKLearnRegressor
-from fastnet.wrappers.models import SKLearnTransformer as SKLearnTransformer
+from fastnet.wrappers.model_wrappers import SKLearnClassifier as SKLearnClassifier
+from fastnet.wrappers.model_wrappers import SKLearnRegressor as SKLearnRegressor
+from fastnet.wrappers.model_wrappers import SKLearnTransformer as SKLearnTransformer

@@ -10,8 +10,8 @@ from sklearn.preprocessing import StandardScaler
 
 from fastnet import losses
 from fastnet._kernels.errors import quoted
-from fastnet.wrappers import labels
-from fastnet.wrappers.network import DenseEstimator
+from fastnet.wrappers import class_labels
+from fastnet.wrappers.dense_estimator import DenseEstimator
 
 
 class FastnetClassifier(ClassifierMixin, DenseEstimator):
@@ -96,22 +96,22 @@ class FastnetClassifier(ClassifierMixin, DenseEstimator):
         if not hasattr(self, "classes_"):
             if classes is None:
                 raise ValueError(f"{owner}: the first call of partial_fit needs classes, all labels that may come.")
-            self.classes_ = labels.classes_of(owner, np.asarray(classes))
+            self.classes_ = class_labels.classes_of(owner, np.asarray(classes))
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(f"{owner}: classes must stay {self.classes_.tolist()}, received {quoted(classes)}.")
         return self._partial_fit(X, y, sample_weight)
 
     def _targets(self, y: Any, weights: np.ndarray | None, reset: bool) -> tuple[np.ndarray, int]:
-        owner, y = type(self).__name__, labels.as_labels(y)
+        owner, y = type(self).__name__, class_labels.as_labels(y)
         if reset:
-            self.classes_ = labels.classes_of(owner, y)
+            self.classes_ = class_labels.classes_of(owner, y)
             if weights is not None:
-                labels.classes_of(f"{owner}: sample_weight above zero", y[weights > 0])
+                class_labels.classes_of(f"{owner}: sample_weight above zero", y[weights > 0])
         classes = len(self.classes_)
-        return labels.indices(owner, y, self.classes_), classes if classes > 2 else 1
+        return class_labels.indices(owner, y, self.classes_), classes if classes > 2 else 1
 
     def _row_weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
-        return labels.of_classes(type(self).__name__, self.class_weight, y, weights, self.classes_)
+        return class_labels.of_classes(type(self).__name__, self.class_weight, y, weights, self.classes_)
 
     def _stratified_by(self, targets: np.ndarray) -> np.ndarray | None:
         counts = np.unique(targets, return_counts=True)[1]
@@ -124,15 +124,15 @@ class FastnetClassifier(ClassifierMixin, DenseEstimator):
 
     def decision_function(self, X: Any) -> np.ndarray:
         """The logits, (n, classes); for two classes that of the second one, (n,)."""
-        return labels.decisions(self._outputs(X), logits=True)
+        return class_labels.decisions(self._outputs(X), logits=True)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probabilities of the classes, (n, classes)."""
-        return labels.probabilities(self._outputs(X), logits=True)
+        return class_labels.probabilities(self._outputs(X), logits=True)
 
     def predict(self, X: Any) -> np.ndarray:
         """The label of each row, (n,)."""
-        return labels.predicted(self._outputs(X), True, self.classes_)
+        return class_labels.predicted(self._outputs(X), True, self.classes_)
 
 
 class FastnetRegressor(RegressorMixin, DenseEstimator):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def circle(similarity, same, gamma, margin):
-    """What a pair adds to the exponents of the circle loss, and its derivative by the similarity.
+    """The term that a pair adds to the exponents of the circle loss, and its derivative by the similarity.
 
     With the distance d = max(1 - similarity, 0), a pair of one class adds gamma (margin + d) (d - margin), another pair
     gamma max(1 + margin - d, 0) (1 - margin - d); Sun et al. 2020, eq. 6, arXiv:2002.10857. As in Keras, the factors in

@@ -30,7 +30,7 @@ def add_row(x: read, row: read["column"], y: write):
 
 @elementwise
 def multiply(a: read, b: read, counts_a: read[row] | 1.0, counts_b: read[row] | 1.0, y: write):
-    # What a mask leaves out is 1, as in Keras.
+    # Elements that a mask leaves out are 1, as in Keras.
     y = (a if counts_a > 0.0 else 1.0) * (b if counts_b > 0.0 else 1.0)
 
 

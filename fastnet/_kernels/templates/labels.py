@@ -1,4 +1,4 @@
-"""Numbers of each row by its label."""
+"""A value for each row, by its label."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def zero_where_ignored(values: update, labels: read_int32, ignored: integer):
 
 
 @elementwise
-def numbers_of_labels(labels: read_int32, numbers: write):
-    numbers = labels
+def labels_as_values(labels: read_int32, values: write):
+    values = labels
 
 
 @elementwise

@@ -27,8 +27,8 @@ FORMS = {data.gather: data.gather_elements}
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A launch of a plan for a batch of some size, before it is one of the device.
+class DeviceLaunch:
+    """A launch of a plan on the device for a batch of some size: a node of a graph, or a part of a kernel of steps.
 
     Args:
         source: of its inner function.
@@ -48,7 +48,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Steps:
+class StepsKernel:
     """Any number of steps as one launch.
 
     Args:
@@ -62,8 +62,8 @@ class Steps:
     before: tuple[int, ...]
     after: tuple[int, ...]
 
-    def times(self, steps: int) -> Node:
-        """The launch of so many steps."""
+    def node(self, steps: int) -> Node:
+        """The node that runs a number of steps."""
         return Node(self.function, self.models, THREADS, (*self.before, steps, *self.after))
 
 
@@ -84,7 +84,7 @@ class Binder:
         self.processors = driver.processors
         self._functions: dict[tuple, Any] = {}
 
-    def piece(self, launch: Launch, rows: int, position: int = -1) -> Piece:
+    def device_launch(self, launch: Launch, rows: int, position: int = -1) -> DeviceLaunch:
         """A launch for a batch of so many rows.
 
         Args:
@@ -105,9 +105,9 @@ class Binder:
             )
         guarded = kernel.template not in turn.UNGUARDED
         call = Call(_references(kernel.parameters), of_thread, launch.period, guarded)
-        return Piece(kernel.source("cuda"), call, units, self._encoded(launch.arguments()), position)
+        return DeviceLaunch(kernel.source("cuda"), call, units, self._encoded(launch.arguments()), position)
 
-    def _product(self, launch: Launch, rows: int, position: int) -> Piece:
+    def _product(self, launch: Launch, rows: int, position: int) -> DeviceLaunch:
         product, operands, behind = launch.kernel, launch.operands, launch.epilogue
         sizes = [size_at(size, rows) for size in (product.m, product.n, product.k)]
         kernel = ProductKernel(
@@ -120,7 +120,7 @@ class Binder:
         further = [] if behind is None else behind.arguments()
         arguments = self._encoded([*views, *sizes, *distances, *further])
         call = Call(_references(kernel.parameters), 0, launch.period)
-        return Piece(kernel.source(), call, kernel.blocks(*sizes), arguments, position, kernel.shared_bytes)
+        return DeviceLaunch(kernel.source(), call, kernel.blocks(*sizes), arguments, position, kernel.shared_bytes)
 
     def _size_of_tile(self, launch: Launch, kernel: ProductKernel, sizes: list[int]) -> int:
         """Rows and columns of C of a thread: the fewest rounds of blocks, each as long as its products and loads."""
@@ -145,32 +145,32 @@ class Binder:
             for argument in arguments
         )
 
-    def node(self, piece: Piece, rows: int) -> Node:
-        """A launch of its own."""
-        threads = _threads(piece)
-        blocks = math.ceil(math.ceil(piece.units / piece.call.unit) / threads) if piece.call.unit else piece.units
-        function = self._loaded(*_alone(piece))
-        return Node(function, blocks, threads, (self.step, rows, piece.units, *piece.arguments), piece.position)
+    def node(self, launch: DeviceLaunch, rows: int) -> Node:
+        """The node of one launch."""
+        threads = _threads(launch)
+        blocks = math.ceil(math.ceil(launch.units / launch.call.unit) / threads) if launch.call.unit else launch.units
+        function = self._loaded(*_launch_kernel(launch))
+        return Node(function, blocks, threads, (self.step, rows, launch.units, *launch.arguments), launch.position)
 
-    def text(self, piece: Piece) -> str:
+    def text(self, launch: DeviceLaunch) -> str:
         """The PTX of `node`."""
-        return ptx.load(*_alone(piece), self.driver.level)
+        return ptx.load(*_launch_kernel(launch), self.driver.level)
 
-    def steps(self, pieces: Sequence[Piece], rows: int, stride: int = 0, models: int = 1) -> Steps:
+    def steps(self, launches: Sequence[DeviceLaunch], rows: int, stride: int = 0, models: int = 1) -> StepsKernel:
         """Many steps as one launch: each block of threads trains a model.
 
         Args:
-            pieces: the launches of a step.
+            launches: the launches of a step.
             rows: of the batch.
             stride: bytes from one model's memory to the next one's: its step block, buffers, weights and states.
             models: their number.
         """
-        arguments = [number for piece in pieces for number in (piece.units, *piece.arguments)]
-        return Steps(self._loaded(*_together(pieces)), models, (self.step, rows, stride), tuple(arguments))
+        arguments = [number for launch in launches for number in (launch.units, *launch.arguments)]
+        return StepsKernel(self._loaded(*_steps_kernel(launches)), models, (self.step, rows, stride), tuple(arguments))
 
-    def steps_text(self, pieces: Sequence[Piece]) -> str:
+    def steps_text(self, launches: Sequence[DeviceLaunch]) -> str:
         """The PTX of `steps`."""
-        return ptx.load(*_together(pieces), self.driver.level)
+        return ptx.load(*_steps_kernel(launches), self.driver.level)
 
     def _loaded(self, sources: tuple[Source, ...], entry: LaunchEntry | StepsEntry) -> Any:
         function = self._functions.get((sources, entry))
@@ -180,20 +180,20 @@ class Binder:
         return function
 
 
-def _threads(piece: Piece) -> int:
-    return BLOCK if piece.call.unit else THREADS
+def _threads(launch: DeviceLaunch) -> int:
+    return BLOCK if launch.call.unit else THREADS
 
 
-def _alone(piece: Piece) -> tuple[tuple[Source, ...], LaunchEntry]:
-    """The inner function and the entry of a launch."""
-    return (piece.source,), LaunchEntry(piece.call, _threads(piece))
+def _launch_kernel(launch: DeviceLaunch) -> tuple[tuple[Source, ...], LaunchEntry]:
+    """The inner function and the entry of a kernel of one launch."""
+    return (launch.source,), LaunchEntry(launch.call, _threads(launch))
 
 
-def _together(pieces: Sequence[Piece]) -> tuple[tuple[Source, ...], StepsEntry]:
-    """The inner functions and the entry of many steps."""
-    sources = tuple(dict.fromkeys(piece.source for piece in pieces))
-    inner = tuple(sources.index(piece.source) for piece in pieces)
-    return sources, StepsEntry(tuple(piece.call for piece in pieces), inner, THREADS)
+def _steps_kernel(launches: Sequence[DeviceLaunch]) -> tuple[tuple[Source, ...], StepsEntry]:
+    """The inner functions and the entry of a kernel of many steps."""
+    sources = tuple(dict.fromkeys(launch.source for launch in launches))
+    inner = tuple(sources.index(launch.source) for launch in launches)
+    return sources, StepsEntry(tuple(launch.call for launch in launches), inner, THREADS)
 
 
 def _form(launch: Launch, rows: int) -> tuple[Kernel, int, int]:

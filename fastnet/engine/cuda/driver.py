@@ -1,4 +1,4 @@
-"""What fastnet asks of a GPU: a small interface, which NVIDIA's driver and `fastnet.testing`'s PTX machine have."""
+"""The interface to a GPU, which NVIDIA's driver and the PTX machine of `fastnet.testing` implement."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import turn
 from fastnet.engine import _runner
 from fastnet.engine.cuda import current
-from fastnet.engine.cuda.binder import Binder, Piece, Steps
+from fastnet.engine.cuda.binder import Binder, DeviceLaunch, StepsKernel
 from fastnet.engine.cuda.driver import Node
 from fastnet.engine.cuda.memory import DeviceArray, Mirror, PlacedSource, adopt, copied, mirror_of
 from fastnet.engine.executable import Executable
@@ -51,7 +51,7 @@ class CUDAExecutable(Executable):
         self._sources: weakref.WeakKeyDictionary[Any, PlacedSource] = weakref.WeakKeyDictionary()
         self._placed: dict[int, DeviceArray] = {}  # by the slot that has its address
         self._outputs: dict[int, tuple[weakref.ref[np.ndarray], DeviceArray]] = {}
-        self._kept: dict[int, list[Piece]] = {}
+        self._launches: dict[int, list[DeviceLaunch]] = {}
         self._graphs: dict[int, Any] = {}
         self._seconds = 0.0  # of a step, as last measured
         for launch in self.plan.launches:
@@ -127,14 +127,14 @@ class CUDAExecutable(Executable):
 
     def code(self) -> Iterator[tuple[str, dict[str, str], str]]:
         """See `Executable.code`."""
-        pieces = self._of(self.rows)
+        launches = self.launches_at(self.rows)
         if self._is_small:
-            text = self._binder.steps_text(pieces)
-            yield "steps", {"ptx": text}, f"1 block of {THREADS} threads for {len(pieces)} launches a step"
+            text = self._binder.steps_text(launches)
+            yield "steps", {"ptx": text}, f"1 block of {THREADS} threads for {len(launches)} launches a step"
             return
-        for piece in pieces:
-            node, text = self._binder.node(piece, self.rows), self._binder.text(piece)
-            yield piece.source.name, {"ptx": text}, f"{node.grid} blocks of {node.block} threads"
+        for launch in launches:
+            node, text = self._binder.node(launch, self.rows), self._binder.text(launch)
+            yield launch.source.name, {"ptx": text}, f"{node.grid} blocks of {node.block} threads"
 
     # ---- steps
 
@@ -151,7 +151,7 @@ class CUDAExecutable(Executable):
         steps = min(max_steps, -(-(total - first) // batch))
         try:
             while done < steps and not self.step[abi.STOPPED] and (not done or time.perf_counter() < deadline):
-                done += self._some(steps - done, first + done * batch, total, batch, times)
+                done += self._start(steps - done, first + done * batch, total, batch, times)
                 self.driver.download(self.step, self._step.address)
         except KeyboardInterrupt:  # what was started is done first, and its steps count
             self.driver.download(self.step, self._step.address)
@@ -181,7 +181,7 @@ class CUDAExecutable(Executable):
             self.scalars[abi.RATE] = self._rates[0]
         self.driver.upload(self._step.address, step)
 
-    def _some(self, steps: int, first: int, total: int, batch: int, times: np.ndarray | None) -> int:
+    def _start(self, steps: int, first: int, total: int, batch: int, times: np.ndarray | None) -> int:
         """Start some steps of one size; their number."""
         rows = min(batch, total - first)
         if times is not None:
@@ -194,7 +194,7 @@ class CUDAExecutable(Executable):
         count = min(count, max(1, int(PATIENCE / self._seconds)) if self._seconds else 1)
         start = time.perf_counter()
         if self._is_small:
-            self.driver.launch(self._steps(rows).times(count))
+            self.driver.launch(self._steps(rows).node(count))
         else:
             if rows not in self._graphs:
                 self._graphs[rows] = self.driver.capture(self._nodes(rows))
@@ -203,47 +203,47 @@ class CUDAExecutable(Executable):
         self._seconds = (time.perf_counter() - start) / count
         return count
 
-    def _pieces(self, rows: int) -> list[Piece]:
+    def _device_launches(self, rows: int) -> list[DeviceLaunch]:
         """The launches of a step of so many rows that have something to do."""
-        piece, checked = self._binder.piece, False
-        pieces = []
+        device_launch, checked = self._binder.device_launch, False
+        launches = []
         for position, launch in enumerate(self.plan.launches):
             if launch.flags & abi.CHECK and not checked:
                 checked = True
-                pieces.append(piece(_turn(turn.check, _runner.CHECKED), rows))
-            pieces.append(piece(launch, rows, position))
-        pieces.append(piece(_turn(turn.end_step, _runner.NONFINITE_STEP), rows))
-        return [each for each in pieces if each.units]
+                launches.append(device_launch(_turn(turn.check, _runner.CHECKED), rows))
+            launches.append(device_launch(launch, rows, position))
+        launches.append(device_launch(_turn(turn.end_step, _runner.NONFINITE_STEP), rows))
+        return [each for each in launches if each.units]
 
-    def _of(self, rows: int) -> list[Piece]:
-        """`_pieces`, which are the same in every run."""
-        if rows not in self._kept:
-            for old in [each for each in self._kept if each != self.rows][: len(self._kept) - MOST_SIZES + 1]:
-                self._kept.pop(old)
+    def launches_at(self, rows: int) -> list[DeviceLaunch]:
+        """`_device_launches`, which are the same in every run."""
+        if rows not in self._launches:
+            for old in [each for each in self._launches if each != self.rows][: len(self._launches) - MOST_SIZES + 1]:
+                self._launches.pop(old)
                 self._graphs.pop(old, None)
-            self._kept[rows] = self._pieces(rows)
-        return self._kept[rows]
+            self._launches[rows] = self._device_launches(rows)
+        return self._launches[rows]
 
-    def _steps(self, rows: int) -> Steps:
+    def _steps(self, rows: int) -> StepsKernel:
         """Steps of so many rows as one launch."""
         if rows not in self._graphs:
-            self._graphs[rows] = self._binder.steps(self._of(rows), rows)
+            self._graphs[rows] = self._binder.steps(self.launches_at(rows), rows)
         return self._graphs[rows]
 
     def _nodes(self, rows: int) -> list[Node]:
-        return [self._binder.node(piece, rows) for piece in self._of(rows)]
+        return [self._binder.node(launch, rows) for launch in self.launches_at(rows)]
 
     def _fits_a_block(self) -> bool:
         """Whether one block of threads goes through the steps."""
         if sum(launch.flops_at(self.rows) for launch in self.plan.launches) > SMALL:
             return False
         self._binder.processors = 1  # its tiles are those of one multiprocessor
-        pieces = self._of(self.rows)
-        parameters = sum(1 + len(piece.arguments) for piece in pieces) + 4
-        shared = sum({piece.source: piece.shared_bytes for piece in pieces}.values())
+        launches = self.launches_at(self.rows)
+        parameters = sum(1 + len(launch.arguments) for launch in launches) + 4
+        shared = sum({launch.source: launch.shared_bytes for launch in launches}.values())
         if parameters <= MOST_PARAMETERS and shared <= MOST_SHARED:
             return True
-        self._kept.clear()
+        self._launches.clear()
         self._binder.processors = self.driver.processors
         return False
 

@@ -28,7 +28,7 @@ _BITS = {1: 0, 2: 1, 4: 2, 8: 3}
 
 
 class Words(NamedTuple):
-    """What the words of an access say."""
+    """The modifiers of an access."""
 
     space: str  # "" is generic
     strong: bool

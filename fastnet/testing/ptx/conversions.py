@@ -75,7 +75,7 @@ def _clamp_integer(x: Any, low: int, high: int) -> Any:
 
 
 def _float_to_integer(to: Type, source: Type, words: set[str]) -> Callable[[Any], Any]:
-    """What is out of range becomes the nearest number of the type. NaN becomes 0, or 2^63 where 64 bits take part."""
+    """Values out of range become the nearest number of the type. NaN becomes 0, or 2^63 where 64 bits take part."""
     mode = next((word for word in words if word in _TO_INTEGER), None)
     limits = np.iinfo(to.dtype)
     nan = 1 << (to.bits - 1) if 64 in (to.bits, source.bits) else 0

@@ -1,4 +1,4 @@
-"""What the machine raises."""
+"""The errors that the machine raises."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def _approximation(decoder: Decoder, step: Instruction) -> Step:
 
 
 def fused(kind: Type) -> Callable[[Any, Any, Any], Any]:
-    """a * b + c with one rounding. What is written as half precision is narrowed when the register is written."""
+    """a * b + c with one rounding. A result of half precision is narrowed when the register is written."""
     return {32: fma32, 64: fma64}.get(kind.bits, fma_odd)
 
 

@@ -21,7 +21,7 @@ _GROUP = 8192  # threads that run together
 
 @dataclass
 class Counts:
-    """What a launch did.
+    """The counts of a launch.
 
     Attributes:
         instructions: instructions executed, one for each warp with an active thread.

@@ -336,7 +336,7 @@ class Module:
                 return
             tokens.expect(",")
 
-    # What an entry refers to
+    # The functions and variables to which an entry refers
 
     def _entry(self, function: Function) -> Entry:
         used: list[Function] = []

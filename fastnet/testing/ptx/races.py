@@ -1,4 +1,4 @@
-"""Who touched each place of a memory last: the race detector.
+"""The race detector: for each place of a memory, the threads that touched it last.
 
 Two accesses of different threads to one place, at least one of which writes, race unless a barrier lies between them.
 Barriers of the block order the threads of a block, `bar.warp.sync` those of a warp that take part; nothing orders

@@ -39,7 +39,7 @@ class Scope:
         self.parent, self.names = parent, dict[str, Any]()
 
     def find(self, name: str) -> Any:
-        """What the name stands for, or None."""
+        """The object for which the name stands, or None."""
         scope: Scope | None = self
         while scope is not None:
             if name in scope.names:

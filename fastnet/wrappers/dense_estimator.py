@@ -1,4 +1,4 @@
-"""What the ready-made classifier and regressor have in common: scaling, the network, its training."""
+"""The base class of the ready-made classifier and regressor: it scales the inputs, builds the network and trains it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fastnet._kernels.errors import quoted
 from fastnet.callbacks import Callback, History
 from fastnet.callbacks.callback import Logs
 from fastnet.sequential import Sequential
-from fastnet.wrappers.labels import weights_of
+from fastnet.wrappers.class_labels import weights_of
 from fastnet.wrappers.travel import TravellingEstimator
 
 _DTYPES = [np.float64, np.float32]
@@ -233,11 +233,11 @@ class DenseEstimator(TravellingEstimator):
         return model
 
     def _new_optimizer(self) -> Any:
-        optimizer = self.optimizer
-        made = copy.deepcopy(optimizer) if isinstance(optimizer, optimizers.Optimizer) else optimizers.get(optimizer)
+        given = self.optimizer
+        optimizer = copy.deepcopy(given) if isinstance(given, optimizers.Optimizer) else optimizers.get(given)
         if self.learning_rate is not None:
-            made.learning_rate = self.learning_rate
-        return made
+            optimizer.learning_rate = self.learning_rate
+        return optimizer
 
     def _stopping(self) -> list[Callback]:
         if self.early_stopping:

@@ -50,7 +50,9 @@ def indices(owner: str, y: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def decisions(outputs: np.ndarray, logits: bool) -> np.ndarray:
-    """What decides the class: (n,), positive for the second of two classes; else (n, classes), the largest decides.
+    """The scores that decide the class.
+
+    For two classes (n,), positive for the second one; otherwise (n, classes), of which the largest decides.
 
     Args:
         outputs: (n, 1) of two classes, or (n, classes).

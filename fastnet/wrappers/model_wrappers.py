@@ -21,12 +21,12 @@ from fastnet.callbacks import History
 from fastnet.losses import Loss
 from fastnet.models import clone_model
 from fastnet.sequential import Sequential
-from fastnet.wrappers import labels
+from fastnet.wrappers import class_labels
 from fastnet.wrappers.travel import TravellingEstimator
 
 
 class ModelWrapper(TravellingEstimator):
-    """What the three wrappers have in common.
+    """The base class of the three wrappers.
 
     Args:
         model: a compiled `Sequential`, or a function ``model(X, y, **model_kwargs)`` that returns one. Each `fit`
@@ -86,7 +86,7 @@ class ModelWrapper(TravellingEstimator):
         self._check_arguments()
         X, y = validate_data(self, X, y, reset=not self._goes_on, **self._options)
         arguments = {"verbose": 0, **(self.fit_kwargs or {}), **kwargs}
-        weights = labels.weights_of(type(self).__name__, arguments.get("sample_weight"), X)
+        weights = class_labels.weights_of(type(self).__name__, arguments.get("sample_weight"), X)
         targets = self._targets(y, weights)
         arguments |= self._weighted(y, weights, arguments.get("class_weight"))
         model = self._new_model(X, targets)
@@ -121,12 +121,12 @@ class ModelWrapper(TravellingEstimator):
                 f"{type(self).__name__}: model must be a Sequential, or a function that returns one; received "
                 f"{quoted(self.model)}."
             )
-        made = self.model(X=X, y=y, **(self.model_kwargs or {}))
-        if not isinstance(made, Sequential):
+        model = self.model(X=X, y=y, **(self.model_kwargs or {}))
+        if not isinstance(model, Sequential):
             raise ValueError(
-                f"{type(self).__name__}: the function `model` must return a Sequential, it gave {quoted(made)}."
+                f"{type(self).__name__}: the function `model` must return a Sequential, it gave {quoted(model)}."
             )
-        return made
+        return model
 
     def _outputs(self, X: Any) -> np.ndarray:
         """The model's outputs, (n, outputs)."""
@@ -187,15 +187,15 @@ class SKLearnClassifier(ClassifierMixin, ModelWrapper):
         return tags
 
     def _targets(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-        owner, y = type(self).__name__, labels.as_labels(y)
+        owner, y = type(self).__name__, class_labels.as_labels(y)
         if not self._goes_on:
-            self.classes_ = labels.classes_of(owner, y)
+            self.classes_ = class_labels.classes_of(owner, y)
         if weights is not None:
-            labels.classes_of(f"{owner}: sample_weight above zero", y[weights > 0])
-        return np.eye(len(self.classes_), dtype=np.float32)[labels.indices(owner, y, self.classes_)]
+            class_labels.classes_of(f"{owner}: sample_weight above zero", y[weights > 0])
+        return np.eye(len(self.classes_), dtype=np.float32)[class_labels.indices(owner, y, self.classes_)]
 
     def _weighted(self, y: np.ndarray, weights: np.ndarray | None, class_weight: Any) -> dict[str, Any]:
-        weights = labels.of_classes(type(self).__name__, class_weight, y, weights, self.classes_)
+        weights = class_labels.of_classes(type(self).__name__, class_weight, y, weights, self.classes_)
         return {"sample_weight": weights, "class_weight": None}
 
     def _targets_of_loss(self, model: Sequential, targets: np.ndarray) -> np.ndarray:
@@ -216,14 +216,14 @@ class SKLearnClassifier(ClassifierMixin, ModelWrapper):
         return _is_hinge(self.model_.loss) or getattr(self.model_.loss, "from_logits", False)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """What decides the class.
+        """The scores that decide the class.
 
         Returns:
             The model's outputs, (n, classes). For two classes (n,): the logit of the second class where the model gives
             logits, its score where it is trained on a hinge loss, otherwise the difference of the two probabilities.
         """
         outputs = self._outputs(X)
-        return labels.decisions(outputs, self._is_decided_at_0)
+        return class_labels.decisions(outputs, self._is_decided_at_0)
 
     def _gives_probabilities(self) -> bool:
         """Whether it has `predict_proba`.
@@ -246,12 +246,12 @@ class SKLearnClassifier(ClassifierMixin, ModelWrapper):
         Models with a hinge loss have none.
         """
         outputs = self._outputs(X)
-        return labels.probabilities(outputs, self._is_decided_at_0)
+        return class_labels.probabilities(outputs, self._is_decided_at_0)
 
     def predict(self, X: Any) -> np.ndarray:
         """The label of each row, (n,)."""
         outputs = self._outputs(X)
-        return labels.predicted(outputs, self._is_decided_at_0, self.classes_)
+        return class_labels.predicted(outputs, self._is_decided_at_0, self.classes_)
 
 
 def _is_hinge(loss: Any) -> TypeGuard[Loss]:
