@@ -8,6 +8,7 @@ from . import IN_CHECKOUT, report
 
 BENCHES = (
     "machine", "kernels", "optimizers", "gemm", "dense", "latency", "start", "mnist", "feeding", "callbacks", "users",
+    "ptx",
 )  # fmt: skip
 NEEDED = "pytest_benchmark"  # by all but --quick
 

@@ -52,33 +52,34 @@ def update(row, elements=ELEMENTS):
     return run
 
 
-def layer(factory, width):
+def layer(factory, width, rows=None):
     """Forward and backward of a layer."""
-    one = LayerRun(factory, "float32", (width,), ELEMENTS // width)
-    one.run.set(one.x, np.random.default_rng(0).uniform(-2, 2, (ELEMENTS // width, width)))
+    rows = rows or ELEMENTS // width
+    one = LayerRun(factory, "float32", (width,), rows)
+    one.run.set(one.x, np.random.default_rng(0).uniform(-2, 2, (rows, width)))
     one.run.set(one.dy, 1.0)
     return one.run
 
 
-def gather(dtype, width, contiguous=True):
+def gather(dtype, width, contiguous=True, rows=None):
     """Rows of a data set into a batch, in a random order."""
-    rows = ELEMENTS // width
+    rows = rows or ELEMENTS // width
     array = np.random.default_rng(0).integers(0, 255, (4 * rows, width)).astype(dtype)
     source = Source(array if contiguous else np.asfortranarray(array))
     plan = Plan(True, "float32", rows)
     batch = plan.buffer((width,))
     inlet = Inlet(plan, source.signature, batch)
     run = Run(plan, rows, [batch])
-    inlet.connect(run.bound.step, source)
+    run.bound.connect(inlet, source)
     run.order = np.random.default_rng(1).integers(0, 4 * rows, 64 * rows)  # enough for the steps of a call of `speed`
-    run.bound.step[abi.ORDER] = run.order.ctypes.data
+    run.bound.place(abi.ORDER, run.order)
     run.source = source
     return run
 
 
-def column_sum(width):
+def column_sum(width, rows=None):
     """The sum of every column: a bias's gradient."""
-    rows = ELEMENTS // width
+    rows = rows or ELEMENTS // width
     plan = Plan(True, "float32", rows)
     x, y = plan.buffer((width,)), plan.buffer((width,), per_row=False)
     plan.call(folds.sum_rows, x=x, total=y)

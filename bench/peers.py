@@ -29,7 +29,7 @@ class Fastnet:
 
     module = "fastnet"
 
-    def __init__(self, workload, x, y, weights):
+    def __init__(self, workload, x, y, weights, device=None):
         import fastnet
         from fastnet import layers
 
@@ -43,6 +43,7 @@ class Fastnet:
         self.model.compile(
             optimizer=fastnet.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON),
             loss=fastnet.losses.SparseCategoricalCrossentropy(from_logits=True),
+            device=device,
         )
         self.model.set_weights(weights)
 

@@ -214,7 +214,7 @@ def test_bytes_and_operations_are_those_of_the_elements():
         2 * 4 * elements, 2 * 4 * elements + 4 * rows, 4 * elements + 4 * 4 * 4, 4 * 4 * 4 + 4 * 4, 4 * elements + 8,
         2 * 4 * elements + 4 * rows, 4 * 12,
     ]  # fmt: skip
-    assert [profiling._operations(launch, rows) for launch in counted] == [
+    assert [profiling.launch_operations(launch, rows) for launch in counted] == [
         elements, elements, elements, 4 * 4, elements, elements, 12
     ]  # fmt: skip
 

@@ -97,7 +97,7 @@ class Profile:
         """
         groups: dict[tuple[str, str], _Sums] = {}
         for launch, seconds in zip(bound.plan.launches, times, strict=True):
-            operations = _operations(launch, rows)
+            operations = launch_operations(launch, rows)
             group = groups.setdefault((launch.label, launch.phase), _Sums())
             group.seconds += seconds / steps
             group.operations += operations
@@ -193,7 +193,7 @@ def _touched(bound: Executable) -> int:
     return bound.arena_bytes + sum(operand.array.nbytes for operand in operands if isinstance(operand, Variable))
 
 
-def _operations(launch: Launch, rows: float) -> float:
+def launch_operations(launch: Launch, rows: float) -> float:
     """Floating-point operations of a launch: exact for products, one for each element of other kernels."""
     if launch.flops:
         return launch.flops_at(rows)

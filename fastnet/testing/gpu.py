@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from fastnet.engine.cuda import current
 from fastnet.engine.cuda.driver import Driver, Node
 from fastnet.testing.ptx import Machine, Module
+from fastnet.testing.ptx.launch import Counts
 
 
 class MachineDriver(Driver):
@@ -27,6 +27,7 @@ class MachineDriver(Driver):
         instructions: that warps have executed.
         sectors: of 32 bytes that their accesses to global memory touched.
         launches: their number.
+        counts: of the last launch.
     """
 
     name = "PTX machine"
@@ -35,7 +36,7 @@ class MachineDriver(Driver):
         self.level, self.processors = level, processors
         self.machine = Machine(check=check)
         self.launches = self.instructions = self.sectors = 0
-        self.by_launch: Counter[int] = Counter()
+        self.counts = Counts()
 
     @property
     def allocations(self) -> int:
@@ -65,11 +66,10 @@ class MachineDriver(Driver):
     def launch(self, node: Node) -> None:
         """See `Driver.launch`."""
         module, name = node.function
-        counts = self.machine.launch(module, name, node.grid, node.block, node.arguments)
+        self.counts = counts = self.machine.launch(module, name, node.grid, node.block, node.arguments)
         self.launches += 1
         self.instructions += counts.instructions
         self.sectors += counts.sectors
-        self.by_launch[node.launch] += counts.instructions
 
     def capture(self, nodes: Sequence[Node]) -> Any:
         """See `Driver.capture`."""
