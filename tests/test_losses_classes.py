@@ -310,3 +310,10 @@ def test_the_launches_of_the_weights_of_rows(reduction, launches):
     prediction, target, weight = plan.buffer((4, 3)), plan.buffer((4, 3)), plan.buffer((4,))
     losses.Huber(reduction=reduction).row_weight(plan, prediction, target, weight)
     assert len(plan.launches) == launches
+
+
+@pytest.mark.parametrize("loss", ["CosineSimilarity", "KLDivergence"])
+def test_targets_that_say_that_predictions_are_rows(loss):
+    t, p = np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.2, 0.9, 0.6, 0.4])
+    of_rows = getattr(losses, loss)()
+    assert of_rows(t[:, None], p) == of_rows(t, p[:, None]) == of_rows(t[:, None], p[:, None])

@@ -127,3 +127,16 @@ PAIR = np.array([0.1, 0.2])
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_call_of_a_subclass_of_a_formula_is_asked():
+    class Twice(s.ExponentialDecay):
+        def __call__(self, step):
+            return 2 * super().__call__(step)
+
+    class AndOne(Twice):
+        def __call__(self, step):
+            return 1 + super().__call__(step)
+
+    assert optimizers.SGD(Twice(0.1, 1, 0.5)).rates(3).tolist() == [0.2, 0.1, 0.05]
+    assert optimizers.SGD(AndOne(0.1, 1, 0.5)).rates(2).tolist() == [1.2, 1.1]

@@ -169,3 +169,11 @@ def test_steps_that_ctrl_c_ends_are_counted(rate):
         with pytest.raises(KeyboardInterrupt):
             model.fit(x, y, batch_size=1, epochs=10**6, verbose=0)
         assert model.optimizer.iterations == model.get_weights()[0].item() > 1
+
+
+def test_the_number_of_steps_and_the_rate_are_assigned():
+    optimizer = optimizers.SGD(0.1)
+    optimizer.iterations = 7
+    assert optimizer.iterations.assign(2) == 2 == optimizer.iterations
+    assert optimizer.learning_rate.assign(0.5) == 0.5 == optimizer.learning_rate
+    assert optimizer.variables[0].assign(3) is not None and optimizer.iterations == 3

@@ -177,3 +177,12 @@ def test_names_of_the_formats_of_keras(name, tmp_path):
     network().load_weights(tmp_path / name)
     with pytest.warns(UserWarning, match="written in fastnet's format"):
         fastnet.callbacks.ModelCheckpoint(tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows")
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    path = tmp_path / "pipe.fastnet"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="a device or a pipe, which would be replaced by a file") as error:
+        fastnet.Sequential([fastnet.layers.Input((3,)), fastnet.layers.Dense(1)]).save(path)
+    assert error.value.filename == str(path) and path.is_fifo()

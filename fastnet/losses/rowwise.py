@@ -150,6 +150,8 @@ class OnArrays:
                 f"{name!r} needs predictions of shape (n, classes), received {y_pred.shape}. For one class give a "
                 "threshold; one row is y[None]."
             )
+        if y_pred.ndim == 1 and y_true.shape == (len(y_pred), 1) and not sparse:
+            y_pred = y_pred[:, None]  # as in Keras, as many rows as the targets say
         if axis is not None and axis.moves(y_pred.shape[1:] if y_pred.ndim > 1 else y_pred.shape):
             y_pred, y_true = axis.moved_arrays(y_pred, y_true, name)
             weighs_elements = False  # the loss of a row is one number

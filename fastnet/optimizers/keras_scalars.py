@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,9 +25,10 @@ class Rate(float):
         rate._optimizer = optimizer
         return rate
 
-    def assign(self, value: Any) -> None:
-        """Set the optimizer's learning rate."""
+    def assign(self, value: Any) -> Rate:
+        """Set the optimizer's learning rate; returns it."""
         self._optimizer.learning_rate = value
+        return Rate(float(self._optimizer.learning_rate), self._optimizer)
 
     def numpy(self) -> np.ndarray:
         """As an array without axes."""
@@ -42,7 +44,19 @@ class Rate(float):
 
 
 class Count(int):
-    """A number of steps."""
+    """The number of steps of an optimizer, as it was read."""
+
+    _optimizer: Any
+
+    def __new__(cls, value: int, optimizer: Any) -> Count:
+        count = super().__new__(cls, value)
+        count._optimizer = weakref.ref(optimizer)
+        return count
+
+    def assign(self, value: Any) -> Count:
+        """Set the optimizer's number of steps; returns it."""
+        self._optimizer().iterations = value
+        return self._optimizer().iterations
 
     def numpy(self) -> np.ndarray:
         """As an array without axes."""
@@ -106,9 +120,10 @@ class StateNumber:
             return integer(owner, int(array) if array == np.floor(array) else value, 0)
         return number(owner, float(array), NOT_NEGATIVE)
 
-    def assign(self, value: Any) -> None:
-        """Set the optimizer's number."""
+    def assign(self, value: Any) -> StateNumber:
+        """Set the optimizer's number; returns this variable."""
         setattr(self._optimizer, self._attribute, self.check(value))
+        return self
 
     def __repr__(self) -> str:
         return f"<{self.path} {self.value}>"

@@ -194,7 +194,7 @@ class MultiOptimizer(Optimizer):
 
     @iterations.setter
     def iterations(self, value: int) -> None:
-        self._iterations = Count(checks.integer(f"{type(self).__name__}: iterations", value, 0))
+        self._iterations = Count(checks.integer(f"{type(self).__name__}: iterations", value, 0), self)
         for optimizer in self.optimizers:
             optimizer.iterations = value
 

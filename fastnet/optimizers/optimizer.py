@@ -252,11 +252,11 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
 
     @iterations.setter
     def iterations(self, value: int) -> None:
-        self._iterations = Count(integer(f"{type(self).__name__}: iterations", value, 0))
+        self._iterations = Count(integer(f"{type(self).__name__}: iterations", value, 0), self)
 
     def advance(self, steps: int) -> None:
         """Count steps that were done: `iterations` without the checks, which a step need not pay for."""
-        self.__dict__["_iterations"] = Count(self._iterations + steps)
+        self.__dict__["_iterations"] = Count(self._iterations + steps, self)
 
     @property
     def version(self) -> int:

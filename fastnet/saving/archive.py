@@ -75,13 +75,16 @@ class Packed:
         """Write a temporary file beside ``path``, wait for the disk, then rename it: readers see a whole file or none.
 
         Raises:
-            OSError: the file cannot be written; the error names ``path``, not the temporary file.
+            OSError: the file cannot be written, or ``path`` is a device or a pipe; the error names ``path``, not the
+                temporary file.
         """
         path = path.resolve()  # a symbolic link stays a link
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
         _check_folder(path)
         there = path.exists()
+        if there and not path.is_file():
+            raise OSError(errno.EINVAL, "a device or a pipe, which would be replaced by a file", str(path))
         if there and not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, "the file may not be written", str(path))
         # Not by tempfile, which makes files that their owner alone can read.

@@ -35,10 +35,18 @@ class LearningRateSchedule(Configurable):
 
 
 class Formula(LearningRateSchedule):
-    """A schedule whose `at` is the formula."""
+    """A schedule whose `at` is the formula. A subclass that defines ``__call__`` is asked step by step."""
+
+    _formula: Any = None  # the `at` that the ``__call__`` of a subclass stands in for
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "__call__" in cls.__dict__ and "at" not in cls.__dict__:
+            cls._formula, cls.at = cls._formula or cls.at, LearningRateSchedule.at  # type: ignore[method-assign]
 
     def __call__(self, step: Any) -> float:
-        return float(self.at(np.asarray(step, float).reshape(1))[0])
+        formula = type(self)._formula or type(self).at
+        return float(formula(self, np.asarray(step, float).reshape(1))[0])
 
     def _check(self, **values: Any) -> None:
         """Numbers that are not negative; steps are above 0, ``alpha`` lies in [0, 1], conditions are True or False."""
