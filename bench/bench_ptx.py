@@ -73,11 +73,12 @@ def counted(gpu, name, bound, rows):
     """Rows of a table: what the launches of the second step do, each by itself, and what all of them do."""
     bound.run(0, BATCHES * rows, rows, 1, float("inf"))
     found = []
-    for piece in bound._of(rows):
-        node = bound._binder.node(piece, rows)
+    for device_launch in bound.launches_at(rows):
+        node = bound._binder.node(device_launch, rows)
         gpu.launch(node)
-        launches = bound.plan.launches[piece.position : piece.position + 1] if piece.position >= 0 else []
-        what = " ".join(f"{launch.label} {launch.name}".strip() for launch in launches) or piece.source.name
+        position = device_launch.position
+        launches = bound.plan.launches[position : position + 1] if position >= 0 else []
+        what = " ".join(f"{launch.label} {launch.name}".strip() for launch in launches) or device_launch.source.name
         found.append(_row(name, what, (node.grid, node.block), gpu.counts, launches, rows))
     if "one block" in name:
         return [*found, _step_of_a_block(gpu, name, bound, rows)]
@@ -88,7 +89,7 @@ def _step_of_a_block(gpu, name, bound, rows):
     """What a further step in the same launch takes."""
     counts = []
     for steps in (1, 2):
-        gpu.launch(bound._steps(rows).times(steps))
+        gpu.launch(bound._steps(rows).node(steps))
         counts.append(gpu.counts)
     one, two = counts
     further = Counts(

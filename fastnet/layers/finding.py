@@ -26,5 +26,5 @@ def find_layer(network: Any, name: Any, index: Any) -> Any:
     for layer in network.layers:
         if layer.name == name:
             return layer
-    hint = f" For a layer by its place: get_layer(index={name})." if checks.is_integer(name) else ""
+    hint = f" For a layer by its index: get_layer(index={name})." if checks.is_integer(name) else ""
     raise ValueError(unknown("layer", name, [layer.name for layer in network.layers]) + hint)
