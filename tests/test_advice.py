@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import layers, losses
+from fastnet import layers, losses, metrics
 
 X = np.linspace(0, 1, 24, dtype=np.float32).reshape(8, 3)
 ONE_HOT, LABELS, REAL = np.eye(2)[[0, 1] * 4], np.array([0, 1] * 4), np.linspace(-3, 3, 8)
 
 
-def model(units, activation, loss, metrics=None, softmax=None):
+def model(units, activation, loss, given=None, softmax=None):
     """A compiled network; ``softmax`` is the name of a layer behind it."""
     last = [] if softmax is None else [layers.Softmax(name=softmax)]
     net = fastnet.Sequential([layers.Input((3,)), layers.Dense(units, activation, name="top"), *last])
-    net.compile("sgd", loss, metrics=metrics)
+    net.compile("sgd", loss, metrics=given)
     return net
 
 
@@ -31,6 +31,8 @@ MISTAKES = {
     "sparse": ((2, None, "sparse_categorical_crossentropy"), LABELS, "activation='softmax'"),
     "one unit": ((1, "softmax", "mse"), LABELS, "softmax of the one unit of layer 'top' is always 1.*sigmoid"),
     "accuracy": ((1, None, "mse", ["accuracy"]), REAL, "accuracy.*regression.*metrics=\\['mae'\\]"),
+    "accuracy of a class": ((1, None, "mse", [metrics.BinaryAccuracy()]), REAL, "accuracy.*regression"),
+    "divergence": ((2, None, "kl_divergence"), ONE_HOT, "takes probabilities.*'top'.*activation='softmax'\\.$"),
 }
 RIGHT = {
     "logits": ((1, None, LOGITS), LABELS),

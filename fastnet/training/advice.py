@@ -15,6 +15,7 @@ _REGRESSION = frozenset(
     ("MeanSquaredError", "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredLogarithmicError", "Huber",
      "LogCosh")
 )  # fmt: skip
+_ACCURACIES = frozenset(("accuracy", "acc", "binaryaccuracy", "binary_accuracy"))
 _LARGE = 10.0  # inputs above are unscaled
 _LOOKED_AT = 1000  # rows whose values are looked at
 
@@ -46,13 +47,14 @@ def _found(model: Any, y: np.ndarray, units: int) -> str | None:
             f"the loss {loss.name!r} has from_logits=True and applies {activation} itself, but {where} has applied it. "
             "Leave out one of the two."
         )
-    if from_logits is False and activation == "linear" and getattr(type(layer), "forward", None) is Dense.forward:
+    takes_probabilities = from_logits is False or type(loss).__name__ == "KLDivergence"
+    if takes_probabilities and activation == "linear" and getattr(type(layer), "forward", None) is Dense.forward:
         wanted = "sigmoid" if "binary" in type(loss).__name__.lower() else "softmax"
         return (
             f"the loss {loss.name!r} takes probabilities, but {where} has no activation. Give it "
-            f"activation={wanted!r}, or the loss from_logits=True."
+            f"activation={wanted!r}{'' if from_logits is None else ', or the loss from_logits=True'}."
         )
-    if type(loss).__name__ in _REGRESSION and {"accuracy", "acc"} & set(map(_text, model.compiled_metrics.given[0])):
+    if type(loss).__name__ in _REGRESSION and any(map(_counts_classes, model.compiled_metrics.given[0])):
         values = y[:_LOOKED_AT]
         if not ((values == 0) | (values == 1)).all():
             return (
@@ -62,8 +64,9 @@ def _found(model: Any, y: np.ndarray, units: int) -> str | None:
     return None
 
 
-def _text(metric: Any) -> str:
-    return metric if isinstance(metric, str) else ""
+def _counts_classes(metric: Any) -> bool:
+    """Whether a metric, as it was given to `compile`, is an accuracy."""
+    return (metric if isinstance(metric, str) else type(metric).__name__).lower() in _ACCURACIES
 
 
 def _activation(layer: Any) -> str | None:
