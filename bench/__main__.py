@@ -8,7 +8,7 @@ from . import IN_CHECKOUT, report
 
 BENCHES = (
     "machine", "kernels", "optimizers", "gemm", "dense", "latency", "start", "mnist", "feeding", "callbacks", "users",
-    "ptx",
+    "ptx", "cuda",
 )  # fmt: skip
 NEEDED = "pytest_benchmark"  # by all but --quick
 
@@ -22,6 +22,7 @@ def main():
         action="store_true",
         help="alone: training steps beside the installed peers; with names: fewer rounds and shorter epochs",
     )
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: the same as the NAME cuda")
     parser.add_argument("--publish", action="store_true", help="into bench/results, for the README's table")
     parser.add_argument("--only", nargs="+", metavar="CONTENDER", help="dense: these, e.g. fastnet@1 torch@2")
     parser.add_argument("--works", nargs="+", metavar="NAME", help="dense and races: these workloads")
@@ -33,6 +34,8 @@ def main():
         "one; NAME is then one kind of race, or all (default)",
     )
     options = parser.parse_args()
+    if options.device == "cuda":
+        options.what.append("cuda")
     if not IN_CHECKOUT and (options.against or options.publish):
         parser.error("--against and --publish need a checkout of fastnet")
     if IN_CHECKOUT and not options.publish:

@@ -25,7 +25,7 @@ from fastnet.testing import machine_gpu
 from fastnet.testing.ptx.launch import Counts
 from fastnet.testing.running import on
 
-from . import peers, report
+from . import cuda_peers, report
 from .bench_kernels import column_sum, gather, layer, update
 from .workloads import WORKLOADS
 
@@ -42,7 +42,7 @@ def training(name, form):
     workload = WORKLOADS[name]
     x, y = (array[: BATCHES * workload.batch] for array in workload.data())
     with mock.patch.object(executable, "SMALL", FORMS[form]):
-        trained = peers.Fastnet(workload, x, y, workload.weights(), "cuda")
+        trained = cuda_peers.Fastnet(workload, x, y, workload.weights())
         step = trained.model._trainer.plans.make("train", workload.batch, sources := (Source(x), Source(y)))
     for inlet, source in zip((step.x, step.y), sources):
         step.executable.connect(inlet, source)

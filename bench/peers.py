@@ -19,7 +19,7 @@ from dataclasses import replace
 import numpy as np
 
 from . import ROOT, workers
-from .workloads import ENDS, WORKLOADS
+from .workloads import ENDS, ON_A_CARD, WORKLOADS
 
 LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-7
 
@@ -28,8 +28,9 @@ class Fastnet:
     """fastnet through its public `fit`."""
 
     module = "fastnet"
+    device = None  # the default
 
-    def __init__(self, workload, x, y, weights, device=None):
+    def __init__(self, workload, x, y, weights):
         import fastnet
         from fastnet import layers
 
@@ -43,7 +44,7 @@ class Fastnet:
         self.model.compile(
             optimizer=fastnet.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON),
             loss=fastnet.losses.SparseCategoricalCrossentropy(from_logits=True),
-            device=device,
+            device=self.device,
         )
         self.model.set_weights(weights)
 
@@ -135,6 +136,7 @@ class Torch:
     """PyTorch eager with its fused Adam."""
 
     module = "torch"
+    device = "cpu"
 
     def __init__(self, workload, x, y, weights):
         import torch
@@ -143,8 +145,8 @@ class Torch:
         for rows, columns in zip(workload.sizes, workload.sizes[1:]):
             stack += [torch.nn.Linear(rows, columns), torch.nn.ReLU()]
         self.torch, self.batch = torch, workload.batch
-        self.x, self.y = torch.from_numpy(x), torch.from_numpy(y.astype(np.int64))
-        self.model = torch.nn.Sequential(*stack[:-1])
+        self.x, self.y = (torch.from_numpy(array).to(self.device) for array in (x, y.astype(np.int64)))
+        self.model = torch.nn.Sequential(*stack[:-1]).to(self.device)
         with torch.no_grad():
             for parameter, w in zip(self.model.parameters(), weights):
                 parameter.copy_(torch.from_numpy(w.T))
@@ -153,14 +155,16 @@ class Torch:
         self.t = 0
 
     def fit(self, rows, shuffle):
-        order = self.torch.randperm(rows) if shuffle else self.torch.arange(rows)
-        for rows in order.split(self.batch):
+        for part in self.order(rows, shuffle).split(self.batch):
             # torch adds epsilon to the bias-corrected root of v, the others to the root of v itself
             self.t += 1
             self.optimizer.param_groups[0]["eps"] = EPSILON / math.sqrt(1 - BETA_2**self.t)
             self.optimizer.zero_grad(set_to_none=True)
-            self.criterion(self.model(self.x[rows]), self.y[rows]).backward()
+            self.criterion(self.model(self.x[part]), self.y[part]).backward()
             self.optimizer.step()
+
+    def order(self, rows, shuffle):
+        return (self.torch.randperm if shuffle else self.torch.arange)(rows, device=self.device)
 
     def loss(self, rows):
         with self.torch.no_grad():
@@ -217,12 +221,15 @@ class Worker(workers.Worker):
     ...     worker.ask("epoch")["seconds"]
     """
 
+    program = "peers"  # the module that serves
+    variables = {}  # of its environment, beside those of this process
+
     def __init__(self, name):
         library, _, threads = name.partition("@")
-        environment = dict(os.environ)
+        environment = {**os.environ, **self.variables}
         if threads:
             environment.update(OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads, FASTNET_NUM_THREADS=threads)
-        command = [sys.executable, "-m", f"{__package__}.peers", library]
+        command = [sys.executable, "-m", f"{__package__}.{self.program}", library]
         super().__init__(name, command, ROOT, environment)
 
 
@@ -237,7 +244,7 @@ class Trainer:
 
     def prepare(self, workload, check_steps, epoch_steps=None):
         """Make a fresh contender, warmed up by an epoch; its loss after `check_steps` unshuffled steps."""
-        work = {**WORKLOADS, **ENDS}[workload]
+        work = {**WORKLOADS, **ENDS, **ON_A_CARD}[workload]
         self.workload = replace(work, steps=epoch_steps or work.steps)
         x, y = self.workload.data()
         self.contender = self.cls(self.workload, x, y, self.workload.weights())

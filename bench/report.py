@@ -39,7 +39,7 @@ def table(rows):
 
 def show(name, rows, machine, notes=""):
     """Print a table with the machine's description, and write it to results/NAME.csv and NAME.txt."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / name).parent.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with open(RESULTS / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)

@@ -4,7 +4,7 @@ A row of `WORKLOADS` declares a network, its batch and its floors. `bench_dense.
 which trains, read this table.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,6 +78,16 @@ ENDS = {
         Workload("single", (16, 64, 64, 4), 1, 8000, {"jax": 2, "torch": 20}),
         Workload("few", (784, 300, 10), 8, 1500, {}),
         Workload("digits", (64, 128, 10), 1797, 50, {"jax": 1.3}),
+    ]
+}
+
+# On a GPU, with other floors. A larger one, whose products decide, is compared with TF32 off.
+ON_A_CARD = {
+    row.name: row
+    for row in [
+        replace(WORKLOADS["tiny"], name="tiny-gpu", floors={"torch": 10, "torch-graph": 2, "jax": 2}),
+        replace(WORKLOADS["mlp512"], name="mlp512-gpu", floors={"torch": 5, "torch-graph": 1.3, "jax": 1.3}),
+        Workload("large-gpu", (1024, 1024, 1024, 1024, 1024), 8192, 6, {"torch": 0.8}),
     ]
 }
 
