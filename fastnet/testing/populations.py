@@ -43,8 +43,8 @@ class Population:
         self.data = [copied(gpu, array) for array in (x, y)]
         binder = Binder(gpu, self.memory.address, self._address)
         binder.processors = 1
-        first._binder, first._kept = binder, {}
-        self.launch = binder.steps(first._of(batch), batch, self.stride, len(models))
+        first._binder, first._launches = binder, {}
+        self.launch = binder.steps(first.launches_at(batch), batch, self.stride, len(models))
 
     def _variables(self, number: int) -> list[Variable]:
         plan = self.steps[number].plan
@@ -76,7 +76,7 @@ class Population:
 
     def run(self, steps: int) -> None:
         """Start this many steps of every model."""
-        self.gpu.launch(self.launch.times(steps))
+        self.gpu.launch(self.launch.node(steps))
 
     def fetch(self) -> None:
         """Copy weights and states back."""
