@@ -18,7 +18,7 @@ from fastnet.engine.view import View
 from fastnet.layers import calls, open_shapes
 from fastnet.layers.trace import Use, trace
 from fastnet.layers.tree import LayerTree, all_parts, parts_of
-from fastnet.layers.undo import AttributeSnapshot, unchanged_on_error
+from fastnet.layers.undo import on_trial, unchanged_on_error
 from fastnet.layers.weights import AddsWeights
 from fastnet.refused import REFUSED_OF_LAYERS, attribute_error
 from fastnet.settable import SettableArguments, argument_names, unknown_argument
@@ -265,13 +265,9 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
             return input_shape
         if self.built or type(self).make_weights is Layer.make_weights:
             return trace(self, input_shape).shape
-        snapshot = AttributeSnapshot(all_parts(self))
-        self._on_trial = True
-        try:  # its forward may read weights
+        with on_trial(all_parts(self)):  # its forward may read weights
             self.make_weights(input_shape)
             return trace(self, input_shape).shape
-        finally:
-            snapshot.restore()
 
     def forward(self, plan: Plan, x: View) -> View:
         """Add the launches that compute y from x."""

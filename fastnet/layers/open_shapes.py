@@ -11,7 +11,7 @@ from typing import Any
 
 from fastnet.layers.trace import Use
 from fastnet.layers.tree import all_parts
-from fastnet.layers.undo import AttributeSnapshot, unchanged_on_error
+from fastnet.layers.undo import on_trial, unchanged_on_error
 
 Shape = tuple[Any, ...]
 _SIZE = 420  # has the divisors 1 to 7, for layers that halve or cut an axis
@@ -98,15 +98,9 @@ def _needs_size(layer: Any, shapes: Sequence[Shape]) -> ValueError:
 
 def _weight_shapes(layer: Any, shape: Shape) -> list[Shape]:
     """The shapes of the weights that a layer would make for samples of this shape; nothing is built."""
-    parts = all_parts(layer)
-    snapshot = AttributeSnapshot(parts)
-    try:
-        for part in parts:
-            part._on_trial = True  # its weights are zeros: no random numbers are drawn
+    with on_trial(all_parts(layer)):
         layer.connect(shape)
         return [variable.shape for variable in layer.variables]
-    finally:
-        snapshot.restore()
 
 
 def _keep_shapes(layer: Any, shapes: Sequence[Shape]) -> None:

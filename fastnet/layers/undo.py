@@ -1,4 +1,4 @@
-"""Undoes changes of objects' attributes when a later step fails."""
+"""Undoes changes of objects' attributes: when a later step fails, or after a trial."""
 
 from __future__ import annotations
 
@@ -39,3 +39,16 @@ def unchanged_on_error(objects: Iterable[Any]) -> Iterator[None]:
     except BaseException:
         snapshot.restore()
         raise
+
+
+@contextlib.contextmanager
+def on_trial(layers: Iterable[Any]) -> Iterator[None]:
+    """Restore the attributes of these layers; weights made meanwhile are zeros, which draw no random numbers."""
+    layers = list(layers)
+    snapshot = AttributeSnapshot(layers)
+    try:
+        for layer in layers:
+            vars(layer)["_on_trial"] = True
+        yield
+    finally:
+        snapshot.restore()
