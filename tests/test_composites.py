@@ -71,7 +71,7 @@ def shared():
     return layers.Parallel([[layer, layer], layer, layers.Residual(layer)], "add")
 
 
-SLOW = ("before concat", "normalized")  # with the kernels of normalizations, half a minute to compile
+SLOW = ("before concat", "normalized", "multiply", "maximum", "nested", "penalized")  # many kernels to compile
 
 
 def marked(names):

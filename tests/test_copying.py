@@ -302,6 +302,7 @@ def of_many_rules(registered):
     fastnet.register_activation("of_namespaces", of_namespaces)
 
 
+@pytest.mark.slow
 def test_rows_of_many_rules_arrive_in_another_process(of_many_rules, tmp_path):
     """Passes, slopes and sums are rules too; a namespace arrives with the members that its rule reads."""
     model = fastnet.Sequential([layers.Input((3,)), layers.Dense(4, "of_namespaces")])

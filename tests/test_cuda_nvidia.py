@@ -62,6 +62,7 @@ def trained(device):
     return history, model.get_weights(), model.predict(x[:5], verbose=0)
 
 
+@pytest.mark.slow
 def test_a_training_has_the_bits_of_the_cpu(form):  # noqa: F811
     api = FakeDriver()
     with current.used(nvidia.NVIDIA(api)):

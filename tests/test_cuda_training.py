@@ -115,6 +115,7 @@ def test_updates_of_every_second_step_with_a_schedule(form):
     assert_same_training(classifier, options_of_an_optimizer, SPARSE, *data(7, 3))
 
 
+@pytest.mark.slow
 def test_long_sums_and_a_single_row(form):
     def stack():  # three K-blocks; the last batch is one row, which a transposed weight meets on the way back
         return [layers.Input((1000,)), layers.Dense(20, "relu"), layers.Dense(3)]

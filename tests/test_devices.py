@@ -88,7 +88,9 @@ def test_precisions():
         fastnet.config.set_matmul_precision("low")
 
 
-@pytest.mark.parametrize("device, suffixes", [("cpu", {".ll", ".s"}), ("cuda:sm_75", {".ptx"})])
+@pytest.mark.parametrize(
+    "device, suffixes", [pytest.param("cpu", {".ll", ".s"}, marks=pytest.mark.slow), ("cuda:sm_75", {".ptx"})]
+)
 def test_the_code_of_a_step(device, suffixes, tmp_path):
     folder = testing.dump(model(), tmp_path / "step", device, batch_size=4)
     assert suffixes | {".txt"} == {path.suffix for path in folder.iterdir()}
@@ -97,6 +99,7 @@ def test_the_code_of_a_step(device, suffixes, tmp_path):
         testing.dump(model(), tmp_path, "tpu")
 
 
+@pytest.mark.slow
 def test_every_plan_is_dumped_where_a_folder_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("FASTNET_DUMP", str(tmp_path))
     x = np.ones((4, 3), "float32")

@@ -206,6 +206,7 @@ def test_a_wrong_part_is_found_by_its_weight():
         testing.check_layer(lambda: Block(Careless(5, name="careless")), (5,))
 
 
+@pytest.mark.slow
 def test_penalties_on_activities_are_part_of_what_is_differentiated():
     def factory():
         return Block(layers.Dense(5, activity_regularizer=regularizers.L2(0.3), name="penalized"))

@@ -160,9 +160,10 @@ def assembly(source: Source) -> str:
     return target_machine().emit_assembly(_optimised(source, key(source)))
 
 
-def ir(source: Source) -> str:
-    """The LLVM IR of a kernel, optimised."""
-    return str(_optimised(source, key(source)))
+def texts(source: Source) -> tuple[str, str]:
+    """The optimised LLVM IR of a kernel, and its machine code as text."""
+    module = _optimised(source, key(source))
+    return str(module), target_machine().emit_assembly(module)
 
 
 def _optimised(source: Source, name: str):

@@ -179,7 +179,7 @@ class CPUExecutable(Executable):
                     source = gemm.source(one.kernel.dtype) if is_product else one.kernel.source()
                     name = f"{launch.label}_{one.name}"
                     axis = "its tiles" if is_product else f"{one.extent} units, {one.grain} at least"
-                    texts = {"ll": compiler.ir(source), "s": compiler.assembly(source)}
+                    texts = dict(zip(("ll", "s"), compiler.texts(source), strict=True))
                     yield name, texts, axis if one is launch else "behind the product"
 
     def write(self, view: View, rows: int, value: Any) -> None:
