@@ -109,7 +109,7 @@ class Normalization(AlongAxes):
         return array
 
     def axes_of(self, shape):
-        return [] if self.axis is None else super().axes_of(shape)
+        return [] if self.axis in (None, []) else super().axes_of(shape)  # Keras describes None as an empty list
 
     def sample_output_shape(self, input_shape):
         shape = self.sizes_along(input_shape)
