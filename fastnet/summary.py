@@ -39,7 +39,7 @@ def summary_text(
     if model.built:
         total = model.count_params()
         trainable = sum(v.size for v in model.trainable_weights)
-        size = sum(v.array.nbytes for v in model.weights)
+        size = sum(v.nbytes for v in model.weights)
         lines.append(f"Total params: {total:,} ({_size(size)})")
         lines.append(f"Trainable params: {trainable:,}")
         lines.append(f"Non-trainable params: {total - trainable:,}")

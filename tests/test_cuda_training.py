@@ -309,10 +309,13 @@ def test_an_interrupted_run_keeps_its_steps(monkeypatch):
         model.fit(x, y, batch_size=BATCH, verbose=0, shuffle=False)
         before, count = model.get_weights(), int(model.optimizer.iterations)
 
-        def interrupted():
+        launch = gpu.launch
+
+        def interrupted(node):
+            launch(node)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(gpu, "synchronize", interrupted)
+        monkeypatch.setattr(gpu, "launch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             model.fit(x, y, batch_size=BATCH, verbose=0, shuffle=False)
         monkeypatch.undo()
@@ -360,3 +363,27 @@ def test_what_does_not_fit_one_block():
     for name, texts, _ in step.code():
         sizes = [int(size) for size in re.findall(r"\.shared .* shared_\w+\[(\d+)\]", texts["ptx"])]
         assert sum(sizes) <= 48 << 10, name
+
+
+@pytest.mark.parametrize("kind", ["columns first", "few columns"])
+def test_rows_that_lie_apart(kind):
+    """In memory that is copied as it is, or packed where it spans much more."""
+    x = np.random.default_rng(0).normal(size=(ROWS, 70)).astype("f")
+    x = np.asfortranarray(x[:, :7]) if kind == "columns first" else x[:, 5:12]
+    assert_same_training(classifier, "sgd", SPARSE, x, data(7, 3)[1])
+
+
+def test_weights_that_are_read_are_not_sent_again(monkeypatch):
+    x, y = data(7, 3)
+    with testing.machine_gpu() as gpu:
+        model = compiled("cuda", classifier, "sgd", SPARSE)
+        model.fit(x, y, batch_size=BATCH, verbose=0)
+        sizes, upload = [], gpu.upload
+        monkeypatch.setattr(gpu, "upload", lambda address, array: (sizes.append(array.nbytes), upload(address, array)))
+        model.summary(print_fn=lambda text: None)
+        _ = model.layers[0].kernel.numpy(), 2 * model.layers[0].kernel
+        model.evaluate(x, y, verbose=0)
+        assert model.layers[0].kernel.nbytes not in sizes
+        model.layers[0].kernel.assign_add(1.0)
+        model.evaluate(x, y, verbose=0)
+        assert sizes.count(model.layers[0].kernel.nbytes) == 1

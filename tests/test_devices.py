@@ -6,7 +6,7 @@ import pytest
 import fastnet
 from fastnet import layers, testing
 from fastnet.engine import devices
-from fastnet.engine.cuda import current
+from fastnet.engine.cuda import binder, current
 from fastnet.engine.cuda.driver import DeviceError
 
 
@@ -106,3 +106,15 @@ def test_every_plan_is_dumped_where_a_folder_is_named(tmp_path, monkeypatch):
     model().fit(x, x, verbose=0)
     (folder,) = tmp_path.iterdir()
     assert folder.name.startswith("cpu_") and (folder / "plan.txt").is_file()
+
+
+def test_auto_goes_on_with_the_cpu_where_the_gpu_cannot(monkeypatch):
+    monkeypatch.setattr(binder, "MOST_UNITS", 1000)
+    x = np.ones((32, 1100), "float32")
+    with testing.machine_gpu() as gpu:
+        made = model(1100, device="auto")
+        with pytest.warns(RuntimeWarning, match="device='auto' takes the CPU: .* is too large for device='cuda'"):
+            made.train_on_batch(x, x)
+        assert not gpu.launches
+        with pytest.raises(DeviceError, match="is too large for device='cuda'"):
+            model(1100, device="cuda").train_on_batch(x, x)

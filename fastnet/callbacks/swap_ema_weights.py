@@ -48,7 +48,7 @@ class SwapEMAWeights(Callback):
             if epoch == (self.params or {})["epochs"] - 1:
                 for weight, average in self._pairs():  # the end of fit assigns averages to weights
                     self._weights.append(average.numpy())
-                    average.assign(weight.array)
+                    average.assign(weight.current)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         self._reset()
@@ -69,7 +69,7 @@ class SwapEMAWeights(Callback):
         if (self._swapped is not None) != wanted:
             for weight, average in self._pairs():
                 value = weight.numpy()
-                weight.assign(average.array)
+                weight.assign(average.current)
                 average.assign(value)
             self._swapped = self.model.optimizer.iterations if wanted else None
 

@@ -146,7 +146,7 @@ class CPUExecutable(Executable):
             return start, start + max(operand.buffer.size(self.rows), 1)
         if isinstance(operand, Variable):
             weight = self.weight(operand)
-            return weight.address, weight.address + max(weight.array.nbytes, 1)
+            return weight.address, weight.address + max(weight.nbytes, 1)
         return -8 * operand.index - 8, -8 * operand.index
 
     # ---- what a step reads and writes

@@ -190,7 +190,7 @@ def _dtype(launch: Launch, bound: Executable) -> str:
 def _touched(bound: Executable) -> int:
     """Bytes of memory that a step uses: its arena, the weights and the optimizer's state."""
     operands = {operand for launch in bound.plan.launches for operand, _ in launch.access}
-    return bound.arena_bytes + sum(operand.array.nbytes for operand in operands if isinstance(operand, Variable))
+    return bound.arena_bytes + sum(operand.nbytes for operand in operands if isinstance(operand, Variable))
 
 
 def launch_operations(launch: Launch, rows: float) -> float:

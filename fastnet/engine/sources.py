@@ -54,7 +54,7 @@ class Source(Rows):
         layout = 0 if self.layout is None else place(self.layout)
         if isinstance(self.array, SparseRows):
             return [place(self.array.values), place(self.array.columns), layout, 0]
-        if not is_sparse(self.array):
+        if not _spans_much(self.array):
             return [place(self.array), self.stride, layout, 0]
         packed = np.ascontiguousarray(self.array)  # the same kernel reads it: its rows only lie closer
         if self.layout is not None:
@@ -62,7 +62,7 @@ class Source(Rows):
         return [place(packed), packed.strides[0], layout, 0]
 
 
-def is_sparse(array: np.ndarray) -> bool:
+def _spans_much(array: np.ndarray) -> bool:
     """Whether an array spans much more memory than it has elements, such as a few columns of a large one."""
     reach = sum((size - 1) * abs(stride) for size, stride in zip(array.shape, array.strides, strict=True))
     return reach > 2 * array.nbytes

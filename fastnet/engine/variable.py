@@ -102,6 +102,10 @@ class Variable(NDArrayOperatorsMixin):
     def size(self) -> int:
         return self._array.size
 
+    @property
+    def nbytes(self) -> int:
+        return self._array.nbytes
+
     def __len__(self) -> int:
         if not self.ndim:
             raise TypeError(f"The weight {self.name!r} is one number: it has no axis whose length could be told.")
@@ -113,10 +117,10 @@ class Variable(NDArrayOperatorsMixin):
     __hash__ = object.__hash__
 
     def __float__(self) -> float:
-        return float(self._current)
+        return float(self.current)
 
     def __int__(self) -> int:
-        return int(self._current)
+        return int(self.current)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.numpy())
@@ -132,7 +136,9 @@ class Variable(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **more: Any) -> Any:
         """NumPy's functions and operators. ``v += 1`` changes the weight."""
-        plain, targets = [_plain(value) for value in inputs], more.pop("out", ())
+        targets = more.pop("out", ())
+        changed = inputs[:1] if method == "at" else targets
+        plain = [_plain(value) if any(value is each for each in changed) else _current(value) for value in inputs]
         if not targets:
             result = getattr(ufunc, method)(*plain, **more)
             if method == "at" and isinstance(inputs[0], Variable):
@@ -165,12 +171,12 @@ class Variable(NDArrayOperatorsMixin):
             ValueError: ``copy`` is False, and the dtype is another one.
         """
         if copy is not False:
-            return np.array(self._current, dtype)
+            return np.array(self.current, dtype)
         if dtype is not None and np.dtype(dtype) != self._array.dtype:
             raise ValueError(
                 f"The weight {self.name!r} ({self.dtype}) as {np.dtype(dtype)} is a copy; leave copy=False out."
             )
-        view = self._current.view()
+        view = self.current.view()
         view.flags.writeable = False
         return view
 
@@ -182,15 +188,15 @@ class Variable(NDArrayOperatorsMixin):
         return self._array
 
     @property
-    def _current(self) -> np.ndarray:
-        """The memory, up to date, for reading."""
+    def current(self) -> np.ndarray:
+        """The memory, up to date, for reading: a copy on another device stays valid."""
         if self.mirror is not None:
             self.mirror.fetch()
         return self._array
 
     def numpy(self) -> np.ndarray:
         """A copy of the value."""
-        return self._current.copy()
+        return self.current.copy()
 
     @property
     def value(self) -> np.ndarray:
@@ -241,7 +247,7 @@ class Variable(NDArrayOperatorsMixin):
 
     def _combined(self, operation: np.ufunc, value: Any) -> np.ndarray:
         try:
-            return operation(self._current, np.asarray(value))
+            return operation(self.current, np.asarray(value))
         except ValueError as error:
             raise ValueError(f"The weight {self.name!r} of shape {self.shape}: {error}") from None
 
@@ -254,5 +260,10 @@ class Variable(NDArrayOperatorsMixin):
 
 
 def _plain(value: Any) -> Any:
-    """A weight's memory; other values stay."""
+    """A weight's memory, which may be written; other values stay."""
     return value.array if isinstance(value, Variable) else value
+
+
+def _current(value: Any) -> Any:
+    """A weight's memory for reading; other values stay."""
+    return value.current if isinstance(value, Variable) else value

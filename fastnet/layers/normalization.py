@@ -142,7 +142,7 @@ class BatchNormalization(AlongAxes, Affine):
             "moving_variance", shape, self.moving_variance_initializer, trainable=False
         )
         if self.renorm:
-            mean, deviation = self.moving_mean.array, np.sqrt(self.moving_variance.array)
+            mean, deviation = self.moving_mean.current, np.sqrt(self.moving_variance.current)
             self.moving_stddev = self.add_weight("moving_stddev", shape, deviation, trainable=False)
             self.renorm_mean = self.add_weight("renorm_mean", shape, mean, trainable=False)
             self.renorm_stddev = self.add_weight("renorm_stddev", shape, deviation, trainable=False)

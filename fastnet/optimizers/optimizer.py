@@ -327,7 +327,7 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
         for variable in variables:
             average = self.average(variable)
             if average is not None:
-                variable.assign(average.array)
+                variable.assign(average.current)
 
     # ---- state
 
@@ -335,7 +335,7 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
         """Make the state of weights, or of arrays (`apply`), that have none yet."""
         for variable in map(self.variable_of, variables):
             if variable not in self.states:
-                means, shape, start = self.row_of(variable).means, variable.shape, variable.array
+                means, shape, start = self.row_of(variable).means, variable.shape, variable.current
                 self.states[variable] = [
                     Variable(np.full(_without(shape, means.get(n)), self.start_of(n, start), variable.dtype), n)
                     for n in self.state_names(variable)

@@ -47,7 +47,7 @@ def state_so_far(model: Any) -> dict[str, Any]:
     """Collect the `model_state` of a model that may be built in part."""
     return {
         "names": weight_names(model),
-        "weights": [v.array for v in model.weights],
+        "weights": [v.current for v in model.weights],
         "optimizer": _optimizer_state(model),
         "columns": model.columns,
         **model.random_counters,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -324,50 +324,54 @@ def check_layer(
     rng, rows = np.random.default_rng(0), 5
     double = LayerRun(layer_factory, "float64", input_shape, rows)
     scatter_weights(double.layer)
-    weights = double.layer.get_weights()
+    weights, size = double.layer.get_weights(), max(1, int(np.prod(input_shape)))
     report = Report(f"layer {type(double.layer).__name__}")
+
+    def twin(dtype: str, rows: int) -> LayerRun:
+        layer = LayerRun(layer_factory, dtype, input_shape, rows)
+        layer.layer.set_weights(weights)
+        return layer
+
     x = rng.uniform(*domain, (rows, *input_shape))
     dy = rng.standard_normal(double.run.get(double.y).shape)
     gradients = double(x, dy)
     _check_layer_gradients(report, double, x, dy, gradients)
-    single = LayerRun(layer_factory, "float32", input_shape, rows)
-    single.layer.set_weights(weights)
-    for name, wanted, got in zip(("result", "input gradient", *double.names), gradients, single(x, dy), strict=True):
-        if not np.abs(wanted - got).max() <= 1e-4 * max(1.0, np.abs(wanted).max()):
-            raise AssertionError(f"{report.name}: the {name} in float32 is off by {np.abs(wanted - got).max():.2g}.")
-    report.add("float32 against float64", "agree to 1e-4")
+    single = twin("float32", rows)
+    _check_single_layer(report, double.names, gradients, single(x, dy))
     spoilt = x.copy()
     spoilt[2] = np.nan
     if not np.isnan(single(spoilt, dy)[0][2]).any():
         raise AssertionError(f"{report.name}: a sample of NaN gives a finite result; NaN must be seen.")
     report.add("NaN", "kept")
     check_single_precision(report, single.run.plan)
-    timed = LayerRun(layer_factory, "float32", input_shape, max(1, _ELEMENTS // max(1, int(np.prod(input_shape)))))
-    timed.layer.set_weights(weights)
+    timed = twin("float32", max(1, _ELEMENTS // size))
     timed.run.set(timed.x, rng.uniform(*domain, (timed.run.rows, *input_shape)))
     timed.run.set(timed.dy, 1.0)
     timed.run.steps()
     each_part_alone(report, timed.run)
-    many = max(17, 200_000 // max(1, int(np.prod(input_shape)))) | 1
+    many = max(17, 200_000 // size) | 1
 
     def make():
-        layer = LayerRun(layer_factory, "float32", input_shape, many)
-        layer.layer.set_weights(weights)
+        layer = twin("float32", many)
         draw = np.random.default_rng(1)
         layer.run.set(layer.x, draw.uniform(*domain, (many, *input_shape)))
         layer.run.set(layer.dy, draw.standard_normal((many, *layer.y.shape)))
         return layer.run, lambda: [layer.run.get(view) for view in layer.views]
 
     same_bits(report, make, require_parallel=False)
-    speed(report, timed.run, timed.run.rows * int(np.prod(input_shape)))
-
-    def results(dtype: str) -> list[np.ndarray]:
-        layer = LayerRun(layer_factory, dtype, input_shape, rows)
-        layer.layer.set_weights(weights)
-        return layer(spoilt, dy)
-
-    compare_devices(report, device, results)
+    speed(report, timed.run, timed.run.rows * size)
+    compare_devices(report, device, lambda dtype: twin(dtype, rows)(spoilt, dy))
     return report
+
+
+def _check_single_layer(
+    report: Report, names: Sequence[str], wanted: Sequence[np.ndarray], got: Sequence[np.ndarray]
+) -> None:
+    """Compare the result and the gradients of a layer in float32 with those in float64."""
+    for name, double, single in zip(("result", "input gradient", *names), wanted, got, strict=True):
+        if not np.abs(double - single).max() <= 1e-4 * max(1.0, np.abs(double).max()):
+            raise AssertionError(f"{report.name}: the {name} in float32 is off by {np.abs(double - single).max():.2g}.")
+    report.add("float32 against float64", "agree to 1e-4")
 
 
 def _check_layer_gradients(

@@ -72,15 +72,15 @@ class Snapshot:
         if variables is self._variables and assignments == self._assignments and now < self.due:
             self._last_assignment = last
             return False
-        if not all(is_finite(v.array) for v in variables):
+        if not all(is_finite(v.current) for v in variables):
             if variables is not self._variables or assignments != self._assignments:
                 self.copies.clear()  # a user set them so: older values must not return
             return False
         if len(self.copies) != len(variables) or any(c.shape != v.shape for c, v in zip(self.copies, variables)):
-            self.copies = [np.empty_like(v.array) for v in variables]
+            self.copies = [np.empty_like(v.current) for v in variables]
         self._variables, self._assignments, self._last_assignment = variables, assignments, last
         for copy, variable in zip(self.copies, variables, strict=True):
-            np.copyto(copy, variable.array)
+            np.copyto(copy, variable.current)
         self.iteration, self.first = iteration, first
         end = time.perf_counter()
         self.due = end + _COST_RATIO * (end - now)
@@ -105,7 +105,7 @@ def error_of_step(trainer: Any, session: Session, segment: Segment, first: int) 
         segment, first = segment.batch_at(first), 0
         session.connect(segment)
     step = trainer.network.optimizer.iterations + 1
-    if not all(is_finite(v.array) for v in trainer.variables()):
+    if not all(is_finite(v.current) for v in trainer.variables()):
         return _overflow(trainer, session, segment, first, step)
     found = _first_nonfinite(trainer, session, segment, first)
     loss = session.scalars[abi.LOSS]
@@ -118,7 +118,7 @@ def _overflow(trainer: Any, session: Session, segment: Segment, first: int, step
     snapshot, optimizer = trainer.snapshot, trainer.network.optimizer
     names = {id(v): v.path for v in trainer.network.variables}
     bad = next(
-        (names[id(v)] for v in trainer.variables() if id(v) in names and not is_finite(v.array)),
+        (names[id(v)] for v in trainer.variables() if id(v) in names and not is_finite(v.current)),
         "the optimizer's state",
     )
     if not snapshot.copies:
@@ -129,7 +129,7 @@ def _overflow(trainer: Any, session: Session, segment: Segment, first: int, step
         return overflow_since_snapshot(trainer)
     snapshot.restore(optimizer)
     good = 0
-    while start + good * size < first and all(is_finite(v.array) for v in trainer.variables()):
+    while start + good * size < first and all(is_finite(v.current) for v in trainer.variables()):
         trainer.repeat(session, segment, start + good * size)
         good += 1
     snapshot.restore(optimizer)
@@ -150,9 +150,9 @@ def _is_undefined(trainer: Any, session: Session, segment: Segment, first: int) 
     variables, optimizer = trainer.variables(), trainer.network.optimizer
     if optimizer.scheduled or _are_large(variables):
         return False
-    copies, iterations = [v.array.copy() for v in variables], optimizer.iterations
+    copies, iterations = [v.numpy() for v in variables], optimizer.iterations
     trainer.repeat(session, segment, first, _TINY_RATE)
-    broken = not all(is_finite(v.array) for v in variables)
+    broken = not all(is_finite(v.current) for v in variables)
     for variable, copy in zip(variables, copies, strict=True):
         np.copyto(variable.array, copy)
     optimizer.iterations = iterations
@@ -160,7 +160,7 @@ def _is_undefined(trainer: Any, session: Session, segment: Segment, first: int) 
 
 
 def _are_large(variables: Sequence[Any]) -> bool:
-    return any(v.size and np.abs(v.array).max() > _LARGE for v in variables)
+    return any(v.size and np.abs(v.current).max() > _LARGE for v in variables)
 
 
 def _unknown(step: int, bad: str) -> NonFiniteError:

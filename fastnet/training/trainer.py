@@ -232,7 +232,7 @@ class Trainer:
     def finish(self, session: Session) -> None:
         """End a training: check what the last step did to the weights, and give them their final values."""
         weights, optimizer = self.network.trainable_weights, self.network.optimizer
-        if optimizer.iterations != session.first_iteration and not all(nonfinite.is_finite(v.array) for v in weights):
+        if optimizer.iterations != session.first_iteration and not all(nonfinite.is_finite(v.current) for v in weights):
             raise nonfinite.overflow_since_snapshot(self)
         optimizer.finalize_variable_values(weights)
 
@@ -290,7 +290,7 @@ class Trainer:
     def unchanged(self) -> Iterator[None]:
         """Restore what training within it changed; not after a `NonFiniteError`, which tells what the weights are."""
         variables, iterations = self.variables(), self.network.optimizer.iterations
-        copies = [v.array.copy() for v in variables]
+        copies = [v.numpy() for v in variables]
         with contextlib.ExitStack() as stack:
             stack.callback(self._restore, variables, copies, iterations)
             try:

@@ -135,15 +135,12 @@ class Binder:
         return min(SIZES[kernel.dtype], key=cost)
 
     def _encoded(self, arguments: Iterable[Any]) -> tuple[int, ...]:
-        """Arguments as integers."""
-        return tuple(
-            struct.unpack("q", struct.pack("d", argument))[0]
-            if isinstance(argument, float)
-            else argument
-            if isinstance(argument, int)
-            else self.address(argument)
-            for argument in arguments
-        )
+        return tuple(map(self._integer, arguments))
+
+    def _integer(self, argument: Any) -> int:
+        if isinstance(argument, float):
+            return struct.unpack("q", struct.pack("d", argument))[0]
+        return argument if isinstance(argument, int) else self.address(argument)
 
     def node(self, launch: DeviceLaunch, rows: int) -> Node:
         """The node of one launch."""

@@ -68,7 +68,7 @@ class Driver(ABC):
 
     @abstractmethod
     def upload(self, address: int, array: np.ndarray) -> None:
-        """Copy a contiguous array to the device; it may change as soon as this returns."""
+        """Copy a contiguous array to the device; unless it is page-locked, it may change as soon as this returns."""
 
     @abstractmethod
     def download(self, array: np.ndarray, address: int) -> None:

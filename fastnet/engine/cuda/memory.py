@@ -119,6 +119,7 @@ class PlacedSource:
         self._driver = driver
         self._kept: list[DeviceArray] = []
         self.numbers = source.numbers(self._place)
+        driver.synchronize()  # page-locked memory, which another library may give, is copied after `upload` returns
 
     def _place(self, array: np.ndarray) -> int:
         """The address of an array's first element on the device, in a copy of the memory that it spans."""
