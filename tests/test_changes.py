@@ -233,6 +233,7 @@ GIVEN = {  # what a layer's class needs, and the shape of a sample
     "CategoryEncoding": ((4,), (1,)),
     "Dense": ((4,), (4,)),
     "Dropout": ((0.3,), (4,)),
+    "EinsumDense": (("bf,fu->bu", 4), (4,)),
     "GaussianDropout": ((0.3,), (4,)),
     "GaussianNoise": ((0.3,), (4,)),
     "GroupNormalization": ((2,), (4,)),

@@ -39,6 +39,7 @@ def test_demo(tmp_path, capsys):
     assert f"Test accuracy: {accuracy:.2%}" in output
 
 
+@pytest.mark.slow
 def test_demo_does_as_it_is_told_twice(tmp_path, capsys):
     weights = []
     for name in ("one", "two"):

@@ -73,6 +73,7 @@ def test_a_training_has_the_bits_of_the_cpu(form):  # noqa: F811
         assert api.count("cuGraphInstantiate") == 3 < api.count("cuGraphLaunch")
 
 
+@pytest.mark.slow
 def test_a_profile_takes_the_times_between_events():
     api = FakeDriver()
     x, y = data(7, 3)

@@ -111,6 +111,7 @@ def options_of_an_optimizer():
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_updates_of_every_second_step_with_a_schedule(form):
     assert_same_training(classifier, options_of_an_optimizer, SPARSE, *data(7, 3))
 
@@ -349,6 +350,7 @@ def test_another_gpu_makes_plans_void():
             assert gpu.launches
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_one_block():
     x, y = data(20, 10, rows=64)
 

@@ -156,6 +156,7 @@ def test_a_dataset_of_bytes_stays_bytes():
     assert grown(make, work) < 30e6
 
 
+@pytest.mark.slow
 def test_a_memory_map_is_not_read_whole(tmp_path):
     path = tmp_path / "big.bin"
     with open(path, "wb") as file:

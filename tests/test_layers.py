@@ -91,8 +91,8 @@ CHECKED = {  # (layer, shape of a sample)
 }
 
 
-#: rows whose kernels other rows check, between permutations
-SLOW = [name for name in CHECKED if "another axis" in name]
+#: rows of a kind of which the plain run checks the first one: each has kernels of its own, seconds to compile
+SLOW = [name for name in CHECKED if name.partition(" normalization")[2] or "another axis" in name]
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CHECKED])
