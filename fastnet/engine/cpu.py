@@ -82,7 +82,7 @@ def _product(cpu: CPU, launch: Launch) -> Binding:
         a or 0, b or 0, c or 0, m=product.m, n=product.n, k=product.k, dtype=product.dtype,
         trans_a=product.transpose_a, trans_b=product.transpose_b, bias=bias, relu=product.relu,
         rows=cpu.executable.rows, lda=operands["a_ld"], ldb=operands["b_ld"], ldc=operands["c_ld"],
-        in_scratch=c is None, split=product.split, epilogue=code, epilogue_args=block,
+        in_scratch=c is None, split=product.split, epilogue=code, epilogue_args=block, window=product.window,
     )  # fmt: skip
     cpu.scratch = max(cpu.scratch, gemm.scratch_bytes())
     cost = gemm.cost(arguments, product.dtype, cpu.executable.rows)

@@ -49,6 +49,8 @@ def behind_product(producer: Launch, consumer: Launch, liveness: Liveness) -> La
     product, shape = producer.kernel, (producer.kernel.m, producer.kernel.n)
     if consumer.kernel.template.form == "grid" and consumer.shape != shape:
         return None
+    if product.window is not None and product.window.is_scattered:
+        return None
     merged = ChainMerge()
     behind = producer.epilogue
     c = producer.operands["c"] if behind is None else behind.operands[behind.kernel.template.tile]
@@ -127,5 +129,5 @@ def _is_outer(producer: Launch, rows: int) -> bool:
     million weights take 5.3 and 12.1 ms on one thread, as outer products 2.0 and 6.1.
     """
     product = producer.kernel
-    alone = product.k < 0 and -product.k * rows == 1 and product.n >= _LONG
+    alone = product.k < 0 and -product.k * rows == 1 and product.n >= _LONG and product.window is None
     return alone and product.transpose_a and not (product.transpose_b or product.relu)

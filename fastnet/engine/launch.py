@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastnet._kernels.errors import quoted
+from fastnet._kernels.window import Window
 from fastnet.engine.sizes import Extent, extent_of
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View, collapsed, describe, storage
@@ -69,6 +71,7 @@ class Product:
         transpose_a, transpose_b: whether op is a transposition.
         relu: whether negative results become 0.
         split: whether the sums of the K-blocks are written side by side, and added by others (`Plan.product`).
+        window: a is the patch matrix of a batch of images, or None. n counts the columns of all its groups.
     """
 
     dtype: str
@@ -79,6 +82,7 @@ class Product:
     transpose_b: bool = False
     relu: bool = False
     split: bool = False
+    window: Window | None = None
     name = "product"
 
     @property
@@ -93,7 +97,7 @@ class Product:
     @classmethod
     def launch(
         cls, a: View | Variable, b: View | Variable, c: View, bias: Variable | None = None, relu: bool = False,
-        transpose_a: bool = False, transpose_b: bool = False, split: bool = False,
+        transpose_a: bool = False, transpose_b: bool = False, split: bool = False, window: Window | None = None,
     ) -> Launch:  # fmt: skip
         """The launch of a product whose sizes follow from its operands."""
         for name, operand in (("a", a), ("b", b), ("c", c), ("bias", bias)):
@@ -110,6 +114,10 @@ class Product:
                 matrices[name] = collapsed(operand, 2)
             except ValueError as error:
                 raise ValueError(f"product: {name} {describe(operand)}: {error}.") from None
+        if window is not None:
+            matrices["a"] = patch_matrix(matrices["a"], window)
+            if window.is_scattered:
+                matrices["c"] = (matrices["a"][0][0], matrices["c"][0][1]), matrices["c"][1]
         (m, k), (b_k, n) = matrices["a"][0], matrices["b"][0]
         if isinstance(b, Variable) and b.ndim > 2:  # its elements lie back to back: any number of columns
             columns = matrices["a"][0][not transpose_a] if transpose_b else matrices["c"][0][1]
@@ -128,7 +136,27 @@ class Product:
         operands: dict[str, Any] = {"a": a, "b": b, "c": c, "bias": bias}
         operands |= {f"{name}_ld": distance for name, (_, distance) in matrices.items()}
         flops = 2 * abs(m * n * k)
-        return Launch(cls(c.dtype, m, n, k, transpose_a, transpose_b, relu, split), operands, access, flops=flops)
+        kernel = cls(c.dtype, m, n, k, transpose_a, transpose_b, relu, split, window)
+        return Launch(kernel, operands, access, flops=flops)
+
+
+Matrix = tuple[tuple[int, ...], int]  # sizes, distance of the rows
+
+
+def patch_matrix(pixels: Matrix, window: Window) -> Matrix:
+    """The sizes of the matrix of patches of images, and the distance of their pixels.
+
+    Raises:
+        ValueError: the images do not have as many pixels or channels as the window is for.
+    """
+    (rows, channels), distance = pixels
+    count = math.prod(window.image)
+    if rows % count or channels != window.channels * window.groups:
+        raise ValueError(
+            f"product: a window over images of {window.image} pixels and {window.channels * window.groups} channels, "
+            f"received {extent_of(rows)} pixels and {channels} channels."
+        )
+    return (rows // count * window.rows, window.columns), distance
 
 
 def check_overlap(name: str, views: Sequence[tuple[str, Any, str]]) -> None:

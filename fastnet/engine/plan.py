@@ -17,6 +17,7 @@ from fastnet._kernels.kinds import DTYPES
 from fastnet._kernels.snapshots import is_fixed, snapshot
 from fastnet._kernels.template import Template
 from fastnet._kernels.templates import elementwise
+from fastnet._kernels.window import Window
 from fastnet.engine import changes
 from fastnet.engine.call import launch_of
 from fastnet.engine.elements import chunk_entries, elementwise_launch, fold
@@ -308,7 +309,7 @@ class Plan:
 
     def product(
         self, a: View | Variable, b: View | Variable, c: View, bias: Variable | None = None, *, relu: bool = False,
-        transpose_a: bool = False, transpose_b: bool = False, period: int = 1,
+        transpose_a: bool = False, transpose_b: bool = False, window: Window | None = None, period: int = 1,
     ) -> Launch:  # fmt: skip
         """Append the matrix product c = op(a) op(b) + bias.
 
@@ -321,6 +322,7 @@ class Plan:
             c: the result, which no other operand overlaps.
             bias: added to every row.
             relu: whether negative results become 0.
+            window: a are images, and the factor is the matrix of their patches; see `extend.Window`.
 
         Returns:
             The launch, or the first of several.
@@ -332,9 +334,10 @@ class Plan:
         launch_count = len(self.launches)
         try:
             a, b = self.packed(a, 2), self.packed(b, 2)
-            if not (transpose_a or transpose_b) and period == 1 and splits(self, b, c):
+            if not (transpose_a or transpose_b or window) and period == 1 and splits(self, b, c):
                 return split_product(self, a, b, c, bias, relu)
-            return self.append(Product.launch(a, b, c, bias, relu, transpose_a, transpose_b), period)
+            launch = Product.launch(a, b, c, bias, relu, transpose_a, transpose_b, window=window)
+            return self.append(launch, period)
         except (TypeError, ValueError):
             del self.launches[launch_count:]
             raise

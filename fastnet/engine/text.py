@@ -58,5 +58,6 @@ def _formulas(kernel: Any) -> list[str]:
     """The part of a formula that a template does not say: the rules; of a product, transpositions and ReLU."""
     if isinstance(kernel, Product):
         flags = {"aᵀ": kernel.transpose_a, "bᵀ": kernel.transpose_b, "relu": kernel.relu, "split": kernel.split}
-        return [text for text, is_set in flags.items() if is_set]
+        window = [] if kernel.window is None else [f"window={'×'.join(map(str, kernel.window.taps))}"]
+        return window + [text for text, is_set in flags.items() if is_set]
     return [f"{name.rpartition('.')[2]}={rule.__name__}" for name, rule in kernel.rules]

@@ -12,6 +12,9 @@ from fastnet.layers.adapted import Normalization as Normalization
 from fastnet.layers.composites import Parallel as Parallel
 from fastnet.layers.composites import Residual as Residual
 from fastnet.layers.composites import Wrapper as Wrapper
+from fastnet.layers.convolution import Conv1D as Conv1D
+from fastnet.layers.convolution import Conv2D as Conv2D
+from fastnet.layers.convolution import Conv3D as Conv3D
 from fastnet.layers.core import Dense as Dense
 from fastnet.layers.core import Identity as Identity
 from fastnet.layers.core import Input as Input

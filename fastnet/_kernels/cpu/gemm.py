@@ -14,6 +14,13 @@ Tile, blocks, copies, threads and vector width never show in the bits. One excep
 transposed, the elements of a block are summed in 64 bytes of lanes (`one_row`), and the row has other bits than among
 other rows.
 
+A may be a matrix of patches of an image (`fastnet._kernels.window`): a convolution is the product of its patches and
+its kernel, and the copy of a part of A to scratch walks over the image. There is no matrix of patches in memory::
+
+    forward          y = P(x) @ w             M = pixels of y
+    input gradient   dx = P(dy) @ w, flipped  M = pixels of x, which the stride may divide into several products
+    weight gradient  dw = P(x)^T @ dy         K = pixels of y
+
 Where C has few columns, they would fill a part of a vector only. Then the kernel computes the transposed C = op(B)^T
 op(A)^T, whose vectors are rows of C, in the same order of k, and transposes it back.
 
@@ -31,11 +38,14 @@ from fastnet._kernels.compile import Source
 from fastnet._kernels.cpu import tuning
 from fastnet._kernels.cpu.blocking import KC_LAST, SCRATCH_ROWS, Tile, nc_bytes
 from fastnet._kernels.cpu.processor import LINE, SIZES, cache, shared_set
+from fastnet._kernels.window import GROUPS, Window
 
 ROWS = -1  # as M or K: the rows of the call; -2 is twice as many, and so on
 # Positions in the argument block.
-A, B, C, LDA, LDB, LDC, M, N, K, BIAS, FLAGS, EPILOGUE, EPILOGUE_ARGS, MB, NB = range(15)
-TRANS_A, TRANS_B, RELU, IN_SCRATCH, PACK_A, PACK_B, FEW_COLUMNS, SPLIT_K = (1 << i for i in range(8))  # FLAGS
+A, B, C, LDA, LDB, LDC, M, N, K, BIAS, FLAGS, EPILOGUE, EPILOGUE_ARGS, MB, NB, WINDOW = range(16)
+TRANS_A, TRANS_B, RELU, IN_SCRATCH, PACK_A, PACK_B, FEW_COLUMNS, SPLIT_K, PATCHES, SCATTERED = (
+    1 << i for i in range(10)
+)  # FLAGS
 
 GROUP = 256  # bytes of a row of C between two calls of the epilogue, in blocks too large for the first-level cache
 EPILOGUE_BYTES = 16384  # bytes of C the epilogue gets at once
@@ -47,9 +57,9 @@ SCRATCH_A = 512 * KC_LAST + _PADS  # MC_BYTES of a column, rounded up to tiles, 
 SCRATCH_B = NC_BYTES * KC_LAST + _PADS
 _NAMES = (
     "gemm_kernel.py", "gemm.py", "gemm_intrinsics.py", "micro_kernel.py", "packing.py", "blocking.py", "one_row.py",
-    "emit.py", "processor.py",
+    "patches.py", "emit.py", "processor.py", "../window.py",
 )  # fmt: skip
-_FILES = tuple(str(Path(__file__).with_name(name)) for name in _NAMES)
+_FILES = tuple(str((Path(__file__).parent / name).resolve()) for name in _NAMES)
 
 
 @lru_cache(maxsize=16)
@@ -65,17 +75,19 @@ def scratch_bytes() -> int:
     return 64 + SCRATCH_C + SCRATCH_A + SCRATCH_B
 
 
-def blocks(m: int, n: int, k: int, dtype: str, trans_a: bool = False, in_scratch: bool = False) -> tuple[int, int]:
+def blocks(
+    m: int, n: int, k: int, dtype: str, copies_a: bool = False, in_scratch: bool = False
+) -> tuple[int, int]:
     """Rows and columns of a block of C: about a million operations each, up to 64 blocks.
 
-    Columns are divided first, because a column of blocks shares a packed panel of B; where A is packed too, rows are
+    Columns are divided first, because a column of blocks shares a packed panel of B; where A is copied too, rows are
     divided, and a panel of A meets as many columns as fit.
     """
     size = SIZES[dtype]
     m, n = max(1, m), max(1, n)
     wanted = max(1, min(64, 2 * m * n * k * size // 4_000_000))
-    columns = nc_bytes(trans_a) // size
-    while not trans_a and columns * size > GROUP and -(-n // columns) * -(-m // 48) < min(wanted, 16):
+    columns = nc_bytes(copies_a) // size
+    while not copies_a and columns * size > GROUP and -(-n // columns) * -(-m // 48) < min(wanted, 16):
         columns //= 2
     down = min(-(-wanted // -(-n // columns)), -(-m // 24))
     rows = min(-(-m // down), SCRATCH_ROWS) if in_scratch else -(-m // down)
@@ -109,6 +121,7 @@ def arguments(
     block: tuple[int, int] | None = None,
     pack: tuple[bool, bool] | None = None,
     few_columns: bool | None = None,
+    window: Window | None = None,
 ) -> list[int]:
     """The argument block of a product.
 
@@ -130,6 +143,8 @@ def arguments(
         pack: whether A and B (stored plain) are copied, into packed panels or to other distances, instead of `packs`.
             Transposed B always is.
         few_columns: whether the transposed product is computed, instead of `has_few_columns`.
+        window: A is the patch matrix of images whose pixels are lda elements apart. The n columns are those of all its
+            groups.
 
     Raises:
         ValueError: m and k both `ROWS`, or an unknown lda or ldb; in_scratch without epilogue; a block
@@ -140,14 +155,15 @@ def arguments(
     if in_scratch and not epilogue:
         raise ValueError("gemm: in_scratch=True needs an epilogue: C is in scratch only")
     mm, kk = (rows * -size if size < 0 else size for size in (m, k))
-    mb, nb = block or blocks(mm, n, kk // k_blocks(kk) if split else kk, dtype, trans_a, in_scratch)
+    copies_a, groups = trans_a or window is not None, window.groups if window else 1
+    mb, nb = block or blocks(mm, n // groups, kk // k_blocks(kk) if split else kk, dtype, copies_a, in_scratch)
     if nb * SIZES[dtype] > NC_BYTES or (in_scratch and mb > SCRATCH_ROWS):
         raise ValueError(f"gemm: a block of {mb} x {nb} {dtype} does not fit the scratch")
     lda = lda or (m if trans_a else k)
     ldb = ldb or (k if trans_b else n)
     if min(lda, ldb) < 0:
         raise ValueError("gemm: the rows of an operand are ROWS long; give lda or ldb")
-    few = not split and (has_few_columns(mm, n, dtype, trans_a) if few_columns is None else few_columns)
+    few = not (split or window) and (has_few_columns(mm, n, dtype, trans_a) if few_columns is None else few_columns)
     pack_a, pack_b = pack or packs(mm, n, dtype, lda, trans_a, few)
     flags = (
         TRANS_A * trans_a
@@ -158,9 +174,13 @@ def arguments(
         | PACK_B * (pack_b and not trans_b)
         | FEW_COLUMNS * few
         | SPLIT_K * split
+        | PATCHES * (window is not None)
+        | SCATTERED * (window is not None and window.is_scattered)
     )
     ldc = ldc or n
-    return [a, b, c, lda, ldb, ldc, m, n, k, -1 if bias is None else bias, flags, epilogue, epilogue_args, mb, nb]
+    numbers = window.numbers() if window else []
+    bias = -1 if bias is None else bias
+    return [a, b, c, lda, ldb, ldc, m, n, k, bias, flags, epilogue, epilogue_args, mb, nb, *numbers]
 
 
 def packs(m: int, n: int, dtype: str, lda: int, trans_a: bool, few: bool) -> tuple[bool, bool]:
@@ -197,7 +217,8 @@ def parts(args: list[int]) -> int:
 
 def extent(args: list[int]) -> tuple[int, int, int, int]:
     """``(per_row, unit, times, fixed)`` of the launch: blocks = times * ceil(rows * per_row / unit) + fixed."""
-    across = -(-args[N] // args[NB]) * parts(args)
+    groups = args[WINDOW + GROUPS] if args[FLAGS] & PATCHES else 1
+    across = -(-args[N] // groups // args[NB]) * groups * parts(args)
     if args[M] < 0:
         return -args[M], args[MB], across, 0
     return 0, 1, 0, across * -(-args[M] // args[MB])

@@ -56,6 +56,11 @@ def copies(dtype: str, shape: Tile):
         return calling(lambda module: packing(module).copy_rows(), "piiipi")
 
     @intrinsic
+    def fill_rows(typing, rows, columns, destination, destination_row):
+        """See `Packing.fill_rows`."""
+        return calling(lambda module: packing(module).fill_rows(), "iipi")
+
+    @intrinsic
     def transpose(typing, source, source_row, destination, destination_row, count):
         """See `Packing.transpose`."""
         return calling(lambda module: packing(module).transpose(), "pipii")
@@ -77,7 +82,7 @@ def copies(dtype: str, shape: Tile):
 
         return types.void(types.int64, types.int64), generate
 
-    return copy_a, copy_b, copy_rows, transpose, transpose_back, copy_element
+    return copy_a, copy_b, copy_rows, fill_rows, transpose, transpose_back, copy_element
 
 
 @intrinsic

@@ -87,6 +87,30 @@ class Packing(Emitter):
         b.ret_void()
         return function
 
+    def fill_rows(self) -> ir.Function:
+        """Zeros in rows, filled up to full vectors.
+
+        void (rows, columns, destination, bytes between its rows)
+        """
+        function, new = self.define("fill_rows", ir.VoidType(), [I64, I64, PTR, I64])
+        if not new:
+            return function
+        rows, columns, destination, destination_row = function.args
+        b = ir.IRBuilder(function.append_basic_block("entry"))
+        vectors = b.sdiv(b.add(columns, I64(self.lanes - 1)), I64(self.lanes))
+
+        def clear(values):
+            self.store(b, self.zero(), values[0])
+            return [self.at(b, values[0], self.width)]
+
+        def row(values):
+            self.loop(b, vectors, values, clear)
+            return [self.at(b, values[0], destination_row)]
+
+        self.loop(b, rows, [destination], row)
+        b.ret_void()
+        return function
+
     def transpose(self) -> ir.Function:
         """``lanes`` rows of the source become columns of a panel: destination[k, j] = source[j, k].
 

@@ -1,0 +1,137 @@
+"""Matrices whose rows are patches of an image: the operand A of a convolution's products."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+Axes = tuple[int, int, int]  # a number for each axis of an image: depth, height, width
+
+# Positions of the numbers that kernels get, three for each axis of the image but the last two (`Window.numbers`).
+IMAGE, POSITIONS, TAPS, STRIDES, DILATIONS, BEFORE, TARGET, SPACING, FIRST = range(0, 27, 3)
+CHANNELS, GROUPS, COUNT = 27, 28, 29
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a window moves over an image, and where the results of its positions lie.
+
+    The patch matrix P of images x has a row for each position p of the window and a column for each tap t and channel c::
+
+        P[(n, p), (t, c)] = x[n, p * strides + t * dilations - before, c]       0 outside the image
+
+    where p, t and the pixel have three numbers each, the last of which runs fastest. The results of P[m, k] @ W[k, n]
+    are images too: that of position p is the pixel ``p * spacing + first`` of an image of ``target`` pixels.
+
+    Args:
+        image: pixels of the image along each axis.
+        positions: of the window, along each axis.
+        taps: pixels that the window reads, along each axis.
+        strides: pixels from one position to the next.
+        dilations: pixels from one tap to the next.
+        before: pixels by which the first position begins in front of the image.
+        channels: of a group, which are read together.
+        groups: of channels; each has its own columns of W and of the result.
+        target, spacing, first: of the results; by default they are as many as the positions.
+    """
+
+    image: Axes
+    positions: Axes
+    taps: Axes
+    channels: int
+    strides: Axes = (1, 1, 1)
+    dilations: Axes = (1, 1, 1)
+    before: Axes = (0, 0, 0)
+    groups: int = 1
+    target: Axes = (0, 0, 0)
+    spacing: Axes = (1, 1, 1)
+    first: Axes = (0, 0, 0)
+
+    def __post_init__(self) -> None:
+        if not any(self.target):
+            object.__setattr__(self, "target", self.positions)
+
+    @property
+    def rows(self) -> int:
+        """Of the patch matrix, for each image."""
+        return math.prod(self.positions)
+
+    @property
+    def columns(self) -> int:
+        """Of the patch matrix of a group."""
+        return math.prod(self.taps) * self.channels
+
+    @property
+    def is_scattered(self) -> bool:
+        """Whether there are pixels between the results, which other windows write."""
+        return self.target != self.positions
+
+    def numbers(self) -> list[int]:
+        """The numbers that kernels get, at the positions above."""
+        axes = (self.image, self.positions, self.taps, self.strides, self.dilations, self.before)
+        target = (self.target, self.spacing, self.first)
+        return [*(number for axis in (*axes, *target) for number in axis), self.channels, self.groups]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of an input gradient: the pixels that the same taps reach.
+
+    Attributes:
+        window: over the gradient of the results; its results are the phase's pixels.
+        taps: numbers of the taps of the forward window, in the order in which ``window`` reads them.
+    """
+
+    window: Window
+    taps: tuple[int, ...]
+
+
+def phases(window: Window, filters: int) -> list[Phase]:
+    """The input gradient of a convolution as convolutions of the gradient dy of its results.
+
+    The pixel x = p * stride + t * dilation - before takes part in the results p of those taps t for which
+    (x + before - t * dilation) is a multiple of the stride. These taps are the same for all pixels of one remainder of x
+    by the stride: their gradients are a convolution with stride 1.
+
+    Args:
+        window: of the forward pass.
+        filters: channels of a group of dy.
+
+    Returns:
+        The phases that have taps. If they do not cover the image, the gradient of the other pixels is 0.
+    """
+    axes = [_axis_phases(window, axis) for axis in range(3)]
+    found = []
+    for depth in axes[0]:
+        for height in axes[1]:
+            for width in axes[2]:
+                parts = (depth, height, width)
+                columns = [part[-1] for part in parts]
+                taps = tuple(
+                    (z * window.taps[1] + y) * window.taps[2] + x
+                    for z in columns[0] for y in columns[1] for x in columns[2]
+                )  # fmt: skip
+                first, positions, before, dilations = (tuple(part[i] for part in parts) for i in range(4))
+                phase = Window(
+                    window.positions, positions, tuple(map(len, columns)), filters, dilations=dilations, before=before,
+                    groups=window.groups, target=window.image, spacing=window.strides, first=first,
+                )  # fmt: skip
+                found.append(Phase(phase, taps))
+    return found
+
+
+def _axis_phases(window: Window, axis: int) -> list[tuple[int, int, int, int, list[int]]]:
+    """(first pixel, pixels, before, dilation, taps) of each phase along an axis that has taps."""
+    stride, dilation, before = window.strides[axis], window.dilations[axis], window.before[axis]
+    common = math.gcd(stride, dilation)
+    found = []
+    for first in range(min(stride, window.image[axis])):
+        taps = [t for t in range(window.taps[axis]) if (first + before - t * dilation) % stride == 0]
+        if taps:
+            taps.reverse()  # so that the pixels that they read lie in order
+            # Position q is the pixel q * stride + first. Its first tap reads result q + start.
+            start = (first + before - taps[0] * dilation) // stride
+            pixels = -(-(window.image[axis] - first) // stride)
+            found.append((first, pixels, -start, dilation // common, taps))
+    return found
+
