@@ -7,7 +7,7 @@ import importlib.util
 from . import IN_CHECKOUT, report
 
 BENCHES = (
-    "machine", "kernels", "optimizers", "gemm", "dense", "latency", "start", "mnist", "feeding", "callbacks", "users",
+    "machine", "kernels", "optimizers", "gemm", "convolution", "dense", "latency", "start", "mnist", "feeding", "callbacks", "users",
     "ptx", "cuda",
 )  # fmt: skip
 NEEDED = "pytest_benchmark"  # by all but --quick

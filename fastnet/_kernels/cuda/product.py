@@ -20,6 +20,7 @@ import numpy as np
 from fastnet._kernels.chain_text import Writer
 from fastnet._kernels.chunks import KC, k_blocks
 from fastnet._kernels.compile import Source
+from fastnet._kernels.cuda import patches
 from fastnet._kernels.generate import Kernel, decoded, module
 from fastnet._kernels.kinds import Kind, parse
 from fastnet._kernels.pasting import paste
@@ -45,6 +46,8 @@ class ProductKernel:
         is_stored: whether C is written to memory.
         has_bias, relu: what follows the sums.
         split: whether the sums of the K-blocks are written side by side, N elements apart, and not added.
+        patches: whether A is the patch matrix of images; the columns of C are then those of all groups.
+        scattered: whether the rows of C are pixels that lie apart.
         size: rows and columns of C that a thread computes, one of `SIZES`; 0 where A is one row and B is transposed.
         epilogue: the chain behind it, or None.
     """
@@ -56,6 +59,8 @@ class ProductKernel:
     has_bias: bool = False
     relu: bool = False
     split: bool = False
+    patches: bool = False
+    scattered: bool = False
     size: int = 4
     epilogue: Kernel | None = None
 
@@ -70,9 +75,9 @@ class ProductKernel:
         elements = 2 * SLAB * (self.tile + GAP) if self.size else THREADS
         return elements * np.dtype(self.dtype).itemsize
 
-    def blocks(self, m: int, n: int, k: int) -> int:
+    def blocks(self, m: int, n: int, k: int, groups: int = 1) -> int:
         """The number of blocks of threads for these sizes."""
-        tiles = -(-m // self.tile) * -(-n // self.tile) if self.size else -(-n // SIDE)
+        tiles = -(-m // self.tile) * -(-n // groups // self.tile) * groups if self.size else -(-n // SIDE)
         return tiles * (k_blocks(k) if self.split else 1)
 
     @property
@@ -82,6 +87,7 @@ class ProductKernel:
         views += [("c", _WRITE)] * self.is_stored + [("bias", _READ)] * self.has_bias
         sizes = [("m", _SIZE), ("n", _SIZE), ("k", _SIZE), ("lda", _INTEGER), ("ldb", _INTEGER), ("ldc", _INTEGER)]
         behind = () if self.epilogue is None else self.epilogue.parameters
+        sizes += [(name, _INTEGER) for name in patches.NAMES] if self.patches else []
         return *views, *sizes, *((f"then_{name}", kind) for name, kind in behind)
 
     def source(self) -> Source:
@@ -91,13 +97,12 @@ class ProductKernel:
 
 @functools.cache
 def _source(kernel: ProductKernel) -> Source:
-    own = Path(__file__)
-    name, files = f"product_{kernel.dtype}", (str(own),)
+    name, files = f"product_{kernel.dtype}", (__file__, patches.__file__)
     if kernel.epilogue is None:
         return Source(name, repr(kernel), lambda: _text(kernel), files)
     behind = kernel.epilogue.source()
     flags = (kernel.dtype, kernel.transpose_a, kernel.transpose_b, kernel.is_stored, kernel.has_bias, kernel.relu)
-    identity = repr((*flags, kernel.split, kernel.size, behind.identity))
+    identity = repr((*flags, kernel.split, kernel.patches, kernel.scattered, kernel.size, behind.identity))
     return Source(f"{name}_{behind.name}", identity, lambda: _text(kernel), (*files, *behind.files))
 
 
@@ -115,7 +120,7 @@ def _text(kernel: ProductKernel) -> str:
     body = "\n".join(
         [f"@body\ndef body({', '.join([*own, *behind, 'lo', 'hi'])}):", *(f"    {line}" for line in lines)]
     )
-    texts = [*pasted.values(), *([cell] if cell else [])]
+    texts = [*pasted.values(), *([cell] if cell else []), *(patches.functions() if kernel.patches else [])]
     arguments = [*decoded(tuple(parameters), kernel.dtype, "rows"), "lo", "hi"]
     return module("product", kernel.dtype, texts, body, arguments, "bases, args, rows, lo, hi", _IMPORTS)
 
@@ -123,36 +128,53 @@ def _text(kernel: ProductKernel) -> str:
 def _tiled(kernel: ProductKernel, behind: list[str]) -> list[str]:
     """Lines of a product by tiles. While a slab is multiplied, the next one is on its way from memory to registers."""
     size, tile, row = kernel.size, kernel.tile, kernel.tile + GAP
-    loads = [("a", "i0", "m", not kernel.transpose_a), ("b", "j0", "n", kernel.transpose_b)]
+    end = "j_end" if kernel.patches else "n"
+    loads = [("a", "i0", "m", not kernel.transpose_a), ("b", "j0", end, kernel.transpose_b)]
     stacks = {"sums": size * size, "totals": size * size, "left": size, "right": size}
     wide = min(size, WIDE)
     return [
         *(f"{name} = stack({kernel.dtype!r}, {length})" for name, length in stacks.items()),
         f"a_slab = shared({kernel.dtype!r}, {SLAB * row})",
         f"b_slab = shared({kernel.dtype!r}, {SLAB * row})",
-        f"across, tx, ty = (n + {tile - 1}) // {tile}, thread() % {SIDE}, thread() // {SIDE}",
-        *_blocks(kernel),
-        f"    i0, j0 = number // across * {tile}, number % across * {tile}",
+        f"tx, ty = thread() % {SIDE}, thread() // {SIDE}",
+        *_tile_of_block(kernel),
         f"    clear(totals, {size * size})",
         "    for part in range(first, last):",
         f"        clear(sums, {size * size})",
         _SPAN,
-        *(line for load in loads for line in _fetched(*load, tile, "start", "        ")),
+        *(line for load in loads for line in _fetched(kernel, *load, "start", "        ")),
         f"        for k0 in range(start, end, {SLAB}):",
         "            barrier()",
         *(line for name, _, _, along_k in loads for line in _laid_down(name, tile, along_k)),
         "            barrier()",
-        *(line for load in loads for line in _fetched(*load, tile, f"k0 + {SLAB}", "            ")),
+        *(line for load in loads for line in _fetched(kernel, *load, f"k0 + {SLAB}", "            ")),
         f"            for step in range(min({SLAB}, end - k0)):",
         f"                take(left, a_slab, step * {row} + ty * {size}, {size}, {size}, 0)",
         f"                take(right, b_slab, step * {row} + tx * {wide}, {size}, {wide}, {SIDE * wide})",
         f"                multiply_add(sums, left, right, {size})",
         f"        add_all(totals, sums, {size * size}, part == first)",
-        *(line for r in range(size) for line in _row(kernel, r, behind)),
+        *(line for r in range(size) for line in _row(kernel, r, end, behind)),
     ]
 
 
-def _row(kernel: ProductKernel, r: int, behind: list[str]) -> list[str]:
+def _tile_of_block(kernel: ProductKernel) -> list[str]:
+    """Lines of the loop over blocks, and the first row and column of the tile of each."""
+    tile = kernel.tile
+    if not kernel.patches:
+        return [
+            f"across = (n + {tile - 1}) // {tile}",
+            *_blocks(kernel),
+            f"    i0, j0 = number // across * {tile}, number % across * {tile}",
+        ]
+    return [  # the columns of each group have tiles of their own
+        f"columns, across = n // groups, (n // groups + {tile - 1}) // {tile}",
+        *_blocks(kernel),
+        f"    i0, group = number // (across * groups) * {tile}, number // across % groups",
+        f"    j0, j_end = group * columns + number % across * {tile}, group * columns + columns",
+    ]
+
+
+def _row(kernel: ProductKernel, r: int, end: str, behind: list[str]) -> list[str]:
     """Lines for a row of a thread's elements of C. Up to four of its columns lie side by side, which are one access to
     shared memory."""
     size, wide = kernel.size, min(kernel.size, WIDE)
@@ -160,7 +182,7 @@ def _row(kernel: ProductKernel, r: int, behind: list[str]) -> list[str]:
         f"    i = i0 + ty * {size} + {r}",
         f"    for c in range({size}):",
         f"        j = j0 + tx * {wide} + c % {wide} + c // {wide} * {SIDE * wide}",
-        "        if i < m and j < n:",
+        f"        if i < m and j < {end}:",
         f"            value = pick(totals, {r * size}, {size}, c)",
         *(f"    {line}" for line in _finish(kernel, behind)),
     ]
@@ -172,16 +194,21 @@ def _place_in_slab(tile: int, along_k: bool, turn: int) -> tuple[str, str]:
     return (f"{e} % {SLAB}", f"{e} // {SLAB}") if along_k else (f"{e} // {tile}", f"{e} % {tile}")
 
 
-def _fetched(name: str, first: str, limit: str, along_k: bool, tile: int, k0: str, indent: str) -> list[str]:
+def _fetched(
+    kernel: ProductKernel, name: str, first: str, limit: str, along_k: bool, k0: str, indent: str
+) -> list[str]:
     """Lines that bring a thread's elements of a slab to registers; what lies outside of the operand is 0."""
-    lines = []
+    lines, tile = [], kernel.tile
     for turn in range(SLAB * tile // THREADS):
         step, entry = _place_in_slab(tile, along_k, turn)
-        index = f"entry * ld{name} + step" if along_k else f"step * ld{name} + entry"
-        lines += [
-            f"step, entry = {k0} + {step}, {first} + {entry}",
-            f"{name}_next{turn} = {name}_at[{index}] if entry < {limit} and step < end else T(0)",
-        ]
+        row, column = ("entry", "step") if along_k else ("step", "entry")
+        lines.append(f"step, entry = {k0} + {step}, {first} + {entry}")
+        index, is_there = f"{row} * ld{name} + {column}", f"entry < {limit} and step < end"
+        if name == "a" and kernel.patches:
+            place = f"place_in_image({row}, {column}, group, lda, {', '.join(patches.NAMES)})"
+            lines.append(f"place = {place} if {is_there} else -1")
+            index, is_there = "place", "place >= 0"
+        lines.append(f"{name}_next{turn} = {name}_at[{index}] if {is_there} else T(0)")
     return [indent + line for line in lines]
 
 
@@ -243,7 +270,8 @@ def _finish(kernel: ProductKernel, behind: list[str]) -> list[str]:
     if kernel.relu:
         lines.append("value = T(0) if value < T(0) else value")
     if kernel.is_stored:
-        lines.append(f"c_at[i * ldc + {'first * n + ' if kernel.split else ''}j] = value")
+        row = f"pixel_of_result(i, {', '.join(patches.NAMES)})" if kernel.scattered else "i"
+        lines.append(f"c_at[{row} * ldc + {'first * n + ' if kernel.split else ''}j] = value")
     if behind:
         lines.append(f"cell(value, i, j, {', '.join(behind)})")
     return [f"        {line}" for line in lines]

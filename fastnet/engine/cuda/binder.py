@@ -108,28 +108,33 @@ class Binder:
         return DeviceLaunch(kernel.source("cuda"), call, units, self._encoded(launch.arguments()), position)
 
     def _product(self, launch: Launch, rows: int, position: int) -> DeviceLaunch:
-        product, operands, behind = launch.kernel, launch.operands, launch.epilogue
+        product, operands, behind, window = launch.kernel, launch.operands, launch.epilogue, launch.kernel.window
         sizes = [size_at(size, rows) for size in (product.m, product.n, product.k)]
         kernel = ProductKernel(
             product.dtype, product.transpose_a, product.transpose_b, operands["c"] is not None,
-            operands["bias"] is not None, product.relu, product.split, 1, None if behind is None else behind.kernel,
+            operands["bias"] is not None, product.relu, product.split, window is not None,
+            window is not None and window.is_scattered, 1, None if behind is None else behind.kernel,
         )  # fmt: skip
         kernel = dataclasses.replace(kernel, size=self._size_of_tile(launch, kernel, sizes))
         views = [operands[name] for name in ("a", "b", "c", "bias") if operands[name] is not None]
         distances = [operands[f"{name}_ld"] for name in ("a", "b", "c")]
-        further = [] if behind is None else behind.arguments()
+        further = [] if window is None else window.numbers()
+        further += [] if behind is None else behind.arguments()
+        groups = 1 if window is None else window.groups
         arguments = self._encoded([*views, *sizes, *distances, *further])
         call = Call(_references(kernel.parameters), 0, launch.period)
-        return DeviceLaunch(kernel.source(), call, kernel.blocks(*sizes), arguments, position, kernel.shared_bytes)
+        blocks = kernel.blocks(*sizes, groups)
+        return DeviceLaunch(kernel.source(), call, blocks, arguments, position, kernel.shared_bytes)
 
     def _size_of_tile(self, launch: Launch, kernel: ProductKernel, sizes: list[int]) -> int:
         """Rows and columns of C of a thread: the fewest rounds of blocks, each as long as its products and loads."""
         in_a_row = not kernel.transpose_a or launch.operands["a_ld"] == 1
-        if kernel.transpose_b and in_a_row and sizes[0] == 1:
+        if kernel.transpose_b and in_a_row and sizes[0] == 1 and not kernel.patches:
             return 0  # as the CPU sums it, in lanes
+        groups = launch.kernel.window.groups if kernel.patches else 1
 
         def cost(size: int) -> int:
-            rounds = math.ceil(dataclasses.replace(kernel, size=size).blocks(*sizes) / self.processors)
+            rounds = math.ceil(dataclasses.replace(kernel, size=size).blocks(*sizes, groups) / self.processors)
             return rounds * (size * size + 4 * size)
 
         return min(SIZES[kernel.dtype], key=cost)
