@@ -38,6 +38,9 @@ from fastnet.layers.shape import Permute as Permute
 from fastnet.layers.shape import RepeatVector as RepeatVector
 from fastnet.layers.shape import Rescaling as Rescaling
 from fastnet.layers.shape import Reshape as Reshape
+from fastnet.layers.transposed_convolution import Conv1DTranspose as Conv1DTranspose
+from fastnet.layers.transposed_convolution import Conv2DTranspose as Conv2DTranspose
+from fastnet.layers.transposed_convolution import Conv3DTranspose as Conv3DTranspose
 
 _classes = [cls for cls in list(globals().values()) if isinstance(cls, type) and issubclass(cls, Layer)]
 _family = _Family("a layer", Layer, _classes)

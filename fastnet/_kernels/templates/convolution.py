@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import read, read_int32, size, write
-from fastnet._kernels.template import template
+from fastnet._kernels.kinds import read, read_int32, real, size, write
+from fastnet._kernels.template import elementwise, template
 
 
 @template("count * group_filters", cost="2 * channels")
@@ -20,3 +20,8 @@ def flip_taps(
             for c in range(channels):
                 place = (order[i] * channels + c) * filters + g * group_filters + f
                 flipped[(unit * groups + g) * channels + c] = kernel[place]
+
+
+@elementwise
+def fill_pixels(row: read["column"], y: write, lowest: real):
+    y = lowest if row < lowest else row
