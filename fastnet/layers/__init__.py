@@ -19,6 +19,10 @@ from fastnet.layers.core import Dense as Dense
 from fastnet.layers.core import Identity as Identity
 from fastnet.layers.core import Input as Input
 from fastnet.layers.core import InputLayer as InputLayer
+from fastnet.layers.depthwise_convolution import DepthwiseConv1D as DepthwiseConv1D
+from fastnet.layers.depthwise_convolution import DepthwiseConv2D as DepthwiseConv2D
+from fastnet.layers.depthwise_convolution import SeparableConv1D as SeparableConv1D
+from fastnet.layers.depthwise_convolution import SeparableConv2D as SeparableConv2D
 from fastnet.layers.einsum import EinsumDense as EinsumDense
 from fastnet.layers.encoding import CategoryEncoding as CategoryEncoding
 from fastnet.layers.layer import Layer as Layer
