@@ -54,14 +54,24 @@ class _Depthwise(MovingKernel):
         numbers, gradient = self._numbers(window), self._as_images(plan, dy)
         if x.needs_gradient:
             dx = plan.buffer(x.shape, self.dtype)
-            pixels = self._as_images(plan, dx)
-            plan.call(loops.depthwise_input_gradient, dy=gradient, kernel=kernel, dx=pixels, **numbers)
+            self._input_gradient(plan, gradient, kernel, self._as_images(plan, dx), numbers)
         if (dkernel := plan.gradient(kernel)) is not None:
             sums, results = {"dkernel": dkernel.view((kernel.size,))}, -window.rows
             chunk_sums = elements.sums_of_chunks(plan, sums, kernel.size, results)
             plan.call(loops.depthwise_kernel_gradient, x=images, dy=gradient, **chunk_sums, **numbers)
             elements.add_chunks(plan, chunk_sums, sums, results)
         return dx
+
+    def _input_gradient(self, plan: Plan, dy: View, kernel: Variable, dx: View, numbers: dict[str, int]) -> None:
+        """Add the launch of the gradient of the images.
+
+        Without strides it is a depthwise convolution of ``dy``: tap t reads behind the pixel what it read in front.
+        """
+        if max(self.strides) > 1 or self.depth_multiplier > 1:
+            plan.call(loops.depthwise_input_gradient, dy=dy, kernel=kernel, dx=dx, **numbers)
+            return
+        turned = {name: -number for name, number in numbers.items() if name.startswith(("step", "before"))}
+        plan.call(loops.depthwise, x=dy, kernel=kernel, y=dx, lowest=-math.inf, **numbers | turned)
 
 
 class DepthwiseConvolution(_Depthwise):
