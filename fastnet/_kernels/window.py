@@ -16,7 +16,8 @@ CHANNELS, GROUPS, COUNT = 27, 28, 29
 class Window:
     """How a window moves over an image, and where the results of its positions lie.
 
-    The patch matrix P of images x has a row for each position p of the window and a column for each tap t and channel c::
+    The patch matrix P of images x has a row for each position p of the window, and a column for each tap t and channel
+    c::
 
         P[(n, p), (t, c)] = x[n, p * strides + t * dilations - before, c]       0 outside the image
 
@@ -109,8 +110,8 @@ def phases(window: Window, filters: int) -> list[Phase]:
     """The input gradient of a convolution as convolutions of the gradient dy of its results.
 
     The pixel x = p * stride + t * dilation - before takes part in the results p of those taps t for which
-    (x + before - t * dilation) is a multiple of the stride. These taps are the same for all pixels of one remainder of x
-    by the stride: their gradients are a convolution with stride 1.
+    (x + before - t * dilation) is a multiple of the stride. These taps are the same for all pixels of one remainder of
+    x by the stride: their gradients are a convolution with stride 1.
 
     Args:
         window: of the forward pass.

@@ -141,8 +141,10 @@ def scatter(
 
 
 class Conv1D(Convolution):
-    """A convolution over steps: y[p, f] = activation(sum over t, c of x[p stride + t dilation - before, c] kernel[t, c, f]
-    + bias[f]).
+    """A convolution over steps (steps, channels); see `Conv2D`.
+
+    y[p, f] = activation(sum over t, c of x[p s + t d - b, c] kernel[t, c, f] + bias[f]) with the stride s and the
+    dilation d.
 
     Args:
         padding: "valid", "same", or "causal": y[p] depends on no step behind x[p strides].
@@ -169,9 +171,9 @@ class Conv2D(Convolution):
     """A convolution over images (height, width, channels): each result is the sum of a window of pixels and a kernel.
 
     y[p, q, f] = activation(sum over i, j, c of x[p s + i d - b, q s + j d - b, c] kernel[i, j, c, f] + bias[f]) with
-    the strides s and the dilation d; x is 0 outside of the image. With "valid" padding the window stays within the image
-    and b is 0; with "same" there are ceil(size / s) results along each axis, and the window protrudes equally on both
-    sides, or by one pixel more behind.
+    the strides s and the dilation d; x is 0 outside of the image. With "valid" padding the window stays within the
+    image, and b is 0. With "same" there are ceil(size / s) results along each axis, and the window protrudes equally on
+    both sides, or by one pixel more behind.
 
     Args:
         filters: channels of the result.

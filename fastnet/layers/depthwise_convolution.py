@@ -226,8 +226,8 @@ class DepthwiseConv1D(DepthwiseConvolution):
 class DepthwiseConv2D(DepthwiseConvolution):
     """A convolution of each channel by itself, with ``depth_multiplier`` filters for each.
 
-    y[p, q, c M + m] = activation(sum over i, j of x[p s + i d - b, q s + j d - b, c] kernel[i, j, c, m] + bias[c M + m])
-    with M = depth_multiplier, the strides s and the dilation d; the paddings are those of `Conv2D`.
+    y[p, q, c M + m] = activation(sum over i, j of x[p s + i d - b, q s + j d - b, c] kernel[i, j, c, m] + bias[c M +
+    m]) with M = depth_multiplier, the strides s and the dilation d; the paddings are those of `Conv2D`.
 
     Args:
         kernel_size: pixels of the window, one number for both axes or two.

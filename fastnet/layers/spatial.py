@@ -110,8 +110,8 @@ def positions(
         if padding == "valid":
             if pixels < size:
                 raise ValueError(
-                    f"{owner}: a window of {_by(extent)} pixels does not fit into images of {_by(image)}; take a smaller "
-                    f"one or padding='same'.{hint}"
+                    f"{owner}: a window of {_by(extent)} pixels does not fit into images of {_by(image)}; take a "
+                    f"smaller one, or padding='same'.{hint}"
                 )
             counts.append((pixels - size) // stride + 1)
             before.append(0)

@@ -72,7 +72,7 @@ class TransposedConvolution(MovingKernel):
         return self._shape_of(image, self.filters)
 
     def _window_over_result(self, shape: tuple[int, ...]) -> Window:
-        """The window of the convolution of which this layer is the transpose: over its result, for samples of a shape."""
+        """The window of the convolution that this layer transposes: over its result, for samples of a shape."""
         image, before = zip(*(self._axis(axis, shape[axis]) for axis in range(self.rank)))
         three = spatial.in_three
         return Window(
@@ -123,8 +123,8 @@ class Conv1DTranspose(TransposedConvolution):
     """A transposed convolution over steps; see `Conv2DTranspose`.
 
     Args:
-        filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation, use_bias, and the
-            initializers, regularizers and constraints: as those of `Conv2DTranspose`, for one axis.
+        filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation, use_bias, and
+            the initializers, regularizers and constraints: as those of `Conv2DTranspose`, for one axis.
         **more: ``name``, ``dtype``, ``trainable``, ``input_shape``, as for every layer.
 
     Weights: ``kernel`` (kernel_size, filters, channels), ``bias`` (filters,).
@@ -142,11 +142,11 @@ class Conv1DTranspose(TransposedConvolution):
 
 
 class Conv2DTranspose(TransposedConvolution):
-    """A transposed convolution, which enlarges images: each pixel, times the kernel, is added to a window of the result.
+    """A transposed convolution, which enlarges images: each pixel times the kernel is added to a window of the result.
 
-    y[p s + i d - b, q s + j d - b, f] is the sum over c of x[p, q, c] kernel[i, j, f, c], for all pixels (p, q) and taps
-    (i, j) that meet there, plus bias[f]; the activation is applied to it. s are the strides and d the dilation. This is
-    the gradient of the images of a `Conv2D`; Dumoulin and Visin 2016, arXiv:1603.07285, chapter 4.
+    y[p s + i d - b, q s + j d - b, f] is the sum over c of x[p, q, c] kernel[i, j, f, c], for all pixels (p, q) and
+    taps (i, j) that meet there, plus bias[f]; the activation is applied to it. s are the strides and d the dilation.
+    This is the gradient of the images of a `Conv2D`; Dumoulin and Visin 2016, arXiv:1603.07285, chapter 4.
 
     With a window of k pixels, n pixels along an axis become n s with "same" padding, and (n - 1) s + max(k, s) with
     "valid". Where ``output_padding`` is given, they become (n - 1) s + k + output_padding with "valid", and
@@ -188,8 +188,8 @@ class Conv3DTranspose(TransposedConvolution):
     """A transposed convolution over volumes (depth, height, width, channels); see `Conv2DTranspose`.
 
     Args:
-        filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation, use_bias, and the
-            initializers, regularizers and constraints: as those of `Conv2DTranspose`, for three axes.
+        filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation, use_bias, and
+            the initializers, regularizers and constraints: as those of `Conv2DTranspose`, for three axes.
         **more: ``name``, ``dtype``, ``trainable``, ``input_shape``, as for every layer.
 
     Weights: ``kernel`` (depth, height, width, filters, channels), ``bias`` (filters,).

@@ -8,8 +8,6 @@ at each position whether it is within the image.
 from __future__ import annotations
 
 from fastnet._kernels.chunks import CHUNK_ROWS
-import math
-
 from fastnet._kernels.kinds import integer, read, real, size, write
 from fastnet._kernels.template import template
 
