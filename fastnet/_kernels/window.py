@@ -9,7 +9,8 @@ Axes = tuple[int, int, int]  # a number for each axis of an image: depth, height
 
 # Positions of the numbers that kernels get, three for each axis of the image but the last two (`Window.numbers`).
 IMAGE, POSITIONS, TAPS, STRIDES, DILATIONS, BEFORE, TARGET, SPACING, FIRST = range(0, 27, 3)
-CHANNELS, GROUPS, COUNT = 27, 28, 29
+CHANNELS, GROUPS = 27, 28
+PANEL = 32  # results side by side in the transformed taps of Winograd's convolution: a multiple of any tile's columns
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,16 @@ class Window:
     def is_scattered(self) -> bool:
         """Whether there are pixels between the results, which other windows write."""
         return self.target != self.positions
+
+    def has_winograd(self, columns: int) -> bool:
+        """Whether Winograd's form of the convolution (`rules.winograd`) applies, and is faster.
+
+        Args:
+            columns: of the result.
+        """
+        is_plain = self.strides == self.dilations == (1, 1, 1) and self.groups == 1 and not self.is_scattered
+        is_square = self.taps == (1, 3, 3) and self.image[0] == 1
+        return is_plain and is_square and self.channels >= 32 and self.channels % 16 == 0 and columns % PANEL == 0
 
     def numbers(self) -> list[int]:
         """The numbers that kernels get, at the positions above."""

@@ -12,7 +12,7 @@ import numpy as np
 from fastnet._arrays import address_of
 from fastnet._kernels import abi
 from fastnet._kernels import compile as compiler
-from fastnet._kernels.cpu import gemm
+from fastnet._kernels.cpu import gemm, winograd
 from fastnet._kernels.cpu.peak import MultiplyAdds
 from fastnet._kernels.generate import Kernel
 from fastnet.engine import variable as variables
@@ -84,6 +84,12 @@ def _product(cpu: CPU, launch: Launch) -> Binding:
         rows=cpu.executable.rows, lda=operands["a_ld"], ldb=operands["b_ld"], ldc=operands["c_ld"],
         in_scratch=c is None, split=product.split, epilogue=code, epilogue_args=block, window=product.window,
     )  # fmt: skip
+    if product.winograd:
+        cpu.scratch = max(cpu.scratch, winograd.scratch_bytes(arguments, product.dtype))
+        cost = winograd.cost(arguments, product.dtype)
+        cost += 0 if epilogue is None else OPERATION * epilogue.cost * 16 * winograd.TILES * product.n
+        code = compiler.load(winograd.source(product.dtype))
+        return code, arguments, Extent(*winograd.extent(arguments)), cost
     cpu.scratch = max(cpu.scratch, gemm.scratch_bytes())
     cost = gemm.cost(arguments, product.dtype, cpu.executable.rows)
     if epilogue is not None:

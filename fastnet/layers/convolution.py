@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
-import numpy as np
-
 from fastnet import checks
-from fastnet._kernels.templates import convolution, elementwise, folds
-from fastnet._kernels.window import Window, phases
+from fastnet._kernels.templates import folds
+from fastnet._kernels.window import Window
 from fastnet.activations import RELU, output_shape
+from fastnet.engine.convolution import convolve, input_gradient
 from fastnet.engine.plan import Plan
-from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.layers import spatial
 from fastnet.layers.layer import Layer
@@ -112,37 +109,21 @@ class _Convolution(Layer):
     def forward(self, plan: Plan, x: View) -> View:
         window = self._window(x.shape)
         z = plan.buffer((*window.positions[3 - self.rank :], self.filters), self.dtype)
-        plan.product(x, self.kernel, z, self.bias, relu=self._gives_relu, window=window)
+        convolve(plan, x, self.kernel, z, window, self.bias, self._gives_relu)
         plan.save(z=z, window=window)
         return z if self._gives_relu else self.activation.forward(plan, z)
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         window = plan.saved("window")
         dz = self.activation.backward(plan, dy, y if self._gives_relu else plan.saved("z"), y)
-        dx = self._input_gradient(plan, dz, x, window) if x.needs_gradient else None
+        dx = None
+        if x.needs_gradient:
+            dx = plan.buffer(x.shape, self.dtype)
+            input_gradient(plan, dz, self.kernel, dx, window)
         if self.use_bias and (dbias := plan.gradient(self.bias)) is not None:
             plan.call(folds.sum_rows, x=dz, total=dbias)
         if (dkernel := plan.gradient(self.kernel)) is not None:
             plan.product(x, dz, dkernel, transpose_a=True, window=window)
-        return dx
-
-    def _input_gradient(self, plan: Plan, dz: View, x: View, window: Window) -> View:
-        """The gradient of x: a convolution of dz with the flipped kernel, or several of it (`window.phases`)."""
-        dx, filters = plan.buffer(x.shape, self.dtype), self.filters // self.groups
-        parts = phases(window, filters)
-        if sum(part.window.rows for part in parts) < math.prod(window.image):
-            plan.call(elementwise.fill, y=dx, number=0.0)
-        order = np.array([tap for part in parts for tap in part.taps], "int32")
-        flipped = plan.buffer((len(order) * filters, x.shape[-1]), self.dtype, per_row=False)
-        plan.call(
-            convolution.flip_taps, kernel=self.kernel, order=Variable(order, "order"), flipped=flipped,
-            channels=window.channels, filters=self.filters, group_filters=filters,
-        )  # fmt: skip
-        first = 0
-        for part in parts:
-            end = first + len(part.taps) * filters
-            plan.product(dz, flipped.slice(0, first, end), dx, window=part.window)
-            first = end
         return dx
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastnet._kernels.kinds import read, read_int32, size, write
+from fastnet._kernels.rules.winograd import winograd_taps
 from fastnet._kernels.template import template
 
 
@@ -20,3 +21,34 @@ def flip_taps(
             for c in range(channels):
                 place = (order[i] * channels + c) * filters + g * group_filters + f
                 flipped[(unit * groups + g) * channels + c] = kernel[place]
+
+
+@template("panels * channels", cost="4000")
+def transform_taps(kernel: read, transformed: write, panels: size, channels: size, lo, hi):
+    # transformed (36, panels, channels, 32): the taps of kernel (3, 3, channels, panels, 32) at the points of Winograd's
+    # convolution. First along the height, then along the width: as one loop, LLVM leaves it scalar.
+    lines = stack(576)
+    plane = panels * channels * 32
+    for unit in range(lo, hi):
+        start = unit % channels * panels * 32 + unit // channels * 32
+        for i in range(3):
+            for j in range(32):
+                at = start + i * plane + j
+                a, b, c, d, e, f = winograd_taps(kernel[at], kernel[at + 3 * plane], kernel[at + 6 * plane])
+                lines[i * 192 + j] = a
+                lines[i * 192 + 32 + j] = b
+                lines[i * 192 + 64 + j] = c
+                lines[i * 192 + 96 + j] = d
+                lines[i * 192 + 128 + j] = e
+                lines[i * 192 + 160 + j] = f
+        for point in range(6):
+            for j in range(32):
+                at = point * 32 + j
+                a, b, c, d, e, f = winograd_taps(lines[at], lines[at + 192], lines[at + 384])
+                to = point * 6 * plane + unit * 32 + j
+                transformed[to] = a
+                transformed[to + plane] = b
+                transformed[to + 2 * plane] = c
+                transformed[to + 3 * plane] = d
+                transformed[to + 4 * plane] = e
+                transformed[to + 5 * plane] = f

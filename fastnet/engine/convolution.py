@@ -1,0 +1,73 @@
+"""Convolutions as launches of a plan: the form that each takes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastnet._kernels.templates import convolution, elementwise
+from fastnet._kernels.window import PANEL, Phase, Window, phases
+from fastnet.engine.plan import Plan
+from fastnet.engine.variable import Variable
+from fastnet.engine.view import View
+
+
+def convolve(
+    plan: Plan, x: View, kernel: Variable | View, y: View, window: Window, bias: Variable | None = None,
+    relu: bool = False,
+) -> None:  # fmt: skip
+    """Append y = P(x) kernel + bias, P being the matrix of patches; then ReLU where asked.
+
+    Args:
+        plan: to which the launches are added.
+        x: images.
+        kernel: (taps, channels of a group, columns), as any number of axes.
+        y: the result.
+        window: over x.
+        bias: of each column.
+        relu: whether negative results become 0.
+    """
+    if plan.dtype == "float32" and window.has_winograd(y.shape[-1]):
+        columns = y.shape[-1]
+        taps = plan.buffer((36 * window.channels, columns), y.dtype, per_row=False)
+        plan.call(
+            convolution.transform_taps, kernel=kernel, transformed=taps.flat, panels=columns // PANEL,
+            channels=window.channels,
+        )  # fmt: skip
+        plan.product(x, taps, y, bias, relu=relu, window=window, winograd=True)
+    else:
+        plan.product(x, kernel, y, bias, relu=relu, window=window)
+
+
+def input_gradient(plan: Plan, dy: View, kernel: Variable, dx: View, window: Window) -> None:
+    """Append the gradient of the images of a convolution: one convolution, or several where it has strides (`phases`).
+
+    Args:
+        plan: to which the launches are added.
+        dy: the gradient of the result.
+        kernel: (taps, channels of a group, columns), as any number of axes.
+        dx: the gradient of the images, which is written.
+        window: of the convolution.
+    """
+    filters = dy.shape[-1] // window.groups
+    parts = phases(window, filters)
+    if sum(part.window.rows for part in parts) < math.prod(window.image):
+        plan.call(elementwise.fill, y=dx, number=0.0)
+    flipped, first = _flipped(plan, kernel, parts, window, dy.shape[-1]), 0
+    for part in parts:
+        end = first + len(part.taps) * filters
+        convolve(plan, dy, flipped.slice(0, first, end), dx, part.window)
+        first = end
+
+
+def _flipped(plan: Plan, kernel: Variable, parts: list[Phase], window: Window, columns: int) -> View:
+    """The kernels of the phases, one behind the other: (taps, columns of a group, channels of all groups)."""
+    order = np.array([tap for part in parts for tap in part.taps], "int32")
+    filters = columns // window.groups
+    flipped = plan.buffer((len(order) * filters, window.channels * window.groups), kernel.dtype, per_row=False)
+    plan.call(
+        convolution.flip_taps, kernel=kernel, order=Variable(order, "order"), flipped=flipped,
+        channels=window.channels, filters=columns, group_filters=filters,
+    )  # fmt: skip
+    return flipped
