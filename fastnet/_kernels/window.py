@@ -17,7 +17,8 @@ PANEL = 32  # results side by side in the transformed taps of Winograd's convolu
 class Window:
     """How a window moves over an image, and where the results of its positions lie.
 
-    The patch matrix P of images x has a row for each position p of the window and a column for each tap t and channel c::
+    The patch matrix P of images x has a row for each position p of the window, and a column for each tap t and channel
+    c::
 
         P[(n, p), (t, c)] = x[n, p * strides + t * dilations - before, c]       0 outside the image
 
@@ -101,8 +102,8 @@ def phases(window: Window, filters: int) -> list[Phase]:
     """The input gradient of a convolution as convolutions of the gradient dy of its results.
 
     The pixel x = p * stride + t * dilation - before takes part in the results p of those taps t for which
-    (x + before - t * dilation) is a multiple of the stride. These taps are the same for all pixels of one remainder of x
-    by the stride: their gradients are a convolution with stride 1.
+    (x + before - t * dilation) is a multiple of the stride. These taps are the same for all pixels of one remainder of
+    x by the stride: their gradients are a convolution with stride 1.
 
     Args:
         window: of the forward pass.
@@ -145,4 +146,3 @@ def _axis_phases(window: Window, axis: int) -> list[tuple[int, int, int, int, li
             pixels = -(-(window.image[axis] - first) // stride)
             found.append((first, pixels, -start, dilation // common, taps))
     return found
-

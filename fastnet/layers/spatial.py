@@ -83,8 +83,8 @@ def positions(
         if padding == "valid":
             if pixels < size:
                 raise ValueError(
-                    f"{owner}: a window of {_by(extent)} pixels does not fit into images of {_by(image)}; take a smaller "
-                    "one or padding='same'."
+                    f"{owner}: a window of {_by(extent)} pixels does not fit into images of {_by(image)}; take a "
+                    "smaller one or padding='same'."
                 )
             counts.append((pixels - size) // stride + 1)
             before.append(0)

@@ -1,6 +1,6 @@
 """Winograd's convolution of the CPU (`rules.winograd`), seen from a plan: argument block, parallel axis, scratch, cost.
 
-The taps come transformed: (36 points, panels, channels, PANEL) for panels of PANEL results. A unit of the parallel axis
+The taps come transformed: (36 points, panels, channels, 32) for panels of 32 results. A unit of the parallel axis
 is TILES tiles of 4 by 4 results: their pixels are brought to the points, 36 matrix products follow, and their results
 are brought back, with bias, ReLU and epilogue, all in scratch that stays in the second-level cache.
 

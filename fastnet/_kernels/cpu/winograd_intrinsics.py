@@ -52,10 +52,10 @@ class Transforms(Emitter):
         on_vectors = python_types.FunctionType(rule.__code__, {"fma": fma})
         return [result.value for result in on_vectors(*(_Vector(self, b, value) for value in values))]
 
-    def both_axes(self, b: ir.IRBuilder, rule: Callable[..., Any], values: Matrix) -> Matrix:
-        """A rule along both axes of a matrix of vectors."""
+    def both_axes(self, b: ir.IRBuilder, rule: Callable[..., Any], values: Matrix) -> list[ir.Value]:
+        """A rule along both axes of a matrix of vectors; the rows of the result, one behind the other."""
         columns = [self.apply(b, rule, list(column)) for column in zip(*values)]  # [column][point]
-        return [self.apply(b, rule, list(row)) for row in zip(*columns)]
+        return [value for row in zip(*columns) for value in self.apply(b, rule, list(row))]
 
     def spread(self, rule: Callable[..., Any], size: int) -> ir.Function:
         """A tile of ``size`` by ``size`` pixels at the points: 36 planes.
@@ -74,9 +74,7 @@ class Transforms(Emitter):
             for i in range(size):
                 line = self.at(b, line, row) if i else source
                 values.append([self.load(b, p) for p in self._apart(b, line, column, size)])
-            for point, value in zip(
-                self._apart(b, target, plane, 36), sum(self.both_axes(b, rule, values), []), strict=True
-            ):
+            for point, value in zip(self._apart(b, target, plane, 36), self.both_axes(b, rule, values), strict=True):
                 self.store(b, value, point)
             return [self.at(b, source, self.width), self.at(b, target, self.width)]
 
@@ -103,7 +101,7 @@ class Transforms(Emitter):
             source, target, offset = state
             points = [self.load(b, p) for p in self._apart(b, source, plane, 36)]
             matrix = [points[6 * i : 6 * i + 6] for i in range(6)]
-            values = sum(self.both_axes(b, rules.winograd_results, matrix), [])
+            values = self.both_axes(b, rules.winograd_results, matrix)
             shift = self.when(b, has_bias, [zero], lambda _: [self.load(b, self.at(b, bias, offset))])[0]
             values = self.when(b, has_bias, values, lambda v: [b.fadd(x, shift) for x in v])
             values = self.when(

@@ -1,4 +1,4 @@
-# y = convolution of x with 3 by 3 taps (+ bias), ReLU, epilogue, by Winograd.  DTYPE and TILE are bound above this line.
+# y = Winograd's convolution of x (+ bias), ReLU, epilogue.  DTYPE and TILE are bound above this line.
 from fastnet._kernels import chunks
 from fastnet._kernels import window as W
 from fastnet._kernels.cpu import blocking, gemm_intrinsics, processor, winograd_intrinsics
@@ -16,7 +16,7 @@ k_blocks = local(chunks.k_blocks)
 SIZE, LINE = processor.SIZES[DTYPE], processor.LINE
 LANES = SHAPE.lanes(DTYPE)
 MR, NR = SHAPE.rows, blocking.VECTORS * LANES
-KC, PANEL = chunks.KC, WG.PANEL
+KC, PANEL = chunks.KC, W.PANEL
 POINTS = 36
 
 
@@ -85,7 +85,8 @@ def multiply(args, weights, planes, products, channels, columns, count):
                 i = 0
                 for group in range(groups):
                     rows = (count - i + groups - group - 1) // (groups - group)
-                    tile(planes + point * plane + (i * channels + k0) * SIZE, channels * SIZE, SIZE, b, PANEL * SIZE, depth,
+                    a = planes + point * plane + (i * channels + k0) * SIZE
+                    tile(a, channels * SIZE, SIZE, b, PANEL * SIZE, depth,
                          products + point * result + i * row + j * SIZE, row, LANES, 0, T.ADD if block > 0 else 0,
                          rows, T.FULL)  # fmt: skip
                     i += rows

@@ -25,8 +25,8 @@ def flip_taps(
 
 @template("panels * channels", cost="4000")
 def transform_taps(kernel: read, transformed: write, panels: size, channels: size, lo, hi):
-    # transformed (36, panels, channels, 32): the taps of kernel (3, 3, channels, panels, 32) at the points of Winograd's
-    # convolution. First along the height, then along the width: as one loop, LLVM leaves it scalar.
+    # transformed (36, panels, channels, 32): the taps of kernel (3, 3, channels, panels, 32) at the points of
+    # Winograd's convolution. First along the height, then along the width: as one loop, LLVM leaves it scalar.
     lines = stack(576)
     plane = panels * channels * 32
     for unit in range(lo, hi):

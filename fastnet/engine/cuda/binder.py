@@ -113,17 +113,16 @@ class Binder:
         kernel = ProductKernel(
             product.dtype, product.transpose_a, product.transpose_b, operands["c"] is not None,
             operands["bias"] is not None, product.relu, product.split, window is not None,
-            window is not None and window.is_scattered, 1, None if behind is None else behind.kernel,
+            window is not None and window.is_scattered, product.winograd, 1, None if behind is None else behind.kernel,
         )  # fmt: skip
         kernel = dataclasses.replace(kernel, size=self._size_of_tile(launch, kernel, sizes))
         views = [operands[name] for name in ("a", "b", "c", "bias") if operands[name] is not None]
         distances = [operands[f"{name}_ld"] for name in ("a", "b", "c")]
         further = [] if window is None else window.numbers()
         further += [] if behind is None else behind.arguments()
-        groups = 1 if window is None else window.groups
         arguments = self._encoded([*views, *sizes, *distances, *further])
         call = Call(_references(kernel.parameters), 0, launch.period)
-        blocks = kernel.blocks(*sizes, groups)
+        blocks = kernel.blocks(*sizes, window)
         return DeviceLaunch(kernel.source(), call, blocks, arguments, position, kernel.shared_bytes)
 
     def _size_of_tile(self, launch: Launch, kernel: ProductKernel, sizes: list[int]) -> int:
@@ -131,10 +130,10 @@ class Binder:
         in_a_row = not kernel.transpose_a or launch.operands["a_ld"] == 1
         if kernel.transpose_b and in_a_row and sizes[0] == 1 and not kernel.patches:
             return 0  # as the CPU sums it, in lanes
-        groups = launch.kernel.window.groups if kernel.patches else 1
+        window = launch.kernel.window
 
         def cost(size: int) -> int:
-            rounds = math.ceil(dataclasses.replace(kernel, size=size).blocks(*sizes, groups) / self.processors)
+            rounds = math.ceil(dataclasses.replace(kernel, size=size).blocks(*sizes, window) / self.processors)
             return rounds * (size * size + 4 * size)
 
         return min(SIZES[kernel.dtype], key=cost)
