@@ -11,6 +11,29 @@ Axes = tuple[int, int, int]  # a number for each axis of an image: depth, height
 IMAGE, POSITIONS, TAPS, STRIDES, DILATIONS, BEFORE, TARGET, SPACING, FIRST = range(0, 27, 3)
 CHANNELS, GROUPS = 27, 28
 PANEL = 32  # results side by side in the transformed taps of Winograd's convolution: a multiple of any tile's columns
+GRADIENT_TILES = 32  # whose products with Winograd's points are summed from zero: decides the bits
+
+
+@dataclass(frozen=True)
+class TapGroups:
+    """How the gradient of the taps of Winograd's convolution is divided: each part has memory of its own.
+
+    Attributes:
+        chunk_count: of the tiles of the batch; their sums are added in order.
+        down, across: groups of channels, and of columns.
+        channels, columns: of a group.
+    """
+
+    chunk_count: int
+    down: int
+    across: int
+    channels: int
+    columns: int
+
+    @property
+    def count(self) -> int:
+        """Of the parts."""
+        return self.chunk_count * self.down * self.across
 
 
 @dataclass(frozen=True)
@@ -77,6 +100,17 @@ class Window:
         is_plain = self.strides == self.dilations == (1, 1, 1) and self.groups == 1 and not self.is_scattered
         is_square = self.taps == (1, 3, 3) and self.image[0] == 1
         return is_plain and is_square and self.channels >= 32 and self.channels % 16 == 0 and columns % PANEL == 0
+
+    def tap_groups(self, columns: int) -> TapGroups:
+        """The division of the gradient of the taps: at least 16 parts, of up to 64 by 64 channels and columns."""
+        high, wide = (next(size for size in (64, 32, 16) if count % size == 0) for count in (self.channels, columns))
+        down, across = self.channels // high, columns // wide
+        return TapGroups(-(-16 // (down * across)), down, across, high, wide)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of 4 by 4 results of an image."""
+        return -(-self.positions[1] // 4) * -(-self.positions[2] // 4)
 
     def numbers(self) -> list[int]:
         """The numbers that kernels get, at the positions above."""

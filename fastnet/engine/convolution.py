@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import convolution, elementwise
 from fastnet._kernels.window import PANEL, Phase, Window, phases
+from fastnet.engine.launch import TapProducts
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
+
+FORMS = ("fast", "exact")
+_form = "fast"
+
+
+def form() -> str:
+    """The form of convolutions of plans that are made now; one of `FORMS`."""
+    return _form
+
+
+def set_form(name: str) -> None:
+    """Set it; it is a part of the version of plans.
+
+    Raises:
+        ValueError: it is none of `FORMS`.
+    """
+    global _form
+    if name not in FORMS:
+        raise ValueError(f"set_convolution: the form must be 'fast' or 'exact', received {quoted(name)}.")
+    _form = name
+
+
+def uses_winograd(window: Window, y: View) -> bool:
+    """Whether a convolution takes Winograd's form."""
+    return _form == "fast" and y.dtype == "float32" and window.has_winograd(y.shape[-1])
 
 
 def convolve(
@@ -28,7 +56,7 @@ def convolve(
         bias: of each column.
         relu: whether negative results become 0.
     """
-    if plan.dtype == "float32" and window.has_winograd(y.shape[-1]):
+    if uses_winograd(window, y):
         columns = y.shape[-1]
         taps = plan.buffer((36 * window.channels, columns), y.dtype, per_row=False)
         plan.call(
@@ -38,6 +66,26 @@ def convolve(
         plan.product(x, taps, y, bias, relu=relu, window=window, winograd=True)
     else:
         plan.product(x, kernel, y, bias, relu=relu, window=window)
+
+
+def kernel_gradient(plan: Plan, x: View, dy: View, dkernel: View, window: Window) -> None:
+    """Append the gradient of the kernel of a convolution.
+
+    Args:
+        plan: to which the launches are added.
+        x: the images.
+        dy: the gradient of the result.
+        dkernel: (taps, channels of a group, columns), as any number of axes; written.
+        window: over x.
+    """
+    if not uses_winograd(window, dy):
+        plan.product(x, dy, dkernel, transpose_a=True, window=window)
+        return
+    x, dy = plan.packed(x, 2), plan.packed(dy, 2)
+    launch, products = TapProducts.of(x, dy, window)
+    plan.append(launch)
+    groups = window.tap_groups(dy.shape[-1])
+    plan.call(convolution.gather_taps, products=products.flat, gradient=dkernel.flat, **dataclasses.asdict(groups))
 
 
 def input_gradient(plan: Plan, dy: View, kernel: Variable, dx: View, window: Window) -> None:

@@ -11,7 +11,7 @@ from fastnet._kernels.errors import quoted
 from fastnet._kernels.window import Window
 from fastnet.engine.sizes import Extent, extent_of
 from fastnet.engine.variable import Variable
-from fastnet.engine.view import Slot, View, collapsed, describe, storage
+from fastnet.engine.view import ONCE, Slot, View, collapsed, describe, storage
 
 
 @dataclass(eq=False)
@@ -142,6 +142,33 @@ class Product:
         flops = 2 * abs(m * n * k) // (16 if winograd else 1)  # products of 16 results
         kernel = cls(c.dtype, m, n, k, transpose_a, transpose_b, relu, split, window, winograd)
         return Launch(kernel, operands, access, flops=flops)
+
+
+@dataclass(frozen=True)
+class TapProducts(Product):
+    """The products of images a and of the gradient b of their convolution, at the points of Winograd's convolution.
+
+    c (parts, 36, channels of a group, columns of a group) are the sums of the parts (`window.TapGroups`), from which
+    the gradient of the taps follows.
+    """
+
+    name = "tap_products"
+
+    @property
+    def full_name(self) -> str:
+        return f"tap_products_{self.dtype}"
+
+    @classmethod
+    def of(cls, images: View, gradient: View, window: Window) -> tuple[Launch, View]:
+        """The launch, and c."""
+        columns = gradient.shape[-1]
+        groups = window.tap_groups(columns)
+        c = View.of((groups.count, 36, groups.channels, groups.columns), images.dtype, ONCE)
+        distances = {"a_ld": collapsed(images, 2)[1], "b_ld": collapsed(gradient, 2)[1], "c_ld": groups.columns}
+        kernel = cls(images.dtype, 36 * window.channels, columns, -window.tiles, True, window=window, winograd=True)
+        operands = {"a": images, "b": gradient, "c": c, "bias": None, **distances}
+        flops = 2 * 36 * window.channels * columns * window.tiles
+        return Launch(kernel, operands, [(images, "r"), (gradient, "r"), (c, "w")], flops=flops), c
 
 
 Matrix = tuple[tuple[int, ...], int]  # sizes, distance of the rows

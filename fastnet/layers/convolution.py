@@ -8,7 +8,7 @@ from fastnet import checks
 from fastnet._kernels.templates import folds
 from fastnet._kernels.window import Window
 from fastnet.activations import RELU, output_shape
-from fastnet.engine.convolution import convolve, input_gradient
+from fastnet.engine.convolution import convolve, input_gradient, kernel_gradient
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers import spatial
@@ -123,7 +123,7 @@ class _Convolution(Layer):
         if self.use_bias and (dbias := plan.gradient(self.bias)) is not None:
             plan.call(folds.sum_rows, x=dz, total=dbias)
         if (dkernel := plan.gradient(self.kernel)) is not None:
-            plan.product(x, dz, dkernel, transpose_a=True, window=window)
+            kernel_gradient(plan, x, dz, dkernel, window)
         return dx
 
 

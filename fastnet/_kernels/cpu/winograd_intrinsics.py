@@ -127,17 +127,25 @@ class Transforms(Emitter):
         return found
 
 
-def transforms(dtype: str, width: int):
-    """Intrinsics that run the transforms of inputs, and of results."""
+def spreads(dtype: str, width: int):
+    """Intrinsics that bring tiles of inputs, and of gradients of results, to the points; see `Transforms.spread`."""
 
     @intrinsic
     def spread_input(typing, pixels, row, column, planes, plane, vectors):
-        """See `Transforms.spread`."""
         return calling(lambda module: Transforms(module, dtype, width).spread(rules.winograd_input, 6), "piipii")
 
     @intrinsic
+    def spread_gradient(typing, pixels, row, column, planes, plane, vectors):
+        return calling(lambda module: Transforms(module, dtype, width).spread(rules.winograd_gradient, 4), "piipii")
+
+    return spread_input, spread_gradient
+
+
+def gather_results(dtype: str, width: int):
+    """The intrinsic of `Transforms.gather`."""
+
+    @intrinsic
     def gather_results(typing, planes, plane, results, row, column, vectors, bias, relu):
-        """See `Transforms.gather`."""
         return calling(lambda module: Transforms(module, dtype, width).gather(), "pipiiipi")
 
-    return spread_input, gather_results
+    return gather_results

@@ -1,7 +1,7 @@
 # y = Winograd's convolution of x (+ bias), ReLU, epilogue.  DTYPE and TILE are bound above this line.
 from fastnet._kernels import chunks
 from fastnet._kernels import window as W
-from fastnet._kernels.cpu import blocking, gemm_intrinsics, processor, winograd_intrinsics
+from fastnet._kernels.cpu import blocking, gemm_intrinsics, processor, winograd_intrinsics, winograd_tiles
 from fastnet._kernels.cpu import gemm as G
 from fastnet._kernels.cpu import micro_kernel as T
 from fastnet._kernels.cpu import winograd as WG
@@ -9,9 +9,10 @@ from fastnet._kernels.target import compiled as local
 
 SHAPE = blocking.Tile(*TILE)
 define_tiles, tile = gemm_intrinsics.tiles(DTYPE, SHAPE)
-copy_a, copy_b, copy_rows, fill_rows, transpose, transpose_back, copy_element = gemm_intrinsics.copies(DTYPE, SHAPE)
+_, _, copy_rows, *_ = gemm_intrinsics.copies(DTYPE, SHAPE)
 call_epilogue = gemm_intrinsics.call_epilogue
-spread_input, gather_results = winograd_intrinsics.transforms(DTYPE, SHAPE.width)
+spread_inputs, spread_gradients, plane_bytes = winograd_tiles.make(DTYPE, SHAPE)
+gather_results = winograd_intrinsics.gather_results(DTYPE, SHAPE.width)
 k_blocks = local(chunks.k_blocks)
 SIZE, LINE = processor.SIZES[DTYPE], processor.LINE
 LANES = SHAPE.lanes(DTYPE)
@@ -23,49 +24,6 @@ POINTS = 36
 @local
 def address(bases, reference):
     return bases[reference & 7] + (reference >> 3)
-
-
-@local
-def plane_bytes(tiles, channels):
-    """Bytes between the planes of two points: not a multiple of a page, so that they do not share sets of the cache."""
-    return tiles * channels * SIZE + LINE
-
-
-@local
-def copy_patch(x, pixel, height, width, top, left, channels, out):
-    """Six by six pixels from (top, left) on, side by side; 0 outside of the image."""
-    first, last = max(0, -left), max(0, min(6, width - left))
-    for i in range(6):
-        target = out + i * 6 * channels * SIZE
-        y = top + i
-        if y < 0 or y >= height or last <= first:
-            fill_rows(1, 6 * channels, target, 0)
-            continue
-        fill_rows(1, first * channels, target, 0)
-        fill_rows(1, (6 - last) * channels, target + last * channels * SIZE, 0)
-        source = x + (y * width + left + first) * pixel
-        copy_rows(source, pixel, last - first, channels, target + first * channels * SIZE, channels * SIZE)
-
-
-@local
-def spread_tiles(bases, args, first, count, planes, patch):
-    """The tiles ``first`` to ``first + count`` of the images at the points."""
-    channels, pixel = args[G.WINDOW + W.CHANNELS], args[G.LDA] * SIZE
-    height, width = args[G.WINDOW + W.IMAGE + 1], args[G.WINDOW + W.IMAGE + 2]
-    down, across = (args[G.WINDOW + W.POSITIONS + 1] + 3) // 4, (args[G.WINDOW + W.POSITIONS + 2] + 3) // 4
-    plane = plane_bytes(WG.TILES, channels)
-    for number in range(count):
-        place = first + number
-        image = place // (down * across)
-        top = place // across % down * 4 - args[G.WINDOW + W.BEFORE + 1]
-        left = place % across * 4 - args[G.WINDOW + W.BEFORE + 2]
-        x = address(bases, args[G.A]) + image * height * width * pixel
-        target = planes + number * channels * SIZE
-        if top >= 0 and left >= 0 and top + 6 <= height and left + 6 <= width:
-            spread_input(x + (top * width + left) * pixel, width * pixel, pixel, target, plane, channels // LANES)
-        else:
-            copy_patch(x, pixel, height, width, top, left, channels, patch)
-            spread_input(patch, 6 * channels * SIZE, channels * SIZE, target, plane, channels // LANES)
 
 
 @local
@@ -127,14 +85,19 @@ def gather_tiles(bases, args, first, count, products, scratch):
 def kernel(bases, args, rows, lo, hi):
     define_tiles()
     channels, columns = args[G.WINDOW + W.CHANNELS], args[G.N]
-    tiles = ((args[G.WINDOW + W.POSITIONS + 1] + 3) // 4) * ((args[G.WINDOW + W.POSITIONS + 2] + 3) // 4)
-    total = rows * tiles
+    height, width = args[G.WINDOW + W.IMAGE + 1], args[G.WINDOW + W.IMAGE + 2]
+    before, beside = args[G.WINDOW + W.BEFORE + 1], args[G.WINDOW + W.BEFORE + 2]
+    down, across = (args[G.WINDOW + W.POSITIONS + 1] + 3) // 4, (args[G.WINDOW + W.POSITIONS + 2] + 3) // 4
+    total = rows * down * across
+    plane = plane_bytes(WG.TILES, channels)
     planes = (bases[3] + LINE - 1) // LINE * LINE
-    products = planes + POINTS * plane_bytes(WG.TILES, channels)
+    products = planes + POINTS * plane
     scratch = products + POINTS * plane_bytes(WG.TILES, columns)
+    x, pixel = address(bases, args[G.A]), args[G.LDA] * SIZE
     for block in range(lo, hi):
         first = block * WG.TILES
         count = min(WG.TILES, total - first)
-        spread_tiles(bases, args, first, count, planes, scratch)
+        spread_inputs(x, pixel, height, width, before, beside, down, across, channels, first, count, planes, plane,
+                      scratch)  # fmt: skip
         multiply(args, address(bases, args[G.B]), planes, products, channels, columns, count)
         gather_tiles(bases, args, first, count, products, scratch)

@@ -43,3 +43,21 @@ def winograd_results(m0, m1, m2, m3, m4, m5):
         fma(2.25, sum_b, 0.390625 * sum_a),
         fma(3.375, difference_b, fma(0.244140625, difference_a, m5)),
     )
+
+
+def winograd_gradient(d0, d1, d2, d3):
+    """Four gradients of results at the points."""
+    even_a, odd_a = fma(0.390625, d2, d0), 0.625 * fma(0.390625, d3, d1)
+    even_b, odd_b = fma(2.25, d2, d0), 1.5 * fma(2.25, d3, d1)
+    return d0, even_a + odd_a, even_a - odd_a, even_b + odd_b, even_b - odd_b, d3
+
+
+def winograd_taps_gradient(m0, m1, m2, m3, m4, m5):
+    """The gradients of three taps, of the products of inputs and gradients at the points."""
+    sum_a, difference_a = -0.6884033613445378 * (m1 + m2), -0.6884033613445378 * (m1 - m2)
+    sum_b, difference_b = 0.11951447245564893 * (m3 + m4), 0.11951447245564893 * (m3 - m4)
+    return (
+        fma(1.1377777777777778, m0, sum_a + sum_b),
+        fma(1.5, difference_b, 0.625 * difference_a),
+        fma(2.25, sum_b, fma(0.390625, sum_a, m5)),
+    )

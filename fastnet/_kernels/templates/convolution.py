@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastnet._kernels.kinds import read, read_int32, size, write
-from fastnet._kernels.rules.winograd import winograd_taps
+from fastnet._kernels.rules.winograd import winograd_taps, winograd_taps_gradient
 from fastnet._kernels.template import template
 
 
@@ -52,3 +52,44 @@ def transform_taps(kernel: read, transformed: write, panels: size, channels: siz
                 transformed[to + 3 * plane] = d
                 transformed[to + 4 * plane] = e
                 transformed[to + 5 * plane] = f
+
+
+@template("down * across * chunks(channels * columns, 128)", cost="13000 * chunk_count")
+def gather_taps(
+    products: read, gradient: write, chunk_count: size, down: size, across: size, channels: size, columns: size, lo, hi
+):  # fmt: skip
+    # gradient (3, 3, down, channels, across, columns): of the taps, from products (chunk_count, down, across, 36, channels,
+    # columns) at the points of Winograd's convolution. A unit is 128 elements of a plane.
+    points, lines = stack(4608), stack(2304)
+    plane = channels * columns
+    tap = down * channels * across * columns
+    blocks = plane // 128
+    for unit in range(lo, hi):
+        part, first = unit // blocks, unit % blocks * 128
+        for point in range(36):
+            start = (part * 36 + point) * plane + first
+            for j in range(128):
+                points[point * 128 + j] = products[start + j]
+            for chunk in range(1, chunk_count):
+                at = start + chunk * down * across * 36 * plane
+                for j in range(128):
+                    points[point * 128 + j] = points[point * 128 + j] + products[at + j]
+        for j in range(768):
+            a, b, c = winograd_taps_gradient(
+                points[j], points[j + 768], points[j + 1536], points[j + 2304], points[j + 3072], points[j + 3840]
+            )
+            lines[j] = a
+            lines[j + 768] = b
+            lines[j + 1536] = c
+        for i in range(3):
+            for r in range(128 // columns):
+                row = part // across * channels + first // columns + r
+                to = i * 3 * tap + (row * across + part % across) * columns
+                for j in range(columns):
+                    at = i * 768 + r * columns + j
+                    a, b, c = winograd_taps_gradient(
+                        lines[at], lines[at + 128], lines[at + 256], lines[at + 384], lines[at + 512], lines[at + 640]
+                    )
+                    gradient[to + j] = a
+                    gradient[to + tap + j] = b
+                    gradient[to + 2 * tap + j] = c
