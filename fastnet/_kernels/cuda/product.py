@@ -286,3 +286,41 @@ def _finish(kernel: ProductKernel, behind: list[str]) -> list[str]:
     if behind:
         lines.append(f"cell(value, i, j, {', '.join(behind)})")
     return [f"        {line}" for line in lines]
+
+
+@dataclass(frozen=True)
+class TapProductsKernel:
+    """The kernel of the products from which the gradient of the taps of Winograd's convolution follows.
+
+    Args:
+        dtype: of all operands.
+    """
+
+    dtype: str
+
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes of memory that the threads of a block share."""
+        return 2 * 36 * winograd.BATCH * winograd.SIDE * np.dtype(self.dtype).itemsize
+
+    @property
+    def parameters(self) -> tuple[tuple[str, Kind], ...]:
+        """(name, kind) of the arguments, in order."""
+        integers = ("parts", "down", "across", "high", "wide", "lda", "ldb", *patches.NAMES)
+        return ("a", _READ), ("b", _READ), ("c", _WRITE), *((name, _INTEGER) for name in integers)
+
+    def source(self) -> Source:
+        """The kernel as a complete module; a unit of its axis is a block of threads."""
+        return Source(
+            f"tap_products_{self.dtype}", repr(self), self._text, (__file__, patches.__file__, winograd.__file__)
+        )
+
+    def _text(self) -> str:
+        pasted: dict[str, str] = {}
+        names = [f"{name}_at" if kind.access else name for name, kind in self.parameters]
+        lines = winograd.tap_lines(self.dtype, pasted)
+        body = "\n".join([f"@body\ndef body({', '.join(names)}, rows, lo, hi):", *(f"    {line}" for line in lines)])
+        arguments = [*decoded(self.parameters, self.dtype, "rows"), "rows", "lo", "hi"]
+        return module(
+            "tap_products", self.dtype, pasted.values(), body, arguments, "bases, args, rows, lo, hi", _IMPORTS
+        )

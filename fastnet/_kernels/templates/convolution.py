@@ -58,8 +58,8 @@ def transform_taps(kernel: read, transformed: write, panels: size, channels: siz
 def gather_taps(
     products: read, gradient: write, chunk_count: size, down: size, across: size, channels: size, columns: size, lo, hi
 ):  # fmt: skip
-    # gradient (3, 3, down, channels, across, columns): of the taps, from products (chunk_count, down, across, 36, channels,
-    # columns) at the points of Winograd's convolution. A unit is 128 elements of a plane.
+    # gradient (3, 3, down, channels, across, columns): of the taps, from products (chunk_count, down, across, 36,
+    # channels, columns) at the points of Winograd's convolution. A unit is 128 elements of a plane.
     points, lines = stack(4608), stack(2304)
     plane = channels * columns
     tap = down * channels * across * columns

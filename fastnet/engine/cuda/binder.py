@@ -11,14 +11,14 @@ from typing import Any
 
 from fastnet._kernels.chunks import CHUNK_ROWS
 from fastnet._kernels.compile import Source
-from fastnet._kernels.cuda import ptx
+from fastnet._kernels.cuda import ptx, winograd
 from fastnet._kernels.cuda.entry import NAME, Call, LaunchEntry, StepsEntry
-from fastnet._kernels.cuda.product import SIZES, THREADS, ProductKernel
+from fastnet._kernels.cuda.product import SIZES, THREADS, ProductKernel, TapProductsKernel
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.kinds import Kind
 from fastnet._kernels.templates import data, turn
 from fastnet.engine.cuda.driver import MOST_UNITS, DeviceError, Driver, Node
-from fastnet.engine.launch import Launch, Product
+from fastnet.engine.launch import Launch, Product, TapProducts
 from fastnet.engine.sizes import size_at
 
 BLOCK = 128  # threads: four warps
@@ -95,6 +95,8 @@ class Binder:
         Raises:
             DeviceError: it has more threads than a kernel can count.
         """
+        if isinstance(launch.kernel, TapProducts):
+            return self._tap_products(launch, position)
         if isinstance(launch.kernel, Product):
             return self._product(launch, rows, position)
         kernel, units, of_thread = _form(launch, rows)
@@ -124,6 +126,16 @@ class Binder:
         call = Call(_references(kernel.parameters), 0, launch.period)
         blocks = kernel.blocks(*sizes, window)
         return DeviceLaunch(kernel.source(), call, blocks, arguments, position, kernel.shared_bytes)
+
+    def _tap_products(self, launch: Launch, position: int) -> DeviceLaunch:
+        product, operands, kernel = launch.kernel, launch.operands, TapProductsKernel(launch.kernel.dtype)
+        groups = product.window.tap_groups(product.n)
+        sizes = [groups.chunk_count, groups.down, groups.across, groups.channels, groups.columns]
+        numbers = [*sizes, operands["a_ld"], operands["b_ld"], *product.window.numbers()]
+        arguments = self._encoded([operands["a"], operands["b"], operands["c"], *numbers])
+        call = Call(_references(kernel.parameters), 0, launch.period)
+        units = winograd.tap_blocks(groups)
+        return DeviceLaunch(kernel.source(), call, units, arguments, position, kernel.shared_bytes)
 
     def _size_of_tile(self, launch: Launch, kernel: ProductKernel, sizes: list[int]) -> int:
         """Rows and columns of C of a thread: the fewest rounds of blocks, each as long as its products and loads."""
