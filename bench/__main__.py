@@ -7,8 +7,8 @@ import importlib.util
 from . import IN_CHECKOUT, report
 
 BENCHES = (
-    "machine", "kernels", "optimizers", "gemm", "convolution", "dense", "latency", "start", "mnist", "feeding", "callbacks", "users",
-    "ptx", "cuda",
+    "machine", "kernels", "optimizers", "gemm", "convolution", "dense", "latency", "start", "mnist", "feeding",
+    "callbacks", "users", "ptx", "cuda",
 )  # fmt: skip
 NEEDED = "pytest_benchmark"  # by all but --quick
 

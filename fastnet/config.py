@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastnet import checks
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules.scalars import EPSILON
+from fastnet.engine import convolution as forms
 from fastnet.engine import devices
 
 FLOATS = ("float32", "float64")
@@ -171,6 +172,34 @@ def set_matmul_precision(precision: str) -> None:
             f"set_matmul_precision: the precision must be 'highest', 'high' or 'medium', received {quoted(precision)}."
         )
     _matmul_precision = precision
+
+
+def convolution() -> str:
+    """The form of convolutions: "fast", or that of `set_convolution`.
+
+    Example:
+        >>> config.convolution()
+        'fast'
+    """
+    return forms.form()
+
+
+def set_convolution(form: str) -> None:
+    """Set how float32 convolutions of 3 by 3 taps with stride 1 are computed, from the next step on.
+
+    Args:
+        form: "fast" takes Winograd's form (Lavin and Gray 2015, arXiv:1509.09308) where there are at least 32 channels,
+            and multiples of 32 of results. It multiplies a quarter as often. Its rms error is about twice that of a sum
+            in order, exact zeros become numbers near 1e-7 of the largest result, and a NaN spoils the 4 by 4 results of
+            its tile. "exact" sums each result in order. float64 always does.
+
+    Raises:
+        ValueError: it is neither.
+
+    Example:
+        >>> config.set_convolution("fast")
+    """
+    forms.set_form(form)
 
 
 def enable_interactive_logging() -> None:

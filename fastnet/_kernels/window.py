@@ -4,12 +4,37 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Axes = tuple[int, int, int]  # a number for each axis of an image: depth, height, width
 
 # Positions of the numbers that kernels get, three for each axis of the image but the last two (`Window.numbers`).
 IMAGE, POSITIONS, TAPS, STRIDES, DILATIONS, BEFORE, TARGET, SPACING, FIRST = range(0, 27, 3)
-CHANNELS, GROUPS, COUNT = 27, 28, 29
+CHANNELS, GROUPS = 27, 28
+PANEL = 32  # results side by side in the transformed taps of Winograd's convolution: a multiple of any tile's columns
+GRADIENT_TILES = 32  # whose products with Winograd's points are summed from zero: decides the bits
+
+
+@dataclass(frozen=True)
+class TapGroups:
+    """How the gradient of the taps of Winograd's convolution is divided: each part has memory of its own.
+
+    Attributes:
+        chunk_count: of the tiles of the batch; their sums are added in order.
+        down, across: groups of channels, and of columns.
+        channels, columns: of a group.
+    """
+
+    chunk_count: int
+    down: int
+    across: int
+    channels: int
+    columns: int
+
+    @property
+    def count(self) -> int:
+        """Of the parts."""
+        return self.chunk_count * self.down * self.across
 
 
 @dataclass(frozen=True)
@@ -86,6 +111,27 @@ class Window:
             behind_taps = behind_taps or taps > 1
         return True
 
+    def has_winograd(self, columns: int) -> bool:
+        """Whether Winograd's form of the convolution (`rules.winograd`) applies, and is faster.
+
+        Args:
+            columns: of the result.
+        """
+        is_plain = self.strides == self.dilations == (1, 1, 1) and self.groups == 1 and not self.is_scattered
+        is_square = self.taps == (1, 3, 3) and self.image[0] == 1
+        return is_plain and is_square and self.channels >= 32 and self.channels % 16 == 0 and columns % PANEL == 0
+
+    def tap_groups(self, columns: int) -> TapGroups:
+        """The division of the gradient of the taps: at least 16 parts, of up to 64 by 64 channels and columns."""
+        high, wide = (next(size for size in (64, 32, 16) if count % size == 0) for count in (self.channels, columns))
+        down, across = self.channels // high, columns // wide
+        return TapGroups(-(-16 // (down * across)), down, across, high, wide)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of 4 by 4 results of an image."""
+        return -(-self.positions[1] // 4) * -(-self.positions[2] // 4)
+
     def numbers(self) -> list[int]:
         """The numbers that kernels get, at the positions above."""
         axes = (self.image, self.positions, self.taps, self.strides, self.dilations, self.before)
@@ -125,23 +171,33 @@ def phases(window: Window, filters: int) -> list[Phase]:
     for depth in axes[0]:
         for height in axes[1]:
             for width in axes[2]:
-                parts = (depth, height, width)
-                columns = [part[-1] for part in parts]
                 taps = tuple(
                     (z * window.taps[1] + y) * window.taps[2] + x
-                    for z in columns[0] for y in columns[1] for x in columns[2]
+                    for z in depth.taps for y in height.taps for x in width.taps
                 )  # fmt: skip
-                first, positions, before, dilations = (tuple(part[i] for part in parts) for i in range(4))
                 phase = Window(
-                    window.positions, positions, tuple(map(len, columns)), filters, dilations=dilations, before=before,
-                    groups=window.groups, target=window.image, spacing=window.strides, first=first,
+                    window.positions, (depth.pixels, height.pixels, width.pixels),
+                    (len(depth.taps), len(height.taps), len(width.taps)), filters,
+                    dilations=(depth.dilation, height.dilation, width.dilation),
+                    before=(depth.before, height.before, width.before), groups=window.groups, target=window.image,
+                    spacing=window.strides, first=(depth.first, height.first, width.first),
                 )  # fmt: skip
                 found.append(Phase(phase, taps))
     return found
 
 
-def _axis_phases(window: Window, axis: int) -> list[tuple[int, int, int, int, list[int]]]:
-    """(first pixel, pixels, before, dilation, taps) of each phase along an axis that has taps."""
+class _AxisPhase(NamedTuple):
+    """The numbers of a phase along an axis; ``taps`` are those of the forward window."""
+
+    first: int
+    pixels: int
+    before: int
+    dilation: int
+    taps: list[int]
+
+
+def _axis_phases(window: Window, axis: int) -> list[_AxisPhase]:
+    """The phases along an axis that have taps."""
     stride, dilation, before = window.strides[axis], window.dilations[axis], window.before[axis]
     common = math.gcd(stride, dilation)
     found = []
@@ -152,6 +208,5 @@ def _axis_phases(window: Window, axis: int) -> list[tuple[int, int, int, int, li
             # Position q is the pixel q * stride + first. Its first tap reads result q + start.
             start = (first + before - taps[0] * dilation) // stride
             pixels = -(-(window.image[axis] - first) // stride)
-            found.append((first, pixels, -start, dilation // common, taps))
+            found.append(_AxisPhase(first, pixels, -start, dilation // common, taps))
     return found
-

@@ -12,13 +12,13 @@ import numpy as np
 from fastnet._arrays import address_of
 from fastnet._kernels import abi
 from fastnet._kernels import compile as compiler
-from fastnet._kernels.cpu import gemm
+from fastnet._kernels.cpu import gemm, winograd
 from fastnet._kernels.cpu.peak import MultiplyAdds
 from fastnet._kernels.generate import Kernel
 from fastnet.engine import variable as variables
 from fastnet.engine._runner import Execution
 from fastnet.engine.executable import Executable
-from fastnet.engine.launch import Launch, Product
+from fastnet.engine.launch import Launch, Product, TapProducts
 from fastnet.engine.memory import Spans
 from fastnet.engine.sizes import Extent
 from fastnet.engine.variable import Variable, aligned
@@ -84,6 +84,12 @@ def _product(cpu: CPU, launch: Launch) -> Binding:
         rows=cpu.executable.rows, lda=operands["a_ld"], ldb=operands["b_ld"], ldc=operands["c_ld"],
         in_scratch=c is None, split=product.split, epilogue=code, epilogue_args=block, window=product.window,
     )  # fmt: skip
+    if product.winograd:
+        cpu.scratch = max(cpu.scratch, winograd.scratch_bytes(arguments, product.dtype))
+        cost = winograd.cost(arguments, product.dtype)
+        cost += 0 if epilogue is None else OPERATION * epilogue.cost * 16 * winograd.TILES * product.n
+        code = compiler.load(winograd.source(product.dtype))
+        return code, arguments, Extent(*winograd.extent(arguments)), cost
     cpu.scratch = max(cpu.scratch, gemm.scratch_bytes())
     cost = gemm.cost(arguments, product.dtype, cpu.executable.rows)
     if epilogue is not None:
@@ -91,11 +97,22 @@ def _product(cpu: CPU, launch: Launch) -> Binding:
     return compiler.load(gemm.source(product.dtype)), arguments, Extent(*gemm.extent(arguments)), cost
 
 
+def _tap_products(cpu: CPU, launch: Launch) -> Binding:
+    product, operands = launch.kernel, launch.operands
+    groups = product.window.tap_groups(product.n)
+    references = [cpu.encode(operands[name]) for name in ("a", "b", "c")]
+    arguments = winograd.tap_arguments(*references, operands["a_ld"], operands["b_ld"], product.window, groups)
+    cpu.scratch = max(cpu.scratch, winograd.tap_scratch_bytes(groups, product.dtype))
+    cost = winograd.tap_cost(groups, cpu.executable.rows * product.window.tiles)
+    return compiler.load(winograd.tap_source(product.dtype)), arguments, Extent(fixed=groups.count), cost
+
+
 #: type of a kernel → the function that binds a launch of it
 BINDERS: dict[type, Callable[[CPU, Launch], Binding]] = {
     Kernel: _generated,
     MultiplyAdds: _generated,
     Product: _product,
+    TapProducts: _tap_products,
 }
 
 

@@ -11,7 +11,7 @@ from fastnet._kernels.errors import quoted
 from fastnet._kernels.window import Window
 from fastnet.engine.sizes import Extent, extent_of
 from fastnet.engine.variable import Variable
-from fastnet.engine.view import Slot, View, collapsed, describe, storage
+from fastnet.engine.view import ONCE, Slot, View, collapsed, describe, storage
 
 
 @dataclass(eq=False)
@@ -72,6 +72,7 @@ class Product:
         relu: whether negative results become 0.
         split: whether the sums of the K-blocks are written side by side, and added by others (`Plan.product`).
         window: a is the patch matrix of a batch of images, or None. n counts the columns of all its groups.
+        winograd: whether b are the transformed taps of Winograd's convolution, 36 for each channel.
     """
 
     dtype: str
@@ -83,6 +84,7 @@ class Product:
     relu: bool = False
     split: bool = False
     window: Window | None = None
+    winograd: bool = False
     name = "product"
 
     @property
@@ -98,6 +100,7 @@ class Product:
     def launch(
         cls, a: View | Variable, b: View | Variable, c: View, bias: Variable | None = None, relu: bool = False,
         transpose_a: bool = False, transpose_b: bool = False, split: bool = False, window: Window | None = None,
+        winograd: bool = False,
     ) -> Launch:  # fmt: skip
         """The launch of a product whose sizes follow from its operands."""
         for name, operand in (("a", a), ("b", b), ("c", c), ("bias", bias)):
@@ -126,6 +129,7 @@ class Product:
                 matrices["b"] = (b_k, n), columns
         m, k = (k, m) if transpose_a else (m, k)
         b_k, n = (n, b_k) if transpose_b else (b_k, n)
+        k = 36 * window.channels if winograd and window is not None else k
         if b_k != k or matrices["c"][0] != (m, n) or (bias is not None and bias.size != n):
             raise ValueError(
                 f"product: op(a) is {extent_of(m)}×{extent_of(k)}, op(b) {extent_of(b_k)}×{extent_of(n)} and c "
@@ -135,9 +139,36 @@ class Product:
         check_overlap("product", [("a", a, "r"), ("b", b, "r"), ("c", c, "w"), ("bias", bias, "r")])
         operands: dict[str, Any] = {"a": a, "b": b, "c": c, "bias": bias}
         operands |= {f"{name}_ld": distance for name, (_, distance) in matrices.items()}
-        flops = 2 * abs(m * n * k)
-        kernel = cls(c.dtype, m, n, k, transpose_a, transpose_b, relu, split, window)
+        flops = 2 * abs(m * n * k) // (16 if winograd else 1)  # products of 16 results
+        kernel = cls(c.dtype, m, n, k, transpose_a, transpose_b, relu, split, window, winograd)
         return Launch(kernel, operands, access, flops=flops)
+
+
+@dataclass(frozen=True)
+class TapProducts(Product):
+    """The products of images a and of the gradient b of their convolution, at the points of Winograd's convolution.
+
+    c (parts, 36, channels of a group, columns of a group) are the sums of the parts (`window.TapGroups`), from which
+    the gradient of the taps follows.
+    """
+
+    name = "tap_products"
+
+    @property
+    def full_name(self) -> str:
+        return f"tap_products_{self.dtype}"
+
+    @classmethod
+    def of(cls, images: View, gradient: View, window: Window) -> tuple[Launch, View]:
+        """The launch, and c."""
+        columns = gradient.shape[-1]
+        groups = window.tap_groups(columns)
+        c = View.of((groups.count, 36, groups.channels, groups.columns), images.dtype, ONCE)
+        distances = {"a_ld": collapsed(images, 2)[1], "b_ld": collapsed(gradient, 2)[1], "c_ld": groups.columns}
+        kernel = cls(images.dtype, 36 * window.channels, columns, -window.tiles, True, window=window, winograd=True)
+        operands = {"a": images, "b": gradient, "c": c, "bias": None, **distances}
+        flops = 2 * 36 * window.channels * columns * window.tiles
+        return Launch(kernel, operands, [(images, "r"), (gradient, "r"), (c, "w")], flops=flops), c
 
 
 Matrix = tuple[tuple[int, ...], int]  # sizes, distance of the rows

@@ -309,7 +309,8 @@ class Plan:
 
     def product(
         self, a: View | Variable, b: View | Variable, c: View, bias: Variable | None = None, *, relu: bool = False,
-        transpose_a: bool = False, transpose_b: bool = False, window: Window | None = None, period: int = 1,
+        transpose_a: bool = False, transpose_b: bool = False, window: Window | None = None, winograd: bool = False,
+        period: int = 1,
     ) -> Launch:  # fmt: skip
         """Append the matrix product c = op(a) op(b) + bias.
 
@@ -322,7 +323,8 @@ class Plan:
             c: the result, which no other operand overlaps.
             bias: added to every row.
             relu: whether negative results become 0.
-            window: a are images, and the factor is the matrix of their patches; see `extend.Window`.
+            window: a are images, and the factor is the matrix of their patches.
+            winograd: b are the transformed taps of Winograd's convolution.
 
         Returns:
             The launch, or the first of several.
@@ -336,7 +338,8 @@ class Plan:
             a, b = self.packed(a, 2), self.packed(b, 2)
             if not (transpose_a or transpose_b or window) and period == 1 and splits(self, b, c):
                 return split_product(self, a, b, c, bias, relu)
-            launch = Product.launch(a, b, c, bias, relu, transpose_a, transpose_b, window=window)
+            transposed = {"transpose_a": transpose_a, "transpose_b": transpose_b}
+            launch = Product.launch(a, b, c, bias, relu, **transposed, window=window, winograd=winograd)
             return self.append(launch, period)
         except (TypeError, ValueError):
             del self.launches[launch_count:]

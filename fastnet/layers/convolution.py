@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
-
 from fastnet import checks
-from fastnet._kernels.templates import convolution, elementwise
-from fastnet._kernels.window import Window, phases
+from fastnet._kernels.window import Window
+from fastnet.engine.convolution import convolve, input_gradient, kernel_gradient
 from fastnet.engine.plan import Plan
-from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.layers import spatial
 from fastnet.layers.moving_kernel import MovingKernel
@@ -74,70 +70,22 @@ class Convolution(MovingKernel):
     def forward(self, plan: Plan, x: View) -> View:
         window = self._window_over(x.shape)
         z = plan.buffer((*window.positions[3 - self.rank :], self.filters), self.dtype)
-        a, over = patches(plan, x, window)
-        plan.product(a, self.kernel, z, self.bias, relu=self._gives_relu, window=over)
-        plan.save(z=z, window=window, patches=a)
+        convolve(plan, x, self.kernel, z, window, self.bias, self._gives_relu)
+        plan.save(z=z, window=window)
         return z if self._gives_relu else self.activation.forward(plan, z)
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
-        window, a = plan.saved("window"), plan.saved("patches")
+        window = plan.saved("window")
         dz = self.activation.backward(plan, dy, plan.saved("z"), y)
         # dx before dw: the update of the kernel can then follow its gradient tile by tile.
         dx = None
         if x.needs_gradient:
             dx = plan.buffer(x.shape, self.dtype)
-            if window.is_reshape:
-                plan.product(dz, self.kernel, dx.view(a.shape), transpose_b=True)
-            else:
-                scatter(plan, dz, self.kernel, dx, window)
+            input_gradient(plan, dz, self.kernel, dx, window)
         self._bias_gradient(plan, dz)
         if (dkernel := plan.gradient(self.kernel)) is not None:
-            plan.product(a, dz, dkernel, transpose_a=True, window=None if window.is_reshape else window)
+            kernel_gradient(plan, x, dz, dkernel, window)
         return dx
-
-
-def patches(plan: Plan, x: View, window: Window) -> tuple[View, Window | None]:
-    """The operands ``a`` and ``window`` of a product of the patches of images.
-
-    Where the patches lie in memory as rows of a matrix, they are one without a window: a plain product.
-    """
-    if window.is_reshape:
-        return plan.reshaped(x, (window.rows, window.columns)), None
-    return x, window
-
-
-def scatter(
-    plan: Plan, dz: View, kernel: Variable, dx: View, window: Window, bias: Variable | None = None, relu: bool = False
-) -> None:
-    """Add each result of a window's positions, times the kernel, to the pixels that the window reads there.
-
-    This is the gradient of a convolution's images, and the forward of a transposed convolution. It is a convolution of
-    ``dz`` with the kernel turned round, or several of it (`window.phases`).
-
-    Args:
-        dz: (positions, filters).
-        kernel: (taps, channels of a group, filters).
-        dx: (pixels, channels), the result.
-        bias, relu: added to every pixel, and whether negative sums become 0.
-    """
-    filters = kernel.shape[-1] // window.groups
-    parts = phases(window, filters)
-    if sum(part.window.rows for part in parts) < math.prod(window.image):
-        if bias is None:
-            plan.call(elementwise.fill, y=dx, number=0.0)
-        else:
-            plan.call(convolution.fill_pixels, row=bias, y=dx, lowest=0.0 if relu else -math.inf)
-    order = np.array([tap for part in parts for tap in part.taps], "int32")
-    flipped = plan.buffer((len(order) * filters, dx.shape[-1]), dz.dtype, per_row=False)
-    plan.call(
-        convolution.flip_taps, kernel=kernel, order=Variable(order, "order"), flipped=flipped,
-        channels=window.channels, filters=kernel.shape[-1], group_filters=filters,
-    )  # fmt: skip
-    first = 0
-    for part in parts:
-        end = first + len(part.taps) * filters
-        plan.product(dz, flipped.slice(0, first, end), dx, bias, relu=relu, window=part.window)
-        first = end
 
 
 class Conv1D(Convolution):

@@ -7,10 +7,10 @@ from typing import Any
 from fastnet import checks
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.window import Window
+from fastnet.engine.convolution import convolve, input_gradient, kernel_gradient
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers import spatial
-from fastnet.layers.convolution import patches, scatter
 from fastnet.layers.moving_kernel import MovingKernel
 
 
@@ -98,24 +98,20 @@ class TransposedConvolution(MovingKernel):
     def forward(self, plan: Plan, x: View) -> View:
         window = self._window_over_result(x.shape)
         z = plan.buffer((*window.image[3 - self.rank :], self.filters), self.dtype)
-        if window.is_reshape and window.columns == self.filters:
-            plan.product(x, self.kernel, z, self.bias, relu=self._gives_relu, transpose_b=True)
-        else:
-            scatter(plan, x, self.kernel, z, window, self.bias, self._gives_relu)
+        input_gradient(plan, x, self.kernel, z, window, self.bias, self._gives_relu)
         plan.save(z=z, window=window)
         return z if self._gives_relu else self.activation.forward(plan, z)
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         window = plan.saved("window")
         dz = self.activation.backward(plan, dy, plan.saved("z"), y)
-        a, over = patches(plan, dz, window)
         dx = None
         if x.needs_gradient:
             dx = plan.buffer(x.shape, self.dtype)
-            plan.product(a, self.kernel, dx, window=over)
+            convolve(plan, dz, self.kernel, dx, window)
         self._bias_gradient(plan, dz)
         if (dkernel := plan.gradient(self.kernel)) is not None:
-            plan.product(a, x, dkernel, transpose_a=True, window=over)
+            kernel_gradient(plan, dz, x, dkernel, window)
         return dx
 
 

@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from fastnet._kernels.compile import KernelError
-from fastnet.engine import changes, devices
+from fastnet.engine import changes, convolution, devices
 from fastnet.engine.cuda.driver import DeviceError
 from fastnet.engine.sources import Source
 from fastnet.layers.layer import Layer, all_parts
@@ -96,7 +96,8 @@ class PlanCache:
         optimizer = self.network.optimizer if kind.updates else None
         version = None if optimizer is None else optimizer.version
         driver = None if self.network.device == "cpu" else devices.driver_of(self.network.device)
-        return self._structure_now(), self._losses_now() if kind.loss else (), optimizer, version, driver
+        losses = self._losses_now() if kind.loss else ()
+        return self._structure_now(), losses, optimizer, version, driver, convolution.form()
 
     def take(self, mode: str, rows: int, sources: tuple[Source, ...], version: tuple) -> tuple[Step, list[Step]]:
         """A plan of this `version` that is free, and the list to which it must be given back."""

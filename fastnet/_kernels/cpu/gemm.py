@@ -75,9 +75,7 @@ def scratch_bytes() -> int:
     return 64 + SCRATCH_C + SCRATCH_A + SCRATCH_B
 
 
-def blocks(
-    m: int, n: int, k: int, dtype: str, copies_a: bool = False, in_scratch: bool = False
-) -> tuple[int, int]:
+def blocks(m: int, n: int, k: int, dtype: str, copies_a: bool = False, in_scratch: bool = False) -> tuple[int, int]:
     """Rows and columns of a block of C: about a million operations each, up to 64 blocks.
 
     Columns are divided first, because a column of blocks shares a packed panel of B; where A is copied too, rows are

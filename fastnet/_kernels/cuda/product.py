@@ -13,17 +13,17 @@ from __future__ import annotations
 import ast
 import functools
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from fastnet._kernels.chain_text import Writer
 from fastnet._kernels.chunks import KC, k_blocks
 from fastnet._kernels.compile import Source
-from fastnet._kernels.cuda import patches
+from fastnet._kernels.cuda import patches, winograd
 from fastnet._kernels.generate import Kernel, decoded, module
 from fastnet._kernels.kinds import Kind, parse
 from fastnet._kernels.pasting import paste
+from fastnet._kernels.window import Window
 
 SIDE = 16  # threads in a row and in a column of a block
 SLAB = 16  # steps of k in shared memory
@@ -48,6 +48,7 @@ class ProductKernel:
         split: whether the sums of the K-blocks are written side by side, N elements apart, and not added.
         patches: whether A is the patch matrix of images; the columns of C are then those of all groups.
         scattered: whether the rows of C are pixels that lie apart.
+        winograd: whether B are the transformed taps of Winograd's convolution.
         size: rows and columns of C that a thread computes, one of `SIZES`; 0 where A is one row and B is transposed.
         epilogue: the chain behind it, or None.
     """
@@ -61,6 +62,7 @@ class ProductKernel:
     split: bool = False
     patches: bool = False
     scattered: bool = False
+    winograd: bool = False
     size: int = 4
     epilogue: Kernel | None = None
 
@@ -73,10 +75,14 @@ class ProductKernel:
     def shared_bytes(self) -> int:
         """Bytes of memory that the threads of a block share."""
         elements = 2 * SLAB * (self.tile + GAP) if self.size else THREADS
+        elements = winograd.SHARED if self.winograd else elements
         return elements * np.dtype(self.dtype).itemsize
 
-    def blocks(self, m: int, n: int, k: int, groups: int = 1) -> int:
+    def blocks(self, m: int, n: int, k: int, window: Window | None = None) -> int:
         """The number of blocks of threads for these sizes."""
+        if self.winograd and window is not None:
+            return winograd.blocks(m, n, window)
+        groups = 1 if window is None else window.groups
         tiles = -(-m // self.tile) * -(-n // groups // self.tile) * groups if self.size else -(-n // SIDE)
         return tiles * (k_blocks(k) if self.split else 1)
 
@@ -97,12 +103,14 @@ class ProductKernel:
 
 @functools.cache
 def _source(kernel: ProductKernel) -> Source:
-    name, files = f"product_{kernel.dtype}", (__file__, patches.__file__)
+    name, files = f"product_{kernel.dtype}", (__file__, patches.__file__, winograd.__file__)
     if kernel.epilogue is None:
         return Source(name, repr(kernel), lambda: _text(kernel), files)
     behind = kernel.epilogue.source()
     flags = (kernel.dtype, kernel.transpose_a, kernel.transpose_b, kernel.is_stored, kernel.has_bias, kernel.relu)
-    identity = repr((*flags, kernel.split, kernel.patches, kernel.scattered, kernel.size, behind.identity))
+    identity = repr(
+        (*flags, kernel.split, kernel.patches, kernel.scattered, kernel.winograd, kernel.size, behind.identity)
+    )
     return Source(f"{name}_{behind.name}", identity, lambda: _text(kernel), (*files, *behind.files))
 
 
@@ -116,7 +124,10 @@ def _text(kernel: ProductKernel) -> str:
         behind = [f"then_{argument.arg}" for argument in function.args.args[3:]]
         cell = ast.unparse(function)
     own = [f"{name}_at" if kind.access else name for name, kind in parameters if not name.startswith("then_")]
-    lines = (_tiled if kernel.size else _one_row)(kernel, behind)
+    if kernel.winograd:
+        lines = winograd.lines(kernel.dtype, pasted, _SPAN.replace("k if", "channels if"), _finish(kernel, behind))
+    else:
+        lines = (_tiled if kernel.size else _one_row)(kernel, behind)
     body = "\n".join(
         [f"@body\ndef body({', '.join([*own, *behind, 'lo', 'hi'])}):", *(f"    {line}" for line in lines)]
     )
@@ -275,3 +286,41 @@ def _finish(kernel: ProductKernel, behind: list[str]) -> list[str]:
     if behind:
         lines.append(f"cell(value, i, j, {', '.join(behind)})")
     return [f"        {line}" for line in lines]
+
+
+@dataclass(frozen=True)
+class TapProductsKernel:
+    """The kernel of the products from which the gradient of the taps of Winograd's convolution follows.
+
+    Args:
+        dtype: of all operands.
+    """
+
+    dtype: str
+
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes of memory that the threads of a block share."""
+        return 2 * 36 * winograd.BATCH * winograd.SIDE * np.dtype(self.dtype).itemsize
+
+    @property
+    def parameters(self) -> tuple[tuple[str, Kind], ...]:
+        """(name, kind) of the arguments, in order."""
+        integers = ("parts", "down", "across", "high", "wide", "lda", "ldb", *patches.NAMES)
+        return ("a", _READ), ("b", _READ), ("c", _WRITE), *((name, _INTEGER) for name in integers)
+
+    def source(self) -> Source:
+        """The kernel as a complete module; a unit of its axis is a block of threads."""
+        return Source(
+            f"tap_products_{self.dtype}", repr(self), self._text, (__file__, patches.__file__, winograd.__file__)
+        )
+
+    def _text(self) -> str:
+        pasted: dict[str, str] = {}
+        names = [f"{name}_at" if kind.access else name for name, kind in self.parameters]
+        lines = winograd.tap_lines(self.dtype, pasted)
+        body = "\n".join([f"@body\ndef body({', '.join(names)}, rows, lo, hi):", *(f"    {line}" for line in lines)])
+        arguments = [*decoded(self.parameters, self.dtype, "rows"), "rows", "lo", "hi"]
+        return module(
+            "tap_products", self.dtype, pasted.values(), body, arguments, "bases, args, rows, lo, hi", _IMPORTS
+        )

@@ -11,14 +11,14 @@ from typing import Any
 
 from fastnet._kernels.chunks import CHUNK_ROWS
 from fastnet._kernels.compile import Source
-from fastnet._kernels.cuda import ptx
+from fastnet._kernels.cuda import ptx, winograd
 from fastnet._kernels.cuda.entry import NAME, Call, LaunchEntry, StepsEntry
-from fastnet._kernels.cuda.product import SIZES, THREADS, ProductKernel
+from fastnet._kernels.cuda.product import SIZES, THREADS, ProductKernel, TapProductsKernel
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.kinds import Kind
 from fastnet._kernels.templates import data, turn
 from fastnet.engine.cuda.driver import MOST_UNITS, DeviceError, Driver, Node
-from fastnet.engine.launch import Launch, Product
+from fastnet.engine.launch import Launch, Product, TapProducts
 from fastnet.engine.sizes import size_at
 
 BLOCK = 128  # threads: four warps
@@ -95,6 +95,8 @@ class Binder:
         Raises:
             DeviceError: it has more threads than a kernel can count.
         """
+        if isinstance(launch.kernel, TapProducts):
+            return self._tap_products(launch, position)
         if isinstance(launch.kernel, Product):
             return self._product(launch, rows, position)
         kernel, units, of_thread = _form(launch, rows)
@@ -113,28 +115,37 @@ class Binder:
         kernel = ProductKernel(
             product.dtype, product.transpose_a, product.transpose_b, operands["c"] is not None,
             operands["bias"] is not None, product.relu, product.split, window is not None,
-            window is not None and window.is_scattered, 1, None if behind is None else behind.kernel,
+            window is not None and window.is_scattered, product.winograd, 1, None if behind is None else behind.kernel,
         )  # fmt: skip
         kernel = dataclasses.replace(kernel, size=self._size_of_tile(launch, kernel, sizes))
         views = [operands[name] for name in ("a", "b", "c", "bias") if operands[name] is not None]
         distances = [operands[f"{name}_ld"] for name in ("a", "b", "c")]
         further = [] if window is None else window.numbers()
         further += [] if behind is None else behind.arguments()
-        groups = 1 if window is None else window.groups
         arguments = self._encoded([*views, *sizes, *distances, *further])
         call = Call(_references(kernel.parameters), 0, launch.period)
-        blocks = kernel.blocks(*sizes, groups)
+        blocks = kernel.blocks(*sizes, window)
         return DeviceLaunch(kernel.source(), call, blocks, arguments, position, kernel.shared_bytes)
+
+    def _tap_products(self, launch: Launch, position: int) -> DeviceLaunch:
+        product, operands, kernel = launch.kernel, launch.operands, TapProductsKernel(launch.kernel.dtype)
+        groups = product.window.tap_groups(product.n)
+        sizes = [groups.chunk_count, groups.down, groups.across, groups.channels, groups.columns]
+        numbers = [*sizes, operands["a_ld"], operands["b_ld"], *product.window.numbers()]
+        arguments = self._encoded([operands["a"], operands["b"], operands["c"], *numbers])
+        call = Call(_references(kernel.parameters), 0, launch.period)
+        units = winograd.tap_blocks(groups)
+        return DeviceLaunch(kernel.source(), call, units, arguments, position, kernel.shared_bytes)
 
     def _size_of_tile(self, launch: Launch, kernel: ProductKernel, sizes: list[int]) -> int:
         """Rows and columns of C of a thread: the fewest rounds of blocks, each as long as its products and loads."""
         in_a_row = not kernel.transpose_a or launch.operands["a_ld"] == 1
         if kernel.transpose_b and in_a_row and sizes[0] == 1 and not kernel.patches:
             return 0  # as the CPU sums it, in lanes
-        groups = launch.kernel.window.groups if kernel.patches else 1
+        window = launch.kernel.window
 
         def cost(size: int) -> int:
-            rounds = math.ceil(dataclasses.replace(kernel, size=size).blocks(*sizes, groups) / self.processors)
+            rounds = math.ceil(dataclasses.replace(kernel, size=size).blocks(*sizes, window) / self.processors)
             return rounds * (size * size + 4 * size)
 
         return min(SIZES[kernel.dtype], key=cost)

@@ -1,0 +1,141 @@
+"""Convolutions as launches of a plan: the form that each takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from fastnet._kernels.errors import quoted
+from fastnet._kernels.templates import convolution
+from fastnet._kernels.window import PANEL, Phase, Window, phases
+from fastnet.engine.launch import TapProducts
+from fastnet.engine.plan import Plan
+from fastnet.engine.variable import Variable
+from fastnet.engine.view import View
+
+FORMS = ("fast", "exact")
+_form = "fast"
+
+
+def form() -> str:
+    """The form of convolutions of plans that are made now; one of `FORMS`."""
+    return _form
+
+
+def set_form(name: str) -> None:
+    """Set it; it is a part of the version of plans.
+
+    Raises:
+        ValueError: it is none of `FORMS`.
+    """
+    global _form
+    if name not in FORMS:
+        raise ValueError(f"set_convolution: the form must be 'fast' or 'exact', received {quoted(name)}.")
+    _form = name
+
+
+def uses_winograd(window: Window, y: View) -> bool:
+    """Whether a convolution takes Winograd's form."""
+    return _form == "fast" and y.dtype == "float32" and window.has_winograd(y.shape[-1])
+
+
+def convolve(
+    plan: Plan, x: View, kernel: Variable | View, y: View, window: Window, bias: Variable | None = None,
+    relu: bool = False,
+) -> None:  # fmt: skip
+    """Append y = P(x) kernel + bias, P being the matrix of patches; then ReLU where asked.
+
+    Args:
+        plan: to which the launches are added.
+        x: images.
+        kernel: (taps, channels of a group, columns), as any number of axes.
+        y: the result.
+        window: over x.
+        bias: of each column.
+        relu: whether negative results become 0.
+    """
+    if window.is_reshape:
+        plan.product(_patches(plan, x, window), kernel, y, bias, relu=relu)
+    elif uses_winograd(window, y):
+        columns = y.shape[-1]
+        taps = plan.buffer((36 * window.channels, columns), y.dtype, per_row=False)
+        plan.call(
+            convolution.transform_taps, kernel=kernel, transformed=taps.flat, panels=columns // PANEL,
+            channels=window.channels,
+        )  # fmt: skip
+        plan.product(x, taps, y, bias, relu=relu, window=window, winograd=True)
+    else:
+        plan.product(x, kernel, y, bias, relu=relu, window=window)
+
+
+def _patches(plan: Plan, x: View, window: Window) -> View:
+    """The patch matrix of images that have its elements in their order."""
+    return plan.reshaped(x, (window.rows, window.columns))
+
+
+def kernel_gradient(plan: Plan, x: View, dy: View, dkernel: View, window: Window) -> None:
+    """Append the gradient of the kernel of a convolution.
+
+    Args:
+        plan: to which the launches are added.
+        x: the images.
+        dy: the gradient of the result.
+        dkernel: (taps, channels of a group, columns), as any number of axes; written.
+        window: over x.
+    """
+    if window.is_reshape:
+        plan.product(_patches(plan, x, window), dy, dkernel, transpose_a=True)
+        return
+    if not uses_winograd(window, dy):
+        plan.product(x, dy, dkernel, transpose_a=True, window=window)
+        return
+    x, dy = plan.packed(x, 2), plan.packed(dy, 2)
+    launch, products = TapProducts.of(x, dy, window)
+    plan.append(launch)
+    groups = window.tap_groups(dy.shape[-1])
+    plan.call(convolution.gather_taps, products=products.flat, gradient=dkernel.flat, **dataclasses.asdict(groups))
+
+
+def input_gradient(
+    plan: Plan, dy: View, kernel: Variable, dx: View, window: Window, bias: Variable | None = None, relu: bool = False
+) -> None:
+    """Append the gradient of the images of a convolution: one convolution, or several where it has strides (`phases`).
+
+    It is also the forward of a transposed convolution.
+
+    Args:
+        plan: to which the launches are added.
+        dy: the gradient of the result.
+        kernel: (taps, channels of a group, columns), as any number of axes.
+        dx: the gradient of the images, which is written.
+        window: of the convolution.
+        bias: of each channel of dx.
+        relu: whether negative results become 0.
+    """
+    if window.is_reshape and (bias is None or window.columns == window.channels):
+        plan.product(dy, kernel, dx.view((window.rows, window.columns)), bias, relu=relu, transpose_b=True)
+        return
+    filters = dy.shape[-1] // window.groups
+    parts = phases(window, filters)
+    if sum(part.window.rows for part in parts) < math.prod(window.image):
+        lowest = 0.0 if relu else -math.inf
+        plan.call(convolution.fill_pixels, row=bias, y=dx, lowest=lowest)
+    flipped, first = _flipped(plan, kernel, parts, window, dy.shape[-1]), 0
+    for part in parts:
+        end = first + len(part.taps) * filters
+        convolve(plan, dy, flipped.slice(0, first, end), dx, part.window, bias, relu)
+        first = end
+
+
+def _flipped(plan: Plan, kernel: Variable, parts: list[Phase], window: Window, columns: int) -> View:
+    """The kernels of the phases, one behind the other: (taps, columns of a group, channels of all groups)."""
+    order = np.array([tap for part in parts for tap in part.taps], "int32")
+    filters = columns // window.groups
+    flipped = plan.buffer((len(order) * filters, window.channels * window.groups), kernel.dtype, per_row=False)
+    plan.call(
+        convolution.flip_taps, kernel=kernel, order=Variable(order, "order"), flipped=flipped,
+        channels=window.channels, filters=columns, group_filters=filters,
+    )  # fmt: skip
+    return flipped
