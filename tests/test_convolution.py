@@ -146,28 +146,51 @@ def test_depthwise_convolution(name, dtype):
     assert layer.compute_output_shape((None, *shape[1:])) == (None, *y.shape[1:])
 
 
-@pytest.mark.parametrize("name", DEPTHWISE)
-def test_gradients_of_depthwise_convolutions(name):
-    """They are linear in x and in the kernel: <dy, y(u)> = <dx, u> = <dkernel, kernel> for each u."""
+def of_convolution(name):
+    """The class of a row of `CONVOLUTIONS`, its arguments, the shape of x, and the oracle."""
+    shape, filters, taps, strides, padding, dilations, groups = CONVOLUTIONS[name]
+    rank = len(shape) - 2
+    how = numbers(strides, rank), padding, numbers(dilations, rank), groups
+    given = {"filters": filters, "groups": groups, "kernel_size": taps, "strides": strides, "padding": padding}
+    given["dilation_rate"] = dilations
+    return kind("Conv#D", rank), given, shape, lambda x, kernel: oracles.convolution(x, kernel, *how)
+
+
+def of_transposed(name):
+    shape, filters, taps, strides, padding, dilations = TRANSPOSED[name]
+    rank = len(shape) - 2
+    how = numbers(strides, rank), padding, numbers(dilations, rank)
+    given = {"filters": filters, "kernel_size": taps, "strides": strides, "padding": padding}
+    given["dilation_rate"] = dilations
+    return kind("Conv#DTranspose", rank), given, shape, lambda x, kernel: oracles.transposed(x, kernel, *how)
+
+
+def of_depthwise(name):
     shape, taps, strides, padding, dilations, multiplier = DEPTHWISE[name]
     rank = len(shape) - 2
-
-    def make():
-        return kind("DepthwiseConv#D", rank)(
-            taps, strides, padding, multiplier, dilation_rate=dilations, use_bias=False
-        )
-
-    run = LayerRun(make, "float64", shape[1:], shape[0])
-    x, dy = data(shape), data(run.run.get(run.y).shape, seed=1)
-    y, dx, dkernel = run(x, dy)
     how = numbers(strides, rank), padding, numbers(dilations, rank)
+    given = {"kernel_size": taps, "strides": strides, "padding": padding, "dilation_rate": dilations}
+    given["depth_multiplier"] = multiplier
+    return kind("DepthwiseConv#D", rank), given, shape, lambda x, kernel: oracles.depthwise(x, kernel, *how)
+
+
+KINDS = [*((of_convolution, n) for n in CONVOLUTIONS), *((of_transposed, n) for n in TRANSPOSED)]
+KINDS += [(of_depthwise, n) for n in DEPTHWISE]
+
+
+@pytest.mark.parametrize(("rows", "name"), KINDS, ids=lambda each: getattr(each, "__name__", each))
+def test_gradients(rows, name):
+    """Results are linear in x and in the kernel: <dy, y(u, kernel)> = <dx, u>, <dy, y(x, v)> = <dkernel, v>."""
+    cls, given, shape, oracle = rows(name)
+    run = LayerRun(lambda: cls(**given), "float64", shape[1:], shape[0])
+    x, dy = data(shape), data(run.run.get(run.y).shape, seed=1)
+    _, dx, dkernel, dbias = run(x, dy)
+    kernel, scale = run.layer.kernel.numpy(), np.abs(dy).sum()
     for seed in range(2, 5):
-        u, kernel = data(shape, seed=seed), data(run.layer.kernel.shape, seed=seed + 10)
-        scale = np.abs(dy).sum()
-        there = (dy * oracles.depthwise(u, run.layer.kernel.numpy(), *how)).sum()
-        assert (dx * u).sum() == pytest.approx(there, abs=1e-13 * scale)
-        there = (dy * oracles.depthwise(x, kernel, *how)).sum()
-        assert (dkernel * kernel).sum() == pytest.approx(there, abs=1e-13 * scale)
+        u, v = data(shape, seed=seed), data(kernel.shape, seed=seed + 10)
+        assert (dx * u).sum() == pytest.approx((dy * oracle(u, kernel)).sum(), abs=1e-13 * scale)
+        assert (dkernel * v).sum() == pytest.approx((dy * oracle(x, v)).sum(), abs=1e-13 * scale)
+    np.testing.assert_allclose(dbias, dy.reshape(-1, dy.shape[-1]).sum(0), rtol=0, atol=1e-13 * scale)
 
 
 @pytest.mark.parametrize("rank", [1, 2])

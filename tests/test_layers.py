@@ -88,11 +88,31 @@ CHECKED = {  # (layer, shape of a sample)
     "normalization of another axis": (lambda: layers.Normalization(1, [1.0, 2.0], [4.0, 0.5]), (2, 3)),
     "batch normalization frozen, another axis": (lambda: layers.BatchNormalization(1, trainable=False), (3, 5)),
     "batch normalization frozen": (lambda: layers.BatchNormalization(trainable=False), (5,)),
+    "convolution": (lambda: layers.Conv2D(3, 3, padding="same", activation="relu"), (5, 4, 2)),
+    "convolution, strided": (lambda: layers.Conv2D(4, (2, 3), (2, 3), "same", activation="tanh"), (7, 8, 3)),
+    "convolution, groups": (lambda: layers.Conv2D(4, 2, 3, groups=2, use_bias=False), (7, 8, 2)),
+    "convolution, many channels": (lambda: layers.Conv2D(32, 3, padding="same"), (4, 5, 32)),
+    "convolution, 1×1": (lambda: layers.Conv2D(3, 1), (2, 3, 2)),
+    "convolution, causal": (lambda: layers.Conv1D(3, 3, dilation_rate=2, padding="causal"), (7, 2)),
+    "convolution, volumes": (lambda: layers.Conv3D(2, 2, strides=(1, 2, 1)), (3, 4, 3, 2)),
+    "transposed convolution": (lambda: layers.Conv2DTranspose(3, 3, 2, "same", activation="relu"), (3, 4, 2)),
+    "transposed convolution, gaps": (lambda: layers.Conv2DTranspose(2, 2, 3, activation="tanh"), (2, 3, 3)),
+    "transposed convolution, steps": (lambda: layers.Conv1DTranspose(2, 3, dilation_rate=2), (4, 3)),
+    "transposed convolution, volumes": (lambda: layers.Conv3DTranspose(2, 2, (1, 2, 1)), (2, 2, 3, 2)),
+    "depthwise convolution": (lambda: layers.DepthwiseConv2D(3, padding="same", activation="relu"), (3, 9, 16)),
+    "depthwise convolution, strided": (lambda: layers.DepthwiseConv2D((2, 3), (2, 3), "valid", 2), (7, 8, 3)),
+    "depthwise convolution, steps": (lambda: layers.DepthwiseConv1D(3, 2, "same", dilation_rate=2), (9, 5)),
+    "separable convolution, images": (lambda: layers.SeparableConv2D(4, 3, depth_multiplier=2), (5, 6, 3)),
+    "separable convolution, steps": (lambda: layers.SeparableConv1D(4, 3, 2, activation="tanh"), (7, 3)),
 }
 
 
-#: rows of a kind of which the plain run checks the first one: each has kernels of its own, seconds to compile
-SLOW = [name for name in CHECKED if name.partition(" normalization")[2] or "another axis" in name]
+#: rows of a kind of which the plain run checks the first one, or that another file checks too: each has kernels of its
+#: own, seconds to compile
+SLOW = [
+    name for name in CHECKED
+    if name.partition(" normalization")[2] or "another axis" in name or "convolution" in name
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CHECKED])
