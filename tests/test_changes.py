@@ -261,7 +261,8 @@ GIVEN = {  # what a layer's class needs, and the shape of a sample
 }
 CLASSES = sorted(
     name for name, cls in vars(layers).items()
-    if isinstance(cls, type) and issubclass(cls, Layer) and name not in ("Layer", "InputLayer", "Network", "Sequential")
+    if isinstance(cls, type) and issubclass(cls, Layer) and cls.__name__ == name
+    and name not in ("Layer", "InputLayer", "Network", "Sequential")
 )  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def test_the_page_has_every_name_where_it_is():
         ("from fastnet import backend", "fastnet", "backend"),
         ("import fastnet.ops", "fastnet", "ops"),
         ("import fastnet.applications.vgg16", "fastnet", "applications"),
-        ("from fastnet.layers import Dense, Conv2D", "fastnet.layers", "Conv2D"),
+        ("from fastnet.layers import Dense, Attention", "fastnet.layers", "Attention"),
         ("from fastnet.layers import concatenate", "fastnet.layers", "concatenate"),
         ("from fastnet.models import Model", "fastnet.models", "Model"),
         ("from fastnet.config import set_backend", "fastnet.config", "set_backend"),

@@ -49,3 +49,13 @@ from fastnet.layers.transposed_convolution import Conv3DTranspose as Conv3DTrans
 _classes = [cls for cls in list(globals().values()) if isinstance(cls, type) and issubclass(cls, Layer)]
 _family = _Family("a layer", Layer, _classes)
 serialize, deserialize = _family.serialize, _family.deserialize
+
+#: Keras's longer names
+Convolution1D = Conv1D
+Convolution2D = Conv2D
+Convolution3D = Conv3D
+Convolution1DTranspose = Conv1DTranspose
+Convolution2DTranspose = Conv2DTranspose
+Convolution3DTranspose = Conv3DTranspose
+SeparableConvolution1D = SeparableConv1D
+SeparableConvolution2D = SeparableConv2D
