@@ -112,6 +112,25 @@ class Window:
         """Tiles of 4 by 4 results of an image."""
         return -(-self.positions[1] // 4) * -(-self.positions[2] // 4)
 
+    @property
+    def is_reshape(self) -> bool:
+        """Whether the patch matrix has the elements of the images in their order, so that no patch need be walked.
+
+        That of a 1×1 convolution has, and that of patches side by side along the first axis that has several taps,
+        which hold all pixels of the axes behind it.
+        """
+        if self.groups > 1 or any(self.before) or self.is_scattered:
+            return False
+        behind_taps = False
+        for axis in range(3):
+            taps, positions = self.taps[axis], self.positions[axis]
+            if taps * positions != self.image[axis] or (taps > 1 and self.dilations[axis] > 1):
+                return False
+            if positions > 1 and (self.strides[axis] != taps or behind_taps):
+                return False
+            behind_taps = behind_taps or taps > 1
+        return True
+
     def numbers(self) -> list[int]:
         """The numbers that kernels get, at the positions above."""
         axes = (self.image, self.positions, self.taps, self.strides, self.dilations, self.before)

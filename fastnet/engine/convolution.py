@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from fastnet._kernels.errors import quoted
-from fastnet._kernels.templates import convolution, elementwise
+from fastnet._kernels.templates import convolution, elementwise, winograd
 from fastnet._kernels.window import PANEL, Phase, Window, phases
 from fastnet.engine.launch import TapProducts
 from fastnet.engine.plan import Plan
@@ -56,11 +56,13 @@ def convolve(
         bias: of each column.
         relu: whether negative results become 0.
     """
-    if uses_winograd(window, y):
+    if window.is_reshape:
+        plan.product(plan.reshaped(x, (window.rows, window.columns)), kernel, y, bias, relu=relu)
+    elif uses_winograd(window, y):
         columns = y.shape[-1]
         taps = plan.buffer((36 * window.channels, columns), y.dtype, per_row=False)
         plan.call(
-            convolution.transform_taps, kernel=kernel, transformed=taps.flat, panels=columns // PANEL,
+            winograd.transform_taps, kernel=kernel, transformed=taps.flat, panels=columns // PANEL,
             channels=window.channels,
         )  # fmt: skip
         plan.product(x, taps, y, bias, relu=relu, window=window, winograd=True)
@@ -78,6 +80,9 @@ def kernel_gradient(plan: Plan, x: View, dy: View, dkernel: View, window: Window
         dkernel: (taps, channels of a group, columns), as any number of axes; written.
         window: over x.
     """
+    if window.is_reshape:
+        plan.product(plan.reshaped(x, (window.rows, window.columns)), dy, dkernel, transpose_a=True)
+        return
     if not uses_winograd(window, dy):
         plan.product(x, dy, dkernel, transpose_a=True, window=window)
         return
@@ -85,27 +90,41 @@ def kernel_gradient(plan: Plan, x: View, dy: View, dkernel: View, window: Window
     launch, products = TapProducts.of(x, dy, window)
     plan.append(launch)
     groups = window.tap_groups(dy.shape[-1])
-    plan.call(convolution.gather_taps, products=products.flat, gradient=dkernel.flat, **dataclasses.asdict(groups))
+    plan.call(winograd.gather_taps, products=products.flat, gradient=dkernel.flat, **dataclasses.asdict(groups))
 
 
-def input_gradient(plan: Plan, dy: View, kernel: Variable, dx: View, window: Window) -> None:
-    """Append the gradient of the images of a convolution: one convolution, or several where it has strides (`phases`).
+def scatter(
+    plan: Plan, dy: View, kernel: Variable, dx: View, window: Window, bias: Variable | None = None, relu: bool = False
+) -> None:
+    """Append: each result of a window's positions, times the kernel, is added to the pixels that the window reads there.
+
+    This is the gradient of a convolution's images, and the forward of a transposed convolution: a convolution of ``dy``
+    with the kernel turned round, or several of it (`window.phases`).
 
     Args:
         plan: to which the launches are added.
-        dy: the gradient of the result.
+        dy: (positions, columns).
         kernel: (taps, channels of a group, columns), as any number of axes.
-        dx: the gradient of the images, which is written.
-        window: of the convolution.
+        dx: (pixels, channels), the result.
+        window: of the convolution, over ``dx``.
+        bias: added to every pixel.
+        relu: whether negative sums become 0.
     """
+    if window.is_reshape and (bias is None or window.columns == dx.shape[-1]):
+        matrix = dx.view((window.rows, window.columns))
+        plan.product(dy, kernel, matrix, bias, relu=relu, transpose_b=True)
+        return
     filters = dy.shape[-1] // window.groups
     parts = phases(window, filters)
     if sum(part.window.rows for part in parts) < math.prod(window.image):
-        plan.call(elementwise.fill, y=dx, number=0.0)
+        if bias is None:
+            plan.call(elementwise.fill, y=dx, number=0.0)
+        else:
+            plan.call(convolution.fill_pixels, row=bias, y=dx, lowest=0.0 if relu else -math.inf)
     flipped, first = _flipped(plan, kernel, parts, window, dy.shape[-1]), 0
     for part in parts:
         end = first + len(part.taps) * filters
-        convolve(plan, dy, flipped.slice(0, first, end), dx, part.window)
+        convolve(plan, dy, flipped.slice(0, first, end), dx, part.window, bias, relu)
         first = end
 
 

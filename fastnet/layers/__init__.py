@@ -19,6 +19,10 @@ from fastnet.layers.core import Dense as Dense
 from fastnet.layers.core import Identity as Identity
 from fastnet.layers.core import Input as Input
 from fastnet.layers.core import InputLayer as InputLayer
+from fastnet.layers.depthwise_convolution import DepthwiseConv1D as DepthwiseConv1D
+from fastnet.layers.depthwise_convolution import DepthwiseConv2D as DepthwiseConv2D
+from fastnet.layers.depthwise_convolution import SeparableConv1D as SeparableConv1D
+from fastnet.layers.depthwise_convolution import SeparableConv2D as SeparableConv2D
 from fastnet.layers.einsum import EinsumDense as EinsumDense
 from fastnet.layers.encoding import CategoryEncoding as CategoryEncoding
 from fastnet.layers.layer import Layer as Layer
@@ -38,6 +42,9 @@ from fastnet.layers.shape import Permute as Permute
 from fastnet.layers.shape import RepeatVector as RepeatVector
 from fastnet.layers.shape import Rescaling as Rescaling
 from fastnet.layers.shape import Reshape as Reshape
+from fastnet.layers.transposed_convolution import Conv1DTranspose as Conv1DTranspose
+from fastnet.layers.transposed_convolution import Conv2DTranspose as Conv2DTranspose
+from fastnet.layers.transposed_convolution import Conv3DTranspose as Conv3DTranspose
 
 _classes = [cls for cls in list(globals().values()) if isinstance(cls, type) and issubclass(cls, Layer)]
 _family = _Family("a layer", Layer, _classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from fastnet import checks
 from fastnet._kernels.errors import quoted
 
 AXES = ("depth", "height", "width")
+SMALLEST_SIDE = 8  # of what `is_channels_first` takes for an image
 
 
 def sizes(what: str, value: Any, rank: int, least: int = 1) -> tuple[int, ...]:
@@ -40,6 +42,25 @@ def channels_last(what: str, value: Any) -> str:
     return "channels_last"
 
 
+def is_channels_first(shape: tuple[int, ...]) -> bool:
+    """Whether samples look like images whose channels come first: of one or three channels and equal, larger sides."""
+    return len(shape) > 2 and shape[0] in (1, 3) and len(set(shape[1:])) == 1 and shape[-1] >= SMALLEST_SIDE
+
+
+def channels_hint(shape: tuple[int, ...]) -> str:
+    """The end of an error about samples that look like channels-first data; empty for others."""
+    if not is_channels_first(shape):
+        return ""
+    order = (*range(2, len(shape) + 1), 1)
+    return f" Their channels seem to come first, and must come last: put Permute({order}) in front."
+
+
+def advise_on_channels(owner: str, shape: tuple[int, ...]) -> None:
+    """Warn of samples that look like channels-first data, which are images of another form."""
+    if hint := channels_hint(shape):
+        warnings.warn(f"Probably a mistake: {owner} received samples of shape {shape}.{hint}", stacklevel=2)
+
+
 def check_rank(owner: str, shape: tuple[Any, ...], rank: int) -> None:
     """Check that samples have ``rank`` axes and one of channels.
 
@@ -61,7 +82,12 @@ def in_three(numbers: tuple[int, ...], first: int = 1) -> tuple[int, int, int]:
 
 
 def positions(
-    owner: str, image: tuple[int, ...], extent: tuple[int, ...], strides: tuple[int, ...], padding: str
+    owner: str,
+    image: tuple[int, ...],
+    extent: tuple[int, ...],
+    strides: tuple[int, ...],
+    padding: str,
+    hint: str = "",
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The positions of a window along each axis, and the pixels by which the first begins in front of the image.
 
@@ -74,6 +100,7 @@ def positions(
         extent: pixels from the first tap of the window to behind the last one.
         strides: pixels from one position to the next.
         padding: "valid", "same" or "causal".
+        hint: the end of the error.
 
     Raises:
         ValueError: the image is smaller than the window, and the padding is "valid".
@@ -84,7 +111,7 @@ def positions(
             if pixels < size:
                 raise ValueError(
                     f"{owner}: a window of {_by(extent)} pixels does not fit into images of {_by(image)}; take a "
-                    "smaller one or padding='same'."
+                    f"smaller one, or padding='same'.{hint}"
                 )
             counts.append((pixels - size) // stride + 1)
             before.append(0)

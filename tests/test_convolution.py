@@ -1,0 +1,327 @@
+"""Convolutions against sums in float64, tap by tap; their gradients are among the rows of `test_layers`."""
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import activations, layers, testing
+from fastnet._kernels.window import Window
+from fastnet.engine.plan import Plan
+from fastnet.testing.plans import LayerRun
+from fastnet.testing.running import Run
+
+from . import convolution_oracles as oracles
+
+TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
+
+#: (shape of x, filters, kernel_size, strides, padding, dilation_rate, groups)
+CONVOLUTIONS = {
+    "plain": ((2, 5, 7, 3), 4, 3, 1, "valid", 1, 1),
+    "same": ((3, 8, 8, 4), 5, 3, 1, "same", 1, 1),
+    "one pixel": ((2, 1, 1, 1), 1, 3, 1, "same", 1, 1),
+    "kernel larger than the image": ((1, 2, 3, 2), 3, (5, 7), 1, "same", 1, 1),
+    "kernel as large as the image": ((3, 4, 5, 2), 3, (4, 5), 1, "valid", 1, 1),
+    "primes": ((3, 11, 13, 7), 5, (2, 3), (2, 3), "same", 1, 1),
+    "stride larger than the kernel": ((2, 9, 8, 3), 5, 2, 3, "valid", 1, 1),
+    "stride larger than the image": ((2, 3, 2, 3), 2, 1, 5, "same", 1, 1),
+    "dilated": ((2, 9, 9, 5), 3, 3, 1, "same", (2, 3), 1),
+    "groups": ((2, 5, 6, 6), 9, 3, 1, "valid", 1, 3),
+    "groups of one channel": ((2, 6, 6, 5), 10, 3, 2, "same", 1, 5),
+    "1×1": ((3, 5, 4, 7), 6, 1, 1, "same", 1, 1),
+    "1×1, strided": ((3, 5, 4, 7), 6, 1, 2, "valid", 1, 1),
+    "1×1, groups": ((3, 5, 4, 6), 4, 1, 1, "valid", 1, 2),
+    "patches side by side": ((2, 3, 6, 5), 4, (1, 2), (1, 2), "valid", 1, 1),
+    "many channels": ((2, 4, 4, 67), 35, 3, 1, "same", 1, 1),
+    "steps": ((3, 9, 4), 5, 3, 2, "same", 1, 1),
+    "causal": ((3, 9, 4), 5, 3, 1, "causal", 2, 1),
+    "causal, strided": ((2, 8, 3), 2, 4, 3, "causal", 1, 1),
+    "volumes": ((2, 4, 5, 3, 2), 3, (2, 3, 1), (1, 2, 1), "same", 1, 1),
+    "volumes, dilated": ((1, 5, 4, 6, 2), 4, 2, 1, "valid", (2, 1, 3), 2),
+}
+
+
+def numbers(value, rank):
+    return (value,) * rank if isinstance(value, int) else value
+
+
+def kind(name, rank):
+    return getattr(layers, name.replace("#", str(rank)))
+
+
+def data(shape, dtype="float64", seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def close(y, wanted, dtype):
+    assert y.shape == wanted.shape and y.dtype == dtype
+    np.testing.assert_allclose(y, wanted, rtol=0, atol=TOLERANCE[dtype] * max(1, np.abs(wanted).max()))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolution(name, dtype):
+    shape, filters, taps, strides, padding, dilations, groups = CONVOLUTIONS[name]
+    rank = len(shape) - 2
+    layer = kind("Conv#D", rank)(
+        filters, taps, strides, padding, dilation_rate=dilations, groups=groups, bias_initializer="normal", dtype=dtype
+    )
+    x = data(shape, dtype)
+    y = layer(x)
+    kernel, bias = layer.get_weights()
+    assert kernel.shape == (*numbers(taps, rank), shape[-1] // groups, filters)
+    wanted = oracles.convolution(x, kernel, numbers(strides, rank), padding, numbers(dilations, rank), groups) + bias
+    close(y, wanted, dtype)
+    assert layer.compute_output_shape((None, *shape[1:])) == (None, *y.shape[1:])
+
+
+#: (shape of x, filters, kernel_size, strides, padding, dilation_rate)
+TRANSPOSED = {
+    "plain": ((2, 4, 3, 5), 3, 3, 1, "valid", 1),
+    "doubled": ((2, 4, 3, 5), 3, 3, 2, "same", 1),
+    "doubled, even kernel": ((2, 4, 3, 5), 3, 4, 2, "same", 1),
+    "one pixel": ((1, 1, 1, 1), 1, 3, 2, "same", 1),
+    "stride larger than the kernel": ((2, 3, 2, 3), 4, 2, 3, "valid", 1),
+    "stride larger than the kernel, same": ((2, 3, 2, 3), 4, (1, 2), (3, 5), "same", 1),
+    "stride as large as the kernel": ((2, 3, 5, 3), 4, 2, 2, "valid", 1),
+    "dilated": ((2, 5, 4, 3), 2, 3, 1, "same", (2, 3)),
+    "1×1": ((2, 3, 5, 4), 3, 1, 1, "same", 1),
+    "primes": ((3, 7, 5, 11), 13, (5, 3), (2, 3), "same", 1),
+    "steps": ((3, 5, 4), 2, 3, 2, "valid", 1),
+    "volumes": ((2, 2, 3, 2, 3), 2, (2, 3, 1), (2, 1, 2), "same", 1),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", TRANSPOSED)
+def test_transposed_convolution(name, dtype):
+    shape, filters, taps, strides, padding, dilations = TRANSPOSED[name]
+    rank = len(shape) - 2
+    layer = kind("Conv#DTranspose", rank)(
+        filters, taps, strides, padding, dilation_rate=dilations, activation="relu", bias_initializer="normal",
+        dtype=dtype,
+    )  # fmt: skip
+    x = data(shape, dtype)
+    y = layer(x)
+    kernel, bias = layer.get_weights()
+    assert kernel.shape == (*numbers(taps, rank), filters, shape[-1])
+    wanted = oracles.transposed(x, kernel, numbers(strides, rank), padding, numbers(dilations, rank)) + bias
+    close(y, np.maximum(wanted, 0), dtype)
+    assert layer.compute_output_shape((None, *shape[1:])) == (None, *y.shape[1:])
+
+
+#: (shape of x, kernel_size, strides, padding, dilation_rate, depth_multiplier); the loops have blocks of 64 elements
+DEPTHWISE = {
+    "plain": ((2, 5, 7, 3), 3, 1, "valid", 1, 1),
+    "blocks of several positions": ((2, 3, 19, 9), 3, 1, "same", 1, 1),
+    "blocks of whole positions": ((2, 3, 13, 16), (2, 3), 1, "same", 1, 1),
+    "blocks of channels": ((2, 4, 5, 67), 3, 2, "same", 1, 1),
+    "blocks, two for each channel": ((2, 3, 9, 16), 3, 1, "same", 1, 2),
+    "blocks of channels, three for each": ((1, 3, 4, 65), 3, 1, "valid", 1, 3),
+    "more taps than weights in a block": ((1, 9, 20, 8), 9, 1, "same", 1, 1),
+    "one pixel": ((2, 1, 1, 1), 3, 1, "same", 1, 1),
+    "kernel larger than the image": ((1, 2, 3, 2), (5, 7), 1, "same", 1, 2),
+    "stride larger than the kernel": ((2, 9, 8, 3), 2, 3, "valid", 1, 1),
+    "strided and dilated": ((2, 11, 13, 5), 3, (2, 3), "same", (3, 2), 2),
+    "dilated": ((2, 9, 30, 4), 3, 1, "same", (2, 3), 1),
+    "steps": ((3, 9, 4), 3, 2, "same", 1, 2),
+    "primes": ((3, 7, 37, 11), (3, 5), 1, "same", 1, 1),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", DEPTHWISE)
+def test_depthwise_convolution(name, dtype):
+    shape, taps, strides, padding, dilations, multiplier = DEPTHWISE[name]
+    rank = len(shape) - 2
+    layer = kind("DepthwiseConv#D", rank)(
+        taps, strides, padding, multiplier, dilation_rate=dilations, activation="relu", bias_initializer="normal",
+        dtype=dtype,
+    )  # fmt: skip
+    x = data(shape, dtype)
+    y = layer(x)
+    kernel, bias = layer.get_weights()
+    assert kernel.shape == (*numbers(taps, rank), shape[-1], multiplier)
+    wanted = oracles.depthwise(x, kernel, numbers(strides, rank), padding, numbers(dilations, rank)) + bias
+    close(y, np.maximum(wanted, 0), dtype)
+    assert layer.compute_output_shape((None, *shape[1:])) == (None, *y.shape[1:])
+
+
+@pytest.mark.parametrize("name", DEPTHWISE)
+def test_gradients_of_depthwise_convolutions(name):
+    """They are linear in x and in the kernel: <dy, y(u)> = <dx, u> = <dkernel, kernel> for each u."""
+    shape, taps, strides, padding, dilations, multiplier = DEPTHWISE[name]
+    rank = len(shape) - 2
+
+    def make():
+        return kind("DepthwiseConv#D", rank)(
+            taps, strides, padding, multiplier, dilation_rate=dilations, use_bias=False
+        )
+
+    run = LayerRun(make, "float64", shape[1:], shape[0])
+    x, dy = data(shape), data(run.run.get(run.y).shape, seed=1)
+    y, dx, dkernel = run(x, dy)
+    how = numbers(strides, rank), padding, numbers(dilations, rank)
+    for seed in range(2, 5):
+        u, kernel = data(shape, seed=seed), data(run.layer.kernel.shape, seed=seed + 10)
+        scale = np.abs(dy).sum()
+        there = (dy * oracles.depthwise(u, run.layer.kernel.numpy(), *how)).sum()
+        assert (dx * u).sum() == pytest.approx(there, abs=1e-13 * scale)
+        there = (dy * oracles.depthwise(x, kernel, *how)).sum()
+        assert (dkernel * kernel).sum() == pytest.approx(there, abs=1e-13 * scale)
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_separable_convolution_is_one_after_the_other(rank):
+    x = data((3, *(7, 6)[:rank], 5))
+    layer = kind("SeparableConv#D", rank)(
+        4, 3, 2, "same", depth_multiplier=2, activation="tanh", bias_initializer="normal", dtype="float64"
+    )
+    y = layer(x)
+    depthwise, pointwise, bias = layer.get_weights()
+    assert depthwise.shape == (*[3] * rank, 5, 2) and pointwise.shape == (*[1] * rank, 10, 4)
+    between = oracles.depthwise(x, depthwise, (2,) * rank, "same", (1,) * rank)
+    close(y, np.tanh(between @ pointwise.reshape(10, 4) + bias), "float64")
+
+
+# ---- the product over patches
+
+
+GEOMETRIES = {  # (shape of x, filters, kernel_size, strides, padding, dilation_rate)
+    "3×3": ((3, 9, 7, 5), 17, (3, 3), (1, 1), "same", (1, 1)),
+    "several K-blocks": ((2, 6, 5, 61), 40, (3, 3), (1, 1), "valid", (1, 1)),
+    "many rows": ((5, 23, 19, 3), 9, (5, 4), (2, 1), "same", (1, 1)),
+    "dilated": ((2, 9, 8, 16), 33, (3, 2), (1, 1), "same", (2, 3)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_the_bits_are_those_of_the_product_of_a_patch_matrix(name, dtype):
+    """Result and gradient of the kernel, by layers of which one has the patches as data."""
+    shape, filters, taps, strides, padding, dilations = GEOMETRIES[name]
+    x = data(shape, dtype)
+    matrix = oracles.patches(x, taps, strides, padding, dilations)
+
+    def convolution():
+        return layers.Conv2D(filters, taps, strides, padding, dilation_rate=dilations, activation="relu")
+
+    one = LayerRun(convolution, dtype, shape[1:], shape[0])
+    other = LayerRun(lambda: layers.Dense(filters, activation="relu"), dtype, matrix.shape[1:], shape[0])
+    kernel, bias = data(one.layer.kernel.shape, dtype, 1), data((filters,), dtype, 2)
+    one.layer.set_weights([kernel, bias])
+    other.layer.set_weights([kernel.reshape(-1, filters), bias])
+    dy = data((*matrix.shape[:-1], filters), dtype, 3)
+    y, _, dkernel, dbias = one(x, dy)
+    wanted = other(matrix, dy)
+    np.testing.assert_array_equal(y, wanted[0])
+    np.testing.assert_array_equal(dkernel.reshape(-1, filters), wanted[2])
+    np.testing.assert_array_equal(dbias, wanted[3])
+
+
+@pytest.mark.parametrize(
+    ("filters", "taps", "strides"), [(5, (1, 1), (1, 1)), (4, (1, 3), (1, 3)), (3, (4, 6), (1, 1))]
+)
+def test_patches_side_by_side_need_no_window(filters, taps, strides):
+    run = LayerRun(lambda: layers.Conv2D(filters, taps, strides), "float32", (4, 6, 2), 2).run
+    products = [launch.kernel for launch in run.plan.launches if launch.name == "product"]
+    assert len(products) == 3 and all(product.window is None for product in products)
+
+
+def test_rows_that_lie_apart_are_read_where_they_are():
+    """Images whose channels are some of those of other images, and a result of the same kind."""
+    plan = Plan(False, "float64", 3)
+    wide, out = plan.buffer((5, 6, 7)), plan.buffer((5, 6, 8))
+    kernel = fastnet.Variable(data((3, 3, 4, 2), seed=1), "kernel")
+    window = Window((1, 5, 6), (1, 5, 6), (1, 3, 3), 4, before=(0, 1, 1))
+    plan.product(wide.slice(2, 2, 6), kernel, out.slice(2, 3, 5), window=window)
+    run = Run(plan, 3, [wide, out])
+    x = data((3, 5, 6, 7))
+    run.set(wide, x)
+    run.set(out, 7.0)
+    run.steps()
+    y = run.get(out)
+    close(y[..., 3:5], oracles.convolution(x[..., 2:6], kernel.numpy(), (1, 1), "same", (1, 1)), "float64")
+    assert (y[..., :3] == 7).all() and (y[..., 5:] == 7).all()
+
+
+# ---- rows, NaN, activations
+
+
+LAYERS = {
+    "convolution": lambda: layers.Conv2D(5, 3, padding="same"),
+    "strided": lambda: layers.Conv2D(5, 2, 2, padding="same"),
+    "transposed": lambda: layers.Conv2DTranspose(5, 3, 2, padding="same"),
+    "depthwise": lambda: layers.DepthwiseConv2D(3, padding="same"),
+    "separable": lambda: layers.SeparableConv2D(5, 3, padding="same"),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_any_number_of_rows(name):
+    model = fastnet.Sequential([layers.Input((6, 7, 8)), LAYERS[name]()])
+    x = data((7, 6, 7, 8), "float32")
+    y = model.predict(x, batch_size=7, verbose=0)
+    np.testing.assert_array_equal(model.predict(x, batch_size=3, verbose=0), y)
+    for row in range(7):
+        np.testing.assert_array_equal(model.predict(x[row : row + 1], verbose=0), y[row : row + 1])
+    assert model.predict(x[:0], verbose=0).shape == (0, *y.shape[1:])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("name", LAYERS)
+def test_nan_and_infinity_stay_in_the_windows_that_read_them(name, bad):
+    layer = LAYERS[name]()
+    x = np.zeros((2, 6, 7, 8), "float32")
+    layer(x)
+    layer.set_weights([np.ones_like(w) for w in layer.get_weights()])
+    at = (1, 3, 6, 2)
+    x[at] = 1
+    reached = layer(x) != layer(np.zeros_like(x))
+    x[at] = bad
+    assert 0 < reached.sum() < reached.size / 4
+    np.testing.assert_array_equal(~np.isfinite(layer(x)), reached)
+
+
+def test_activations_of_any_kind():
+    x = data((2, 5, 5, 3))
+    plain = layers.Conv2D(4, 3, dtype="float64")
+    z = plain(x)
+    for activation, wanted in [
+        (layers.LeakyReLU(0.25), np.where(z >= 0, z, 0.25 * z)),
+        ("tanh", np.tanh(z)),
+        (activations.glu, z[..., :2] / (1 + np.exp(-z[..., 2:]))),
+    ]:
+        layer = layers.Conv2D(4, 3, activation=activation, kernel_initializer=plain.kernel.numpy(), dtype="float64")
+        close(layer(x), wanted, "float64")
+        assert layer.output_shape == wanted.shape[1:]
+
+
+def test_initial_values_have_the_spread_of_their_fans():
+    """Glorot's limit is sqrt(6 / (inputs + outputs)), each the product of the pixels and a kernel's last axes."""
+    for layer, weight, inputs, outputs in [
+        (layers.Conv2D(40, 3), "kernel", 9 * 30, 9 * 40),
+        (layers.Conv2D(40, 3, groups=2), "kernel", 9 * 15, 9 * 40),
+        (layers.Conv2DTranspose(40, 3), "kernel", 9 * 40, 9 * 30),
+        (layers.DepthwiseConv2D(7, depth_multiplier=2), "kernel", 49 * 30, 49 * 2),
+        (layers.SeparableConv2D(40, 7, depth_multiplier=2), "depthwise_kernel", 49 * 30, 49 * 2),
+        (layers.SeparableConv2D(40, 7, depth_multiplier=2), "pointwise_kernel", 60, 40),
+    ]:
+        layer.build((None, 9, 9, 30))
+        largest = np.abs(getattr(layer, weight).numpy()).max()
+        limit = np.sqrt(6 / (inputs + outputs))
+        assert 0.99 * limit < largest <= limit, type(layer).__name__
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: layers.Conv2D(5, 3, padding="same", activation="relu"), (5, 4, 3)),
+        (lambda: layers.Conv2D(6, (2, 3), (2, 3), groups=2), (7, 8, 4)),
+        (lambda: layers.Conv2DTranspose(3, 3, 2, "same", activation="tanh"), (3, 4, 2)),
+        (lambda: layers.DepthwiseConv2D(3, padding="same", activation="relu"), (5, 9, 16)),
+        (lambda: layers.DepthwiseConv2D(3, 2, "same", 2), (5, 6, 3)),
+    ],
+)
+def test_on_a_gpu(make, shape):
+    assert "cuda" in str(testing.check_layer(make, shape, device="cuda"))
