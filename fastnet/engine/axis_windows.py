@@ -65,6 +65,11 @@ class AxisWindows:
         return int((self.stop - self.start).max(initial=0))
 
     @property
+    def tiled(self) -> bool:
+        """Whether each window begins where the one before it ends, the first one at 0."""
+        return bool(self.start[0] == 0 and (self.start[1:] == self.stop[:-1]).all())
+
+    @property
     def averaging(self) -> AxisWindows:
         """The same windows, whose weights are 1 over their sizes."""
         sizes = self.stop - self.start
@@ -122,6 +127,11 @@ class ImageWindows:
     def pixels(self) -> int:
         """The pixels of the largest window."""
         return math.prod(self.longest)
+
+    @property
+    def tiled(self) -> bool:
+        """Whether the windows follow each other along all axes."""
+        return all(axis.tiled for axis in self.axes)
 
     @functools.cached_property
     def transposed(self) -> ImageWindows:

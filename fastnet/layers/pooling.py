@@ -55,14 +55,19 @@ def gradient_of_largest(plan: Plan, dy: View, windows: ImageWindows, places: Vie
     """Add the launch of dx: each element gets the gradients of the windows of which it is the largest; dx."""
     readers = {f"{name[:-1]}_readers": table for name, table in windows.transposed.tables.items()}
     name = "place" if places.dtype == "uint8" else "far_place"
+    template = pooling.max_pooling_gradient
+    if windows.tiled:
+        template = windows.written_out(pooling.tiled_max_pooling_gradient)
+        del readers["width_readers"]
+    else:
+        readers["readers"] = windows.transposed.pixels
     plan.call(
-        pooling.max_pooling_gradient,
+        template,
         dy=windows.rows_of_output(plan, dy),
         dx=windows.rows_of_input(plan, dx),
         channels=channels_of(dx, windows.inputs),
         window_height=windows.longest[1],
         window_width=windows.longest[2],
-        readers=windows.transposed.pixels,
         **windows.tables,
         **readers,
         **{name: windows.rows_of_output(plan, places)},

@@ -8,6 +8,8 @@ stack. Windows of few pixels are written out (`WINDOW`): these sizes are then co
 
 from __future__ import annotations
 
+import math
+
 from fastnet._kernels.kinds import integer, read, read_int32, read_uint8, size, write, write_int32, write_uint8
 from fastnet._kernels.rules.scalars import added, sum_of_pair
 from fastnet._kernels.template import template
@@ -21,8 +23,9 @@ def max_pooling(
     channels: integer, window_height: integer, window_width: integer, taps: integer, out_depth: size,
     out_height: size, out_width: size, lo, hi,
 ):  # fmt: skip
-    # place: the number of the first of the largest pixels in its window; NaN is larger than any number
-    best, at = stack(64), stack("int32", 64)
+    # place: the number in its window of the first of the largest pixels. It is found without a branch, and without a
+    # select between a number and one in memory, which would become a masked store (on Zen ten times slower).
+    best, at, bad = stack(64), stack("int32", 64), stack("int32", 64)
     for r in range(lo, hi):
         d0, d1 = depths[r // out_height % out_depth, 0], depths[r // out_height % out_depth, 1]
         h0, h1 = heights[r % out_height, 0], heights[r % out_height, 1]
@@ -33,35 +36,77 @@ def max_pooling(
                 first = (image + d0) * height + h0
                 for c in range(channels):
                     largest = x[first, w0 * channels + c]
-                    where = int32(0)
+                    is_nan = largest != largest
                     for i in range(DEPTH):
                         for j in range(HEIGHT):
                             for k in range(WIDTH):
                                 v = x[first + i * height + j, (w0 + k) * channels + c]
-                                taken = v > largest or v != v
-                                largest = v if taken else largest
-                                where = int32((i * HEIGHT + j) * WIDTH + k) if taken else where
-                    y[r, column * channels + c] = largest
-                    place[r, column * channels + c] = where
+                                largest = at_least(largest, v)
+                                is_nan = is_nan | (v != v)
+                    before = 0.0
+                    for tap in range(DEPTH * HEIGHT * WIDTH - 2, -1, -1):
+                        row = first + tap // (HEIGHT * WIDTH) * height + tap // WIDTH % HEIGHT
+                        v = x[row, (w0 + tap % WIDTH) * channels + c]
+                        before = select(v != largest, 1.0 + before, 0.0)
+                    y[r, column * channels + c] = select(is_nan, math.nan, largest)
+                    place[r, column * channels + c] = int32(before)
             else:
                 for left in range(0, channels, 64):
                     lanes = min(64, channels - left)
                     for k in range(lanes):
                         best[k] = x[(image + d0) * height + h0, w0 * channels + left + k]
                         at[k] = 0
+                        bad[k] = 0
                     for d in range(d0, d1):
                         for h in range(h0, h1):
                             for w in range(w0, w1):
                                 tap = int32(((d - d0) * window_height + h - h0) * window_width + w - w0)
                                 for k in range(lanes):
                                     v = x[(image + d) * height + h, w * channels + left + k]
-                                    taken = v > best[k] or v != v
-                                    best[k] = v if taken else best[k]
-                                    at[k] = tap if taken else at[k]
+                                    at[k] = max(at[k], select(v > best[k], tap, int32(0)))
+                                    best[k] = at_least(best[k], v)
+                                    bad[k] = bad[k] | int32(v != v)
                     for k in range(lanes):
-                        y[r, column * channels + left + k] = best[k]
+                        y[r, column * channels + left + k] = select(bad[k] != 0, math.nan, best[k])
                         place[r, column * channels + left + k] = at[k]
                         far_place[r, column * channels + left + k] = at[k]
+
+
+@template("rows", cost="3 * x_width", aligned=False)
+def tiled_max_pooling_gradient(
+    dy: read[y_rows, y_width], place: read_uint8[y_rows, y_width] | -1, far_place: read_int32[y_rows, y_width] | -1,
+    dx: write[rows, x_width], depths: read_int32[out_depth, two], heights: read_int32[out_height, two],
+    widths: read_int32[out_width, two], depth_readers: read_int32[depth, two], height_readers: read_int32[height, two],
+    channels: integer, window_height: integer, window_width: integer, x_width: size, depth: size, height: size,
+    out_depth: size, out_height: size, out_width: size, lo, hi,
+):  # fmt: skip
+    # of windows that follow each other along all axes: each pixel has one, except for those behind the last one
+    # Places are compared as floats: a select by integers would be a branch where channels are too few for vectors.
+    for r in range(lo, hi):
+        d, h = r // height % depth, r % height
+        od, oh = depth_readers[d, 0], height_readers[h, 0]
+        covered = 0
+        if od < depth_readers[d, 1] and oh < height_readers[h, 1]:
+            covered = widths[out_width - 1, 1] * channels
+            row = (r // (depth * height) * out_depth + od) * out_height + oh
+            start = T(((d - depths[od, 0]) * window_height + h - heights[oh, 0]) * window_width)
+            for ow in range(out_width):
+                w0, w1 = widths[ow, 0], widths[ow, 1]
+                if WIDTH > 0 and w1 - w0 == WIDTH:
+                    for c in range(channels):
+                        at = T(place[row, ow * channels + c]) - start
+                        gradient = dy[row, ow * channels + c]
+                        for k in range(WIDTH):
+                            dx[r, (w0 + k) * channels + c] = select(at == T(k), gradient, 0.0)
+                else:
+                    for w in range(w0, w1):
+                        tap = start + T(w - w0)
+                        for c in range(channels):
+                            at = ow * channels + c
+                            mine = (T(place[row, at]) == tap) | (T(far_place[row, at]) == tap)
+                            dx[r, w * channels + c] = select(mine, dy[row, at], 0.0)
+        for j in range(covered, x_width):
+            dx[r, j] = 0.0
 
 
 @template("rows", cost="3 * x_width * readers", aligned=False)
@@ -77,26 +122,18 @@ def max_pooling_gradient(
         image = r // (depth * height) * out_depth
         for w in range(width):
             left = w * channels
-            read_before = 0
+            for c in range(channels):
+                dx[r, left + c] = 0.0
             for od in range(depth_readers[d, 0], depth_readers[d, 1]):
                 for oh in range(height_readers[h, 0], height_readers[h, 1]):
                     row = (image + od) * out_height + oh
                     for ow in range(width_readers[w, 0], width_readers[w, 1]):
                         above = (d - depths[od, 0]) * window_height + h - heights[oh, 0]
-                        tap = int32(above * window_width + w - widths[ow, 0])
-                        start = ow * channels
-                        if read_before == 0:
-                            for c in range(channels):
-                                mine = int32(place[row, start + c]) == tap or int32(far_place[row, start + c]) == tap
-                                dx[r, left + c] = dy[row, start + c] if mine else 0.0
-                        else:
-                            for c in range(channels):
-                                mine = int32(place[row, start + c]) == tap or int32(far_place[row, start + c]) == tap
-                                dx[r, left + c] = dx[r, left + c] + (dy[row, start + c] if mine else 0.0)
-                        read_before = 1
-            if read_before == 0:
-                for c in range(channels):
-                    dx[r, left + c] = 0.0
+                        tap = T(above * window_width + w - widths[ow, 0])
+                        for c in range(channels):
+                            at = ow * channels + c
+                            mine = (T(place[row, at]) == tap) | (T(far_place[row, at]) == tap)
+                            dx[r, left + c] = dx[r, left + c] + select(mine, dy[row, at], 0.0)
 
 
 @template("rows", cost="2 * y_width * taps", aligned=False)
