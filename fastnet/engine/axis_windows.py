@@ -146,10 +146,10 @@ class ImageWindows:
         """Operands of templates: where the windows along each axis begin and end."""
         return dict(zip(("depths", "heights", "widths"), (axis.table() for axis in self.axes)))
 
-    def written_out(self, template: Template) -> Template:
-        """A template whose kernel has the sizes of the windows as constants, where they are small."""
+    def written_out(self, template: Template, **constants: int) -> Template:
+        """A template whose kernel has the sizes of the windows as constants, where they are small, and other ones."""
         sizes = self.longest if self.pixels <= MOST_WRITTEN_OUT else (0, 0, 0)
-        return template.having(**dict(zip(("DEPTH", "HEIGHT", "WIDTH"), sizes)))
+        return template.having(**dict(zip(("DEPTH", "HEIGHT", "WIDTH"), sizes)), **constants)
 
     def rows_of_input(self, plan: Plan, x: View) -> View:
         """Images as their rows, all columns and channels of each in one."""

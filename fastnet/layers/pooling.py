@@ -15,13 +15,12 @@ from fastnet.layers.images import ImageLayer
 def window_sums(plan: Plan, x: View, windows: ImageWindows, y: View, averaged: bool = False) -> View:
     """Add the launch of y, the sums of the windows of x, or their means; y."""
     plan.call(
-        windows.written_out(pooling.window_sums),
+        windows.written_out(pooling.window_sums, AVERAGED=int(averaged)),
         x=windows.rows_of_input(plan, x),
         y=windows.rows_of_output(plan, y),
         depth=windows.inputs[0],
         height=windows.inputs[1],
         channels=channels_of(x, windows.inputs),
-        averaged=int(averaged),
         taps=windows.pixels,
         **windows.tables,
         **windows.weight_tables(x.dtype),

@@ -23,9 +23,10 @@ def max_pooling(
     channels: integer, window_height: integer, window_width: integer, taps: integer, out_depth: size,
     out_height: size, out_width: size, lo, hi,
 ):  # fmt: skip
-    # place: the number in its window of the first of the largest pixels. It is found without a branch, and without a
-    # select between a number and one in memory, which would become a masked store (on Zen ten times slower).
-    best, at, bad = stack(64), stack("int32", 64), stack("int32", 64)
+    # place: the number in its window of the first of the largest pixels. It is found without a branch, as a float.
+    # Large windows go by in pairs of pixels, the last one perhaps twice: a select between a number and that in memory
+    # would become a masked store, which on Zen is ten times slower.
+    best, at, nans = stack(64), stack(64), stack(64)
     for r in range(lo, hi):
         d0, d1 = depths[r // out_height % out_depth, 0], depths[r // out_height % out_depth, 1]
         h0, h1 = heights[r % out_height, 0], heights[r % out_height, 1]
@@ -55,21 +56,26 @@ def max_pooling(
                     lanes = min(64, channels - left)
                     for k in range(lanes):
                         best[k] = x[(image + d0) * height + h0, w0 * channels + left + k]
-                        at[k] = 0
-                        bad[k] = 0
+                        at[k] = 0.0
+                        nans[k] = 0.0
                     for d in range(d0, d1):
                         for h in range(h0, h1):
-                            for w in range(w0, w1):
-                                tap = int32(((d - d0) * window_height + h - h0) * window_width + w - w0)
+                            row, above = (image + d) * height + h, (d - d0) * window_height + h - h0
+                            for w in range(w0, w1, 2):
+                                after = min(w + 1, w1 - 1)
+                                tap, next_tap = T(above * window_width + w - w0), T(above * window_width + after - w0)
                                 for k in range(lanes):
-                                    v = x[(image + d) * height + h, w * channels + left + k]
-                                    at[k] = max(at[k], select(v > best[k], tap, int32(0)))
-                                    best[k] = at_least(best[k], v)
-                                    bad[k] = bad[k] | int32(v != v)
+                                    v, u = x[row, w * channels + left + k], x[row, after * channels + left + k]
+                                    larger = at_least(best[k], v)
+                                    place_of_v = select(v > best[k], tap, 0.0)
+                                    place_of_u = select(u > larger, next_tap, 0.0)
+                                    at[k] = at_least(at_least(at[k], place_of_v), place_of_u)
+                                    best[k] = at_least(larger, u)
+                                    nans[k] = nans[k] + select((v != v) | (u != u), 1.0, 0.0)
                     for k in range(lanes):
-                        y[r, column * channels + left + k] = select(bad[k] != 0, math.nan, best[k])
-                        place[r, column * channels + left + k] = at[k]
-                        far_place[r, column * channels + left + k] = at[k]
+                        y[r, column * channels + left + k] = select(nans[k] > 0.0, math.nan, best[k])
+                        place[r, column * channels + left + k] = int32(at[k])
+                        far_place[r, column * channels + left + k] = int32(at[k])
 
 
 @template("rows", cost="3 * x_width", aligned=False)
@@ -142,10 +148,10 @@ def window_sums(
     heights: read_int32[out_height, two], widths: read_int32[out_width, two],
     depth_weights: read[out_depth, longest_depth] | 1.0, height_weights: read[out_height, longest_height] | 1.0,
     width_weights: read[out_width, longest_width] | 1.0, depth: integer, height: integer, channels: integer,
-    averaged: integer, taps: integer, out_depth: size, out_height: size, out_width: size, lo, hi,
+    taps: integer, out_depth: size, out_height: size, out_width: size, lo, hi,
 ):  # fmt: skip
     # y: the sum of each window's pixels, each times the weights of its place along the axes; divided by the number of
-    # pixels where `averaged` is 1. Sums over more than 64 are added in parts of 64 or a window's row, to a pair.
+    # pixels where AVERAGED is 1. Sums over more than 64 are added in parts of 64 or a window's row, to a pair.
     total, high, low = stack(64), stack(64), stack(64)
     for r in range(lo, hi):
         od, oh = r // out_height % out_depth, r % out_height
@@ -155,7 +161,7 @@ def window_sums(
         for column in range(out_width):
             w0, w1 = widths[column, 0], widths[column, 1]
             count = (d1 - d0) * (h1 - h0) * (w1 - w0)
-            divisor = T(count) if averaged == 1 else 1.0
+            divisor = T(count) if AVERAGED == 1 else 1.0
             if DEPTH > 0 and d1 - d0 == DEPTH and h1 - h0 == HEIGHT and w1 - w0 == WIDTH:
                 first = (image + d0) * height + h0
                 for c in range(channels):
@@ -180,9 +186,9 @@ def window_sums(
                                     weight = depth_weights[od, d - d0] * height_weights[oh, h - h0]
                                     weight = weight * width_weights[column, w - w0]
                                     for k in range(lanes):
-                                        total[k] = total[k] + weight * x[
-                                            (image + d) * height + h, w * channels + left + k
-                                        ]
+                                        total[k] = (
+                                            total[k] + weight * x[(image + d) * height + h, w * channels + left + k]
+                                        )
                                 if count > 64:
                                     for k in range(lanes):
                                         high[k], low[k] = added(high[k], low[k], total[k])
