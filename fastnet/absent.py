@@ -97,28 +97,23 @@ ABSENT: dict[str, dict[str, str]] = {
             _SEQUENCES,
             "AdditiveAttention Attention Bidirectional Embedding GRU GRUCell GroupQueryAttention LSTM LSTMCell "
             "MultiHeadAttention RNN ReversibleEmbedding SimpleRNN SimpleRNNCell StackedRNNCells TimeDistributed "
-            "ConvLSTM1D ConvLSTM2D ConvLSTM3D SpatialDropout1D",
+            "ConvLSTM1D ConvLSTM2D ConvLSTM3D",
         ),
         **_each(
             _IMAGES,
-            "AugMix AutoContrast CenterCrop ContrastLimitedAdaptiveHistogramEqualization CutMix Equalization "
+            "AugMix AutoContrast ContrastLimitedAdaptiveHistogramEqualization CutMix Equalization "
             "MaxNumBoundingBoxes MixUp RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter "
             "RandomContrast RandomCrop RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur "
             "RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation "
-            "RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom Resizing Solarization "
+            "RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom Solarization "
             "DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D SeparableConvolution1D "
-            "SeparableConvolution2D SpatialDropout2D SpatialDropout3D",
+            "SeparableConvolution2D",
         ),
         **{
             f"{kind}{n}D{end}": _IMAGES
             for n in (1, 2, 3)
-            for kind, end in (
-                *((kind, "") for kind in ("AdaptiveAveragePooling", "AdaptiveMaxPooling", "AveragePooling", "AvgPool")),
-                *((kind, "") for kind in ("MaxPool", "MaxPooling", "GlobalAveragePooling", "GlobalAvgPool")),
-                *((kind, "") for kind in ("GlobalMaxPool", "GlobalMaxPooling", "Cropping", "UpSampling")),
-                *((kind, end) for kind in ("Conv", "Convolution") for end in ("", "Transpose")),
-                ("ZeroPadding", ""),
-            )
+            for kind in ("Conv", "Convolution")
+            for end in ("", "Transpose")
         },
     },
     "fastnet.losses": {
