@@ -96,7 +96,7 @@ def kernel_gradient(plan: Plan, x: View, dy: View, dkernel: View, window: Window
 def scatter(
     plan: Plan, dy: View, kernel: Variable, dx: View, window: Window, bias: Variable | None = None, relu: bool = False
 ) -> None:
-    """Append: each result of a window's positions, times the kernel, is added to the pixels that the window reads there.
+    """Append: each result of a window's positions, times the kernel, is added to the pixels that the window reads.
 
     This is the gradient of a convolution's images, and the forward of a transposed convolution: a convolution of ``dy``
     with the kernel turned round, or several of it (`window.phases`).
