@@ -39,8 +39,13 @@ def block(layers, filters, strides):
         return layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False)
 
     shortcut = [] if strides == 1 else [conv(1, strides), layers.BatchNormalization()]
-    inside = [conv(3, strides), layers.BatchNormalization(), layers.ReLU(), conv(3), layers.BatchNormalization()]
-    return layers.Sequential([layers.Residual(inside, shortcut=shortcut or None), layers.ReLU()])
+    first = [conv(3)]
+    if strides > 1:  # as many pixels on both sides as PyTorch adds; "same" adds one behind
+        first = [layers.ZeroPadding2D(1), layers.Conv2D(filters, 3, strides=strides, use_bias=False)]
+    inside = [*first, layers.BatchNormalization(), layers.ReLU(), conv(3), layers.BatchNormalization()]
+    from fastnet import Sequential
+
+    return Sequential([layers.Residual(inside, shortcut=shortcut or None), layers.ReLU()])
 
 
 class Fastnet:
