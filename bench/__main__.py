@@ -7,8 +7,8 @@ import importlib.util
 from . import IN_CHECKOUT, report
 
 BENCHES = (
-    "machine", "kernels", "optimizers", "gemm", "convolution", "dense", "latency", "start", "mnist", "feeding",
-    "callbacks", "users", "ptx", "cuda",
+    "machine", "kernels", "optimizers", "gemm", "convolution", "dense", "images", "latency", "start", "mnist",
+    "feeding", "callbacks", "users", "ptx", "cuda",
 )  # fmt: skip
 NEEDED = "pytest_benchmark"  # by all but --quick
 
@@ -24,9 +24,11 @@ def main():
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: the same as the NAME cuda")
     parser.add_argument("--publish", action="store_true", help="into bench/results, for the README's table")
-    parser.add_argument("--only", nargs="+", metavar="CONTENDER", help="dense: these, e.g. fastnet@1 torch@2")
-    parser.add_argument("--works", nargs="+", metavar="NAME", help="dense and races: these workloads")
-    parser.add_argument("--rounds", type=int, help="dense and races: rounds to measure")
+    parser.add_argument(
+        "--only", nargs="+", metavar="CONTENDER", help="dense and images: these, e.g. fastnet@1 torch@2"
+    )
+    parser.add_argument("--works", nargs="+", metavar="NAME", help="dense, images and races: these workloads")
+    parser.add_argument("--rounds", type=int, help="dense, images and races: rounds to measure")
     parser.add_argument(
         "--against",
         metavar="PATH",
@@ -50,7 +52,8 @@ def main():
         return run_races(parser, options)
     for name in names:
         module = importlib.import_module(".machine" if name == "machine" else f".bench_{name}", __package__)
-        extra = {"only": options.only, "works": options.works, "rounds": options.rounds} if name == "dense" else {}
+        restricted = name in ("dense", "images")
+        extra = {"only": options.only, "works": options.works, "rounds": options.rounds} if restricted else {}
         module.run(quick=options.quick, **extra)
     return None
 

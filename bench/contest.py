@@ -53,8 +53,9 @@ def rows_of(workload, times):
             "contender": name,
             "best µs": round(best * 1e6, 1),
             "median µs": round(median * 1e6, 1),
-            "GF/s": round(workload.flops / best / 1e9, 1),
         }
+        if hasattr(workload, "flops"):
+            row["GF/s"] = round(workload.flops / best / 1e9, 1)
         if ours and name != "fastnet":
             row["ratio best"] = round(best / min(ours), 2)
             row["ratio median"] = round(median / statistics.median(ours), 2)

@@ -97,26 +97,16 @@ ABSENT: dict[str, dict[str, str]] = {
             _SEQUENCES,
             "AdditiveAttention Attention Bidirectional Embedding GRU GRUCell GroupQueryAttention LSTM LSTMCell "
             "MultiHeadAttention RNN ReversibleEmbedding SimpleRNN SimpleRNNCell StackedRNNCells TimeDistributed "
-            "ConvLSTM1D ConvLSTM2D ConvLSTM3D SpatialDropout1D",
+            "ConvLSTM1D ConvLSTM2D ConvLSTM3D",
         ),
         **_each(
             _IMAGES,
-            "AugMix AutoContrast CenterCrop ContrastLimitedAdaptiveHistogramEqualization CutMix Equalization "
+            "AugMix AutoContrast ContrastLimitedAdaptiveHistogramEqualization CutMix Equalization "
             "MaxNumBoundingBoxes MixUp RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter "
             "RandomContrast RandomCrop RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur "
             "RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation "
-            "RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom Resizing Solarization "
-            "SpatialDropout2D SpatialDropout3D",
+            "RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom Solarization",
         ),
-        **{
-            f"{kind}{n}D": _IMAGES
-            for n in (1, 2, 3)
-            for kind in (
-                *("AdaptiveAveragePooling", "AdaptiveMaxPooling", "AveragePooling", "AvgPool", "MaxPool", "MaxPooling"),
-                *("GlobalAveragePooling", "GlobalAvgPool", "GlobalMaxPool", "GlobalMaxPooling", "Cropping"),
-                *("UpSampling", "ZeroPadding"),
-            )
-        },
     },
     "fastnet.losses": {
         **_each("it aligns sequences of labels; no layer here gives them", "CTC ctc"),

@@ -228,6 +228,19 @@ def test_what_cannot_count_is_refused(name):
 
 GIVEN = {  # what a layer's class needs, and the shape of a sample
     "ActivityRegularization": ((0.1, 0.1), (4,)),
+    **{
+        f"{kind}{n}D": ((2,), (3,) * n + (2,))
+        for n in (1, 2, 3)
+        for kind in ("AdaptiveAveragePooling", "AdaptiveMaxPooling", "AveragePooling", "MaxPooling", "UpSampling")
+    },
+    **{
+        f"{kind}{n}D": ((), (3,) * n + (2,))
+        for n in (1, 2, 3)
+        for kind in ("Cropping", "GlobalAveragePooling", "GlobalMaxPooling", "ZeroPadding")
+    },
+    **{f"SpatialDropout{n}D": ((0.3,), (3,) * n + (2,)) for n in (1, 2, 3)},
+    "CenterCrop": ((2, 2), (3, 3, 2)),
+    "Resizing": ((2, 2), (3, 3, 2)),
     "Activation": (("tanh",), (4,)),
     "AlphaDropout": ((0.3,), (4,)),
     "CategoryEncoding": ((4,), (1,)),
@@ -256,12 +269,11 @@ GIVEN = {  # what a layer's class needs, and the shape of a sample
     "Residual": ((layers.Identity(),), (4,)),
     "SeparableConv1D": ((4, 3), (5, 2)),
     "SeparableConv2D": ((4, 3), (5, 4, 2)),
-    "SpatialDropout1D": ((0.3,), (2, 4)),
     "Wrapper": ((layers.Identity(),), (4,)),
 }
 CLASSES = sorted(
     name for name, cls in vars(layers).items()
-    if isinstance(cls, type) and issubclass(cls, Layer) and cls.__name__ == name
+    if isinstance(cls, type) and issubclass(cls, Layer) and name == cls.__name__
     and name not in ("Layer", "InputLayer", "Network", "Sequential")
 )  # fmt: skip
 

@@ -18,7 +18,7 @@ from fastnet.testing.kernel_checks import _SPECIAL
 from fastnet.testing.plans import LayerRun, activate, loss_run, loss_values, scatter_weights, targets_for, update
 from fastnet.testing.running import Report
 
-PLAIN = {"gelu", "relu", "huber", "categorical_crossentropy", "adam", "LayerNormalization", "Dropout"}
+PLAIN = {"gelu", "relu", "huber", "categorical_crossentropy", "adam", "LayerNormalization", "Dropout", "MaxPooling2D"}
 
 
 def cases(named):
@@ -70,6 +70,17 @@ LAYERS = {
     "Permute": (lambda: layers.Permute((2, 1)), (3, 4)),
     "Residual": (lambda: layers.Residual([layers.Dense(7, "relu")]), (7,)),
     "wide softmax": (layers.Softmax, (131,)),
+    "MaxPooling2D": (layers.MaxPooling2D, (5, 4, 3)),
+    "MaxPooling2D, overlapping": (lambda: layers.MaxPooling2D(3, 2, "same"), (5, 4, 3)),
+    "MaxPooling3D, large": (lambda: layers.MaxPooling3D((2, 3, 4), 2, "same"), (3, 5, 4, 2)),
+    "AveragePooling2D": (lambda: layers.AveragePooling2D(2, padding="same"), (5, 4, 3)),
+    "GlobalAveragePooling2D": (layers.GlobalAveragePooling2D, (9, 11, 3)),
+    "GlobalMaxPooling1D": (layers.GlobalMaxPooling1D, (5, 3)),
+    "AdaptiveMaxPooling2D": (lambda: layers.AdaptiveMaxPooling2D((3, 2)), (5, 4, 3)),
+    "UpSampling2D": (layers.UpSampling2D, (3, 2, 3)),
+    "Resizing": (lambda: layers.Resizing(7, 3, "bicubic"), (4, 5, 2)),
+    "Resizing, padded": (lambda: layers.Resizing(3, 3, pad_to_aspect_ratio=True), (4, 9, 2)),
+    "SpatialDropout2D": (lambda: layers.SpatialDropout2D(0.4), (3, 2, 5)),
 }
 
 

@@ -88,6 +88,50 @@ CHECKED = {  # (layer, shape of a sample)
     "normalization of another axis": (lambda: layers.Normalization(1, [1.0, 2.0], [4.0, 0.5]), (2, 3)),
     "batch normalization frozen, another axis": (lambda: layers.BatchNormalization(1, trainable=False), (3, 5)),
     "batch normalization frozen": (lambda: layers.BatchNormalization(trainable=False), (5,)),
+    "max pooling": (lambda: layers.MaxPooling2D(), (5, 4, 3)),
+    "max pooling 1D": (lambda: layers.MaxPooling1D(3, 2), (8, 5)),
+    "max pooling 3D": (lambda: layers.MaxPooling3D((1, 2, 3), padding="same"), (3, 5, 4, 2)),
+    "max pooling, overlapping": (lambda: layers.MaxPooling2D(3, 2, "same"), (7, 5, 11)),
+    "max pooling, apart": (lambda: layers.MaxPooling2D(2, (3, 5)), (8, 12, 1)),
+    "max pooling of large windows": (lambda: layers.MaxPooling2D((17, 18), padding="same"), (19, 17, 2)),
+    "max pooling, larger than the image": (lambda: layers.MaxPooling2D(9, 2, "same"), (2, 1, 3)),
+    "average pooling": (lambda: layers.AveragePooling2D(2), (5, 4, 3)),
+    "average pooling 1D": (lambda: layers.AveragePooling1D(3, 2), (8, 5)),
+    "average pooling 3D": (lambda: layers.AveragePooling3D((1, 2, 3), padding="same"), (3, 5, 4, 2)),
+    "average pooling, overlapping": (lambda: layers.AveragePooling2D(3, 1, "same"), (3, 4, 67)),
+    "average pooling of large windows": (lambda: layers.AveragePooling2D(11, 2, "same"), (13, 12, 1)),
+    "global average pooling 1D": (lambda: layers.GlobalAveragePooling1D(), (7, 3)),
+    "global average pooling": (lambda: layers.GlobalAveragePooling2D(), (5, 3, 7)),
+    "global average pooling 3D": (lambda: layers.GlobalAveragePooling3D(keepdims=True), (5, 7, 3, 2)),
+    "global max pooling 1D": (lambda: layers.GlobalMaxPooling1D(keepdims=True), (7, 3)),
+    "global max pooling": (lambda: layers.GlobalMaxPooling2D(), (5, 3, 70)),
+    "global max pooling 3D": (lambda: layers.GlobalMaxPooling3D(), (2, 2, 3, 1)),
+    "adaptive average pooling 1D": (lambda: layers.AdaptiveAveragePooling1D(3), (7, 2)),
+    "adaptive average pooling": (lambda: layers.AdaptiveAveragePooling2D((3, 7)), (7, 5, 2)),
+    "adaptive average pooling 3D": (lambda: layers.AdaptiveAveragePooling3D(2), (3, 2, 5, 1)),
+    "adaptive max pooling 1D": (lambda: layers.AdaptiveMaxPooling1D(3), (7, 2)),
+    "adaptive max pooling": (lambda: layers.AdaptiveMaxPooling2D((3, 7)), (7, 5, 2)),
+    "adaptive max pooling 3D": (lambda: layers.AdaptiveMaxPooling3D(2), (3, 2, 5, 1)),
+    "up sampling 1D": (lambda: layers.UpSampling1D(3), (5, 2)),
+    "up sampling": (lambda: layers.UpSampling2D((2, 3)), (3, 5, 2)),
+    "up sampling, interpolated": (lambda: layers.UpSampling2D(2, interpolation="bilinear"), (3, 5, 2)),
+    "up sampling 3D": (lambda: layers.UpSampling3D(2), (2, 3, 1, 2)),
+    "zero padding 1D": (lambda: layers.ZeroPadding1D((1, 2)), (3, 2)),
+    "zero padding": (lambda: layers.ZeroPadding2D(((1, 0), (0, 2))), (3, 5, 3)),
+    "zero padding 3D": (lambda: layers.ZeroPadding3D(1), (2, 1, 3, 2)),
+    "cropping 1D": (lambda: layers.Cropping1D((1, 2)), (5, 2)),
+    "cropping": (lambda: layers.Cropping2D(((1, 0), (0, 2))), (3, 5, 3)),
+    "cropping 3D": (lambda: layers.Cropping3D(1), (3, 4, 5, 2)),
+    "resizing": (lambda: layers.Resizing(7, 4), (5, 6, 3)),
+    "resizing, nearest": (lambda: layers.Resizing(3, 11, "nearest"), (7, 5, 2)),
+    "resizing, bicubic": (lambda: layers.Resizing(3, 11, "bicubic", antialias=True), (7, 5, 2)),
+    "resizing, lanczos": (lambda: layers.Resizing(8, 3, "lanczos3", crop_to_aspect_ratio=True), (7, 5, 2)),
+    "resizing, padded": (lambda: layers.Resizing(4, 9, pad_to_aspect_ratio=True, fill_value=3.0), (7, 5, 2)),
+    "center crop": (lambda: layers.CenterCrop(4, 3), (7, 6, 2)),
+    "center crop of small images": (lambda: layers.CenterCrop(5, 4), (3, 6, 2)),
+    "spatial dropout 1D": (lambda: layers.SpatialDropout1D(0.4), (5, 7)),
+    "spatial dropout": (lambda: layers.SpatialDropout2D(0.4), (3, 5, 7)),
+    "spatial dropout 3D": (lambda: layers.SpatialDropout3D(0.4), (3, 2, 2, 7)),
     "convolution": (lambda: layers.Conv2D(3, 3, padding="same", activation="relu"), (5, 4, 2)),
     "convolution, strided": (lambda: layers.Conv2D(4, (2, 3), (2, 3), "same", activation="tanh"), (7, 8, 3)),
     "convolution, groups": (lambda: layers.Conv2D(4, 2, 3, groups=2, use_bias=False), (7, 8, 2)),
@@ -106,13 +150,12 @@ CHECKED = {  # (layer, shape of a sample)
     "separable convolution, steps": (lambda: layers.SeparableConv1D(4, 3, 2, activation="tanh"), (7, 3)),
 }
 
+#: layers of images, whose kernels differ by the sizes of their windows: the plain run checks the first one
+IMAGES = list(CHECKED)[list(CHECKED).index("max pooling") + 1 :]
 
-#: rows of a kind of which the plain run checks the first one, or that another file checks too: each has kernels of its
-#: own, seconds to compile
-SLOW = [
-    name for name in CHECKED
-    if name.partition(" normalization")[2] or "another axis" in name or "convolution" in name
-]  # fmt: skip
+
+#: rows of a kind of which the plain run checks the first one: each has kernels of its own, seconds to compile
+SLOW = [name for name in CHECKED if name.partition(" normalization")[2] or "another axis" in name or name in IMAGES]
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CHECKED])

@@ -30,6 +30,7 @@ class Template:
         grain: parts of the axis begin at multiples of it.
         cost: scalar operations of a unit of the axis, an expression over sizes.
         aligned: whether the loop goes by its grain; if not, a grain only saves time.
+        constants: (name, number) of numbers that each of its kernels has as constants (`having`).
     """
 
     function: Callable[..., Any]
@@ -38,6 +39,20 @@ class Template:
     grain: int = 1
     cost: str = "1"
     aligned: bool = True
+    constants: tuple[tuple[str, int], ...] = ()
+
+    def having(self, **constants: int) -> Template:
+        """The template with these numbers for free names of its function; equal numbers give the same one again.
+
+        A loop over a range of constants is written out by LLVM, which a loop around it needs to be vectorised.
+        """
+        items = tuple(constants.items())
+        return self._having.setdefault(items, replace(self, constants=items))
+
+    @cached_property
+    def _having(self) -> dict[tuple[tuple[str, int], ...], Template]:
+        """By their constants."""
+        return {}
 
     @property
     def name(self) -> str:
@@ -46,7 +61,7 @@ class Template:
     @property
     def identity(self) -> str:
         """Its identity, besides the contents of its file."""
-        return f"{self.function.__module__}.{self.function.__qualname__}"
+        return f"{self.function.__module__}.{self.function.__qualname__}{self.constants or ''}"
 
     @property
     def built_in(self) -> bool:
@@ -65,7 +80,7 @@ class Template:
     @property
     def namespace(self) -> Mapping[str, Any]:
         """The names of its rules and numbers: its closure, and its globals."""
-        found = self.function.__globals__
+        found = {**self.function.__globals__, **dict(self.constants)} if self.constants else self.function.__globals__
         for name, cell in zip(self.function.__code__.co_freevars, self.function.__closure__ or ()):
             try:
                 found = {**found, name: cell.cell_contents}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 Axes = tuple[int, int, int]  # a number for each axis of an image: depth, height, width
 
@@ -92,25 +91,6 @@ class Window:
         """Whether there are pixels between the results, which other windows write."""
         return self.target != self.positions
 
-    @property
-    def is_reshape(self) -> bool:
-        """Whether the patch matrix has the elements of the images in their order, so that no patch need be walked.
-
-        That of a 1×1 convolution has, and that of patches side by side along the first axis that has several taps,
-        which hold all pixels of the axes behind it.
-        """
-        if self.groups > 1 or any(self.before) or self.is_scattered:
-            return False
-        behind_taps = False
-        for axis in range(3):
-            taps, positions = self.taps[axis], self.positions[axis]
-            if taps * positions != self.image[axis] or (taps > 1 and self.dilations[axis] > 1):
-                return False
-            if positions > 1 and (self.strides[axis] != taps or behind_taps):
-                return False
-            behind_taps = behind_taps or taps > 1
-        return True
-
     def has_winograd(self, columns: int) -> bool:
         """Whether Winograd's form of the convolution (`rules.winograd`) applies, and is faster.
 
@@ -131,6 +111,25 @@ class Window:
     def tiles(self) -> int:
         """Tiles of 4 by 4 results of an image."""
         return -(-self.positions[1] // 4) * -(-self.positions[2] // 4)
+
+    @property
+    def is_reshape(self) -> bool:
+        """Whether the patch matrix has the elements of the images in their order, so that no patch need be walked.
+
+        That of a 1×1 convolution has, and that of patches side by side along the first axis that has several taps,
+        which hold all pixels of the axes behind it.
+        """
+        if self.groups > 1 or any(self.before) or self.is_scattered:
+            return False
+        behind_taps = False
+        for axis in range(3):
+            taps, positions = self.taps[axis], self.positions[axis]
+            if taps * positions != self.image[axis] or (taps > 1 and self.dilations[axis] > 1):
+                return False
+            if positions > 1 and (self.strides[axis] != taps or behind_taps):
+                return False
+            behind_taps = behind_taps or taps > 1
+        return True
 
     def numbers(self) -> list[int]:
         """The numbers that kernels get, at the positions above."""
@@ -171,33 +170,23 @@ def phases(window: Window, filters: int) -> list[Phase]:
     for depth in axes[0]:
         for height in axes[1]:
             for width in axes[2]:
+                parts = (depth, height, width)
+                columns = [part[-1] for part in parts]
                 taps = tuple(
                     (z * window.taps[1] + y) * window.taps[2] + x
-                    for z in depth.taps for y in height.taps for x in width.taps
+                    for z in columns[0] for y in columns[1] for x in columns[2]
                 )  # fmt: skip
+                first, positions, before, dilations = (tuple(part[i] for part in parts) for i in range(4))
                 phase = Window(
-                    window.positions, (depth.pixels, height.pixels, width.pixels),
-                    (len(depth.taps), len(height.taps), len(width.taps)), filters,
-                    dilations=(depth.dilation, height.dilation, width.dilation),
-                    before=(depth.before, height.before, width.before), groups=window.groups, target=window.image,
-                    spacing=window.strides, first=(depth.first, height.first, width.first),
+                    window.positions, positions, tuple(map(len, columns)), filters, dilations=dilations, before=before,
+                    groups=window.groups, target=window.image, spacing=window.strides, first=first,
                 )  # fmt: skip
                 found.append(Phase(phase, taps))
     return found
 
 
-class _AxisPhase(NamedTuple):
-    """The numbers of a phase along an axis; ``taps`` are those of the forward window."""
-
-    first: int
-    pixels: int
-    before: int
-    dilation: int
-    taps: list[int]
-
-
-def _axis_phases(window: Window, axis: int) -> list[_AxisPhase]:
-    """The phases along an axis that have taps."""
+def _axis_phases(window: Window, axis: int) -> list[tuple[int, int, int, int, list[int]]]:
+    """(first pixel, pixels, before, dilation, taps) of each phase along an axis that has taps."""
     stride, dilation, before = window.strides[axis], window.dilations[axis], window.before[axis]
     common = math.gcd(stride, dilation)
     found = []
@@ -208,5 +197,5 @@ def _axis_phases(window: Window, axis: int) -> list[_AxisPhase]:
             # Position q is the pixel q * stride + first. Its first tap reads result q + start.
             start = (first + before - taps[0] * dilation) // stride
             pixels = -(-(window.image[axis] - first) // stride)
-            found.append(_AxisPhase(first, pixels, -start, dilation // common, taps))
+            found.append((first, pixels, -start, dilation // common, taps))
     return found

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from fastnet._kernels.errors import quoted
-from fastnet._kernels.templates import convolution
+from fastnet._kernels.templates import convolution, elementwise, winograd
 from fastnet._kernels.window import PANEL, Phase, Window, phases
 from fastnet.engine.launch import TapProducts
 from fastnet.engine.plan import Plan
@@ -57,22 +57,17 @@ def convolve(
         relu: whether negative results become 0.
     """
     if window.is_reshape:
-        plan.product(_patches(plan, x, window), kernel, y, bias, relu=relu)
+        plan.product(plan.reshaped(x, (window.rows, window.columns)), kernel, y, bias, relu=relu)
     elif uses_winograd(window, y):
         columns = y.shape[-1]
         taps = plan.buffer((36 * window.channels, columns), y.dtype, per_row=False)
         plan.call(
-            convolution.transform_taps, kernel=kernel, transformed=taps.flat, panels=columns // PANEL,
+            winograd.transform_taps, kernel=kernel, transformed=taps.flat, panels=columns // PANEL,
             channels=window.channels,
         )  # fmt: skip
         plan.product(x, taps, y, bias, relu=relu, window=window, winograd=True)
     else:
         plan.product(x, kernel, y, bias, relu=relu, window=window)
-
-
-def _patches(plan: Plan, x: View, window: Window) -> View:
-    """The patch matrix of images that have its elements in their order."""
-    return plan.reshaped(x, (window.rows, window.columns))
 
 
 def kernel_gradient(plan: Plan, x: View, dy: View, dkernel: View, window: Window) -> None:
@@ -86,7 +81,7 @@ def kernel_gradient(plan: Plan, x: View, dy: View, dkernel: View, window: Window
         window: over x.
     """
     if window.is_reshape:
-        plan.product(_patches(plan, x, window), dy, dkernel, transpose_a=True)
+        plan.product(plan.reshaped(x, (window.rows, window.columns)), dy, dkernel, transpose_a=True)
         return
     if not uses_winograd(window, dy):
         plan.product(x, dy, dkernel, transpose_a=True, window=window)
@@ -95,33 +90,37 @@ def kernel_gradient(plan: Plan, x: View, dy: View, dkernel: View, window: Window
     launch, products = TapProducts.of(x, dy, window)
     plan.append(launch)
     groups = window.tap_groups(dy.shape[-1])
-    plan.call(convolution.gather_taps, products=products.flat, gradient=dkernel.flat, **dataclasses.asdict(groups))
+    plan.call(winograd.gather_taps, products=products.flat, gradient=dkernel.flat, **dataclasses.asdict(groups))
 
 
-def input_gradient(
+def scatter(
     plan: Plan, dy: View, kernel: Variable, dx: View, window: Window, bias: Variable | None = None, relu: bool = False
 ) -> None:
-    """Append the gradient of the images of a convolution: one convolution, or several where it has strides (`phases`).
+    """Append: each result of a window's positions, times the kernel, is added to the pixels that the window reads.
 
-    It is also the forward of a transposed convolution.
+    This is the gradient of a convolution's images, and the forward of a transposed convolution: a convolution of ``dy``
+    with the kernel turned round, or several of it (`window.phases`).
 
     Args:
         plan: to which the launches are added.
-        dy: the gradient of the result.
+        dy: (positions, columns).
         kernel: (taps, channels of a group, columns), as any number of axes.
-        dx: the gradient of the images, which is written.
-        window: of the convolution.
-        bias: of each channel of dx.
-        relu: whether negative results become 0.
+        dx: (pixels, channels), the result.
+        window: of the convolution, over ``dx``.
+        bias: added to every pixel.
+        relu: whether negative sums become 0.
     """
-    if window.is_reshape and (bias is None or window.columns == window.channels):
-        plan.product(dy, kernel, dx.view((window.rows, window.columns)), bias, relu=relu, transpose_b=True)
+    if window.is_reshape and (bias is None or window.columns == dx.shape[-1]):
+        matrix = dx.view((window.rows, window.columns))
+        plan.product(dy, kernel, matrix, bias, relu=relu, transpose_b=True)
         return
     filters = dy.shape[-1] // window.groups
     parts = phases(window, filters)
     if sum(part.window.rows for part in parts) < math.prod(window.image):
-        lowest = 0.0 if relu else -math.inf
-        plan.call(convolution.fill_pixels, row=bias, y=dx, lowest=lowest)
+        if bias is None:
+            plan.call(elementwise.fill, y=dx, number=0.0)
+        else:
+            plan.call(convolution.fill_pixels, row=bias, y=dx, lowest=0.0 if relu else -math.inf)
     flipped, first = _flipped(plan, kernel, parts, window, dy.shape[-1]), 0
     for part in parts:
         end = first + len(part.taps) * filters

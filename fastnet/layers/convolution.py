@@ -6,7 +6,7 @@ from typing import Any
 
 from fastnet import checks
 from fastnet._kernels.window import Window
-from fastnet.engine.convolution import convolve, input_gradient, kernel_gradient
+from fastnet.engine.convolution import convolve, kernel_gradient, scatter
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers import spatial
@@ -81,7 +81,7 @@ class Convolution(MovingKernel):
         dx = None
         if x.needs_gradient:
             dx = plan.buffer(x.shape, self.dtype)
-            input_gradient(plan, dz, self.kernel, dx, window)
+            scatter(plan, dz, self.kernel, dx, window)
         self._bias_gradient(plan, dz)
         if (dkernel := plan.gradient(self.kernel)) is not None:
             kernel_gradient(plan, x, dz, dkernel, window)

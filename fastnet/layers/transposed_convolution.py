@@ -7,7 +7,7 @@ from typing import Any
 from fastnet import checks
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.window import Window
-from fastnet.engine.convolution import convolve, input_gradient, kernel_gradient
+from fastnet.engine.convolution import convolve, kernel_gradient, scatter
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers import spatial
@@ -98,7 +98,7 @@ class TransposedConvolution(MovingKernel):
     def forward(self, plan: Plan, x: View) -> View:
         window = self._window_over_result(x.shape)
         z = plan.buffer((*window.image[3 - self.rank :], self.filters), self.dtype)
-        input_gradient(plan, x, self.kernel, z, window, self.bias, self._gives_relu)
+        scatter(plan, x, self.kernel, z, window, self.bias, self._gives_relu)
         plan.save(z=z, window=window)
         return z if self._gives_relu else self.activation.forward(plan, z)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastnet._kernels.kinds import read, read_int32, real, size, write
-from fastnet._kernels.rules.winograd import winograd_taps, winograd_taps_gradient
 from fastnet._kernels.template import elementwise, template
 
 
@@ -24,77 +23,5 @@ def flip_taps(
 
 
 @elementwise
-def fill_pixels(row: read["column"] | 0.0, y: write, lowest: real):
+def fill_pixels(row: read["column"], y: write, lowest: real):
     y = lowest if row < lowest else row
-
-
-@template("panels * channels", cost="4000")
-def transform_taps(kernel: read, transformed: write, panels: size, channels: size, lo, hi):
-    # transformed (36, panels, channels, 32): the taps of kernel (3, 3, channels, panels, 32) at the points of
-    # Winograd's convolution. First along the height, then along the width: as one loop, LLVM leaves it scalar.
-    lines = stack(576)
-    plane = panels * channels * 32
-    for unit in range(lo, hi):
-        start = unit % channels * panels * 32 + unit // channels * 32
-        for i in range(3):
-            for j in range(32):
-                at = start + i * plane + j
-                a, b, c, d, e, f = winograd_taps(kernel[at], kernel[at + 3 * plane], kernel[at + 6 * plane])
-                lines[i * 192 + j] = a
-                lines[i * 192 + 32 + j] = b
-                lines[i * 192 + 64 + j] = c
-                lines[i * 192 + 96 + j] = d
-                lines[i * 192 + 128 + j] = e
-                lines[i * 192 + 160 + j] = f
-        for point in range(6):
-            for j in range(32):
-                at = point * 32 + j
-                a, b, c, d, e, f = winograd_taps(lines[at], lines[at + 192], lines[at + 384])
-                to = point * 6 * plane + unit * 32 + j
-                transformed[to] = a
-                transformed[to + plane] = b
-                transformed[to + 2 * plane] = c
-                transformed[to + 3 * plane] = d
-                transformed[to + 4 * plane] = e
-                transformed[to + 5 * plane] = f
-
-
-@template("down * across * chunks(channels * columns, 128)", cost="13000 * chunk_count")
-def gather_taps(
-    products: read, gradient: write, chunk_count: size, down: size, across: size, channels: size, columns: size, lo, hi
-):  # fmt: skip
-    # gradient (3, 3, down, channels, across, columns): of the taps, from products (chunk_count, down, across, 36,
-    # channels, columns) at the points of Winograd's convolution. A unit is 128 elements of a plane.
-    points, lines = stack(4608), stack(2304)
-    plane = channels * columns
-    tap = down * channels * across * columns
-    blocks = plane // 128
-    for unit in range(lo, hi):
-        part, first = unit // blocks, unit % blocks * 128
-        for point in range(36):
-            start = (part * 36 + point) * plane + first
-            for j in range(128):
-                points[point * 128 + j] = products[start + j]
-            for chunk in range(1, chunk_count):
-                at = start + chunk * down * across * 36 * plane
-                for j in range(128):
-                    points[point * 128 + j] = points[point * 128 + j] + products[at + j]
-        for j in range(768):
-            a, b, c = winograd_taps_gradient(
-                points[j], points[j + 768], points[j + 1536], points[j + 2304], points[j + 3072], points[j + 3840]
-            )
-            lines[j] = a
-            lines[j + 768] = b
-            lines[j + 1536] = c
-        for i in range(3):
-            for r in range(128 // columns):
-                row = part // across * channels + first // columns + r
-                to = i * 3 * tap + (row * across + part % across) * columns
-                for j in range(columns):
-                    at = i * 768 + r * columns + j
-                    a, b, c = winograd_taps_gradient(
-                        lines[at], lines[at + 128], lines[at + 256], lines[at + 384], lines[at + 512], lines[at + 640]
-                    )
-                    gradient[to + j] = a
-                    gradient[to + tap + j] = b
-                    gradient[to + 2 * tap + j] = c
