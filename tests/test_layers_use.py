@@ -214,7 +214,7 @@ def test_everyday_names():
 
 
 def test_absent_names_say_what_to_do():
-    for module, name, part in ((fastnet, "Model", "Sequential"), (layers, "Conv2D", "planned: images")):
+    for module, name, part in ((fastnet, "Model", "Sequential"), (layers, "Attention", "planned: sequences")):
         with pytest.raises(AttributeError, match=f"has no {name}: .*{part}"):
             getattr(module, name)
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
