@@ -89,7 +89,7 @@ CASES = {  # (layer, its arguments, shape of a sample)
 
 def case(name):
     cls, arguments, shape = CASES[name]
-    rate = 0.02 if np.prod(shape) < 100 else 1e-5  # the largest kernel makes the loss grow
+    rate = 0.002 if np.prod(shape) < 200 else 1e-5  # the largest kernel makes the loss grow
     make = first(lambda K: getattr(K.layers, cls)(**arguments), shape, optimizer=dense.optimizer("SGD", rate))
     return make(name)
 

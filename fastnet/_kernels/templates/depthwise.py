@@ -1,8 +1,10 @@
 """Depthwise convolutions: a window of its own for each channel.
 
-Filter c multiplier + m reads channel c. A unit of a kernel's axis is a channel of a line of results, or of pixels: its
-sums stay in the first-level cache while tap after tap is added to the whole line, channels as lanes. No tap then asks
-at each position whether it is within the image.
+Filter c multiplier + m reads channel c. A unit of a kernel's axis is a channel of a line of results, or of pixels.
+
+On the CPU a part of the axis has many channels, which are lanes. A block of 64 sums stays in registers over all taps:
+LLVM makes vectors of a loop of this fixed length, and then unrolls it; one of 32 it unrolls first, and leaves it scalar.
+Of fewer channels a block has those of several positions, and their weights as often, on the stack.
 """
 
 from __future__ import annotations
@@ -20,18 +22,19 @@ def depthwise(
     lines: size, places: size, channels: size, filters: size, lo, hi,
 ):  # fmt: skip
     # kernel (taps_y, taps_x, channels, multiplier)
-    total, block, weights, unit, loaded = stack(64), stack(64), stack(4096), lo, -1
+    total, block, weights, unit, loaded = stack(64), stack(64), stack(1600), lo, -1
     left = before_x - min(0, (taps_x - 1) * step_x)  # positions from which on all taps are within the image, and to
     right = image_x + before_x - max(0, (taps_x - 1) * step_x)
     while unit < hi:
         line, c = unit // channels, unit % channels
         lanes = min(64, channels - c, hi - unit)
         flat = lanes == channels and lanes < 64 and stride_x == 1
-        blocks = (flat or lanes == 64) and taps_y * taps_x <= 64
+        in_order = lanes == 64 and multiplier == 1  # the weights are
+        blocks = in_order or ((flat or lanes == 64) and taps_y * taps_x <= 25)
         together = 64 // lanes if flat else 1  # positions of a block
         plane, top = line // lines * image_y, line % lines * stride_y - before_y
         for m in range(multiplier):
-            if blocks and loaded != c * multiplier + m:
+            if blocks and not in_order and loaded != c * multiplier + m:
                 loaded = c * multiplier + m
                 for tap in range(taps_y * taps_x):
                     for k in range(lanes):
@@ -48,11 +51,15 @@ def depthwise(
                         row = top + ty * step_y
                         if row >= 0 and row < image_y:
                             for tx in range(taps_x):
-                                at, weight = start + tx * step_x, (ty * taps_x + tx) * 64
+                                at, tap = start + tx * step_x, ty * taps_x + tx
                                 if at >= 0 and at < image_x:
                                     at = ((plane + row) * image_x + at) * channels + c
-                                    for k in range(64):
-                                        block[k] = fma(x[at + k], weights[weight + k], block[k])
+                                    if in_order:
+                                        for k in range(64):
+                                            block[k] = fma(x[at + k], kernel[tap * channels + c + k], block[k])
+                                    else:
+                                        for k in range(64):
+                                            block[k] = fma(x[at + k], weights[tap * 64 + k], block[k])
                     for k in range(64):
                         total[k] = block[k]
                     count = together
