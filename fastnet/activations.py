@@ -90,11 +90,12 @@ class Activation:
             return x
         y = plan.like(x)
         plan.call(elementwise.apply, f=self.row.f, x=x, y=y, p=list(self.parameters.values()))
+        y.rectified = self.row is RELU
         return y
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
         """Add the launch of dx = dy f'."""
-        if self.row is _LINEAR:
+        if self.row is _LINEAR or (self.row is RELU and dy.rectified):
             return dy
         dx = plan.like(x)
         saved = x if self.row.keeps == "x" else y

@@ -72,7 +72,7 @@ class Convolution(MovingKernel):
         z = plan.buffer((*window.positions[3 - self.rank :], self.filters), self.dtype)
         convolve(plan, x, self.kernel, z, window, self.bias, self._gives_relu)
         plan.save(z=z, window=window)
-        return z if self._gives_relu else self.activation.forward(plan, z)
+        return self._activated(plan, z)
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         window = plan.saved("window")

@@ -119,7 +119,7 @@ class DepthwiseConvolution(_Depthwise):
     def forward(self, plan: Plan, x: View) -> View:
         z = self._depthwise(plan, x, self.kernel, self.bias, 0.0 if self._gives_relu else -math.inf)
         plan.save(z=z)
-        return z if self._gives_relu else self.activation.forward(plan, z)
+        return self._activated(plan, z)
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         dz = self.activation.backward(plan, dy, plan.saved("z"), y)
@@ -186,7 +186,7 @@ class SeparableConvolution(_Depthwise):
         z = plan.buffer((*channels.shape[:-1], self.filters), self.dtype)
         plan.product(channels, self.pointwise_kernel, z, self.bias, relu=self._gives_relu)
         plan.save(channels=channels, z=z)
-        return z if self._gives_relu else self.activation.forward(plan, z)
+        return self._activated(plan, z)
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         channels = plan.saved("channels")

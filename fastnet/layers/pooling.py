@@ -6,10 +6,13 @@ from typing import Any
 
 from fastnet import checks
 from fastnet._kernels.templates import pooling
+from fastnet.activations import RELU, Activation
 from fastnet.engine.axis_windows import AxisWindows, ImageWindows, channels_of
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.images import ImageLayer
+
+_RELU = Activation(RELU)
 
 
 def window_sums(plan: Plan, x: View, windows: ImageWindows, y: View, averaged: bool = False) -> View:
@@ -112,7 +115,11 @@ class _Largest(Windowed):
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         if not x.needs_gradient:
             return None
-        return gradient_of_largest(plan, dy, plan.saved("windows"), plan.saved("places"), plan.like(x))
+        if x.rectified:  # ReLU's derivative at the place of the largest element is that at the element: fewer of them
+            dy = _RELU.backward(plan, dy, y, y)
+        dx = gradient_of_largest(plan, dy, plan.saved("windows"), plan.saved("places"), plan.like(x))
+        dx.rectified = x.rectified
+        return dx
 
 
 class _Pooling(Windowed):

@@ -100,7 +100,7 @@ class TransposedConvolution(MovingKernel):
         z = plan.buffer((*window.image[3 - self.rank :], self.filters), self.dtype)
         scatter(plan, x, self.kernel, z, window, self.bias, self._gives_relu)
         plan.save(z=z, window=window)
-        return z if self._gives_relu else self.activation.forward(plan, z)
+        return self._activated(plan, z)
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         window = plan.saved("window")
