@@ -7,7 +7,7 @@ from typing import Any
 from fastnet import checks
 from fastnet._kernels.templates import pooling
 from fastnet.activations import RELU, Activation
-from fastnet.engine.axis_windows import AxisWindows, ImageWindows, channels_of
+from fastnet.engine.axis_windows import MOST_WRITTEN_OUT, AxisWindows, ImageWindows, channels_of
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.images import ImageLayer
@@ -55,11 +55,12 @@ def largest(plan: Plan, x: View, windows: ImageWindows, y: View) -> View | None:
 
 def gradient_of_largest(plan: Plan, dy: View, windows: ImageWindows, places: View, dx: View) -> View:
     """Add the launch of dx: each element gets the gradients of the windows of which it is the largest; dx."""
-    readers = {f"{name[:-1]}_readers": table for name, table in windows.transposed.tables.items()}
+    readers: dict[str, Any] = {f"{name[:-1]}_readers": table for name, table in windows.transposed.tables.items()}
     name = "place" if places.dtype == "uint8" else "far_place"
     template = pooling.max_pooling_gradient
     if windows.tiled:
-        template = windows.written_out(pooling.tiled_max_pooling_gradient)
+        width = windows.longest[2]
+        template = pooling.tiled_max_pooling_gradient.having(WIDTH=width if width <= MOST_WRITTEN_OUT else 0)
         del readers["width_readers"]
     else:
         readers["readers"] = windows.transposed.pixels
