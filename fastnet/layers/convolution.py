@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fastnet import checks
@@ -63,6 +64,9 @@ class Convolution(MovingKernel):
                 f"samples of shape {input_shape}.{spatial.channels_hint(input_shape)}"
             )
         return self._shape_of(self._window_over(input_shape).positions, self.filters)
+
+    def multiply_adds(self, input_shape):
+        return math.prod(self._window_over(input_shape).positions) * self.kernel.size
 
     def _window_over(self, shape: tuple[int, ...]) -> Window:
         return self._window(shape, shape[-1] // self.groups, self.groups)

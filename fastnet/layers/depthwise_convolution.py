@@ -24,6 +24,11 @@ class _Depthwise(MovingKernel):
     def _kernel_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*self.kernel_size, shape[-1], self.depth_multiplier)
 
+    def multiply_adds(self, input_shape):
+        kernels = [weight for weight in self.weights if weight is not self.bias]
+        positions = self._window(input_shape, input_shape[-1]).positions
+        return math.prod(positions) * sum(kernel.size for kernel in kernels)
+
     def _numbers(self, window: Window) -> dict[str, int]:
         """The numbers of the loops, along the last two axes."""
         given = {"taps": window.taps, "stride": window.strides, "step": window.dilations, "before": window.before}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fastnet import checks
@@ -70,6 +71,9 @@ class TransposedConvolution(MovingKernel):
                 f"output_padding than {self.output_padding}, or None."
             )
         return self._shape_of(image, self.filters)
+
+    def multiply_adds(self, input_shape):
+        return math.prod(input_shape[:-1]) * self.kernel.size  # each pixel is spread over a window
 
     def _window_over_result(self, shape: tuple[int, ...]) -> Window:
         """The window of the convolution that this layer transposes: over its result, for samples of a shape."""
