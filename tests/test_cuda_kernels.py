@@ -69,6 +69,12 @@ LAYERS = {
     "Softmax": (layers.Softmax, (7,)),
     "Permute": (lambda: layers.Permute((2, 1)), (3, 4)),
     "Residual": (lambda: layers.Residual([layers.Dense(7, "relu")]), (7,)),
+    "RandomFlip": (layers.RandomFlip, (3, 4, 2)),
+    "RandomCrop": (lambda: layers.RandomCrop(2, 3), (3, 4, 2)),
+    "RandomRotation": (lambda: layers.RandomRotation(0.3), (3, 4, 2)),
+    "RandomTranslation": (lambda: layers.RandomTranslation(0.3, 0.3, "constant", "nearest"), (3, 4, 2)),
+    "RandomContrast": (lambda: layers.RandomContrast(0.3, (-1, 1)), (3, 4, 2)),
+    "RandomBrightness": (lambda: layers.RandomBrightness(0.3, (-1, 1)), (3, 4, 2)),
     "wide softmax": (layers.Softmax, (131,)),
 }
 

@@ -9,6 +9,8 @@ from fastnet.layers.activation import PReLU as PReLU
 from fastnet.layers.activation import ReLU as ReLU
 from fastnet.layers.activation import Softmax as Softmax
 from fastnet.layers.adapted import Normalization as Normalization
+from fastnet.layers.augmentation import RandomCrop as RandomCrop
+from fastnet.layers.augmentation import RandomFlip as RandomFlip
 from fastnet.layers.composites import Parallel as Parallel
 from fastnet.layers.composites import Residual as Residual
 from fastnet.layers.composites import Wrapper as Wrapper
@@ -21,6 +23,12 @@ from fastnet.layers.encoding import CategoryEncoding as CategoryEncoding
 from fastnet.layers.layer import Layer as Layer
 from fastnet.layers.masking import Masking as Masking
 from fastnet.layers.normalization import BatchNormalization as BatchNormalization
+from fastnet.layers.random_colours import RandomBrightness as RandomBrightness
+from fastnet.layers.random_colours import RandomContrast as RandomContrast
+from fastnet.layers.random_transforms import RandomRotation as RandomRotation
+from fastnet.layers.random_transforms import RandomShear as RandomShear
+from fastnet.layers.random_transforms import RandomTranslation as RandomTranslation
+from fastnet.layers.random_transforms import RandomZoom as RandomZoom
 from fastnet.layers.regularization import ActivityRegularization as ActivityRegularization
 from fastnet.layers.regularization import AlphaDropout as AlphaDropout
 from fastnet.layers.regularization import Dropout as Dropout

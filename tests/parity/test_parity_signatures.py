@@ -21,6 +21,8 @@ NAMES = [
     *[f"layers.{n}" for n in ("Rescaling", "Softmax", "LeakyReLU", "ELU", "PReLU", "Permute", "RepeatVector")],
     *[f"layers.{n}" for n in ("Lambda", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization")],
     *[f"layers.{n}" for n in ("LayerNormalization", "RMSNormalization", "UnitNormalization", "Normalization")],
+    *[f"layers.Random{n}" for n in ("Flip", "Translation", "Rotation", "Zoom", "Shear", "Crop")],
+    *[f"layers.Random{n}" for n in ("Contrast", "Brightness", "GaussianBlur")],
     *[f"layers.{n}" for n in ("GroupNormalization", "CategoryEncoding", "Masking")],
     *[f"layers.{n}" for n in ("InputLayer", "Input", "Layer")],
     *[f"regularizers.{n}" for n in ("L1", "L2", "L1L2", "OrthogonalRegularizer")],
