@@ -104,6 +104,10 @@ class Augmentation(Layer):
         "data_format": channels_last,
     }
 
+    def __init__(self, *, seed: int | None = None, data_format: str | None = None, **more: Any):
+        super().__init__(**more)
+        self.seed, self.data_format = seed, data_format
+
     def sample_output_shape(self, input_shape):
         if len(input_shape) != 3:
             raise ValueError(
@@ -211,8 +215,8 @@ class RandomFlip(_Window):
         data_format: str | None = None,
         **more: Any,
     ):
-        super().__init__(**more)
-        self.mode, self.seed, self.data_format = mode, seed, data_format
+        super().__init__(seed=seed, data_format=data_format, **more)
+        self.mode = mode
 
     def _draw(self, plan: Plan, x: View, drawn_from: dict[str, Any]) -> View:
         drawn = plan.buffer((4,), "int32")
@@ -249,8 +253,8 @@ class RandomCrop(_Window):
     _checks: ClassVar = {**Augmentation._checks, "height": checks.integer, "width": checks.integer}
 
     def __init__(self, height: int, width: int, seed: int | None = None, data_format: str | None = None, **more: Any):
-        super().__init__(**more)
-        self.height, self.width, self.seed, self.data_format = height, width, seed, data_format
+        super().__init__(seed=seed, data_format=data_format, **more)
+        self.height, self.width = height, width
 
     def sample_output_shape(self, input_shape):
         return (self.height, self.width, super().sample_output_shape(input_shape)[2])

@@ -64,8 +64,8 @@ class RandomBrightness(_Colour):
     _checks: ClassVar = {**Augmentation._checks, "factor": factor(-1, 1), "value_range": _value_range}
 
     def __init__(self, factor: Any, value_range: Sequence[float] = (0, 255), seed: int | None = None, **more: Any):
-        super().__init__(**more)
-        self.factor, self.value_range, self.seed = factor, value_range, seed  # type: ignore[assignment]
+        super().__init__(seed=seed, **more)
+        self.factor, self.value_range = factor, value_range  # type: ignore[assignment]
 
     def _number_bounds(self) -> tuple[float, float]:
         low, high = self.value_range
@@ -104,8 +104,8 @@ class RandomContrast(_Colour):
     _checks: ClassVar = {**Augmentation._checks, "factor": factor(0, 1), "value_range": _value_range}
 
     def __init__(self, factor: Any, value_range: Sequence[float] = (0, 255), seed: int | None = None, **more: Any):
-        super().__init__(**more)
-        self.factor, self.value_range, self.seed = factor, value_range, seed  # type: ignore[assignment]
+        super().__init__(seed=seed, **more)
+        self.factor, self.value_range = factor, value_range  # type: ignore[assignment]
 
     def _number_bounds(self) -> tuple[float, float]:
         lower, upper = bounds(self.factor, 0.0)

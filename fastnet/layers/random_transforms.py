@@ -36,12 +36,9 @@ class _Warp(Augmentation):
     }
     _rule: Any  # of `rules.transforms`
 
-    def _keep(
-        self, fill_mode: str, interpolation: str, seed: int | None, fill_value: float, data_format: str | None
-    ) -> None:
-        """Keep the arguments of every warp."""
-        self.fill_mode, self.interpolation, self.seed = fill_mode, interpolation, seed
-        self.fill_value, self.data_format = fill_value, data_format
+    def __init__(self, *, fill_mode: str, interpolation: str, fill_value: float, **more: Any):
+        super().__init__(**more)
+        self.fill_mode, self.interpolation, self.fill_value = fill_mode, interpolation, fill_value
 
     def _numbers(self, height: int, width: int) -> Sequence[float]:
         """The numbers from which, with those that are drawn, the rule makes a transform."""
@@ -103,9 +100,11 @@ class RandomTranslation(_Warp):
         data_format: str | None = None,
         **more: Any,
     ):
-        super().__init__(**more)
+        super().__init__(
+            fill_mode=fill_mode, interpolation=interpolation, fill_value=fill_value, seed=seed, data_format=data_format,
+            **more,
+        )  # fmt: skip
         self.height_factor, self.width_factor = height_factor, width_factor
-        self._keep(fill_mode, interpolation, seed, fill_value, data_format)
 
     def _numbers(self, height: int, width: int) -> Sequence[float]:
         return [height, width, *bounds(self.height_factor), *bounds(self.width_factor)]
@@ -142,9 +141,11 @@ class RandomRotation(_Warp):
         data_format: str | None = None,
         **more: Any,
     ):
-        super().__init__(**more)
+        super().__init__(
+            fill_mode=fill_mode, interpolation=interpolation, fill_value=fill_value, seed=seed, data_format=data_format,
+            **more,
+        )  # fmt: skip
         self.factor = factor
-        self._keep(fill_mode, interpolation, seed, fill_value, data_format)
 
     def _numbers(self, height: int, width: int) -> Sequence[float]:
         return [height, width, *bounds(self.factor)]
@@ -188,9 +189,11 @@ class RandomZoom(_Warp):
         data_format: str | None = None,
         **more: Any,
     ):
-        super().__init__(**more)
+        super().__init__(
+            fill_mode=fill_mode, interpolation=interpolation, fill_value=fill_value, seed=seed, data_format=data_format,
+            **more,
+        )  # fmt: skip
         self.height_factor, self.width_factor = height_factor, width_factor
-        self._keep(fill_mode, interpolation, seed, fill_value, data_format)
 
     def _numbers(self, height: int, width: int) -> Sequence[float]:
         apart = self.width_factor is not None
@@ -233,9 +236,11 @@ class RandomShear(_Warp):
         seed: int | None = None,
         **more: Any,
     ):
-        super().__init__(**more)
+        super().__init__(
+            fill_mode=fill_mode, interpolation=interpolation, fill_value=fill_value, seed=seed, data_format=data_format,
+            **more,
+        )  # fmt: skip
         self.x_factor, self.y_factor = x_factor, y_factor
-        self._keep(fill_mode, interpolation, seed, fill_value, data_format)
 
     def _numbers(self, height: int, width: int) -> Sequence[float]:
         return [*bounds(self.x_factor), *bounds(self.y_factor)]
