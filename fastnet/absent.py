@@ -130,8 +130,7 @@ ABSENT: dict[str, dict[str, str]] = {
     "fastnet.random": _each(_NUMPY, "beta binomial categorical dropout gamma randint shuffle truncated_normal"),
     "fastnet.saving": {"KerasFileEditor": _FILES},
     "fastnet.utils": {
-        **_each(_FOLDERS, "audio_dataset_from_directory image_dataset_from_directory text_dataset_from_directory"),
-        **_each(_PICTURES, "array_to_img img_to_array load_img save_img"),
+        **_each(_FOLDERS, "audio_dataset_from_directory text_dataset_from_directory"),
         **_each(_DRAWING, "model_to_dot plot_model"),
         **_each(_SYMBOLIC, "get_source_inputs is_keras_tensor"),
         "Config": "a dictionary has the same items",
