@@ -68,6 +68,10 @@ def test_confusions_are_counted():
 def test_a_matrix_is_drawn(tmp_path):
     pytest.importorskip("matplotlib")
     assert is_png(pictures.confusion_matrix([0, 1, 1], np.eye(2)[[0, 1, 0]], tmp_path / "a.png", ["cat", "dog"]))
+
+
+@pytest.mark.slow
+def test_a_large_matrix_is_drawn(tmp_path):
     assert is_png(pictures.confusion_matrix(range(40), range(40), tmp_path / "b.png"))
 
 
