@@ -102,7 +102,7 @@ ABSENT: dict[str, dict[str, str]] = {
             _IMAGES,
             "AugMix AutoContrast CenterCrop ContrastLimitedAdaptiveHistogramEqualization CutMix Equalization "
             "MaxNumBoundingBoxes MixUp RandAugment RandomColorDegeneration RandomColorJitter "
-            "RandomElasticTransform RandomErasing RandomGaussianBlur "
+            "RandomElasticTransform RandomErasing "
             "RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization "
             "RandomSaturation RandomSharpness Resizing Solarization "
             "DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D SeparableConvolution1D "

@@ -75,6 +75,7 @@ LAYERS = {
     "RandomTranslation": (lambda: layers.RandomTranslation(0.3, 0.3, "constant", "nearest"), (3, 4, 2)),
     "RandomContrast": (lambda: layers.RandomContrast(0.3, (-1, 1)), (3, 4, 2)),
     "RandomBrightness": (lambda: layers.RandomBrightness(0.3, (-1, 1)), (3, 4, 2)),
+    "RandomGaussianBlur": (lambda: layers.RandomGaussianBlur((1, 1)), (3, 4, 2)),
     "wide softmax": (layers.Softmax, (131,)),
 }
 

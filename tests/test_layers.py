@@ -77,6 +77,7 @@ CHECKED = {  # (layer, shape of a sample)
     "random shear": (lambda: layers.RandomShear(0.4, 0.3), (7, 5, 2)),
     "random brightness": (lambda: layers.RandomBrightness(0.2, (-1, 1)), (3, 5, 2)),
     "random contrast": (lambda: layers.RandomContrast((0.5, 0.5), (-1, 1)), (3, 5, 2)),
+    "random blur": (lambda: layers.RandomGaussianBlur((1, 1), (3, 5), value_range=(-1, 1)), (3, 4, 2)),
     "layer normalization": (lambda: layers.LayerNormalization(beta_initializer="uniform"), (17,)),
     "layer normalization of one": (lambda: layers.LayerNormalization(), (1,)),
     "layer normalization rank 3": (lambda: layers.LayerNormalization(axis=[-2, -1]), (3, 2, 5)),

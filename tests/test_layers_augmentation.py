@@ -205,6 +205,29 @@ def test_contrast_is_cut_to_the_range():
     assert (y == 3).any() and (y == 6).any() and y.min() == 3 and y.max() == 6
 
 
+@pytest.mark.parametrize("kernel_size", [3, (5, 1), (1, 7)])
+def test_a_blur_is_a_weighted_mean(kernel_size):
+    x = images(2, 5, 4, 2)
+    y, _ = trained(lambda: layers.RandomGaussianBlur((1, 1), kernel_size, (0.6, 0.6)), x)
+    width, height = (kernel_size, kernel_size) if kernel_size == 3 else kernel_size
+    weights = [np.exp(-0.5 * ((np.arange(n) - n // 2) / (0.6 + 1e-6)) ** 2) for n in (height, width)]
+    down, across = (w / w.sum() for w in weights)
+    wide = np.pad(x, ((0, 0), (height // 2,) * 2, (width // 2,) * 2, (0, 0)))
+    expected = sum(
+        down[i] * across[j] * wide[:, i : i + 5, j : j + 4] for i in range(height) for j in range(width)
+    )  # fmt: skip
+    np.testing.assert_allclose(y, expected, rtol=1e-12)
+
+
+def test_some_images_are_blurred():
+    x = images(400, 5, 4, 1)
+    y, _ = trained(lambda: layers.RandomGaussianBlur((0.2, 0.4), sigma=(0.5, 1)), x)
+    share = np.mean([not np.array_equal(one, other) for one, other in zip(x, y, strict=True)])
+    assert abs(share - 0.3) < 4 * math.sqrt(0.3 * 0.7 / 400)
+    y, _ = trained(lambda: layers.RandomGaussianBlur((0, 0), value_range=(2, 8)), x)
+    np.testing.assert_array_equal(y, np.clip(x, 2, 8))
+
+
 def is_uniform(values, lower, upper):
     """Kolmogorov and Smirnov's test, as in `test_layers_noise`: it fails once in ten thousand times."""
     values = np.sort((values - lower) / (upper - lower))
@@ -232,6 +255,7 @@ LAYERS = {
     "RandomCrop": lambda **m: layers.RandomCrop(2, 3, **m),
     "RandomContrast": lambda **m: layers.RandomContrast((0.5, 0.5), **m),
     "RandomBrightness": lambda **m: layers.RandomBrightness(0.5, **m),
+    "RandomGaussianBlur": lambda **m: layers.RandomGaussianBlur((1, 1), sigma=(0.5, 1), **m),
 }
 
 
@@ -309,6 +333,8 @@ def test_descriptions_are_those_of_keras():
     (lambda: layers.RandomShear(2.0), "x_factor"),
     (lambda: layers.RandomCrop(0, 3), "height must be an integer of at least 1"),
     (lambda: layers.RandomContrast(-0.1), "factor"),
+    (lambda: layers.RandomGaussianBlur(kernel_size=4), "kernel_size must be an odd number or a pair"),
+    (lambda: layers.RandomGaussianBlur(sigma=2.0), "sigma"),
     (lambda: layers.RandomBrightness(0.1, value_range=255), "value_range must be a pair of numbers"),
 ])  # fmt: skip
 def test_bad_arguments_are_explained(make, message):

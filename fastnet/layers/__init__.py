@@ -23,6 +23,7 @@ from fastnet.layers.encoding import CategoryEncoding as CategoryEncoding
 from fastnet.layers.layer import Layer as Layer
 from fastnet.layers.masking import Masking as Masking
 from fastnet.layers.normalization import BatchNormalization as BatchNormalization
+from fastnet.layers.random_blur import RandomGaussianBlur as RandomGaussianBlur
 from fastnet.layers.random_colours import RandomBrightness as RandomBrightness
 from fastnet.layers.random_colours import RandomContrast as RandomContrast
 from fastnet.layers.random_transforms import RandomRotation as RandomRotation

@@ -14,7 +14,7 @@ from fastnet.engine.view import View
 from fastnet.layers.augmentation import Augmentation, bounds, factor
 
 
-def _value_range(what: str, value: Any) -> tuple[float, float]:
+def checked_range(what: str, value: Any) -> tuple[float, float]:
     """A pair of numbers, the smaller one first."""
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         raise ValueError(f"{what} must be a pair of numbers such as (0, 255), received {quoted(value)}.")
@@ -61,7 +61,7 @@ class RandomBrightness(_Colour):
         [[[0.75, 1.0]]]
     """
 
-    _checks: ClassVar = {**Augmentation._checks, "factor": factor(-1, 1), "value_range": _value_range}
+    _checks: ClassVar = {**Augmentation._checks, "factor": factor(-1, 1), "value_range": checked_range}
 
     def __init__(self, factor: Any, value_range: Sequence[float] = (0, 255), seed: int | None = None, **more: Any):
         super().__init__(seed=seed, **more)
@@ -101,7 +101,7 @@ class RandomContrast(_Colour):
         [10.0, 30.0]
     """
 
-    _checks: ClassVar = {**Augmentation._checks, "factor": factor(0, 1), "value_range": _value_range}
+    _checks: ClassVar = {**Augmentation._checks, "factor": factor(0, 1), "value_range": checked_range}
 
     def __init__(self, factor: Any, value_range: Sequence[float] = (0, 255), seed: int | None = None, **more: Any):
         super().__init__(seed=seed, **more)

@@ -47,6 +47,9 @@ def test_colours(value_range):
     x = np.random.default_rng(0).uniform(0, 255, (3, 6, 5, 3)).astype("float32")  # Keras's bytes go round
     ours, theirs = both(lambda L: L.RandomBrightness((0.2, 0.2), value_range), x)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    blur = {"kernel_size": (3, 5), "sigma": (0.7, 0.7), "value_range": value_range}
+    ours, theirs = both(lambda L: L.RandomGaussianBlur((1.0, 1.0), **blur), x)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
     ours, theirs = both(lambda L: L.RandomContrast((0.0, 0.0), value_range), x)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
@@ -55,7 +58,7 @@ def test_colours(value_range):
     lambda L: L.RandomFlip("horizontal", seed=1), lambda L: L.RandomRotation((0.1, 0.3), fill_mode="wrap"),
     lambda L: L.RandomTranslation(0.1, (-0.2, 0.3)), lambda L: L.RandomZoom(0.2), lambda L: L.RandomCrop(3, 4),
     lambda L: L.RandomContrast(0.2, value_range=(0, 1)), lambda L: L.RandomBrightness(0.3),
-    lambda L: L.RandomShear(0.1, (0.1, 0.2)),
+    lambda L: L.RandomShear(0.1, (0.1, 0.2)), lambda L: L.RandomGaussianBlur(0.5, 5, (0.1, 0.4)),
 ])  # fmt: skip
 def test_keras_descriptions_are_read(make):
     theirs = make(keras.layers).get_config()

@@ -20,7 +20,7 @@ def draw_uniform(
 
 
 @elementwise
-def brighten(x: read, delta: read[row], y: write, lower: real, upper: real):
+def brighten(x: read, delta: read[row] | 0.0, y: write, lower: real, upper: real):
     y = at_most(at_least(x + delta, lower), upper)
 
 
