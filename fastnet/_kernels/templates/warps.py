@@ -62,10 +62,14 @@ def warp(
             for c in range(channels):
                 y[r, at + c] = 0.0
             for a in range(reach):
-                row = filled(upper + T(a), T(source_height), T(fill))
+                row = upper + T(a)
+                if row < 0.0 or row >= T(source_height):
+                    row = filled(row, T(source_height), T(fill))
                 of_row = (1.0 - down) if a == 0 else down
                 for b in range(reach):
-                    column = filled(left + T(b), T(source_width), T(fill))
+                    column = left + T(b)
+                    if column < 0.0 or column >= T(source_width):
+                        column = filled(column, T(source_width), T(fill))
                     weight = of_row * ((1.0 - across) if b == 0 else across)
                     inside = row >= 0.0 and column >= 0.0
                     start = (int64(row) * source_width + int64(column)) * channels
