@@ -45,7 +45,8 @@ class RandomGaussianBlur(Augmentation):
 
     Example:
         >>> point = np.array([0.0, 9.0, 0.0]).reshape(1, 3, 1)
-        >>> layers.RandomGaussianBlur((1.0, 1.0), sigma=(1.0, 1.0))(point).ravel().round(2).tolist()
+        >>> blur = layers.RandomGaussianBlur((1.0, 1.0), sigma=(1.0, 1.0), dtype="float64")
+        >>> blur(point).ravel().round(2).tolist()
         [1.11, 1.84, 1.11]
     """
 
