@@ -198,6 +198,15 @@ def test_colours_and_sizes(folder):
     np.testing.assert_array_equal(x[0, 1:7], picture(0))
 
 
+def test_files_of_16_bits_and_of_palettes(tmp_path):
+    grey = np.array([[0, 255, 256, 65535]], np.uint16)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    Image.fromarray(picture(0, 1, 4, 1)[:, :, 0]).convert("P").save(tmp_path / "b.gif")
+    x = read(tmp_path, labels=None, image_size=None)[0]
+    np.testing.assert_array_equal(x[0], (grey >> 8)[:, :, None].repeat(3, 2))
+    np.testing.assert_array_equal(x[1], picture(0, 1, 4, 1).repeat(3, 2))
+
+
 def test_the_order_is_another_in_each_epoch(folder):
     def epochs(**more):
         images, found = read(folder, shuffle=True, **more), []

@@ -165,8 +165,6 @@ class Augmentation(Layer):
 class _Window(Augmentation):
     """A layer whose result is a rectangle of the image, upright or mirrored."""
 
-    keeps_values = True
-
     def _act(self, plan: Plan, x: View, drawn: View, y: View) -> None:
         height, width, channels = y.shape
         plan.call(
@@ -202,6 +200,7 @@ class RandomFlip(_Window):
         True
     """
 
+    keeps_values = True
     _fixed: ClassVar[tuple[str, ...]] = ("seed", "data_format", "mode")
     _checks: ClassVar = {
         **Augmentation._checks,

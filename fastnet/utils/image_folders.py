@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnet import checks, random
 from fastnet._kernels.errors import quoted
-from fastnet.engine.threads import default_num_threads
+from fastnet.engine.threads import get_num_threads
 from fastnet.utils.datasets import PyDataset
 from fastnet.utils.image_resizing import INTERPOLATIONS, cropped, padded, resized
 from fastnet.utils.images import MODES, channels_last, opened, pillow
@@ -41,6 +41,8 @@ class _Reading(NamedTuple):
             image = opened(path)
         except ValueError as error:
             raise ValueError(f"{_CALLER}: {error} Remove it, or give on_error='skip'.") from error
+        if image.mode.startswith("I"):  # of 16 bits, which Pillow would cut to 255
+            image = pillow(_CALLER).fromarray((np.asarray(image).astype(int) >> 8).astype(np.uint8))
         mode = MODES[self.color_mode]
         array = np.asarray(image if image.mode == mode else image.convert(mode))
         array = array[:, :, None] if array.ndim == 2 else array
@@ -61,7 +63,7 @@ class ImageFolder(PyDataset):
         self, reading: _Reading, file_paths: Sequence[str], labels: np.ndarray | None, class_names: list[str] | None,
         batch_size: int | None, seed: int | None,
     ):  # fmt: skip
-        workers = default_num_threads()
+        workers = get_num_threads()
         super().__init__(workers=workers, max_queue_size=workers + 1)
         self.reading, self.file_paths, self.labels, self.class_names = reading, list(file_paths), labels, class_names
         self.batch_size, self.seed = batch_size, seed
@@ -313,7 +315,7 @@ def _without_damaged(
             return True
         return False
 
-    with ThreadPoolExecutor(default_num_threads(), "fastnet-images") as pool:
+    with ThreadPoolExecutor(get_num_threads(), "fastnet-images") as pool:
         damaged = list(pool.map(is_damaged, paths))
     bad = [path for path, is_bad in zip(paths, damaged, strict=True) if is_bad]
     if not bad:
