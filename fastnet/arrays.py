@@ -88,6 +88,13 @@ def _converted(value: Any, argument: str) -> np.ndarray:
         bare = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
         return np.from_dlpack(value) if bare else np.asarray(value)
     except ValueError as error:
+        shapes = [getattr(row, "shape", None) for row in value] if isinstance(value, (list, tuple)) else [None]
+        other = next((k for k, shape in enumerate(shapes) if shape != shapes[0]), None)
+        if other is not None and None not in shapes:
+            raise ValueError(
+                f"{argument} cannot become an array: {argument}[0] has the shape {shapes[0]}, and {argument}[{other}] "
+                f"{shapes[other]}. Give rows of one shape."
+            ) from None
         raise ValueError(f"{argument} cannot become an array: {error}. Give rows of equal length.") from None
 
 
