@@ -19,6 +19,7 @@ from fastnet.layers.network import Network
 from fastnet.metrics.compiled import CompiledMetrics
 from fastnet.refused import NotAnEstimator, attribute_error
 from fastnet.saving.saveable import Saveable
+from fastnet.tracebacks import trimmed
 from fastnet.training import loop
 from fastnet.training.differentiation import Differentiable
 from fastnet.training.step_methods import StepMethods
@@ -208,7 +209,8 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
                 activity_regularizer, whose penalty does not follow from predictions.
             RuntimeError: `compile` was not called.
         """
-        return loop.compute_loss(self, x, y, y_pred, sample_weight)
+        with trimmed:
+            return loop.compute_loss(self, x, y, y_pred, sample_weight)
 
     def metrics_for(self, output_shape: tuple[int, ...] | None) -> list[tuple[str, metrics_module.Metric, bool]]:
         """(key in the logs, metric, whether it is weighted), as compiled, for predictions of this shape."""
@@ -271,13 +273,14 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
             fastnet.NonFiniteError: NaN or infinity; the model has the last good weights.
             RuntimeError: `compile` was not called.
         """
-        return loop.fit(
-            self, x, y, sample_weight, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
-            validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
-            class_weight=class_weight, initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
-            validation_steps=validation_steps, validation_batch_size=validation_batch_size,
-            validation_freq=validation_freq,
-        )  # fmt: skip
+        with trimmed:
+            return loop.fit(
+                self, x, y, sample_weight, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
+                validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
+                class_weight=class_weight, initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
+                validation_steps=validation_steps, validation_batch_size=validation_batch_size,
+                validation_freq=validation_freq,
+            )  # fmt: skip
 
     def evaluate(
         self,
@@ -298,7 +301,8 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
         Returns:
             The loss, or a list of the loss and the metrics, or a dictionary where ``return_dict``.
         """
-        logs = loop.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks)
+        with trimmed:
+            logs = loop.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks)
         return loop.as_results(logs, return_dict)
 
     def predict(
@@ -313,7 +317,8 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
 
         ``x`` are rows, or a stream of ``steps`` batches (see `fit`), whose targets are ignored.
         """
-        return loop.predict(self, x, batch_size, verbose, steps, callbacks)
+        with trimmed:
+            return loop.predict(self, x, batch_size, verbose, steps, callbacks)
 
     def train_on_batch(
         self,
@@ -324,16 +329,19 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
         return_dict: bool = False,
     ) -> Any:
         """One step on these rows; its loss and metrics. Weights as in `fit`."""
-        logs = loop.train_on_batch(self, x, y, sample_weight, class_weight)
+        with trimmed:
+            logs = loop.train_on_batch(self, x, y, sample_weight, class_weight)
         return loop.as_results(logs, return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of these rows. Weights as in `fit`."""
-        return loop.as_results(loop.test_on_batch(self, x, y, sample_weight), return_dict)
+        with trimmed:
+            return loop.as_results(loop.test_on_batch(self, x, y, sample_weight), return_dict)
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
         """The results of the last layer for these rows."""
-        return loop.predict_rows(self, x)
+        with trimmed:
+            return loop.predict_rows(self, x)
 
     @property
     def compiled(self) -> bool:
@@ -345,7 +353,8 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
         if training or mask is not None:
             return super().__call__(x, training, mask)
         refuse_layer(self._owner, x)
-        return loop.predict_rows(self, x)
+        with trimmed:
+            return loop.predict_rows(self, x)
 
     def profile(self, x: Any, y: Any, batch_size: int | None = None, seconds: float = 1.0) -> Profile:
         """Train for some time and measure where it goes.
@@ -375,7 +384,8 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
             >>> {row.layer for row in model.profile(np.ones((8, 2)), np.ones(8), seconds=0.01).rows} >= {"out", "sgd"}
             True
         """
-        return loop.profile(self, x, y, batch_size, seconds)
+        with trimmed:
+            return loop.profile(self, x, y, batch_size, seconds)
 
     def __getattr__(self, name: str) -> Any:
         """Raise for a missing attribute; where Keras has it, the error names the remedy."""

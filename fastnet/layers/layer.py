@@ -204,7 +204,7 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
             return _NAMED[argument.rsplit("_", 1)[-1]].get(identifier)
         except ValueError as error:
             kind = RuleError if isinstance(error, RuleError) else ValueError
-            raise kind(f"{self._owner}: {argument}: {error}") from error
+            raise kind(f"{self._owner}: {argument}: {error}") from None
 
     def connect(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Build for samples of this shape, once; return the shape of the result.
