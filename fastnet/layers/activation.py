@@ -62,6 +62,11 @@ class Activation(_Applied):
         super().__init__(**more)
         self.activation = activation
 
+    @property
+    def reads_vectors(self) -> bool:  # type: ignore[override]
+        """Where the activation is one of rows."""
+        return isinstance(self.activation, activations.RowActivation)
+
 
 class ReLU(_Applied):
     """max(x, 0), with Keras's arguments.
