@@ -77,7 +77,9 @@ def as_array(value: Any, argument: str) -> np.ndarray:
     else:
         array = _converted(value, argument)
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"{argument} must hold real numbers; received {_kind(array)}.{_remedy(value, array, argument)}")
+        raise ValueError(
+            f"{argument} must hold real numbers; received {_kind(array)}.{_remedy(value, array, argument)}"
+        )
     if array.dtype not in READABLE:
         array = array.astype(np.float64 if array.dtype.kind == "f" else array.dtype.newbyteorder("="))
     return array

@@ -154,20 +154,21 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
             RuntimeError: the model is being trained.
             TypeError: the class defines a `train_step` or a `test_step` that does not call that of its parent.
         """
-        hooks.refuse(type(self), "model", at_compile=True)
-        device = devices.default() if device is None else devices.checked(device, f"The model {self.name!r}")
-        self._must_be_idle()
-        optimizer = optimizers.get(optimizer)
-        loss = losses.get(losses.of_one_output(loss, "loss"))
-        weight = losses.loss_weight(loss_weights)
-        if loss is not None and weight != loss.weight:
-            loss = copy.copy(loss)
-            loss.weight = weight
-            loss.completed()
-        self.compiled_metrics = CompiledMetrics(metrics, weighted_metrics)
-        self.optimizer, self.loss = optimizer, loss
-        self._loss_weights, self.device = None if weight == 1 else weight, device
-        self._trainer = loop.new_trainer(self)
+        with trimmed:
+            hooks.refuse(type(self), "model", at_compile=True)
+            device = devices.default() if device is None else devices.checked(device, f"The model {self.name!r}")
+            self._must_be_idle()
+            optimizer = optimizers.get(optimizer)
+            loss = losses.get(losses.of_one_output(loss, "loss"))
+            weight = losses.loss_weight(loss_weights)
+            if loss is not None and weight != loss.weight:
+                loss = copy.copy(loss)
+                loss.weight = weight
+                loss.completed()
+            self.compiled_metrics = CompiledMetrics(metrics, weighted_metrics)
+            self.optimizer, self.loss = optimizer, loss
+            self._loss_weights, self.device = None if weight == 1 else weight, device
+            self._trainer = loop.new_trainer(self)
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """The arguments of `compile` as plain data, without the optimizer's state; None before it was called."""
