@@ -164,6 +164,7 @@ def test_a_class_that_no_label_of_batches_has():
             verbose=0,
         )
     assert len(caught) == 1 and epochs[3:] == [0, 0, 0]
+    classifier().fit(generator(pieces(y=few)), class_weight={2: 1.0}, epochs=0, steps_per_epoch=2, verbose=0)
     rare = np.where(np.arange(29) < 25, few, 2)  # the last batch alone has it
     classifier().fit(generator(pieces(y=rare)), class_weight={2: 1.0}, verbose=0)
 
@@ -172,6 +173,29 @@ def test_a_class_that_no_label_of_batches_has():
             self.model.stop_training = True
 
     classifier().fit(generator(pieces(y=rare)), class_weight={2: 1.0}, callbacks=[Stop()], verbose=0)
+
+
+def test_a_class_of_labels_that_were_read_before_a_resume(tmp_path):
+    """The batches that are done are not read again: nothing tells which classes they had."""
+    labels = np.where(np.arange(29) // 8 == 1, 2, LABELS % 2)  # only the second batch has the class
+
+    def batches(fails):
+        seen = []
+
+        class Fail(fastnet.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                seen.append(batch)
+                backup._writer.wait()
+                if batch == 2 and fails:
+                    raise KeyboardInterrupt
+
+        backup = fastnet.callbacks.BackupAndRestore(tmp_path / "b", save_freq=1)
+        classifier().fit(pieces(y=labels), class_weight={2: 1.0}, callbacks=[backup, Fail()], verbose=0)
+        return seen
+
+    with pytest.raises(KeyboardInterrupt):
+        batches(True)
+    assert batches(False) == [2, 3]
 
 
 def test_targets_that_are_no_classes():

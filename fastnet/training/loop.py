@@ -97,8 +97,6 @@ def _fit(model: Any, samples: Samples, held_out: Samples | None, options: FitOpt
                 calls.diverged(error)
             raise
         calls.on_train_end(position.logs)
-    if options.class_weight is not None and options.steps_per_epoch is not None:
-        options.class_weight.warn_absent()
     assert calls.history is not None
     model.history = calls.history
     return calls.history
@@ -108,7 +106,7 @@ def _train_epochs(model: Any, position: Position, held_out: Samples | None, opti
     """Train from a position to the last epoch, or until a callback stops."""
     trainer, calls = model._trainer, position.calls
     assert calls.history is not None
-    is_advised = False
+    is_advised, is_resumed = False, position.step or position.epoch > options.initial_epoch
     for epoch in range(options.epochs if position.is_over else position.epoch, options.epochs):
         calls.on_epoch_begin(epoch)
         if position.step:
@@ -121,10 +119,15 @@ def _train_epochs(model: Any, position: Position, held_out: Samples | None, opti
         calls.on_epoch_end(epoch, logs)
         position.next_epoch(logs)
         is_advised = is_advised or advise_on_losses(position.samples, calls.history.history.get("loss", []))
+        if options.class_weight is not None and not is_resumed and _has_read_all(options, epoch, model.stop_training):
+            options.class_weight.warn_absent()
         if model.stop_training:
             break
-        if options.class_weight is not None and options.steps_per_epoch is None:
-            options.class_weight.warn_absent()  # the epoch has read all targets
+
+
+def _has_read_all(options: FitOptions, epoch: int, is_stopped: bool) -> bool:
+    """Whether all targets have been read: after an epoch, or at the end where ``steps_per_epoch`` divides them."""
+    return not is_stopped if options.steps_per_epoch is None else is_stopped or epoch + 1 == options.epochs
 
 
 def _calls(model: Any, callbacks: Any, verbose: Any, samples: Samples, epochs: int = 1, **more: bool) -> CallbackList:
