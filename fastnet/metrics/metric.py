@@ -40,6 +40,7 @@ class Metric(AlongAxis, Configurable):
         direction: "up" if larger is better, "down" if smaller is, None if unknown; callbacks with ``mode="auto"`` read
             it.
         weighs_elements: whether each element may have a weight, the view ``y_true.weights``.
+        checks_targets: whether `check_targets` must see all targets of a training, not only the first ones of a shape.
         masked: whether the mask of predictions (`layers.Masking`) counts as a weight of each step; as in Keras it does
             for means of rows. A metric written in Python gets the mask in ``sample_weight``.
 
@@ -71,7 +72,7 @@ class Metric(AlongAxis, Configurable):
     weighs_elements: bool = False
     masked = False
     direction: str | None = None
-    checks_targets = False  # whether `check_targets` must see all targets, not only the first ones of a shape
+    checks_targets = False
     is_counted = False  # whether a plan counts it: its arguments then stay
 
     def __setattr__(self, name: str, value: Any) -> None:
