@@ -171,8 +171,9 @@ class GatedActivation(RowActivation):
         Raises:
             ValueError: the last axis is of odd size.
         """
-        if shape[-1] % 2:
-            raise ValueError(f"{self.name} halves an axis, whose size must be even; received {shape[-1]}.")
+        if not shape or shape[-1] % 2:
+            received = shape[-1] if shape else "samples of one number"
+            raise ValueError(f"{self.name} halves an axis, whose size must be even; received {received}.")
         return (*shape[:-1], shape[-1] // 2)
 
     def forward(self, plan: Plan, x: View) -> View:

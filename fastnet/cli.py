@@ -75,7 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     which = warmup.add_mutually_exclusive_group()
     which.add_argument("model", type=Path, nargs="?", metavar="MODEL", help="a file of a model (.fastnet)")
-    which.add_argument("--all", action="store_true", help="each activation, optimizer, loss and layer; some minutes")
+    whole = "each activation, optimizer, loss and simple layer; some minutes"
+    which.add_argument("--all", action="store_true", help=whole)
     warmup.set_defaults(run=_warmup)
 
     cache = commands.add_parser("cache", help="show the kernel cache, or clear it")
