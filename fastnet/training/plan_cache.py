@@ -95,8 +95,9 @@ class PlanCache:
         kind = MODES[mode]
         optimizer = self.network.optimizer if kind.updates else None
         version = None if optimizer is None else optimizer.version
-        driver = None if self.network.device == "cpu" else devices.driver_of(self.network.device)
-        return self._structure_now(), self._losses_now() if kind.loss else (), optimizer, version, driver
+        name = self.network.device
+        device = None if name == "cpu" else (devices.driver_of(name), devices.matmul_precision())
+        return self._structure_now(), self._losses_now() if kind.loss else (), optimizer, version, device
 
     def take(self, mode: str, rows: int, sources: tuple[Source, ...], version: tuple) -> tuple[Step, list[Step]]:
         """A plan of this `version` that is free, and the list to which it must be given back."""
