@@ -1,5 +1,7 @@
 """Data that pass through the device in chunks, and memory that is full: the bits are those of the CPU."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,10 @@ def classifier():
     return [layers.Input((7,)), layers.Dense(5, "relu"), layers.Dense(3)]
 
 
-@pytest.fixture(params=[1, 2, 5], ids=lambda steps: f"{steps} a chunk")
+@pytest.fixture(
+    params=[pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(5, marks=pytest.mark.slow)],
+    ids=lambda steps: f"{steps} a chunk",
+)
 def streamed(request, monkeypatch):
     """All data pass in chunks of so many steps; a chunk is a few starts of steps."""
     monkeypatch.setattr(inputs, "LARGE", 0)
@@ -98,6 +103,7 @@ def test_chunks_are_gathered_while_steps_run(streamed, monkeypatch):
         assert before[-1] == "launch"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["columns first", "uint8 images", "weights", "steps_per_epoch"])
 def test_other_data(kind, monkeypatch):
     monkeypatch.setattr(inputs, "LARGE", 0)
@@ -123,42 +129,41 @@ def test_other_data(kind, monkeypatch):
     assert same(on_cpu, found)
 
 
-def test_an_interrupt_between_chunks(streamed, monkeypatch):
-    """Whatever the host did when it came: gathering rows, or starting steps."""
+INTERRUPTS = [(inputs.Part, "gather", 2), (inputs.Inputs, "enter", 2), (inputs.Part, "gather", 3)]
+
+
+@pytest.mark.parametrize(
+    "owner, name, number", [INTERRUPTS[0], *(pytest.param(*each, marks=pytest.mark.slow) for each in INTERRUPTS[1:])]
+)
+def test_an_interrupt_between_chunks(streamed, monkeypatch, owner, name, number):
+    """When rows were gathered, before they are copied: of the first chunk, and of the second one while steps run; and
+    when the second one was entered."""
     x, y = data(7, 3)
+    function, calls = getattr(owner, name), []
 
-    def run(device, interrupted):
+    def interrupted(*arguments):
+        found = function(*arguments)
+        calls.append(name)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return found
+
+    def trained(device, steps=0):
         model = compiled(device, classifier, "adam", SPARSE)
-        gather = inputs.Part.gather
-        if interrupted:
-            calls = []
-
-            def interrupt(part, buffer, chosen):
-                calls.append(part)
-                if len(calls) == interrupted:
-                    raise KeyboardInterrupt
-                return gather(part, buffer, chosen)
-
-            monkeypatch.setattr(inputs.Part, "gather", interrupt)
-            with pytest.raises(KeyboardInterrupt):
+        if device == "cuda":
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr(owner, name, interrupted)
                 model.fit(x, y, batch_size=BATCH, epochs=2, verbose=0, shuffle=False)
-            monkeypatch.setattr(inputs.Part, "gather", gather)
-        return model
-
-    for at in (2, 3):  # of y of the first chunk, which is not there yet, and of x of the second one
-        with testing.machine_gpu():
-            model = run("cuda", at)
-            done = int(model.optimizer.iterations)
-            after = model.get_weights()
-            model.fit(x, y, batch_size=BATCH, verbose=0, shuffle=False)
-            further = model.get_weights()
-        twin = run("cpu", 0)
-        for step in range(done):
+        for step in range(steps):
             first = step % 3 * BATCH
-            twin.train_on_batch(x[first : first + BATCH], y[first : first + BATCH])
-        assert same(after, twin.get_weights()), at
-        twin.fit(x, y, batch_size=BATCH, verbose=0, shuffle=False)
-        assert same(further, twin.get_weights()), at
+            model.train_on_batch(x[first : first + BATCH], y[first : first + BATCH])
+        done, after = int(model.optimizer.iterations), model.get_weights()
+        model.fit(x, y, batch_size=BATCH, verbose=0, shuffle=False)
+        return done, after, model.get_weights()
+
+    with testing.machine_gpu():
+        found = trained("cuda")
+    assert same(found, trained("cpu", found[0]))
 
 
 def test_a_loss_that_is_not_finite(streamed):
@@ -177,6 +182,7 @@ def test_a_loss_that_is_not_finite(streamed):
     assert "13" in found[0] and same(found[1], run("cpu")[1])
 
 
+@pytest.mark.slow
 def test_the_data_are_not_kept(streamed):
     x, y = data(7, 3)
     with testing.machine_gpu() as gpu:
@@ -198,16 +204,16 @@ def test_data_that_do_not_fit_are_streamed(monkeypatch):
         "upload_beside",
         lambda self, address, array: copies.append(array.nbytes) or self.upload(address, array),
     )
-    x, y = data(7, 3, rows=300)  # 10.8 KB; those of the first fit are 1.8 KB, the model and its buffers need 4
+    x, y = data(7, 3, rows=120)  # 4.3 KB; those of the first fit are 0.7 KB, the model and its buffers need 2
 
     def trained(device):
         model = compiled(device, classifier, "sgd", SPARSE)
-        model.fit(x[:50], y[:50], batch_size=50, verbose=0)
+        model.fit(x[:20], y[:20], batch_size=20, verbose=0)
         few = len(copies)
-        model.fit(x, y, batch_size=50, verbose=0)
+        model.fit(x, y, batch_size=20, verbose=0)
         return few, model.get_weights()
 
-    with testing.machine_gpu(memory=16_000):
+    with testing.machine_gpu(memory=6_500):
         few, found = trained("cuda")
     assert few == 0 and sum(copies) == x.nbytes + y.nbytes
     assert same(found, trained("cpu")[1])
@@ -267,7 +273,5 @@ def test_a_model_on_the_cpu_leaves_the_device():
         model.compile(model.optimizer, SPARSE, device="cpu")
         assert same(seen.weights, model.get_weights())
         model.fit(x, y, batch_size=BATCH, verbose=0)
-        import gc
-
         gc.collect()
         assert not gpu.allocations

@@ -222,8 +222,8 @@ def test_full_memory(api):
     gpu = nvidia.open_device()
     api.fails["cuMemAllocFromPoolAsync"] = CUresult.CUDA_ERROR_OUT_OF_MEMORY
     assert message(gpu.allocate, 5_000_000) == (
-        "NVIDIA H100: its memory is full. 5.0 MB were asked for, 3.0 of 8.0 MB are free. Take smaller batches, or pass "
-        "the data as batches."
+        "NVIDIA H100: its memory is full. 5.0 MB were asked for, 3.0 of 8.0 MB are free. Take a smaller model, "
+        "smaller batches, or less data in one call."
     )
     assert api.count("cuMemPoolTrimTo") == 1  # what the pool only keeps is free
     api.fails["cuMemAllocFromPoolAsync"] = CUresult.CUDA_ERROR_LAUNCH_FAILED

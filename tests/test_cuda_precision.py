@@ -5,10 +5,15 @@ import pytest
 
 import fastnet
 from fastnet import extend, layers, losses, optimizers, testing
+from fastnet._kernels.cuda import ptx
+from fastnet._kernels.cuda.entry import Call, LaunchEntry
+from fastnet._kernels.cuda.product import WARP_SIZES, ProductKernel
 from fastnet.engine import devices
 from fastnet.engine.cuda import executable
 from fastnet.engine.split import split_product
 from fastnet.engine.variable import Variable
+
+from .test_cuda_kernels import _ptxas
 
 #: precision → bits of a factor that count, with the one that is not stored
 BITS = {"high": 11, "medium": 8}
@@ -203,3 +208,25 @@ def test_subnormal_numbers(dtype, tiny):
         found = halved("cuda")
     assert halved("cpu").tolist() == [0, -1]
     assert found[1] == -1 and (found[0] == 0 if dtype == "float32" else abs(found[0] - tiny) < 1e-9 * tiny)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", WARP_SIZES)
+@pytest.mark.parametrize("precision, steps", [("high", 8), ("medium", 16)])
+def test_tiles_stay_in_registers(precision, steps, size, tmp_path):
+    kernel = ProductKernel("float32", has_bias=True, relu=True, size=size, precision=precision)
+    references = tuple(bool(kind.access) for _, kind in kernel.parameters)
+    text = ptx.text((kernel.source(),), LaunchEntry(Call(references, 0), 256), "sm_80")
+    assert text.count(f"mma.sync.aligned.m16n8k{steps}.row.col.f32") == size * size // 4 * (16 // steps)
+    assert ".local" not in text and ".f64" not in text
+    found = _ptxas(text, "sm_80", tmp_path)
+    assert found is None or "0 bytes spill stores" in found
+
+
+@pytest.mark.slow
+@both
+def test_fragments_are_loaded_without_bank_conflicts(precision):
+    """With a transposed A, neighbouring threads also store neighbours to shared memory."""
+    with testing.machine_gpu(processors=1) as gpu:
+        product(32, 32, 16, "a")
+    assert gpu.counts.by_kind["mma"] and not gpu.counts.bank_conflicts

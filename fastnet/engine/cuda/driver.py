@@ -33,7 +33,7 @@ class OutOfMemory(DeviceError):
 
     def __init__(
         self, name: str, asked: int, free: int, total: int,
-        remedy: str = "Take smaller batches, or pass the data as batches.",
+        remedy: str = "Take a smaller model, smaller batches, or less data in one call.",
     ):  # fmt: skip
         self.name, self.asked, self.free, self.total = name, asked, free, total
         super().__init__(

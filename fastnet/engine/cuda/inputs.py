@@ -21,7 +21,7 @@ from fastnet.engine.cuda.memory import DeviceArray, copied
 from fastnet.engine.sources import Batches, Source
 from fastnet.sparse import SparseRows
 
-LARGE = 16 << 20  # bytes of data from which the device is asked whether they fit
+LARGE = 64 << 20  # bytes of data from which the device is asked whether they fit
 SHARE = 0.9  # of the free memory that data may take; batches of other sizes, and other models, need some too
 CHUNK = 32 << 20  # bytes: about 1 ms of copying by PCIe, a hundred times what starting it costs. An estimate
 _ALIGNMENT = 256  # of the parts of a buffer
@@ -114,8 +114,10 @@ class Inputs:
         size += 0 if self._order is None else self._order.nbytes
         if size < LARGE:
             return None
-        gc.collect()  # models that nobody has any more hold memory until then
         free, _ = self._driver.memory()
+        if size > SHARE * free:
+            gc.collect()  # models that nobody has any more hold memory until then
+            free, _ = self._driver.memory()
         return None if size <= SHARE * free else free
 
 
