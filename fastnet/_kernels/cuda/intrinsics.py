@@ -190,9 +190,10 @@ class _Pair(ir.Type):
         return hash(_Pair)
 
 
-def _call(builder, name, result, *values):
+def _call(builder, name, result, *values, attributes=()):
     kind = ir.FunctionType(result, [value.type for value in values])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.nvvm.{name}"), values)
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.nvvm.{name}")
+    return builder.call(function, values, attrs=attributes)
 
 
 @intrinsic
@@ -250,7 +251,8 @@ def multiply_warps(typingctx, sums, a, a_start, b, b_start, count, row, precisio
                 for c in pairs:
                     places = [_at(builder, args[0], (r + i) * length + c + j) for i in (0, 1) for j in (0, 1)]
                     values = [*left[r // 2], *right[c // 2], *map(builder.load, places)]
-                    found = _call(builder, name, ir.LiteralStructType([_FLOAT] * 4), *values)
+                    result = ir.LiteralStructType([_FLOAT] * 4)
+                    found = _call(builder, name, result, *values, attributes=("convergent",))  # no thread leaves it out
                     for number, place in enumerate(places):
                         builder.store(builder.extract_value(found, number), place)
         return context.get_dummy_value()
