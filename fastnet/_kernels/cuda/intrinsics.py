@@ -8,6 +8,7 @@ from fastnet._kernels.memory_intrinsics import ELEMENTS
 
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
+_FLOAT = ir.FloatType()
 _SHARED = 3  # LLVM's number of the address space of a block
 
 
@@ -168,3 +169,92 @@ def pick(typingctx, values, first, count, number):
         return found
 
     return values.dtype(values, first, count, types.int64), codegen
+
+
+# ---- tensor cores: the 32 threads of a warp multiply small matrices, of which each thread has some elements (a
+# fragment). With g = lane // 4 and t = lane % 4, it has rows g and g + 8, columns 2t and 2t + 1 of a result of 16 x 8,
+# and these rows of A and column g of B at the steps of k that depend on the precision (PTX ISA, "Matrix Fragments for
+# mma.m16n8k8", "m16n8k16").
+
+
+class _Pair(ir.Type):
+    """Two numbers of bfloat16, a type that llvmlite does not have."""
+
+    def _to_string(self):
+        return "<2 x bfloat>"
+
+    def __eq__(self, other):
+        return isinstance(other, _Pair)
+
+    def __hash__(self):
+        return hash(_Pair)
+
+
+def _call(builder, name, result, *values, attributes=()):
+    kind = ir.FunctionType(result, [value.type for value in values])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.nvvm.{name}")
+    return builder.call(function, values, attrs=attributes)
+
+
+@intrinsic
+def to_tf32(typingctx, x):
+    """The nearest number with 10 bits behind the point, ties away from 0; it needs sm_80."""
+    if x != types.float32:
+        return None
+
+    def codegen(context, builder, sig, args):
+        return builder.bitcast(_call(builder, "f2tf32.rna", _I32, args[0]), _FLOAT)
+
+    return types.float32(types.float32), codegen
+
+
+def _tf32(builder, at, k, entry):
+    """One number as the operand of a product."""
+    return builder.bitcast(at(k, entry), _I32)
+
+
+def _bf16(builder, at, k, entry):
+    """Two numbers, rounded, as the operand of a product: that of step k in the lower half."""
+    return builder.bitcast(_call(builder, "ff2bf16x2.rn", _Pair(), at(k + 1, entry), at(k, entry)), _I32)
+
+
+#: precision → the instruction, its steps of k, how many of them lie between a thread's operands, and what makes one
+_PRODUCTS = {"high": ("mma.m16n8k8.row.col.tf32", 8, 4, _tf32), "medium": ("mma.m16n8k16.row.col.bf16", 16, 8, _bf16)}
+
+
+def _element(builder, pointer, start, row):
+    """The function that loads an element of a slab, so many steps of k and entries behind the first one."""
+
+    def at(k, entry):
+        return builder.load(builder.gep(pointer, [builder.add(start, ir.Constant(_I64, k * row + entry))]))
+
+    return at
+
+
+@intrinsic(prefer_literal=True)
+def multiply_warps(typingctx, sums, a, a_start, b, b_start, count, row, precision):
+    """Add the products of 16 steps of k to the sums of a thread, which has ``count`` rows and columns. Its first
+    elements of A and B lie at the starts, and steps are ``row`` elements apart."""
+    if not (_is_number(count) and _is_number(row) and isinstance(precision, types.StringLiteral)):
+        return None
+    length = count.literal_value
+    name, steps, between, operand = _PRODUCTS[precision.literal_value]
+    pairs = range(0, length, 2)  # of rows, and of columns
+
+    def codegen(context, builder, sig, args):
+        of_a, of_b = (_element(builder, *args[i : i + 2], row.literal_value) for i in (1, 3))
+        for k in range(0, 16, steps):
+            both = (k, k + between)
+            left = [[operand(builder, of_a, far, 8 * r + near) for far in both for near in (0, 8)] for r in pairs]
+            right = [[operand(builder, of_b, far, 4 * c) for far in both] for c in pairs]
+            for r in pairs:
+                for c in pairs:
+                    places = [_at(builder, args[0], (r + i) * length + c + j) for i in (0, 1) for j in (0, 1)]
+                    values = [*left[r // 2], *right[c // 2], *map(builder.load, places)]
+                    result = ir.LiteralStructType([_FLOAT] * 4)
+                    found = _call(builder, name, result, *values, attributes=("convergent",))  # no thread leaves it out
+                    for number, place in enumerate(places):
+                        builder.store(builder.extract_value(found, number), place)
+        return context.get_dummy_value()
+
+    return types.void(sums, a, types.int64, b, types.int64, count, row, precision), codegen

@@ -6,6 +6,10 @@ elements of a block are summed in 64 bytes of lanes, as there.
 
 A block of 256 threads computes a tile of C: each thread ``size`` x ``size`` elements, in registers. Slabs of A and B
 pass through shared memory, 16 steps of k at a time.
+
+Where a lower precision than "highest" was asked for, tensor cores multiply the slabs: of TF32 ("high") or bfloat16
+("medium"), summed in float32 in an order that only the card knows. The 8 warps of a block have tiles of their own, two
+below and four beside each other.
 """
 
 from __future__ import annotations
@@ -28,10 +32,13 @@ from fastnet._kernels.window import Window
 SIDE = 16  # threads in a row and in a column of a block
 SLAB = 16  # steps of k in shared memory
 WIDE = 4  # columns of a thread that lie side by side
-GAP = 4  # elements between rows of a slab: rows stay on boundaries of 16 bytes, and fewer share a bank
+#: elements between rows of a slab. "highest": rows stay on boundaries of 16 bytes, and fewer share a bank. Else four
+#: rows that lie 1 ("high") or 2 apart, of which a warp reads 8 neighbours each, have a bank for each lane.
+GAP = {"highest": 4, "high": 8, "medium": 4}
 THREADS = SIDE * SIDE
 LANES = {"float32": 16, "float64": 8}  # in which a row's products with B are summed (`cpu.one_row`)
 SIZES = {"float32": (8, 4, 2, 1), "float64": (4, 2, 1)}  # rows and columns of C that a thread computes
+WARP_SIZES = (8, 4, 2)  # the same with tensor cores
 _IMPORTS = "from fastnet._kernels.cuda.intrinsics import *\n"
 _INTEGER, _SIZE, _READ, _WRITE = (parse(kind) for kind in ("integer", "size", "read", "write"))
 
@@ -49,7 +56,8 @@ class ProductKernel:
         patches: whether A is the patch matrix of images; the columns of C are then those of all groups.
         scattered: whether the rows of C are pixels that lie apart.
         winograd: whether B are the transformed taps of Winograd's convolution.
-        size: rows and columns of C that a thread computes, one of `SIZES`; 0 where A is one row and B is transposed.
+        size: rows and columns of C that a thread computes, one of `sizes`; 0 where A is one row and B is transposed.
+        precision: "highest", or of float32 "high" or "medium".
         epilogue: the chain behind it, or None.
     """
 
@@ -65,6 +73,17 @@ class ProductKernel:
     winograd: bool = False
     size: int = 4
     epilogue: Kernel | None = None
+    precision: str = "highest"
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Those that it may have."""
+        return SIZES[self.dtype] if self.precision == "highest" else WARP_SIZES
+
+    @property
+    def row(self) -> int:
+        """Elements from one row of a slab to the next one."""
+        return self.tile + GAP[self.precision]
 
     @property
     def tile(self) -> int:
@@ -74,7 +93,7 @@ class ProductKernel:
     @property
     def shared_bytes(self) -> int:
         """Bytes of memory that the threads of a block share."""
-        elements = 2 * SLAB * (self.tile + GAP) if self.size else THREADS
+        elements = 2 * SLAB * self.row if self.size else THREADS
         elements = winograd.SHARED if self.winograd else elements
         return elements * np.dtype(self.dtype).itemsize
 
@@ -108,9 +127,8 @@ def _source(kernel: ProductKernel) -> Source:
         return Source(name, repr(kernel), lambda: _text(kernel), files)
     behind = kernel.epilogue.source()
     flags = (kernel.dtype, kernel.transpose_a, kernel.transpose_b, kernel.is_stored, kernel.has_bias, kernel.relu)
-    identity = repr(
-        (*flags, kernel.split, kernel.patches, kernel.scattered, kernel.winograd, kernel.size, behind.identity)
-    )
+    form = (kernel.split, kernel.patches, kernel.scattered, kernel.winograd, kernel.size, kernel.precision)
+    identity = repr((*flags, *form, behind.identity))
     return Source(f"{name}_{behind.name}", identity, lambda: _text(kernel), (*files, *behind.files))
 
 
@@ -127,7 +145,8 @@ def _text(kernel: ProductKernel) -> str:
     if kernel.winograd:
         lines = winograd.lines(kernel.dtype, pasted, _SPAN.replace("k if", "channels if"), _finish(kernel, behind))
     else:
-        lines = (_tiled if kernel.size else _one_row)(kernel, behind)
+        form = _one_row if not kernel.size else _tiled if kernel.precision == "highest" else _warps
+        lines = form(kernel, behind)
     body = "\n".join(
         [f"@body\ndef body({', '.join([*own, *behind, 'lo', 'hi'])}):", *(f"    {line}" for line in lines)]
     )
@@ -138,11 +157,10 @@ def _text(kernel: ProductKernel) -> str:
 
 def _tiled(kernel: ProductKernel, behind: list[str]) -> list[str]:
     """Lines of a product by tiles. While a slab is multiplied, the next one is on its way from memory to registers."""
-    size, tile, row = kernel.size, kernel.tile, kernel.tile + GAP
-    end = "j_end" if kernel.patches else "n"
-    loads = [("a", "i0", "m", not kernel.transpose_a), ("b", "j0", end, kernel.transpose_b)]
+    size, tile, row = kernel.size, kernel.tile, kernel.row
     stacks = {"sums": size * size, "totals": size * size, "left": size, "right": size}
-    wide = min(size, WIDE)
+    wide = min(size, WIDE)  # columns that lie side by side, which are one access to shared memory
+    column = f"tx * {wide} + c % {wide} + c // {wide} * {SIDE * wide}"
     return [
         *(f"{name} = stack({kernel.dtype!r}, {length})" for name, length in stacks.items()),
         f"a_slab = shared({kernel.dtype!r}, {SLAB * row})",
@@ -156,7 +174,7 @@ def _tiled(kernel: ProductKernel, behind: list[str]) -> list[str]:
         *(line for load in loads for line in _fetched(kernel, *load, "start", "        ")),
         f"        for k0 in range(start, end, {SLAB}):",
         "            barrier()",
-        *(line for name, _, _, along_k in loads for line in _laid_down(name, tile, along_k)),
+        *(line for name, _, _, along_k in loads for line in _laid_down(name, kernel, along_k)),
         "            barrier()",
         *(line for load in loads for line in _fetched(kernel, *load, f"k0 + {SLAB}", "            ")),
         f"            for step in range(min({SLAB}, end - k0)):",
@@ -164,8 +182,14 @@ def _tiled(kernel: ProductKernel, behind: list[str]) -> list[str]:
         f"                take(right, b_slab, step * {row} + tx * {wide}, {size}, {wide}, {SIDE * wide})",
         f"                multiply_add(sums, left, right, {size})",
         f"        add_all(totals, sums, {size * size}, part == first)",
-        *(line for r in range(size) for line in _row(kernel, r, end, behind)),
+        *(line for r in range(size) for line in _row(kernel, r, f"ty * {size} + {r}", column, behind)),
     ]
+
+
+def _loads(kernel: ProductKernel) -> list[tuple[str, str, str, bool]]:
+    """(name, first row or column, where they end, whether k runs along memory) of both operands."""
+    end = "j_end" if kernel.patches else "n"
+    return [("a", "i0", "m", not kernel.transpose_a), ("b", "j0", end, kernel.transpose_b)]
 
 
 def _tile_of_block(kernel: ProductKernel) -> list[str]:
@@ -185,15 +209,46 @@ def _tile_of_block(kernel: ProductKernel) -> list[str]:
     ]
 
 
-def _row(kernel: ProductKernel, r: int, end: str, behind: list[str]) -> list[str]:
-    """Lines for a row of a thread's elements of C. Up to four of its columns lie side by side, which are one access to
-    shared memory."""
-    size, wide = kernel.size, min(kernel.size, WIDE)
+def _warps(kernel: ProductKernel, behind: list[str]) -> list[str]:
+    """Lines of a product by tensor cores; slabs as in `_tiled`."""
+    size, row, loads = kernel.size, kernel.row, _loads(kernel)
+    is_high = kernel.precision == "high"
+    steps = f"lane % 4 * {row if is_high else 2 * row}"
     return [
-        f"    i = i0 + ty * {size} + {r}",
+        f"totals = stack('float32', {size * size})",
+        f"a_slab = shared('float32', {SLAB * row})",
+        f"b_slab = shared('float32', {SLAB * row})",
+        "lane, warp = thread() % 32, thread() // 32",
+        f"top, left = warp // 4 * {8 * size} + lane // 4, warp % 4 * {4 * size}",
+        *_tile_of_block(kernel),
+        f"    clear(totals, {size * size})",
+        f"    start, end = first * {KC}, k if last == parts else last * {KC}",
+        *(line for load in loads for line in _fetched(kernel, *load, "start", "    ")),
+        f"    for k0 in range(start, end, {SLAB}):",
+        "        barrier()",
+        *(line[4:] for name, _, _, along_k in loads for line in _laid_down(name, kernel, along_k, is_high)),
+        "        barrier()",
+        *(line for load in loads for line in _fetched(kernel, *load, f"k0 + {SLAB}", "        ")),
+        f"        multiply_warps(totals, a_slab, {steps} + top, b_slab, {steps} + left + lane // 4, {size}, {row},"
+        f" {kernel.precision!r})",
+        *(
+            line
+            for r in range(size)
+            for line in _row(
+                kernel, r, f"top + {r // 2 * 16 + r % 2 * 8}", "left + c // 2 * 8 + lane % 4 * 2 + c % 2", behind
+            )
+        ),
+    ]
+
+
+def _row(kernel: ProductKernel, r: int, row: str, column: str, behind: list[str]) -> list[str]:
+    """Lines for a row of a thread's elements of C, which is this row of the tile; number c of it is in ``column``."""
+    size = kernel.size
+    return [
+        f"    i = i0 + {row}",
         f"    for c in range({size}):",
-        f"        j = j0 + tx * {wide} + c % {wide} + c // {wide} * {SIDE * wide}",
-        f"        if i < m and j < {end}:",
+        f"        j = j0 + {column}",
+        f"        if i < m and j < {_loads(kernel)[1][2]}:",
         f"            value = pick(totals, {r * size}, {size}, c)",
         *(f"    {line}" for line in _finish(kernel, behind)),
     ]
@@ -223,12 +278,13 @@ def _fetched(
     return [indent + line for line in lines]
 
 
-def _laid_down(name: str, tile: int, along_k: bool) -> list[str]:
+def _laid_down(name: str, kernel: ProductKernel, along_k: bool, is_rounded: bool = False) -> list[str]:
     """Lines that store them to shared memory."""
     lines = []
-    for turn in range(SLAB * tile // THREADS):
-        step, entry = _place_in_slab(tile, along_k, turn)
-        lines.append(f"            {name}_slab[({step}) * {tile + GAP} + {entry}] = {name}_next{turn}")
+    for turn in range(SLAB * kernel.tile // THREADS):
+        step, entry = _place_in_slab(kernel.tile, along_k, turn)
+        value = f"to_tf32({name}_next{turn})" if is_rounded else f"{name}_next{turn}"
+        lines.append(f"            {name}_slab[({step}) * {kernel.row} + {entry}] = {value}")
     return lines
 
 

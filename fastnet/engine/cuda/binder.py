@@ -13,15 +13,17 @@ from fastnet._kernels.chunks import CHUNK_ROWS
 from fastnet._kernels.compile import Source
 from fastnet._kernels.cuda import ptx, winograd
 from fastnet._kernels.cuda.entry import NAME, Call, LaunchEntry, StepsEntry
-from fastnet._kernels.cuda.product import SIZES, THREADS, ProductKernel, TapProductsKernel
+from fastnet._kernels.cuda.product import THREADS, ProductKernel, TapProductsKernel
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.kinds import Kind
 from fastnet._kernels.templates import data, turn
+from fastnet.engine import devices
 from fastnet.engine.cuda.driver import MOST_UNITS, DeviceError, Driver, Node
 from fastnet.engine.launch import Launch, Product, TapProducts
 from fastnet.engine.sizes import size_at
 
 BLOCK = 128  # threads: four warps
+TENSOR_CORES = 80  # the level from which on they multiply TF32 and bfloat16
 #: templates → those that stand for them on a GPU
 FORMS = {data.gather: data.gather_elements}
 
@@ -77,11 +79,13 @@ class Binder:
 
     Attributes:
         processors: multiprocessors that work on a launch.
+        precision: of products of float32, one of `devices.PRECISIONS`.
     """
 
     def __init__(self, driver: Driver, step: int, address: Callable[[Any], int]):
         self.driver, self.step, self.address = driver, step, address
         self.processors = driver.processors
+        self.precision = devices.matmul_precision() if int(driver.level[3:]) >= TENSOR_CORES else "highest"
         self._functions: dict[tuple, Any] = {}
 
     def device_launch(self, launch: Launch, rows: int, position: int = -1) -> DeviceLaunch:
@@ -116,6 +120,7 @@ class Binder:
             product.dtype, product.transpose_a, product.transpose_b, operands["c"] is not None,
             operands["bias"] is not None, product.relu, product.split, window is not None,
             window is not None and window.is_scattered, product.winograd, 1, None if behind is None else behind.kernel,
+            self.precision if product.dtype == "float32" else "highest",
         )  # fmt: skip
         kernel = dataclasses.replace(kernel, size=self._size_of_tile(launch, kernel, sizes))
         views = [operands[name] for name in ("a", "b", "c", "bias") if operands[name] is not None]
@@ -148,7 +153,7 @@ class Binder:
             rounds = math.ceil(dataclasses.replace(kernel, size=size).blocks(*sizes, window) / self.processors)
             return rounds * (size * size + 4 * size)
 
-        return min(SIZES[kernel.dtype], key=cost)
+        return min(kernel.sizes, key=cost)
 
     def _encoded(self, arguments: Iterable[Any]) -> tuple[int, ...]:
         return tuple(map(self._integer, arguments))

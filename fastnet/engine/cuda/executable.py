@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import time
 import weakref
 from collections.abc import Iterator
@@ -17,8 +18,9 @@ from fastnet._kernels.templates import turn
 from fastnet.engine import _runner
 from fastnet.engine.cuda import current
 from fastnet.engine.cuda.binder import Binder, DeviceLaunch, StepsKernel
-from fastnet.engine.cuda.driver import Node
-from fastnet.engine.cuda.memory import DeviceArray, Mirror, PlacedSource, adopt, copied, mirror_of
+from fastnet.engine.cuda.driver import Node, OutOfMemory
+from fastnet.engine.cuda.inputs import Inputs
+from fastnet.engine.cuda.memory import DeviceArray, Mirror, adopt, copied, mirror_of
 from fastnet.engine.executable import Executable
 from fastnet.engine.launch import Launch
 from fastnet.engine.sizes import Extent
@@ -45,10 +47,10 @@ class CUDAExecutable(Executable):
 
     def _bind(self) -> None:
         self.driver = driver = current.driver()
-        self._arena, self._step = DeviceArray(driver, self.arena_bytes), DeviceArray(driver, self.step.nbytes)
-        self._mirrors: dict[int, tuple[Variable, Mirror]] = {}  # whose addresses are arguments of launches
+        # weights, their copies, and the memory of these, whose addresses are arguments of launches
+        self._mirrors: dict[int, tuple[Variable, Mirror, DeviceArray]] = {}
         self._written: set[int] = set()
-        self._sources: weakref.WeakKeyDictionary[Any, PlacedSource] = weakref.WeakKeyDictionary()
+        self._inputs = Inputs(driver)
         self._placed: dict[int, DeviceArray] = {}  # by the slot that has its address
         self._outputs: dict[int, tuple[weakref.ref[np.ndarray], DeviceArray]] = {}
         self._launches: dict[int, list[DeviceLaunch]] = {}
@@ -58,9 +60,11 @@ class CUDAExecutable(Executable):
             for operand, mode in launch.access:
                 if isinstance(operand, Variable):
                     weight = self.weight(operand)
-                    self._mirrors[id(weight)] = weight, mirror_of(weight, driver)
+                    mirror = mirror_of(weight, driver)
+                    self._mirrors[id(weight)] = weight, mirror, mirror.memory()
                     if "w" in mode:
                         self._written.add(id(weight))
+        self._step, self._arena = DeviceArray(driver, self.step.nbytes), self._new_arena()
         self._binder = Binder(driver, self._step.address, self._address)
         self._is_small = self._fits_a_block()
         if self._is_small:  # compiles now, as on the CPU
@@ -68,33 +72,45 @@ class CUDAExecutable(Executable):
         else:
             self._nodes(self.rows)
 
+    def _new_arena(self) -> DeviceArray:
+        """Memory for buffers.
+
+        Raises:
+            OutOfMemory: there is not so much; it names the batch that would fit.
+        """
+        try:
+            return DeviceArray(self.driver, self.arena_bytes)
+        except OutOfMemory as full:
+            fits = bisect.bisect_right(range(1, self.rows), full.free, key=lambda rows: self._layout(rows)[1])
+            remedy = f"A batch of {fits} would fit" if fits else "Not even a batch of one row would fit"
+            remedy = f"{remedy}; this one has {self.rows} rows."
+            raise OutOfMemory(full.name, full.asked, full.free, full.total, remedy) from None
+
     def _address(self, operand: View | Variable | Slot) -> int:
         if isinstance(operand, View):
             return self._arena.address + self.offsets[operand.buffer] + operand.offset * SIZES[operand.dtype]
         if isinstance(operand, Variable):
-            return self._mirrors[id(self.weight(operand))][1].memory.address
+            return self._mirrors[id(self.weight(operand))][2].address
         return self._step.address + 8 * operand.index
 
     # ---- what a step reads and writes
 
     def connect(self, inlet: Any, source: Any) -> None:
-        """Let an inlet read from a source, which is copied to the device when it is first read."""
-        placed = self._sources.get(source)
-        if placed is None:
-            placed = self._sources[source] = PlacedSource(self.driver, source)
-        start = inlet.slots.index
-        self.step[start : start + 4] = placed.numbers
+        """Let an inlet read from a source, which the next run brings to the device."""
+        self._inputs.connect(inlet.slots.index, source)
 
     def place(self, slot: int, array: np.ndarray | None) -> None:
         """Let a slot of the step block have the address of an array, which is copied to the device."""
-        if array is None:
+        if slot == abi.ORDER:
+            self._inputs.set_order(array)
+        elif array is None:
             self._placed.pop(slot, None)
             self.step[slot] = 0
-            return
-        self._placed[slot] = copied(self.driver, array)
-        self.step[slot] = self._placed[slot].address
-        if slot == abi.RATES:
-            self._rates = array.reshape(-1)
+        else:
+            self._placed[slot] = copied(self.driver, array)
+            self.step[slot] = self._placed[slot].address
+            if slot == abi.RATES:
+                self._rates = array.reshape(-1)
 
     def place_output(self, slot: int, array: np.ndarray) -> None:
         """Let a slot have the address of an array that runs write."""
@@ -154,6 +170,7 @@ class CUDAExecutable(Executable):
                 done += self._start(steps - done, first + done * batch, total, batch, times)
                 self.driver.download(self.step, self._step.address)
         except KeyboardInterrupt:  # what was started is done first, and its steps count
+            self.driver.synchronize()
             self.driver.download(self.step, self._step.address)
             raise
         finally:
@@ -173,24 +190,28 @@ class CUDAExecutable(Executable):
         step = self.step
         step[abi.ROWS], step[abi.FIRST], step[abi.NONFINITE] = min(batch, total - first), first, 0
         step[abi.STOPPED], step[abi.DONE], step[abi.BATCH], step[abi.TOTAL] = 0, 0, batch, total
-        for weight, mirror in self._mirrors.values():
+        for weight, mirror, _ in self._mirrors.values():
             adopt(weight, mirror)
             mirror.send()
         self._mark_written()  # another thread that reads a weight meanwhile waits for the steps that were started
         if step[abi.RATES] and step[abi.RATES_COUNT]:
             self.scalars[abi.RATE] = self._rates[0]
+        self._inputs.open(step, total, batch)
         self.driver.upload(self._step.address, step)
 
     def _start(self, steps: int, first: int, total: int, batch: int, times: np.ndarray | None) -> int:
         """Start some steps of one size; their number."""
         rows = min(batch, total - first)
+        readable, has_moved = self._inputs.enter(self.step, first, rows, total)
+        if has_moved:
+            self.driver.upload(self._step.address, self.step)
         if times is not None:
             nodes = self._nodes(rows)
             for node, spent in zip(nodes, self.driver.times(nodes), strict=True):
                 if node.launch >= 0:
                     times[node.launch] += spent
             return 1
-        count = max(1, min(steps, (total - first) // batch))
+        count = max(1, min(steps, (readable - first) // batch))
         count = min(count, max(1, int(PATIENCE / self._seconds)) if self._seconds else 1)
         start = time.perf_counter()
         if self._is_small:
@@ -199,6 +220,7 @@ class CUDAExecutable(Executable):
             if rows not in self._graphs:
                 self._graphs[rows] = self.driver.capture(self._nodes(rows))
             self.driver.replay(self._graphs[rows], count)
+        self._inputs.prefetch()
         self.driver.synchronize()
         self._seconds = (time.perf_counter() - start) / count
         return count
