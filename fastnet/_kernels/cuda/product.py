@@ -157,7 +157,7 @@ def _text(kernel: ProductKernel) -> str:
 
 def _tiled(kernel: ProductKernel, behind: list[str]) -> list[str]:
     """Lines of a product by tiles. While a slab is multiplied, the next one is on its way from memory to registers."""
-    size, tile, row = kernel.size, kernel.tile, kernel.row
+    size, row, loads = kernel.size, kernel.row, _loads(kernel)
     stacks = {"sums": size * size, "totals": size * size, "left": size, "right": size}
     wide = min(size, WIDE)  # columns that lie side by side, which are one access to shared memory
     column = f"tx * {wide} + c % {wide} + c // {wide} * {SIDE * wide}"
