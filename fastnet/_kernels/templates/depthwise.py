@@ -3,8 +3,8 @@
 Filter c multiplier + m reads channel c. A unit of a kernel's axis is a channel of a line of results, or of pixels.
 
 On the CPU a part of the axis has many channels, which are lanes. A block of 64 sums stays in registers over all taps:
-LLVM makes vectors of a loop of this fixed length, and then unrolls it; one of 32 it unrolls first, and leaves it
-scalar. Of fewer channels a block has those of several positions, and their weights as often, on the stack.
+LLVM makes vectors of a loop of this fixed length, and then unrolls it. One of 32 it unrolls first, and leaves scalar.
+Of fewer channels a block has those of several positions, and their weights as often, on the stack.
 """
 
 from __future__ import annotations
