@@ -129,7 +129,7 @@ class Binder:
         further += [] if behind is None else behind.arguments()
         arguments = self._encoded([*views, *sizes, *distances, *further])
         call = Call(_references(kernel.parameters), 0, launch.period)
-        blocks = kernel.blocks(*sizes, window)
+        blocks = kernel.blocks(*sizes, window=window)
         return DeviceLaunch(kernel.source(), call, blocks, arguments, position, kernel.shared_bytes)
 
     def _tap_products(self, launch: Launch, position: int) -> DeviceLaunch:
@@ -150,7 +150,7 @@ class Binder:
         window = launch.kernel.window
 
         def cost(size: int) -> int:
-            rounds = math.ceil(dataclasses.replace(kernel, size=size).blocks(*sizes, window) / self.processors)
+            rounds = math.ceil(dataclasses.replace(kernel, size=size).blocks(*sizes, window=window) / self.processors)
             return rounds * (size * size + 4 * size)
 
         return min(kernel.sizes, key=cost)
