@@ -115,7 +115,7 @@ class Binder:
 
     def _product(self, launch: Launch, rows: int, position: int) -> DeviceLaunch:
         product, operands, behind, window = launch.kernel, launch.operands, launch.epilogue, launch.kernel.window
-        sizes = [size_at(size, rows) for size in (product.m, product.n, product.k)]
+        m, n, k = sizes = [size_at(size, rows) for size in (product.m, product.n, product.k)]
         kernel = ProductKernel(
             product.dtype, product.transpose_a, product.transpose_b, operands["c"] is not None,
             operands["bias"] is not None, product.relu, product.split, window is not None,
@@ -129,7 +129,7 @@ class Binder:
         further += [] if behind is None else behind.arguments()
         arguments = self._encoded([*views, *sizes, *distances, *further])
         call = Call(_references(kernel.parameters), 0, launch.period)
-        blocks = kernel.blocks(*sizes, window=window)
+        blocks = kernel.blocks(m, n, k, window)
         return DeviceLaunch(kernel.source(), call, blocks, arguments, position, kernel.shared_bytes)
 
     def _tap_products(self, launch: Launch, position: int) -> DeviceLaunch:
@@ -147,10 +147,10 @@ class Binder:
         in_a_row = not kernel.transpose_a or launch.operands["a_ld"] == 1
         if kernel.transpose_b and in_a_row and sizes[0] == 1 and not kernel.patches:
             return 0  # as the CPU sums it, in lanes
-        window = launch.kernel.window
+        (m, n, k), window = sizes, launch.kernel.window
 
         def cost(size: int) -> int:
-            rounds = math.ceil(dataclasses.replace(kernel, size=size).blocks(*sizes, window=window) / self.processors)
+            rounds = math.ceil(dataclasses.replace(kernel, size=size).blocks(m, n, k, window) / self.processors)
             return rounds * (size * size + 4 * size)
 
         return min(kernel.sizes, key=cost)
