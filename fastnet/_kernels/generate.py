@@ -22,6 +22,7 @@ from fastnet._kernels.intrinsics import *
 from fastnet._kernels.memory_intrinsics import *
 from numpy import float64, int32, int64, uint32, uint64
 """
+CUDA_IMPORTS = "from fastnet._kernels.cuda.intrinsics import *\n"
 _INTEGER = parse("integer")
 _ROWS = abi.reference(abi.STEP, 8 * abi.ROWS)  # an epilogue does not receive the rows of the batch, and reads them here
 #: the conversions of an argument's integer to the value in a kernel's body
@@ -94,7 +95,9 @@ def _text(kernel: Kernel, device: str) -> str:
         body, head, extra = _Loop(kernel, names, pasted).written(), "bases, args, rows, lo, hi", []
     rows = "rows" if "rows" in head else f"pointer_int64(bases, {_ROWS})[0]"
     call = [*decoded(signature(kernel), kernel.dtype, rows), *extra]
-    return module(kernel.template.name, kernel.dtype, pasted.values(), f"@body\n{ast.unparse(body)}", call, head)
+    imports = CUDA_IMPORTS if device == "cuda" else ""
+    text = f"@body\n{ast.unparse(body)}"
+    return module(kernel.template.name, kernel.dtype, pasted.values(), text, call, head, imports)
 
 
 def module(

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from fastnet._kernels import abi
 
 NAME = "fastnet_kernel"
+SHARED = "fastnet_shared"  # the memory that the threads of a block share
+WIDEST = 16  # bytes of one access to memory, which must lie on a boundary of these
 MOST_PARAMETERS = 500  # 4 KB is the limit of PTX before 8.1
 
 
@@ -34,8 +36,9 @@ class Call:
 
     Args:
         references: for each argument whether it is an address.
-        unit: units of the parallel axis that a thread takes; 0 where a unit is done by all threads of a block together,
-            who must all call.
+        unit: units of the parallel axis that a group of threads takes; 0 where a unit is done by all threads of a block
+            together, who must all call.
+        group: threads that take them together, and who must all call: 1, or the 32 of a warp.
         period: it runs in every n-th step.
         guarded: whether it is left out, with all that follow, once the run has STOPPED. One that says so itself is not:
             other threads of its block would see it too early.
@@ -43,6 +46,7 @@ class Call:
 
     references: tuple[bool, ...]
     unit: int = 1
+    group: int = 1
     period: int = 1
     guarded: bool = True
 
@@ -54,21 +58,25 @@ class LaunchEntry:
     Args:
         call: of its inner function.
         threads: of a block.
+        shared: bytes that they share.
     """
 
     call: Call
     threads: int
+    shared: int = 0
 
     def written(self, inner: Sequence[str]) -> str:
         """The definition of the entry, which calls the function ``inner``."""
         call, own = self.call, _parameters(0, self.call)
-        first = "%thread" if call.unit else "%block"
+        first = "%group" if call.unit else "%block"
         lines = [
+            *_shared(self.shared),
             *_caller("call0", call, inner[0], 0),
             *_head(["step", "rows", *own], self.threads),
             "  %step.here = add i64 %step, 0",
             f"  %before = mul i64 %block, {self.threads}",
             "  %thread = add i64 %before, %tid",
+            f"  %group = udiv i64 %thread, {call.group}",
             f"  %first = mul i64 {first}, {call.unit or 1}",
             *_guard(0, call, "run", "out"),
             "run:",
@@ -89,11 +97,13 @@ class StepsEntry:
         calls: of the launches of a step, in order.
         inner: for each the number of its inner function among those that differ.
         threads: of a block.
+        shared: bytes that they share, in one launch after the other.
     """
 
     calls: tuple[Call, ...]
     inner: tuple[int, ...]
     threads: int
+    shared: int = 0
 
     def written(self, inner: Sequence[str]) -> str:
         """The definition of the entry, which calls the functions ``inner``.
@@ -106,10 +116,11 @@ class StepsEntry:
         count = len(self.calls)
         own = [name for number, call in enumerate(self.calls) for name in _parameters(number, call)]
         lines = [
+            *_shared(self.shared),
             *(
                 line
                 for (number, call), name in callers.items()
-                for line in _caller(name, call, inner[number], self.threads * call.unit if call.unit else 1)
+                for line in _caller(name, call, inner[number], self.threads // call.group * call.unit or 1)
             ),
             *_head(["step", "rows", "stride", "steps", *own], self.threads),
             "  %shift = mul i64 %block, %stride",
@@ -137,7 +148,8 @@ class StepsEntry:
             "  call void @llvm.nvvm.barrier0()",
             *_guard(number, call, f"{name}.run", f"launch{number + 1}" if call.period > 1 else "out"),
             f"{name}.run:",
-            f"  %first{number} = mul i64 %tid, {call.unit}",
+            f"  %group{number} = udiv i64 %tid, {call.group}",
+            f"  %first{number} = mul i64 %group{number}, {call.unit}",
             _calling(caller, "%step.here", "%shift", f"%first{number}", _parameters(number, call)),
             f"  br label %launch{number + 1}",
         ]
@@ -152,7 +164,13 @@ declare void @llvm.nvvm.barrier0() convergent
 
 def _like(call: Call) -> Call:
     """A call without what its caller does not depend on."""
-    return Call(call.references, call.unit)
+    return Call(call.references, call.unit, call.group)
+
+
+def _shared(size: int) -> list[str]:
+    """The memory that the threads of a block share."""
+    kind = f"addrspace(3) global [{size} x i8] undef, align {WIDEST}"
+    return [f"@{SHARED} = {kind}"] if size else []
 
 
 def _head(parameters: Sequence[str], threads: int) -> list[str]:

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from fastnet._kernels import neighbours_text
 from fastnet._kernels.chain_text import Writer
 from fastnet._kernels.chunks import KC, k_blocks
 from fastnet._kernels.compile import Source
-from fastnet._kernels.generate import Kernel, decoded, module
+from fastnet._kernels.generate import CUDA_IMPORTS, Kernel, decoded, module
 from fastnet._kernels.kinds import Kind, parse
 from fastnet._kernels.pasting import paste
 
@@ -31,7 +32,6 @@ GAP = 4  # elements between rows of a slab: rows stay on boundaries of 16 bytes,
 THREADS = SIDE * SIDE
 LANES = {"float32": 16, "float64": 8}  # in which a row's products with B are summed (`cpu.one_row`)
 SIZES = {"float32": (8, 4, 2, 1), "float64": (4, 2, 1)}  # rows and columns of C that a thread computes
-_IMPORTS = "from fastnet._kernels.cuda.intrinsics import *\n"
 _INTEGER, _SIZE, _READ, _WRITE = (parse(kind) for kind in ("integer", "size", "read", "write"))
 
 
@@ -46,6 +46,8 @@ class ProductKernel:
         has_bias, relu: what follows the sums.
         split: whether the sums of the K-blocks are written side by side, N elements apart, and not added.
         size: rows and columns of C that a thread computes, one of `SIZES`; 0 where A is one row and B is transposed.
+        wide: whether four neighbouring elements of C are finished together: they, the bias and all that the chain
+            touches lie on boundaries of their size. A thread must compute as many.
         epilogue: the chain behind it, or None.
     """
 
@@ -57,6 +59,7 @@ class ProductKernel:
     relu: bool = False
     split: bool = False
     size: int = 4
+    wide: bool = False
     epilogue: Kernel | None = None
 
     @property
@@ -97,7 +100,7 @@ def _source(kernel: ProductKernel) -> Source:
         return Source(name, repr(kernel), lambda: _text(kernel), files)
     behind = kernel.epilogue.source()
     flags = (kernel.dtype, kernel.transpose_a, kernel.transpose_b, kernel.is_stored, kernel.has_bias, kernel.relu)
-    identity = repr((*flags, kernel.split, kernel.size, behind.identity))
+    identity = repr((*flags, kernel.split, kernel.size, kernel.wide, behind.identity))
     return Source(f"{name}_{behind.name}", identity, lambda: _text(kernel), (*files, *behind.files))
 
 
@@ -107,9 +110,9 @@ def _text(kernel: ProductKernel) -> str:
     behind: list[str] = []
     if kernel.epilogue is not None:
         names = {name: paste(rule, kernel.dtype, pasted) for name, rule in kernel.epilogue.rules}
-        function = Writer(kernel.epilogue.template, kernel.epilogue, names, pasted).cell()
-        behind = [f"then_{argument.arg}" for argument in function.args.args[3:]]
-        cell = ast.unparse(function)
+        writer = Writer(kernel.epilogue.template, kernel.epilogue, names, pasted)
+        cell = ast.unparse(neighbours_text.cells(writer) if kernel.wide else writer.cell())
+        behind = [f"then_{name}" for name in writer.parameters()]
     own = [f"{name}_at" if kind.access else name for name, kind in parameters if not name.startswith("then_")]
     lines = (_tiled if kernel.size else _one_row)(kernel, behind)
     body = "\n".join(
@@ -117,7 +120,7 @@ def _text(kernel: ProductKernel) -> str:
     )
     texts = [*pasted.values(), *([cell] if cell else [])]
     arguments = [*decoded(tuple(parameters), kernel.dtype, "rows"), "lo", "hi"]
-    return module("product", kernel.dtype, texts, body, arguments, "bases, args, rows, lo, hi", _IMPORTS)
+    return module("product", kernel.dtype, texts, body, arguments, "bases, args, rows, lo, hi", CUDA_IMPORTS)
 
 
 def _tiled(kernel: ProductKernel, behind: list[str]) -> list[str]:
@@ -128,8 +131,8 @@ def _tiled(kernel: ProductKernel, behind: list[str]) -> list[str]:
     wide = min(size, WIDE)
     return [
         *(f"{name} = stack({kernel.dtype!r}, {length})" for name, length in stacks.items()),
-        f"a_slab = shared({kernel.dtype!r}, {SLAB * row})",
-        f"b_slab = shared({kernel.dtype!r}, {SLAB * row})",
+        f"a_slab = shared({kernel.dtype!r}, 0)",
+        f"b_slab = shared({kernel.dtype!r}, {kernel.shared_bytes // 2})",
         f"across, tx, ty = (n + {tile - 1}) // {tile}, thread() % {SIDE}, thread() // {SIDE}",
         *_blocks(kernel),
         f"    i0, j0 = number // across * {tile}, number % across * {tile}",
@@ -148,7 +151,8 @@ def _tiled(kernel: ProductKernel, behind: list[str]) -> list[str]:
         f"                take(right, b_slab, step * {row} + tx * {wide}, {size}, {wide}, {SIDE * wide})",
         f"                multiply_add(sums, left, right, {size})",
         f"        add_all(totals, sums, {size * size}, part == first)",
-        *(line for r in range(size) for line in _row(kernel, r, behind)),
+        *(line for part in range(size // wide) for line in _neighbours(kernel, part, behind) if kernel.wide),
+        *(line for r in range(size) for line in _row(kernel, r, behind) if not kernel.wide),
     ]
 
 
@@ -161,9 +165,36 @@ def _row(kernel: ProductKernel, r: int, behind: list[str]) -> list[str]:
         f"    for c in range({size}):",
         f"        j = j0 + tx * {wide} + c % {wide} + c // {wide} * {SIDE * wide}",
         "        if i < m and j < n:",
-        f"            value = pick(totals, {r * size}, {size}, c)",
+        f"            value = pick(totals, {r * size}, 1, {size}, c)",
         *(f"    {line}" for line in _finish(kernel, behind)),
     ]
+
+
+def _neighbours(kernel: ProductKernel, part: int, behind: list[str]) -> list[str]:
+    """Lines for four columns of a thread's elements of C, which lie side by side, row by row."""
+    size, values = kernel.size, [f"value_{c}" for c in range(WIDE)]
+    row = [f"{value} = pick(totals, {part * WIDE + c}, {size}, {size}, r)" for c, value in enumerate(values)]
+    if kernel.has_bias:
+        biases = [f"bias_{c}" for c in range(WIDE)]
+        row.append(f"{', '.join(biases)} = neighbours(bias_at, j, {WIDE})")
+        row += [f"{value} = {value} + {bias}" for value, bias in zip(values, biases, strict=True)]
+    if kernel.relu:
+        row += [f"{value} = T(0) if {value} < T(0) else {value}" for value in values]
+    if kernel.is_stored:
+        row.append(f"put_neighbours(c_at, {_index_in_c(kernel)}, ({', '.join(values)}))")
+    if behind:
+        row.append(f"cells({', '.join([*values, 'i', 'j', *behind])})")
+    return [
+        f"    j = j0 + tx * {WIDE} + {part * SIDE * WIDE}",
+        f"    for r in range({size}):",
+        f"        i = i0 + ty * {size} + r",
+        "        if i < m and j < n:",
+        *(f"            {line}" for line in row),
+    ]
+
+
+def _index_in_c(kernel: ProductKernel) -> str:
+    return f"i * ldc + {'first * n + ' if kernel.split else ''}j"
 
 
 def _place_in_slab(tile: int, along_k: bool, turn: int) -> tuple[str, str]:
@@ -200,7 +231,7 @@ def _one_row(kernel: ProductKernel, behind: list[str]) -> list[str]:
     halves = [lanes >> shift for shift in range(1, lanes.bit_length())]
     add = ["        barrier()", "        if lane < {half}:", "            sums[at] = sums[at] + sums[at + {half}]"]
     return [
-        f"sums, at = shared({kernel.dtype!r}, {THREADS}), thread()",
+        f"sums, at = shared({kernel.dtype!r}, 0), thread()",
         *_blocks(kernel),
         f"    lane, i, j = at % {SIDE}, 0, number * {SIDE} + at // {SIDE}",
         "    value = T(0)",
@@ -243,7 +274,7 @@ def _finish(kernel: ProductKernel, behind: list[str]) -> list[str]:
     if kernel.relu:
         lines.append("value = T(0) if value < T(0) else value")
     if kernel.is_stored:
-        lines.append(f"c_at[i * ldc + {'first * n + ' if kernel.split else ''}j] = value")
+        lines.append(f"c_at[{_index_in_c(kernel)}] = value")
     if behind:
         lines.append(f"cell(value, i, j, {', '.join(behind)})")
     return [f"        {line}" for line in lines]

@@ -12,16 +12,20 @@ from typing import Any
 from fastnet._kernels.chunks import CHUNK_ROWS
 from fastnet._kernels.compile import Source
 from fastnet._kernels.cuda import ptx
-from fastnet._kernels.cuda.entry import NAME, Call, LaunchEntry, StepsEntry
+from fastnet._kernels.cuda.entry import NAME, WIDEST, Call, LaunchEntry, StepsEntry
 from fastnet._kernels.cuda.product import SIZES, THREADS, ProductKernel
+from fastnet._kernels.cuda.rows import WARP, WarpRows
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.kinds import Kind
 from fastnet._kernels.templates import data, turn
+from fastnet._kernels.templates.rows import RowTemplate
 from fastnet.engine.cuda.driver import MOST_UNITS, DeviceError, Driver, Node
 from fastnet.engine.launch import Launch, Product
 from fastnet.engine.sizes import size_at
+from fastnet.engine.view import SIZES as BYTES
 
 BLOCK = 128  # threads: four warps
+TOGETHER = 4  # elements of a chain that a thread takes, where they lie on boundaries of their size
 #: templates → those that stand for them on a GPU
 FORMS = {data.gather: data.gather_elements}
 
@@ -36,7 +40,7 @@ class DeviceLaunch:
         units: the length of its axis.
         arguments: of the inner function.
         position: in the plan, -1 for a launch that the device adds.
-        shared_bytes: of memory that the threads of a block share.
+        shared_bytes: of memory that the threads of a group share; those of a block where `Call.unit` is 0.
     """
 
     source: Source
@@ -45,6 +49,15 @@ class DeviceLaunch:
     arguments: tuple[int, ...]
     position: int
     shared_bytes: int = 0
+
+    @property
+    def threads(self) -> int:
+        """Of a block, where it is launched by itself."""
+        return BLOCK if self.call.unit else THREADS
+
+    def shared_of_block(self, threads: int) -> int:
+        """Bytes of memory that a block of so many threads shares."""
+        return self.shared_bytes * (threads // self.call.group if self.call.unit else 1)
 
 
 @dataclass(frozen=True)
@@ -97,29 +110,74 @@ class Binder:
         """
         if isinstance(launch.kernel, Product):
             return self._product(launch, rows, position)
-        kernel, units, of_thread = _form(launch, rows)
+        kernel, units, unit, group = self._form(launch, rows)
         if units >= MOST_UNITS:
             raise DeviceError(
                 f"{launch.label or launch.name}: a launch over {units} elements is too large for device='cuda', whose "
                 f"kernels count {MOST_UNITS}. Take smaller batches."
             )
         guarded = kernel.template not in turn.UNGUARDED
-        call = Call(_references(kernel.parameters), of_thread, launch.period, guarded)
-        return DeviceLaunch(kernel.source("cuda"), call, units, self._encoded(launch.arguments()), position)
+        call = Call(_references(kernel.parameters), unit, group, launch.period, guarded)
+        shared_bytes = getattr(kernel.template, "shared_bytes", 0)
+        arguments = self._encoded(launch.arguments())
+        return DeviceLaunch(kernel.source("cuda"), call, units, arguments, position, shared_bytes)
+
+    def _form(self, launch: Launch, rows: int) -> tuple[Kernel, int, int, int]:
+        """A launch's kernel on a GPU, the length of its axis, the units of a group of threads, and their number."""
+        kernel, template = launch.kernel, launch.kernel.template
+        if template in FORMS:
+            kernel = dataclasses.replace(kernel, template=FORMS[template])
+            return kernel, launch.extent.at(rows) * launch.operands["width"], 1, 1
+        if isinstance(template, RowTemplate):
+            kernel = dataclasses.replace(kernel, template=WarpRows.of(template, kernel.dtype))
+            return kernel, launch.extent.at(rows), WARP, WARP
+        form, (down, across) = getattr(template, "form", "loop"), (size_at(size, rows) for size in launch.shape)
+        if form in ("flat", "grid") and (form == "flat" or across % TOGETHER == 0) and self._are_aligned(launch):
+            return _together(kernel), down * across, TOGETHER, 1
+        if form in ("flat", "grid", "outer", "gather"):
+            return kernel, down * across, 1, 1
+        if form == "fold" and not any(o.index == "total" for o in template.operands):
+            return kernel, -(-down // CHUNK_ROWS) * across, 1, 1
+        return kernel, launch.extent.at(rows), getattr(template, "unit", 1), 1
+
+    def _are_aligned(self, launch: Launch) -> bool:
+        """Whether elements of a chain that a thread takes together lie on boundaries of their size in every row."""
+        chain, operands = launch.kernel.template, launch.operands
+        return all(
+            self._is_aligned(operands[o.name], o.kind.dtype or launch.kernel.dtype, operands.get(f"{o.name}_ld", 0))
+            for o in chain.operands
+            if o.kind.access and o.index != "row" and (o.stored or o.kind.access != "w")
+            if (chain.form, o.name) != ("tile", chain.tile)
+        )
+
+    def _is_result_aligned(self, launch: Launch) -> bool:
+        """Whether this holds for all that follows the sums of a product."""
+        product, operands = launch.kernel, launch.operands
+        views = [operands[name] for name in ("c", "bias") if operands[name] is not None]
+        own = all(self._is_aligned(view, product.dtype, operands["c_ld"]) for view in views)
+        return own and (launch.epilogue is None or self._are_aligned(launch.epilogue))
+
+    def _is_aligned(self, operand: Any, dtype: str, distance: int) -> bool:
+        """Whether it holds for an operand, whose rows lie so many elements apart."""
+        return self.address(operand) % min(WIDEST, TOGETHER * BYTES[dtype]) == distance % TOGETHER == 0
 
     def _product(self, launch: Launch, rows: int, position: int) -> DeviceLaunch:
         product, operands, behind = launch.kernel, launch.operands, launch.epilogue
         sizes = [size_at(size, rows) for size in (product.m, product.n, product.k)]
         kernel = ProductKernel(
             product.dtype, product.transpose_a, product.transpose_b, operands["c"] is not None,
-            operands["bias"] is not None, product.relu, product.split, 1, None if behind is None else behind.kernel,
+            operands["bias"] is not None, product.relu, product.split,
+            epilogue=None if behind is None else behind.kernel,
         )  # fmt: skip
         kernel = dataclasses.replace(kernel, size=self._size_of_tile(launch, kernel, sizes))
+        if kernel.size >= TOGETHER and sizes[1] % TOGETHER == 0 and self._is_result_aligned(launch):
+            epilogue = None if behind is None else _together(behind.kernel)
+            kernel = dataclasses.replace(kernel, wide=True, epilogue=epilogue)
         views = [operands[name] for name in ("a", "b", "c", "bias") if operands[name] is not None]
         distances = [operands[f"{name}_ld"] for name in ("a", "b", "c")]
         further = [] if behind is None else behind.arguments()
         arguments = self._encoded([*views, *sizes, *distances, *further])
-        call = Call(_references(kernel.parameters), 0, launch.period)
+        call = Call(_references(kernel.parameters), 0, period=launch.period)
         return DeviceLaunch(kernel.source(), call, kernel.blocks(*sizes), arguments, position, kernel.shared_bytes)
 
     def _size_of_tile(self, launch: Launch, kernel: ProductKernel, sizes: list[int]) -> int:
@@ -144,8 +202,8 @@ class Binder:
 
     def node(self, launch: DeviceLaunch, rows: int) -> Node:
         """The node of one launch."""
-        threads = _threads(launch)
-        blocks = math.ceil(math.ceil(launch.units / launch.call.unit) / threads) if launch.call.unit else launch.units
+        call, threads = launch.call, launch.threads
+        blocks = math.ceil(launch.units / call.unit / (threads // call.group)) if call.unit else launch.units
         function = self._loaded(*_launch_kernel(launch))
         return Node(function, blocks, threads, (self.step, rows, launch.units, *launch.arguments), launch.position)
 
@@ -177,34 +235,22 @@ class Binder:
         return function
 
 
-def _threads(launch: DeviceLaunch) -> int:
-    return BLOCK if launch.call.unit else THREADS
-
-
 def _launch_kernel(launch: DeviceLaunch) -> tuple[tuple[Source, ...], LaunchEntry]:
     """The inner function and the entry of a kernel of one launch."""
-    return (launch.source,), LaunchEntry(launch.call, _threads(launch))
+    return (launch.source,), LaunchEntry(launch.call, launch.threads, launch.shared_of_block(launch.threads))
 
 
 def _steps_kernel(launches: Sequence[DeviceLaunch]) -> tuple[tuple[Source, ...], StepsEntry]:
     """The inner functions and the entry of a kernel of many steps."""
     sources = tuple(dict.fromkeys(launch.source for launch in launches))
     inner = tuple(sources.index(launch.source) for launch in launches)
-    return sources, StepsEntry(tuple(launch.call for launch in launches), inner, THREADS)
+    shared = max((launch.shared_of_block(THREADS) for launch in launches), default=0)
+    return sources, StepsEntry(tuple(launch.call for launch in launches), inner, THREADS, shared)
 
 
-def _form(launch: Launch, rows: int) -> tuple[Kernel, int, int]:
-    """A launch's kernel on a GPU, the length of its axis, and the units of a thread."""
-    kernel, template = launch.kernel, launch.kernel.template
-    if template in FORMS:
-        kernel = dataclasses.replace(kernel, template=FORMS[template])
-        return kernel, launch.extent.at(rows) * launch.operands["width"], 1
-    form, (down, across) = getattr(template, "form", "loop"), (size_at(size, rows) for size in launch.shape)
-    if form in ("grid", "outer", "gather"):
-        return kernel, down * across, 1
-    if form == "fold" and not any(o.index == "total" for o in template.operands):
-        return kernel, -(-down // CHUNK_ROWS) * across, 1
-    return kernel, launch.extent.at(rows), getattr(template, "unit", 1)
+def _together(kernel: Kernel) -> Kernel:
+    """A chain whose threads take neighbouring elements together."""
+    return dataclasses.replace(kernel, template=dataclasses.replace(kernel.template, together=TOGETHER))
 
 
 def _references(parameters: tuple[tuple[str, Kind], ...]) -> tuple[bool, ...]:

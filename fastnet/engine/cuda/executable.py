@@ -28,7 +28,7 @@ from fastnet.engine.view import SIZES, Slot, View
 # Floating-point operations of the products of a step that one block of threads does, without launches in between. An
 # estimate, not measured: one multiprocessor of 128 multiply-adds a cycle needs as long for them as ten launches take.
 SMALL = 2_000_000
-MOST_SHARED = 48 << 10  # bytes that all products of one kernel may share: the limit of static memory
+MOST_SHARED = 48 << 10  # bytes that the threads of a block may share: the limit of static memory
 MOST_SIZES = 4  # sizes of batches whose launches are kept: the largest, and the last ones
 PATIENCE = 5e-3  # seconds of steps that are started before the host looks in
 _SLOTS = {
@@ -240,7 +240,7 @@ class CUDAExecutable(Executable):
         self._binder.processors = 1  # its tiles are those of one multiprocessor
         launches = self.launches_at(self.rows)
         parameters = sum(1 + len(launch.arguments) for launch in launches) + 4
-        shared = sum({launch.source: launch.shared_bytes for launch in launches}.values())
+        shared = max(launch.shared_of_block(THREADS) for launch in launches)
         if parameters <= MOST_PARAMETERS and shared <= MOST_SHARED:
             return True
         self._launches.clear()

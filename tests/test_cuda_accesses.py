@@ -1,0 +1,105 @@
+"""How the threads of a GPU reach memory: neighbouring elements, in accesses of up to 16 bytes, with the CPU's bits."""
+
+import numpy as np
+import pytest
+
+from fastnet import layers, optimizers, testing
+from fastnet._kernels.templates import elementwise
+from fastnet.engine.plan import Plan
+from fastnet.testing.devices import compare_devices
+from fastnet.testing.plans import LayerRun, update_run
+from fastnet.testing.running import Report, Run, on
+
+
+def of_layer(factory, shape, rows):
+    """A layer's results by dtype, with a NaN and an infinity among its rows."""
+
+    def results(dtype):
+        rng = np.random.default_rng(0)
+        run = LayerRun(factory, dtype, shape, rows)
+        weights = run.layer.get_weights()
+        run.layer.set_weights([np.linspace(-1, 1, w.size).reshape(w.shape) for w in weights])
+        x, dy = rng.standard_normal((rows, *shape)), rng.standard_normal((rows, *run.y.shape))
+        x[0].flat[-1], x[-1].flat[0] = np.nan, np.inf
+        return run(x, dy)
+
+    return results
+
+
+def launches_of(make):
+    """(PTX, counts) of the launches of a run on the PTX machine, one by one."""
+    with testing.machine_gpu() as gpu, on("cuda"):
+        run = make()
+        run.steps()
+        bound = run.bound
+        for launch in bound.launches_at(bound.rows):
+            gpu.launch(bound._binder.node(launch, bound.rows))
+            yield bound._binder.text(launch), gpu.counts
+
+
+@pytest.mark.parametrize("width", [1, pytest.param(8, marks=pytest.mark.slow), 17, 67])
+def test_rows_of_several_warps(width):
+    """Rows of one piece, of several, and of more elements than a sum adds in one part."""
+    compare_devices(Report(str(width)), "cuda", of_layer(layers.Softmax, (width,), 37))
+
+
+def softmax():
+    run = LayerRun(layers.Softmax, "float32", (10,), 64)
+    run.run.set(run.x, 1.0)
+    run.run.set(run.dy, 1.0)
+    return run.run
+
+
+def test_a_warp_reads_its_rows_side_by_side():
+    """An access has 10 neighbouring elements of two rows, 80 bytes: 3 or 4 sectors. A row a thread: 31."""
+    (_, forward), (_, backward), _ = launches_of(softmax)
+    for counts, arrays in ((forward, 2), (backward, 3)):
+        assert 3 * 32 * arrays <= counts.sectors <= 4 * 32 * arrays + 32  # and what is read once
+
+
+@pytest.mark.parametrize("size", [64, 53, 3])
+def test_an_update_takes_four_weights_a_thread(size):
+    """Four arrays are read and three written. What is left over at the end is read one by one."""
+
+    def make():
+        run, _, gradient = update_run(optimizers.Adam(), "float32", np.ones(size))
+        run.set(gradient, 1.0)
+        return run
+
+    *_, (text, counts), _ = launches_of(make)
+    assert text.count("ld.global.v4") == 4 and text.count("st.global.v4") == 3
+    assert counts.accesses == 7 * ((size >= 4) + size % 4) + 5  # and four numbers of the step, and STOPPED
+
+
+@pytest.mark.parametrize("columns", [8, 7])
+def test_formulas_of_rows_and_columns(columns):
+    """Four elements a thread where rows lie on boundaries of 16 bytes."""
+
+    def results(dtype):
+        plan = Plan(True, dtype, 5)
+        wide, row, y = plan.buffer((columns + 4,)), plan.buffer((columns,), per_row=False), plan.buffer((columns,))
+        plan.call(elementwise.add_row, x=wide.slice(-1, 4, columns + 4), row=row, y=y)
+        run = Run(plan, 5, [wide, row, y])
+        run.set(wide, np.arange(5 * (columns + 4)).reshape(5, -1))
+        run.set(row, np.arange(columns) / 3)
+        run.steps()
+        return [run.get(y)]
+
+    compare_devices(Report("add_row"), "cuda", results)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("units", [64, 66])
+def test_a_chain_behind_a_tile_of_a_product(units):
+    """Four columns a thread where rows of the result lie on boundaries of 16 bytes; the last tiles are not full."""
+    compare_devices(Report("dense"), "cuda", of_layer(lambda: layers.Dense(units, "gelu"), (9,), 41))
+    with testing.machine_gpu(), on("cuda"):
+        bound = LayerRun(lambda: layers.Dense(units, "gelu"), "float32", (9,), 41).run.bound
+        texts = [bound._binder.text(launch) for launch in bound.launches_at(41)]
+    assert ("st.global.v4" in texts[0]) == (units % 4 == 0)
+
+
+@pytest.mark.slow
+def test_bytes_beside_floats():
+    """Dropout's mask has a byte an element: four of them are one access of four bytes."""
+    compare_devices(Report("dropout"), "cuda", of_layer(lambda: layers.Dropout(0.4), (64,), 3))
