@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fastnet import layers, optimizers, testing
+from fastnet._kernels import registry
 from fastnet._kernels.templates import elementwise
 from fastnet.engine.plan import Plan
 from fastnet.testing.devices import compare_devices
@@ -68,7 +69,7 @@ def test_an_update_takes_four_weights_a_thread(size):
 
     *_, (text, counts), _ = launches_of(make)
     assert text.count("ld.global.v4") == 4 and text.count("st.global.v4") == 3
-    assert counts.accesses == 7 * ((size >= 4) + size % 4) + 5  # and four numbers of the step, and STOPPED
+    assert counts.accesses == 7 * ((size >= 4) + size % 4) + 4 + 4  # and the numbers of the step, STOPPED of each warp
 
 
 @pytest.mark.parametrize("columns", [8, 7])
@@ -103,3 +104,20 @@ def test_a_chain_behind_a_tile_of_a_product(units):
 def test_bytes_beside_floats():
     """Dropout's mask has a byte an element: four of them are one access of four bytes."""
     compare_devices(Report("dropout"), "cuda", of_layer(lambda: layers.Dropout(0.4), (64,), 3))
+
+
+UPDATES = [
+    pytest.param(row, id=row.name, marks=[] if row.name in ("sgd", "adam") else [pytest.mark.slow])
+    for row in registry.updates.unique()
+    if row.name in registry.updates.built_in
+]
+
+
+@pytest.mark.parametrize("row", UPDATES)
+def test_kernels_of_float32_have_no_instruction_of_float64(row):
+    """Numbers of the step are converted once; sums over everything are declared as float64."""
+    with testing.machine_gpu(), on("cuda"):
+        bound = update_run(optimizers.Optimizer(row, row.learning_rate), "float32", np.ones(5))[0].bound
+        launches = [each for each in bound.launches_at(1) if each.source.name.endswith("float32")]
+        texts = [bound._binder.text(each) for each in launches if each.call.group == 1]
+    assert texts and not any(".f64" in text for text in texts)

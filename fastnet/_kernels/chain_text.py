@@ -179,8 +179,9 @@ class Writer:
         return fold_text.body(self, LANES)
 
     def _fold_cuda(self) -> list[ast.stmt]:
-        """A thread has one column, or one chunk of elements."""
-        return fold_text.body(self, 1)
+        """A thread has one column, a warp one chunk of elements."""
+        over_all = any(o.index == "total" for o in self.views)
+        return fold_text.total_by_warp(self) if over_all else fold_text.body(self, 1)
 
     def _grid(self) -> list[ast.stmt]:
         return [self._rows("range(lo, hi)", "range(column_count)")]

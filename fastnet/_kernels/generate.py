@@ -35,6 +35,10 @@ _DECODED = {
 }
 
 
+#: of a number of the step, which a GPU has as float32 beside the float64
+_NARROWED = "pointer_float32(bases, @)[0]"
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A template with its rules, for one dtype.
@@ -94,7 +98,7 @@ def _text(kernel: Kernel, device: str) -> str:
     else:
         body, head, extra = _Loop(kernel, names, pasted).written(), "bases, args, rows, lo, hi", []
     rows = "rows" if "rows" in head else f"pointer_int64(bases, {_ROWS})[0]"
-    call = [*decoded(signature(kernel), kernel.dtype, rows), *extra]
+    call = [*decoded(signature(kernel), kernel.dtype, rows, device), *extra]
     imports = CUDA_IMPORTS if device == "cuda" else ""
     text = f"@body\n{ast.unparse(body)}"
     return module(kernel.template.name, kernel.dtype, pasted.values(), text, call, head, imports)
@@ -126,11 +130,18 @@ def module(
     )
 
 
-def decoded(parameters: tuple[tuple[str, Kind], ...], dtype: str, rows: str) -> list[str]:
+def is_narrowed(kind: Kind, dtype: str) -> bool:
+    """Whether a kernel of a GPU reads an argument as float32 that is float64 on the CPU."""
+    return kind.name == "value" and dtype == "float32"
+
+
+def decoded(parameters: tuple[tuple[str, Kind], ...], dtype: str, rows: str, device: str = "cpu") -> list[str]:
     """The expressions of a body's arguments: element after element of the argument block."""
     out, position = [], 0
     for name, kind in parameters:
         form = f"pointer_{kind.dtype or dtype}(bases, @)" if kind.access else _DECODED.get(kind.name, name)
+        if device == "cuda" and is_narrowed(kind, dtype):
+            form = _NARROWED
         if "@" in form:
             form = form.replace("rows", rows).replace("@", f"args[{position}]")
             position += 1

@@ -27,6 +27,7 @@ from fastnet._kernels import abi
 NAME = "fastnet_kernel"
 SHARED = "fastnet_shared"  # the memory that the threads of a block share
 WIDEST = 16  # bytes of one access to memory, which must lie on a boundary of these
+WARP = 32  # threads that run together
 MOST_PARAMETERS = 500  # 4 KB is the limit of PTX before 8.1
 
 
@@ -42,6 +43,8 @@ class Call:
         period: it runs in every n-th step.
         guarded: whether it is left out, with all that follow, once the run has STOPPED. One that says so itself is not:
             other threads of its block would see it too early.
+        narrowed: so many numbers that it wrote as float64 are stored as float32 too. Its last arguments are their
+            addresses, in pairs: where the float64 lies, and where the float32 shall lie.
     """
 
     references: tuple[bool, ...]
@@ -49,6 +52,7 @@ class Call:
     group: int = 1
     period: int = 1
     guarded: bool = True
+    narrowed: int = 0
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ declare void @llvm.nvvm.barrier0() convergent
 
 def _like(call: Call) -> Call:
     """A call without what its caller does not depend on."""
-    return Call(call.references, call.unit, call.group)
+    return Call(call.references, call.unit, call.group, narrowed=call.narrowed)
 
 
 def _shared(size: int) -> list[str]:
@@ -229,10 +233,23 @@ def _caller(name: str, call: Call, inner: str, stride: int) -> list[str]:
         "  %less = icmp slt i64 %end, %extent",
         "  %hi = select i1 %less, i64 %end, i64 %extent",
         f"  %status = call i32 @{inner}(ptr %result, ptr %error, ptr %bases, ptr %args, i64 %rows, i64 %lo, i64 %hi)",
+        *(line for number in range(call.narrowed) for line in _narrowed(number, len(call.references))),
         *([f"  %next = add i64 %lo, {stride}", "  br label %turn"] if stride else ["  br label %out"]),
         "out:",
         "  ret void",
         "}",
+    ]
+
+
+def _narrowed(number: int, arguments: int) -> list[str]:
+    """A number that was written as float64, as float32."""
+    name, start = f"narrowed{number}", arguments - 2 * (number + 1)
+    return [
+        f"  %{name}.from = inttoptr i64 %here{start} to ptr addrspace(1)",
+        f"  %{name}.to = inttoptr i64 %here{start + 1} to ptr addrspace(1)",
+        f"  %{name}.wide = load double, ptr addrspace(1) %{name}.from",
+        f"  %{name} = fptrunc double %{name}.wide to float",
+        f"  store float %{name}, ptr addrspace(1) %{name}.to",
     ]
 
 

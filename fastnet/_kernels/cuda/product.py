@@ -119,7 +119,7 @@ def _text(kernel: ProductKernel) -> str:
         [f"@body\ndef body({', '.join([*own, *behind, 'lo', 'hi'])}):", *(f"    {line}" for line in lines)]
     )
     texts = [*pasted.values(), *([cell] if cell else [])]
-    arguments = [*decoded(tuple(parameters), kernel.dtype, "rows"), "lo", "hi"]
+    arguments = [*decoded(tuple(parameters), kernel.dtype, "rows", "cuda"), "lo", "hi"]
     return module("product", kernel.dtype, texts, body, arguments, "bases, args, rows, lo, hi", CUDA_IMPORTS)
 
 

@@ -13,9 +13,9 @@ from functools import cache
 
 import numpy as np
 
+from fastnet._kernels.cuda.entry import WARP
 from fastnet._kernels.templates.rows import RowTemplate, RowText
 
-WARP = 32  # threads
 PIECE = 64  # bytes of a row that are copied at a time
 
 

@@ -5,24 +5,27 @@ from __future__ import annotations
 import dataclasses
 import math
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastnet._kernels.chunks import CHUNK_ROWS
+from fastnet._kernels.chain import Chain
+from fastnet._kernels.chunks import CHUNK_ROWS, LANES
 from fastnet._kernels.compile import Source
 from fastnet._kernels.cuda import ptx
-from fastnet._kernels.cuda.entry import NAME, WIDEST, Call, LaunchEntry, StepsEntry
+from fastnet._kernels.cuda.entry import NAME, WARP, WIDEST, Call, LaunchEntry, StepsEntry
 from fastnet._kernels.cuda.product import SIZES, THREADS, ProductKernel
-from fastnet._kernels.cuda.rows import WARP, WarpRows
-from fastnet._kernels.generate import Kernel
+from fastnet._kernels.cuda.rows import WarpRows
+from fastnet._kernels.generate import Kernel, is_narrowed
 from fastnet._kernels.kinds import Kind
 from fastnet._kernels.templates import data, turn
 from fastnet._kernels.templates.rows import RowTemplate
 from fastnet.engine.cuda.driver import MOST_UNITS, DeviceError, Driver, Node
 from fastnet.engine.launch import Launch, Product
+from fastnet.engine.plan import Plan
 from fastnet.engine.sizes import size_at
 from fastnet.engine.view import SIZES as BYTES
+from fastnet.engine.view import Slot
 
 BLOCK = 128  # threads: four warps
 TOGETHER = 4  # elements of a chain that a thread takes, where they lie on boundaries of their size
@@ -85,15 +88,19 @@ class Binder:
 
     Args:
         driver: of the device.
-        step: the address of the step block on the device.
+        plan: whose launches they are.
+        step: the address of the step block on the device. Behind it lie its numbers as float32 (`narrowed`), which the
+            kernels that write a number write too: no kernel of float32 has an instruction of float64.
         address: gives that of an operand.
 
     Attributes:
         processors: multiprocessors that work on a launch.
     """
 
-    def __init__(self, driver: Driver, step: int, address: Callable[[Any], int]):
+    def __init__(self, driver: Driver, plan: Plan, step: int, address: Callable[[Any], int]):
         self.driver, self.step, self.address = driver, step, address
+        self._narrow = step + 8 * plan.slots
+        self._narrowed = {slot.index for launch in plan.launches for slot in _read_narrowed(launch)}
         self.processors = driver.processors
         self._functions: dict[tuple, Any] = {}
 
@@ -117,10 +124,11 @@ class Binder:
                 f"kernels count {MOST_UNITS}. Take smaller batches."
             )
         guarded = kernel.template not in turn.UNGUARDED
-        call = Call(_references(kernel.parameters), unit, group, launch.period, guarded)
-        shared_bytes = getattr(kernel.template, "shared_bytes", 0)
-        arguments = self._encoded(launch.arguments())
-        return DeviceLaunch(kernel.source("cuda"), call, units, arguments, position, shared_bytes)
+        narrowed = self._written_narrowed(launch)
+        references = (*_references(kernel.parameters), *[True] * len(narrowed))
+        call = Call(references, unit, group, launch.period, guarded, len(narrowed) // 2)
+        arguments = (*self._encoded(launch), *narrowed)
+        return DeviceLaunch(kernel.source("cuda"), call, units, arguments, position, _shared_bytes(kernel))
 
     def _form(self, launch: Launch, rows: int) -> tuple[Kernel, int, int, int]:
         """A launch's kernel on a GPU, the length of its axis, the units of a group of threads, and their number."""
@@ -136,7 +144,9 @@ class Binder:
             return _together(kernel), down * across, TOGETHER, 1
         if form in ("flat", "grid", "outer", "gather"):
             return kernel, down * across, 1, 1
-        if form == "fold" and not any(o.index == "total" for o in template.operands):
+        if form == "fold" and _totals(template):
+            return kernel, launch.extent.at(rows), 1, WARP
+        if form == "fold":
             return kernel, -(-down // CHUNK_ROWS) * across, 1, 1
         return kernel, launch.extent.at(rows), getattr(template, "unit", 1), 1
 
@@ -175,8 +185,8 @@ class Binder:
             kernel = dataclasses.replace(kernel, wide=True, epilogue=epilogue)
         views = [operands[name] for name in ("a", "b", "c", "bias") if operands[name] is not None]
         distances = [operands[f"{name}_ld"] for name in ("a", "b", "c")]
-        further = [] if behind is None else behind.arguments()
-        arguments = self._encoded([*views, *sizes, *distances, *further])
+        further = () if behind is None else self._encoded(behind)
+        arguments = (*map(self._integer, [*views, *sizes, *distances]), *further)
         call = Call(_references(kernel.parameters), 0, period=launch.period)
         return DeviceLaunch(kernel.source(), call, kernel.blocks(*sizes), arguments, position, kernel.shared_bytes)
 
@@ -192,8 +202,19 @@ class Binder:
 
         return min(SIZES[kernel.dtype], key=cost)
 
-    def _encoded(self, arguments: Iterable[Any]) -> tuple[int, ...]:
-        return tuple(map(self._integer, arguments))
+    def _encoded(self, launch: Launch) -> tuple[int, ...]:
+        """The arguments of a launch."""
+        dtype = launch.kernel.dtype
+        return tuple([
+            self._narrow + 4 * value.index if is_narrowed(kind, dtype) else self._integer(value)
+            for (_, kind), value in zip(launch.kernel.parameters, launch.arguments(), strict=True)
+        ])  # fmt: skip
+
+    def _written_narrowed(self, launch: Launch) -> list[int]:
+        """The addresses of numbers that a launch writes and that are read as float32, with those of the float32."""
+        written = [o.index for o, mode in launch.access if isinstance(o, Slot) and "w" in mode]
+        slots = [index for index in dict.fromkeys(written) if index in self._narrowed]
+        return [address for slot in slots for address in (self.step + 8 * slot, self._narrow + 4 * slot)]
 
     def _integer(self, argument: Any) -> int:
         if isinstance(argument, float):
@@ -246,6 +267,30 @@ def _steps_kernel(launches: Sequence[DeviceLaunch]) -> tuple[tuple[Source, ...],
     inner = tuple(sources.index(launch.source) for launch in launches)
     shared = max((launch.shared_of_block(THREADS) for launch in launches), default=0)
     return sources, StepsEntry(tuple(launch.call for launch in launches), inner, THREADS, shared)
+
+
+def _read_narrowed(launch: Launch) -> list[Slot]:
+    """The numbers of the step that a launch reads as float32."""
+    parts = [part for part in (launch, launch.epilogue) if part is not None and not isinstance(part.kernel, Product)]
+    return [
+        part.operands[name]
+        for part in parts
+        for name, kind in part.kernel.parameters
+        if is_narrowed(kind, part.kernel.dtype)
+    ]
+
+
+def _totals(chain: Chain) -> int:
+    """The number of a fold's sums over all elements."""
+    return sum(o.index == "total" for o in chain.operands)
+
+
+def _shared_bytes(kernel: Kernel) -> int:
+    """Bytes of memory that the threads of a group share."""
+    template = kernel.template
+    if isinstance(template, WarpRows):
+        return template.shared_bytes
+    return _totals(template) * LANES * BYTES[kernel.dtype] if isinstance(template, Chain) else 0
 
 
 def _together(kernel: Kernel) -> Kernel:

@@ -45,7 +45,8 @@ class CUDAExecutable(Executable):
 
     def _bind(self) -> None:
         self.driver = driver = current.driver()
-        self._arena, self._step = DeviceArray(driver, self.arena_bytes), DeviceArray(driver, self.step.nbytes)
+        self._arena = DeviceArray(driver, self.arena_bytes)
+        self._step = DeviceArray(driver, self.step.nbytes + self.narrowed().nbytes)
         self._mirrors: dict[int, tuple[Variable, Mirror]] = {}  # whose addresses are arguments of launches
         self._written: set[int] = set()
         self._sources: weakref.WeakKeyDictionary[Any, PlacedSource] = weakref.WeakKeyDictionary()
@@ -61,7 +62,7 @@ class CUDAExecutable(Executable):
                     self._mirrors[id(weight)] = weight, mirror_of(weight, driver)
                     if "w" in mode:
                         self._written.add(id(weight))
-        self._binder = Binder(driver, self._step.address, self._address)
+        self._binder = Binder(driver, self.plan, self._step.address, self._address)
         self._is_small = self._fits_a_block()
         if self._is_small:  # compiles now, as on the CPU
             self._steps(self.rows)
@@ -179,7 +180,12 @@ class CUDAExecutable(Executable):
         self._mark_written()  # another thread that reads a weight meanwhile waits for the steps that were started
         if step[abi.RATES] and step[abi.RATES_COUNT]:
             self.scalars[abi.RATE] = self._rates[0]
-        self.driver.upload(self._step.address, step)
+        self.driver.upload(self._step.address, np.concatenate([step.view(np.uint8), self.narrowed().view(np.uint8)]))
+
+    def narrowed(self) -> np.ndarray:
+        """The step block's float64 as float32, which lie behind it on the device."""
+        with np.errstate(over="ignore", invalid="ignore"):  # slots that are integers, and huge numbers
+            return self.scalars.astype(np.float32)
 
     def _start(self, steps: int, first: int, total: int, batch: int, times: np.ndarray | None) -> int:
         """Start some steps of one size; their number."""
@@ -251,6 +257,8 @@ class CUDAExecutable(Executable):
 def _turn(template: Any, status: int) -> Launch:
     """The launch of a template of `turn`."""
     operands: dict[str, Any] = {}
-    for name in template.parameters:
+    access = []
+    for name, kind in template.parameters.items():
         operands[name] = status if name == "status" else Slot(_SLOTS[name])
-    return Launch(Kernel(template, (), "float64"), operands, [], Extent(fixed=1))
+        access += [(operands[name], kind.access)] * bool(kind.access)
+    return Launch(Kernel(template, (), "float64"), operands, access, Extent(fixed=1))
