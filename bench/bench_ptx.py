@@ -74,7 +74,7 @@ def counted(gpu, name, bound, rows):
     bound.run(0, BATCHES * rows, rows, 1, float("inf"))
     found = []
     for device_launch in bound.launches_at(rows):
-        node = bound._binder.node(device_launch, rows)
+        node = bound._binder.node([device_launch], rows)
         gpu.launch(node)
         position = device_launch.position
         launches = bound.plan.launches[position : position + 1] if position >= 0 else []
@@ -82,7 +82,8 @@ def counted(gpu, name, bound, rows):
         found.append(_row(name, what, (node.grid, node.block), gpu.counts, launches, rows))
     if "one block" in name:
         return [*found, _step_of_a_block(gpu, name, bound, rows)]
-    return [*found, _sum(name, found)] if "graph" in name else found[:-1]  # without the end of the step
+    nodes = len(bound._nodes(rows))
+    return [*found, _sum(name, found, nodes)] if "graph" in name else found[:-1]  # without the end of the step
 
 
 def _step_of_a_block(gpu, name, bound, rows):
@@ -117,9 +118,9 @@ def _row(name, what, shape, counts, launches, rows):
     }
 
 
-def _sum(name, found):
-    """A row of all launches."""
-    total = {"case": name, "launch": f"all {len(found)} launches", "blocks": "", "threads": ""}
+def _sum(name, found, nodes):
+    """A row of all launches, which are so many nodes of a graph."""
+    total = {"case": name, "launch": f"all {len(found)} launches, in {nodes} nodes", "blocks": "", "threads": ""}
     for column in list(found[0])[4:]:
         total[column] = sum(row[column] for row in found)
     total["sectors an access"] = round(total["sectors"] / total["accesses"], 1)

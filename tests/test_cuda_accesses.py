@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 
-from fastnet import layers, optimizers, testing
-from fastnet._kernels import registry
-from fastnet._kernels.templates import elementwise
+import fastnet
+from fastnet import layers, losses, optimizers, testing
+from fastnet._kernels import abi, registry
+from fastnet._kernels.templates import elementwise, folds
+from fastnet.engine.cuda import executable
+from fastnet.engine.cuda.joining import joined_launches
 from fastnet.engine.plan import Plan
+from fastnet.engine.sources import Source
+from fastnet.engine.view import Slot
 from fastnet.testing.devices import compare_devices
 from fastnet.testing.plans import LayerRun, update_run
 from fastnet.testing.running import Report, Run, on
@@ -34,8 +39,8 @@ def launches_of(make):
         run.steps()
         bound = run.bound
         for launch in bound.launches_at(bound.rows):
-            gpu.launch(bound._binder.node(launch, bound.rows))
-            yield bound._binder.text(launch), gpu.counts
+            gpu.launch(bound._binder.node([launch], bound.rows))
+            yield bound._binder.text([launch]), gpu.counts
 
 
 @pytest.mark.parametrize("width", [1, pytest.param(8, marks=pytest.mark.slow), 17, 67])
@@ -89,6 +94,24 @@ def test_formulas_of_rows_and_columns(columns):
     compare_devices(Report("add_row"), "cuda", results)
 
 
+@pytest.mark.parametrize("size", [1, pytest.param(64, marks=pytest.mark.slow), 97, 4500])
+def test_sums_over_everything(size):
+    """One lane, some of them, and two chunks with a rest; two sums of one loop."""
+
+    def results(dtype):
+        plan = Plan(True, dtype, 1)
+        x, weight = plan.buffer((size,)), plan.buffer((size,))
+        totals = plan.chunk_sums(-size), plan.chunk_sums(-size)  # of each row of the batch
+        plan.call(folds.sum_weighted, values=x, weight=weight, total=totals[0], weights=totals[1])
+        run = Run(plan, 1, [x, weight, *totals])
+        run.set(x, np.random.default_rng(0).standard_normal((1, size)))
+        run.set(weight, np.linspace(0, 1, size)[None])
+        run.steps()
+        return [run.get(total) for total in totals]
+
+    compare_devices(Report("sum"), "cuda", results)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("units", [64, 66])
 def test_a_chain_behind_a_tile_of_a_product(units):
@@ -96,7 +119,7 @@ def test_a_chain_behind_a_tile_of_a_product(units):
     compare_devices(Report("dense"), "cuda", of_layer(lambda: layers.Dense(units, "gelu"), (9,), 41))
     with testing.machine_gpu(), on("cuda"):
         bound = LayerRun(lambda: layers.Dense(units, "gelu"), "float32", (9,), 41).run.bound
-        texts = [bound._binder.text(launch) for launch in bound.launches_at(41)]
+        texts = [bound._binder.text([launch]) for launch in bound.launches_at(41)]
     assert ("st.global.v4" in texts[0]) == (units % 4 == 0)
 
 
@@ -119,5 +142,29 @@ def test_kernels_of_float32_have_no_instruction_of_float64(row):
     with testing.machine_gpu(), on("cuda"):
         bound = update_run(optimizers.Optimizer(row, row.learning_rate), "float32", np.ones(5))[0].bound
         launches = [each for each in bound.launches_at(1) if each.source.name.endswith("float32")]
-        texts = [bound._binder.text(each) for each in launches if each.call.group == 1]
+        texts = [bound._binder.text([each]) for each in launches if each.call.group == 1]
     assert texts and not any(".f64" in text for text in texts)
+
+
+def test_a_step_of_a_small_network_has_few_nodes(monkeypatch):
+    """Launches that do not depend on each other are one node, and so are those of one block that follow each other."""
+    monkeypatch.setattr(executable, "SMALL", 0)
+    x, y = np.ones((8, 5), "f"), np.zeros(8, "int64")
+    with testing.machine_gpu() as gpu:
+        model = fastnet.Sequential([layers.Input((5,)), layers.Dense(6, "relu"), layers.Dense(3)])
+        model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True), device="cuda")
+        model.fit(x, y, batch_size=8, verbose=0)
+        step = model._trainer.plans.make("train", 8, (Source(x), Source(y))).executable
+        joined = joined_launches(step, step.launches_at(8))
+    assert gpu.launches == len(joined) < len(step.launches_at(8)) / 2
+    node_of = {launch.position: at for at, node in enumerate(joined) for launch in node.launches}
+    assert node_of[5] < node_of[2]  # the gather of targets, and the first product
+    written = {}
+    for position, launch in enumerate(step.plan.launches):
+        for operand, mode in launch.access:
+            memory = operand.index if isinstance(operand, Slot) else getattr(operand, "buffer", operand)
+            if memory in written and "r" in mode and memory != abi.NONFINITE:
+                before, here = node_of[written[memory]], node_of[position]
+                assert before < here or (before == here and joined[here].in_order)
+            if "w" in mode:
+                written[memory] = position

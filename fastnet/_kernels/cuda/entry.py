@@ -3,11 +3,12 @@
 An entry's parameters are 64-bit integers, which are constant for a graph and lie in the constant bank. An inner
 function's own argument block and bases exist only until LLVM has seen through them.
 
-`LaunchEntry` is that of one launch:
+`LaunchEntry` is that of a node of a graph: of one launch, or of several that do not depend on each other:
 
     step      address of the step block; a run that has STOPPED does nothing more
     rows      of the batch
-    then those of the launch: the length of its axis, and its arguments: addresses where they refer to memory, else as
+    then the number of the first block behind each launch but the last one,
+    then those of each launch: the length of its axis, and its arguments: addresses where they refer to memory, else as
     on the CPU
 
 `StepsEntry` goes through all launches of a step, and through many steps, in one block of threads that meet at a barrier
@@ -57,40 +58,66 @@ class Call:
 
 @dataclass(frozen=True)
 class LaunchEntry:
-    """The entry of one launch.
+    """The entry of one launch, or of several that do not depend on each other: blocks of threads are shared out.
 
     Args:
-        call: of its inner function.
+        calls: of the launches.
+        inner: for each the number of its inner function among those that differ.
         threads: of a block.
         shared: bytes that they share.
     """
 
-    call: Call
+    calls: tuple[Call, ...]
+    inner: tuple[int, ...]
     threads: int
     shared: int = 0
 
     def written(self, inner: Sequence[str]) -> str:
-        """The definition of the entry, which calls the function ``inner``."""
-        call, own = self.call, _parameters(0, self.call)
-        first = "%group" if call.unit else "%block"
+        """The definition of the entry, which calls the functions ``inner``."""
+        last = len(self.calls) - 1
+        ends = [f"end{number}" for number in range(last)]
+        own = [name for number, call in enumerate(self.calls) for name in _parameters(number, call)]
+        callers = [
+            line
+            for number, call in enumerate(self.calls)
+            for line in _caller(f"call{number}", call, inner[self.inner[number]], 0)
+        ]
         lines = [
             *_shared(self.shared),
-            *_caller("call0", call, inner[0], 0),
-            *_head(["step", "rows", *own], self.threads),
+            *callers,
+            *_head(["step", "rows", *ends, *own], self.threads),
             "  %step.here = add i64 %step, 0",
-            f"  %before = mul i64 %block, {self.threads}",
-            "  %thread = add i64 %before, %tid",
-            f"  %group = udiv i64 %thread, {call.group}",
-            f"  %first = mul i64 {first}, {call.unit or 1}",
-            *_guard(0, call, "run", "out"),
-            "run:",
-            _calling("call0", "%step", "0", "%first", own),
-            "  br label %out",
+            "  br label %launch0",
+            *(line for number in range(last + 1) for line in self._launch(number, number == last)),
             "out:",
             "  ret void",
             "}",
         ]
         return "\n" + "\n".join(lines) + "\n"
+
+    def _launch(self, number: int, is_last: bool) -> list[str]:
+        """A launch, whose blocks are those from the end of the one before to its own."""
+        call, name = self.calls[number], f"launch{number}"
+        begin = f"%end{number - 1}" if number else "0"
+        mine = [
+            f"  %mine{number} = icmp slt i64 %block, %end{number}",
+            f"  br i1 %mine{number}, label %{name}.here, label %launch{number + 1}",
+        ]
+        unit = f"%group{number}" if call.unit else f"%own{number}"
+        return [
+            f"{name}:",
+            *(["  br label %" + name + ".here"] if is_last else mine),
+            f"{name}.here:",
+            f"  %own{number} = sub i64 %block, {begin}",
+            f"  %before{number} = mul i64 %own{number}, {self.threads}",
+            f"  %thread{number} = add i64 %before{number}, %tid",
+            f"  %group{number} = udiv i64 %thread{number}, {call.group}",
+            f"  %first{number} = mul i64 {unit}, {call.unit or 1}",
+            *_guard(number, call, f"{name}.run", "out"),
+            f"{name}.run:",
+            _calling(f"call{number}", "%step", "0", f"%first{number}", _parameters(number, call)),
+            "  br label %out",
+        ]
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fastnet._kernels.chain import Chain
 from fastnet._kernels.chunks import CHUNK_ROWS, LANES
@@ -27,6 +28,7 @@ from fastnet.engine.sizes import size_at
 from fastnet.engine.view import SIZES as BYTES
 from fastnet.engine.view import Slot
 
+Entry = TypeVar("Entry", LaunchEntry, StepsEntry)
 BLOCK = 128  # threads: four warps
 TOGETHER = 4  # elements of a chain that a thread takes, where they lie on boundaries of their size
 #: templates → those that stand for them on a GPU
@@ -53,10 +55,11 @@ class DeviceLaunch:
     position: int
     shared_bytes: int = 0
 
-    @property
-    def threads(self) -> int:
-        """Of a block, where it is launched by itself."""
-        return BLOCK if self.call.unit else THREADS
+    def blocks(self, threads: int) -> int:
+        """The number of blocks of so many threads."""
+        if not self.call.unit:
+            return self.units
+        return -(-self.units // (self.call.unit * (threads // self.call.group)))
 
     def shared_of_block(self, threads: int) -> int:
         """Bytes of memory that a block of so many threads shares."""
@@ -221,16 +224,18 @@ class Binder:
             return struct.unpack("q", struct.pack("d", argument))[0]
         return argument if isinstance(argument, int) else self.address(argument)
 
-    def node(self, launch: DeviceLaunch, rows: int) -> Node:
-        """The node of one launch."""
-        call, threads = launch.call, launch.threads
-        blocks = math.ceil(launch.units / call.unit / (threads // call.group)) if call.unit else launch.units
-        function = self._loaded(*_launch_kernel(launch))
-        return Node(function, blocks, threads, (self.step, rows, launch.units, *launch.arguments), launch.position)
+    def node(self, launches: Sequence[DeviceLaunch], rows: int) -> Node:
+        """The node of launches that do not depend on each other."""
+        threads = _threads(launches)
+        ends = list(itertools.accumulate(launch.blocks(threads) for launch in launches))
+        own = [number for launch in launches for number in (launch.units, *launch.arguments)]
+        function = self._loaded(*_launch_kernel(launches))
+        return Node(function, ends[-1], threads, (self.step, rows, *ends[:-1], *own), launches[0].position)
 
-    def text(self, launch: DeviceLaunch) -> str:
-        """The PTX of `node`."""
-        return ptx.load(*_launch_kernel(launch), self.driver.level)
+    def text(self, launches: Sequence[DeviceLaunch], in_order: bool = False) -> str:
+        """The PTX of `node`, or of `steps`."""
+        sources, entry = _steps_kernel(launches) if in_order else _launch_kernel(launches)
+        return ptx.load(sources, entry, self.driver.level)
 
     def steps(self, launches: Sequence[DeviceLaunch], rows: int, stride: int = 0, models: int = 1) -> StepsKernel:
         """Many steps as one launch: each block of threads trains a model.
@@ -244,10 +249,6 @@ class Binder:
         arguments = [number for launch in launches for number in (launch.units, *launch.arguments)]
         return StepsKernel(self._loaded(*_steps_kernel(launches)), models, (self.step, rows, stride), tuple(arguments))
 
-    def steps_text(self, launches: Sequence[DeviceLaunch]) -> str:
-        """The PTX of `steps`."""
-        return ptx.load(*_steps_kernel(launches), self.driver.level)
-
     def _loaded(self, sources: tuple[Source, ...], entry: LaunchEntry | StepsEntry) -> Any:
         function = self._functions.get((sources, entry))
         if function is None:
@@ -256,17 +257,26 @@ class Binder:
         return function
 
 
-def _launch_kernel(launch: DeviceLaunch) -> tuple[tuple[Source, ...], LaunchEntry]:
-    """The inner function and the entry of a kernel of one launch."""
-    return (launch.source,), LaunchEntry(launch.call, launch.threads, launch.shared_of_block(launch.threads))
+def _threads(launches: Sequence[DeviceLaunch]) -> int:
+    """The threads of a block of these launches."""
+    return BLOCK if all(launch.call.unit for launch in launches) else THREADS
+
+
+def _launch_kernel(launches: Sequence[DeviceLaunch]) -> tuple[tuple[Source, ...], LaunchEntry]:
+    """The inner functions and the entry of a node's kernel."""
+    return _kernel(LaunchEntry, launches, _threads(launches))
 
 
 def _steps_kernel(launches: Sequence[DeviceLaunch]) -> tuple[tuple[Source, ...], StepsEntry]:
     """The inner functions and the entry of a kernel of many steps."""
+    return _kernel(StepsEntry, launches, THREADS)
+
+
+def _kernel(kind: type[Entry], launches: Sequence[DeviceLaunch], threads: int) -> tuple[tuple[Source, ...], Entry]:
     sources = tuple(dict.fromkeys(launch.source for launch in launches))
     inner = tuple(sources.index(launch.source) for launch in launches)
-    shared = max((launch.shared_of_block(THREADS) for launch in launches), default=0)
-    return sources, StepsEntry(tuple(launch.call for launch in launches), inner, THREADS, shared)
+    shared = max(launch.shared_of_block(threads) for launch in launches)
+    return sources, kind(tuple(launch.call for launch in launches), inner, threads, shared)
 
 
 def _read_narrowed(launch: Launch) -> list[Slot]:

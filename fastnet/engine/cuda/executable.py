@@ -18,9 +18,11 @@ from fastnet.engine import _runner
 from fastnet.engine.cuda import current
 from fastnet.engine.cuda.binder import Binder, DeviceLaunch, StepsKernel
 from fastnet.engine.cuda.driver import Node
+from fastnet.engine.cuda.joining import Joined, joined_launches
 from fastnet.engine.cuda.memory import DeviceArray, Mirror, PlacedSource, adopt, copied, mirror_of
 from fastnet.engine.executable import Executable
 from fastnet.engine.launch import Launch
+from fastnet.engine.memory import ALIGNMENT
 from fastnet.engine.sizes import Extent
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import SIZES, Slot, View
@@ -29,6 +31,7 @@ from fastnet.engine.view import SIZES, Slot, View
 # estimate, not measured: one multiprocessor of 128 multiply-adds a cycle needs as long for them as ten launches take.
 SMALL = 2_000_000
 MOST_SHARED = 48 << 10  # bytes that the threads of a block may share: the limit of static memory
+APART = 8 << 20  # bytes of buffers that do not share memory; an estimate, not measured: a fraction of the second cache
 MOST_SIZES = 4  # sizes of batches whose launches are kept: the largest, and the last ones
 PATIENCE = 5e-3  # seconds of steps that are started before the host looks in
 _SLOTS = {
@@ -45,6 +48,7 @@ class CUDAExecutable(Executable):
 
     def _bind(self) -> None:
         self.driver = driver = current.driver()
+        self._place_apart()
         self._arena = DeviceArray(driver, self.arena_bytes)
         self._step = DeviceArray(driver, self.step.nbytes + self.narrowed().nbytes)
         self._mirrors: dict[int, tuple[Variable, Mirror]] = {}  # whose addresses are arguments of launches
@@ -69,12 +73,28 @@ class CUDAExecutable(Executable):
         else:
             self._nodes(self.rows)
 
+    def _place_apart(self) -> None:
+        """Give each buffer memory of its own if that is little: launches that share none may run side by side."""
+        starts = np.cumsum(
+            [0, *(-(-max(b.size(self.rows), 1) // ALIGNMENT) * ALIGNMENT for b in self.offsets)]
+        ).tolist()
+        if starts[-1] <= APART:
+            self.offsets, self.arena_bytes = dict(zip(self.offsets, starts)), starts[-1]
+
     def _address(self, operand: View | Variable | Slot) -> int:
         if isinstance(operand, View):
             return self._arena.address + self.offsets[operand.buffer] + operand.offset * SIZES[operand.dtype]
         if isinstance(operand, Variable):
             return self._mirrors[id(self.weight(operand))][1].memory.address
         return self._step.address + 8 * operand.index
+
+    def span(self, operand: View | Variable | Slot) -> tuple[int, int]:
+        """The bytes of an operand on the device; those of the whole buffer for a view."""
+        if isinstance(operand, View):
+            start = self._arena.address + self.offsets[operand.buffer]
+            return start, start + max(operand.buffer.size(self.rows), 1)
+        start = self._address(operand)
+        return start, start + (8 if isinstance(operand, Slot) else max(operand.nbytes, 1))
 
     # ---- what a step reads and writes
 
@@ -130,12 +150,13 @@ class CUDAExecutable(Executable):
         """See `Executable.code`."""
         launches = self.launches_at(self.rows)
         if self._is_small:
-            text = self._binder.steps_text(launches)
+            text = self._binder.text(launches, in_order=True)
             yield "steps", {"ptx": text}, f"1 block of {THREADS} threads for {len(launches)} launches a step"
             return
-        for launch in launches:
-            node, text = self._binder.node(launch, self.rows), self._binder.text(launch)
-            yield launch.source.name, {"ptx": text}, f"{node.grid} blocks of {node.block} threads"
+        for joined in joined_launches(self, launches):
+            node, text = self._node(joined, self.rows), self._binder.text(joined.launches, joined.in_order)
+            name = "_".join(launch.source.name for launch in joined.launches)
+            yield name, {"ptx": text}, f"{node.grid} blocks of {node.block} threads"
 
     # ---- steps
 
@@ -191,7 +212,7 @@ class CUDAExecutable(Executable):
         """Start some steps of one size; their number."""
         rows = min(batch, total - first)
         if times is not None:
-            nodes = self._nodes(rows)
+            nodes = [self._binder.node([launch], rows) for launch in self.launches_at(rows)]
             for node, spent in zip(nodes, self.driver.times(nodes), strict=True):
                 if node.launch >= 0:
                     times[node.launch] += spent
@@ -237,7 +258,12 @@ class CUDAExecutable(Executable):
         return self._graphs[rows]
 
     def _nodes(self, rows: int) -> list[Node]:
-        return [self._binder.node(launch, rows) for launch in self.launches_at(rows)]
+        return [self._node(joined, rows) for joined in joined_launches(self, self.launches_at(rows))]
+
+    def _node(self, joined: Joined, rows: int) -> Node:
+        if joined.in_order:
+            return self._binder.steps(joined.launches, rows).node(1)
+        return self._binder.node(joined.launches, rows)
 
     def _fits_a_block(self) -> bool:
         """Whether one block of threads goes through the steps."""
