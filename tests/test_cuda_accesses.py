@@ -49,6 +49,14 @@ def test_rows_of_several_warps(width):
     compare_devices(Report(str(width)), "cuda", of_layer(layers.Softmax, (width,), 37))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [16, 67, 128])
+@pytest.mark.parametrize("kind", [layers.LayerNormalization, layers.RMSNormalization, layers.UnitNormalization])
+def test_normalized_rows_of_several_warps(kind, width):
+    """With and without a mean, with and without factors; parts of 64 columns, of which the last one may be empty."""
+    compare_devices(Report(kind.__name__), "cuda", of_layer(kind, (width,), 37))
+
+
 def softmax():
     run = LayerRun(layers.Softmax, "float32", (10,), 64)
     run.run.set(run.x, 1.0)

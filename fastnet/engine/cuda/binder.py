@@ -16,11 +16,10 @@ from fastnet._kernels.compile import Source
 from fastnet._kernels.cuda import ptx
 from fastnet._kernels.cuda.entry import NAME, WARP, WIDEST, Call, LaunchEntry, StepsEntry
 from fastnet._kernels.cuda.product import SIZES, THREADS, ProductKernel
-from fastnet._kernels.cuda.rows import WarpRows
+from fastnet._kernels.cuda.rows import WarpLoop, WarpRows, by_warps
 from fastnet._kernels.generate import Kernel, is_narrowed
 from fastnet._kernels.kinds import Kind
 from fastnet._kernels.templates import data, turn
-from fastnet._kernels.templates.rows import RowTemplate
 from fastnet.engine.cuda.driver import MOST_UNITS, DeviceError, Driver, Node
 from fastnet.engine.launch import Launch, Product
 from fastnet.engine.plan import Plan
@@ -139,9 +138,8 @@ class Binder:
         if template in FORMS:
             kernel = dataclasses.replace(kernel, template=FORMS[template])
             return kernel, launch.extent.at(rows) * launch.operands["width"], 1, 1
-        if isinstance(template, RowTemplate):
-            kernel = dataclasses.replace(kernel, template=WarpRows.of(template, kernel.dtype))
-            return kernel, launch.extent.at(rows), WARP, WARP
+        if (of_rows := by_warps(template, kernel.dtype, launch.operands)) is not None:
+            return dataclasses.replace(kernel, template=of_rows), launch.extent.at(rows), WARP, WARP
         form, (down, across) = getattr(template, "form", "loop"), (size_at(size, rows) for size in launch.shape)
         if form in ("flat", "grid") and (form == "flat" or across % TOGETHER == 0) and self._are_aligned(launch):
             return _together(kernel), down * across, TOGETHER, 1
@@ -298,7 +296,7 @@ def _totals(chain: Chain) -> int:
 def _shared_bytes(kernel: Kernel) -> int:
     """Bytes of memory that the threads of a group share."""
     template = kernel.template
-    if isinstance(template, WarpRows):
+    if isinstance(template, WarpRows | WarpLoop):
         return template.shared_bytes
     return _totals(template) * LANES * BYTES[kernel.dtype] if isinstance(template, Chain) else 0
 
