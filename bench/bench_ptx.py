@@ -193,12 +193,12 @@ def test_counts(name, make):
     assert found[0] == found[1]
     if name == "adam 65,536":  # 4 arrays are read and 3 written; 4 numbers of the step and whether it has STOPPED
         (row,) = (row for row in found[0] if "apply_update" in row["launch"])
-        assert (row["accesses"], row["sectors"]) == (2048 * (4 + 3 + 5), 2048 * (4 * (4 + 3) + 5))
+        assert (row["accesses"], row["sectors"]) == (512 * (4 + 3 + 5), 512 * (16 * (4 + 3) + 5))
 
 
 @pytest.mark.skipif(shutil.which("ptxas") is None, reason="needs ptxas")
 def test_registers():
-    """Adam's update takes few enough registers for all threads of a multiprocessor, and no stack."""
+    """Adam's update of four weights takes few enough registers for 1,536 threads of a multiprocessor, and no stack."""
     chosen = [case for case in cases() if case[0] == "adam 65,536"]
     (row,) = (row for row in assembled(texts_of(chosen, "sm_90"), "sm_90") if "apply_update" in row["kernel"])
-    assert 0 < row["registers"] <= 32 and row["stack bytes"] == row["spilled bytes"] == 0
+    assert 0 < row["registers"] <= 40 and row["stack bytes"] == row["spilled bytes"] == 0
