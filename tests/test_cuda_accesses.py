@@ -6,6 +6,8 @@ import pytest
 import fastnet
 from fastnet import layers, losses, optimizers, testing
 from fastnet._kernels import abi, registry
+from fastnet._kernels.cuda.product import THREADS
+from fastnet._kernels.cuda.rows import LOOPS, shared_bytes
 from fastnet._kernels.templates import elementwise, folds
 from fastnet.engine.cuda import executable
 from fastnet.engine.cuda.joining import joined_launches
@@ -55,6 +57,14 @@ def test_rows_of_several_warps(width):
 def test_normalized_rows_of_several_warps(kind, width):
     """With and without a mean, with and without factors; parts of 64 columns, of which the last one may be empty."""
     compare_devices(Report(kind.__name__), "cuda", of_layer(kind, (width,), 37))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_block_has_memory_for_the_rows_of_its_warps(dtype):
+    """48 KB is what a kernel may declare; a block of several launches has the threads of a product."""
+    most = max(len(loop.copied) for loop in LOOPS.values())
+    sizes = [shared_bytes(names, dtype) for names in (("x",) * most, ("x", "t"))]
+    assert max(sizes) * THREADS // 32 <= executable.MOST_SHARED
 
 
 def softmax():

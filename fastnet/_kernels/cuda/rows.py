@@ -291,17 +291,17 @@ class _NormalizedGradient(_Loop):
 
 
 class _Mean(_Loop):
-    """`mean_of_row`."""
+    """`mean_of_row`. Weights are rare, and a third operand would not fit into the memory that a block shares."""
 
-    copied = ("y_true", "y_pred", "weights")
+    copied = ("y_true", "y_pred")
     stacks = "total, high, low"
 
     def rows(self) -> None:
-        t, v, weight = (self.copy_of(number) for number in range(3))
+        t, v = (self.copy_of(number) for number in range(2))
         self.lanes("high[k], low[k] = 0.0, 0.0")
         self.add(0, "for left in range(0, width, 64):")
         self.lanes("total[k] = 0.0", indent=4)
-        statement = f"total[k] = total[k] + f({t}, {v}, *p) * {weight}"
+        statement = f"total[k] = total[k] + f({t}, {v}, *p) * weights[first + k, j]"
         self.pieces([statement], begin="left", end="min(left + 64, width)", indent=4)
         self.lanes("high[k], low[k] = added(high[k], low[k], total[k])", indent=4)
         self.lanes("loss[first + k] = sum_of_pair(high[k], low[k]) / T(width)")
