@@ -45,7 +45,7 @@ def launches_of(make):
             yield bound._binder.text([launch]), gpu.counts
 
 
-@pytest.mark.parametrize("width", [1, pytest.param(8, marks=pytest.mark.slow), 17, 67])
+@pytest.mark.parametrize("width", [17, *(pytest.param(width, marks=pytest.mark.slow) for width in (1, 8, 67))])
 def test_rows_of_several_warps(width):
     """Rows of one piece, of several, and of more elements than a sum adds in one part."""
     compare_devices(Report(str(width)), "cuda", of_layer(layers.Softmax, (width,), 37))
@@ -112,7 +112,7 @@ def test_formulas_of_rows_and_columns(columns):
     compare_devices(Report("add_row"), "cuda", results)
 
 
-@pytest.mark.parametrize("size", [1, pytest.param(64, marks=pytest.mark.slow), 97, 4500])
+@pytest.mark.parametrize("size", [97, *(pytest.param(size, marks=pytest.mark.slow) for size in (1, 64, 4500))])
 def test_sums_over_everything(size):
     """One lane, some of them, and two chunks with a rest; two sums of one loop."""
 
@@ -148,7 +148,7 @@ def test_bytes_beside_floats():
 
 
 UPDATES = [
-    pytest.param(row, id=row.name, marks=[] if row.name in ("sgd", "adam") else [pytest.mark.slow])
+    pytest.param(row, id=row.name, marks=[] if row.name == "adam" else [pytest.mark.slow])
     for row in registry.updates.unique()
     if row.name in registry.updates.built_in
 ]
