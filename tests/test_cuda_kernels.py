@@ -129,7 +129,7 @@ def test_a_users_rule():
 def _product(**options):
     kernel = ProductKernel("float32", has_bias=True, relu=True, **options)
     references = tuple(bool(kind.access) for _, kind in kernel.parameters)
-    return kernel.source(), LaunchEntry(Call(references, 0), 256)
+    return kernel.source(), LaunchEntry((Call(references, 0),), (0,), 256, kernel.shared_bytes)
 
 
 def test_text_of_each_level_is_what_an_old_driver_takes(tmp_path):

@@ -4,12 +4,14 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from fastnet._kernels.cuda.entry import SHARED, WIDEST
 from fastnet._kernels.memory_intrinsics import ELEMENTS
 
+_I8 = ir.IntType(8)
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
 _FLOAT = ir.FloatType()
-_SHARED = 3  # LLVM's number of the address space of a block
+_SHARED_SPACE = 3  # LLVM's number of the address space of a block
 
 
 def _register(name):
@@ -44,32 +46,96 @@ def barrier(typingctx):
     return types.void(), codegen
 
 
-@intrinsic(prefer_literal=True)
-def shared(typingctx, dtype, count):
-    """Pointer to ``count`` elements that the threads of a block share; both arguments are literals."""
-    if not (isinstance(dtype, types.StringLiteral) and isinstance(count, types.IntegerLiteral)):
-        return None
-    element = ELEMENTS[dtype.literal_value]
-    result = types.CPointer(element)
+@intrinsic
+def warp_barrier(typingctx):
+    """Wait until all threads of the warp are here; what they wrote before can then be read."""
 
     def codegen(context, builder, sig, args):
-        array = ir.ArrayType(context.get_data_type(element), count.literal_value)
-        name = f"shared_{len(builder.module.globals)}"
-        memory = ir.GlobalVariable(builder.module, array, name, addrspace=_SHARED)
-        memory.linkage, memory.align = "internal", 16
-        memory.initializer = ir.Constant(array, ir.Undefined)
-        start = builder.gep(memory, [ir.Constant(_I32, 0), ir.Constant(_I32, 0)])
-        return builder.addrspacecast(start, context.get_value_type(result))
+        kind = ir.FunctionType(ir.VoidType(), [_I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.nvvm.bar.warp.sync")
+        function.attributes.add("convergent")
+        builder.call(function, [ir.Constant(_I32, -1)])
+        return context.get_dummy_value()
 
-    return result(dtype, count), codegen
+    return types.void(), codegen
 
 
-# ---- numbers in registers: arrays of `stack` whose indices are all known, and which LLVM therefore gives registers.
-# Python variables would do, but numba's types and live ranges of 200 variables take half a minute.
+@intrinsic(prefer_literal=True)
+def shared(typingctx, dtype, start):
+    """Pointer to elements of the memory that the threads of a block share, from byte ``start`` on; both arguments are
+    literals. The entry defines this memory: launches in one kernel use it one after the other."""
+    if not (isinstance(dtype, types.StringLiteral) and isinstance(start, types.IntegerLiteral)):
+        return None
+    result = types.CPointer(ELEMENTS[dtype.literal_value])
+
+    def codegen(context, builder, sig, args):
+        memory = builder.module.globals.get(SHARED)
+        if memory is None:
+            memory = ir.GlobalVariable(builder.module, ir.ArrayType(_I8, 0), SHARED, addrspace=_SHARED_SPACE)
+            memory.align = WIDEST
+        place = builder.gep(memory, [ir.Constant(_I32, 0), ir.Constant(_I32, start.literal_value)])
+        kind = ir.PointerType(context.get_data_type(result.dtype), _SHARED_SPACE)
+        return builder.addrspacecast(builder.bitcast(place, kind), context.get_value_type(result))
+
+    return result(dtype, start), codegen
 
 
 def _is_number(kind):
     return isinstance(kind, types.IntegerLiteral)
+
+
+# ---- neighbouring elements, in accesses of up to 16 bytes: the first one lies on a boundary of these bytes
+
+
+def _vectors(context, builder, pointer, index, count):
+    """(number of the first element, pointer) of the accesses to so many elements, as vectors."""
+    element = pointer.type.pointee
+    most = min(count, WIDEST // context.get_abi_sizeof(element))
+    for first in range(0, count, most):
+        address = builder.gep(pointer, [builder.add(index, ir.Constant(_I64, first))])
+        yield first, builder.bitcast(address, ir.VectorType(element, most).as_pointer())
+
+
+def _alignment(context, vector):
+    return context.get_abi_sizeof(vector.type.pointee.element) * vector.type.pointee.count
+
+
+@intrinsic(prefer_literal=True)
+def neighbours(typingctx, pointer, index, count):
+    """A tuple of ``count`` elements from ``pointer[index]`` on."""
+    if not _is_number(count):
+        return None
+    result = types.UniTuple(pointer.dtype, count.literal_value)
+
+    def codegen(context, builder, sig, args):
+        found = []
+        for _, vector in _vectors(context, builder, *args[:2], result.count):
+            loaded = builder.load(vector, align=_alignment(context, vector))
+            found += [builder.extract_element(loaded, ir.Constant(_I32, i)) for i in range(loaded.type.count)]
+        return context.make_tuple(builder, result, found)
+
+    return result(pointer, types.int64, count), codegen
+
+
+@intrinsic
+def put_neighbours(typingctx, pointer, index, values):
+    """Store a tuple of values from ``pointer[index]`` on."""
+    given = types.UniTuple(pointer.dtype, len(values))
+
+    def codegen(context, builder, sig, args):
+        for first, vector in _vectors(context, builder, *args[:2], given.count):
+            stored = ir.Constant(vector.type.pointee, ir.Undefined)
+            for i in range(stored.type.count):
+                value = builder.extract_value(args[2], first + i)
+                stored = builder.insert_element(stored, value, ir.Constant(_I32, i))
+            builder.store(stored, vector, align=_alignment(context, vector))
+        return context.get_dummy_value()
+
+    return types.void(pointer, types.int64, given), codegen
+
+
+# ---- numbers in registers: arrays of `stack` whose indices are all known, and which LLVM therefore gives registers.
+# Python variables would do, but numba's types and live ranges of 200 variables take half a minute.
 
 
 def _at(builder, pointer, index):
@@ -103,7 +169,7 @@ def take(typingctx, target, source, start, count, wide, stride):
         length, group, apart = counts
         element = context.get_data_type(target.dtype)
         size = context.get_abi_sizeof(element)
-        most = max(1, min(group, 16 // size))  # elements of one access
+        most = max(1, min(group, WIDEST // size))  # elements of one access
         vector = ir.VectorType(element, most)
         for first in range(0, length, most):
             offset = first // group * apart + first % group
@@ -156,19 +222,19 @@ def add_all(typingctx, totals, sums, count, is_first):
 
 
 @intrinsic(prefer_literal=True)
-def pick(typingctx, values, first, count, number):
-    """``values[first + number]`` of ``count``, by selection: an index would put the values into memory."""
-    if not (_is_number(first) and _is_number(count)):
+def pick(typingctx, values, first, stride, count, number):
+    """``values[first + number * stride]`` of ``count``, by selection: an index would put the values into memory."""
+    if not all(map(_is_number, (first, stride, count))):
         return None
 
     def codegen(context, builder, sig, args):
         found = builder.load(_at(builder, args[0], first.literal_value))
         for i in range(1, count.literal_value):
-            value = builder.load(_at(builder, args[0], first.literal_value + i))
-            found = builder.select(builder.icmp_signed("==", args[3], ir.Constant(_I64, i)), value, found)
+            value = builder.load(_at(builder, args[0], first.literal_value + i * stride.literal_value))
+            found = builder.select(builder.icmp_signed("==", args[4], ir.Constant(_I64, i)), value, found)
         return found
 
-    return values.dtype(values, first, count, types.int64), codegen
+    return values.dtype(values, first, stride, count, types.int64), codegen
 
 
 # ---- tensor cores: the 32 threads of a warp multiply small matrices, of which each thread has some elements (a

@@ -20,11 +20,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastnet._kernels import neighbours_text
 from fastnet._kernels.chain_text import Writer
 from fastnet._kernels.chunks import KC, k_blocks
 from fastnet._kernels.compile import Source
 from fastnet._kernels.cuda import patches, winograd
-from fastnet._kernels.generate import Kernel, decoded, module
+from fastnet._kernels.generate import CUDA_IMPORTS, Kernel, decoded, module
 from fastnet._kernels.kinds import Kind, parse
 from fastnet._kernels.pasting import paste
 from fastnet._kernels.window import Window
@@ -39,7 +40,6 @@ THREADS = SIDE * SIDE
 LANES = {"float32": 16, "float64": 8}  # in which a row's products with B are summed (`cpu.one_row`)
 SIZES = {"float32": (8, 4, 2, 1), "float64": (4, 2, 1)}  # rows and columns of C that a thread computes
 WARP_SIZES = (8, 4, 2)  # the same with tensor cores
-_IMPORTS = "from fastnet._kernels.cuda.intrinsics import *\n"
 _INTEGER, _SIZE, _READ, _WRITE = (parse(kind) for kind in ("integer", "size", "read", "write"))
 
 
@@ -57,6 +57,8 @@ class ProductKernel:
         scattered: whether the rows of C are pixels that lie apart.
         winograd: whether B are the transformed taps of Winograd's convolution.
         size: rows and columns of C that a thread computes, one of `sizes`; 0 where A is one row and B is transposed.
+        wide: whether four neighbouring elements of C are finished together: they, the bias and all that the chain
+            touches lie on boundaries of their size. A thread must compute as many.
         precision: "highest", or of float32 "high" or "medium".
         epilogue: the chain behind it, or None.
     """
@@ -72,6 +74,7 @@ class ProductKernel:
     scattered: bool = False
     winograd: bool = False
     size: int = 4
+    wide: bool = False
     epilogue: Kernel | None = None
     precision: str = "highest"
 
@@ -127,7 +130,7 @@ def _source(kernel: ProductKernel) -> Source:
         return Source(name, repr(kernel), lambda: _text(kernel), files)
     behind = kernel.epilogue.source()
     flags = (kernel.dtype, kernel.transpose_a, kernel.transpose_b, kernel.is_stored, kernel.has_bias, kernel.relu)
-    form = (kernel.split, kernel.patches, kernel.scattered, kernel.winograd, kernel.size, kernel.precision)
+    form = (kernel.split, kernel.patches, kernel.scattered, kernel.winograd, kernel.size, kernel.wide, kernel.precision)
     identity = repr((*flags, *form, behind.identity))
     return Source(f"{name}_{behind.name}", identity, lambda: _text(kernel), (*files, *behind.files))
 
@@ -138,9 +141,9 @@ def _text(kernel: ProductKernel) -> str:
     behind: list[str] = []
     if kernel.epilogue is not None:
         names = {name: paste(rule, kernel.dtype, pasted) for name, rule in kernel.epilogue.rules}
-        function = Writer(kernel.epilogue.template, kernel.epilogue, names, pasted).cell()
-        behind = [f"then_{argument.arg}" for argument in function.args.args[3:]]
-        cell = ast.unparse(function)
+        writer = Writer(kernel.epilogue.template, kernel.epilogue, names, pasted)
+        cell = ast.unparse(neighbours_text.cells(writer) if kernel.wide else writer.cell())
+        behind = [f"then_{name}" for name in writer.parameters()]
     own = [f"{name}_at" if kind.access else name for name, kind in parameters if not name.startswith("then_")]
     if kernel.winograd:
         lines = winograd.lines(kernel.dtype, pasted, _SPAN.replace("k if", "channels if"), _finish(kernel, behind))
@@ -151,8 +154,8 @@ def _text(kernel: ProductKernel) -> str:
         [f"@body\ndef body({', '.join([*own, *behind, 'lo', 'hi'])}):", *(f"    {line}" for line in lines)]
     )
     texts = [*pasted.values(), *([cell] if cell else []), *(patches.functions() if kernel.patches else [])]
-    arguments = [*decoded(tuple(parameters), kernel.dtype, "rows"), "lo", "hi"]
-    return module("product", kernel.dtype, texts, body, arguments, "bases, args, rows, lo, hi", _IMPORTS)
+    arguments = [*decoded(tuple(parameters), kernel.dtype, "rows", "cuda"), "lo", "hi"]
+    return module("product", kernel.dtype, texts, body, arguments, "bases, args, rows, lo, hi", CUDA_IMPORTS)
 
 
 def _tiled(kernel: ProductKernel, behind: list[str]) -> list[str]:
@@ -163,8 +166,8 @@ def _tiled(kernel: ProductKernel, behind: list[str]) -> list[str]:
     column = f"tx * {wide} + c % {wide} + c // {wide} * {SIDE * wide}"
     return [
         *(f"{name} = stack({kernel.dtype!r}, {length})" for name, length in stacks.items()),
-        f"a_slab = shared({kernel.dtype!r}, {SLAB * row})",
-        f"b_slab = shared({kernel.dtype!r}, {SLAB * row})",
+        f"a_slab = shared({kernel.dtype!r}, 0)",
+        f"b_slab = shared({kernel.dtype!r}, {kernel.shared_bytes // 2})",
         f"tx, ty = thread() % {SIDE}, thread() // {SIDE}",
         *_tile_of_block(kernel),
         f"    clear(totals, {size * size})",
@@ -182,7 +185,13 @@ def _tiled(kernel: ProductKernel, behind: list[str]) -> list[str]:
         f"                take(right, b_slab, step * {row} + tx * {wide}, {size}, {wide}, {SIDE * wide})",
         f"                multiply_add(sums, left, right, {size})",
         f"        add_all(totals, sums, {size * size}, part == first)",
-        *(line for r in range(size) for line in _row(kernel, r, f"ty * {size} + {r}", column, behind)),
+        *(line for part in range(size // wide) for line in _neighbours(kernel, part, behind) if kernel.wide),
+        *(
+            line
+            for r in range(size)
+            for line in _row(kernel, r, f"ty * {size} + {r}", column, behind)
+            if not kernel.wide
+        ),
     ]
 
 
@@ -216,8 +225,8 @@ def _warps(kernel: ProductKernel, behind: list[str]) -> list[str]:
     steps = f"lane % 4 * {row if is_high else 2 * row}"
     return [
         f"totals = stack('float32', {size * size})",
-        f"a_slab = shared('float32', {SLAB * row})",
-        f"b_slab = shared('float32', {SLAB * row})",
+        "a_slab = shared('float32', 0)",
+        f"b_slab = shared('float32', {kernel.shared_bytes // 2})",
         "lane, warp = thread() % 32, thread() // 32",
         f"top, left = warp // 4 * {8 * size} + lane // 4, warp % 4 * {4 * size}",
         *_tile_of_block(kernel),
@@ -249,9 +258,37 @@ def _row(kernel: ProductKernel, r: int, row: str, column: str, behind: list[str]
         f"    for c in range({size}):",
         f"        j = j0 + {column}",
         f"        if i < m and j < {_loads(kernel)[1][2]}:",
-        f"            value = pick(totals, {r * size}, {size}, c)",
+        f"            value = pick(totals, {r * size}, 1, {size}, c)",
         *(f"    {line}" for line in _finish(kernel, behind)),
     ]
+
+
+def _neighbours(kernel: ProductKernel, part: int, behind: list[str]) -> list[str]:
+    """Lines for four columns of a thread's elements of C, which lie side by side, row by row."""
+    size, values = kernel.size, [f"value_{c}" for c in range(WIDE)]
+    row = [f"{value} = pick(totals, {part * WIDE + c}, {size}, {size}, r)" for c, value in enumerate(values)]
+    if kernel.has_bias:
+        biases = [f"bias_{c}" for c in range(WIDE)]
+        row.append(f"{', '.join(biases)} = neighbours(bias_at, j, {WIDE})")
+        row += [f"{value} = {value} + {bias}" for value, bias in zip(values, biases, strict=True)]
+    if kernel.relu:
+        row += [f"{value} = T(0) if {value} < T(0) else {value}" for value in values]
+    if kernel.is_stored:
+        row.append(f"put_neighbours(c_at, {_index_in_c(kernel)}, ({', '.join(values)}))")
+    if behind:
+        row.append(f"cells({', '.join([*values, 'i', 'j', *behind])})")
+    return [
+        f"    j = j0 + tx * {WIDE} + {part * SIDE * WIDE}",
+        f"    for r in range({size}):",
+        f"        i = i0 + ty * {size} + r",
+        f"        if i < m and j < {_loads(kernel)[1][2]}:",
+        *(f"            {line}" for line in row),
+    ]
+
+
+def _index_in_c(kernel: ProductKernel) -> str:
+    row = f"pixel_of_result(i, {', '.join(patches.NAMES)})" if kernel.scattered else "i"
+    return f"{row} * ldc + {'first * n + ' if kernel.split else ''}j"
 
 
 def _place_in_slab(tile: int, along_k: bool, turn: int) -> tuple[str, str]:
@@ -294,7 +331,7 @@ def _one_row(kernel: ProductKernel, behind: list[str]) -> list[str]:
     halves = [lanes >> shift for shift in range(1, lanes.bit_length())]
     add = ["        barrier()", "        if lane < {half}:", "            sums[at] = sums[at] + sums[at + {half}]"]
     return [
-        f"sums, at = shared({kernel.dtype!r}, {THREADS}), thread()",
+        f"sums, at = shared({kernel.dtype!r}, 0), thread()",
         *_blocks(kernel),
         f"    lane, i, j = at % {SIDE}, 0, number * {SIDE} + at // {SIDE}",
         "    value = T(0)",
@@ -337,46 +374,7 @@ def _finish(kernel: ProductKernel, behind: list[str]) -> list[str]:
     if kernel.relu:
         lines.append("value = T(0) if value < T(0) else value")
     if kernel.is_stored:
-        row = f"pixel_of_result(i, {', '.join(patches.NAMES)})" if kernel.scattered else "i"
-        lines.append(f"c_at[{row} * ldc + {'first * n + ' if kernel.split else ''}j] = value")
+        lines.append(f"c_at[{_index_in_c(kernel)}] = value")
     if behind:
         lines.append(f"cell(value, i, j, {', '.join(behind)})")
     return [f"        {line}" for line in lines]
-
-
-@dataclass(frozen=True)
-class TapProductsKernel:
-    """The kernel of the products from which the gradient of the taps of Winograd's convolution follows.
-
-    Args:
-        dtype: of all operands.
-    """
-
-    dtype: str
-
-    @property
-    def shared_bytes(self) -> int:
-        """Bytes of memory that the threads of a block share."""
-        return 2 * 36 * winograd.BATCH * winograd.SIDE * np.dtype(self.dtype).itemsize
-
-    @property
-    def parameters(self) -> tuple[tuple[str, Kind], ...]:
-        """(name, kind) of the arguments, in order."""
-        integers = ("parts", "down", "across", "high", "wide", "lda", "ldb", *patches.NAMES)
-        return ("a", _READ), ("b", _READ), ("c", _WRITE), *((name, _INTEGER) for name in integers)
-
-    def source(self) -> Source:
-        """The kernel as a complete module; a unit of its axis is a block of threads."""
-        return Source(
-            f"tap_products_{self.dtype}", repr(self), self._text, (__file__, patches.__file__, winograd.__file__)
-        )
-
-    def _text(self) -> str:
-        pasted: dict[str, str] = {}
-        names = [f"{name}_at" if kind.access else name for name, kind in self.parameters]
-        lines = winograd.tap_lines(self.dtype, pasted)
-        body = "\n".join([f"@body\ndef body({', '.join(names)}, rows, lo, hi):", *(f"    {line}" for line in lines)])
-        arguments = [*decoded(self.parameters, self.dtype, "rows"), "rows", "lo", "hi"]
-        return module(
-            "tap_products", self.dtype, pasted.values(), body, arguments, "bases, args, rows, lo, hi", _IMPORTS
-        )
