@@ -252,20 +252,25 @@ class _Loop(_Warp):
 class _Normalized(_Loop):
     """`normalize_rows` of rows in one piece."""
 
+    stacks = "m, s, v, high, low, c"
+
     def rows(self) -> None:
-        self.lanes("m[k], s[k], high[k], low[k] = 0.0, 0.0, 0.0, 0.0")
+        self.lanes("m[k], s[k], high[k], low[k], c[k] = 0.0, 0.0, 0.0, 0.0, 0.0")
         self.add(0, "if center != 0.0:")
         self.summed([f"m[k] = m[k] + {self.copy_of(0)}"], {"m[k]": "high[k], low[k]"}, indent=4)
         self.lanes("m[k] = sum_of_pair(high[k], low[k]) / T(runs * width)", "high[k], low[k] = 0.0, 0.0", indent=4)
         self.is_copied = False  # there may have been no pass before
-        self.summed([f"d = {self.copy_of(0)} - m[k]", "s[k] = s[k] + d * d"], {"s[k]": "high[k], low[k]"})
+        statements = [f"d = {self.copy_of(0)} - m[k]", "c[k] = c[k] + d", "s[k] = s[k] + d * d"]
+        self.summed(statements, {"s[k]": "high[k], low[k]"})
         self.lanes(
-            "s[k] = sum_of_pair(high[k], low[k])",
-            "root = 1.0 / sqrt(s[k] * sum_scale + epsilon)",
+            "c[k] = c[k] * (center / T(runs * width))",
+            "squares = sum_of_pair(high[k], low[k]) - c[k] * c[k] * T(runs * width)",
+            "squares = 0.0 if squares < 0.0 else squares",
+            "root = 1.0 / sqrt(squares * sum_scale + epsilon)",
             "s[k] = limit if root > limit else root",
-            "mean[first + k], scale[first + k] = m[k], s[k]",
+            "mean[first + k], scale[first + k] = m[k] + c[k], s[k]",
         )
-        self.pieces([f"v[k] = ({self.copy_of(0)} - m[k]) * s[k] * gamma[j] + beta[j]"], "y")
+        self.pieces([f"v[k] = ({self.copy_of(0)} - m[k] - c[k]) * s[k] * gamma[j] + beta[j]"], "y")
 
 
 class _NormalizedGradient(_Loop):
