@@ -1,7 +1,7 @@
 """ResNet-20 for images of 32×32 pixels, the size of CIFAR-10; He et al. 2016, arXiv:1512.03385, section 4.2.
 
 Arguments: epochs (5) and blocks of each size, n (3): the network has 6 n + 2 layers. It learns the digits, which need
-no download; for other images, load them instead, and leave out the two layers behind Input.
+no download. For CIFAR-10 load that, with Input((32, 32, 3)) and Rescaling(1 / 255), and without Reshape and Resizing.
 """
 
 import sys
@@ -33,15 +33,12 @@ def block(filters, strides):
 (x, y), (x_test, y_test) = fastnet.datasets.digits.load_data()
 fastnet.utils.set_random_seed(0)
 l2 = fastnet.regularizers.L2(1e-4)
-model = fastnet.Sequential([layers.Input((8, 8)), layers.Reshape((8, 8, 1)), layers.Resizing(32, 32)])
-for layer in [layers.Rescaling(1 / 16), convolution(16, 3), layers.BatchNormalization(momentum=0.9), layers.ReLU()]:
-    model.add(layer)
+body = [layers.Input((8, 8)), layers.Reshape((8, 8, 1)), layers.Resizing(32, 32), layers.Rescaling(1 / 16)]
+body += [convolution(16, 3), layers.BatchNormalization(momentum=0.9), layers.ReLU()]
 for filters in (16, 32, 64):
     for i in range(blocks):
-        for layer in block(filters, strides=2 if i == 0 and filters > 16 else 1):
-            model.add(layer)
-for layer in [layers.GlobalAveragePooling2D(), layers.Dense(10)]:
-    model.add(layer)
+        body += block(filters, strides=2 if i == 0 and filters > 16 else 1)
+model = fastnet.Sequential([*body, layers.GlobalAveragePooling2D(), layers.Dense(10)])
 model.compile(
     optimizer=fastnet.optimizers.Adam(2e-3),
     loss=fastnet.losses.SparseCategoricalCrossentropy(from_logits=True),
