@@ -90,11 +90,12 @@ class Activation:
             return x
         y = plan.like(x)
         plan.call(elementwise.apply, f=self.row.f, x=x, y=y, p=list(self.parameters.values()))
+        y.rectified = self.row is RELU
         return y
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
         """Add the launch of dx = dy f'."""
-        if self.row is _LINEAR:
+        if self.row is _LINEAR or (self.row is RELU and dy.rectified):
             return dy
         dx = plan.like(x)
         saved = x if self.row.keeps == "x" else y
@@ -170,8 +171,9 @@ class GatedActivation(RowActivation):
         Raises:
             ValueError: the last axis is of odd size.
         """
-        if shape[-1] % 2:
-            raise ValueError(f"{self.name} halves an axis, whose size must be even; received {shape[-1]}.")
+        if not shape or shape[-1] % 2:
+            received = shape[-1] if shape else "samples of one number"
+            raise ValueError(f"{self.name} halves an axis, whose size must be even; received {received}.")
         return (*shape[:-1], shape[-1] // 2)
 
     def forward(self, plan: Plan, x: View) -> View:

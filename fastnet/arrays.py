@@ -77,7 +77,9 @@ def as_array(value: Any, argument: str) -> np.ndarray:
     else:
         array = _converted(value, argument)
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"{argument} must hold real numbers; received {_kind(array)}.{_remedy(value, argument)}")
+        raise ValueError(
+            f"{argument} must hold real numbers; received {_kind(array)}.{_remedy(value, array, argument)}"
+        )
     if array.dtype not in READABLE:
         array = array.astype(np.float64 if array.dtype.kind == "f" else array.dtype.newbyteorder("="))
     return array
@@ -88,6 +90,13 @@ def _converted(value: Any, argument: str) -> np.ndarray:
         bare = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
         return np.from_dlpack(value) if bare else np.asarray(value)
     except ValueError as error:
+        shapes = [getattr(row, "shape", None) for row in value] if isinstance(value, (list, tuple)) else [None]
+        other = next((k for k, shape in enumerate(shapes) if shape != shapes[0]), None)
+        if other is not None and None not in shapes:
+            raise ValueError(
+                f"{argument} cannot become an array: {argument}[0] has the shape {shapes[0]}, and {argument}[{other}] "
+                f"{shapes[other]}. Give rows of one shape."
+            ) from None
         raise ValueError(f"{argument} cannot become an array: {error}. Give rows of equal length.") from None
 
 
@@ -96,8 +105,12 @@ def _kind(array: np.ndarray) -> str:
     return f"{kinds.get(array.dtype.kind, 'records')} (dtype {array.dtype})"
 
 
-def _remedy(value: Any, argument: str) -> str:
+def _remedy(value: Any, array: np.ndarray, argument: str) -> str:
     """The sentence that says how values that are not numbers become numbers."""
+    if array.dtype.kind == "c":
+        return f" Give their parts as columns, {argument}.real and {argument}.imag, or one of them."
+    if array.dtype.kind in "Mm":
+        return f" Days as numbers: ({argument} - {argument}.min()) / np.timedelta64(1, 'D')."
     if argument == "y":
         return " Class labels become numbers by classes, y = np.unique(y, return_inverse=True)."
     return " If they are numbers all the same: .astype('float32')." if hasattr(value, "astype") else ""

@@ -54,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     demo = commands.add_parser("demo", help="train a classifier of handwritten digits and show its results")
-    demo.add_argument("--epochs", type=_positive, default=60, metavar="N", help="passes over the data (default 60)")
+    demo.add_argument("--images", action="store_true", help="a convolutional network instead of a dense one")
+    demo.add_argument("--epochs", type=_positive, metavar="N", help="passes over the data (default 60, images 20)")
     demo.add_argument("--seed", type=_natural, default=0, metavar="N", help="of weights and shuffling (default 0)")
     demo.add_argument(
         "--output", type=Path, default=Path("fastnet-demo"), metavar="DIR", help="folder for the results (fastnet-demo)"
@@ -75,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     which = warmup.add_mutually_exclusive_group()
     which.add_argument("model", type=Path, nargs="?", metavar="MODEL", help="a file of a model (.fastnet)")
-    which.add_argument("--all", action="store_true", help="each activation, optimizer, loss and layer; some minutes")
+    whole = "each activation, optimizer, loss and simple layer; some minutes"
+    which.add_argument("--all", action="store_true", help=whole)
     warmup.set_defaults(run=_warmup)
 
     cache = commands.add_parser("cache", help="show the kernel cache, or clear it")
@@ -100,7 +102,7 @@ def _natural(text: str) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from fastnet import demo
 
-    demo.run(options.epochs, options.seed, options.output)
+    demo.run(options.epochs, options.seed, options.output, options.images)
     return 0
 
 

@@ -16,7 +16,6 @@ full_tracebacks = False
 _floatx = "float32"
 _max_epochs: int | None = None
 _is_interactive = True
-_matmul_precision = "highest"
 
 
 def floatx() -> str:
@@ -150,15 +149,17 @@ def matmul_precision() -> str:
         >>> config.matmul_precision()
         'highest'
     """
-    return _matmul_precision
+    return devices.matmul_precision()
 
 
 def set_matmul_precision(precision: str) -> None:
-    """Set the least precision of float32 matrix products, for programs that ask for it as in JAX and PyTorch.
+    """Set the least precision of float32 matrix products on a GPU, from the next step on, as in JAX and PyTorch.
+
+    The CPU, float64, and GPUs before sm_80 (Ampere) compute every product as with "highest".
 
     Args:
-        precision: "highest" for float32; "high" and "medium" allow TF32 and bfloat16, of which no device makes use yet:
-            every product is computed as with "highest".
+        precision: "highest" for float32, with the bits of the CPU; "high" allows factors that are rounded to TF32, with
+            a relative error of 2^-11 each; "medium" to bfloat16, with 2^-9. Products are summed in float32.
 
     Raises:
         ValueError: it is none of them.
@@ -166,12 +167,7 @@ def set_matmul_precision(precision: str) -> None:
     Example:
         >>> config.set_matmul_precision("highest")
     """
-    global _matmul_precision
-    if precision not in ("highest", "high", "medium"):
-        raise ValueError(
-            f"set_matmul_precision: the precision must be 'highest', 'high' or 'medium', received {quoted(precision)}."
-        )
-    _matmul_precision = precision
+    devices.set_matmul_precision(precision)
 
 
 def convolution() -> str:

@@ -11,21 +11,16 @@ from fastnet import callbacks, datasets, layers, losses, optimizers, utils
 from fastnet.sequential import Sequential
 
 BATCH = 32
+EPOCHS, IMAGE_EPOCHS = 60, 20  # of the dense and of the convolutional network
 
 
-def make_model() -> Sequential:
-    """Make and compile the demo's network: 98.1 to 98.9 % correct on the test digits with seeds 0 to 9."""
+def make_model(images: bool = False) -> Sequential:
+    """Make and compile the demo's network: dense, or convolutional where ``images`` are asked for.
+
+    Of the test digits they have 98.1 to 98.9 % and 98.0 to 99.5 % correct with seeds 0 to 9.
+    """
     model = Sequential(
-        [
-            layers.Input((8, 8)),
-            layers.Rescaling(1 / 16),
-            layers.Flatten(),
-            layers.Dense(128, activation="relu"),
-            layers.Dropout(0.3),
-            layers.Dense(64, activation="relu"),
-            layers.Dense(10),
-        ],
-        name="digits",
+        [layers.Input((8, 8)), layers.Rescaling(1 / 16), *(_convolutional() if images else _dense())], name="digits"
     )
     model.compile(
         optimizer=optimizers.Adam(1e-3),
@@ -33,6 +28,28 @@ def make_model() -> Sequential:
         metrics=["accuracy"],
     )
     return model
+
+
+def _dense() -> list[layers.Layer]:
+    return [
+        layers.Flatten(),
+        layers.Dense(128, activation="relu"),
+        layers.Dropout(0.3),
+        layers.Dense(64, activation="relu"),
+        layers.Dense(10),
+    ]
+
+
+def _convolutional() -> list[layers.Layer]:
+    return [
+        layers.Reshape((8, 8, 1)),
+        layers.Conv2D(32, 3, padding="same", activation="relu"),
+        layers.Conv2D(32, 3, padding="same", activation="relu"),
+        layers.MaxPooling2D(),
+        layers.Flatten(),
+        layers.Dropout(0.3),
+        layers.Dense(10),
+    ]
 
 
 class StopWatch(callbacks.Callback):
@@ -48,13 +65,14 @@ class StopWatch(callbacks.Callback):
         self.seconds += time.perf_counter() - self._since
 
 
-def run(epochs: int, seed: int, output: Path) -> float:
+def run(epochs: int | None, seed: int, output: Path, images: bool = False) -> float:
     """Train on the digits of the package, print the results, and write the model and pictures.
 
     Args:
-        epochs: passes over the 1,438 training digits.
+        epochs: passes over the 1,438 training digits; None for `EPOCHS` or `IMAGE_EPOCHS`.
         seed: of weights, shuffling and dropout.
         output: folder for the results, which is made if it does not exist.
+        images: whether the network is convolutional.
 
     Returns:
         The share of test digits that are classified correctly.
@@ -66,13 +84,14 @@ def run(epochs: int, seed: int, output: Path) -> float:
         output.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise OSError(f"{output} is a file; name a folder to write to.") from None
+    epochs = epochs or (IMAGE_EPOCHS if images else EPOCHS)
     train, test = datasets.digits.load_data()
     print("Kernels this machine does not have yet are compiled first, once; that takes some seconds.\n", flush=True)
-    make_model().fit(*train, batch_size=BATCH, validation_data=test, verbose=0)  # compiles the kernels
+    make_model(images).fit(*train, batch_size=BATCH, validation_data=test, verbose=0)  # compiles the kernels
     utils.clear_session()
     utils.set_random_seed(seed)
-    model = make_model()
-    model.summary()
+    model = make_model(images)
+    model.summary(costs=images)
     print(f"\n{len(train[0]):,} digits to train on, {len(test[0]):,} to test, {epochs} epochs in batches of {BATCH}.")
     watch = StopWatch()
     history = model.fit(*train, epochs=epochs, batch_size=BATCH, validation_data=test, callbacks=[watch])

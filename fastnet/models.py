@@ -99,3 +99,38 @@ def _cloned_by(clone_function: Callable[[Layer], Layer], model: Sequential, recu
     if model.built and not clone.built:
         clone.build(model.input_shape)
     return clone
+
+
+def feature_maps(model: Sequential, x: Any, layer: Layer | str | int, batch_size: int | None = None) -> Any:
+    """The result of one of a model's layers for these data.
+
+    Args:
+        model: built.
+        x: data (n, ...), as for ``model.predict``.
+        layer: one of ``model.layers``, its name or its index.
+        batch_size: rows that are computed at once.
+
+    Returns:
+        An array (n, ...), of the shape of the layer's result.
+
+    Raises:
+        ValueError: the model is not built, or has no such layer.
+
+    Example:
+        >>> import fastnet
+        >>> model = fastnet.Sequential([fastnet.layers.Input((2,)), fastnet.layers.Dense(3), fastnet.layers.Dense(1)])
+        >>> fastnet.models.feature_maps(model, [[1.0, 2.0]], 0).shape
+        (1, 3)
+    """
+    if not isinstance(model, Sequential) or not model.built:
+        raise ValueError(f"feature_maps takes a model that is built, received {quoted(model)}.")
+    if isinstance(layer, Layer):
+        at = next((k for k, one in enumerate(model.layers) if one is layer), None)
+    elif isinstance(layer, str):
+        at = model.layers.index(model.get_layer(layer))
+    else:
+        at = model.layers.index(model.get_layer(index=layer))
+    if at is None:
+        names = ", ".join(one.name for one in model.layers)
+        raise ValueError(f"The model {model.name!r} has no layer {quoted(layer)}; its layers are {names}.")
+    return Sequential(model.layers[: at + 1]).predict(x, batch_size=batch_size, verbose=0)

@@ -1,11 +1,14 @@
-"""Draws pictures of a training with matplotlib, without a display."""
+"""Draws pictures of a training, of images and of what a model makes of them, with matplotlib, without a display."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from fastnet.arrays import as_array
 
 
 def learning_curves(history: Mapping[str, Sequence[float]], path: Path) -> Path:
@@ -33,30 +36,226 @@ def learning_curves(history: Mapping[str, Sequence[float]], path: Path) -> Path:
 
 
 def labelled_images(
-    images: np.ndarray, labels: np.ndarray, predicted: np.ndarray, which: Sequence[int], path: Path
+    images: np.ndarray,
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    which: Sequence[int],
+    path: Path,
+    class_names: Sequence[str] | None = None,
 ) -> Path:
     """Draw images with their predicted classes, and with their labels where these differ.
 
     Args:
-        images: (n, height, width).
+        images: (n, height, width), or with a last axis of 1 or 3 channels.
         labels, predicted: classes (n,).
         which: indices of the images to draw, ten in a row.
         path: the file to write; its suffix decides the format.
+        class_names: the classes' names; by default their numbers.
 
     Raises:
         ImportError: matplotlib is not installed.
     """
-    rows = -(-len(which) // 10)
-    figure = _figure(10, 1.25 * rows)
-    cells = figure.subplots(rows, 10, squeeze=False).ravel()
-    for axes in cells:
-        axes.axis("off")
+    names = _Names(class_names)
+    cells, figure = _cells(len(which), 10, 1.0, 1.25)
     for axes, i in zip(cells, which):
         right = predicted[i] == labels[i]
-        axes.imshow(images[i], cmap="gray_r")
-        title = f"{predicted[i]}" if right else f"{predicted[i]}, is {labels[i]}"
-        axes.set_title(title, fontsize=9, color="black" if right else "crimson")
+        _draw(axes, images[i])
+        title = names[predicted[i]] if right else f"{names[predicted[i]]}, is {names[labels[i]]}"
+        axes.set_title(title, fontsize=9 if class_names is None else 6, color="black" if right else "crimson")
     return _save(figure, path)
+
+
+def misclassified(
+    images: Any, labels: Any, predictions: Any, path: Path, class_names: Sequence[str] | None = None, limit: int = 40
+) -> Path:
+    """Draw the images whose class was predicted wrongly, those first of which the model was surest.
+
+    Args:
+        images: (n, height, width), or with a last axis of 1 or 3 channels.
+        labels: classes (n,) or (n, 1).
+        predictions: of a model, (n, classes).
+        path: the file to write; its suffix decides the format.
+        class_names: the classes' names; by default their numbers.
+        limit: the largest number of images.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        ValueError: the numbers of rows differ.
+
+    Example:
+        >>> from fastnet import pictures
+        >>> def errors(model, x, y):
+        ...     return pictures.misclassified(x, y, model.predict(x), "errors.png")
+    """
+    labels, predicted, sureness = _compared(labels, predictions)
+    if len(images) != len(labels):
+        raise ValueError(f"misclassified: there are {len(images)} images and {len(labels)} labels.")
+    wrong = np.flatnonzero(predicted != labels)
+    which = wrong[np.argsort(-sureness[wrong], kind="stable")][:limit]
+    return labelled_images(np.asarray(images), labels, predicted, which.tolist(), path, class_names)
+
+
+def confusion_counts(labels: Any, predictions: Any, classes: int | None = None) -> np.ndarray:
+    """How often each class was taken for each other one: row i and column j count those of class i taken for j.
+
+    Args:
+        labels: classes (n,) or (n, 1).
+        predictions: of a model, (n, classes), or classes (n,).
+        classes: their number; by default the smallest that has all of them.
+
+    Raises:
+        ValueError: the numbers of rows differ, or a label is not a class.
+
+    Example:
+        >>> from fastnet import pictures
+        >>> pictures.confusion_counts([0, 1, 1], [0, 1, 0]).tolist()
+        [[1, 0], [1, 1]]
+    """
+    labels, predicted, _ = _compared(labels, predictions)
+    shape = np.shape(predictions)
+    known = max([int(labels.max(initial=-1)), int(predicted.max(initial=-1)), shape[1] - 1 if len(shape) > 1 else -1])
+    count = known + 1 if classes is None else classes
+    if known >= count or min(labels.min(initial=0), predicted.min(initial=0)) < 0:
+        raise ValueError(f"confusion_counts: labels and predictions must be classes from 0 to {count - 1}.")
+    counts = np.zeros((count, count), np.int64)
+    np.add.at(counts, (labels, predicted), 1)
+    return counts
+
+
+def confusion_matrix(labels: Any, predictions: Any, path: Path, class_names: Sequence[str] | None = None) -> Path:
+    """Draw how often each class was taken for each other one; the shade is the share of the class's samples.
+
+    Args:
+        labels, predictions: see `confusion_counts`.
+        path: the file to write; its suffix decides the format.
+        class_names: the classes' names; by default their numbers.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        ValueError: the numbers of rows differ, or a label is not a class.
+
+    Example:
+        >>> from fastnet import pictures
+        >>> def errors(model, x, y):
+        ...     return pictures.confusion_matrix(y, model.predict(x), "confusion.png")
+    """
+    counts = confusion_counts(labels, predictions, None if class_names is None else len(class_names))
+    names = _Names(class_names)
+    ticks = range(len(counts))
+    side = max(3.0, 0.4 * len(counts) + 1)
+    figure = _figure(side, side)
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted", ylabel="is", xticks=ticks, yticks=ticks)
+    axes.set_xticklabels([names[k] for k in ticks], rotation=0 if class_names is None else 90)
+    axes.set_yticklabels([names[k] for k in ticks])
+    for i, j in np.argwhere(counts) if len(counts) <= 30 else ():
+        colour = "white" if shares[i, j] > 0.5 else "black"
+        axes.text(j, i, str(counts[i, j]), ha="center", va="center", fontsize=7, color=colour)
+    return _save(figure, path)
+
+
+def filters(kernel: Any, path: Path, limit: int = 64) -> Path:
+    """Draw the filters of a convolution, each on its own scale from the smallest weight to the largest.
+
+    Args:
+        kernel: (height, width, inputs, filters), such as ``layer.kernel``. A filter of 1 or 3 inputs is one picture, in
+            colours where there are 3; of others each input is one.
+        path: the file to write; its suffix decides the format.
+        limit: the largest number of pictures.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        ValueError: the kernel has another number of axes.
+
+    Example:
+        >>> from fastnet import pictures
+        >>> def first_filters(model):
+        ...     return pictures.filters(model.layers[0].kernel, "filters.png")
+    """
+    weights = as_array(kernel, "kernel")
+    if weights.ndim != 4:
+        raise ValueError(f"filters draws kernels (height, width, inputs, filters), received {weights.shape}.")
+    height, width, inputs, count = weights.shape
+    if inputs in (1, 3):
+        parts = weights.transpose(3, 0, 1, 2)
+    else:
+        parts = weights.transpose(3, 2, 0, 1).reshape(count * inputs, height, width)
+    return _tiles(parts[:limit], path)
+
+
+def feature_maps(maps: Any, path: Path, limit: int = 64) -> Path:
+    """Draw the channels of a layer's result for one image, each on its own scale.
+
+    Args:
+        maps: (height, width, channels), such as ``fastnet.models.feature_maps(model, x, layer)[0]``.
+        path: the file to write; its suffix decides the format.
+        limit: the largest number of channels.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        ValueError: there is another number of axes.
+
+    Example:
+        >>> from fastnet import pictures
+        >>> def first_maps(model, x):
+        ...     return pictures.feature_maps(fastnet.models.feature_maps(model, x[:1], 0)[0], "maps.png")
+    """
+    array = as_array(maps, "maps")
+    if array.ndim != 3:
+        raise ValueError(
+            f"feature_maps draws the result for one image, (height, width, channels); received {array.shape}."
+        )
+    return _tiles(array.transpose(2, 0, 1)[:limit], path)
+
+
+class _Names:
+    """The names of classes, or their numbers."""
+
+    def __init__(self, names: Sequence[str] | None):
+        self.names = names
+
+    def __getitem__(self, label: int) -> str:
+        return str(label) if self.names is None else str(self.names[label])
+
+
+def _compared(labels: Any, predictions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels and predicted classes (n,), and the largest prediction of each row."""
+    known, given = as_array(labels, "labels").ravel().astype(int), as_array(predictions, "predictions")
+    if len(known) != len(given):
+        raise ValueError(f"There are {len(known)} labels and {len(given)} predictions.")
+    if given.ndim > 1 and given.shape[1] > 1:
+        return known, given.argmax(1), given.max(1, initial=-np.inf)
+    return known, np.rint(given.ravel()).astype(int), abs(given.ravel() - 0.5)
+
+
+def _tiles(images: np.ndarray, path: Path) -> Path:
+    """Draw small pictures side by side."""
+    cells, figure = _cells(len(images), 8, 0.8, 0.8)
+    for axes, image in zip(cells, images):
+        low, high = image.min(), image.max()
+        _draw(axes, (image - low) / (high - low if high > low else 1))
+    return _save(figure, path)
+
+
+def _cells(count: int, columns: int, width: float, height: float) -> tuple[np.ndarray, Any]:
+    """Places for pictures, in rows, and their figure."""
+    rows = max(1, -(-count // columns))
+    figure = _figure(columns * width, rows * height)
+    cells = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in cells:
+        axes.axis("off")
+    return cells, figure
+
+
+def _draw(axes: Any, image: np.ndarray) -> None:
+    """Draw an image: in colours where it has 3 channels, which are bytes or lie in [0, 1], otherwise in grey."""
+    image = image[..., 0] if image.shape[2:] == (1,) else image
+    if image.ndim == 3:
+        axes.imshow(image if image.dtype == np.uint8 else np.clip(image / (255 if image.max() > 1 else 1), 0, 1))
+    else:
+        axes.imshow(image, cmap="gray_r")
 
 
 def _figure(width: float, height: float):

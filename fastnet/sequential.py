@@ -19,6 +19,7 @@ from fastnet.layers.network import Network
 from fastnet.metrics.compiled import CompiledMetrics
 from fastnet.refused import NotAnEstimator, attribute_error
 from fastnet.saving.saveable import Saveable
+from fastnet.tracebacks import trimmed
 from fastnet.training import loop
 from fastnet.training.differentiation import Differentiable
 from fastnet.training.step_methods import StepMethods
@@ -153,20 +154,21 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
             RuntimeError: the model is being trained.
             TypeError: the class defines a `train_step` or a `test_step` that does not call that of its parent.
         """
-        hooks.refuse(type(self), "model", at_compile=True)
-        device = devices.default() if device is None else devices.checked(device, f"The model {self.name!r}")
-        self._must_be_idle()
-        optimizer = optimizers.get(optimizer)
-        loss = losses.get(losses.of_one_output(loss, "loss"))
-        weight = losses.loss_weight(loss_weights)
-        if loss is not None and weight != loss.weight:
-            loss = copy.copy(loss)
-            loss.weight = weight
-            loss.completed()
-        self.compiled_metrics = CompiledMetrics(metrics, weighted_metrics)
-        self.optimizer, self.loss = optimizer, loss
-        self._loss_weights, self.device = None if weight == 1 else weight, device
-        self._trainer = loop.new_trainer(self)
+        with trimmed:
+            hooks.refuse(type(self), "model", at_compile=True)
+            device = devices.default() if device is None else devices.checked(device, f"The model {self.name!r}")
+            self._must_be_idle()
+            optimizer = optimizers.get(optimizer)
+            loss = losses.get(losses.of_one_output(loss, "loss"))
+            weight = losses.loss_weight(loss_weights)
+            if loss is not None and weight != loss.weight:
+                loss = copy.copy(loss)
+                loss.weight = weight
+                loss.completed()
+            self.compiled_metrics = CompiledMetrics(metrics, weighted_metrics)
+            self.optimizer, self.loss = optimizer, loss
+            self._loss_weights, self.device = None if weight == 1 else weight, device
+            self._trainer = loop.new_trainer(self)
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """The arguments of `compile` as plain data, without the optimizer's state; None before it was called."""
@@ -208,7 +210,8 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
                 activity_regularizer, whose penalty does not follow from predictions.
             RuntimeError: `compile` was not called.
         """
-        return loop.compute_loss(self, x, y, y_pred, sample_weight)
+        with trimmed:
+            return loop.compute_loss(self, x, y, y_pred, sample_weight)
 
     def metrics_for(self, output_shape: tuple[int, ...] | None) -> list[tuple[str, metrics_module.Metric, bool]]:
         """(key in the logs, metric, whether it is weighted), as compiled, for predictions of this shape."""
@@ -271,13 +274,14 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
             fastnet.NonFiniteError: NaN or infinity; the model has the last good weights.
             RuntimeError: `compile` was not called.
         """
-        return loop.fit(
-            self, x, y, sample_weight, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
-            validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
-            class_weight=class_weight, initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
-            validation_steps=validation_steps, validation_batch_size=validation_batch_size,
-            validation_freq=validation_freq,
-        )  # fmt: skip
+        with trimmed:
+            return loop.fit(
+                self, x, y, sample_weight, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
+                validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
+                class_weight=class_weight, initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
+                validation_steps=validation_steps, validation_batch_size=validation_batch_size,
+                validation_freq=validation_freq,
+            )  # fmt: skip
 
     def evaluate(
         self,
@@ -298,7 +302,8 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
         Returns:
             The loss, or a list of the loss and the metrics, or a dictionary where ``return_dict``.
         """
-        logs = loop.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks)
+        with trimmed:
+            logs = loop.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks)
         return loop.as_results(logs, return_dict)
 
     def predict(
@@ -313,7 +318,8 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
 
         ``x`` are rows, or a stream of ``steps`` batches (see `fit`), whose targets are ignored.
         """
-        return loop.predict(self, x, batch_size, verbose, steps, callbacks)
+        with trimmed:
+            return loop.predict(self, x, batch_size, verbose, steps, callbacks)
 
     def train_on_batch(
         self,
@@ -324,16 +330,19 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
         return_dict: bool = False,
     ) -> Any:
         """One step on these rows; its loss and metrics. Weights as in `fit`."""
-        logs = loop.train_on_batch(self, x, y, sample_weight, class_weight)
+        with trimmed:
+            logs = loop.train_on_batch(self, x, y, sample_weight, class_weight)
         return loop.as_results(logs, return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of these rows. Weights as in `fit`."""
-        return loop.as_results(loop.test_on_batch(self, x, y, sample_weight), return_dict)
+        with trimmed:
+            return loop.as_results(loop.test_on_batch(self, x, y, sample_weight), return_dict)
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
         """The results of the last layer for these rows."""
-        return loop.predict_rows(self, x)
+        with trimmed:
+            return loop.predict_rows(self, x)
 
     @property
     def compiled(self) -> bool:
@@ -345,7 +354,8 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
         if training or mask is not None:
             return super().__call__(x, training, mask)
         refuse_layer(self._owner, x)
-        return loop.predict_rows(self, x)
+        with trimmed:
+            return loop.predict_rows(self, x)
 
     def profile(self, x: Any, y: Any, batch_size: int | None = None, seconds: float = 1.0) -> Profile:
         """Train for some time and measure where it goes.
@@ -375,7 +385,8 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
             >>> {row.layer for row in model.profile(np.ones((8, 2)), np.ones(8), seconds=0.01).rows} >= {"out", "sgd"}
             True
         """
-        return loop.profile(self, x, y, batch_size, seconds)
+        with trimmed:
+            return loop.profile(self, x, y, batch_size, seconds)
 
     def __getattr__(self, name: str) -> Any:
         """Raise for a missing attribute; where Keras has it, the error names the remedy."""

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fastnet import checks
 from fastnet._kernels.errors import quoted
 
-_HEADINGS = ("Layer (type)", "Output shape", "Param #", "Trainable")
+if TYPE_CHECKING:
+    from fastnet.layers.trace import Use
+
+_COSTS = {"Multiply-adds": 14, "Result": 10}  # headings and widths of the columns that were asked for
+_TRAINABLE = {"Trainable": 9}
 
 
 def summary_text(
@@ -21,20 +28,23 @@ def summary_text(
     show_trainable: bool = False,
     positions: Sequence[float] | None = None,
     layer_range: Sequence[str] | None = None,
+    costs: bool = False,
 ) -> str:
     """Make the table of layers with their output shapes and numbers of weights; see `Network.summary`."""
-    columns = 3 + show_trainable
-    widths = _widths(max(line_length or 72, 48), show_trainable, positions)
+    costs = checks.flag("summary: costs", costs)
+    more = (_COSTS if costs else {}) | (_TRAINABLE if show_trainable else {})
+    widths = _widths(max(line_length or 72, 48), list(more.values()), positions)
     rule = "-" * (sum(widths) + 2 * len(widths) - 2)  # ASCII, for pipes on Windows
-    lines = [f"Model: {model.name!r}", rule, *_row(widths, _HEADINGS[:columns]), rule]
-    for depth, layer, result in _entries(model, expand_nested, layer_range):
+    lines = [f"Model: {model.name!r}", rule, *_row(widths, ("Layer (type)", "Output shape", "Param #", *more)), rule]
+    for depth, layer, use in _entries(model, expand_nested, layer_range):
         cells = [
             f"{layer.name} ({type(layer).__name__})",
-            "?" if result is None else str((None, *result)),
+            "?" if use is None else str((None, *use.output_shape)),
             f"{layer.count_params():,}" if layer.built else "?",
-            "Y" if layer.trainable else "N",
+            *(_cost_cells(use) if costs else []),
+            *(["Y" if layer.trainable else "N"] if show_trainable else []),
         ]
-        lines += _row(widths, cells[:columns], "  " * depth)
+        lines += _row(widths, cells, "  " * depth)
     lines.append(rule)
     if model.built:
         total = model.count_params()
@@ -43,16 +53,41 @@ def summary_text(
         lines.append(f"Total params: {total:,} ({_size(size)})")
         lines.append(f"Trainable params: {trainable:,}")
         lines.append(f"Non-trainable params: {total - trainable:,}")
+        if costs:
+            lines.append(_all_costs(model))
     else:
         lines.append("Not built: the input's shape is unknown yet.")
     return "\n".join(lines)
 
 
-def _widths(width: int, show_trainable: bool, positions: Sequence[float] | None) -> list[int]:
-    """The characters of each column; two spaces stand between columns."""
-    columns = 3 + show_trainable
+def _costs_of(use: Use) -> tuple[int, int] | None:
+    """(multiply-adds, bytes of the result) of a layer for one sample, forward; None where its size is unknown."""
+    if None in (*use.input_shape, *use.output_shape):
+        return None
+    size = math.prod(use.output_shape) * np.dtype(use.layer.dtype).itemsize
+    return use.layer.multiply_adds(use.input_shape), size
+
+
+def _cost_cells(use: Use | None) -> list[str]:
+    found = None if use is None else _costs_of(use)
+    return ["?", "?"] if found is None else [f"{found[0]:,}", _size(found[1])]
+
+
+def _all_costs(model: Any) -> str:
+    """The line of the costs of all layers, those that ``layer_range`` leaves out among them."""
+    found = [_costs_of(use) for use in model.open_uses(model.input_shape[1:])]
+    known = [each for each in found if each is not None]
+    if len(known) < len(found):
+        return "Multiply-adds of a sample: unknown, since its shape is"
+    counts, sizes = zip(*known)
+    return f"Multiply-adds of a sample: {sum(counts):,}; its results: {_size(sum(sizes))}"
+
+
+def _widths(width: int, more: list[int], positions: Sequence[float] | None) -> list[int]:
+    """The characters of each column, of which ``more`` are on the right; two spaces stand between columns."""
+    columns = 3 + len(more)
     if positions is None:
-        return [width // 2 - 2, width - width // 2 - 12, 10, 9][:columns]
+        return [width // 2 - 2, width - width // 2 - 12, 10, *more]
     ends = list(positions) if isinstance(positions, (list, tuple)) else []
     if len(ends) < columns or not all(checks.is_number(end) for end in ends) or sorted(set(ends)) != ends:
         raise ValueError(
@@ -77,10 +112,8 @@ def _row(widths: Sequence[int], cells: Sequence[str], indent: str = "") -> Itera
         yield "  ".join(columns).rstrip()
 
 
-def _entries(
-    model: Any, expand: bool, layer_range: Sequence[str] | None
-) -> Iterator[tuple[int, Any, tuple[int, ...] | None]]:
-    """(depth, layer, shape of its result) of each line."""
+def _entries(model: Any, expand: bool, layer_range: Sequence[str] | None) -> Iterator[tuple[int, Any, Use | None]]:
+    """(depth, layer, how it is used) of each line."""
     entries = list(_uses(model, model.input_shape[1:], expand, 0) if model.built else _not_built(model, expand, 0))
     return iter(entries if layer_range is None else _in_range(entries, layer_range))
 
@@ -107,10 +140,10 @@ def _in_range(entries: list[Any], layer_range: Any) -> list[Any]:
     return entries[first:behind]
 
 
-def _uses(model: Any, shape: tuple[int, ...], expand: bool, depth: int) -> Iterator[tuple[int, Any, tuple[int, ...]]]:
+def _uses(model: Any, shape: tuple[int, ...], expand: bool, depth: int) -> Iterator[tuple[int, Any, Use]]:
     """The layers that a layer applies to samples of this shape."""
     for use in model.open_uses(shape):
-        yield depth, use.layer, use.output_shape
+        yield depth, use.layer, use
         if expand:
             yield from _uses(use.layer, use.input_shape, expand, depth + 1)
 

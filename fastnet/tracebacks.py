@@ -7,7 +7,7 @@ from types import TracebackType
 from fastnet import config
 
 #: Packages whose frames are left out.
-_HIDDEN = frozenset(("fastnet", "numba", "llvmlite", "numpy", "contextlib", "concurrent", "threading"))
+_HIDDEN = frozenset(("fastnet", "numba", "llvmlite", "numpy", "ast", "contextlib", "concurrent", "threading"))
 #: Errors that fastnet raises on purpose. Any other one raised in fastnet is a bug, and keeps its traceback.
 _RAISED = (ValueError, TypeError, RuntimeError, ArithmeticError, AttributeError, OSError, KeyboardInterrupt)
 

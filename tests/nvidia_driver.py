@@ -31,6 +31,7 @@ class CUdevice_attribute(enum.IntEnum):
     CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76
+    CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED = 115
 
 
 class CUstream_flags(enum.IntEnum):
@@ -41,8 +42,25 @@ class CUmemPool_attribute(enum.IntEnum):
     CU_MEMPOOL_ATTR_RELEASE_THRESHOLD = 4
 
 
+class CUmemAllocationType(enum.IntEnum):
+    CU_MEM_ALLOCATION_TYPE_PINNED = 1
+
+
+class CUmemAllocationHandleType(enum.IntEnum):
+    CU_MEM_HANDLE_TYPE_NONE = 0
+
+
+class CUmemLocationType(enum.IntEnum):
+    CU_MEM_LOCATION_TYPE_DEVICE = 1
+
+
 class CUjitInputType(enum.IntEnum):
     CU_JIT_INPUT_PTX = 1
+
+
+class CUjit_option(enum.IntEnum):
+    CU_JIT_ERROR_LOG_BUFFER = 5
+    CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES = 6
 
 
 class CUdevice(int): ...
@@ -88,13 +106,26 @@ class CUDA_KERNEL_NODE_PARAMS:
     """Its attributes are set one by one, as those of NVIDIA's."""
 
 
-ENUMERATIONS = (CUresult, CUdevice_attribute, CUstream_flags, CUmemPool_attribute, CUjitInputType)
-DEVICE, CONTEXT, POOL, STREAM = CUdevice(0), CUcontext(11), CUmemoryPool(12), CUstream(13)
+class CUmemLocation:
+    """The same."""
+
+
+class CUmemPoolProps:
+    """The same."""
+
+
+STRUCTURES = (CUDA_KERNEL_NODE_PARAMS, CUmemLocation, CUmemPoolProps)
+ENUMERATIONS = (
+    CUresult, CUdevice_attribute, CUstream_flags, CUmemPool_attribute, CUmemAllocationType, CUmemAllocationHandleType,
+    CUmemLocationType, CUjitInputType, CUjit_option,
+)  # fmt: skip
+DEVICE, CONTEXT = CUdevice(0), CUcontext(11)
 #: functions that need no context
 ANYWHERE = {
-    "cuInit", "cuGetErrorName", "cuDeviceGet", "cuDeviceGetName", "cuDeviceGetAttribute", "cuDeviceGetDefaultMemPool",
-    "cuDriverGetVersion", "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent",
+    "cuInit", "cuGetErrorName", "cuDeviceGet", "cuDeviceGetName", "cuDeviceGetAttribute", "cuMemPoolCreate",
+    "cuMemPoolSetAttribute", "cuDriverGetVersion", "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent",
 }  # fmt: skip
+REFUSED = "ptxas fatal   : Unresolved extern function 'f'"
 
 
 def _is_of_device(address):
@@ -106,9 +137,11 @@ class Functions:
     """What the driver's functions do; a result is a tuple behind the status, where there is one."""
 
     def __init__(self, card, capability, version):
-        self.card, self.capability, self.version = card, capability, version
+        self.card, self.capability, self.version, self.pools = card, capability, version, 1
         self.machine = Machine()
         self.objects, self.handles, self.instructions = {}, itertools.count(1000), 0
+        self.main: CUstream | None = None  # the stream in which kernels run
+        self.copies: list = []  # that go on in another one: as late as a GPU may make them
 
     def _given(self, kind, value):
         """A new handle of some kind, which stands for a value."""
@@ -128,7 +161,7 @@ class Functions:
         return self.card.encode().ljust(length, b"\0")
 
     def cuDeviceGetAttribute(self, attrib: CUdevice_attribute, dev: CUdevice):
-        return {16: 4, 75: self.capability // 10, 76: self.capability % 10}[attrib]
+        return {16: 4, 75: self.capability // 10, 76: self.capability % 10, 115: self.pools}[attrib]
 
     def cuDriverGetVersion(self):
         return self.version
@@ -139,15 +172,36 @@ class Functions:
     def cuCtxSetCurrent(self, ctx: CUcontext): ...
 
     def cuStreamCreate(self, Flags: CUstream_flags):
-        return STREAM
+        stream = self._given(CUstream, None)
+        self.main = self.main or stream
+        return stream
 
-    def cuDeviceGetDefaultMemPool(self, dev: CUdevice):
-        return POOL
+    def cuMemPoolCreate(self, poolProps: CUmemPoolProps):
+        assert (poolProps.allocType, poolProps.handleTypes, poolProps.location.type, poolProps.location.id) == (
+            1,
+            0,
+            1,
+            0,
+        )
+        return self._given(CUmemoryPool, {})
 
-    def cuMemPoolSetAttribute(self, pool: CUmemoryPool, attr: CUmemPool_attribute, value: cuuint64_t): ...
+    def cuMemPoolSetAttribute(self, pool: CUmemoryPool, attr: CUmemPool_attribute, value: cuuint64_t):
+        self.objects[pool][attr] = value
 
-    def cuMemAllocAsync(self, bytesize: int, hStream: CUstream):
+    def cuMemPoolTrimTo(self, pool: CUmemoryPool, minBytesToKeep: int):
+        assert pool in self.objects and minBytesToKeep == 0
+
+    def cuMemAllocFromPoolAsync(self, bytesize: int, pool: CUmemoryPool, hStream: CUstream):
+        assert pool in self.objects and hStream == self.main
         return CUdeviceptr(self.machine.allocate(bytesize))
+
+    def cuMemAllocHost(self, bytesize: int):
+        memory = ctypes.create_string_buffer(bytesize)
+        self.objects[ctypes.addressof(memory)] = memory
+        return ctypes.addressof(memory)
+
+    def cuMemFreeHost(self, p: int):
+        del self.objects[p]
 
     def cuMemFreeAsync(self, dptr: int, hStream: CUstream):
         self.machine.free(dptr)
@@ -157,6 +211,9 @@ class Functions:
 
     def cuMemcpyHtoDAsync(self, dstDevice: int, srcHost: int, ByteCount: int, hStream: CUstream):
         assert not _is_of_device(srcHost)
+        if hStream != self.main:
+            self.copies.append((dstDevice, srcHost, ByteCount))
+            return
         self.machine.write(dstDevice, np.frombuffer(ctypes.string_at(srcHost, ByteCount), np.uint8))
 
     def cuMemcpyDtoHAsync(self, dstHost: int, srcDevice: int, ByteCount: int, hStream: CUstream):
@@ -164,9 +221,15 @@ class Functions:
         contents = self.machine.read(srcDevice, np.zeros(ByteCount, np.uint8))
         ctypes.memmove(dstHost, contents.ctypes.data, ByteCount)
 
-    def cuStreamSynchronize(self, hStream: CUstream): ...
+    def cuStreamSynchronize(self, hStream: CUstream):
+        while hStream != self.main and self.copies:
+            target, source, size = self.copies.pop()
+            self.machine.write(target, np.frombuffer(ctypes.string_at(source, size), np.uint8))
 
     def cuLinkCreate(self, numOptions: int, options: list, optionValues: list):
+        log, size = optionValues
+        assert numOptions == 2 and len(log) == size
+        log[: len(REFUSED)] = REFUSED.encode()  # which is read where a call fails
         return self._given(CUlinkState, [])
 
     def cuLinkAddData(
@@ -211,7 +274,7 @@ class Functions:
         assert dependencies == [node for node, _ in graph[-1:]] and numDependencies == len(dependencies)
         shape = (p.gridDimX, p.gridDimY, p.gridDimZ, p.blockDimX, p.blockDimY, p.blockDimZ, p.sharedMemBytes)
         node = self._given(CUgraphNode, None)
-        graph.append((node, (p.func, *shape, STREAM, p.kernelParams, 0)))
+        graph.append((node, (p.func, *shape, self.main, p.kernelParams, 0)))
         return node
 
     def cuGraphInstantiate(self, hGraph: CUgraph, flags: int):
@@ -275,7 +338,7 @@ class FakeDriver:
         expected = inspect.signature(function).parameters.values()
         for value, parameter in zip(arguments, expected, strict=True):
             assert isinstance(value, parameter.annotation), f"{name}: {parameter.name} is {value!r}"
-            assert not isinstance(value, CUstream) or value == STREAM
+            assert not isinstance(value, CUstream) or value in self.functions.objects
         if name == "cuCtxSetCurrent":
             self.threads.add(thread)
         result, status = function(*arguments), self.fails.get(name, CUresult.CUDA_SUCCESS)

@@ -32,6 +32,11 @@ MISTAKES = {
     "one unit": ((1, "softmax", "mse"), LABELS, "softmax of the one unit of layer 'top' is always 1.*sigmoid"),
     "accuracy": ((1, None, "mse", ["accuracy"]), REAL, "accuracy.*regression.*metrics=\\['mae'\\]"),
     "accuracy of a class": ((1, None, "mse", [metrics.BinaryAccuracy()]), REAL, "accuracy.*regression"),
+    "classes cut off": (
+        (1, "sigmoid", "mse", [metrics.MeanIoU(2)]),
+        LABELS,
+        "'mean_io_u' reads predictions as classes.*'top' gives probabilities.*BinaryIoU",
+    ),
     "divergence": ((2, None, "kl_divergence"), ONE_HOT, "takes probabilities.*'top'.*activation='softmax'\\.$"),
 }
 RIGHT = {
@@ -40,6 +45,8 @@ RIGHT = {
     "softmax": ((2, "softmax", "categorical_crossentropy", ["accuracy"]), ONE_HOT),
     "Softmax": ((2, None, "sparse_categorical_crossentropy", None, "softmax"), LABELS),
     "regression": ((1, None, "mse", ["mae"]), REAL),
+    "classes of rows": ((2, "softmax", "mse", [metrics.OneHotMeanIoU(2)]), ONE_HOT),
+    "classes at a threshold": ((1, "sigmoid", "mse", [metrics.BinaryIoU()]), LABELS),
     "squares of classes": ((1, "sigmoid", "mse", ["accuracy"]), LABELS),
 }
 
@@ -87,6 +94,11 @@ def test_data_that_are_not_scaled():
         UserWarning, match=r"loss has risen from .* to .*up to 255: .*Rescaling\(1 / 255\).*Normalization"
     ):
         net.fit(x, REAL, epochs=3, verbose=0)
+    net, told = model(1, None, "mse"), []
+    look = fastnet.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: told.append(len(caught)))
+    with pytest.warns(UserWarning, match="loss has risen") as caught:
+        net.fit(x, REAL, epochs=4, callbacks=[look], verbose=0)
+    assert told == [0, 0, 1, 1] and len(caught) == 1  # behind the second epoch
     net = model(1, None, "mse")
     with pytest.raises(fastnet.NonFiniteError, match=r"up to 255: .*Rescaling\(1 / 255\)"):
         net.fit(x, REAL, epochs=100, verbose=0)

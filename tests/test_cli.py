@@ -40,6 +40,21 @@ def test_demo(tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_demo_of_images(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    assert cli.main(["demo", "--images", "--epochs", "4", "--output", str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert float(re.search(r"Test accuracy: ([\d.]+)%", output)[1]) >= 95
+    assert f"Multiply-adds of a sample: {64 * 9 * (1 * 32 + 32 * 32) + 16 * 32 * 10:,};" in output
+    assert "4 epochs in batches" in output
+    assert re.search(r"^conv2d_1 .*%.*%$", output, re.MULTILINE)
+    assert {path.name for path in tmp_path.iterdir()} == {"digits.fastnet", "digits.png", "learning_curves.png"}
+    model = fastnet.models.load_model(tmp_path / "digits.fastnet")
+    accuracy = model.evaluate(*fastnet.datasets.digits.load_data()[1], verbose=0)[1]
+    assert f"Test accuracy: {accuracy:.2%}" in output
+
+
+@pytest.mark.slow
 def test_demo_does_as_it_is_told_twice(tmp_path, capsys):
     weights = []
     for name in ("one", "two"):

@@ -69,6 +69,13 @@ LAYERS = {
     "Softmax": (layers.Softmax, (7,)),
     "Permute": (lambda: layers.Permute((2, 1)), (3, 4)),
     "Residual": (lambda: layers.Residual([layers.Dense(7, "relu")]), (7,)),
+    "RandomFlip": (layers.RandomFlip, (3, 4, 2)),
+    "RandomCrop": (lambda: layers.RandomCrop(2, 3), (3, 4, 2)),
+    "RandomRotation": (lambda: layers.RandomRotation(0.3), (3, 4, 2)),
+    "RandomTranslation": (lambda: layers.RandomTranslation(0.3, 0.3, "constant", "nearest"), (3, 4, 2)),
+    "RandomContrast": (lambda: layers.RandomContrast(0.3, (-1, 1)), (3, 4, 2)),
+    "RandomBrightness": (lambda: layers.RandomBrightness(0.3, (-1, 1)), (3, 4, 2)),
+    "RandomGaussianBlur": (lambda: layers.RandomGaussianBlur((1, 1)), (3, 4, 2)),
     "wide softmax": (layers.Softmax, (131,)),
     "MaxPooling2D": (layers.MaxPooling2D, (5, 4, 3)),
     "MaxPooling2D, overlapping": (lambda: layers.MaxPooling2D(3, 2, "same"), (5, 4, 3)),
@@ -122,7 +129,7 @@ def test_a_users_rule():
 def _product(**options):
     kernel = ProductKernel("float32", has_bias=True, relu=True, **options)
     references = tuple(bool(kind.access) for _, kind in kernel.parameters)
-    return kernel.source(), LaunchEntry(Call(references, 0), 256)
+    return kernel.source(), LaunchEntry((Call(references, 0),), (0,), 256, kernel.shared_bytes)
 
 
 def test_text_of_each_level_is_what_an_old_driver_takes(tmp_path):

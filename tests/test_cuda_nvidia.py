@@ -175,11 +175,38 @@ def test_code_is_made_once_for_a_card_and_a_driver(api, monkeypatch):
 def test_a_fork_frees_nothing(api, monkeypatch):
     gpu = nvidia.open_device()
     address = gpu.allocate(4)
-    graph = gpu.capture([])
+    graph, array = gpu.capture([]), gpu.page_locked(4)
     monkeypatch.setattr(nvidia.os, "getpid", lambda: gpu._process + 1)
     gpu.free(address)
-    del graph
-    assert not api.count("cuMemFreeAsync") and not api.count("cuGraphExecDestroy")
+    del graph, array
+    assert not any(api.count(name) for name in ("cuMemFreeAsync", "cuGraphExecDestroy", "cuMemFreeHost"))
+
+
+def test_memory_comes_from_a_pool_of_its_own(api):
+    """That of the device stays as other libraries have set it."""
+    nvidia.open_device()
+    ((pool, attribute, value),) = [arguments for name, arguments in api.calls if name == "cuMemPoolSetAttribute"]
+    assert api.functions.objects[pool] == {fakes.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD: 2**64 - 1}
+    assert attribute == 4 and value == 2**64 - 1
+
+
+def test_copies_beside_other_work(api):
+    gpu = nvidia.open_device()
+    array = gpu.page_locked(12).view("float32")
+    array[:] = 1, 2, 3
+    address = gpu.allocate(array.nbytes)
+    gpu.upload_beside(address, array)
+    gpu.synchronize()
+    node = Node(gpu.load(DOUBLE, "k"), 1, 32, (address, 3))
+    gpu.launch(node)
+    found = np.zeros(3, "float32")
+    gpu.download(found, address)
+    assert found.tolist() == [2, 4, 6]
+    part = array[:1].view("uint8")
+    del array
+    assert not api.count("cuMemFreeHost") and part.size == 4
+    del part
+    assert api.count("cuMemFreeHost") == 1
 
 
 # ---- errors
@@ -193,12 +220,13 @@ def message(function, *arguments):
 
 def test_full_memory(api):
     gpu = nvidia.open_device()
-    api.fails["cuMemAllocAsync"] = CUresult.CUDA_ERROR_OUT_OF_MEMORY
+    api.fails["cuMemAllocFromPoolAsync"] = CUresult.CUDA_ERROR_OUT_OF_MEMORY
     assert message(gpu.allocate, 5_000_000) == (
-        "NVIDIA H100: its memory is full. 5.0 MB were asked for, 3.0 of 8.0 MB are free. Take smaller batches, or pass "
-        "the data as batches."
+        "NVIDIA H100: its memory is full. 5.0 MB were asked for, 3.0 of 8.0 MB are free. Take a smaller model, "
+        "smaller batches, or less data in one call."
     )
-    api.fails["cuMemAllocAsync"] = CUresult.CUDA_ERROR_LAUNCH_FAILED
+    assert api.count("cuMemPoolTrimTo") == 1  # what the pool only keeps is free
+    api.fails["cuMemAllocFromPoolAsync"] = CUresult.CUDA_ERROR_LAUNCH_FAILED
     assert message(gpu.allocate, 7) == "NVIDIA H100: 7 bytes could not be allocated: CUDA_ERROR_LAUNCH_FAILED."
 
 
@@ -206,11 +234,13 @@ def test_failures_name_the_function(api):
     gpu = nvidia.open_device()
     api.fails["cuStreamSynchronize"] = CUresult.CUDA_ERROR_LAUNCH_FAILED
     assert message(gpu.synchronize) == "NVIDIA H100: cuStreamSynchronize failed with CUDA_ERROR_LAUNCH_FAILED."
-    api.fails["cuLinkComplete"] = CUresult.CUDA_ERROR_INVALID_PTX
-    refused = message(gpu.load, DOUBLE, "k")
-    assert refused == "NVIDIA H100: the driver refuses a kernel's PTX: CUDA_ERROR_INVALID_PTX."
-    assert api.count("cuLinkDestroy") == 1
-    del api.fails["cuLinkComplete"]
+    for function in ("cuLinkAddData", "cuLinkComplete"):
+        api.fails[function] = CUresult.CUDA_ERROR_INVALID_PTX
+        assert message(gpu.load, DOUBLE, "k") == (
+            f"NVIDIA H100: {function} failed with CUDA_ERROR_INVALID_PTX. It refuses a kernel's PTX: {fakes.REFUSED}"
+        )
+        del api.fails[function]
+    assert api.count("cuLinkDestroy") == 2
     assert gpu.load(DOUBLE, "k")  # what failed is not stored
 
 
@@ -229,6 +259,14 @@ def test_no_driver(monkeypatch, error):
     assert message(nvidia.open_device) == (
         "device='cuda' needs NVIDIA's driver, which this machine lacks: libcuda.so.1 was not found. Train with "
         "device='cpu', or 'auto', which takes the GPU where there is one."
+    )
+
+
+def test_no_memory_pools(api):
+    api.functions.pools = 0
+    assert message(nvidia.open_device) == (
+        "NVIDIA H100 has no memory pools, as some virtual GPUs, and fastnet allocates from one. Train with "
+        "device='cpu', or on a GPU that is not shared this way."
     )
 
 
@@ -314,7 +352,7 @@ def translated(value, real):
     kind = getattr(real, type(value).__name__, None)
     if isinstance(value, enum.Enum):
         return getattr(kind, value.name)
-    if isinstance(value, fakes.CUDA_KERNEL_NODE_PARAMS):
+    if isinstance(value, fakes.STRUCTURES):
         parameters = kind()
         for name, each in vars(value).items():
             setattr(parameters, name, translated(each, real))
@@ -331,7 +369,10 @@ def test_the_real_bindings_take_all_arguments(api, real):
     doubled(gpu, np.ones(40, "float32"), lambda node: gpu.replay(gpu.capture([node, node]), 1))
     gpu.times([])
     gpu.times([Node(gpu.load(DOUBLE, "k"), 1, 32, (0, 0))])
-    api.fails["cuMemAllocAsync"] = CUresult.CUDA_ERROR_OUT_OF_MEMORY
+    copy = gpu.page_locked(16)
+    gpu.upload_beside(gpu.allocate(16), copy)
+    del copy
+    api.fails["cuMemAllocFromPoolAsync"] = CUresult.CUDA_ERROR_OUT_OF_MEMORY
     message(gpu.allocate, 1)
     nvidia._name(api, CUresult.CUDA_ERROR_OUT_OF_MEMORY)
     assert {name for name, _ in api.calls} == set(fakes.NAMES)

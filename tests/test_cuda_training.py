@@ -363,7 +363,7 @@ def test_what_does_not_fit_one_block():
         sources = Source(x), Source(y)
         step = model._trainer.plans.make("train", 64, sources).executable
     for name, texts, _ in step.code():
-        sizes = [int(size) for size in re.findall(r"\.shared .* shared_\w+\[(\d+)\]", texts["ptx"])]
+        sizes = [int(size) for size in re.findall(r"\.shared .* fastnet_shared\[(\d+)\]", texts["ptx"])]
         assert sum(sizes) <= 48 << 10, name
 
 

@@ -83,6 +83,15 @@ LAYERS = {  # class: (layer, shape of a sample)
     "UnitNormalization": (lambda: layers.UnitNormalization(), (5,)),
     "Normalization": (lambda: layers.Normalization(mean=np.arange(5.0), variance=np.ones(5)), (5,)),
     "EinsumDense": (lambda: layers.EinsumDense("abc,cd->abd", (None, 2), "relu", "d"), (4, 3)),
+    "RandomFlip": (lambda: layers.RandomFlip("vertical", seed=1), (4, 5, 3)),
+    "RandomCrop": (lambda: layers.RandomCrop(3, 2), (4, 5, 3)),
+    "RandomTranslation": (lambda: layers.RandomTranslation(0.1, (-0.2, 0.3), "wrap", "nearest"), (4, 5, 3)),
+    "RandomRotation": (lambda: layers.RandomRotation(0.1, "constant", fill_value=3.0), (4, 5, 3)),
+    "RandomZoom": (lambda: layers.RandomZoom((0.1, 0.2), data_format="channels_last"), (4, 5, 3)),
+    "RandomShear": (lambda: layers.RandomShear(0.1, (0.2, 0.1)), (4, 5, 3)),
+    "RandomBrightness": (lambda: layers.RandomBrightness(0.1, (0, 1)), (4, 5, 3)),
+    "RandomContrast": (lambda: layers.RandomContrast((0.1, 0.2), [0, 1]), (4, 5, 3)),
+    "RandomGaussianBlur": (lambda: layers.RandomGaussianBlur(0.5, (3, 5), (0.1, 0.2)), (4, 5, 3)),
     "Residual": (lambda: layers.Residual([layers.Dense(3), layers.Dense(5)]), (5,)),
     "Parallel": (lambda: layers.Parallel([layers.Dense(3), layers.Residual(layers.ReLU())], "concat"), (5,)),
     "Wrapper": (lambda: layers.Wrapper(layers.Dense(3)), (5,)),
@@ -106,10 +115,10 @@ def test_a_layer_comes_back(name, known):
     assert type(layer).from_config(layer.get_config()).get_config() == layer.get_config()
     rng = np.random.default_rng(0)
     x = rng.integers(0, 3, (3, *shape)) if name == "CategoryEncoding" else rng.standard_normal((3, *shape))
-    y = layer(x)
+    y = layer(x, training=False)
     again.connect(shape)
     again.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(again(x), y)
+    np.testing.assert_array_equal(again(x, training=False), y)
     assert y.dtype == layer.dtype and y.shape == (3, *layer.output_shape)
     assert layer(x[:0]).shape == (0, *layer.output_shape)
 

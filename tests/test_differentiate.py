@@ -395,7 +395,15 @@ def angles(x: float, /, scale: float = 2.0) -> float:
 
 
 def hyperbolic(x):
-    return math.sinh(x) * np.cosh(2 * x) + math.log2(x + 3) + np.log10(x + 4) + np.sign(x)
+    return (
+        math.sinh(x) * np.cosh(2 * x)
+        + math.asinh(3 * x)
+        + np.arctanh(x / 2)
+        + math.acosh(x + 2.5)
+        + math.log2(x + 3)
+        + np.log10(x + 4)
+        + np.sign(x)
+    )
 
 
 def by_numpy(x):
@@ -423,12 +431,22 @@ def rounded(x):
     return round(x)
 
 
-def upwards(x):
-    return math.ceil(x)
+def rooted(x):
+    return np.cbrt(x)
+
+
+def left_over(x):
+    return math.fmod(x, 2.0)
 
 
 @pytest.mark.parametrize(
-    ("rule", "told"), [(averaged, "gets single numbers"), (rounded, "primitives.rint"), (upwards, "-math.floor")]
+    ("rule", "told"),
+    [
+        (averaged, "gets single numbers"),
+        (rounded, "primitives.rint"),
+        (rooted, r"np.cbrt is not .*write math.copysign\(abs\(x\) \*\* \(1 / 3\), x\)"),
+        (left_over, "x - y \\* math.trunc"),
+    ],
 )
 def test_what_to_write_instead_is_told(rule, told):
     with pytest.raises(RuleError, match=told):

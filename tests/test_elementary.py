@@ -44,6 +44,9 @@ DERIVED = {
     "tan": (5, 5, -1e4, 1e4),
     "asin": (5, 5, -1, 1),
     "acos": (5, 5, -1, 1),
+    "asinh": (4, 4, -1e9, 1e9),
+    "acosh": (4, 4, 1, 1e9),
+    "atanh": (4, 4, -1, 1),
 }
 ALL = FUNCTIONS | DERIVED
 DTYPES = ("float32", "float64")
@@ -115,6 +118,18 @@ def acos_(x):
     return math.acos(x)
 
 
+def asinh_(x):
+    return math.asinh(x)
+
+
+def acosh_(x):
+    return math.acosh(x)
+
+
+def atanh_(x):
+    return np.arctanh(x)
+
+
 def power(x, y):
     return math.pow(x, y)
 
@@ -126,6 +141,7 @@ def angle(x, y):
 RULES = {"exp": exp_, "expm1": expm1_, "log": log_, "log1p": log1p_}
 RULES |= {"tanh": tanh_, "erf": erf_, "sin": sin_, "cos": cos_, "log2": log2_, "log10": log10_, "atan": atan_}
 RULES |= {"sinh": sinh_, "cosh": cosh_, "tan": tan_, "asin": asin_, "acos": acos_}
+RULES |= {"asinh": asinh_, "acosh": acosh_, "atanh": atanh_}
 
 
 @template("n")
@@ -194,7 +210,7 @@ def dense(name, dtype):
     edges = np.array([0.55, 1, 2**0.5, 0.5**0.5, math.log(2) / 2, math.log(2) * 1.5, math.pi / 4, math.pi, 4])
     near = (edges[:, None] * (1 + np.arange(-4, 5) * 1e-7)).ravel()
     x = np.concatenate([rng.uniform(low, high, 1500), tiny * signs, near]).astype(dtype)
-    return x[(x >= low) & (x <= high) | (np.abs(x) < 1e-3) & (x > 0)]
+    return x[(x >= low) & (x <= high) | (np.abs(x) < 1e-3) & (x > 0) & (low < 1)]
 
 
 @pytest.mark.parametrize("name, dtype", ALL_CASES)
@@ -225,18 +241,33 @@ def test_ends_of_the_range(dtype):
         "atan",
         "asin",
         "acos",
+        "asinh",
+        "acosh",
+        "atanh",
     ):
         y = compiled(RULES[name], x)
         with np.errstate(all="ignore"):
             if name == "erf":
                 expected = np.array([math.erf(v) for v in x.astype(np.float64)]).astype(dtype)
             else:
-                expected = getattr(np, name.replace("a", "arc", 1) if name in ("atan", "asin", "acos") else name)(
+                expected = getattr(np, name.replace("a", "arc", 1) if name[0] == "a" else name)(
                     x.astype(np.longdouble)
                 ).astype(dtype)
         np.testing.assert_allclose(y, expected, rtol=4 * info.eps, atol=0, err_msg=name)
         known = ~np.isnan(expected)
         np.testing.assert_array_equal(np.signbit(y)[known], np.signbit(expected)[known], err_msg=name)
+
+
+def whole(x):
+    return math.ceil(x) + 10 * math.trunc(x)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_ceil_and_trunc(dtype):
+    x = np.array([-2, -1.5, -0.5, -0.0, 0, 0.5, 1, 1.5, 1e9, np.inf, -np.inf, np.nan], dtype)
+    y = compiled(whole, x)
+    np.testing.assert_array_equal(y, np.ceil(x) + 10 * np.trunc(x))
+    np.testing.assert_array_equal(np.signbit(y)[:-1], np.signbit(np.ceil(x) + 10 * np.trunc(x))[:-1])
 
 
 @pytest.mark.parametrize("dtype, first_inf, last", [("float32", 88.7229, 88.7228), ("float64", 709.782713, 709.782712)])

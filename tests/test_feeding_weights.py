@@ -137,14 +137,65 @@ def test_class_weights_of_batches(kind):
 
 
 def test_a_class_that_no_label_has():
-    """Of arrays it is told; a batch may lack a class. Beyond the model's classes it is an error."""
-    few = LABELS % 2
-    with pytest.warns(UserWarning, match=r"classes that no target has: \[2\]. The targets have: \[0, 1\]"):
+    """It is told when all targets were read; a batch may lack a class. Beyond the model's classes it is an error."""
+    few, told = LABELS % 2, r"classes that no target has: \[2\]. The targets have: \[0, 1\]"
+    with pytest.warns(UserWarning, match=told):
         classifier().fit(X, few, class_weight={0: 2.0, 2: 1.0}, verbose=0)
-    classifier().fit(generator(pieces(y=few)), class_weight={2: 1.0}, verbose=0)
     classifier().train_on_batch(X, few, class_weight={2: 1.0})
     with pytest.raises(ValueError, match="names the class 4; the model has the classes 0 to 3"):
         classifier().fit(X, few, class_weight={4: 1.0}, verbose=0)
+
+
+def test_a_class_that_no_label_of_batches_has():
+    """It is told once: behind the first epoch, or behind the training where steps_per_epoch divides the batches."""
+    few, told = LABELS % 2, r"classes that no target has: \[2\]. The targets have: \[0, 1\]"
+    epochs = []
+    look = fastnet.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(len(caught)))
+    with pytest.warns(UserWarning, match=told) as caught:
+        classifier().fit(pieces(y=few), class_weight={0: 2.0, 2: 1.0}, epochs=3, callbacks=[look], verbose=0)
+    assert len(caught) == 1 and epochs == [0, 1, 1]
+    with pytest.warns(UserWarning, match=told) as caught:
+        classifier().fit(
+            generator(pieces(y=few) * 3),
+            class_weight={2: 1.0},
+            epochs=3,
+            steps_per_epoch=2,
+            callbacks=[look],
+            verbose=0,
+        )
+    assert len(caught) == 1 and epochs[3:] == [0, 0, 0]
+    classifier().fit(generator(pieces(y=few)), class_weight={2: 1.0}, epochs=0, steps_per_epoch=2, verbose=0)
+    rare = np.where(np.arange(29) < 25, few, 2)  # the last batch alone has it
+    classifier().fit(generator(pieces(y=rare)), class_weight={2: 1.0}, verbose=0)
+
+    class Stop(fastnet.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = True
+
+    classifier().fit(generator(pieces(y=rare)), class_weight={2: 1.0}, callbacks=[Stop()], verbose=0)
+
+
+def test_a_class_of_labels_that_were_read_before_a_resume(tmp_path):
+    """The batches that are done are not read again: nothing tells which classes they had."""
+    labels = np.where(np.arange(29) // 8 == 1, 2, LABELS % 2)  # only the second batch has the class
+
+    def batches(fails):
+        seen = []
+
+        class Fail(fastnet.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                seen.append(batch)
+                backup._writer.wait()
+                if batch == 2 and fails:
+                    raise KeyboardInterrupt
+
+        backup = fastnet.callbacks.BackupAndRestore(tmp_path / "b", save_freq=1)
+        classifier().fit(pieces(y=labels), class_weight={2: 1.0}, callbacks=[backup, Fail()], verbose=0)
+        return seen
+
+    with pytest.raises(KeyboardInterrupt):
+        batches(True)
+    assert batches(False) == [2, 3]
 
 
 def test_targets_that_are_no_classes():

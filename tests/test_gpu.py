@@ -19,11 +19,13 @@ from fastnet import layers, testing
 from fastnet.engine.cuda import current, executable
 from fastnet.engine.cuda.driver import DeviceError
 
-from . import test_cuda_kernels, test_cuda_populations, test_cuda_training
-from .test_cuda_training import SPARSE, compiled, form  # noqa: F401 a fixture of cases
+from . import test_cuda_inputs, test_cuda_kernels, test_cuda_populations, test_cuda_precision, test_cuda_training
+from .test_cuda_inputs import streamed  # noqa: F401 fixtures of cases
+from .test_cuda_precision import precision  # noqa: F401
+from .test_cuda_training import SPARSE, compiled, form  # noqa: F401
 
 pytestmark = pytest.mark.gpu
-for module in (test_cuda_kernels, test_cuda_populations, test_cuda_training):
+for module in (test_cuda_inputs, test_cuda_kernels, test_cuda_populations, test_cuda_precision, test_cuda_training):
     globals().update({name: case for name, case in vars(module).items() if name.startswith("test_")})
 
 MODELS = 1000
@@ -78,7 +80,9 @@ def gpu(card, monkeypatch):
     counted = Counted(card)
 
     @contextlib.contextmanager
-    def machine_gpu():
+    def machine_gpu(**options):
+        if options:
+            pytest.skip(f"the card is as it is, and the case wants {options}")
         with current.used(counted):
             yield counted
 
@@ -125,7 +129,7 @@ def test_memory_is_flat_over_many_models(gpu, operations, monkeypatch):
             gc.collect()
             gpu.synchronize()
             allocations.append(gpu.allocations)
-            free.append(gpu._ask("cuMemGetInfo"))
+            free.append(gpu.memory()[0])
     assert allocations[1:] == allocations[1:2] * 9
     # the driver's pools and graphs take memory in parts of 2 MiB; 900 models that leave 64 KiB each would take 56
     assert free[1] - free[-1] <= 8 << 20

@@ -66,6 +66,18 @@ CHECKED = {  # (layer, shape of a sample)
     "gaussian noise": (lambda: layers.GaussianNoise(0.3), (13,)),
     "gaussian dropout": (lambda: layers.GaussianDropout(0.3), (13,)),
     "activity regularization": (lambda: layers.ActivityRegularization(0.1, 0.2), (5,)),
+    "random flip": (lambda: layers.RandomFlip(), (3, 5, 2)),
+    "random crop": (lambda: layers.RandomCrop(2, 3), (3, 5, 2)),
+    "random crop of small images": (lambda: layers.RandomCrop(3, 5), (4, 3, 2)),
+    "random translation": (lambda: layers.RandomTranslation(0.4, 0.3), (3, 5, 2)),
+    "random translation, wrapped": (lambda: layers.RandomTranslation(0.9, 0.9, "wrap"), (1, 5, 2)),
+    "random rotation": (lambda: layers.RandomRotation(0.3, "constant", fill_value=2.0), (5, 3, 1)),
+    "random rotation, nearest": (lambda: layers.RandomRotation(0.3, "nearest", "nearest"), (5, 3, 2)),
+    "random zoom": (lambda: layers.RandomZoom(0.4, 0.3), (3, 5, 3)),
+    "random shear": (lambda: layers.RandomShear(0.4, 0.3), (7, 5, 2)),
+    "random brightness": (lambda: layers.RandomBrightness(0.2, (-1, 1)), (3, 5, 2)),
+    "random contrast": (lambda: layers.RandomContrast((0.5, 0.5), (-1, 1)), (3, 5, 2)),
+    "random blur": (lambda: layers.RandomGaussianBlur((1, 1), (3, 5), value_range=(-1, 1)), (3, 4, 2)),
     "layer normalization": (lambda: layers.LayerNormalization(beta_initializer="uniform"), (17,)),
     "layer normalization of one": (lambda: layers.LayerNormalization(), (1,)),
     "layer normalization rank 3": (lambda: layers.LayerNormalization(axis=[-2, -1]), (3, 2, 5)),
@@ -155,7 +167,10 @@ IMAGES = list(CHECKED)[list(CHECKED).index("max pooling") + 1 :]
 
 
 #: rows of a kind of which the plain run checks the first one: each has kernels of its own, seconds to compile
-SLOW = [name for name in CHECKED if name.partition(" normalization")[2] or "another axis" in name or name in IMAGES]
+SLOW = [
+    name for name in CHECKED
+    if name.partition(" normalization")[2] or "another axis" in name or name in IMAGES or name.startswith("random ")
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CHECKED])

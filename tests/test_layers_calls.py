@@ -94,6 +94,38 @@ def test_one_sample_of_categories(mode, x, expected):
     assert layers.CategoryEncoding(3, output_mode=mode)(x).tolist() == expected
 
 
+V = np.array([-1.0, 0.0, 2.0, 4.0], "float32")
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (layers.Softmax(), softmax(V, 0)),
+        (layers.Activation("softmax"), softmax(V, 0)),
+        (layers.Activation("glu"), V[:2] / (1 + np.exp(-V[2:]))),
+        (layers.LayerNormalization(epsilon=1e-9), (V - V.mean()) / V.std()),
+        (layers.UnitNormalization(), V / np.sqrt(21)),
+        (layers.Normalization(mean=1.0, variance=4.0), (V - 1) / 2),
+        (layers.Normalization(mean=V, variance=V * V + 1), 0 * V),
+        (layers.Activation("relu"), np.maximum(V, 0)),
+        (layers.Rescaling(2.0), 2 * V),
+    ],
+    ids=str,
+)
+def test_a_vector(layer, expected):
+    """One sample of a layer that works along the last axis, as in Keras; of others as many numbers."""
+    for _ in range(2):
+        np.testing.assert_allclose(layer(V), expected, atol=1e-6)
+
+
+def test_a_vector_where_samples_are_numbers():
+    model = fastnet.Sequential([layers.Input(()), layers.Softmax()])
+    np.testing.assert_array_equal(model.layers[0](V), np.ones(4))
+    np.testing.assert_array_equal(model.predict(V, verbose=0), np.ones(4))
+    with pytest.raises(ValueError, match="glu halves an axis, whose size must be even; received samples of one number"):
+        fastnet.Sequential([layers.Input(()), layers.Activation("glu")])
+
+
 @pytest.mark.parametrize("axis", [-1, 2, 1, (-2, -1), (1, 3), [3, 1], (1, 2, 3)])
 def test_softmax_over_axes(axis):
     x = np.sin(np.arange(120.0)).reshape(5, 3, 2, 4).astype("float32")

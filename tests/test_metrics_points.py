@@ -131,3 +131,50 @@ def test_correlations(shape):
     assert np.isnan(metrics.PearsonCorrelation()([[1.0, 1.0]], [[1.0, 2.0]]))
     with pytest.raises(ValueError, match="PearsonCorrelation: axis must be an axis of a sample"):
         metrics.PearsonCorrelation(axis=0)
+
+
+def test_classes_are_whole_numbers():
+    """Fractions would be cut off in silence; NaN is no class."""
+    for wrong in ([0, 0.3], [0.5, np.nan]):
+        with pytest.raises(
+            ValueError, match=r"'mean_io_u' counts classes, and needs whole numbers as targets; received 0"
+        ):
+            metrics.MeanIoU(2)(wrong, [0, 1])
+    with pytest.raises(ValueError, match=r"as predictions; received 0.9 \(row 1\). For probabilities use BinaryIoU"):
+        metrics.IoU(2, [0])([0, 1], [0, 0.9])
+    with pytest.raises(ValueError, match="'binary_io_u' .* as targets"):
+        metrics.BinaryIoU()([0, 0.9], [0.2, 0.9])
+    assert metrics.MeanIoU(2)([0.0, 1.0], np.array([0, 1], np.uint8)) == 1.0
+    assert metrics.OneHotMeanIoU(2)([[0.9, 0.1], [0.2, 0.8]], [[0.7, 0.3], [0.4, 0.6]]) == 1.0
+
+
+def test_classes_of_a_training_are_whole_numbers():
+    """In each batch: the first ones do not tell what follows."""
+    x, y = np.ones((4, 3)), np.array([0.0, 1.0, 1.0, 0.0])[:, None]
+    model = fastnet.Sequential([layers.Input((3,)), layers.Dense(1, "sigmoid")])
+    model.compile("sgd", "binary_crossentropy", metrics=[metrics.BinaryIoU()])
+    model.fit(x, y, verbose=0)
+    with pytest.raises(ValueError, match=r"'binary_io_u' counts classes.* as targets; received 0.5 \(row 0\)"):
+        model.fit(x, y / 2 + 0.5 * (y == 0), verbose=0)
+    with pytest.raises(ValueError, match="Batch 2 of the list: .* as targets; received 0.25"):
+        model.fit([(x, y), (x, y / 4)], verbose=0)
+    with pytest.raises(ValueError, match="as targets; received 0.25"):
+        model.train_on_batch(x, y / 4)
+
+
+@pytest.mark.parametrize("cls", [metrics.Precision, metrics.AUC, metrics.TruePositives])
+def test_targets_that_are_neither_labels_nor_none(cls):
+    """Each target other than 0 is a positive label, as in Keras: of probabilities and of signs this is told, once."""
+    metric, name = cls(), cls().name
+    with pytest.warns(UserWarning, match=rf"{name!r} counts each target other than 0.*is 0.3 \(row 1\)"):
+        metric([0, 0.3, 1], [0.2, 0.7, 0.9])
+    metric([0, 0.3, 1], [0.2, 0.7, 0.9])
+    with pytest.warns(UserWarning, match=r"a target is -1"):
+        cls()([[-1, 1]], [[0.2, 0.7]])
+    cls()(np.array([0, 255], np.uint8), [0.2, 0.7])
+    model = fastnet.Sequential([layers.Input((3,)), layers.Dense(1, "sigmoid")])
+    model.compile("sgd", "mse", metrics=[cls()])
+    with pytest.warns(UserWarning, match="a target is 0.9") as caught:
+        model.fit(np.ones((2, 3)), [0.9, 0.1], epochs=2, verbose=0)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    model.fit([(np.ones((2, 3)), np.array([0.9, 0.1]))] * 3, verbose=0)

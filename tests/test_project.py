@@ -135,6 +135,18 @@ def test_paths_in_contributing_exist(checkout):
         assert (checkout / path).exists(), path
 
 
+def test_tested_versions_of_python(checkout):
+    """Those of docs/production.md are those of the workflow."""
+    workflow = (checkout / ".github" / "workflows" / "tests.yml").read_text("utf-8")
+    pythons = [int(version) for version in re.findall(r'"3\.(\d+)"', workflow)]
+    claimed = re.search(
+        r"tested on Python 3\.(\d+) to 3\.(\d+)", (checkout / "docs" / "production.md").read_text("utf-8")
+    )
+    least = re.search(r'requires-python = ">=3\.(\d+)"', (checkout / "pyproject.toml").read_text("utf-8"))
+    assert [int(each) for each in claimed.groups()] == [min(pythons), max(pythons)]
+    assert int(least[1]) == min(pythons)
+
+
 def test_changelog_has_the_version(checkout):
     headings = re.findall(r"^## \[(.+?)\]", (checkout / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert headings[0] == "Unreleased" or re.fullmatch(r"\d+\.\d+\.\d+", headings[0])

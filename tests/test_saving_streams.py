@@ -58,6 +58,7 @@ def test_what_an_open_file_must_be(tmp_path):
 def test_objects_to_skip_have_a_reason():
     net = model()
     for call in (lambda: saving.save_weights(net, io.BytesIO(), objects_to_skip=net.layers),
+                 lambda: net.save_weights(io.BytesIO(), objects_to_skip=net.layers),
                  lambda: net.load_weights(io.BytesIO(), objects_to_skip=[])):  # fmt: skip
         with pytest.raises(ValueError, match=r"objects_to_skip is not supported: leave it out.*skip_mismatch=True"):
             call()

@@ -1,5 +1,7 @@
 """The table of `Sequential.summary`: columns, long names, ranges of layers."""
 
+import re
+
 import pytest
 
 import fastnet
@@ -64,3 +66,53 @@ def test_a_range_that_does_not_exist(model):
     for wrong in ("out", ["out"], [1, 2]):
         with pytest.raises(ValueError, match="layer_range must be two names of layers"):
             model.summary(layer_range=wrong)
+
+
+def costs_in(lines):
+    """(multiply-adds, result) of each line of layers."""
+    return [tuple(re.split(r"  +", line.strip())[3:]) for line in layers_in(lines)]
+
+
+@pytest.mark.parametrize("given, layer, count, size", [
+    ((5, 7, 2), lambda: layers.Conv2D(4, 3), 3 * 5 * (3 * 3 * 2 * 4), "240.00 B"),
+    ((5, 7, 2), lambda: layers.Conv2D(6, (3, 1), strides=2, groups=2, padding="same"), 3 * 4 * (3 * 1 * 6), "288.00 B"),
+    ((8, 8, 16), lambda: layers.Conv2D(32, 3, padding="same"), 64 * (9 * 16 * 32), "8.00 KB"),  # as its formula
+    ((9, 3), lambda: layers.Conv1D(5, 2, dilation_rate=3, padding="causal"), 9 * (2 * 3 * 5), "180.00 B"),
+    ((2, 3, 4, 1), lambda: layers.Conv3D(2, 2), 1 * 2 * 3 * (8 * 2), "48.00 B"),
+    ((3, 2, 3), lambda: layers.Conv2DTranspose(2, 3, strides=2), 3 * 2 * (9 * 3 * 2), "280.00 B"),
+    ((4, 3, 4), lambda: layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2), 12 * (9 * 4 * 2), "384.00 B"),
+    ((4, 4, 8), lambda: layers.SeparableConv2D(3, 2), 9 * (4 * 8 + 8 * 3), "108.00 B"),
+    ((1, 1, 1), lambda: layers.Conv2D(1, 1), 1, "4.00 B"),
+    ((5, 3), lambda: layers.Dense(2), 5 * 3 * 2, "40.00 B"),
+    ((5, 3), lambda: layers.EinsumDense("abc,cde->abde", (None, 2, 7)), 5 * 3 * 2 * 7, "280.00 B"),
+    ((4,), lambda: layers.Residual([layers.Dense(3), layers.Dense(4)], layers.Dense(4)), 12 + 12 + 16, "16.00 B"),
+    ((4, 4, 2), lambda: layers.MaxPooling2D(), 0, "32.00 B"),
+    ((4,), lambda: layers.Dense(2, dtype="float64"), 8, "16.00 B"),
+])  # fmt: skip
+def test_costs(given, layer, count, size):
+    model = fastnet.Sequential([layers.Input(given), layer()])
+    lines = lines_of(model, costs=True)
+    assert lines[2].split()[-2:] == ["Multiply-adds", "Result"] and costs_in(lines) == [(f"{count:,}", size)]
+    assert lines[-1] == f"Multiply-adds of a sample: {count:,}; its results: {size}"
+
+
+def test_costs_of_networks():
+    shared = layers.Dense(3, name="shared")
+    inner = fastnet.Sequential([layers.Dense(5), layers.Activation("tanh")])
+    model = fastnet.Sequential([layers.Input((3,)), shared, shared, inner])
+    lines = lines_of(model, costs=True, expand_nested=True, show_trainable=True)
+    assert [line[:2] for line in costs_in(lines)] == [
+        ("9", "12.00 B"), ("9", "12.00 B"), ("15", "20.00 B"), ("15", "20.00 B"), ("0", "20.00 B"),
+    ]  # fmt: skip
+    assert lines[2].endswith("Trainable") and lines[-1] == "Multiply-adds of a sample: 33; its results: 44.00 B"
+    assert lines_of(model, costs=True, layer_range=["shared", "shared"])[-1] == lines[-1]
+    assert lines_of(model)[2].split()[-1] == "#" and "Multiply" not in lines_of(model)[-1]  # only where asked
+
+
+def test_costs_where_the_shape_is_unknown():
+    model = fastnet.Sequential([layers.Input((None, 3)), layers.Dense(2), layers.GlobalAveragePooling1D(name="mean")])
+    lines = lines_of(model, costs=True)
+    assert costs_in(lines) == [("?", "?")] * 2 and lines[-1].endswith("unknown, since its shape is")
+    assert costs_in(lines_of(fastnet.Sequential([layers.Dense(2)]), costs=True)) == [("?", "?")]
+    with pytest.raises(ValueError, match="summary: costs must be True or False, received 1"):
+        model.summary(costs=1)

@@ -17,7 +17,7 @@ from fastnet._kernels.kinds import Kind, parse
 from fastnet._kernels.template import SHAPE, Template
 
 _INTEGER, _SIZE = parse("integer"), parse("size")
-_WRITERS = ("chain.py", "chain_text.py", "fold_text.py", "gathered.py", "templates/data.py")
+_WRITERS = ("chain.py", "chain_text.py", "fold_text.py", "gathered.py", "neighbours_text.py", "templates/data.py")
 _FILES = tuple(str(Path(__file__).parent / name) for name in _WRITERS)
 
 
@@ -64,12 +64,14 @@ class Chain:
             matrix product: an epilogue, see `abi`), "outer" (rows of the product of a column and a row), "gather" (rows
             as they are fetched from the data), "fold".
         tile: the operand that the product or the gather computes.
+        together: neighbouring elements that a thread of a GPU takes, with accesses of up to 16 bytes.
     """
 
     steps: tuple[ChainStep, ...]
     operands: tuple[ChainOperand, ...]
     form: str = "flat"
     tile: str = ""
+    together: int = 1
 
     @property
     def name(self) -> str:
@@ -92,7 +94,7 @@ class Chain:
     @property
     def identity(self) -> tuple:
         steps = tuple((step.template.identity, step.binding) for step in self.steps)
-        return steps, self.operands, self.form, self.tile
+        return steps, self.operands, self.form, self.tile, self.together
 
     @property
     def parameters(self) -> dict[str, Kind]:

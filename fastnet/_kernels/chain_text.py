@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastnet._kernels import fold_text
+from fastnet._kernels import fold_text, neighbours_text
 from fastnet._kernels.chunks import LANES
 from fastnet._kernels.gathered import gathered
 from fastnet._kernels.generate import Kernel
@@ -99,7 +99,7 @@ class Writer:
         """(body, parameters of the kernel, further arguments of the body); a form may differ by device."""
         form = getattr(self, f"_{self.chain.form}_{device}", None) or getattr(self, f"_{self.chain.form}")
         body = form()
-        parameters = self._parameters()
+        parameters = self.parameters()
         head, extra = "bases, args, rows, lo, hi", ["lo", "hi"]
         if self.chain.form == "tile":
             head = "bases, args, tile, ld, i0, i1, j0, j1"
@@ -113,9 +113,9 @@ class Writer:
         """A function of one element of a product's result: its value, its row ``r`` and column ``c``, and operands."""
         index, of_row = self.indices(self.views)
         index[self.chain.tile] = "tile"
-        return _function("cell", ["tile", "r", "c", *self._parameters()], [*of_row, *self.element(index)])
+        return _function("cell", ["tile", "r", "c", *self.parameters()], [*of_row, *self.element(index)])
 
-    def _parameters(self) -> list[str]:
+    def parameters(self) -> list[str]:
         """The names of the operands in the body's text."""
         names = {
             o.name: f"{o.name}_at" if o.kind.access else value_of(o.name)
@@ -124,7 +124,8 @@ class Writer:
         }
         return [names.get(name, name) for name, _ in self.chain.signature_of(self.kernel)]
 
-    def _statements(self) -> list[ast.stmt]:
+    def statements(self) -> list[ast.stmt]:
+        """The statements of one element, whose values have the names of their operands."""
         steps = self.chain.steps
         return [s for number, step in enumerate(steps) for s in _Statements(self, number, step).written()]
 
@@ -138,11 +139,16 @@ class Writer:
             for o in self.views
             if "w" in o.kind.access and o.stored and o.name in index and o.index == "element"
         ]
-        return [*parsed(loads), *self._statements(), *parsed(stores)]
+        return [*parsed(loads), *self.statements(), *parsed(stores)]
 
     def _flat(self) -> list[ast.stmt]:
         index = {o.name: f"{o.name}_at[i]" for o in self.views}
         return [loop("i", "range(lo, hi)", self.element(index))]
+
+    def _flat_cuda(self) -> list[ast.stmt]:
+        if self.chain.together == 1:
+            return self._flat()
+        return neighbours_text.flat(self)
 
     def _rows(self, span: str, columns: str, tile: str | None = None, ask: Sequence[str] = ()) -> ast.stmt:
         """A loop over rows and columns; operands with one number for each row are loaded once."""
@@ -153,29 +159,35 @@ class Writer:
         return loop("r", span, [*of_row, *parsed(ask), column_loop])
 
     def indices(self, views: Iterable[ChainOperand], column: str = "c") -> tuple[dict[str, str], list[ast.stmt]]:
-        """The indices of operands at row ``r`` and a column; the loads of operands with one number for each row."""
-        index, of_row = {}, []
+        """The elements of operands at row ``r`` and a column; the loads of operands with one number for each row."""
+        places, of_row = self.places(views, column)
+        return {name: f"{name}_at[{place}]" for name, place in places.items()}, of_row
+
+    def places(self, views: Iterable[ChainOperand], column: str = "c") -> tuple[dict[str, str], list[ast.stmt]]:
+        """The same, as the indices of elements."""
+        places, of_row = {}, []
         for o in views:
             if o.index == "row":
                 of_row.append(f"{value_of(o.name)} = {o.name}_at[r]")
             elif o.index == "column":
-                index[o.name] = f"{o.name}_at[{column}]"
+                places[o.name] = column
             elif o.index == "element":
-                index[o.name] = f"{o.name}_at[r * {o.name + '_ld' if o.strided else 'column_count'} + {column}]"
-        return index, parsed(of_row)
+                places[o.name] = f"r * {o.name + '_ld' if o.strided else 'column_count'} + {column}"
+        return places, parsed(of_row)
 
     def _fold(self) -> list[ast.stmt]:
         return fold_text.body(self, LANES)
 
     def _fold_cuda(self) -> list[ast.stmt]:
-        """A thread has one column, or one chunk of elements."""
-        return fold_text.body(self, 1)
+        """A thread has one column, a warp one chunk of elements."""
+        over_all = any(o.index == "total" for o in self.views)
+        return fold_text.total_by_warp(self) if over_all else fold_text.body(self, 1)
 
     def _grid(self) -> list[ast.stmt]:
         return [self._rows("range(lo, hi)", "range(column_count)")]
 
     def _grid_cuda(self) -> list[ast.stmt]:
-        return self._cells()
+        return self._cells() if self.chain.together == 1 else neighbours_text.grid(self)
 
     def _gather(self, template: Template = gather) -> list[ast.stmt]:
         index, of_row = self.indices(self.views)

@@ -8,6 +8,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from fastnet._kernels.chunks import CHUNK_ELEMENTS, CHUNK_ROWS, LANES
+from fastnet._kernels.cuda.entry import WARP
 from fastnet._kernels.syntax import expression, loop, parsed, value_of
 
 if TYPE_CHECKING:
@@ -58,18 +59,58 @@ def _total(writer: Writer, sums: list[str]) -> ast.stmt:
     text = "\n".join(
         [
             "for unit in range(lo, hi):",
-            f"    first = unit * {CHUNK_ELEMENTS}",
-            f"    last = min(row_count * column_count, first + {CHUNK_ELEMENTS})",
-            f"    tail = first + (last - first) // {LANES} * {LANES}",
+            *_chunk(),
             f"    for k in range({LANES}):",
             *(f"        {name}_lane[k] = 0.0" for name in sums),
             f"    for start in range(first, tail, {LANES}):",
             "        STEP",
             "    TAIL",
-            *(line for name in sums for line in _added(name)),
+            *(line for name in sums for line in _added(name, f"{name}_lane[k]")),
         ]
     )
     return _filled(text, STEP=step, TAIL=tail)
+
+
+def total_by_warp(writer: Writer) -> list[ast.stmt]:
+    """The same on a GPU: each thread of a warp has two of the 64 lanes; the first thread adds all of them in order."""
+    sums = [o.name for o in writer.views if "w" in o.kind.access]
+    index = {o.name: f"{o.name}_at[i]" for o in writer.views if o.name not in sums}
+    add = [*writer.element(index), *parsed([f"{name}_lane[k] = {name}_lane[k] + {value_of(name)}" for name in sums])]
+    step = loop("k", "range(2)", [*parsed([f"i = start + lane + k * {WARP}"]), *copy.deepcopy(add)])
+    some = ast.If(expression("i < last"), copy.deepcopy(add), [])
+    tail = loop("k", "range(2)", [*parsed([f"i = tail + lane + k * {WARP}"]), some])
+    place = {name: f"own + {LANES * number} + " for number, name in enumerate(sums)}
+    text = "\n".join(
+        [
+            "for unit in range(lo, hi):",
+            *_chunk(),
+            "    for k in range(2):",
+            *(f"        {name}_lane[k] = 0.0" for name in sums),
+            f"    for start in range(first, tail, {LANES}):",
+            "        STEP",
+            "    TAIL",
+            "    warp_barrier()",
+            *(f"    lanes[{place[name]}lane + {k * WARP}] = {name}_lane[{k}]" for name in sums for k in range(2)),
+            "    warp_barrier()",
+            "    if lane == 0:",
+            *(f"    {line}" for name in sums for line in _added(name, f"lanes[{place[name]}k]")),
+        ]
+    )
+    dtype = repr(writer.kernel.dtype)
+    head = [
+        *(f"{name}_lane = stack({dtype}, 2)" for name in sums),
+        f"lanes, lane, own = shared({dtype}, 0), thread() % {WARP}, thread() // {WARP} * {LANES * len(sums)}",
+    ]
+    return [*parsed(head), _filled(text, STEP=step, TAIL=tail)]
+
+
+def _chunk() -> list[str]:
+    """Lines for the bounds of a chunk of elements."""
+    return [
+        f"    first = unit * {CHUNK_ELEMENTS}",
+        f"    last = min(row_count * column_count, first + {CHUNK_ELEMENTS})",
+        f"    tail = first + (last - first) // {LANES} * {LANES}",
+    ]
 
 
 def _two_sum(name: str) -> list[str]:
@@ -82,11 +123,11 @@ def _two_sum(name: str) -> list[str]:
     ]
 
 
-def _added(name: str) -> list[str]:
+def _added(name: str, lane: str) -> list[str]:
     return [
         f"    {name}_sum = float64(0.0)",
         f"    for k in range({LANES}):",
-        f"        {name}_sum += {name}_lane[k]",
+        f"        {name}_sum += {lane}",
         f"    {name}_at[unit] = {name}_sum",
     ]
 

@@ -22,6 +22,7 @@ from fastnet._kernels.intrinsics import *
 from fastnet._kernels.memory_intrinsics import *
 from numpy import float64, int32, int64, uint32, uint64
 """
+CUDA_IMPORTS = "from fastnet._kernels.cuda.intrinsics import *\n"
 _INTEGER = parse("integer")
 _ROWS = abi.reference(abi.STEP, 8 * abi.ROWS)  # an epilogue does not receive the rows of the batch, and reads them here
 #: the conversions of an argument's integer to the value in a kernel's body
@@ -32,6 +33,10 @@ _DECODED = {
     "value": "settled(T(pointer_float64(bases, @)[0]))",
     "count": "pointer_int64(bases, @)[0]",
 }
+
+
+#: of a number of the step, which a GPU has as float32 beside the float64
+_NARROWED = "pointer_float32(bases, @)[0]"
 
 
 @dataclass(frozen=True)
@@ -93,8 +98,10 @@ def _text(kernel: Kernel, device: str) -> str:
     else:
         body, head, extra = _Loop(kernel, names, pasted).written(), "bases, args, rows, lo, hi", []
     rows = "rows" if "rows" in head else f"pointer_int64(bases, {_ROWS})[0]"
-    call = [*decoded(signature(kernel), kernel.dtype, rows), *extra]
-    return module(kernel.template.name, kernel.dtype, pasted.values(), f"@body\n{ast.unparse(body)}", call, head)
+    call = [*decoded(signature(kernel), kernel.dtype, rows, device), *extra]
+    imports = CUDA_IMPORTS if device == "cuda" else ""
+    text = f"@body\n{ast.unparse(body)}"
+    return module(kernel.template.name, kernel.dtype, pasted.values(), text, call, head, imports)
 
 
 def module(
@@ -123,11 +130,18 @@ def module(
     )
 
 
-def decoded(parameters: tuple[tuple[str, Kind], ...], dtype: str, rows: str) -> list[str]:
+def is_narrowed(kind: Kind, dtype: str) -> bool:
+    """Whether a kernel of a GPU reads an argument as float32 that is float64 on the CPU."""
+    return kind.name == "value" and dtype == "float32"
+
+
+def decoded(parameters: tuple[tuple[str, Kind], ...], dtype: str, rows: str, device: str = "cpu") -> list[str]:
     """The expressions of a body's arguments: element after element of the argument block."""
     out, position = [], 0
     for name, kind in parameters:
         form = f"pointer_{kind.dtype or dtype}(bases, @)" if kind.access else _DECODED.get(kind.name, name)
+        if device == "cuda" and is_narrowed(kind, dtype):
+            form = _NARROWED
         if "@" in form:
             form = form.replace("rows", rows).replace("@", f"args[{position}]")
             position += 1

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet._kernels import unknown_calls
 from fastnet._kernels.errors import RuleError, quoted
 from fastnet._kernels.rules import derived, elementary, primitives
 from fastnet._kernels.snapshots import source
@@ -113,31 +114,6 @@ def paste(rule: Callable, dtype: str, pasted: dict[str, str]) -> str:
         del pasted[name]  # again, after the rules that it calls
         pasted[name] = f"# {path}\n{ast.unparse(ast.fix_missing_locations(node))}"
     return name
-
-
-#: Functions that a rule cannot call → what to write instead.
-_INSTEAD = {
-    "max": "max() loses NaN; write a conditional such as `0 if x < 0 else x`, or numpy.maximum(x, y)",
-    "min": "min() loses NaN; write a conditional such as `0 if x > 0 else x`, or numpy.minimum(x, y)",
-    "round": "round() is not among the functions a rule may use; write fastnet.extend.primitives.rint(x)",
-    "int": "int() is not among the functions a rule may use; write math.floor(x)",
-    "bool": "bool() is not among the functions a rule may use; write a comparison",
-    "ceil": "ceil is not among the functions a rule may use; write -math.floor(-x)",
-    "exp2": "exp2 is not among the functions a rule may use; write 2.0 ** x",
-    "sigmoid": "sigmoid is not among the functions a rule may use; write 1 / (1 + math.exp(-x))",
-    "hypot": "hypot is not among the functions a rule may use; write math.sqrt(x * x + y * y)",
-    **dict.fromkeys(
-        ("sum", "mean", "dot", "prod", "std", "var", "norm", "reduce_mean", "reduce_sum"),
-        "it sums or averages, but a rule gets single numbers: a loss is the mean of its rule over the last axis, an "
-        "optimizer takes sums=, and a loss of a whole row is register_row_loss",
-    ),
-}
-
-
-def unknown_call(target: ast.expr) -> str:
-    """The sentence for a function that a rule cannot call; with what to write instead, where that is known."""
-    name = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")
-    return _INSTEAD.get(name, f"{ast.unparse(target)} is not among the functions a rule may use")
 
 
 def library_name(target: ast.expr, names: Mapping[str, Any]) -> str | None:
@@ -304,7 +280,7 @@ class _Rule(ast.NodeTransformer):
         if function is None and name in ("abs", "float", "T"):
             function = {"abs": "fabs", "float": "T", "T": "T"}[name]
         if function is None:
-            raise self._error(node, unknown_call(target))
+            raise self._error(node, unknown_calls.sentence(target))
         node.func = ast.Name(function if isinstance(function, str) else self._pasted(function, node), ast.Load())
         return node
 

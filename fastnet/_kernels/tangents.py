@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastnet._kernels import algebra, pasting
+from fastnet._kernels import algebra, pasting, unknown_calls
 from fastnet._kernels.errors import DifferentiationError
 from fastnet._kernels.rules import derived, primitives
 from fastnet._kernels.syntax import expression
@@ -33,10 +33,15 @@ _DERIVATIVES = {
     "sinh": "math.cosh(x)",
     "cosh": "math.sinh(x)",
     "tan": "1 + v * v",
+    "asinh": "1 / math.sqrt(x * x + 1)",
+    "acosh": "1 / (math.sqrt(x - 1) * math.sqrt(x + 1))",
+    "atanh": "1 / ((1 - x) * (1 + x))",
     "log2": "1 / (x * 0.6931471805599453)",
     "log10": "1 / (x * 2.302585092994046)",
     "sign": None,
     "floor": None,
+    "ceil": None,
+    "trunc": None,
     "rint": None,
 }
 
@@ -254,7 +259,7 @@ class Tangents:
         if inspect.isfunction(function) and module != primitives.__name__:
             return None, function
         if name in ("min", "max"):
-            raise self._error(node, pasting.unknown_call(target))
+            raise self._error(node, unknown_calls.sentence(target))
         raise self._error(node, f"the derivative of {ast.unparse(target)!r} is not known")
 
     def _elementary(self, name, call, x, dx):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Axes = tuple[int, int, int]  # a number for each axis of an image: depth, height, width
 
@@ -165,37 +168,46 @@ def phases(window: Window, filters: int) -> list[Phase]:
     Returns:
         The phases that have taps. If they do not cover the image, the gradient of the other pixels is 0.
     """
-    axes = [_axis_phases(window, axis) for axis in range(3)]
     found = []
-    for depth in axes[0]:
-        for height in axes[1]:
-            for width in axes[2]:
-                parts = (depth, height, width)
-                columns = [part[-1] for part in parts]
-                taps = tuple(
-                    (z * window.taps[1] + y) * window.taps[2] + x
-                    for z in columns[0] for y in columns[1] for x in columns[2]
-                )  # fmt: skip
-                first, positions, before, dilations = (tuple(part[i] for part in parts) for i in range(4))
-                phase = Window(
-                    window.positions, positions, tuple(map(len, columns)), filters, dilations=dilations, before=before,
-                    groups=window.groups, target=window.image, spacing=window.strides, first=first,
-                )  # fmt: skip
-                found.append(Phase(phase, taps))
+    for parts in itertools.product(*(_axis_phases(window, axis) for axis in range(3))):
+        depth, height, width = parts
+        taps = tuple(
+            (z * window.taps[1] + y) * window.taps[2] + x for z in depth.taps for y in height.taps for x in width.taps
+        )
+        phase = Window(
+            window.positions, _of_axes(part.pixels for part in parts), _of_axes(len(part.taps) for part in parts),
+            filters, dilations=_of_axes(part.dilation for part in parts),
+            before=_of_axes(part.before for part in parts), groups=window.groups, target=window.image,
+            spacing=window.strides, first=_of_axes(part.first for part in parts),
+        )  # fmt: skip
+        found.append(Phase(phase, taps))
     return found
 
 
-def _axis_phases(window: Window, axis: int) -> list[tuple[int, int, int, int, list[int]]]:
-    """(first pixel, pixels, before, dilation, taps) of each phase along an axis that has taps."""
+class _AxisPhase(NamedTuple):
+    """A phase along an axis: pixels from the first one on, and taps from the last one on, in the order of pixels."""
+
+    first: int
+    pixels: int
+    before: int
+    dilation: int
+    taps: list[int]
+
+
+def _of_axes(numbers: Iterable[int]) -> Axes:
+    depth, height, width = numbers
+    return depth, height, width
+
+
+def _axis_phases(window: Window, axis: int) -> list[_AxisPhase]:
+    """The phases along an axis that have taps."""
     stride, dilation, before = window.strides[axis], window.dilations[axis], window.before[axis]
-    common = math.gcd(stride, dilation)
     found = []
     for first in range(min(stride, window.image[axis])):
-        taps = [t for t in range(window.taps[axis]) if (first + before - t * dilation) % stride == 0]
+        taps = [t for t in reversed(range(window.taps[axis])) if (first + before - t * dilation) % stride == 0]
         if taps:
-            taps.reverse()  # so that the pixels that they read lie in order
             # Position q is the pixel q * stride + first. Its first tap reads result q + start.
             start = (first + before - taps[0] * dilation) // stride
             pixels = -(-(window.image[axis] - first) // stride)
-            found.append((first, pixels, -start, dilation // common, taps))
+            found.append(_AxisPhase(first, pixels, -start, dilation // math.gcd(stride, dilation), taps))
     return found

@@ -4,6 +4,8 @@ from fastnet import absent as _absent
 
 from . import boston_housing as boston_housing
 from . import california_housing as california_housing
+from . import cifar10 as cifar10
+from . import cifar100 as cifar100
 from . import digits as digits
 from . import fashion_mnist as fashion_mnist
 from . import mnist as mnist

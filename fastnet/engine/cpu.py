@@ -100,8 +100,8 @@ def _product(cpu: CPU, launch: Launch) -> Binding:
 def _tap_products(cpu: CPU, launch: Launch) -> Binding:
     product, operands = launch.kernel, launch.operands
     groups = product.window.tap_groups(product.n)
-    references = [cpu.encode(operands[name]) for name in ("a", "b", "c")]
-    arguments = winograd.tap_arguments(*references, operands["a_ld"], operands["b_ld"], product.window, groups)
+    a, b, c = (cpu.encode(operands[name]) for name in ("a", "b", "c"))
+    arguments = winograd.tap_arguments(a, b, c, operands["a_ld"], operands["b_ld"], product.window, groups)
     cpu.scratch = max(cpu.scratch, winograd.tap_scratch_bytes(groups, product.dtype))
     cost = winograd.tap_cost(groups, cpu.executable.rows * product.window.tiles)
     return compiler.load(winograd.tap_source(product.dtype)), arguments, Extent(fixed=groups.count), cost

@@ -16,6 +16,8 @@ NAMES = ("cpu", "cuda", "auto")
 ENOUGH = 10_000_000
 
 _chosen: str | None = None
+PRECISIONS = ("highest", "high", "medium")
+_matmul_precision = "highest"
 
 
 def checked(name: object, owner: str) -> str:
@@ -40,6 +42,25 @@ def set_default(name: str | None) -> None:
     """Set it; None for that of the environment."""
     global _chosen
     _chosen = None if name is None else checked(name, "set_device")
+
+
+def matmul_precision() -> str:
+    """The least precision of float32 products on a GPU, one of `PRECISIONS`."""
+    return _matmul_precision
+
+
+def set_matmul_precision(name: str) -> None:
+    """Set it for plans that are bound from now on.
+
+    Raises:
+        ValueError: it is none of `PRECISIONS`.
+    """
+    global _matmul_precision
+    if name not in PRECISIONS:
+        raise ValueError(
+            f"set_matmul_precision: the precision must be 'highest', 'high' or 'medium', received {quoted(name)}."
+        )
+    _matmul_precision = name
 
 
 def driver_of(name: str) -> object:

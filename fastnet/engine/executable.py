@@ -36,11 +36,15 @@ class Executable(ABC):
         self, plan: Plan, rows: int, pinned: Sequence[View], reuse: bool, weights: Mapping[Variable, Variable]
     ):
         self.plan, self.rows, self.weights = plan, rows, weights
-        pinned = [*pinned, *plan.results]
-        self.offsets, self.arena_bytes = memory.layout(plan.launches, rows, pinned, reuse)
+        self._pinned, self._reuse = [*pinned, *plan.results], reuse
+        self.offsets, self.arena_bytes = self._layout(rows)
         self.step = aligned((plan.slots,), "int64")
         self.scalars = self.step.view(np.float64)
         self._bind()
+
+    def _layout(self, rows: int) -> tuple[dict[Any, int], int]:
+        """The place of each buffer for batches of so many rows, and the bytes of all."""
+        return memory.layout(self.plan.launches, rows, self._pinned, self._reuse)
 
     @abstractmethod
     def _bind(self) -> None:

@@ -53,6 +53,8 @@ class View:
         mask: 1 for each step (an index of every axis but the last) that counts, 0 for each that is left out; None if
             all count.
         weights: the weight of each element, of targets; None where they have none.
+        rectified: of a result, whether ReLU gave it; of a gradient, whether it was already multiplied by the derivative
+            of the ReLU that gave the result.
 
     Example:
         >>> x = extend.Plan(training=False, dtype="float32").buffer((4, 3))
@@ -67,6 +69,7 @@ class View:
     needs_gradient: bool = False
     mask: View | None = None
     weights: View | None = None
+    rectified: bool = False
 
     @classmethod
     def of(cls, shape: Sequence[int], dtype: str, entries: Extent) -> View:

@@ -9,6 +9,8 @@ from fastnet.layers.activation import PReLU as PReLU
 from fastnet.layers.activation import ReLU as ReLU
 from fastnet.layers.activation import Softmax as Softmax
 from fastnet.layers.adapted import Normalization as Normalization
+from fastnet.layers.augmentation import RandomCrop as RandomCrop
+from fastnet.layers.augmentation import RandomFlip as RandomFlip
 from fastnet.layers.borders import Cropping1D as Cropping1D
 from fastnet.layers.borders import Cropping2D as Cropping2D
 from fastnet.layers.borders import Cropping3D as Cropping3D
@@ -52,6 +54,13 @@ from fastnet.layers.pooling import AveragePooling3D as AveragePooling3D
 from fastnet.layers.pooling import MaxPooling1D as MaxPooling1D
 from fastnet.layers.pooling import MaxPooling2D as MaxPooling2D
 from fastnet.layers.pooling import MaxPooling3D as MaxPooling3D
+from fastnet.layers.random_blur import RandomGaussianBlur as RandomGaussianBlur
+from fastnet.layers.random_colours import RandomBrightness as RandomBrightness
+from fastnet.layers.random_colours import RandomContrast as RandomContrast
+from fastnet.layers.random_transforms import RandomRotation as RandomRotation
+from fastnet.layers.random_transforms import RandomShear as RandomShear
+from fastnet.layers.random_transforms import RandomTranslation as RandomTranslation
+from fastnet.layers.random_transforms import RandomZoom as RandomZoom
 from fastnet.layers.regularization import ActivityRegularization as ActivityRegularization
 from fastnet.layers.regularization import AlphaDropout as AlphaDropout
 from fastnet.layers.regularization import Dropout as Dropout

@@ -62,6 +62,11 @@ class Activation(_Applied):
         super().__init__(**more)
         self.activation = activation
 
+    @property
+    def reads_vectors(self) -> bool:  # type: ignore[override]
+        """Where the activation is one of rows."""
+        return isinstance(self.activation, activations.RowActivation)
+
 
 class ReLU(_Applied):
     """max(x, 0), with Keras's arguments.
@@ -278,7 +283,7 @@ class Lambda(_Applied):
         try:
             row = registration.activation_row(registration.name_of(function), function, gradient, keeps)
         except ValueError as error:
-            raise type(error)(f"{self._owner}: {error}") from error  # of the same class, such as RuleError
+            raise type(error)(f"{self._owner}: {error}") from None  # of the same class, such as RuleError
         if unknown := set(arguments or {}) - set(row.parameters):
             raise ValueError(
                 f"{self._owner}: {row.name!r} has the arguments {list(row.parameters)}, received {sorted(unknown)}."

@@ -20,6 +20,11 @@ class AlongAxes(Layer):
 
     axis: Any  # as in Keras, with the batch as axis 0; one, or a list of several
 
+    @property
+    def reads_vectors(self) -> bool:  # type: ignore[override]
+        """Along the last axis only."""
+        return self.axis in (-1, [-1])
+
     def axes_of(self, shape: tuple[int, ...]) -> list[int]:
         """The numbers of its axes in samples of this shape, from 0, rising.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from fastnet import checks
 from fastnet._kernels.errors import quoted
@@ -85,7 +85,7 @@ class _ZeroPadding(_Borders):
     def __init__(self, padding: Any, data_format: str | None = None, **more: Any):
         super().__init__(**more)
         pairs = self.pairs("padding", padding)
-        self.padding = pairs[0] if self.rank == 1 else pairs
+        self.padding: Any = pairs[0] if self.rank == 1 else pairs
         self.data_format = data_format
 
     def added(self) -> Borders:
@@ -160,11 +160,11 @@ class ZeroPadding3D(_ZeroPadding):
 
 class _Cropping(_Borders):
     keeps_values = True
-    _fixed: Any = ("cropping",)
+    _fixed: ClassVar[tuple[str, ...]] = ("cropping",)
 
     def _keep(self, cropping: Any) -> None:
         pairs = self.pairs("cropping", cropping)
-        self.cropping = pairs[0] if self.rank == 1 else pairs
+        self.cropping: Any = pairs[0] if self.rank == 1 else pairs
 
     def added(self) -> Borders:
         pairs = (self.cropping,) if self.rank == 1 else self.cropping

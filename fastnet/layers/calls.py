@@ -39,6 +39,8 @@ def run(layer: Any, x: Any, training: Any, mask: Any) -> np.ndarray:
     rows = as_array(x, f"{owner}: x")
     if not rows.ndim:
         raise ValueError(f"{owner} takes rows, an array (n, ...), received one number.")
+    if rows.ndim == 1 and layer.reads_vectors and layer.input_shape != ():
+        return run(layer, rows[None], training, mask)[0]
     layer.check_data(rows)
     rows = np.asarray(rows, layer.dtype, order="C")
     # A layer of a model must keep the model's shapes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fastnet import checks
@@ -64,6 +65,9 @@ class Convolution(MovingKernel):
             )
         return self._shape_of(self._window_over(input_shape).positions, self.filters)
 
+    def multiply_adds(self, input_shape):
+        return math.prod(self._window_over(input_shape).positions) * self.kernel.size
+
     def _window_over(self, shape: tuple[int, ...]) -> Window:
         return self._window(shape, shape[-1] // self.groups, self.groups)
 
@@ -72,7 +76,7 @@ class Convolution(MovingKernel):
         z = plan.buffer((*window.positions[3 - self.rank :], self.filters), self.dtype)
         convolve(plan, x, self.kernel, z, window, self.bias, self._gives_relu)
         plan.save(z=z, window=window)
-        return z if self._gives_relu else self.activation.forward(plan, z)
+        return self._activated(plan, z)
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         window = plan.saved("window")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -215,6 +216,9 @@ class Dense(Layer):
         self.kernel = self.add_named_weight("kernel", (input_shape[-1], self.units))
         if self.use_bias:
             self.bias = self.add_named_weight("bias", (self.units,))
+
+    def multiply_adds(self, input_shape):
+        return math.prod(input_shape[:-1]) * self.kernel.size
 
     @property
     def _gives_relu(self) -> bool:

@@ -24,6 +24,11 @@ class _Depthwise(MovingKernel):
     def _kernel_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*self.kernel_size, shape[-1], self.depth_multiplier)
 
+    def multiply_adds(self, input_shape):
+        kernels = [weight for weight in self.weights if weight is not self.bias]
+        positions = self._window(input_shape, input_shape[-1]).positions
+        return math.prod(positions) * sum(kernel.size for kernel in kernels)
+
     def _numbers(self, window: Window) -> dict[str, int]:
         """The numbers of the loops, along the last two axes."""
         given = {"taps": window.taps, "stride": window.strides, "step": window.dilations, "before": window.before}
@@ -119,7 +124,7 @@ class DepthwiseConvolution(_Depthwise):
     def forward(self, plan: Plan, x: View) -> View:
         z = self._depthwise(plan, x, self.kernel, self.bias, 0.0 if self._gives_relu else -math.inf)
         plan.save(z=z)
-        return z if self._gives_relu else self.activation.forward(plan, z)
+        return self._activated(plan, z)
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         dz = self.activation.backward(plan, dy, plan.saved("z"), y)
@@ -186,7 +191,7 @@ class SeparableConvolution(_Depthwise):
         z = plan.buffer((*channels.shape[:-1], self.filters), self.dtype)
         plan.product(channels, self.pointwise_kernel, z, self.bias, relu=self._gives_relu)
         plan.save(channels=channels, z=z)
-        return z if self._gives_relu else self.activation.forward(plan, z)
+        return self._activated(plan, z)
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         channels = plan.saved("channels")

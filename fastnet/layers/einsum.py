@@ -238,6 +238,10 @@ class EinsumDense(Layer):
         if self.bias_axes:
             self.bias = self.add_named_weight("bias", tuple(sizes[label] for label in self.bias_axes))
 
+    def multiply_adds(self, input_shape):
+        sizes = self._sizes(input_shape)
+        return math.prod(sizes[label] for label in self._axes(len(input_shape)).kept) * self.kernel.size
+
     def forward(self, plan: Plan, x: View) -> View:
         axes, sizes = self._axes(len(x.shape)), self._sizes(x.shape)
         rows = plan.reshaped(permuted(plan, x, axes.order), self._matrix(axes.kept, axes.summed, sizes))

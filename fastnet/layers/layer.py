@@ -75,6 +75,8 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
     keeps_values = False
     #: whether its backward changes weights of its own, such as averages, and therefore always runs in training
     updates_own_weights = False
+    #: whether it works along the last axis: called on a vector (n,), it takes it for one sample, as in Keras
+    reads_vectors = False
     built = False
     activity_regularizer: Any = None
     _kind = "layer"  # of `hooks.HOOKS`
@@ -204,7 +206,7 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
             return _NAMED[argument.rsplit("_", 1)[-1]].get(identifier)
         except ValueError as error:
             kind = RuleError if isinstance(error, RuleError) else ValueError
-            raise kind(f"{self._owner}: {argument}: {error}") from error
+            raise kind(f"{self._owner}: {argument}: {error}") from None
 
     def connect(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Build for samples of this shape, once; return the shape of the result.
@@ -347,7 +349,8 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
         """The result of the layer for these rows; the layer is built for them if necessary.
 
         Args:
-            x: (n, ...); converted to the layer's dtype.
+            x: (n, ...); converted to the layer's dtype. A vector is n samples of one number; for a layer that works
+                along the last axis, such as `Softmax`, it is one sample, as in Keras.
             training: True for the result as in training: noise is drawn, other one in each call, and batch
                 normalization takes the statistics of the rows and moves its averages.
             mask: says of each step (n, ...), without the last axis, whether it counts, as that of `Masking`.

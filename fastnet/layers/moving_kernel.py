@@ -99,6 +99,13 @@ class MovingKernel(Layer):
         """Whether the activation is fastnet's ReLU, which a product applies; a user's function may have any name."""
         return getattr(self.activation, "row", None) is RELU
 
+    def _activated(self, plan: Plan, z: View) -> View:
+        """The activation of the sums z, which have ReLU already where that is the activation."""
+        if self._gives_relu:
+            z.rectified = True
+            return z
+        return self.activation.forward(plan, z)
+
     def _bias_gradient(self, plan: Plan, dz: View) -> None:
         if self.use_bias and (dbias := plan.gradient(self.bias)) is not None:
             plan.call(folds.sum_rows, x=dz, total=dbias)

@@ -342,6 +342,7 @@ class Network(NetworkDescription, Layer):
         expand_nested: bool = False,
         show_trainable: bool = False,
         layer_range: Sequence[str] | None = None,
+        costs: bool = False,
     ) -> None:
         """Print a table of the layers: name, shape of the result, number of weights.
 
@@ -353,11 +354,13 @@ class Network(NetworkDescription, Layer):
             show_trainable: whether to add a column that says which layers are trained.
             layer_range: names of the first and the last layer to print, or regular expressions: from the first layer
                 that matches the one to the last that matches the other.
+            costs: whether to add columns for one sample's way forward: the multiply-adds of products and convolutions,
+                as their formulas have them, and the memory of the result.
 
         Raises:
             ValueError: a layer does not exist, or ``positions`` do not rise.
         """
-        text = summary_text(self, line_length, expand_nested, show_trainable, positions, layer_range)
+        text = summary_text(self, line_length, expand_nested, show_trainable, positions, layer_range, costs)
         if print_fn is None:
             print(printable(text))
         else:

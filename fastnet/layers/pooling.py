@@ -6,10 +6,13 @@ from typing import Any
 
 from fastnet import checks
 from fastnet._kernels.templates import pooling
-from fastnet.engine.axis_windows import AxisWindows, ImageWindows, channels_of
+from fastnet.activations import RELU, Activation
+from fastnet.engine.axis_windows import MOST_WRITTEN_OUT, AxisWindows, ImageWindows, channels_of
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.images import ImageLayer
+
+_RELU = Activation(RELU)
 
 
 def window_sums(plan: Plan, x: View, windows: ImageWindows, y: View, averaged: bool = False) -> View:
@@ -52,11 +55,12 @@ def largest(plan: Plan, x: View, windows: ImageWindows, y: View) -> View | None:
 
 def gradient_of_largest(plan: Plan, dy: View, windows: ImageWindows, places: View, dx: View) -> View:
     """Add the launch of dx: each element gets the gradients of the windows of which it is the largest; dx."""
-    readers = {f"{name[:-1]}_readers": table for name, table in windows.transposed.tables.items()}
+    readers: dict[str, Any] = {f"{name[:-1]}_readers": table for name, table in windows.transposed.tables.items()}
     name = "place" if places.dtype == "uint8" else "far_place"
     template = pooling.max_pooling_gradient
     if windows.tiled:
-        template = windows.written_out(pooling.tiled_max_pooling_gradient)
+        width = windows.longest[2]
+        template = pooling.tiled_max_pooling_gradient.having(WIDTH=width if width <= MOST_WRITTEN_OUT else 0)
         del readers["width_readers"]
     else:
         readers["readers"] = windows.transposed.pixels
@@ -112,7 +116,11 @@ class _Largest(Windowed):
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         if not x.needs_gradient:
             return None
-        return gradient_of_largest(plan, dy, plan.saved("windows"), plan.saved("places"), plan.like(x))
+        if x.rectified:  # ReLU's derivative at the place of the largest element is that at the element: fewer of them
+            dy = _RELU.backward(plan, dy, y, y)
+        dx = gradient_of_largest(plan, dy, plan.saved("windows"), plan.saved("places"), plan.like(x))
+        dx.rectified = x.rectified
+        return dx
 
 
 class _Pooling(Windowed):

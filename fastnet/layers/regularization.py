@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from fastnet import checks
-from fastnet._kernels import abi
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import elementwise, random_bits
 from fastnet.engine.index_map import IndexMap
 from fastnet.engine.plan import Plan
-from fastnet.engine.view import Slot, View
+from fastnet.engine.view import View
+from fastnet.layers.draws import draws
 from fastnet.layers.layer import Layer
 from fastnet.regularizers import L1L2
 
@@ -40,12 +40,7 @@ class _Noise(Layer):
         if not plan.training or self.strength == 0:
             plan.save(noise=None)
             return x
-        plan.random_streams += 1
-        if self.seed is None:
-            draws = {"stream": plan.random_streams, "seed": Slot(abi.SEED)}
-        else:  # instead of the layer's number, below 2**31, and of the model's seed: a slot of its own is 0
-            draws = {"stream": self.seed + 2**31, "seed": plan.slot()}
-        noise = self._draw(plan, x, {"iteration": Slot(abi.ITERATION), **draws})
+        noise = self._draw(plan, x, draws(plan, self.seed))
         plan.save(noise=noise)
         y = plan.like(x)
         self._act(plan, x, noise, y, backward=False)

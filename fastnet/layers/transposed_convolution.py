@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fastnet import checks
@@ -71,6 +72,9 @@ class TransposedConvolution(MovingKernel):
             )
         return self._shape_of(image, self.filters)
 
+    def multiply_adds(self, input_shape):
+        return math.prod(input_shape[:-1]) * self.kernel.size  # each pixel is spread over a window
+
     def _window_over_result(self, shape: tuple[int, ...]) -> Window:
         """The window of the convolution that this layer transposes: over its result, for samples of a shape."""
         image, before = zip(*(self._axis(axis, shape[axis]) for axis in range(self.rank)))
@@ -100,7 +104,7 @@ class TransposedConvolution(MovingKernel):
         z = plan.buffer((*window.image[3 - self.rank :], self.filters), self.dtype)
         scatter(plan, x, self.kernel, z, window, self.bias, self._gives_relu)
         plan.save(z=z, window=window)
-        return z if self._gives_relu else self.activation.forward(plan, z)
+        return self._activated(plan, z)
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         window = plan.saved("window")

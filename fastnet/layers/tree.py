@@ -35,6 +35,13 @@ class LayerTree:
         """The layers that its forward applies to samples of this shape, in order; a shared one as often as applied."""
         return trace(self, input_shape).uses if self.composite else []
 
+    def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
+        """The multiply-adds of its products and convolutions for one sample, forward; its weights exist.
+
+        By default the sum over the layers that it applies; 0 for others. May be overridden.
+        """
+        return sum(use.layer.multiply_adds(use.input_shape) for use in self.uses(input_shape))
+
     def check_data(self, x: Any) -> None:
         """Check data, of any dtype, before anything runs; raise an error if it cannot read them. May be overridden.
 

@@ -39,6 +39,7 @@ class Counts(Metric):
     from_logits = False
     label_weights: Any = None
     init_thresholds: Any = None  # the argument
+    _has_warned = False
     #: Keras's variables
     _variable_names: ClassVar[tuple[str, ...]] = tuple(_COUNTED)
 
@@ -70,6 +71,19 @@ class Counts(Metric):
         """The arguments."""
         config = super().get_config()
         return config | ({"thresholds": self.init_thresholds} if "thresholds" in config else {})
+
+    def check_targets(self, y_true):
+        """Warn, once, of probabilities and signs: as in Keras, each target other than 0 counts as a positive label."""
+        if self._has_warned or y_true.dtype.kind not in "fi":
+            return
+        other = (y_true < 0) | (y_true != np.floor(y_true))
+        if other.any():
+            self._has_warned = True
+            index = tuple(np.argwhere(other)[0])
+            checks.warn(
+                f"The metric {self.name!r} counts each target other than 0 as a positive label; a target is "
+                f"{y_true[index]} (row {index[0]}). Give labels of 0 and 1, such as y > 0.5."
+            )
 
     def size(self, shape):
         width = _columns(shape)

@@ -32,8 +32,8 @@ class IoU(Metric):
         axis: of the classes of such rows; the batch is axis 0.
 
     Raises:
-        ValueError: an argument outside its range, samples that lack the axis, or rows as targets for predictions that
-            are classes.
+        ValueError: an argument outside its range, samples that lack the axis, rows as targets for predictions that are
+            classes, or classes that are not whole numbers.
 
     Example:
         >>> round(metrics.IoU(2, target_class_ids=[0])([0, 0, 1, 1], [0, 1, 0, 1]), 4)
@@ -87,6 +87,31 @@ class IoU(Metric):
     def weighs_elements(self) -> bool:  # type: ignore[override]
         """Where each prediction is a class; a row of scores has one weight."""
         return self.sparse_y_pred
+
+    @property
+    def checks_targets(self) -> bool:  # type: ignore[override]
+        """Where a loss does not check labels."""
+        return self.sparse_y_pred
+
+    def check_targets(self, y_true):
+        if self.sparse_y_pred:
+            self._check_whole("targets", y_true, "Round them")
+
+    def check_predictions(self, y_pred):
+        if self.sparse_y_pred:
+            remedy = (
+                "For probabilities use BinaryIoU(threshold=...), for rows of them sparse_y_pred=False; or round them"
+            )
+            self._check_whole("predictions", y_pred, remedy)
+
+    def _check_whole(self, what: str, values: np.ndarray, remedy: str) -> None:
+        """Refuse fractions, which would be cut off; NaN is not counted."""
+        if values.dtype.kind == "f" and (other := (values != np.floor(values)) & (values == values)).any():
+            index = tuple(np.argwhere(other)[0])
+            raise ValueError(
+                f"The metric {self.name!r} counts classes, and needs whole numbers as {what}; received "
+                f"{values[index]} (row {index[0]}). {remedy}."
+            )
 
     def size(self, shape):
         return self.num_classes**2
@@ -145,6 +170,9 @@ class BinaryIoU(IoU):
     ):
         super().__init__(2, target_class_ids, name, dtype)
         self.threshold = checks.number("BinaryIoU: threshold", threshold)
+
+    def check_predictions(self, y_pred):
+        """Any number is below the threshold or not."""
 
     def count(self, plan, y_pred, y_true, sample_weight, state):
         above = plan.like(y_pred)

@@ -40,6 +40,7 @@ class Metric(AlongAxis, Configurable):
         direction: "up" if larger is better, "down" if smaller is, None if unknown; callbacks with ``mode="auto"`` read
             it.
         weighs_elements: whether each element may have a weight, the view ``y_true.weights``.
+        checks_targets: whether `check_targets` must see all targets of a training, not only the first ones of a shape.
         masked: whether the mask of predictions (`layers.Masking`) counts as a weight of each step; as in Keras it does
             for means of rows. A metric written in Python gets the mask in ``sample_weight``.
 
@@ -71,6 +72,7 @@ class Metric(AlongAxis, Configurable):
     weighs_elements: bool = False
     masked = False
     direction: str | None = None
+    checks_targets = False
     is_counted = False  # whether a plan counts it: its arguments then stay
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -165,6 +167,12 @@ class Metric(AlongAxis, Configurable):
         """The result that follows from the accumulators."""
         raise NotImplementedError(f"{type(self).__name__} defines no value(state).")
 
+    def check_targets(self, y_true: np.ndarray) -> None:
+        """Look at the values of targets before they are counted: raise a ValueError, or warn, where they do not fit."""
+
+    def check_predictions(self, y_pred: np.ndarray) -> None:
+        """The same for predictions that are given as arrays."""
+
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count the rows of arrays too.
 
@@ -174,7 +182,7 @@ class Metric(AlongAxis, Configurable):
             sample_weight: of the targets' shape, of their first axes, or with axes of size 1; a number counts for all.
 
         Raises:
-            ValueError: shapes do not fit; nothing was counted.
+            ValueError: shapes or values do not fit; nothing was counted.
         """
         sparse = bool(self.sparse)
         once = OnArrays(
@@ -188,6 +196,8 @@ class Metric(AlongAxis, Configurable):
             weighs_elements=self.weighs_elements,
             axis=self,
         )
+        self.check_targets(once.inputs[once.target])
+        self.check_predictions(once.inputs[once.prediction])
         size = self.size(once.prediction.shape)
         if self._state is not None and len(self._state) != size:
             raise ValueError(

@@ -14,9 +14,11 @@ class Saveable:
         """Write the whole model to a file; see `fastnet.saving.save_model`."""
         model_files.save_model(self, filepath, overwrite, zipped)
 
-    def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: None = None) -> None:
+    def save_weights(
+        self, filepath: Any, overwrite: bool = True, max_shard_size: None = None, objects_to_skip: None = None
+    ) -> None:
         """Write the weights to a file; see `fastnet.saving.save_weights`."""
-        weight_files.save_weights(self, filepath, overwrite, max_shard_size)
+        weight_files.save_weights(self, filepath, overwrite, max_shard_size, objects_to_skip)
 
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, objects_to_skip: None = None) -> None:
         """Set the weights from a file; see `fastnet.saving.load_weights`."""

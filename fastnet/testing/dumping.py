@@ -30,7 +30,16 @@ class _NoDriver(Driver):
     def free(self, address: int) -> None:
         pass
 
+    def memory(self) -> tuple[int, int]:
+        return 1 << 40, 1 << 40
+
+    def page_locked(self, size: int) -> np.ndarray:
+        return np.empty(size, np.uint8)
+
     def upload(self, address: int, array: np.ndarray) -> None:
+        pass
+
+    def upload_beside(self, address: int, array: np.ndarray) -> None:
         pass
 
     def download(self, array: np.ndarray, address: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.engine.cuda import current
-from fastnet.engine.cuda.driver import Driver, Node
+from fastnet.engine.cuda.driver import Driver, Node, OutOfMemory
 from fastnet.testing.ptx import Machine, Module
 from fastnet.testing.ptx.launch import Counts
 
@@ -22,6 +22,7 @@ class MachineDriver(Driver):
         level: of the architecture whose PTX is run.
         processors: multiprocessors that it says it has; tiles of products follow from them.
         check: whether races and reads of memory that was never written are looked for.
+        memory: bytes that it has.
 
     Attributes:
         instructions: that warps have executed.
@@ -32,11 +33,12 @@ class MachineDriver(Driver):
 
     name = "PTX machine"
 
-    def __init__(self, level: str = "sm_90", processors: int = 4, check: bool = True):
-        self.level, self.processors = level, processors
+    def __init__(self, level: str = "sm_90", processors: int = 4, check: bool = True, memory: int = 1 << 40):
+        self.level, self.processors, self._size = level, processors, memory
         self.machine = Machine(check=check)
         self.launches = self.instructions = self.sectors = 0
         self.counts = Counts()
+        self._copies: list[tuple[int, np.ndarray]] = []  # that go on beside other work
 
     @property
     def allocations(self) -> int:
@@ -45,15 +47,30 @@ class MachineDriver(Driver):
 
     def allocate(self, size: int) -> int:
         """See `Driver.allocate`."""
+        free, total = self.memory()
+        if size > free:
+            raise OutOfMemory(self.name, size, free, total)
         return self.machine.allocate(size)
 
     def free(self, address: int) -> None:
         """See `Driver.free`."""
         self.machine.free(address)
 
+    def memory(self) -> tuple[int, int]:
+        """See `Driver.memory`."""
+        return self._size - sum(self.machine.memory.sizes.values()), self._size
+
+    def page_locked(self, size: int) -> np.ndarray:
+        """See `Driver.page_locked`."""
+        return np.empty(size, np.uint8)
+
     def upload(self, address: int, array: np.ndarray) -> None:
         """See `Driver.upload`."""
         self.machine.write(address, array)
+
+    def upload_beside(self, address: int, array: np.ndarray) -> None:
+        """See `Driver.upload_beside`: as late as a GPU may copy, and what the array has then."""
+        self._copies.append((address, array))
 
     def download(self, array: np.ndarray, address: int) -> None:
         """See `Driver.download`."""
@@ -91,7 +108,10 @@ class MachineDriver(Driver):
         return spent
 
     def synchronize(self) -> None:
-        """See `Driver.synchronize`: everything is done at once."""
+        """See `Driver.synchronize`: all but `upload_beside` is done at once."""
+        for address, array in self._copies:
+            self.upload(address, array)
+        self._copies.clear()
 
 
 @functools.lru_cache(maxsize=512)
@@ -100,7 +120,9 @@ def _module(ptx: str) -> Module:
 
 
 @contextlib.contextmanager
-def machine_gpu(level: str = "sm_90", processors: int = 4, check: bool = True) -> Iterator[MachineDriver]:
+def machine_gpu(
+    level: str = "sm_90", processors: int = 4, check: bool = True, memory: int = 1 << 40
+) -> Iterator[MachineDriver]:
     """Let ``device="cuda"`` mean the PTX machine meanwhile; see `MachineDriver`.
 
     Example:
@@ -111,6 +133,6 @@ def machine_gpu(level: str = "sm_90", processors: int = 4, check: bool = True) -
         >>> gpu.launches
         1
     """
-    driver = MachineDriver(level, processors, check)
+    driver = MachineDriver(level, processors, check, memory)
     with current.used(driver):
         yield driver

@@ -34,14 +34,15 @@ class Population:
         self.steps = [model._trainer.plans.make("train", batch, sources) for model in models]
         first: Any = self.steps[0].executable
         self.places: dict[int, int] = {}
-        size = first.step.nbytes + first.arena_bytes
+        self.start = -(-(first.step.nbytes + first.narrowed().nbytes) // 64) * 64  # of the buffers
+        size = self.start + first.arena_bytes
         for variable in self._variables(0):
             self.places[id(variable)] = size = -(-size // 64) * 64
             size += variable.array.nbytes
         self.stride = -(-size // 256) * 256
         self.memory = DeviceArray(gpu, self.stride * len(models))
         self.data = [copied(gpu, array) for array in (x, y)]
-        binder = Binder(gpu, self.memory.address, self._address)
+        binder = Binder(gpu, first.plan, self.memory.address, self._address)
         binder.processors = 1
         first._binder, first._launches = binder, {}
         self.launch = binder.steps(first.launches_at(batch), batch, self.stride, len(models))
@@ -54,8 +55,8 @@ class Population:
     def _address(self, operand: Any) -> int:
         first = self.steps[0].executable
         if isinstance(operand, View):
-            start = first.step.nbytes + first.offsets[operand.buffer]
-            return self.memory.address + start + operand.offset * SIZES[operand.dtype]
+            start = self.memory.address + self.start + first.offsets[operand.buffer]
+            return start + operand.offset * SIZES[operand.dtype]
         if isinstance(operand, Variable):
             return self.memory.address + self.places[id(operand)]
         return self.memory.address + 8 * operand.index
@@ -71,6 +72,7 @@ class Population:
             block[abi.SEED] = self.models[number]._trainer.seed
             step.executable.scalars[abi.RATE] = self.models[number].optimizer.learning_rate
             self.gpu.upload(base, block)
+            self.gpu.upload(base + block.nbytes, step.executable.narrowed())
             for place, variable in zip(self.places.values(), self._variables(number), strict=True):
                 self.gpu.upload(base + place, variable.array)
 

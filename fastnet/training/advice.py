@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 
 from fastnet.layers import Dense, Softmax
+from fastnet.metrics import BinaryIoU, IoU
 from fastnet.training.samples import Samples, warn
 
 #: How every advice begins, by which it can be filtered.
@@ -61,6 +63,20 @@ def _found(model: Any, y: np.ndarray, units: int) -> str | None:
                 f"accuracy counts classes that are met, but the loss {loss.name!r} and these targets are of a "
                 "regression. Use metrics=['mae'], or a loss of classes."
             )
+    if activation in ("sigmoid", "softmax") and (metric := _cutting(model)) is not None:
+        remedy = "sparse_y_pred=False" if activation == "softmax" else "metrics.BinaryIoU(threshold=0.5)"
+        return (
+            f"the metric {metric.name!r} reads predictions as classes, without their fractions, but {where} gives "
+            f"probabilities: they count as class 0. Use {remedy}."
+        )
+    return None
+
+
+def _cutting(model: Any) -> IoU | None:
+    """A metric that reads predictions as classes."""
+    for metric in itertools.chain(*model.compiled_metrics.given):
+        if isinstance(metric, IoU) and metric.sparse_y_pred and not isinstance(metric, BinaryIoU):
+            return metric
     return None
 
 
@@ -92,9 +108,22 @@ def scaling(x: Any) -> str | None:
     return f"x holds values up to {largest:g}: scale them, by layers.Rescaling(1 / {largest:g}) or layers.Normalization"
 
 
-def advise_on_losses(samples: Samples, losses: list[float]) -> None:
-    """Warn where the loss has risen over the epochs, and the data are not scaled."""
-    if len(losses) > 1 and losses[-1] > 2 * losses[0] > 0 and (remedy := scaling(samples.sources[0].array)) is not None:
-        warn(
-            f"{BEGINNING}the loss has risen from {losses[0]:.3g} to {losses[-1]:.3g}, and {remedy}, or lower the rate."
-        )
+def advise_on_losses(samples: Samples, losses: list[float]) -> bool:
+    """Warn, after an epoch, where the loss has risen since the first one, and the data are not scaled.
+
+    The first epoch is not judged: the loss of its first steps is that of a few rows, from which no rise follows. A
+    training that diverges so fast ends there with a `NonFiniteError`, which says the same.
+
+    Args:
+        samples: the data.
+        losses: of the epochs so far.
+
+    Returns:
+        Whether it has warned.
+    """
+    if not (len(losses) > 1 and losses[-1] > 2 * losses[0] > 0):
+        return False
+    if (remedy := scaling(samples.sources[0].array)) is None:
+        return False
+    warn(f"{BEGINNING}the loss has risen from {losses[0]:.3g} to {losses[-1]:.3g}, and {remedy}, or lower the rate.")
+    return True

@@ -13,10 +13,10 @@ from fastnet import checks, random
 from fastnet.arrays import check_weights
 from fastnet.callbacks import CallbackList, History
 from fastnet.engine.sources import Source
-from fastnet.tracebacks import trimmed
 from fastnet.training import adapters, own_steps, requirements
 from fastnet.training.adapters import Adapter, Reading
 from fastnet.training.advice import advise_on_losses
+from fastnet.training.class_weights import ClassWeights
 from fastnet.training.nonfinite import NonFiniteError
 from fastnet.training.options import BATCH, WIDE_BATCH, FitOptions, batch_rows, count_or_none, must_be_compiled
 from fastnet.training.resume import Position
@@ -39,33 +39,33 @@ def new_trainer(model: Any) -> Trainer:
 
 def fit(model: Any, x: Any, y: Any, sample_weight: Any, **given: Any) -> History:
     """See `Sequential.fit`; ``given`` are its other arguments."""
-    with trimmed:
-        must_be_compiled(model, "fit")
-        options = FitOptions(**given)
-        data: Adapter = adapters.adapt(x, y, sample_weight, "fit", model)
-        held_out_data: Adapter | None
-        if options.validation_data is None:
-            data, held_out_data = data.split(options.validation_split)
-        else:
-            held_out_data = adapters.adapt_validation(options.validation_data, model)
-            requirements.check_columns(data.columns, held_out_data.columns)
-        plans, columns = model._trainer.plans, model.columns
-        try:
-            check = _check(model, options.class_weight, isinstance(data, adapters.ArrayAdapter))
-            samples = data.samples(check, _reading(model._trainer, options))
-            held_out = None
-            if held_out_data is not None:
-                size = options.validation_batch_size or options.batch_size
-                held_out = held_out_data.samples(_check(model), Reading(size, BATCH, options.validation_steps))
-            plans.build(samples.sources[0].signature[0])
-            if held_out is not None:
-                requirements.check_shape(model, held_out.sources[0].array.shape)  # the shape is known only now
-            model.columns = data.columns
-            return _fit(model, samples, held_out, options)
-        except BaseException:
-            model.columns = columns
-            plans.undo_build()
-            raise
+    must_be_compiled(model, "fit")
+    options = FitOptions(**given)
+    data: Adapter = adapters.adapt(x, y, sample_weight, "fit", model)
+    held_out_data: Adapter | None
+    if options.validation_data is None:
+        data, held_out_data = data.split(options.validation_split)
+    else:
+        held_out_data = adapters.adapt_validation(options.validation_data, model)
+        requirements.check_columns(data.columns, held_out_data.columns)
+    plans, columns = model._trainer.plans, model.columns
+    try:
+        samples = data.samples(_check(model, options.class_weight), _reading(model._trainer, options))
+        if options.class_weight is not None and isinstance(data, adapters.ArrayAdapter):
+            options.class_weight.warn_absent()
+        held_out = None
+        if held_out_data is not None:
+            size = options.validation_batch_size or options.batch_size
+            held_out = held_out_data.samples(_check(model), Reading(size, BATCH, options.validation_steps))
+        plans.build(samples.sources[0].signature[0])
+        if held_out is not None:
+            requirements.check_shape(model, held_out.sources[0].array.shape)  # the shape is known only now
+        model.columns = data.columns
+        return _fit(model, samples, held_out, options)
+    except BaseException:
+        model.columns = columns
+        plans.undo_build()
+        raise
 
 
 def _reading(trainer: Trainer, options: FitOptions) -> Reading:
@@ -73,8 +73,8 @@ def _reading(trainer: Trainer, options: FitOptions) -> Reading:
     return Reading(options.batch_size, BATCH, options.steps_per_epoch, order, within)
 
 
-def _check(model: Any, class_weight: Any = None, is_complete: bool = False) -> adapters.Check:
-    return functools.partial(requirements.check_pairs, model, class_weight, is_complete=is_complete)
+def _check(model: Any, class_weight: ClassWeights | None = None) -> adapters.Check:
+    return functools.partial(requirements.check_pairs, model, class_weight)
 
 
 def _fit(model: Any, samples: Samples, held_out: Samples | None, options: FitOptions) -> History:
@@ -99,13 +99,14 @@ def _fit(model: Any, samples: Samples, held_out: Samples | None, options: FitOpt
         calls.on_train_end(position.logs)
     assert calls.history is not None
     model.history = calls.history
-    advise_on_losses(samples, calls.history.history.get("loss", []))
     return calls.history
 
 
 def _train_epochs(model: Any, position: Position, held_out: Samples | None, options: FitOptions) -> None:
     """Train from a position to the last epoch, or until a callback stops."""
     trainer, calls = model._trainer, position.calls
+    assert calls.history is not None
+    is_advised, is_resumed = False, position.step or position.epoch > options.initial_epoch
     for epoch in range(options.epochs if position.is_over else position.epoch, options.epochs):
         calls.on_epoch_begin(epoch)
         if position.step:
@@ -117,8 +118,16 @@ def _train_epochs(model: Any, position: Position, held_out: Samples | None, opti
             logs |= {f"val_{name}": value for name, value in results.items()}
         calls.on_epoch_end(epoch, logs)
         position.next_epoch(logs)
+        is_advised = is_advised or advise_on_losses(position.samples, calls.history.history.get("loss", []))
+        if options.class_weight is not None and not is_resumed and _has_read_all(options, epoch, model.stop_training):
+            options.class_weight.warn_absent()
         if model.stop_training:
             break
+
+
+def _has_read_all(options: FitOptions, epoch: int, is_stopped: bool) -> bool:
+    """Whether all targets have been read: after an epoch, or at the end where ``steps_per_epoch`` divides them."""
+    return not is_stopped if options.steps_per_epoch is None else is_stopped or epoch + 1 == options.epochs
 
 
 def _calls(model: Any, callbacks: Any, verbose: Any, samples: Samples, epochs: int = 1, **more: bool) -> CallbackList:
@@ -170,14 +179,13 @@ def evaluate(
     caller: str = "evaluate", own: bool = True,
 ) -> dict[str, float]:  # fmt: skip
     """See `Sequential.evaluate`."""
-    with trimmed:
-        must_be_compiled(model, caller, trains=False)
-        reading = Reading(batch_size, WIDE_BATCH, count_or_none("steps", steps))
-        data = adapters.adapt(x, y, sample_weight, caller, model)
-        requirements.check_columns(model.columns, data.columns)
-        samples = data.samples(_check(model), reading)
-        with samples, _calls(model, callbacks, verbose, samples) as calls:
-            return _evaluate(model, samples, calls, own)
+    must_be_compiled(model, caller, trains=False)
+    reading = Reading(batch_size, WIDE_BATCH, count_or_none("steps", steps))
+    data = adapters.adapt(x, y, sample_weight, caller, model)
+    requirements.check_columns(model.columns, data.columns)
+    samples = data.samples(_check(model), reading)
+    with samples, _calls(model, callbacks, verbose, samples) as calls:
+        return _evaluate(model, samples, calls, own)
 
 
 def _evaluate(model: Any, samples: Samples, calls: CallbackList, own: bool = True) -> dict[str, float]:
@@ -204,27 +212,24 @@ def _evaluate(model: Any, samples: Samples, calls: CallbackList, own: bool = Tru
 
 def predict(model: Any, x: Any, batch_size: Any, verbose: Any, steps: Any, callbacks: Any) -> np.ndarray:
     """See `Sequential.predict`."""
-    with trimmed:
-        steps = count_or_none("steps", steps)
-        if batch_size is None and steps is None and callbacks is None:
-            session = repeated(model._trainer.plans, "predict", (x,))  # of one batch, which has no progress to show
-            if session is not None:
-                with session:
-                    return model._trainer.predict_batches(session)
-        data = adapters.adapt_inputs(x, model)
-        requirements.check_columns(model.columns, data.columns)
-        if isinstance(data, adapters.ArrayAdapter) and callbacks is None and steps is None:
-            rows = data.batch.x
-            if verbose == 0 or rows.ndim == 0 or len(rows) <= WIDE_BATCH:
-                if verbose == 0 or model._trainer.plans.free:
-                    return _predict_batch(model, data.batch, batch_size)
-                with CallbackList(add_progbar=True, verbose=verbose):  # the first plan may need kernels
-                    return _predict_batch(model, data.batch, batch_size)
-        samples = data.samples(
-            functools.partial(requirements.check_inputs, model), Reading(batch_size, WIDE_BATCH, steps)
-        )
-        with samples, _calls(model, callbacks, verbose, samples) as calls:
-            return _predict(model, samples, calls)
+    steps = count_or_none("steps", steps)
+    if batch_size is None and steps is None and callbacks is None:
+        session = repeated(model._trainer.plans, "predict", (x,))  # of one batch, which has no progress to show
+        if session is not None:
+            with session:
+                return model._trainer.predict_batches(session)
+    data = adapters.adapt_inputs(x, model)
+    requirements.check_columns(model.columns, data.columns)
+    if isinstance(data, adapters.ArrayAdapter) and callbacks is None and steps is None:
+        rows = data.batch.x
+        if verbose == 0 or rows.ndim == 0 or len(rows) <= WIDE_BATCH:
+            if verbose == 0 or model._trainer.plans.free:
+                return _predict_batch(model, data.batch, batch_size)
+            with CallbackList(add_progbar=True, verbose=verbose):  # the first plan may need kernels
+                return _predict_batch(model, data.batch, batch_size)
+    samples = data.samples(functools.partial(requirements.check_inputs, model), Reading(batch_size, WIDE_BATCH, steps))
+    with samples, _calls(model, callbacks, verbose, samples) as calls:
+        return _predict(model, samples, calls)
 
 
 def _predict(model: Any, samples: Samples, calls: CallbackList) -> np.ndarray:
@@ -266,14 +271,13 @@ def _predict(model: Any, samples: Samples, calls: CallbackList) -> np.ndarray:
 
 def predict_rows(model: Any, x: Any) -> np.ndarray:
     """Predictions of arrays, without callbacks."""
-    with trimmed:
-        session = repeated(model._trainer.plans, "predict", (x,))
-        if session is None:
-            batch = adapters.inputs(x, model)
-            requirements.check_columns(model.columns, batch.columns)
-            return _predict_batch(model, batch)
-        with session:
-            return model._trainer.predict_batches(session)
+    session = repeated(model._trainer.plans, "predict", (x,))
+    if session is None:
+        batch = adapters.inputs(x, model)
+        requirements.check_columns(model.columns, batch.columns)
+        return _predict_batch(model, batch)
+    with session:
+        return model._trainer.predict_batches(session)
 
 
 def _predict_batch(model: Any, batch: Batch, batch_size: Any = None) -> np.ndarray:
@@ -289,26 +293,26 @@ def train_on_batch(
     model: Any, x: Any, y: Any, sample_weight: Any, class_weight: Any = None, own: bool = True
 ) -> dict[str, float]:
     """See `Sequential.train_on_batch`; without ``own`` the step is not that of the model's class."""
-    with trimmed:
-        trainer, session = model._trainer, None
-        if class_weight is None:
-            session = repeated(trainer.plans, "train", (x, y) if sample_weight is None else (x, y, sample_weight))
-        if session is None:
-            must_be_compiled(model, "train_on_batch")
-            batch = adapters.paired(x, y, sample_weight, "train_on_batch", model)
-            requirements.check_columns(model.columns, batch.columns)
-            arrays = requirements.check_pairs(model, class_weight, batch)
-            sources = sources_of(arrays)
-            session = Session.of_call(trainer.plans, "train", sources[0].rows, sources)
-        else:
-            requirements.check_targets(model, x.shape, y)
-            if sample_weight is not None:
-                check_weights(sample_weight)
-        with session:
-            if not (own and "train_step" in model._own_steps):
-                return trainer.train_batch(session)
-            data = tuple(source.array for source in session.sources)
-            return own_steps.run_step(model, "train_step", data, lambda: trainer.train_batch(session))
+    trainer, session = model._trainer, None
+    if class_weight is None:
+        session = repeated(trainer.plans, "train", (x, y) if sample_weight is None else (x, y, sample_weight))
+    if session is None:
+        must_be_compiled(model, "train_on_batch")
+        batch = adapters.paired(x, y, sample_weight, "train_on_batch", model)
+        requirements.check_columns(model.columns, batch.columns)
+        weights = None if class_weight is None else ClassWeights(class_weight)
+        arrays = requirements.check_pairs(model, weights, batch)
+        sources = sources_of(arrays)
+        session = Session.of_call(trainer.plans, "train", sources[0].rows, sources)
+    else:
+        requirements.check_targets(model, x.shape, y)
+        if sample_weight is not None:
+            check_weights(sample_weight)
+    with session:
+        if not (own and "train_step" in model._own_steps):
+            return trainer.train_batch(session)
+        data = tuple(source.array for source in session.sources)
+        return own_steps.run_step(model, "train_step", data, lambda: trainer.train_batch(session))
 
 
 def test_on_batch(model: Any, x: Any, y: Any, sample_weight: Any) -> dict[str, float]:
@@ -318,33 +322,30 @@ def test_on_batch(model: Any, x: Any, y: Any, sample_weight: Any) -> dict[str, f
 
 def compute_loss(model: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> float:
     """See `Sequential.compute_loss`."""
-    with trimmed:
-        must_be_compiled(model, "compute_loss", trains=False)
-        active = [layer.name for layer in model.leaves if layer.activity_regularizer is not None]
-        if active:
-            raise ValueError(
-                f"compute_loss knows predictions only, and {active} have an activity_regularizer; use "
-                "test_on_batch(x, y)."
-            )
-        if y is None or (x is None and y_pred is None):
-            raise ValueError("compute_loss needs y, and y_pred or x.")
-        loss = model.loss(y, predict_rows(model, x) if y_pred is None else y_pred, sample_weight)
-        return loss + sum(v.regularizer(v.array) for v in model.trainable_weights if v.regularizer is not None)
+    must_be_compiled(model, "compute_loss", trains=False)
+    active = [layer.name for layer in model.leaves if layer.activity_regularizer is not None]
+    if active:
+        raise ValueError(
+            f"compute_loss knows predictions only, and {active} have an activity_regularizer; use test_on_batch(x, y)."
+        )
+    if y is None or (x is None and y_pred is None):
+        raise ValueError("compute_loss needs y, and y_pred or x.")
+    loss = model.loss(y, predict_rows(model, x) if y_pred is None else y_pred, sample_weight)
+    return loss + sum(v.regularizer(v.array) for v in model.trainable_weights if v.regularizer is not None)
 
 
 def profile(model: Any, x: Any, y: Any, batch_size: Any, seconds: float) -> Profile:
     """See `Sequential.profile`."""
-    with trimmed:
-        from fastnet.engine.profiling import Profile  # here: training does not need it
+    from fastnet.engine.profiling import Profile  # here: training does not need it
 
-        must_be_compiled(model, "profile")
-        checks.number("profile: seconds", seconds, checks.NOT_NEGATIVE)
-        data = adapters.ArrayAdapter(adapters.paired(x, y, None, "profile", model))
-        samples, trainer = data.samples(_check(model), Reading(batch_size)), model._trainer
-        rows, size = samples.sources[0].rows, samples.batch_size
-        with _session(model, "train", samples) as session, trainer.unchanged():
-            train = functools.partial(trainer.profile, session, rows, size)
-            return Profile.take(session.executable, rows / -(-rows // size), seconds, train)
+    must_be_compiled(model, "profile")
+    checks.number("profile: seconds", seconds, checks.NOT_NEGATIVE)
+    data = adapters.ArrayAdapter(adapters.paired(x, y, None, "profile", model))
+    samples, trainer = data.samples(_check(model), Reading(batch_size)), model._trainer
+    rows, size = samples.sources[0].rows, samples.batch_size
+    with _session(model, "train", samples) as session, trainer.unchanged():
+        train = functools.partial(trainer.profile, session, rows, size)
+        return Profile.take(session.executable, rows / -(-rows // size), seconds, train)
 
 
 def as_results(logs: dict[str, float], return_dict: bool) -> Any:

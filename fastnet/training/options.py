@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnet import checks, config
 from fastnet._kernels.errors import quoted
+from fastnet.training.class_weights import ClassWeights
 
 BATCH = 32
 WIDE_BATCH = 256  # the default where it does not change results: evaluate, predict
@@ -59,7 +60,7 @@ class FitOptions:
     validation_split: Any
     validation_data: Any
     shuffle: Any
-    class_weight: Any
+    class_weight: ClassWeights | None  # given as a dictionary
     initial_epoch: int
     steps_per_epoch: int | None
     validation_steps: int | None
@@ -77,6 +78,8 @@ class FitOptions:
         self.initial_epoch = checks.integer("initial_epoch", self.initial_epoch, 0)
         for name in ("steps_per_epoch", "validation_steps", "validation_batch_size"):
             setattr(self, name, count_or_none(name, getattr(self, name)))
+        if self.class_weight is not None:
+            self.class_weight = ClassWeights(self.class_weight)
         self.validation_freq = _validation_epochs(self.validation_freq)
         self.shuffle = checks.plain(self.shuffle)
         if not isinstance(self.shuffle, bool) and self.shuffle != "batch":

@@ -95,9 +95,10 @@ class PlanCache:
         kind = MODES[mode]
         optimizer = self.network.optimizer if kind.updates else None
         version = None if optimizer is None else optimizer.version
-        driver = None if self.network.device == "cpu" else devices.driver_of(self.network.device)
+        name = self.network.device
+        device = None if name == "cpu" else (devices.driver_of(name), devices.matmul_precision())
         losses = self._losses_now() if kind.loss else ()
-        return self._structure_now(), losses, optimizer, version, driver, convolution.form()
+        return self._structure_now(), losses, optimizer, version, device, convolution.form()
 
     def take(self, mode: str, rows: int, sources: tuple[Source, ...], version: tuple) -> tuple[Step, list[Step]]:
         """A plan of this `version` that is free, and the list to which it must be given back."""

@@ -7,25 +7,22 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks
-from fastnet._kernels.errors import quoted
 from fastnet.arrays import check_labels, check_range, match_targets, match_weights
 from fastnet.layers.open_shapes import fits
 from fastnet.training.advice import advise
+from fastnet.training.class_weights import ClassWeights
 from fastnet.training.samples import Batch
 
 Shape = tuple[int, ...]
 
 
-def check_pairs(
-    model: Any, class_weight: Any, batch: Batch, is_complete: bool = False
-) -> tuple[np.ndarray | None, ...]:
+def check_pairs(model: Any, class_weight: ClassWeights | None, batch: Batch) -> tuple[np.ndarray | None, ...]:
     """x, targets and weights of a batch as the network and its loss read them; the network is not built.
 
     Args:
         model: a compiled `Sequential`.
-        class_weight: as of `fit`.
+        class_weight: that of `fit`, or None.
         batch: the arrays.
-        is_complete: whether no other batch follows, which could have a class that this one lacks.
 
     Raises:
         ValueError: one of them does not fit the network, its loss or its metrics.
@@ -35,7 +32,7 @@ def check_pairs(
         x = x if x.shape[1:] == check_shape(model, x.shape) else x[..., None]
     targets = check_targets(model, x.shape, y)
     model.check_data(x)
-    return x, targets, _weights(model, x.shape, y, sample_weight, class_weight, is_complete)
+    return x, targets, _weights(model, x.shape, y, sample_weight, class_weight)
 
 
 def check_inputs(model: Any, batch: Batch) -> tuple[np.ndarray]:
@@ -127,16 +124,20 @@ def check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
         check_range(y, loss.target_range, loss.name)
     if loss.reduction in ("none", None):
         raise ValueError(f"The loss {loss.name!r} has reduction={loss.reduction!r}, which gives no number to train on.")
-    _check_metrics(model, predicted)
+    are_known = _check_metrics(model, predicted, y)
     advise(model, y, along[-1])
-    if y is given and model.built and loss.ignore_class is None and loss.row.targets != "group":
+    if y is given and model.built and are_known and loss.ignore_class is None and loss.row.targets != "group":
         known[key] = along[-1] if loss.sparse else 0
     return y
 
 
-def _check_metrics(model: Any, predicted: Shape) -> None:
-    """Check that the metrics take predictions of this shape, and the same targets as the loss."""
-    loss = model.loss
+def _check_metrics(model: Any, predicted: Shape, y: np.ndarray) -> bool:
+    """Check that the metrics take predictions of this shape, and the same targets as the loss.
+
+    Returns:
+        Whether other targets of the same shape need not be checked.
+    """
+    loss, are_known = model.loss, True
     for _, metric, _ in model.metrics_for(predicted):
         if metric.in_python:
             continue
@@ -158,6 +159,9 @@ def _check_metrics(model: Any, predicted: Shape) -> None:
                 f"classes of the targets are those of one axis of predictions of shape {('n', *predicted)}. Give both "
                 "the same axis, or leave the metric out.".replace("'n'", "n")
             )
+        metric.check_targets(y)
+        are_known = are_known and not metric.checks_targets
+    return are_known
 
 
 def _of_last_layer(model: Any, error: ValueError) -> ValueError:
@@ -167,7 +171,7 @@ def _of_last_layer(model: Any, error: ValueError) -> ValueError:
 
 
 def _weights(
-    model: Any, shape: Shape, y: np.ndarray, sample_weight: Any, class_weight: Any, is_complete: bool
+    model: Any, shape: Shape, y: np.ndarray, sample_weight: Any, class_weight: ClassWeights | None
 ) -> np.ndarray | None:
     """The weight of each row, or of each element, as the loss reads it; None if all count the same.
 
@@ -181,51 +185,9 @@ def _weights(
     predicted = model.sample_output_shape(check_shape(model, shape)) or (1,)
     loss, along = model.loss, model.loss.along(predicted)
     if class_weight is not None:
-        sample_weight = _class_weights(loss, y, class_weight, along.shape[-1], is_complete)
+        sample_weight = class_weight.of_rows(loss, y, along.shape[-1])
     if np.ndim(sample_weight) <= len(along.shape) or along.shape[-1] == 1:
         return match_weights(sample_weight, shape[0], along.shape)
     weighted = [each for _, each, is_weighted in model.metrics_for(predicted) if is_weighted and not each.in_python]
     row_wise = [each.name for each in (loss, *weighted) if not each.weighs_elements or loss.moves(predicted)]
     return match_weights(sample_weight, shape[0], along.shape, row_wise[0] if row_wise else "")
-
-
-def _class_weights(loss: Any, y: np.ndarray, class_weight: Any, classes: int, is_complete: bool) -> np.ndarray:
-    """The weight of each row's class; 1 for a class that is not named.
-
-    The class of a row is its label if the loss reads labels or the row has one target. Otherwise it is the index of the
-    largest target. Warns of a class that no row has, if these are all rows, and of probabilities that are rounded.
-
-    Raises:
-        ValueError: ``class_weight`` is not a dictionary of finite weights by class, names a class beyond the outputs,
-            or the targets are not one class for each row.
-    """
-    if not isinstance(class_weight, dict):
-        raise ValueError(f"class_weight must be a dictionary {{class: weight}}, received {quoted(class_weight)}.")
-    for label, weight in class_weight.items():
-        if not checks.is_number(label) or not (checks.is_integer(label) or float(label).is_integer()):
-            raise ValueError(f"class_weight must have whole numbers as classes, received {quoted(label)}.")
-        if not checks.is_number(weight) or not np.isfinite(weight):
-            raise ValueError(f"class_weight must have finite weights, received {quoted(weight)} for class {label}.")
-        if classes > 1 and not 0 <= label < classes:
-            raise ValueError(f"class_weight names the class {label}; the model has the classes 0 to {classes - 1}.")
-    labels = y
-    if y.ndim > 1:
-        labels = y[..., 0] if y.shape[-1] == 1 else y if loss.sparse else y.argmax(axis=-1)
-    if labels.ndim != 1:
-        raise ValueError(
-            f"class_weight needs one class for each row, received targets of shape {y.shape}; give sample_weight."
-        )
-    rounded = np.round(labels)
-    if (other := np.flatnonzero(labels != rounded)).size:
-        message = f"class_weight needs whole numbers as classes; a target is {labels[other[0]]} (row {other[0]})"
-        if loss.target_range is None:
-            raise ValueError(f"{message}. Give sample_weight instead.")
-        checks.warn(f"{message}. Probabilities are rounded.")
-    found, index = np.unique(rounded.astype(np.int64), return_inverse=True)
-    absent = sorted(set(class_weight) - set(found.tolist()))
-    if absent and is_complete:
-        known = found[:5].tolist()
-        checks.warn(
-            f"class_weight has weights for classes that no target has: {absent[:5]}. The targets have: {known}."
-        )
-    return np.array([class_weight.get(int(label), 1.0) for label in found], np.float64)[index.reshape(-1)]

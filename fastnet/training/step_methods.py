@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnet import hooks
+from fastnet.tracebacks import trimmed
 from fastnet.training import loop, own_steps
 
 
@@ -43,7 +44,8 @@ class StepMethods:
         logs = own_steps.made_by_sequential(data)
         if logs is None:  # called by itself
             x, y, sample_weight = (*data, None, None)[:3]
-            logs = loop.train_on_batch(self, x, y, sample_weight, own=False)
+            with trimmed:
+                logs = loop.train_on_batch(self, x, y, sample_weight, own=False)
         return logs
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -64,5 +66,6 @@ class StepMethods:
         logs = own_steps.made_by_sequential(data)
         if logs is None:
             x, y, sample_weight = (*data, None, None)[:3]
-            logs = loop.evaluate(self, x, y, None, 0, sample_weight, None, None, "test_step", own=False)
+            with trimmed:
+                logs = loop.evaluate(self, x, y, None, 0, sample_weight, None, None, "test_step", own=False)
         return logs

@@ -17,6 +17,11 @@ from .datasets import pack_x_y_sample_weight as pack_x_y_sample_weight
 from .datasets import timeseries_dataset_from_array as timeseries_dataset_from_array
 from .datasets import unpack_x_y_sample_weight as unpack_x_y_sample_weight
 from .files import get_file as get_file
+from .image_folders import image_dataset_from_directory as image_dataset_from_directory
+from .images import array_to_img as array_to_img
+from .images import img_to_array as img_to_array
+from .images import load_img as load_img
+from .images import save_img as save_img
 from .preprocessing import normalize as normalize
 from .preprocessing import pad_sequences as pad_sequences
 from .preprocessing import split_dataset as split_dataset

@@ -10,7 +10,6 @@ import fastnet
 from fastnet.testing.plans import LayerRun
 
 from . import test_keras as dense
-from .test_parity_layers import between
 
 keras = dense.keras
 pytestmark = dense.pytestmark
@@ -20,7 +19,13 @@ POOLS = [(2, None, "valid"), (3, 2, "same"), (2, 3, "valid"), (5, 1, "same")]
 
 
 def layer(name, *arguments, shape=None, **named):
-    return between(lambda K: getattr(K.layers, name)(*arguments, **named), shape or SHAPES[rank_of(name)], flat=True)
+    """A case: Dense(5), the layer, Flatten, Dense(3). Its rate is small enough for the images with most pixels."""
+
+    def stack(L):
+        return [L.Dense(5, activation="tanh"), getattr(L, name)(*arguments, **named), L.Flatten(), L.Dense(3)]
+
+    shape, slow = shape or SHAPES[rank_of(name)], dense.optimizer("SGD", 0.001)
+    return lambda title: dense.Case(title, stack, shape=shape, optimizer=slow)
 
 
 def rank_of(name):

@@ -221,7 +221,8 @@ ARGUMENTS = {
     "Activation": ("relu",), "Dense": (2,), "Dropout": (0.5,), "AlphaDropout": (0.5,), "GaussianDropout": (0.5,),
     "GaussianNoise": (0.5,), "InputLayer": ((3,),), "Lambda": (damped,), "Permute": ((1,),), "RepeatVector": (2,),
     "Rescaling": (0.5,), "Reshape": ((3,),), "CategoryEncoding": (3,), "GroupNormalization": (1,),
-    "EinsumDense": ("ab,bc->ac", 2),
+    "EinsumDense": ("ab,bc->ac", 2), "RandomBrightness": (0.1,), "RandomContrast": (0.1,), "RandomCrop": (2, 2),
+    "RandomRotation": (0.1,), "RandomShear": (0.1,), "RandomTranslation": (0.1, 0.1), "RandomZoom": (0.1,),
 }  # fmt: skip
 
 

@@ -21,6 +21,8 @@ NAMES = [
     *[f"layers.{n}" for n in ("Rescaling", "Softmax", "LeakyReLU", "ELU", "PReLU", "Permute", "RepeatVector")],
     *[f"layers.{n}" for n in ("Lambda", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization")],
     *[f"layers.{n}" for n in ("LayerNormalization", "RMSNormalization", "UnitNormalization", "Normalization")],
+    *[f"layers.Random{n}" for n in ("Flip", "Translation", "Rotation", "Zoom", "Shear", "Crop")],
+    *[f"layers.Random{n}" for n in ("Contrast", "Brightness", "GaussianBlur")],
     *[f"layers.{n}" for n in ("GroupNormalization", "CategoryEncoding", "Masking")],
     *[f"layers.Conv{n}D{end}" for n in (1, 2, 3) for end in ("", "Transpose")],
     *[f"layers.{kind}Conv{n}D" for n in (1, 2) for kind in ("Depthwise", "Separable")],
@@ -50,6 +52,7 @@ NAMES = [
     *[f"Sequential.{n}" for n in ("get_config", "from_config", "compile_from_config", "get_compile_config")],
     *[f"utils.{n}" for n in ("set_random_seed", "to_categorical", "normalize", "pad_sequences", "clear_session")],
     *[f"utils.{n}" for n in ("pack_x_y_sample_weight", "unpack_x_y_sample_weight", "split_dataset", "Progbar")],
+    *[f"utils.{n}" for n in ("image_dataset_from_directory", "load_img", "img_to_array", "array_to_img", "save_img")],
     *[f"utils.{n}" for n in ("PyDataset", "timeseries_dataset_from_array", "Progbar.update", "Progbar.add")],
 ]
 

@@ -3,11 +3,12 @@
 An entry's parameters are 64-bit integers, which are constant for a graph and lie in the constant bank. An inner
 function's own argument block and bases exist only until LLVM has seen through them.
 
-`LaunchEntry` is that of one launch:
+`LaunchEntry` is that of a node of a graph: of one launch, or of several that do not depend on each other:
 
     step      address of the step block; a run that has STOPPED does nothing more
     rows      of the batch
-    then those of the launch: the length of its axis, and its arguments: addresses where they refer to memory, else as
+    then the number of the first block behind each launch but the last one,
+    then those of each launch: the length of its axis, and its arguments: addresses where they refer to memory, else as
     on the CPU
 
 `StepsEntry` goes through all launches of a step, and through many steps, in one block of threads that meet at a barrier
@@ -25,6 +26,9 @@ from dataclasses import dataclass
 from fastnet._kernels import abi
 
 NAME = "fastnet_kernel"
+SHARED = "fastnet_shared"  # the memory that the threads of a block share
+WIDEST = 16  # bytes of one access to memory, which must lie on a boundary of these
+WARP = 32  # threads that run together
 MOST_PARAMETERS = 500  # 4 KB is the limit of PTX before 8.1
 
 
@@ -34,51 +38,86 @@ class Call:
 
     Args:
         references: for each argument whether it is an address.
-        unit: units of the parallel axis that a thread takes; 0 where a unit is done by all threads of a block together,
-            who must all call.
+        unit: units of the parallel axis that a group of threads takes; 0 where a unit is done by all threads of a block
+            together, who must all call.
+        group: threads that take them together, and who must all call: 1, or the 32 of a warp.
         period: it runs in every n-th step.
         guarded: whether it is left out, with all that follow, once the run has STOPPED. One that says so itself is not:
             other threads of its block would see it too early.
+        narrowed: so many numbers that it wrote as float64 are stored as float32 too. Its last arguments are their
+            addresses, in pairs: where the float64 lies, and where the float32 shall lie.
     """
 
     references: tuple[bool, ...]
     unit: int = 1
+    group: int = 1
     period: int = 1
     guarded: bool = True
+    narrowed: int = 0
 
 
 @dataclass(frozen=True)
 class LaunchEntry:
-    """The entry of one launch.
+    """The entry of one launch, or of several that do not depend on each other: blocks of threads are shared out.
 
     Args:
-        call: of its inner function.
+        calls: of the launches.
+        inner: for each the number of its inner function among those that differ.
         threads: of a block.
+        shared: bytes that they share.
     """
 
-    call: Call
+    calls: tuple[Call, ...]
+    inner: tuple[int, ...]
     threads: int
+    shared: int = 0
 
     def written(self, inner: Sequence[str]) -> str:
-        """The definition of the entry, which calls the function ``inner``."""
-        call, own = self.call, _parameters(0, self.call)
-        first = "%thread" if call.unit else "%block"
+        """The definition of the entry, which calls the functions ``inner``."""
+        last = len(self.calls) - 1
+        ends = [f"end{number}" for number in range(last)]
+        own = [name for number, call in enumerate(self.calls) for name in _parameters(number, call)]
+        callers = [
+            line
+            for number, call in enumerate(self.calls)
+            for line in _caller(f"call{number}", call, inner[self.inner[number]], 0)
+        ]
         lines = [
-            *_caller("call0", call, inner[0], 0),
-            *_head(["step", "rows", *own], self.threads),
+            *_shared(self.shared),
+            *callers,
+            *_head(["step", "rows", *ends, *own], self.threads),
             "  %step.here = add i64 %step, 0",
-            f"  %before = mul i64 %block, {self.threads}",
-            "  %thread = add i64 %before, %tid",
-            f"  %first = mul i64 {first}, {call.unit or 1}",
-            *_guard(0, call, "run", "out"),
-            "run:",
-            _calling("call0", "%step", "0", "%first", own),
-            "  br label %out",
+            "  br label %launch0",
+            *(line for number in range(last + 1) for line in self._launch(number, number == last)),
             "out:",
             "  ret void",
             "}",
         ]
         return "\n" + "\n".join(lines) + "\n"
+
+    def _launch(self, number: int, is_last: bool) -> list[str]:
+        """A launch, whose blocks are those from the end of the one before to its own."""
+        call, name = self.calls[number], f"launch{number}"
+        begin = f"%end{number - 1}" if number else "0"
+        mine = [
+            f"  %mine{number} = icmp slt i64 %block, %end{number}",
+            f"  br i1 %mine{number}, label %{name}.here, label %launch{number + 1}",
+        ]
+        unit = f"%group{number}" if call.unit else f"%own{number}"
+        return [
+            f"{name}:",
+            *(["  br label %" + name + ".here"] if is_last else mine),
+            f"{name}.here:",
+            f"  %own{number} = sub i64 %block, {begin}",
+            f"  %before{number} = mul i64 %own{number}, {self.threads}",
+            f"  %thread{number} = add i64 %before{number}, %tid",
+            f"  %group{number} = udiv i64 %thread{number}, {call.group}",
+            f"  %first{number} = mul i64 {unit}, {call.unit or 1}",
+            *_guard(number, call, f"{name}.run", "out"),
+            f"{name}.run:",
+            _calling(f"call{number}", "%step", "0", f"%first{number}", _parameters(number, call)),
+            "  br label %out",
+        ]
 
 
 @dataclass(frozen=True)
@@ -89,11 +128,13 @@ class StepsEntry:
         calls: of the launches of a step, in order.
         inner: for each the number of its inner function among those that differ.
         threads: of a block.
+        shared: bytes that they share, in one launch after the other.
     """
 
     calls: tuple[Call, ...]
     inner: tuple[int, ...]
     threads: int
+    shared: int = 0
 
     def written(self, inner: Sequence[str]) -> str:
         """The definition of the entry, which calls the functions ``inner``.
@@ -106,10 +147,11 @@ class StepsEntry:
         count = len(self.calls)
         own = [name for number, call in enumerate(self.calls) for name in _parameters(number, call)]
         lines = [
+            *_shared(self.shared),
             *(
                 line
                 for (number, call), name in callers.items()
-                for line in _caller(name, call, inner[number], self.threads * call.unit if call.unit else 1)
+                for line in _caller(name, call, inner[number], self.threads // call.group * call.unit or 1)
             ),
             *_head(["step", "rows", "stride", "steps", *own], self.threads),
             "  %shift = mul i64 %block, %stride",
@@ -137,7 +179,8 @@ class StepsEntry:
             "  call void @llvm.nvvm.barrier0()",
             *_guard(number, call, f"{name}.run", f"launch{number + 1}" if call.period > 1 else "out"),
             f"{name}.run:",
-            f"  %first{number} = mul i64 %tid, {call.unit}",
+            f"  %group{number} = udiv i64 %tid, {call.group}",
+            f"  %first{number} = mul i64 %group{number}, {call.unit}",
             _calling(caller, "%step.here", "%shift", f"%first{number}", _parameters(number, call)),
             f"  br label %launch{number + 1}",
         ]
@@ -152,7 +195,13 @@ declare void @llvm.nvvm.barrier0() convergent
 
 def _like(call: Call) -> Call:
     """A call without what its caller does not depend on."""
-    return Call(call.references, call.unit)
+    return Call(call.references, call.unit, call.group, narrowed=call.narrowed)
+
+
+def _shared(size: int) -> list[str]:
+    """The memory that the threads of a block share."""
+    kind = f"addrspace(3) global [{size} x i8] undef, align {WIDEST}"
+    return [f"@{SHARED} = {kind}"] if size else []
 
 
 def _head(parameters: Sequence[str], threads: int) -> list[str]:
@@ -211,10 +260,23 @@ def _caller(name: str, call: Call, inner: str, stride: int) -> list[str]:
         "  %less = icmp slt i64 %end, %extent",
         "  %hi = select i1 %less, i64 %end, i64 %extent",
         f"  %status = call i32 @{inner}(ptr %result, ptr %error, ptr %bases, ptr %args, i64 %rows, i64 %lo, i64 %hi)",
+        *(line for number in range(call.narrowed) for line in _narrowed(number, len(call.references))),
         *([f"  %next = add i64 %lo, {stride}", "  br label %turn"] if stride else ["  br label %out"]),
         "out:",
         "  ret void",
         "}",
+    ]
+
+
+def _narrowed(number: int, arguments: int) -> list[str]:
+    """A number that was written as float64, as float32."""
+    name, start = f"narrowed{number}", arguments - 2 * (number + 1)
+    return [
+        f"  %{name}.from = inttoptr i64 %here{start} to ptr addrspace(1)",
+        f"  %{name}.to = inttoptr i64 %here{start + 1} to ptr addrspace(1)",
+        f"  %{name}.wide = load double, ptr addrspace(1) %{name}.from",
+        f"  %{name} = fptrunc double %{name}.wide to float",
+        f"  store float %{name}, ptr addrspace(1) %{name}.to",
     ]
 
 

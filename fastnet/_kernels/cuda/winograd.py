@@ -74,7 +74,7 @@ def lines(dtype: str, pasted: dict[str, str], span: str, finish: list[str]) -> l
         "top, left = top - before_1, left - before_2",
     ]
     return [
-        f"planes, sums, totals = shared({dtype!r}, {SHARED}), stack({dtype!r}, 36), stack({dtype!r}, 36)",
+        f"planes, sums, totals = shared({dtype!r}, 0), stack({dtype!r}, 36), stack({dtype!r}, 36)",
         f"down, wide, across = (positions_1 + 3) // 4, (positions_2 + 3) // 4, (n + {COLUMNS - 1}) // {COLUMNS}",
         "tiles, plane = m // (positions_1 * positions_2) * down * wide, n * channels",
         "parts = max(1, (channels + 191) // 384)",
@@ -137,7 +137,7 @@ def tap_lines(dtype: str, pasted: dict[str, str]) -> list[str]:
         for p in range(36)
     ]
     return [
-        f"planes, sums, totals = shared({dtype!r}, {2 * half}), stack({dtype!r}, 36), stack({dtype!r}, 36)",
+        f"planes, sums, totals = shared({dtype!r}, 0), stack({dtype!r}, 36), stack({dtype!r}, 36)",
         "deep, long = (positions_1 + 3) // 4, (positions_2 + 3) // 4",
         "tiles = rows * deep * long",
         f"of_chunk = ((tiles + {GRADIENT_TILES - 1}) // {GRADIENT_TILES} + parts - 1) // parts * {GRADIENT_TILES}",

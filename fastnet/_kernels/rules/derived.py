@@ -8,6 +8,8 @@ import math
 from fastnet._kernels.rules.primitives import copysign, fabs, select
 
 PI = 3.141592653589793
+LOG_2 = 0.6931471805599453
+LARGE = 1e8  # from where on sqrt(x² + 1) is x in float64 too
 FAR = 40.0  # where the smaller of e^x and e^-x no longer counts, and neither overflows
 
 
@@ -38,6 +40,34 @@ def asin(x):
 def acos(x):
     """By the tangent of half the angle."""
     return 2 * math.atan(math.sqrt((1 - x) / (1 + x)))
+
+
+def asinh(x):
+    """From log1p, which keeps the digits of a small x; beyond `LARGE` from log 2x, since x² overflows."""
+    a = fabs(x)
+    near = math.log1p(a + a * a / (1 + math.sqrt(a * a + 1)))
+    return copysign(select(a < LARGE, near, math.log(a) + LOG_2), x)
+
+
+def acosh(x):
+    """NaN below 1."""
+    t = x - 1
+    return select(x < LARGE, math.log1p(t + math.sqrt(t) * math.sqrt(t + 2)), math.log(x) + LOG_2)
+
+
+def atanh(x):
+    """NaN outside of -1 to 1."""
+    a = fabs(x)
+    return copysign(0.5 * math.log1p(2 * a / (1 - a)), x)
+
+
+def ceil(x):
+    return -math.floor(-x)
+
+
+def trunc(x):
+    """``x`` without its fraction."""
+    return copysign(math.floor(fabs(x)), x)
 
 
 def atan2(y, x):
@@ -83,12 +113,17 @@ def square(x):
 
 
 #: Names in `math` and `numpy` → the rules. Those of numpy that have another name in `math` follow.
-FUNCTIONS = {f.__name__: f for f in (sinh, cosh, tan, asin, acos, atan2, maximum, minimum, clip, sign, square)}
+FUNCTIONS = {
+    f.__name__: f
+    for f in (
+        sinh, cosh, tan, asin, acos, asinh, acosh, atanh, atan2, maximum, minimum, clip, sign, square, ceil, trunc
+    )
+}  # fmt: skip
 ALIASES = {
     "abs": "fabs",
     "absolute": "fabs",
     "power": "pow",
-    **{f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "tan2")},
+    **{f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "tan2", "sinh", "cosh", "tanh")},
 }
 #: Derivatives that differentiation would not find, or would write less well.
 GRADIENTS = {atan2: {"y": atan2_by_y, "x": atan2_by_x}}

@@ -29,7 +29,8 @@ sin, cos  1.6      0.75    1.9      1.9     abs(x) <= 1e5 (float32), 1e6 (float6
 pow       2, 13    3       1, 32    9       while abs(y log x) < 10; at the ends of the range
 ========  =======  ======  =======  ======  ======================================================
 
-Functions made of these (`derived.py`) stay within 3 units: sinh, cosh, tan, asin, acos, atan2.
+Functions made of these (`derived.py`) stay within 3 units: sinh, cosh, tan, asin, acos, atan2, asinh,
+acosh, atanh.
 
 Without a fused multiply-add all but pow stay within these errors; pow loses as many units as abs(y log x) is large.
 

@@ -5,7 +5,10 @@ its root for unit length, at most `limit`.  Sums run over 64 rows as lanes (see 
 
 Sixteen columns of all lanes at a time are copied to the stack: a whole cache line of each row, since the lines of rows
 of 1024 share one set of the cache and are gone when the next column is read (16 → 4.5 ns an element). Of rows with
-more than 64 elements, the sums of about 64 are added to a pair (`rules.scalars.added`).
+more than 64 elements, the sums of about 64 are added to a pair (`rules.scalars.added`). The mean is rounded, and so are
+the sums of 64: near 1003 by up to 5e-4, which with a deviation of 0.1 is 5e-3 in y. The second pass therefore also
+sums x - mean; the mean of this corrects mean and variance (Chan, Golub and LeVeque 1983). Errors of 7e-7 remain, for
+1 to 4 % of the time of the forward pass.
 
 Rows may lie in pieces: `groups` of them share a sample, in each of whose `runs` every row has `width` elements.
 """
@@ -25,12 +28,13 @@ def normalize_rows(
 ):  # fmt: skip
     # x, y (n / groups, runs, groups, width)  gamma, beta (groups, width)  mean, scale (n,)
     m, s, v, start, channel = stack(64), stack(64), stack(1024), stack("int64", 64), stack("int64", 64)
-    high, low = stack(64), stack(64)
+    high, low, c = stack(64), stack(64), stack(64)
     for first in range(lo, hi, 64):
         lanes = min(64, hi - first)
         for k in range(lanes):
             m[k] = 0.0
             s[k] = 0.0
+            c[k] = 0.0
             start[k] = (first + k) * runs * width
             channel[k] = 0
             if groups > 1:  # spares rows in one piece two divisions each
@@ -72,6 +76,7 @@ def normalize_rows(
                 for j in range(some):
                     for k in range(lanes):
                         d = v[j * 64 + k] - m[k]
+                        c[k] = c[k] + d
                         s[k] = s[k] + d * d
                 unsaved += some
                 if unsaved >= 64:
@@ -81,16 +86,18 @@ def normalize_rows(
                         s[k] = 0.0
         for k in range(lanes):
             high[k], low[k] = added(high[k], low[k], s[k])
-            s[k] = sum_of_pair(high[k], low[k])
-            root = 1.0 / sqrt(s[k] * sum_scale + epsilon)
+            c[k] = c[k] * (center / T(runs * width))
+            squares = sum_of_pair(high[k], low[k]) - c[k] * c[k] * T(runs * width)
+            squares = 0.0 if squares < 0.0 else squares  # by rounding, where all elements are the same
+            root = 1.0 / sqrt(squares * sum_scale + epsilon)
             s[k] = limit if root > limit else root
         for k in range(lanes):
-            mean[first + k] = m[k]
+            mean[first + k] = m[k] + c[k]
             scale[first + k] = s[k]
             for run in range(runs):
                 for j in range(width):
                     i = start[k] + run * groups * width + j
-                    y[i] = (x[i] - m[k]) * s[k] * gamma[channel[k] + j] + beta[channel[k] + j]
+                    y[i] = (x[i] - m[k] - c[k]) * s[k] * gamma[channel[k] + j] + beta[channel[k] + j]
 
 
 @template("n", grain=16, cost="10 * width * runs", aligned=False)

@@ -116,70 +116,99 @@ def _kinds_of(template: RowTemplate) -> dict[str, Kind]:
 
 @cache
 def _text(template: RowTemplate) -> str:
-    out = [f"def {template.name}():", "    v, u = stack(64), stack(64)"]
-    for p, row_pass in enumerate(template.rule.passes):
-        out += [f"    a{p}_{q} = stack(64)" for q in range(len(row_pass.start))]
-        out += [f"    {part}{p}_{q} = stack(64)" for q in row_pass.sums for part in ("high", "low")]
-    if template.gradient:
-        out.append("    inverse_count = 1.0 / T(n)")
-    out += ["    for first in range(lo, hi, 64):", "        lanes = min(64, hi - first)", *_block(template)]
-    return "\n".join(out) + "\n"
+    return RowText(template).written()
 
 
-def _block(template: RowTemplate) -> list[str]:
-    """The statements for rows ``first`` to ``first + lanes``."""
-    out: list[str] = []
+class RowText:
+    """Writes the loop of a `RowTemplate`.
 
-    def lanes(*statements: str, indent: int = 0) -> None:
-        lines = ["for k in range(lanes):", *(f"    {statement}" for statement in statements)]
-        out.extend(" " * (8 + indent) + line for line in lines)
+    Args:
+        template: the template.
 
-    def elements(statement: str, store: str = "", columns: str = "range(width)", indent: int = 0) -> None:
+    Attributes:
+        stacks: rows that have a place on the stack.
+        depth: spaces in front of the statements for rows.
+    """
+
+    stacks, depth = 64, 8
+
+    def __init__(self, template: RowTemplate):
+        self.template = template
+        self.out: list[str] = []
+
+    def written(self) -> str:
+        """The function that is the template's source."""
+        template, stack = self.template, f"stack({self.stacks})"
+        self.out = [f"def {template.name}():", f"    v, u = {stack}, {stack}"]
+        for p, row_pass in enumerate(template.rule.passes):
+            self.out += [f"    a{p}_{q} = {stack}" for q in range(len(row_pass.start))]
+            self.out += [f"    {part}{p}_{q} = {stack}" for q in row_pass.sums for part in ("high", "low")]
+        if template.gradient:
+            self.out.append("    inverse_count = 1.0 / T(n)")
+        self.head()
+        self._block()
+        return "\n".join(self.out) + "\n"
+
+    def head(self) -> None:
+        """Lines in front of the rows' statements."""
+        self.out += ["    for first in range(lo, hi, 64):", "        lanes = min(64, hi - first)"]
+
+    def add(self, indent: int, *lines: str) -> None:
+        """Append lines."""
+        self.out.extend(" " * (self.depth + indent) + line for line in lines)
+
+    def lanes(self, *statements: str, indent: int = 0) -> None:
+        """Statements for each row ``first + k``."""
+        self.add(indent, "for k in range(lanes):", *(f"    {statement}" for statement in statements))
+
+    def elements(self, statement: str, store: str = "", begin: str = "0", end: str = "width", indent: int = 0) -> None:
+        """A statement for the elements v[k] and u[k] of each column, whose result v[k] may be stored."""
         # A column is copied to the stack first: LLVM does not vectorise around loads that are `width` apart.
-        out.append(" " * (8 + indent) + f"for j in {columns}:")
-        for lines in (_load(template), [statement], [store]):
-            if lines[0]:
-                lanes(*lines, indent=indent + 4)
+        self.add(indent, f"for j in range({begin}, {end}):")
+        target = self.target("t[first + k, j]")
+        loads = ["v[k] = x[first + k, j]", *([f"u[k] = {target}"] if target else [])]
+        for lines in (loads, [statement], [f"{store}[first + k, j] = v[k]"] if store else []):
+            if lines:
+                self.lanes(*lines, indent=indent + 4)
 
-    if template.targets in ("sparse", "label"):
-        lanes("u[k] = labels[first + k]")
-    target = {"none": "0.0", "sparse": "1.0 if u[k] == T(j) else 0.0"}.get(template.targets, "u[k]")
-    earlier, scalars = "", ", *p" * bool(template.scalars)
-    for p, row_pass in enumerate(template.rule.passes):
-        names = [f"a{p}_{q}[k]" for q in range(len(row_pass.start))]
-        sums = [(f"a{p}_{q}[k]", f"high{p}_{q}[k], low{p}_{q}[k]") for q in row_pass.sums]
-        starts = [f"{name} = {_start(start)}" for name, start in zip(names, row_pass.start, strict=True)]
-        lanes(*starts, *(f"{pair} = 0.0, 0.0" for _, pair in sums))
-        accumulators = ", ".join(names)
-        accumulated = f"{accumulators} = accumulate_{p}({accumulators}, v[k], {target}{earlier}{scalars})"
-        if sums:
-            # A condition that is the same in all parts would make LLVM write the loop twice.
-            out.append("        for left in range(0, width, 64):")
-            elements(accumulated, columns="range(left, min(left + 64, width))", indent=4)
-            out.append("            if left + 64 < width:")
-            lanes(*(f"{pair} = added({pair}, {total}); {total} = 0.0" for total, pair in sums), indent=8)
-            out.append("        if width > 64:")
-            lanes(
-                *(f"{pair} = added({pair}, {total}); {total} = sum_of_pair({pair})" for total, pair in sums), indent=4
-            )
-        else:
-            elements(accumulated)
-        if row_pass.finish:
-            lanes(f"{accumulators} = finish_{p}({accumulators}{earlier}{scalars})")
-        earlier += f", {accumulators}"
-    if template.value:
-        lanes(f"loss[first + k] = value({earlier[2:]}{scalars})")
-    if template.element:
-        weight = " * row_weight[first + k]" * template.gradient
-        elements(f"v[k] = element(v[k], {target}{earlier}{scalars}){weight}", "y[first + k, j] = v[k]")
-    return out
+    def target(self, element: str) -> str | None:
+        """The expression of a dense target, made of an element of t."""
+        dense = f"{element} * (1.0 - smoothing) + smoothing / T(width)"
+        return {"raw": element, "dense": dense}.get(self.template.targets)
 
-
-def _load(template: RowTemplate) -> list[str]:
-    """The statements that fetch an element of x, and of a dense target."""
-    element = "t[first + k, j]"
-    target = {"raw": element, "dense": f"{element} * (1.0 - smoothing) + smoothing / T(width)"}.get(template.targets)
-    return ["v[k] = x[first + k, j]", *([f"u[k] = {target}"] if target else [])]
+    def _block(self) -> None:
+        """The statements for all rows."""
+        template, lanes = self.template, self.lanes
+        if template.targets in ("sparse", "label"):
+            lanes("u[k] = labels[first + k]")
+        target = {"none": "0.0", "sparse": "1.0 if u[k] == T(j) else 0.0"}.get(template.targets, "u[k]")
+        earlier, scalars = "", ", *p" * bool(template.scalars)
+        for p, row_pass in enumerate(template.rule.passes):
+            names = [f"a{p}_{q}[k]" for q in range(len(row_pass.start))]
+            sums = [(f"a{p}_{q}[k]", f"high{p}_{q}[k], low{p}_{q}[k]") for q in row_pass.sums]
+            starts = [f"{name} = {_start(start)}" for name, start in zip(names, row_pass.start, strict=True)]
+            lanes(*starts, *(f"{pair} = 0.0, 0.0" for _, pair in sums))
+            accumulators = ", ".join(names)
+            accumulated = f"{accumulators} = accumulate_{p}({accumulators}, v[k], {target}{earlier}{scalars})"
+            if sums:
+                # A condition that is the same in all parts would make LLVM write the loop twice.
+                self.add(0, "for left in range(0, width, 64):")
+                self.elements(accumulated, begin="left", end="min(left + 64, width)", indent=4)
+                self.add(4, "if left + 64 < width:")
+                lanes(*(f"{pair} = added({pair}, {total}); {total} = 0.0" for total, pair in sums), indent=8)
+                self.add(0, "if width > 64:")
+                summed = (f"{pair} = added({pair}, {total}); {total} = sum_of_pair({pair})" for total, pair in sums)
+                lanes(*summed, indent=4)
+            else:
+                self.elements(accumulated)
+            if row_pass.finish:
+                lanes(f"{accumulators} = finish_{p}({accumulators}{earlier}{scalars})")
+            earlier += f", {accumulators}"
+        if template.value:
+            lanes(f"loss[first + k] = value({earlier[2:]}{scalars})")
+        if template.element:
+            weight = " * row_weight[first + k]" * template.gradient
+            self.elements(f"v[k] = element(v[k], {target}{earlier}{scalars}){weight}", "y")
 
 
 def _start(start: float) -> str:

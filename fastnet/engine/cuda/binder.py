@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from fastnet._kernels.chunks import CHUNK_ROWS
+from fastnet._kernels.chain import Chain
+from fastnet._kernels.chunks import CHUNK_ROWS, LANES
 from fastnet._kernels.compile import Source
 from fastnet._kernels.cuda import ptx, winograd
-from fastnet._kernels.cuda.entry import NAME, Call, LaunchEntry, StepsEntry
-from fastnet._kernels.cuda.product import SIZES, THREADS, ProductKernel, TapProductsKernel
-from fastnet._kernels.generate import Kernel
+from fastnet._kernels.cuda.entry import NAME, WARP, WIDEST, Call, LaunchEntry, StepsEntry
+from fastnet._kernels.cuda.product import THREADS, ProductKernel
+from fastnet._kernels.cuda.rows import WarpLoop, WarpRows, by_warps
+from fastnet._kernels.cuda.tap_products import TapProductsKernel
+from fastnet._kernels.generate import Kernel, is_narrowed
 from fastnet._kernels.kinds import Kind
 from fastnet._kernels.templates import data, turn
+from fastnet.engine import devices
 from fastnet.engine.cuda.driver import MOST_UNITS, DeviceError, Driver, Node
 from fastnet.engine.launch import Launch, Product, TapProducts
+from fastnet.engine.plan import Plan
 from fastnet.engine.sizes import size_at
+from fastnet.engine.view import SIZES as BYTES
+from fastnet.engine.view import Slot
 
+Entry = TypeVar("Entry", LaunchEntry, StepsEntry)
 BLOCK = 128  # threads: four warps
+TENSOR_CORES = 80  # the level from which on they multiply TF32 and bfloat16
+TOGETHER = 4  # elements of a chain that a thread takes, where they lie on boundaries of their size
 #: templates → those that stand for them on a GPU
 FORMS = {data.gather: data.gather_elements}
 
@@ -36,7 +47,7 @@ class DeviceLaunch:
         units: the length of its axis.
         arguments: of the inner function.
         position: in the plan, -1 for a launch that the device adds.
-        shared_bytes: of memory that the threads of a block share.
+        shared_bytes: of memory that the threads of a group share; those of a block where `Call.unit` is 0.
     """
 
     source: Source
@@ -45,6 +56,16 @@ class DeviceLaunch:
     arguments: tuple[int, ...]
     position: int
     shared_bytes: int = 0
+
+    def blocks(self, threads: int) -> int:
+        """The number of blocks of so many threads."""
+        if not self.call.unit:
+            return self.units
+        return -(-self.units // (self.call.unit * (threads // self.call.group)))
+
+    def shared_of_block(self, threads: int) -> int:
+        """Bytes of memory that a block of so many threads shares."""
+        return self.shared_bytes * (threads // self.call.group if self.call.unit else 1)
 
 
 @dataclass(frozen=True)
@@ -72,16 +93,22 @@ class Binder:
 
     Args:
         driver: of the device.
-        step: the address of the step block on the device.
+        plan: whose launches they are.
+        step: the address of the step block on the device. Behind it lie its numbers as float32 (`narrowed`), which the
+            kernels that write a number write too: no kernel of float32 has an instruction of float64.
         address: gives that of an operand.
 
     Attributes:
         processors: multiprocessors that work on a launch.
+        precision: of products of float32, one of `devices.PRECISIONS`.
     """
 
-    def __init__(self, driver: Driver, step: int, address: Callable[[Any], int]):
+    def __init__(self, driver: Driver, plan: Plan, step: int, address: Callable[[Any], int]):
         self.driver, self.step, self.address = driver, step, address
+        self._narrow = step + 8 * plan.slots
+        self._narrowed = {slot.index for launch in plan.launches for slot in _read_narrowed(launch)}
         self.processors = driver.processors
+        self.precision = devices.matmul_precision() if int(driver.level[3:]) >= TENSOR_CORES else "highest"
         self._functions: dict[tuple, Any] = {}
 
     def device_launch(self, launch: Launch, rows: int, position: int = -1) -> DeviceLaunch:
@@ -99,41 +126,92 @@ class Binder:
             return self._tap_products(launch, position)
         if isinstance(launch.kernel, Product):
             return self._product(launch, rows, position)
-        kernel, units, of_thread = _form(launch, rows)
+        kernel, units, unit, group = self._form(launch, rows)
         if units >= MOST_UNITS:
             raise DeviceError(
                 f"{launch.label or launch.name}: a launch over {units} elements is too large for device='cuda', whose "
                 f"kernels count {MOST_UNITS}. Take smaller batches."
             )
         guarded = kernel.template not in turn.UNGUARDED
-        call = Call(_references(kernel.parameters), of_thread, launch.period, guarded)
-        return DeviceLaunch(kernel.source("cuda"), call, units, self._encoded(launch.arguments()), position)
+        narrowed = self._written_narrowed(launch)
+        references = (*_references(kernel.parameters), *[True] * len(narrowed))
+        call = Call(references, unit, group, launch.period, guarded, len(narrowed) // 2)
+        arguments = (*self._encoded(launch), *narrowed)
+        return DeviceLaunch(kernel.source("cuda"), call, units, arguments, position, _shared_bytes(kernel))
+
+    def _form(self, launch: Launch, rows: int) -> tuple[Kernel, int, int, int]:
+        """A launch's kernel on a GPU, the length of its axis, the units of a group of threads, and their number."""
+        kernel, template = launch.kernel, launch.kernel.template
+        if template in FORMS:
+            kernel = dataclasses.replace(kernel, template=FORMS[template])
+            return kernel, launch.extent.at(rows) * launch.operands["width"], 1, 1
+        if (of_rows := by_warps(template, kernel.dtype, launch.operands)) is not None:
+            return dataclasses.replace(kernel, template=of_rows), launch.extent.at(rows), WARP, WARP
+        form, (down, across) = getattr(template, "form", "loop"), (size_at(size, rows) for size in launch.shape)
+        if form in ("flat", "grid") and (form == "flat" or across % TOGETHER == 0) and self._are_aligned(launch):
+            return _together(kernel), down * across, TOGETHER, 1
+        if form in ("flat", "grid", "outer", "gather"):
+            return kernel, down * across, 1, 1
+        if form == "fold" and _totals(template):
+            return kernel, launch.extent.at(rows), 1, WARP
+        if form == "fold":
+            return kernel, -(-down // CHUNK_ROWS) * across, 1, 1
+        return kernel, launch.extent.at(rows), getattr(template, "unit", 1), 1
+
+    def _are_aligned(self, launch: Launch) -> bool:
+        """Whether elements of a chain that a thread takes together lie on boundaries of their size in every row."""
+        chain, operands = launch.kernel.template, launch.operands
+        return all(
+            self._is_aligned(operands[o.name], o.kind.dtype or launch.kernel.dtype, operands.get(f"{o.name}_ld", 0))
+            for o in chain.operands
+            if o.kind.access and o.index != "row" and (o.stored or o.kind.access != "w")
+            if (chain.form, o.name) != ("tile", chain.tile)
+        )
+
+    def _is_result_aligned(self, launch: Launch) -> bool:
+        """Whether this holds for all that follows the sums of a product."""
+        product, operands = launch.kernel, launch.operands
+        views = [operands[name] for name in ("c", "bias") if operands[name] is not None]
+        own = all(self._is_aligned(view, product.dtype, operands["c_ld"]) for view in views)
+        return own and (launch.epilogue is None or self._are_aligned(launch.epilogue))
+
+    def _is_aligned(self, operand: Any, dtype: str, distance: int) -> bool:
+        """Whether it holds for an operand, whose rows lie so many elements apart."""
+        return self.address(operand) % min(WIDEST, TOGETHER * BYTES[dtype]) == distance % TOGETHER == 0
 
     def _product(self, launch: Launch, rows: int, position: int) -> DeviceLaunch:
         product, operands, behind, window = launch.kernel, launch.operands, launch.epilogue, launch.kernel.window
-        sizes = [size_at(size, rows) for size in (product.m, product.n, product.k)]
+        m, n, k = sizes = [size_at(size, rows) for size in (product.m, product.n, product.k)]
         kernel = ProductKernel(
             product.dtype, product.transpose_a, product.transpose_b, operands["c"] is not None,
             operands["bias"] is not None, product.relu, product.split, window is not None,
-            window is not None and window.is_scattered, product.winograd, 1, None if behind is None else behind.kernel,
+            window is not None and window.is_scattered, product.winograd,
+            epilogue=None if behind is None else behind.kernel,
+            precision=self.precision if product.dtype == "float32" and not product.winograd else "highest",
         )  # fmt: skip
         kernel = dataclasses.replace(kernel, size=self._size_of_tile(launch, kernel, sizes))
+        columns = n if window is None else n // window.groups
+        takes = kernel.size >= TOGETHER and kernel.precision == "highest" and not kernel.winograd
+        if takes and columns % TOGETHER == 0 and self._is_result_aligned(launch):
+            epilogue = None if behind is None else _together(behind.kernel)
+            kernel = dataclasses.replace(kernel, wide=True, epilogue=epilogue)
         views = [operands[name] for name in ("a", "b", "c", "bias") if operands[name] is not None]
         distances = [operands[f"{name}_ld"] for name in ("a", "b", "c")]
-        further = [] if window is None else window.numbers()
-        further += [] if behind is None else behind.arguments()
-        arguments = self._encoded([*views, *sizes, *distances, *further])
-        call = Call(_references(kernel.parameters), 0, launch.period)
-        blocks = kernel.blocks(*sizes, window)
-        return DeviceLaunch(kernel.source(), call, blocks, arguments, position, kernel.shared_bytes)
+        further = () if behind is None else self._encoded(behind)
+        numbers = [] if window is None else window.numbers()
+        arguments = (*map(self._integer, [*views, *sizes, *distances, *numbers]), *further)
+        call = Call(_references(kernel.parameters), 0, period=launch.period)
+        return DeviceLaunch(
+            kernel.source(), call, kernel.blocks(m, n, k, window), arguments, position, kernel.shared_bytes
+        )
 
     def _tap_products(self, launch: Launch, position: int) -> DeviceLaunch:
         product, operands, kernel = launch.kernel, launch.operands, TapProductsKernel(launch.kernel.dtype)
         groups = product.window.tap_groups(product.n)
         sizes = [groups.chunk_count, groups.down, groups.across, groups.channels, groups.columns]
         numbers = [*sizes, operands["a_ld"], operands["b_ld"], *product.window.numbers()]
-        arguments = self._encoded([operands["a"], operands["b"], operands["c"], *numbers])
-        call = Call(_references(kernel.parameters), 0, launch.period)
+        arguments = tuple(map(self._integer, [operands["a"], operands["b"], operands["c"], *numbers]))
+        call = Call(_references(kernel.parameters), 0, period=launch.period)
         units = winograd.tap_blocks(groups)
         return DeviceLaunch(kernel.source(), call, units, arguments, position, kernel.shared_bytes)
 
@@ -142,32 +220,45 @@ class Binder:
         in_a_row = not kernel.transpose_a or launch.operands["a_ld"] == 1
         if kernel.transpose_b and in_a_row and sizes[0] == 1 and not kernel.patches:
             return 0  # as the CPU sums it, in lanes
-        window = launch.kernel.window
+        (m, n, k), window = sizes, launch.kernel.window
 
         def cost(size: int) -> int:
-            rounds = math.ceil(dataclasses.replace(kernel, size=size).blocks(*sizes, window) / self.processors)
+            rounds = math.ceil(dataclasses.replace(kernel, size=size).blocks(m, n, k, window) / self.processors)
             return rounds * (size * size + 4 * size)
 
-        return min(SIZES[kernel.dtype], key=cost)
+        return min(kernel.sizes, key=cost)
 
-    def _encoded(self, arguments: Iterable[Any]) -> tuple[int, ...]:
-        return tuple(map(self._integer, arguments))
+    def _encoded(self, launch: Launch) -> tuple[int, ...]:
+        """The arguments of a launch."""
+        dtype = launch.kernel.dtype
+        return tuple([
+            self._narrow + 4 * value.index if is_narrowed(kind, dtype) else self._integer(value)
+            for (_, kind), value in zip(launch.kernel.parameters, launch.arguments(), strict=True)
+        ])  # fmt: skip
+
+    def _written_narrowed(self, launch: Launch) -> list[int]:
+        """The addresses of numbers that a launch writes and that are read as float32, with those of the float32."""
+        written = [o.index for o, mode in launch.access if isinstance(o, Slot) and "w" in mode]
+        slots = [index for index in dict.fromkeys(written) if index in self._narrowed]
+        return [address for slot in slots for address in (self.step + 8 * slot, self._narrow + 4 * slot)]
 
     def _integer(self, argument: Any) -> int:
         if isinstance(argument, float):
             return struct.unpack("q", struct.pack("d", argument))[0]
         return argument if isinstance(argument, int) else self.address(argument)
 
-    def node(self, launch: DeviceLaunch, rows: int) -> Node:
-        """The node of one launch."""
-        threads = _threads(launch)
-        blocks = math.ceil(math.ceil(launch.units / launch.call.unit) / threads) if launch.call.unit else launch.units
-        function = self._loaded(*_launch_kernel(launch))
-        return Node(function, blocks, threads, (self.step, rows, launch.units, *launch.arguments), launch.position)
+    def node(self, launches: Sequence[DeviceLaunch], rows: int) -> Node:
+        """The node of launches that do not depend on each other."""
+        threads = _threads(launches)
+        ends = list(itertools.accumulate(launch.blocks(threads) for launch in launches))
+        own = [number for launch in launches for number in (launch.units, *launch.arguments)]
+        function = self._loaded(*_launch_kernel(launches))
+        return Node(function, ends[-1], threads, (self.step, rows, *ends[:-1], *own), launches[0].position)
 
-    def text(self, launch: DeviceLaunch) -> str:
-        """The PTX of `node`."""
-        return ptx.load(*_launch_kernel(launch), self.driver.level)
+    def text(self, launches: Sequence[DeviceLaunch], in_order: bool = False) -> str:
+        """The PTX of `node`, or of `steps`."""
+        sources, entry = _steps_kernel(launches) if in_order else _launch_kernel(launches)
+        return ptx.load(sources, entry, self.driver.level)
 
     def steps(self, launches: Sequence[DeviceLaunch], rows: int, stride: int = 0, models: int = 1) -> StepsKernel:
         """Many steps as one launch: each block of threads trains a model.
@@ -181,10 +272,6 @@ class Binder:
         arguments = [number for launch in launches for number in (launch.units, *launch.arguments)]
         return StepsKernel(self._loaded(*_steps_kernel(launches)), models, (self.step, rows, stride), tuple(arguments))
 
-    def steps_text(self, launches: Sequence[DeviceLaunch]) -> str:
-        """The PTX of `steps`."""
-        return ptx.load(*_steps_kernel(launches), self.driver.level)
-
     def _loaded(self, sources: tuple[Source, ...], entry: LaunchEntry | StepsEntry) -> Any:
         function = self._functions.get((sources, entry))
         if function is None:
@@ -193,34 +280,55 @@ class Binder:
         return function
 
 
-def _threads(launch: DeviceLaunch) -> int:
-    return BLOCK if launch.call.unit else THREADS
+def _threads(launches: Sequence[DeviceLaunch]) -> int:
+    """The threads of a block of these launches."""
+    return BLOCK if all(launch.call.unit for launch in launches) else THREADS
 
 
-def _launch_kernel(launch: DeviceLaunch) -> tuple[tuple[Source, ...], LaunchEntry]:
-    """The inner function and the entry of a kernel of one launch."""
-    return (launch.source,), LaunchEntry(launch.call, _threads(launch))
+def _launch_kernel(launches: Sequence[DeviceLaunch]) -> tuple[tuple[Source, ...], LaunchEntry]:
+    """The inner functions and the entry of a node's kernel."""
+    return _kernel(LaunchEntry, launches, _threads(launches))
 
 
 def _steps_kernel(launches: Sequence[DeviceLaunch]) -> tuple[tuple[Source, ...], StepsEntry]:
     """The inner functions and the entry of a kernel of many steps."""
+    return _kernel(StepsEntry, launches, THREADS)
+
+
+def _kernel(kind: type[Entry], launches: Sequence[DeviceLaunch], threads: int) -> tuple[tuple[Source, ...], Entry]:
     sources = tuple(dict.fromkeys(launch.source for launch in launches))
     inner = tuple(sources.index(launch.source) for launch in launches)
-    return sources, StepsEntry(tuple(launch.call for launch in launches), inner, THREADS)
+    shared = max(launch.shared_of_block(threads) for launch in launches)
+    return sources, kind(tuple(launch.call for launch in launches), inner, threads, shared)
 
 
-def _form(launch: Launch, rows: int) -> tuple[Kernel, int, int]:
-    """A launch's kernel on a GPU, the length of its axis, and the units of a thread."""
-    kernel, template = launch.kernel, launch.kernel.template
-    if template in FORMS:
-        kernel = dataclasses.replace(kernel, template=FORMS[template])
-        return kernel, launch.extent.at(rows) * launch.operands["width"], 1
-    form, (down, across) = getattr(template, "form", "loop"), (size_at(size, rows) for size in launch.shape)
-    if form in ("grid", "outer", "gather"):
-        return kernel, down * across, 1
-    if form == "fold" and not any(o.index == "total" for o in template.operands):
-        return kernel, -(-down // CHUNK_ROWS) * across, 1
-    return kernel, launch.extent.at(rows), getattr(template, "unit", 1)
+def _read_narrowed(launch: Launch) -> list[Slot]:
+    """The numbers of the step that a launch reads as float32."""
+    parts = [part for part in (launch, launch.epilogue) if part is not None and not isinstance(part.kernel, Product)]
+    return [
+        part.operands[name]
+        for part in parts
+        for name, kind in part.kernel.parameters
+        if is_narrowed(kind, part.kernel.dtype)
+    ]
+
+
+def _totals(chain: Chain) -> int:
+    """The number of a fold's sums over all elements."""
+    return sum(o.index == "total" for o in chain.operands)
+
+
+def _shared_bytes(kernel: Kernel) -> int:
+    """Bytes of memory that the threads of a group share."""
+    template = kernel.template
+    if isinstance(template, WarpRows | WarpLoop):
+        return template.shared_bytes
+    return _totals(template) * LANES * BYTES[kernel.dtype] if isinstance(template, Chain) else 0
+
+
+def _together(kernel: Kernel) -> Kernel:
+    """A chain whose threads take neighbouring elements together."""
+    return dataclasses.replace(kernel, template=dataclasses.replace(kernel.template, together=TOGETHER))
 
 
 def _references(parameters: tuple[tuple[str, Kind], ...]) -> tuple[bool, ...]:

@@ -22,6 +22,26 @@ class DeviceError(RuntimeError):
     """The GPU that was asked for cannot be used; the message says why, and what to do."""
 
 
+class OutOfMemory(DeviceError):
+    """The memory of a GPU is full.
+
+    Args:
+        name: of the card.
+        asked, free, total: bytes.
+        remedy: a sentence.
+    """
+
+    def __init__(
+        self, name: str, asked: int, free: int, total: int,
+        remedy: str = "Take a smaller model, smaller batches, or less data in one call.",
+    ):  # fmt: skip
+        self.name, self.asked, self.free, self.total = name, asked, free, total
+        super().__init__(
+            f"{name}: its memory is full. {asked / 1e6:.1f} MB were asked for, {free / 1e6:.1f} of "
+            f"{total / 1e6:.1f} MB are free. {remedy}"
+        )
+
+
 @dataclass(frozen=True)
 class Node:
     """One launch of a step.
@@ -42,7 +62,7 @@ class Node:
 
 
 class Driver(ABC):
-    """A GPU. All work is done in the order in which it was asked for.
+    """A GPU. All work but `upload_beside` is done in the order in which it was asked for.
 
     Attributes:
         name: of the card.
@@ -59,7 +79,7 @@ class Driver(ABC):
         """The address of so many bytes of its memory, on a boundary of 256.
 
         Raises:
-            DeviceError: the memory is full.
+            OutOfMemory: there is not so much.
         """
 
     @abstractmethod
@@ -67,8 +87,21 @@ class Driver(ABC):
         """Give memory back once the work before is done."""
 
     @abstractmethod
+    def memory(self) -> tuple[int, int]:
+        """Bytes of its memory that can be allocated, and all that it has."""
+
+    @abstractmethod
+    def page_locked(self, size: int) -> np.ndarray:
+        """So many bytes of the host that the device copies by itself; they live as long as the array and its views."""
+
+    @abstractmethod
     def upload(self, address: int, array: np.ndarray) -> None:
         """Copy a contiguous array to the device; unless it is page-locked, it may change as soon as this returns."""
+
+    @abstractmethod
+    def upload_beside(self, address: int, array: np.ndarray) -> None:
+        """Copy a page-locked array while other work goes on. Until `synchronize` it may not change, and nothing may use
+        its copy."""
 
     @abstractmethod
     def download(self, array: np.ndarray, address: int) -> None:

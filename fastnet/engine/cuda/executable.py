@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import time
 import weakref
 from collections.abc import Iterator
@@ -17,10 +18,13 @@ from fastnet._kernels.templates import turn
 from fastnet.engine import _runner
 from fastnet.engine.cuda import current
 from fastnet.engine.cuda.binder import Binder, DeviceLaunch, StepsKernel
-from fastnet.engine.cuda.driver import Node
-from fastnet.engine.cuda.memory import DeviceArray, Mirror, PlacedSource, adopt, copied, mirror_of
+from fastnet.engine.cuda.driver import Node, OutOfMemory
+from fastnet.engine.cuda.inputs import Inputs
+from fastnet.engine.cuda.joining import Joined, joined_launches
+from fastnet.engine.cuda.memory import DeviceArray, Mirror, adopt, copied, mirror_of
 from fastnet.engine.executable import Executable
 from fastnet.engine.launch import Launch
+from fastnet.engine.memory import ALIGNMENT
 from fastnet.engine.sizes import Extent
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import SIZES, Slot, View
@@ -28,7 +32,8 @@ from fastnet.engine.view import SIZES, Slot, View
 # Floating-point operations of the products of a step that one block of threads does, without launches in between. An
 # estimate, not measured: one multiprocessor of 128 multiply-adds a cycle needs as long for them as ten launches take.
 SMALL = 2_000_000
-MOST_SHARED = 48 << 10  # bytes that all products of one kernel may share: the limit of static memory
+MOST_SHARED = 48 << 10  # bytes that the threads of a block may share: the limit of static memory
+APART = 8 << 20  # bytes of buffers that do not share memory; an estimate, not measured: a fraction of the second cache
 MOST_SIZES = 4  # sizes of batches whose launches are kept: the largest, and the last ones
 PATIENCE = 5e-3  # seconds of steps that are started before the host looks in
 _SLOTS = {
@@ -45,10 +50,11 @@ class CUDAExecutable(Executable):
 
     def _bind(self) -> None:
         self.driver = driver = current.driver()
-        self._arena, self._step = DeviceArray(driver, self.arena_bytes), DeviceArray(driver, self.step.nbytes)
-        self._mirrors: dict[int, tuple[Variable, Mirror]] = {}  # whose addresses are arguments of launches
+        self._place_apart()
+        # weights, their copies, and the memory of these, whose addresses are arguments of launches
+        self._mirrors: dict[int, tuple[Variable, Mirror, DeviceArray]] = {}
         self._written: set[int] = set()
-        self._sources: weakref.WeakKeyDictionary[Any, PlacedSource] = weakref.WeakKeyDictionary()
+        self._inputs = Inputs(driver)
         self._placed: dict[int, DeviceArray] = {}  # by the slot that has its address
         self._outputs: dict[int, tuple[weakref.ref[np.ndarray], DeviceArray]] = {}
         self._launches: dict[int, list[DeviceLaunch]] = {}
@@ -58,43 +64,73 @@ class CUDAExecutable(Executable):
             for operand, mode in launch.access:
                 if isinstance(operand, Variable):
                     weight = self.weight(operand)
-                    self._mirrors[id(weight)] = weight, mirror_of(weight, driver)
+                    mirror = mirror_of(weight, driver)
+                    self._mirrors[id(weight)] = weight, mirror, mirror.memory()
                     if "w" in mode:
                         self._written.add(id(weight))
-        self._binder = Binder(driver, self._step.address, self._address)
+        self._step, self._arena = DeviceArray(driver, self.step.nbytes + self.narrowed().nbytes), self._new_arena()
+        self._binder = Binder(driver, self.plan, self._step.address, self._address)
         self._is_small = self._fits_a_block()
         if self._is_small:  # compiles now, as on the CPU
             self._steps(self.rows)
         else:
             self._nodes(self.rows)
 
+    def _new_arena(self) -> DeviceArray:
+        """Memory for buffers.
+
+        Raises:
+            OutOfMemory: there is not so much; it names the batch that would fit.
+        """
+        try:
+            return DeviceArray(self.driver, self.arena_bytes)
+        except OutOfMemory as full:
+            fits = bisect.bisect_right(range(1, self.rows), full.free, key=lambda rows: self._layout(rows)[1])
+            remedy = f"A batch of {fits} would fit" if fits else "Not even a batch of one row would fit"
+            remedy = f"{remedy}; this one has {self.rows} rows."
+            raise OutOfMemory(full.name, full.asked, full.free, full.total, remedy) from None
+
+    def _place_apart(self) -> None:
+        """Give each buffer memory of its own if that is little: launches that share none may run side by side."""
+        starts = np.cumsum(
+            [0, *(-(-max(b.size(self.rows), 1) // ALIGNMENT) * ALIGNMENT for b in self.offsets)]
+        ).tolist()
+        if starts[-1] <= APART:
+            self.offsets, self.arena_bytes = dict(zip(self.offsets, starts)), starts[-1]
+
     def _address(self, operand: View | Variable | Slot) -> int:
         if isinstance(operand, View):
             return self._arena.address + self.offsets[operand.buffer] + operand.offset * SIZES[operand.dtype]
         if isinstance(operand, Variable):
-            return self._mirrors[id(self.weight(operand))][1].memory.address
+            return self._mirrors[id(self.weight(operand))][2].address
         return self._step.address + 8 * operand.index
+
+    def span(self, operand: View | Variable | Slot) -> tuple[int, int]:
+        """The bytes of an operand on the device; those of the whole buffer for a view."""
+        if isinstance(operand, View):
+            start = self._arena.address + self.offsets[operand.buffer]
+            return start, start + max(operand.buffer.size(self.rows), 1)
+        start = self._address(operand)
+        return start, start + (8 if isinstance(operand, Slot) else max(operand.nbytes, 1))
 
     # ---- what a step reads and writes
 
     def connect(self, inlet: Any, source: Any) -> None:
-        """Let an inlet read from a source, which is copied to the device when it is first read."""
-        placed = self._sources.get(source)
-        if placed is None:
-            placed = self._sources[source] = PlacedSource(self.driver, source)
-        start = inlet.slots.index
-        self.step[start : start + 4] = placed.numbers
+        """Let an inlet read from a source, which the next run brings to the device."""
+        self._inputs.connect(inlet.slots.index, source)
 
     def place(self, slot: int, array: np.ndarray | None) -> None:
         """Let a slot of the step block have the address of an array, which is copied to the device."""
-        if array is None:
+        if slot == abi.ORDER:
+            self._inputs.set_order(array)
+        elif array is None:
             self._placed.pop(slot, None)
             self.step[slot] = 0
-            return
-        self._placed[slot] = copied(self.driver, array)
-        self.step[slot] = self._placed[slot].address
-        if slot == abi.RATES:
-            self._rates = array.reshape(-1)
+        else:
+            self._placed[slot] = copied(self.driver, array)
+            self.step[slot] = self._placed[slot].address
+            if slot == abi.RATES:
+                self._rates = array.reshape(-1)
 
     def place_output(self, slot: int, array: np.ndarray) -> None:
         """Let a slot have the address of an array that runs write."""
@@ -129,12 +165,13 @@ class CUDAExecutable(Executable):
         """See `Executable.code`."""
         launches = self.launches_at(self.rows)
         if self._is_small:
-            text = self._binder.steps_text(launches)
+            text = self._binder.text(launches, in_order=True)
             yield "steps", {"ptx": text}, f"1 block of {THREADS} threads for {len(launches)} launches a step"
             return
-        for launch in launches:
-            node, text = self._binder.node(launch, self.rows), self._binder.text(launch)
-            yield launch.source.name, {"ptx": text}, f"{node.grid} blocks of {node.block} threads"
+        for joined in joined_launches(self, launches):
+            node, text = self._node(joined, self.rows), self._binder.text(joined.launches, joined.in_order)
+            name = "_".join(launch.source.name for launch in joined.launches)
+            yield name, {"ptx": text}, f"{node.grid} blocks of {node.block} threads"
 
     # ---- steps
 
@@ -154,6 +191,7 @@ class CUDAExecutable(Executable):
                 done += self._start(steps - done, first + done * batch, total, batch, times)
                 self.driver.download(self.step, self._step.address)
         except KeyboardInterrupt:  # what was started is done first, and its steps count
+            self.driver.synchronize()
             self.driver.download(self.step, self._step.address)
             raise
         finally:
@@ -173,24 +211,33 @@ class CUDAExecutable(Executable):
         step = self.step
         step[abi.ROWS], step[abi.FIRST], step[abi.NONFINITE] = min(batch, total - first), first, 0
         step[abi.STOPPED], step[abi.DONE], step[abi.BATCH], step[abi.TOTAL] = 0, 0, batch, total
-        for weight, mirror in self._mirrors.values():
+        for weight, mirror, _ in self._mirrors.values():
             adopt(weight, mirror)
             mirror.send()
         self._mark_written()  # another thread that reads a weight meanwhile waits for the steps that were started
         if step[abi.RATES] and step[abi.RATES_COUNT]:
             self.scalars[abi.RATE] = self._rates[0]
-        self.driver.upload(self._step.address, step)
+        self._inputs.open(step, total, batch)
+        self.driver.upload(self._step.address, np.concatenate([step.view(np.uint8), self.narrowed().view(np.uint8)]))
+
+    def narrowed(self) -> np.ndarray:
+        """The step block's float64 as float32, which lie behind it on the device."""
+        with np.errstate(over="ignore", invalid="ignore"):  # slots that are integers, and huge numbers
+            return self.scalars.astype(np.float32)
 
     def _start(self, steps: int, first: int, total: int, batch: int, times: np.ndarray | None) -> int:
         """Start some steps of one size; their number."""
         rows = min(batch, total - first)
+        readable, has_moved = self._inputs.enter(self.step, first, rows, total)
+        if has_moved:
+            self.driver.upload(self._step.address, self.step)
         if times is not None:
-            nodes = self._nodes(rows)
+            nodes = [self._binder.node([launch], rows) for launch in self.launches_at(rows)]
             for node, spent in zip(nodes, self.driver.times(nodes), strict=True):
                 if node.launch >= 0:
                     times[node.launch] += spent
             return 1
-        count = max(1, min(steps, (total - first) // batch))
+        count = max(1, min(steps, (readable - first) // batch))
         count = min(count, max(1, int(PATIENCE / self._seconds)) if self._seconds else 1)
         start = time.perf_counter()
         if self._is_small:
@@ -199,6 +246,7 @@ class CUDAExecutable(Executable):
             if rows not in self._graphs:
                 self._graphs[rows] = self.driver.capture(self._nodes(rows))
             self.driver.replay(self._graphs[rows], count)
+        self._inputs.prefetch()
         self.driver.synchronize()
         self._seconds = (time.perf_counter() - start) / count
         return count
@@ -231,7 +279,12 @@ class CUDAExecutable(Executable):
         return self._graphs[rows]
 
     def _nodes(self, rows: int) -> list[Node]:
-        return [self._binder.node(launch, rows) for launch in self.launches_at(rows)]
+        return [self._node(joined, rows) for joined in joined_launches(self, self.launches_at(rows))]
+
+    def _node(self, joined: Joined, rows: int) -> Node:
+        if joined.in_order:
+            return self._binder.steps(joined.launches, rows).node(1)
+        return self._binder.node(joined.launches, rows)
 
     def _fits_a_block(self) -> bool:
         """Whether one block of threads goes through the steps."""
@@ -240,7 +293,7 @@ class CUDAExecutable(Executable):
         self._binder.processors = 1  # its tiles are those of one multiprocessor
         launches = self.launches_at(self.rows)
         parameters = sum(1 + len(launch.arguments) for launch in launches) + 4
-        shared = sum({launch.source: launch.shared_bytes for launch in launches}.values())
+        shared = max(launch.shared_of_block(THREADS) for launch in launches)
         if parameters <= MOST_PARAMETERS and shared <= MOST_SHARED:
             return True
         self._launches.clear()
@@ -251,6 +304,8 @@ class CUDAExecutable(Executable):
 def _turn(template: Any, status: int) -> Launch:
     """The launch of a template of `turn`."""
     operands: dict[str, Any] = {}
-    for name in template.parameters:
+    access = []
+    for name, kind in template.parameters.items():
         operands[name] = status if name == "status" else Slot(_SLOTS[name])
-    return Launch(Kernel(template, (), "float64"), operands, [], Extent(fixed=1))
+        access += [(operands[name], kind.access)] * bool(kind.access)
+    return Launch(Kernel(template, (), "float64"), operands, access, Extent(fixed=1))

@@ -14,13 +14,14 @@ import numpy as np
 
 from fastnet._kernels import cache
 from fastnet._kernels.cuda.ptx import LEVELS
-from fastnet.engine.cuda.driver import FORKED, DeviceError, Driver, Node
+from fastnet.engine.cuda.driver import FORKED, DeviceError, Driver, Node, OutOfMemory
 
 #: version of the driver's CUDA → the newest PTX that it takes; from 11.2 on it allocates in the order of a stream
 _PTX = {
     11020: 72, 11030: 73, 11040: 74, 11050: 75, 11060: 76, 11070: 77, 11080: 78, 12000: 80,
     12010: 81, 12020: 82, 12030: 83, 12040: 84, 12050: 85, 12070: 86, 12080: 87, 12090: 88, 13000: 90,
 }  # fmt: skip
+_LOG = 4096  # bytes of the driver's report on PTX that it refuses
 _INSTALL = "pip install 'fastnet[cuda]'"
 
 
@@ -54,7 +55,7 @@ def _name(api: Any, error: Any) -> str:
 
 
 class NVIDIA(Driver):
-    """The first GPU of this process, in its primary context; one stream has all work in order.
+    """The first GPU of this process, in its primary context; one stream has all work in order, one copies beside it.
 
     Args:
         api: `cuda.bindings.driver`.
@@ -74,13 +75,31 @@ class NVIDIA(Driver):
         self.level = level_for(self.name, capability, self.version)
         self._context = self._ask("cuDevicePrimaryCtxRetain", self._device)
         self._enter()
-        self._stream = self._ask("cuStreamCreate", api.CUstream_flags.CU_STREAM_NON_BLOCKING)
-        pool = self._ask("cuDeviceGetDefaultMemPool", self._device)
-        keep = api.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
-        self._ask("cuMemPoolSetAttribute", pool, keep, api.cuuint64_t(2**64 - 1))
+        self._stream, self._copies = (
+            self._ask("cuStreamCreate", api.CUstream_flags.CU_STREAM_NON_BLOCKING) for _ in range(2)
+        )
+        if not attribute("MEMORY_POOLS_SUPPORTED"):
+            raise DeviceError(
+                f"{self.name} has no memory pools, as some virtual GPUs, and fastnet allocates from one. Train with "
+                "device='cpu', or on a GPU that is not shared this way."
+            )
+        self._pool = self._new_pool()
 
     def _attribute(self, attributes: Any, name: str) -> int:
         return self._ask("cuDeviceGetAttribute", getattr(attributes, f"CU_DEVICE_ATTRIBUTE_{name}"), self._device)
+
+    def _new_pool(self) -> Any:
+        """A pool of this driver's own, which keeps what is freed: that of the device belongs to other libraries too."""
+        api, properties = self._api, self._api.CUmemPoolProps()
+        properties.allocType = api.CUmemAllocationType.CU_MEM_ALLOCATION_TYPE_PINNED
+        properties.handleTypes = api.CUmemAllocationHandleType.CU_MEM_HANDLE_TYPE_NONE
+        properties.location = api.CUmemLocation()
+        properties.location.type = api.CUmemLocationType.CU_MEM_LOCATION_TYPE_DEVICE
+        properties.location.id = int(self._device)
+        pool = self._ask("cuMemPoolCreate", properties)
+        keep = api.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
+        self._ask("cuMemPoolSetAttribute", pool, keep, api.cuuint64_t(2**64 - 1))
+        return pool
 
     def _enter(self) -> None:
         """Make the context this thread's, whatever another library has chosen since the last call."""
@@ -89,7 +108,7 @@ class NVIDIA(Driver):
         self._ask("cuCtxSetCurrent", self._context)
 
     def _ask(self, function: str, *arguments: Any) -> Any:
-        """Call a function of the driver; its result, if it has one.
+        """Call a function of the driver; its result, if it has one, or all where it has several.
 
         Raises:
             DeviceError: it failed.
@@ -100,7 +119,7 @@ class NVIDIA(Driver):
             raise DeviceError(f"{self._named()}: {missing}") from None
         if error != self._api.CUresult.CUDA_SUCCESS:
             raise DeviceError(f"{self._named()}: {function} failed with {_name(self._api, error)}.")
-        return results[0] if results else None
+        return results[0] if len(results) == 1 else tuple(results) or None
 
     def _named(self) -> str:
         return getattr(self, "name", "The GPU")
@@ -110,13 +129,9 @@ class NVIDIA(Driver):
     def allocate(self, size: int) -> int:
         """See `Driver.allocate`."""
         self._enter()
-        error, address = self._api.cuMemAllocAsync(size, self._stream)
+        error, address = self._api.cuMemAllocFromPoolAsync(size, self._pool, self._stream)
         if error == self._api.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
-            _, free, total = self._api.cuMemGetInfo()
-            raise DeviceError(
-                f"{self.name}: its memory is full. {size / 1e6:.1f} MB were asked for, {free / 1e6:.1f} of "
-                f"{total / 1e6:.1f} MB are free. Take smaller batches, or pass the data as batches."
-            )
+            raise OutOfMemory(self.name, size, *self.memory())
         if error != self._api.CUresult.CUDA_SUCCESS:
             raise DeviceError(f"{self.name}: {size} bytes could not be allocated: {_name(self._api, error)}.")
         return int(address)
@@ -127,11 +142,34 @@ class NVIDIA(Driver):
             self._enter()
             self._api.cuMemFreeAsync(address, self._stream)
 
+    def memory(self) -> tuple[int, int]:
+        """See `Driver.memory`. The pool gives back what it only keeps, which the driver would count as used."""
+        self.synchronize()
+        self._ask("cuMemPoolTrimTo", self._pool, 0)
+        return self._ask("cuMemGetInfo")
+
+    def page_locked(self, size: int) -> np.ndarray:
+        """See `Driver.page_locked`."""
+        self._enter()
+        return np.asarray(PageLocked(self, int(self._ask("cuMemAllocHost", size)), size))
+
+    def release(self, address: int) -> None:
+        """Free page-locked memory."""
+        if self._process == os.getpid():
+            self._enter()
+            self._api.cuMemFreeHost(address)
+
     def upload(self, address: int, array: np.ndarray) -> None:
         """See `Driver.upload`: the driver copies pageable memory before it returns."""
         self._enter()
         if array.nbytes:
             self._ask("cuMemcpyHtoDAsync", address, array.ctypes.data, array.nbytes, self._stream)
+
+    def upload_beside(self, address: int, array: np.ndarray) -> None:
+        """See `Driver.upload_beside`: in the second stream."""
+        self._enter()
+        if array.nbytes:
+            self._ask("cuMemcpyHtoDAsync", address, array.ctypes.data, array.nbytes, self._copies)
 
     def download(self, array: np.ndarray, address: int) -> None:
         """See `Driver.download`."""
@@ -155,16 +193,22 @@ class NVIDIA(Driver):
 
     def _linked(self, ptx: str) -> bytes:
         """The card's code of a module."""
-        text, state = ptx.encode() + b"\0", self._ask("cuLinkCreate", 0, [], [])
+        api, text, log = self._api, ptx.encode() + b"\0", bytearray(_LOG)
+        options = {
+            api.CUjit_option.CU_JIT_ERROR_LOG_BUFFER: log,
+            api.CUjit_option.CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES: len(log),
+        }
+        state = self._ask("cuLinkCreate", len(options), list(options), list(options.values()))
         try:
-            kind = self._api.CUjitInputType.CU_JIT_INPUT_PTX
+            kind = api.CUjitInputType.CU_JIT_INPUT_PTX
             self._ask("cuLinkAddData", state, kind, text, len(text), b"fastnet", 0, [], [])
-            error, code, size = self._api.cuLinkComplete(state)
-            if error != self._api.CUresult.CUDA_SUCCESS:
-                raise DeviceError(f"{self.name}: the driver refuses a kernel's PTX: {_name(self._api, error)}.")
+            code, size = self._ask("cuLinkComplete", state)
             return ctypes.string_at(int(code), size)
+        except DeviceError as error:
+            said = log.split(b"\0")[0].decode(errors="replace").strip()
+            raise DeviceError(f"{error} It refuses a kernel's PTX: {said or 'it does not say why'}") from None
         finally:
-            self._api.cuLinkDestroy(state)
+            api.cuLinkDestroy(state)
 
     def launch(self, node: Node) -> None:
         """See `Driver.launch`."""
@@ -218,7 +262,24 @@ class NVIDIA(Driver):
     def synchronize(self) -> None:
         """See `Driver.synchronize`."""
         self._enter()
-        self._ask("cuStreamSynchronize", self._stream)
+        for stream in (self._stream, self._copies):
+            self._ask("cuStreamSynchronize", stream)
+
+
+class PageLocked:
+    """Memory of the host that the driver allocated, for NumPy; freed with the last array that shows it.
+
+    Args:
+        driver: the driver.
+        address, size: where it lies, and its bytes.
+    """
+
+    def __init__(self, driver: NVIDIA, address: int, size: int):
+        self._driver, self._address = driver, address
+        self.__array_interface__ = {"data": (address, False), "shape": (size,), "typestr": "|u1", "version": 3}
+
+    def __del__(self) -> None:
+        self._driver.release(self._address)
 
 
 class Graph:

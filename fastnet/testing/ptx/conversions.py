@@ -23,6 +23,8 @@ _MODES = "rn rz rm rp rni rzi rmi rpi ftz sat relu satfinite"
 def _cvt(decoder: Decoder, step: Instruction) -> Step:
     if step.words[-2] in ("f16x2", "bf16x2"):
         return _pack_halves(decoder, step)
+    if step.words[-2] == "tf32":
+        return _round_to_tf32(decoder, step)
     words, to, source = flags(step, _MODES, types=2), type_of(step, -2), type_of(step)
     if to.kind == "bf" and words & {"rm", "rp"}:
         raise unknown(step)
@@ -33,6 +35,20 @@ def _cvt(decoder: Decoder, step: Instruction) -> Step:
     if "ftz" in words and source.name == "f32":
         return lambda frame, active: put(frame, active, convert(flush(read(frame, active))))
     return lambda frame, active: put(frame, active, convert(read(frame, active)))
+
+
+def _round_to_tf32(decoder: Decoder, step: Instruction) -> Step:
+    """float32 with the lowest 13 bits 0: the nearest one, ties away from 0."""
+    if step.words != ("cvt", "rna", "tf32", "f32"):
+        raise unknown(step)
+    put, read = decoder.write(step.operands[0], TYPES["u32"]), decoder.read(step.operands[1], TYPES["f32"])
+
+    def nearest(x: Any) -> Any:
+        x = np.asarray(x)
+        bits = x.view(np.uint32) + np.uint32(0x1000) & np.uint32(0xFFFFE000)
+        return np.where(np.isnan(x), np.uint32(0x7FFFFFFF), bits)
+
+    return lambda frame, active: put(frame, active, nearest(read(frame, active)))
 
 
 def _pack_halves(decoder: Decoder, step: Instruction) -> Step:

@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.testing.ptx import accesses, bitwise, conversions, floats, integers, moves, special, warps  # noqa: F401
+from fastnet.testing.ptx import (  # noqa: F401
+    accesses,
+    bitwise,
+    conversions,
+    floats,
+    integers,
+    matrices,
+    moves,
+    special,
+    warps,
+)
 from fastnet.testing.ptx.control import branch, branch_by_index, leave
 from fastnet.testing.ptx.exact import bf16_bits, bf16_values, canonical
 from fastnet.testing.ptx.faults import Fault
