@@ -342,8 +342,8 @@ def test_initial_values_have_the_spread_of_their_fans():
         (lambda: layers.Conv2D(5, 3, padding="same", activation="relu"), (5, 4, 3)),
         (lambda: layers.Conv2D(6, (2, 3), (2, 3), groups=2), (7, 8, 4)),
         (lambda: layers.Conv2DTranspose(3, 3, 2, "same", activation="tanh"), (3, 4, 2)),
-        (lambda: layers.DepthwiseConv2D(3, padding="same", activation="relu"), (5, 9, 16)),
-        (lambda: layers.DepthwiseConv2D(3, 2, "same", 2), (5, 6, 3)),
+        (lambda: layers.DepthwiseConv2D(3, padding="same", activation="relu"), (3, 4, 2)),
+        (lambda: layers.DepthwiseConv2D(2, 2, "same", 2), (3, 2, 2)),
     ],
 )
 def test_on_a_gpu(make, shape):

@@ -188,7 +188,7 @@ class Conv3DTranspose(TransposedConvolution):
     """A transposed convolution over volumes (depth, height, width, channels); see `Conv2DTranspose`.
 
     Args:
-        filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation, use_bias, and
+        filters, kernel_size, strides, padding, data_format, output_padding, dilation_rate, activation, use_bias, and
             the initializers, regularizers and constraints: as those of `Conv2DTranspose`, for three axes.
         **more: ``name``, ``dtype``, ``trainable``, ``input_shape``, as for every layer.
 
@@ -203,3 +203,29 @@ class Conv3DTranspose(TransposedConvolution):
     """
 
     rank = 3
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: str = "valid",
+        data_format: str | None = None,  # before output_padding, in Keras's order
+        output_padding: Any = None,
+        dilation_rate: Any = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **more: Any,
+    ):
+        super().__init__(
+            filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation, use_bias,
+            kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer,
+            kernel_constraint, bias_constraint, **more,
+        )  # fmt: skip

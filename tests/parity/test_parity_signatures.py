@@ -24,6 +24,8 @@ NAMES = [
     *[f"layers.Random{n}" for n in ("Flip", "Translation", "Rotation", "Zoom", "Shear", "Crop")],
     *[f"layers.Random{n}" for n in ("Contrast", "Brightness", "GaussianBlur")],
     *[f"layers.{n}" for n in ("GroupNormalization", "CategoryEncoding", "Masking")],
+    *[f"layers.Conv{n}D{end}" for n in (1, 2, 3) for end in ("", "Transpose")],
+    *[f"layers.{kind}Conv{n}D" for n in (1, 2) for kind in ("Depthwise", "Separable")],
     *[f"layers.{n}" for n in ("InputLayer", "Input", "Layer", "CenterCrop", "Resizing")],
     *[f"layers.{kind}{n}D" for kind in ("MaxPooling", "AveragePooling", "GlobalMaxPooling") for n in (1, 2, 3)],
     *[f"layers.{kind}{n}D" for kind in ("GlobalAveragePooling", "ZeroPadding", "Cropping") for n in (1, 2, 3)],
@@ -76,6 +78,8 @@ def arguments(lib, name):
 
 
 def same(a, b):
+    if isinstance(b, tuple) and not isinstance(a, tuple):  # of a number for each axis; here one stands for all
+        b = b[0] if len(set(b)) == 1 else b
     return a == b and (isinstance(a, bool) == isinstance(b, bool))
 
 
