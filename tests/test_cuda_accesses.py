@@ -176,7 +176,8 @@ def test_a_step_of_a_small_network_has_few_nodes(monkeypatch):
         joined = joined_launches(step, step.launches_at(8))
     assert gpu.launches == len(joined) < len(step.launches_at(8)) / 2
     node_of = {launch.position: at for at, node in enumerate(joined) for launch in node.launches}
-    assert node_of[5] < node_of[2]  # the gather of targets, and the first product
+    named = {(launch.label, launch.name): node_of[position] for position, launch in enumerate(step.plan.launches)}
+    assert named["targets", "gather"] == named["input", "gather"] < named["dense", "product"]
     written = {}
     for position, launch in enumerate(step.plan.launches):
         for operand, mode in launch.access:
