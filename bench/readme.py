@@ -7,7 +7,7 @@ from bench.workloads import WORKLOADS
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
-SIZES = {workload.name: workload.sizes for workload in WORKLOADS.values()}
+SIZES = {workload.name: "-".join(map(str, workload.sizes)) for workload in WORKLOADS.values()}
 BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
 NAMES = {
     "jax": "JAX, epoch in one scan",
@@ -18,28 +18,40 @@ NAMES = {
 }
 
 
-def dense_table():
-    """Make the table of times and ratios, with PyTorch on its better number of threads."""
-    with open(RESULTS / "dense.csv", newline="", encoding="utf-8") as file:
+IMAGES = {
+    "convnet": "two convolutions, 28×28×1",
+    "vgg": "six with batch normalization, 32×32×3",
+    "resnet20": "ResNet-20, 32×32×3",
+}
+
+
+def table(name, networks, peers):
+    """Make a table of times and ratios, with PyTorch on its better number of threads, after the machine's line.
+
+    Args:
+        name: of the benchmark.
+        networks: by the name of the workload.
+        peers: names of columns by contender.
+    """
+    with open(RESULTS / f"{name}.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    machine = (RESULTS / "dense.txt").read_text(encoding="utf-8").splitlines()[1]
+    machine = (RESULTS / f"{name}.txt").read_text(encoding="utf-8").splitlines()[1]
     lines = [
-        "The time of a training step (gather, forward, backward, Adam) in `fit`, and how many times as long each peer",
-        "takes: medians of interleaved rounds.",
         f"{machine}.",
         "",
-        "| network | batch | fastnet | " + " | ".join(NAMES.values()) + " |",
-        "|---|---|---|" + "---|" * len(NAMES),
+        "| network | batch | fastnet | " + " | ".join(peers.values()) + " |",
+        "|---|---|---|" + "---|" * len(peers),
     ]
     for work in dict.fromkeys(row["work"] for row in rows):
         own = [row for row in rows if row["work"] == work]
         fastnet = float(next(r["median µs"] for r in own if r["contender"] == "fastnet"))
         cells = []
-        for name in NAMES:
-            times = [float(r["median µs"]) for r in own if r["contender"].split("@")[0] == name]
+        for peer in peers:
+            times = [float(r["median µs"]) for r in own if r["contender"].split("@")[0] == peer]
             cells.append(f"{min(times) / fastnet:.1f}×" if times else "–")
-        sizes = "-".join(map(str, SIZES[work]))
-        lines.append(f"| {work}: {sizes} | {own[0]['batch']} | {fastnet:,.0f} µs | " + " | ".join(cells) + " |")
+        lines.append(
+            f"| {work}: {networks[work]} | {own[0]['batch']} | {fastnet:,.0f} µs | " + " | ".join(cells) + " |"
+        )
     return lines
 
 
@@ -48,13 +60,18 @@ def text():
     return "\n".join(
         [
             BEGIN,
-            *dense_table(),
+            "The time of a training step (gather, forward, backward, Adam) in `fit`, and how many times as long each",
+            "peer takes: medians of interleaved rounds. Dense networks:",
+            *table("dense", SIZES, NAMES),
+            "",
+            "Networks of images:",
+            *table("images", IMAGES, {name: NAMES[name] for name in ("torch", "keras")}),
             "",
             "Below 1× fastnet is slower. `fastnet bench --quick` measures your machine in about a minute,",
             "beside the peers that are installed; it needs no checkout. All benchmarks take half an hour: in a",
             'checkout, run `.venv/bin/pip install -e ".[bench]"` (`".[bench,peers]"` for the other columns)',
             "and `fastnet bench`, which writes tables and pictures to `bench/results/own`. `fastnet bench",
-            "dense` measures the table above, and `python -m bench.readme` writes it from `bench/results`.",
+            "dense images` measures the tables above, and `python -m bench.readme` writes them from `bench/results`.",
             END,
         ]
     )
