@@ -43,6 +43,13 @@ def known():
     saving.get_custom_objects().update(before)
 
 
+POOLED = [(f"{kind}Pooling{n}", ((3, 2, 4)[:n] + (2,))) for kind in ("Max", "Average") for n in (1, 2, 3)]
+
+
+def of(name, **arguments):
+    return lambda: getattr(layers, name)(**arguments)
+
+
 LAYERS = {  # class: (layer, shape of a sample)
     "InputLayer": (lambda: layers.Input((5,)), (5,)),
     "Identity": (lambda: layers.Identity(name="same"), (5,)),
@@ -92,6 +99,38 @@ LAYERS = {  # class: (layer, shape of a sample)
     "RandomBrightness": (lambda: layers.RandomBrightness(0.1, (0, 1)), (4, 5, 3)),
     "RandomContrast": (lambda: layers.RandomContrast((0.1, 0.2), [0, 1]), (4, 5, 3)),
     "RandomGaussianBlur": (lambda: layers.RandomGaussianBlur(0.5, (3, 5), (0.1, 0.2)), (4, 5, 3)),
+    "Conv1D": (lambda: layers.Conv1D(3, 2, padding="causal", dilation_rate=2, activation="tanh"), (5, 2)),
+    "Conv2D": (lambda: layers.Conv2D(4, (3, 2), (1, 2), "same", groups=2, kernel_regularizer="l2"), (4, 5, 2)),
+    "Conv3D": (lambda: layers.Conv3D(2, 2, use_bias=False), (3, 2, 4, 1)),
+    "Conv1DTranspose": (lambda: layers.Conv1DTranspose(3, 2, 2, output_padding=1), (5, 2)),
+    "Conv2DTranspose": (lambda: layers.Conv2DTranspose(3, 2, 2, "same", bias_constraint="non_neg"), (3, 2, 2)),
+    "Conv3DTranspose": (lambda: layers.Conv3DTranspose(1, 2, activation="relu"), (2, 2, 1, 2)),
+    "DepthwiseConv1D": (lambda: layers.DepthwiseConv1D(2, depth_multiplier=2), (5, 2)),
+    "DepthwiseConv2D": (lambda: layers.DepthwiseConv2D(2, padding="same", depthwise_regularizer="l1"), (3, 4, 2)),
+    "SeparableConv1D": (lambda: layers.SeparableConv1D(3, 2, pointwise_constraint="max_norm"), (5, 2)),
+    "SeparableConv2D": (lambda: layers.SeparableConv2D(3, 2, depth_multiplier=2, activation="elu"), (3, 4, 2)),
+    "MaxPooling1D": (lambda: layers.MaxPooling1D(3, 2), (7, 2)),
+    "MaxPooling2D": (lambda: layers.MaxPooling2D((2, 3), 1, "same"), (4, 5, 2)),
+    "MaxPooling3D": (lambda: layers.MaxPooling3D(), (2, 4, 2, 1)),
+    "AveragePooling1D": (lambda: layers.AveragePooling1D(3, 2), (7, 2)),
+    "AveragePooling2D": (lambda: layers.AveragePooling2D((2, 3), 1, "same"), (4, 5, 2)),
+    "AveragePooling3D": (lambda: layers.AveragePooling3D(2), (2, 4, 2, 1)),
+    **{f"Global{kind}D": (of(f"Global{kind}D", keepdims=True), shape) for kind, shape in POOLED},
+    **{f"Adaptive{kind}D": (of(f"Adaptive{kind}D", output_size=2), shape) for kind, shape in POOLED},
+    "UpSampling1D": (lambda: layers.UpSampling1D(3), (4, 2)),
+    "UpSampling2D": (lambda: layers.UpSampling2D((2, 3), interpolation="bilinear"), (2, 3, 2)),
+    "UpSampling3D": (lambda: layers.UpSampling3D((1, 2, 1)), (2, 1, 3, 2)),
+    "ZeroPadding1D": (lambda: layers.ZeroPadding1D((1, 2)), (4, 2)),
+    "ZeroPadding2D": (lambda: layers.ZeroPadding2D(((1, 0), (0, 2))), (2, 3, 2)),
+    "ZeroPadding3D": (lambda: layers.ZeroPadding3D((1, 0, 2)), (2, 1, 3, 2)),
+    "Cropping1D": (lambda: layers.Cropping1D((1, 2)), (4, 2)),
+    "Cropping2D": (lambda: layers.Cropping2D(((1, 0), (0, 2))), (2, 3, 2)),
+    "Cropping3D": (lambda: layers.Cropping3D((1, 0, 1)), (3, 1, 3, 2)),
+    "Resizing": (lambda: layers.Resizing(3, 2, "nearest", crop_to_aspect_ratio=True), (4, 5, 2)),
+    "CenterCrop": (lambda: layers.CenterCrop(3, 2), (4, 5, 2)),
+    "SpatialDropout1D": (lambda: layers.SpatialDropout1D(0.2, seed=1), (4, 2)),
+    "SpatialDropout2D": (lambda: layers.SpatialDropout2D(0.2), (2, 3, 2)),
+    "SpatialDropout3D": (lambda: layers.SpatialDropout3D(0.2), (2, 1, 3, 2)),
     "Residual": (lambda: layers.Residual([layers.Dense(3), layers.Dense(5)]), (5,)),
     "Parallel": (lambda: layers.Parallel([layers.Dense(3), layers.Residual(layers.ReLU())], "concat"), (5,)),
     "Wrapper": (lambda: layers.Wrapper(layers.Dense(3)), (5,)),
@@ -100,7 +139,7 @@ LAYERS = {  # class: (layer, shape of a sample)
 
 
 def test_every_layer_is_here():
-    public = {name for name, item in vars(layers).items() if isinstance(item, type) and not name.startswith("_")}
+    public = {cls.__name__ for name, cls in vars(layers).items() if isinstance(cls, type) and not name.startswith("_")}
     assert public - {"Layer"} <= set(LAYERS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import time
 import weakref
 from collections.abc import Iterator
@@ -50,7 +51,6 @@ class CUDAExecutable(Executable):
 
     def _bind(self) -> None:
         self.driver = driver = current.driver()
-        self._place_apart()
         # weights, their copies, and the memory of these, whose addresses are arguments of launches
         self._mirrors: dict[int, tuple[Variable, Mirror, DeviceArray]] = {}
         self._written: set[int] = set()
@@ -90,13 +90,13 @@ class CUDAExecutable(Executable):
             remedy = f"{remedy}; this one has {self.rows} rows."
             raise OutOfMemory(full.name, full.asked, full.free, full.total, remedy) from None
 
-    def _place_apart(self) -> None:
-        """Give each buffer memory of its own if that is little: launches that share none may run side by side."""
-        starts = np.cumsum(
-            [0, *(-(-max(b.size(self.rows), 1) // ALIGNMENT) * ALIGNMENT for b in self.offsets)]
-        ).tolist()
-        if starts[-1] <= APART:
-            self.offsets, self.arena_bytes = dict(zip(self.offsets, starts)), starts[-1]
+    def _layout(self, rows: int) -> tuple[dict[Any, int], int]:
+        """See `Executable._layout`. Each buffer has memory of its own if that is little: launches that share none may
+        run side by side."""
+        offsets, size = super()._layout(rows)
+        sizes = (-(-max(buffer.size(rows), 1) // ALIGNMENT) * ALIGNMENT for buffer in offsets)
+        *starts, end = itertools.accumulate(sizes, initial=0)
+        return (dict(zip(offsets, starts)), end) if end <= APART else (offsets, size)
 
     def _address(self, operand: View | Variable | Slot) -> int:
         if isinstance(operand, View):
