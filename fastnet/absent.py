@@ -91,7 +91,6 @@ ABSENT: dict[str, dict[str, str]] = {
         **_each(_TEXT, "Discretization HashedCrossing Hashing IntegerLookup StringLookup TextVectorization"),
         **_each(_SOUND, "MelSpectrogram STFTSpectrogram"),
         "Pipeline": "a Sequential within a Sequential is a layer",
-        "SpectralNormalization": "constraints change weights after each update; backends differ in what it assigns",
         **_each(
             _SEQUENCES,
             "AdditiveAttention Attention Bidirectional Embedding GRU GRUCell GroupQueryAttention LSTM LSTMCell "

@@ -94,6 +94,7 @@ LAYERS = {  # class: (layer, shape of a sample)
     "RandomGaussianBlur": (lambda: layers.RandomGaussianBlur(0.5, (3, 5), (0.1, 0.2)), (4, 5, 3)),
     "Residual": (lambda: layers.Residual([layers.Dense(3), layers.Dense(5)]), (5,)),
     "Parallel": (lambda: layers.Parallel([layers.Dense(3), layers.Residual(layers.ReLU())], "concat"), (5,)),
+    "SpectralNormalization": (lambda: layers.SpectralNormalization(layers.Dense(3), 2), (5,)),
     "Wrapper": (lambda: layers.Wrapper(layers.Dense(3)), (5,)),
     "Scaled": (lambda: Scaled(3.0), (5,)),
 }  # fmt: skip
