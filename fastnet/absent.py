@@ -36,7 +36,7 @@ _FOREIGN = "layers of other libraries cannot be compiled"
 _JOIN = "layers.Parallel(branches, merge={!r}) joins branches"
 _TREES = "a model has one input and one output, which are arrays"
 _TRACE = "model.profile and print(plan) show the launches of a step"
-_DRAWING = "model.summary() prints the layers, which are a row"
+_DRAWING = "utils.plot_model draws a model with matplotlib, and model.summary() prints it: no graph of pydot is made"
 
 
 def _each(sentence: str, names: str) -> dict[str, str]:
@@ -91,7 +91,6 @@ ABSENT: dict[str, dict[str, str]] = {
         **_each(_TEXT, "Discretization HashedCrossing Hashing IntegerLookup StringLookup TextVectorization"),
         **_each(_SOUND, "MelSpectrogram STFTSpectrogram"),
         "Pipeline": "a Sequential within a Sequential is a layer",
-        "SpectralNormalization": "constraints change weights after each update; backends differ in what it assigns",
         **_each(
             _SEQUENCES,
             "AdditiveAttention Attention Bidirectional Embedding GRU GRUCell GroupQueryAttention LSTM LSTMCell "
@@ -117,7 +116,7 @@ ABSENT: dict[str, dict[str, str]] = {
     "fastnet.saving": {"KerasFileEditor": _FILES},
     "fastnet.utils": {
         **_each(_FOLDERS, "audio_dataset_from_directory text_dataset_from_directory"),
-        **_each(_DRAWING, "model_to_dot plot_model"),
+        "model_to_dot": _DRAWING,
         **_each(_SYMBOLIC, "get_source_inputs is_keras_tensor"),
         "Config": "a dictionary has the same items",
         "FeatureSpace": _TEXT,

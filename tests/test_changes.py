@@ -278,6 +278,7 @@ GIVEN = {  # what a layer's class needs, and the shape of a sample
     "Residual": ((layers.Identity(),), (4,)),
     "SeparableConv1D": ((4, 3), (5, 2)),
     "SeparableConv2D": ((4, 3), (5, 4, 2)),
+    "SpectralNormalization": (lambda: (layers.Dense(3),), (4,)),
     "Wrapper": ((layers.Identity(),), (4,)),
 }
 CLASSES = sorted(
@@ -296,7 +297,8 @@ def test_every_argument_of_every_layer(name):
     x = np.random.default_rng(1).integers(0, 3, size=(6, *shape)).astype("f")
 
     def steps(argument, value, forget):
-        net = fastnet.Sequential([layers.Input(shape), getattr(layers, name)(*given), layers.Flatten()], seed=1)
+        arguments = given() if callable(given) else given  # a layer with weights must be a new one each time
+        net = fastnet.Sequential([layers.Input(shape), getattr(layers, name)(*arguments), layers.Flatten()], seed=1)
         net.add(layers.Dense(1))
         net.compile("sgd", "mse")
         net.train_on_batch(x, np.ones((6, 1)))

@@ -65,6 +65,7 @@ LAYERS = {
     "UnitNormalization": (layers.UnitNormalization, (7,)),
     "Dropout": (lambda: layers.Dropout(0.4), (67,)),
     "GaussianNoise": (lambda: layers.GaussianNoise(0.4), (7,)),
+    "SpectralNormalization": (lambda: layers.SpectralNormalization(layers.Dense(5), 2), (7,)),
     "PReLU": (lambda: layers.PReLU(alpha_initializer="ones"), (3, 4)),
     "Softmax": (layers.Softmax, (7,)),
     "Permute": (lambda: layers.Permute((2, 1)), (3, 4)),

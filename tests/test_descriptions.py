@@ -133,6 +133,7 @@ LAYERS = {  # class: (layer, shape of a sample)
     "SpatialDropout3D": (lambda: layers.SpatialDropout3D(0.2), (2, 1, 3, 2)),
     "Residual": (lambda: layers.Residual([layers.Dense(3), layers.Dense(5)]), (5,)),
     "Parallel": (lambda: layers.Parallel([layers.Dense(3), layers.Residual(layers.ReLU())], "concat"), (5,)),
+    "SpectralNormalization": (lambda: layers.SpectralNormalization(layers.Dense(3), 2), (5,)),
     "Wrapper": (lambda: layers.Wrapper(layers.Dense(3)), (5,)),
     "Scaled": (lambda: Scaled(3.0), (5,)),
 }  # fmt: skip

@@ -106,7 +106,7 @@ def test_the_page_has_every_name_where_it_is():
         ("from fastnet.models import Model", "fastnet.models", "Model"),
         ("from fastnet.config import set_backend", "fastnet.config", "set_backend"),
         ("from fastnet.datasets import imdb", "fastnet.datasets", "imdb"),
-        ("from fastnet.utils import plot_model", "fastnet.utils", "plot_model"),
+        ("from fastnet.utils import model_to_dot", "fastnet.utils", "model_to_dot"),
     ],
 )
 def test_imports_that_fail_give_the_reason(statement, module, name):

@@ -64,6 +64,7 @@ class Plan:
     random_streams: int = 0  # layers that draw random numbers
     outputs: list[tuple[Any, View]] = field(default_factory=list)  # (layer, its result) in order; last the network's
     penalized: list[tuple[Any, View]] = field(default_factory=list)  # (layer with an activity regularizer, its result)
+    prepared: set[Any] = field(default_factory=set)  # layers whose launches of once a step are there
     penalty_state: dict[Variable, dict[str, View]] = field(default_factory=dict)  # from a penalty to its gradient
     snapshots: dict[Any, Any] = field(default_factory=dict)  # users' templates and rules as the model read them first
     tape: Tape = field(init=False)

@@ -83,6 +83,7 @@ from fastnet.layers.shape import Reshape as Reshape
 from fastnet.layers.spatial_dropout import SpatialDropout1D as SpatialDropout1D
 from fastnet.layers.spatial_dropout import SpatialDropout2D as SpatialDropout2D
 from fastnet.layers.spatial_dropout import SpatialDropout3D as SpatialDropout3D
+from fastnet.layers.spectral_normalization import SpectralNormalization as SpectralNormalization
 from fastnet.layers.transposed_convolution import Conv1DTranspose as Conv1DTranspose
 from fastnet.layers.transposed_convolution import Conv2DTranspose as Conv2DTranspose
 from fastnet.layers.transposed_convolution import Conv3DTranspose as Conv3DTranspose

@@ -59,7 +59,7 @@ def run(layer: Any, x: Any, training: Any, mask: Any) -> np.ndarray:
     if not len(rows):
         return np.zeros((0, *result.shape), layer.dtype)
     y = run_once(plan, inputs, result, _random_numbers(layer) if training else {})
-    for weight in (v for part in moving for v in part.variables if not v.trainable):
+    for weight in (v for part in moving for v in part.variables):
         weight.assign(weight.array)  # trainings that go on see that it has changed
     return y
 

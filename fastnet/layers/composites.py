@@ -58,7 +58,8 @@ class Wrapper(_OfBranches):
         [[6.0]]
     """
 
-    _fixed = _branches = ("layer",)
+    _branches = ("layer",)
+    _fixed: ClassVar[tuple[str, ...]] = ("layer",)
 
     def __init__(self, layer: Layer, **more: Any):
         super().__init__(**more)

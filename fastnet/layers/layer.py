@@ -73,7 +73,7 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
     passes_gradient = True  # whether there can be a gradient of what it reads
     #: whether all numbers of its result are numbers of its input; later layers then check the data too (`check_data`)
     keeps_values = False
-    #: whether its backward changes weights of its own, such as averages, and therefore always runs in training
+    #: whether it changes weights in training, such as averages; its backward, if it has one, then always runs there
     updates_own_weights = False
     #: whether it works along the last axis: called on a vector (n,), it takes it for one sample, as in Keras
     reads_vectors = False

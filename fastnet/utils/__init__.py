@@ -22,6 +22,7 @@ from .images import array_to_img as array_to_img
 from .images import img_to_array as img_to_array
 from .images import load_img as load_img
 from .images import save_img as save_img
+from .model_plot import plot_model as plot_model
 from .preprocessing import normalize as normalize
 from .preprocessing import pad_sequences as pad_sequences
 from .preprocessing import split_dataset as split_dataset

@@ -53,6 +53,8 @@ NAMES = [
     *[f"utils.{n}" for n in ("set_random_seed", "to_categorical", "normalize", "pad_sequences", "clear_session")],
     *[f"utils.{n}" for n in ("pack_x_y_sample_weight", "unpack_x_y_sample_weight", "split_dataset", "Progbar")],
     *[f"utils.{n}" for n in ("image_dataset_from_directory", "load_img", "img_to_array", "array_to_img", "save_img")],
+    "layers.SpectralNormalization",
+    "utils.plot_model",
     *[f"utils.{n}" for n in ("PyDataset", "timeseries_dataset_from_array", "Progbar.update", "Progbar.add")],
 ]
 
