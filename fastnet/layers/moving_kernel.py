@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, ClassVar
 
 from fastnet import checks
@@ -21,7 +20,6 @@ class MovingKernel(Layer):
     rank: ClassVar[int]  # axes of an image
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
     strides_may_dilate: ClassVar[bool] = False  # whether Keras takes strides and dilation_rate above 1 together
-    supports_masking = True
     _fixed = (
         *("filters", "kernel_size", "strides", "padding", "output_padding", "data_format", "dilation_rate", "groups"),
         *("depth_multiplier", "use_bias"),
@@ -109,15 +107,3 @@ class MovingKernel(Layer):
     def _bias_gradient(self, plan: Plan, dz: View) -> None:
         if self.use_bias and (dbias := plan.gradient(self.bias)) is not None:
             plan.call(folds.sum_rows, x=dz, total=dbias)
-
-    def compute_mask(self, plan: Plan, x: View, y: View | None = None) -> View | None:
-        """The mask of the result: that of ``x`` if there are as many steps, otherwise None, with a warning."""
-        if isinstance(plan, Plan) and y is not None and x.mask is not None and y.shape[:-1] != x.mask.shape:
-            warnings.warn(
-                f"{self._owner} changes the steps, {x.mask.shape} to {y.shape[:-1]}, and drops the mask of its input: "
-                "from here on the steps that were left out count, in the loss and the metrics too. With strides=1 and "
-                "padding='same' it passes the mask on.",
-                stacklevel=2,
-            )
-            return None
-        return super().compute_mask(plan, x, y)

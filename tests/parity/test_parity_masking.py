@@ -222,8 +222,19 @@ ARGUMENTS = {
     "GaussianNoise": (0.5,), "InputLayer": ((3,),), "Lambda": (damped,), "Permute": ((1,),), "RepeatVector": (2,),
     "Rescaling": (0.5,), "Reshape": ((3,),), "CategoryEncoding": (3,), "GroupNormalization": (1,),
     "EinsumDense": ("ab,bc->ac", 2), "RandomBrightness": (0.1,), "RandomContrast": (0.1,), "RandomCrop": (2, 2),
-    "RandomRotation": (0.1,), "RandomShear": (0.1,), "RandomTranslation": (0.1, 0.1), "RandomZoom": (0.1,),
+    "Resizing": (2, 2), "CenterCrop": (2, 2), "RandomRotation": (0.1,), "RandomShear": (0.1,), "RandomTranslation": (0.1, 0.1), "RandomZoom": (0.1,),
 }  # fmt: skip
+#: beginnings of names → arguments of these layers, for each number of axes
+OF_IMAGES = {
+    "Conv": (2, 1), "SeparableConv": (2, 1), "DepthwiseConv": (1,), "MaxPool": (2,), "AveragePool": (2,),
+    "AvgPool": (2,), "Adaptive": (1,), "SpatialDropout": (0.5,),
+}  # fmt: skip
+
+
+def arguments_of(name):
+    has_axes = name.removesuffix("Transpose").endswith(("1D", "2D", "3D"))
+    found = [arguments for start, arguments in OF_IMAGES.items() if has_axes and name.startswith(start)]
+    return found[0] if found else ARGUMENTS.get(name, ())
 
 
 OURS = {"Layer", "Parallel", "Residual"}  # in Keras, merges of a functional model; tests/test_composites*.py masks them
@@ -233,6 +244,6 @@ LAYERS = {name for name, cls in vars(fastnet.layers).items() if hasattr(cls, "sa
 @pytest.mark.parametrize("name", sorted(LAYERS))
 def test_the_same_layers_pass_a_mask_on(name):
     wraps = name in ("SpectralNormalization", "Wrapper")
-    inside = {lib: (lib.layers.Dense(2),) if wraps else ARGUMENTS.get(name, ()) for lib in (fastnet, keras)}
+    inside = {lib: (lib.layers.Dense(2),) if wraps else arguments_of(name) for lib in (fastnet, keras)}
     ours, theirs = (getattr(lib.layers, name)(*arguments) for lib, arguments in inside.items())
     assert ours.supports_masking == theirs.supports_masking
