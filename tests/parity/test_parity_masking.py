@@ -222,7 +222,8 @@ ARGUMENTS = {
     "GaussianNoise": (0.5,), "InputLayer": ((3,),), "Lambda": (damped,), "Permute": ((1,),), "RepeatVector": (2,),
     "Rescaling": (0.5,), "Reshape": ((3,),), "CategoryEncoding": (3,), "GroupNormalization": (1,),
     "EinsumDense": ("ab,bc->ac", 2), "RandomBrightness": (0.1,), "RandomContrast": (0.1,), "RandomCrop": (2, 2),
-    "Resizing": (2, 2), "CenterCrop": (2, 2), "RandomRotation": (0.1,), "RandomShear": (0.1,), "RandomTranslation": (0.1, 0.1), "RandomZoom": (0.1,),
+    "Resizing": (2, 2), "CenterCrop": (2, 2), "RandomRotation": (0.1,), "RandomShear": (0.1,),
+    "RandomTranslation": (0.1, 0.1), "RandomZoom": (0.1,),
 }  # fmt: skip
 #: beginnings of names → arguments of these layers, for each number of axes
 OF_IMAGES = {
