@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import fastnet
 
 PACKAGE = Path(fastnet.__file__).parent
@@ -200,6 +202,7 @@ def add(path, text):
         file.write(text)
 
 
+@pytest.mark.slow
 def test_an_addition_is_its_rule(tmp_path):
     copy = tmp_path / "fastnet"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))

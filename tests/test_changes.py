@@ -6,6 +6,7 @@ before it would differ.
 
 import itertools
 import operator
+import re
 
 import numpy as np
 import pytest
@@ -288,9 +289,13 @@ CLASSES = sorted(
 )  # fmt: skip
 
 
-@pytest.mark.slow
+def marked(name):
+    is_of_images = re.search(r"[123]D|^Random|^Resizing|^CenterCrop", name)
+    return pytest.param(name, marks=pytest.mark.thorough if is_of_images else pytest.mark.slow)
+
+
 @pytest.mark.filterwarnings("ignore:.*does not support masking")
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", [marked(name) for name in CLASSES])
 def test_every_argument_of_every_layer(name):
     """Each is refused, or the next step is that of a new plan."""
     given, shape = GIVEN.get(name, ((), (4,)))

@@ -73,6 +73,7 @@ def shared():
 
 SLOW = (  # many kernels to compile
     "before concat", "normalized", "multiply", "maximum", "nested", "penalized", "average", "user's in user's",
+    "concat", "reshaped", "user's",
 )  # fmt: skip
 
 
@@ -165,6 +166,7 @@ def test_dropout_in_branches_has_streams_of_its_own():
     assert 2 < first[0] < 6  # 16 where both keep, a quarter of the places; one mask for both would give 8
 
 
+@pytest.mark.slow
 def test_a_backup_goes_on_with_the_same_bits(tmp_path):
     class Interrupt(fastnet.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):

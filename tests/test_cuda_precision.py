@@ -177,6 +177,7 @@ def test_trainings(precision, operations, monkeypatch):
         assert 0 < distance < 20 * 2.0 ** -BITS[precision]
 
 
+@pytest.mark.slow
 def test_the_precision_counts_from_the_next_step_on():
     x = np.random.default_rng(0).normal(size=(4, 5)).astype("f")
     model = fastnet.Sequential([layers.Input((5,)), layers.Dense(3)])

@@ -141,6 +141,7 @@ def test_data_of_other_dtypes_and_strides(dtype):
     assert_same_training(lambda: [layers.Input((7,)), layers.Rescaling(0.01), *classifier()[1:]], "sgd", SPARSE, x, y)
 
 
+@pytest.mark.slow
 def test_batches_from_a_generator_with_weights_of_samples():
     x, y = data(7, 3)
     weights = np.linspace(0, 1, ROWS, dtype="float32")
@@ -155,6 +156,7 @@ def test_batches_from_a_generator_with_weights_of_samples():
         assert same(run("cuda"), run("cpu"))
 
 
+@pytest.mark.slow
 def test_single_batches():
     x, y = data(7, 3)
 
@@ -168,6 +170,7 @@ def test_single_batches():
         assert same(run("cuda"), run("cpu"))
 
 
+@pytest.mark.slow
 def test_gradients_and_a_step_on_given_ones():
     x, y = data(7, 3)
 
@@ -273,6 +276,7 @@ def test_a_profile_by_launch():
     assert {row.layer for row in profile.rows} >= {"first", "second", "third"} and profile.steps
 
 
+@pytest.mark.slow
 def test_memory_is_given_back():
     import gc
 

@@ -68,6 +68,7 @@ def test_auto_without_a_gpu(no_gpu):
     made.train_on_batch(x, x)
 
 
+@pytest.mark.slow
 def test_auto_takes_the_gpu_for_large_steps():
     def of(width, rows):
         made = model(width, device="auto")

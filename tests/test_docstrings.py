@@ -65,7 +65,22 @@ def failures(module):
     return "".join(shown), runner.tries
 
 
-@pytest.mark.parametrize("name", [peers(name) if name.startswith("fastnet.wrappers.") else name for name in MODULES])
+#: modules whose examples compile kernels for seconds
+SLOW = {
+    "fastnet.losses.loss_functions", "fastnet.losses.classes", "fastnet.losses.overlap", "fastnet.metrics.means",
+    "fastnet.metrics.scores", "fastnet.layers.global_pooling", "fastnet.layers.resizing", "fastnet.layers.random_blur",
+    "fastnet.testing.kernel_checks",
+}  # fmt: skip
+
+
+def marked(name):
+    """A module as a parameter with its mark."""
+    if name in SLOW:
+        return pytest.param(name, marks=pytest.mark.slow)
+    return peers(name) if name.startswith("fastnet.wrappers.") else name
+
+
+@pytest.mark.parametrize("name", [marked(name) for name in MODULES])
 def test_examples(name, as_before):
     if name.startswith("fastnet.datasets.") and "mnist" in name and not (DATA / name.split(".")[-1]).is_dir():
         pytest.skip("needs the data set in the folder FASTNET_DATA")

@@ -40,6 +40,7 @@ def output(program, folder):
     return run.stdout
 
 
+@pytest.mark.slow
 def test_kernels_of_a_parent_serve_its_grandchildren(tmp_path):
     program = """
         first = network("tanh")
@@ -56,6 +57,7 @@ def test_kernels_of_a_parent_serve_its_grandchildren(tmp_path):
     assert output(program, tmp_path) == "all\n"
 
 
+@pytest.mark.slow
 def test_a_child_compiles_though_a_thread_did_when_it_was_forked(tmp_path):
     program = """
         network("tanh").predict(x)

@@ -17,6 +17,7 @@ from fastnet._kernels.cpu import gemm
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 
+@pytest.mark.slow
 def test_float32_stays_float32():
     """Moves of 64 bits are how the compiler shuffles floats in pairs; arithmetic on them would be doubles."""
     text = compiler.assembly(gemm.source("float32"))
@@ -57,6 +58,7 @@ def test_other_processors(target, tmp_path):
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not X86, reason="names of x86 processors")
 def test_avx512_code_keeps_its_sums_in_registers(tmp_path):
     """Compiled, not run: 16 sums of 16 floats, multiplied straight from memory, nothing spilled between."""

@@ -162,18 +162,25 @@ CHECKED = {  # (layer, shape of a sample)
     "separable convolution, steps": (lambda: layers.SeparableConv1D(4, 3, 2, activation="tanh"), (7, 3)),
 }
 
-#: layers of images, whose kernels differ by the sizes of their windows: the plain run checks the first one
+#: layers of images behind the first one, whose kernels differ by the sizes of their windows; files of their own compare
+#: them with slow loops and with Keras
 IMAGES = list(CHECKED)[list(CHECKED).index("max pooling") + 1 :]
 
 
 #: rows of a kind of which the plain run checks the first one: each has kernels of its own, seconds to compile
+MANY = ("unit normalization", "rms normalization", "group normalization", "prelu of images", "gaussian noise")
 SLOW = [
     name for name in CHECKED
-    if name.partition(" normalization")[2] or "another axis" in name or name in IMAGES or name.startswith("random ")
+    if name.partition(" normalization")[2] or "another axis" in name or name.startswith("random ") or name in MANY
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CHECKED])
+def marked(name):
+    mark = pytest.mark.thorough if name in IMAGES else pytest.mark.slow if name in SLOW else None
+    return name if mark is None else pytest.param(name, marks=mark)
+
+
+@pytest.mark.parametrize("name", [marked(name) for name in CHECKED])
 def test_check_layer(name):
     factory, shape = CHECKED[name]
     report = str(testing.check_layer(factory, shape))

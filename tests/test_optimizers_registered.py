@@ -83,6 +83,7 @@ def test_sums_over_a_weight_and_over_all(options):
         np.testing.assert_allclose(w, right, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_in_a_model_and_proved():
     register()
     x, y = np.linspace(-1, 1, 64)[:, None], np.linspace(-1, 1, 64)[:, None] ** 2

@@ -199,6 +199,7 @@ def test_ctrl_c_leaves_a_usable_model(what):
     assert output(process) == "stopped\n"
 
 
+@pytest.mark.slow
 def test_two_processes_fill_one_empty_cache(tmp_path):
     program = """
         import hashlib

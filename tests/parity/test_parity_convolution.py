@@ -94,7 +94,7 @@ def case(name):
     return make(name)
 
 
-@pytest.mark.parametrize("floatx", ["float64", "float32"], indirect=True)
+@pytest.mark.parametrize("floatx", ["float64", pytest.param("float32", marks=pytest.mark.thorough)], indirect=True)
 @pytest.mark.parametrize("name", CASES)
 def test_same_as_keras(name, floatx):
     dense.compare(case(name), floatx)
