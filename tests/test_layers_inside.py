@@ -129,7 +129,13 @@ def test_wherever_they_are(kind, tmp_path):
     assert len(net.trainable_weights) == 2
 
 
-@pytest.mark.parametrize("kind", ["in make_weights", "in lists in lists", "in another one"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "in make_weights",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("in lists in lists", "in another one")),
+    ],
+)
 def test_their_gradients(kind):
     lines = dict(testing.check_layer(KINDS[kind], (3,)).lines)
     assert {"gradient of input", "gradient of first/kernel", "gradient of last/bias"} <= set(lines)

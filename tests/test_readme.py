@@ -28,7 +28,7 @@ SMALL = {
     "vgg": ["3", "8"],
 }
 LEAST = {"denoising": 0.7, "transfer": 0.92, "resnet20": 0.85, "vgg": 0.9}
-SLOW = ("resnet20", "vgg")
+SLOW = ("resnet20", "vgg", "denoising", "own_optimizer")
 
 
 def with_peers(program):
