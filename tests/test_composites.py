@@ -79,7 +79,9 @@ SLOW = (  # many kernels to compile
 
 def marked(names):
     """The names as parameters; the slow ones have their mark."""
-    return [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in names]
+    thorough = ("before concat", "normalized")
+    marks = {name: [pytest.mark.thorough if name in thorough else pytest.mark.slow] for name in SLOW}
+    return [pytest.param(name, marks=marks.get(name, [])) for name in names]
 
 
 NETWORKS = {

@@ -335,15 +335,20 @@ def test_initial_values_have_the_spread_of_their_fans():
         assert 0.99 * limit < largest <= limit, type(layer).__name__
 
 
-@pytest.mark.slow
+THOROUGH = pytest.mark.thorough
+
+
 @pytest.mark.parametrize(
     ("make", "shape"),
     [
-        (lambda: layers.Conv2D(5, 3, padding="same", activation="relu"), (5, 4, 3)),
-        (lambda: layers.Conv2D(6, (2, 3), (2, 3), groups=2), (7, 8, 4)),
-        (lambda: layers.Conv2DTranspose(3, 3, 2, "same", activation="tanh"), (3, 4, 2)),
-        (lambda: layers.DepthwiseConv2D(3, padding="same", activation="relu"), (3, 4, 2)),
-        (lambda: layers.DepthwiseConv2D(2, 2, "same", 2), (3, 2, 2)),
+        pytest.param(make, shape, marks=mark)
+        for mark, make, shape in [
+            (pytest.mark.slow, lambda: layers.Conv2D(6, (2, 3), (2, 3), groups=2), (7, 8, 4)),
+            (THOROUGH, lambda: layers.Conv2D(5, 3, padding="same", activation="relu"), (5, 4, 3)),
+            (THOROUGH, lambda: layers.Conv2DTranspose(3, 3, 2, "same", activation="tanh"), (3, 4, 2)),
+            (THOROUGH, lambda: layers.DepthwiseConv2D(3, padding="same", activation="relu"), (3, 4, 2)),
+            (THOROUGH, lambda: layers.DepthwiseConv2D(2, 2, "same", 2), (3, 2, 2)),
+        ]
     ],
 )
 def test_on_a_gpu(make, shape):

@@ -45,13 +45,13 @@ def launches_of(make):
             yield bound._binder.text([launch]), gpu.counts
 
 
-@pytest.mark.parametrize("width", [17, *(pytest.param(width, marks=pytest.mark.slow) for width in (1, 8, 67))])
+@pytest.mark.parametrize("width", [17, *(pytest.param(width, marks=pytest.mark.thorough) for width in (1, 8, 67))])
 def test_rows_of_several_warps(width):
     """Rows of one piece, of several, and of more elements than a sum adds in one part."""
     compare_devices(Report(str(width)), "cuda", of_layer(layers.Softmax, (width,), 37))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("width", [16, 67, 128])
 @pytest.mark.parametrize("kind", [layers.LayerNormalization, layers.RMSNormalization, layers.UnitNormalization])
 def test_normalized_rows_of_several_warps(kind, width):
@@ -112,7 +112,7 @@ def test_formulas_of_rows_and_columns(columns):
     compare_devices(Report("add_row"), "cuda", results)
 
 
-@pytest.mark.parametrize("size", [97, *(pytest.param(size, marks=pytest.mark.slow) for size in (1, 64, 4500))])
+@pytest.mark.parametrize("size", [97, *(pytest.param(size, marks=pytest.mark.thorough) for size in (1, 64, 4500))])
 def test_sums_over_everything(size):
     """One lane, some of them, and two chunks with a rest; two sums of one loop."""
 
@@ -130,7 +130,7 @@ def test_sums_over_everything(size):
     compare_devices(Report("sum"), "cuda", results)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("units", [64, 66])
 def test_a_chain_behind_a_tile_of_a_product(units):
     """Four columns a thread where rows of the result lie on boundaries of 16 bytes; the last tiles are not full."""
@@ -141,14 +141,14 @@ def test_a_chain_behind_a_tile_of_a_product(units):
     assert ("st.global.v4" in texts[0]) == (units % 4 == 0)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_bytes_beside_floats():
     """Dropout's mask has a byte an element: four of them are one access of four bytes."""
     compare_devices(Report("dropout"), "cuda", of_layer(lambda: layers.Dropout(0.4), (64,), 3))
 
 
 UPDATES = [
-    pytest.param(row, id=row.name, marks=[] if row.name == "adam" else [pytest.mark.slow])
+    pytest.param(row, id=row.name, marks=[] if row.name == "adam" else [pytest.mark.thorough])
     for row in registry.updates.unique()
     if row.name in registry.updates.built_in
 ]

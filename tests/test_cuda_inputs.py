@@ -21,7 +21,7 @@ def classifier():
 
 
 @pytest.fixture(
-    params=[pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(5, marks=pytest.mark.slow)],
+    params=[pytest.param(1, marks=pytest.mark.thorough), 2, pytest.param(5, marks=pytest.mark.thorough)],
     ids=lambda steps: f"{steps} a chunk",
 )
 def streamed(request, monkeypatch):
@@ -65,7 +65,7 @@ class Early(MachineDriver):
         super().free(address)
 
 
-@pytest.mark.parametrize("copies", ["late", pytest.param("early", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("copies", ["late", pytest.param("early", marks=pytest.mark.thorough)])
 def test_shuffled_epochs_evaluation_and_prediction(streamed, copies):
     arguments = classifier, "adam", SPARSE, *data(7, 3), ["accuracy"]
     on_cpu = results("cpu", *arguments)
@@ -103,7 +103,7 @@ def test_chunks_are_gathered_while_steps_run(streamed, monkeypatch):
         assert before[-1] == "launch"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["columns first", "uint8 images", "weights", "steps_per_epoch"])
 def test_other_data(kind, monkeypatch):
     monkeypatch.setattr(inputs, "LARGE", 0)
@@ -133,7 +133,8 @@ INTERRUPTS = [(inputs.Part, "gather", 2), (inputs.Inputs, "enter", 2), (inputs.P
 
 
 @pytest.mark.parametrize(
-    "owner, name, number", [INTERRUPTS[0], *(pytest.param(*each, marks=pytest.mark.slow) for each in INTERRUPTS[1:])]
+    "owner, name, number",
+    [INTERRUPTS[0], *(pytest.param(*each, marks=pytest.mark.thorough) for each in INTERRUPTS[1:])],
 )
 def test_an_interrupt_between_chunks(streamed, monkeypatch, owner, name, number):
     """When rows were gathered, before they are copied: of the first chunk, and of the second one while steps run; and
@@ -182,7 +183,7 @@ def test_a_loss_that_is_not_finite(streamed):
     assert "13" in found[0] and same(found[1], run("cpu")[1])
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_data_are_not_kept(streamed):
     x, y = data(7, 3)
     with testing.machine_gpu() as gpu:

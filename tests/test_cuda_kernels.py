@@ -1,6 +1,6 @@
 """Each registered row and each layer on a GPU, which here is the PTX machine: the bits are those of the CPU.
 
-The plain run takes some of them, and CI all (``-m slow``).
+The plain run takes some of them, CI more (``-m slow``), and ``-m thorough`` the others.
 """
 
 import subprocess
@@ -19,13 +19,20 @@ from fastnet.testing.plans import LayerRun, activate, loss_run, loss_values, sca
 from fastnet.testing.running import Report
 
 PLAIN = {"gelu", "relu", "huber", "categorical_crossentropy", "adam", "Dropout"}
+#: rows of each kind that CI checks besides; the others are thorough
+SAMPLED = {
+    "softmax", "glu", "mean_squared_error", "binary_crossentropy", "sparse_categorical_crossentropy", "rmsprop", "lamb",
+    "adafactor", "LayerNormalization", "GroupNormalization", "BatchNormalization", "MaxPooling2D", "RandomRotation",
+}  # fmt: skip
 
 
 def cases(named):
-    """Parameters of a test, of which those that are not in `PLAIN` are slow."""
-    return [
-        pytest.param(case, id=name, marks=[] if name in PLAIN else [pytest.mark.slow]) for name, case in named.items()
-    ]
+    """Parameters of a test with their marks."""
+
+    def marks(name):
+        return [] if name in PLAIN else [pytest.mark.slow if name in SAMPLED else pytest.mark.thorough]
+
+    return [pytest.param(case, id=name, marks=marks(name)) for name, case in named.items()]
 
 
 def of(table):

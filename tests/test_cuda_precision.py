@@ -73,7 +73,9 @@ SIZES = [(1, 1, 1), (17, 5, 3), (2, 31, 19), (33, 65, 16), (40, 7, 401), (130, 3
 
 @both
 @pytest.mark.parametrize("transpose", ["", "a", "b"])
-@pytest.mark.parametrize("sizes", [SIZES[1], *(pytest.param(each, marks=pytest.mark.slow) for each in SIZES)], ids=str)
+@pytest.mark.parametrize(
+    "sizes", [SIZES[1], *(pytest.param(each, marks=pytest.mark.thorough) for each in SIZES)], ids=str
+)
 def test_products(precision, sizes, transpose):
     """Factors are rounded to nearest, their products exact, and sums those of float32: k + 1 roundings or, on a card,
     truncations at its own bits."""
@@ -88,7 +90,7 @@ def test_products(precision, sizes, transpose):
     assert in_full or error.max() > 2.0**-20 * size.max()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @both
 @pytest.mark.parametrize("split", [False, True])
 @pytest.mark.parametrize("relu", [False, True])
@@ -100,7 +102,7 @@ def test_what_follows_the_sums(precision, relu, split):
     assert (np.abs(found - exact) <= (sizes[2] + 4) * SUM * size).all()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("processors", [1, 1000])
 @both
 def test_tiles_of_each_size(precision, processors):
@@ -131,7 +133,7 @@ def test_cards_before_ampere_compute_in_full():
     assert np.array_equal(found, product(17, 5, 3, device="cpu")[0])
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @both
 def test_float64_and_the_cpu_stay_as_they_are(precision):
     def trained(dtype, device):
@@ -150,7 +152,7 @@ def test_float64_and_the_cpu_stay_as_they_are(precision):
     assert all(map(np.array_equal, reduced, trained("float32", "cpu")))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @both
 @pytest.mark.parametrize("operations", [0, float("inf")], ids=["graph", "steps"])
 def test_trainings(precision, operations, monkeypatch):
@@ -177,7 +179,7 @@ def test_trainings(precision, operations, monkeypatch):
         assert 0 < distance < 20 * 2.0 ** -BITS[precision]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_precision_counts_from_the_next_step_on():
     x = np.random.default_rng(0).normal(size=(4, 5)).astype("f")
     model = fastnet.Sequential([layers.Input((5,)), layers.Dense(3)])
@@ -211,7 +213,7 @@ def test_subnormal_numbers(dtype, tiny):
     assert found[1] == -1 and (found[0] == 0 if dtype == "float32" else abs(found[0] - tiny) < 1e-9 * tiny)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", WARP_SIZES)
 @pytest.mark.parametrize("precision, steps", [("high", 8), ("medium", 16)])
 def test_tiles_stay_in_registers(precision, steps, size, tmp_path):
@@ -224,7 +226,7 @@ def test_tiles_stay_in_registers(precision, steps, size, tmp_path):
     assert found is None or "0 bytes spill stores" in found
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @both
 def test_fragments_are_loaded_without_bank_conflicts(precision):
     """With a transposed A, neighbouring threads also store neighbours to shared memory."""

@@ -146,7 +146,7 @@ TABLE = {
 CASES = [case(name) for name, case in TABLE.items()]
 
 
-@pytest.mark.parametrize("floatx", ["float64", "float32"], indirect=True)
+@pytest.mark.parametrize("floatx", ["float64", pytest.param("float32", marks=pytest.mark.thorough)], indirect=True)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_same_as_keras(case, floatx):
     dense.compare(case, floatx)
