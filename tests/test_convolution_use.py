@@ -14,10 +14,10 @@ FIRST = "Their channels seem to come first, and must come last: put Permute((2, 
 
 ERRORS = {  # what is done, and what the error says behind the layer's name
     "filters": (lambda: L.Conv2D(0, 3), "filters must be an integer of at least 1, received 0"),
-    "kernel_size": (lambda: L.Conv2D(4, (3, 3, 3)), "kernel_size must be an integer or 2 integers, received (3, 3, 3)"),
-    "kernel_size of steps": (lambda: L.Conv1D(4, "3"), "kernel_size must be an integer, received '3'"),
-    "a kernel of no pixels": (lambda: L.Conv2D(4, (3, 0)), "kernel_size must be an integer of at least 1, received 0"),
-    "strides": (lambda: L.Conv2D(4, 3, strides=0), "strides must be an integer of at least 1, received 0"),
+    "kernel_size": (lambda: L.Conv2D(4, (3, 3, 3)), "or 2 of them, one for each axis; received (3, 3, 3)"),
+    "kernel_size of steps": (lambda: L.Conv1D(4, "3"), "kernel_size must be an integer of at least 1; received '3'"),
+    "a kernel of no pixels": (lambda: L.Conv2D(4, (3, 0)), "kernel_size must be an integer of at least 1, or"),
+    "strides": (lambda: L.Conv2D(4, 3, strides=0), "strides must be an integer of at least 1, or .* received 0"),
     "padding": (lambda: L.Conv2D(4, 3, padding="full"), "padding must be 'valid' or 'same', received 'full'"),
     "causal images": (lambda: L.Conv2D(4, 3, padding="causal"), "padding must be 'valid' or 'same', received 'causal'"),
     "strides and dilation": (
@@ -46,20 +46,20 @@ ERRORS = {  # what is done, and what the error says behind the layer's name
     ),
     "rank": (
         lambda: L.Conv2D(4, 3).build((None, 8, 8)),
-        "needs samples of shape (height, width, channels), received (8, 8); images without an axis of channels get one "
-        "by Reshape.",
+        "takes samples of shape (height, width, channels); received (8, 8). layers.Reshape((8, 8, 1)) in front makes "
+        "them images of one channel.",
     ),
     "rank of steps": (
         lambda: L.SeparableConv1D(4, 3).build((None, 8, 8, 3)),
-        "needs samples of shape (steps, channels), received (8, 8, 3)",
+        "takes samples of shape (steps, features); received (8, 8, 3)",
     ),
     "rank of volumes": (
         lambda: L.Conv3DTranspose(4, 3).build((None, 8, 3)),
-        "needs samples of shape (depth, height, width, channels), received (8, 3)",
+        "takes samples of shape (depth, height, width, channels); received (8, 3)",
     ),
     "channels first": (
         lambda: L.Conv2D(4, 3, data_format="channels_first"),
-        "data_format must be 'channels_last', received 'channels_first'; put a Permute layer in front",
+        "data_format='channels_first' is not supported: .* layers.Permute((2, 3, 1)) in front",
     ),
     "data_format": (lambda: L.DepthwiseConv2D(3, data_format="first"), "data_format must be"),
     "other channels": (

@@ -321,8 +321,8 @@ def test_descriptions_are_those_of_keras():
 @pytest.mark.parametrize(("make", "message"), [
     (lambda: layers.RandomFlip("sideways"), "mode must be 'horizontal', 'vertical' or 'horizontal_and_vertical'"),
     (lambda: layers.RandomFlip(seed=-1), "seed"),
-    (lambda: layers.RandomFlip(data_format="channels_first"), r"Permute\(\(2, 3, 1\)\) before the layer"),
-    (lambda: layers.RandomFlip().connect((28, 28)), r"takes images .* received samples of shape \(28, 28\)"),
+    (lambda: layers.RandomFlip(data_format="channels_first"), r"Permute\(\(2, 3, 1\)\) in front"),
+    (lambda: layers.RandomFlip().connect((28, 28)), r"takes samples of shape .*; received \(28, 28\)"),
     (lambda: layers.RandomTranslation(1.5, 0.0), "height_factor, a number or a pair .* at least -1 and at most 1"),
     (lambda: layers.RandomTranslation(0.0, (0.1, 0.2, 0.3)), r"width_factor must be a number or a pair"),
     (lambda: layers.RandomTranslation(0.0, "wide"), "width_factor"),

@@ -17,6 +17,25 @@ PANEL = 32  # results side by side in the transformed taps of Winograd's convolu
 GRADIENT_TILES = 32  # whose products with Winograd's points are summed from zero: decides the bits
 
 
+def axis_positions(pixels: int, extent: int, stride: int, padding: str) -> tuple[int, int]:
+    """The positions of a window along an axis, and the pixels by which the first begins in front of the image.
+
+    With "valid" the window stays within the image. With "same" there are ``pixels / stride`` positions, rounded up, and
+    the window protrudes equally on both sides, or by one pixel more behind. With "causal" it ends at each position.
+
+    Args:
+        pixels: of the image.
+        extent: pixels from the first tap of the window to behind the last one.
+        stride: pixels from one position to the next.
+        padding: "valid", "same" or "causal".
+    """
+    if padding == "valid":
+        return max((pixels - extent) // stride + 1, 0), 0
+    count = -(-pixels // stride)
+    missing = max((count - 1) * stride + extent - pixels, 0)
+    return count, missing // 2 if padding == "same" else extent - 1
+
+
 @dataclass(frozen=True)
 class TapGroups:
     """How the gradient of the taps of Winograd's convolution is divided: each part has memory of its own.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels.template import Template
+from fastnet._kernels.window import axis_positions
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
@@ -40,8 +41,7 @@ class AxisWindows:
     @classmethod
     def of_pool(cls, inputs: int, window: int, stride: int, same: bool) -> AxisWindows:
         """Windows of one size, ``stride`` apart; with ``same`` padding, which is not in them, at each stride."""
-        outputs = max((inputs - 1 if same else inputs - window) // stride + 1, 0)
-        before = max((outputs - 1) * stride + window - inputs, 0) // 2 if same else 0
+        outputs, before = axis_positions(inputs, window, stride, "same" if same else "valid")
         start = np.arange(outputs) * stride - before
         return cls(start.clip(0), (start + window).clip(max=inputs), inputs)
 

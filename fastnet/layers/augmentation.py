@@ -14,21 +14,7 @@ from fastnet.arrays import as_array
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.draws import draws
-from fastnet.layers.layer import Layer
-
-
-def channels_last(what: str, value: Any) -> Any:
-    """Check the argument ``data_format``: None or "channels_last".
-
-    Raises:
-        ValueError: it has another value.
-    """
-    if value == "channels_first":
-        raise ValueError(
-            f"{what} must be 'channels_last' or None, received 'channels_first': images are (height, width, channels); "
-            "Permute((2, 3, 1)) before the layer makes them of (channels, height, width)."
-        )
-    return checks.one_of(what, value, None, "channels_last")
+from fastnet.layers.images import ImageLayer
 
 
 def of_name(*names: str) -> Callable[[str, Any], Any]:
@@ -89,19 +75,19 @@ def warp_back(plan: Plan, dy: View, transforms: View, dx: View, options: dict[st
     )  # fmt: skip
 
 
-class Augmentation(Layer):
+class Augmentation(ImageLayer):
     """A layer that changes images (height, width, channels) at random in training, and passes them on otherwise.
 
     What is drawn follows only from (seed, step, layer, sample): it is the same on any number of threads and on any
     device. As in Keras a call of the layer itself, ``layer(x)``, is one of training, and ``x`` may be one image.
     """
 
+    rank = 2
     seed: int | None
-    data_format: str | None
+    data_format: Any
     _fixed: ClassVar[tuple[str, ...]] = ("seed", "data_format")
     _checks: ClassVar = {
         "seed": lambda what, value: checks.seed(what, value, 2**31 - 1),
-        "data_format": channels_last,
     }
 
     def __init__(self, *, seed: int | None = None, data_format: str | None = None, **more: Any):
@@ -109,11 +95,7 @@ class Augmentation(Layer):
         self.seed, self.data_format = seed, data_format
 
     def sample_output_shape(self, input_shape):
-        if len(input_shape) != 3:
-            raise ValueError(
-                f"{self._owner} takes images (height, width, channels); received samples of shape {input_shape}. "
-                "Reshape((height, width, 1)) gives images without channels one."
-            )
+        self.check_rank(input_shape)
         return input_shape
 
     def forward(self, plan: Plan, x: View) -> View:

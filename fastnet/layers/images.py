@@ -34,7 +34,7 @@ class ImageLayer(Layer):
         return tuple(map(int, items))
 
     def checked_argument(self, name: str, value: Any) -> Any:
-        """The value that an argument gets; channels are the last axis."""
+        """The value that an argument gets; channels are the last axis, and None stands for it."""
         if name == "data_format" and value == "channels_first":
             raise ValueError(
                 f"{self._owner}: data_format='channels_first' is not supported: the channels are the last axis of a "
@@ -42,7 +42,9 @@ class ImageLayer(Layer):
                 "images puts them there."
             )
         value = super().checked_argument(name, value)
-        return checks.one_of(f"{self._owner}: {name}", value, None, "channels_last") if name == "data_format" else value
+        if name != "data_format":
+            return value
+        return checks.one_of(f"{self._owner}: {name}", value, None, "channels_last") or "channels_last"
 
     def check_rank(self, shape: tuple[int, ...]) -> None:
         """Check the number of a sample's axes.

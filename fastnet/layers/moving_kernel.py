@@ -11,13 +11,12 @@ from fastnet.activations import RELU, output_shape
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers import spatial
-from fastnet.layers.layer import Layer
+from fastnet.layers.images import ImageLayer
 
 
-class MovingKernel(Layer):
+class MovingKernel(ImageLayer):
     """y = activation(z + bias), where z are sums over the windows of images."""
 
-    rank: ClassVar[int]  # axes of an image
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
     strides_may_dilate: ClassVar[bool] = False  # whether Keras takes strides and dilation_rate above 1 together
     _fixed = (
@@ -28,12 +27,12 @@ class MovingKernel(Layer):
 
     def _keep_window(self, kernel_size: Any, strides: Any, padding: Any, data_format: Any, dilation_rate: Any) -> None:
         """Check and keep the arguments of the window."""
-        self.kernel_size = spatial.sizes(f"{self._owner}: kernel_size", kernel_size, self.rank)
-        self.strides = spatial.sizes(f"{self._owner}: strides", strides, self.rank)
+        self.kernel_size = self.sizes("kernel_size", kernel_size)
+        self.strides = self.sizes("strides", strides)
         padding = padding.lower() if isinstance(padding, str) else padding
         self.padding = checks.one_of(f"{self._owner}: padding", padding, *self.paddings)
-        self.data_format = spatial.channels_last(f"{self._owner}: data_format", data_format)
-        self.dilation_rate = spatial.sizes(f"{self._owner}: dilation_rate", dilation_rate, self.rank)
+        self.data_format = data_format
+        self.dilation_rate = self.sizes("dilation_rate", dilation_rate)
         if max(self.strides) > 1 and max(self.dilation_rate) > 1 and not self.strides_may_dilate:
             raise ValueError(
                 f"{self._owner}: strides and dilation_rate above 1 together are not supported, received strides="
@@ -74,7 +73,7 @@ class MovingKernel(Layer):
         Raises:
             ValueError: the samples do not fit.
         """
-        spatial.check_rank(self._owner, shape, self.rank)
+        self.check_rank(shape)
         if kernel is not None and shape[-1] != channels:
             raise ValueError(
                 f"{self._owner} was built for {channels} channels; received samples of shape {shape}, which have "

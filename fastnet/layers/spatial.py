@@ -1,45 +1,12 @@
-"""What layers over images share: arguments with a number for each axis, and where a window stands."""
+"""Where a window over images stands, and what samples look like whose channels come first."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
-import numpy as np
+from fastnet._kernels.window import axis_positions
 
-from fastnet import checks
-from fastnet._kernels.errors import quoted
-
-AXES = ("depth", "height", "width")
 SMALLEST_SIDE = 8  # of what `is_channels_first` takes for an image
-
-
-def sizes(what: str, value: Any, rank: int, least: int = 1) -> tuple[int, ...]:
-    """An argument of one number for each axis, or of one for all.
-
-    Raises:
-        ValueError: it is neither, or a number is less than ``least``.
-    """
-    given = [value] * rank if checks.is_integer(value) or isinstance(value, str) else value
-    if not np.iterable(given) or len(given := list(given)) != rank or not all(map(checks.is_integer, given)):
-        expected = "an integer" if rank == 1 else f"an integer or {rank} integers"
-        raise ValueError(f"{what} must be {expected}, received {quoted(value)}.")
-    return tuple(checks.integer(what, number, least) for number in given)
-
-
-def channels_last(what: str, value: Any) -> str:
-    """The argument ``data_format``.
-
-    Raises:
-        ValueError: it is "channels_first", or unknown.
-    """
-    if value == "channels_first":
-        raise ValueError(
-            f"{what} must be 'channels_last', received 'channels_first'; put a Permute layer in front, such as "
-            "Permute((2, 3, 1)) for images of shape (channels, height, width)."
-        )
-    checks.one_of(what, value, None, "channels_last")
-    return "channels_last"
 
 
 def is_channels_first(shape: tuple[int, ...]) -> bool:
@@ -61,20 +28,6 @@ def advise_on_channels(owner: str, shape: tuple[int, ...]) -> None:
         warnings.warn(f"Probably a mistake: {owner} received samples of shape {shape}.{hint}", stacklevel=2)
 
 
-def check_rank(owner: str, shape: tuple[Any, ...], rank: int) -> None:
-    """Check that samples have ``rank`` axes and one of channels.
-
-    Raises:
-        ValueError: they have another number.
-    """
-    if len(shape) != rank + 1:
-        expected = (*AXES[3 - rank :], "channels") if rank > 1 else ("steps", "channels")
-        raise ValueError(
-            f"{owner} needs samples of shape ({', '.join(expected)}), received {shape}"
-            f"{'; images without an axis of channels get one by Reshape' if len(shape) == rank else ''}."
-        )
-
-
 def in_three(numbers: tuple[int, ...], first: int = 1) -> tuple[int, int, int]:
     """Numbers of one to three axes as those of three; the axes in front have the number ``first``."""
     three = (*[first] * (3 - len(numbers)), *numbers)
@@ -89,10 +42,8 @@ def positions(
     padding: str,
     hint: str = "",
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The positions of a window along each axis, and the pixels by which the first begins in front of the image.
-
-    With "valid" the window stays within the image. With "same" there are ``image / strides`` positions, rounded up, and
-    the window protrudes equally on both sides, or by one pixel more behind. With "causal" it ends at each position.
+    """The positions of a window along each axis, and the pixels by which the first begins in front of the image
+    (`window.axis_positions`).
 
     Args:
         owner: of the window, for errors.
@@ -107,19 +58,14 @@ def positions(
     """
     counts, before = [], []
     for pixels, size, stride in zip(image, extent, strides, strict=True):
-        if padding == "valid":
-            if pixels < size:
-                raise ValueError(
-                    f"{owner}: a window of {_by(extent)} pixels does not fit into images of {_by(image)}; take a "
-                    f"smaller one, or padding='same'.{hint}"
-                )
-            counts.append((pixels - size) // stride + 1)
-            before.append(0)
-            continue
-        count = -(-pixels // stride)
+        if padding == "valid" and pixels < size:
+            raise ValueError(
+                f"{owner}: a window of {_by(extent)} pixels does not fit into images of {_by(image)}; take a smaller "
+                f"one, or padding='same'.{hint}"
+            )
+        count, in_front = axis_positions(pixels, size, stride, padding)
         counts.append(count)
-        missing = max((count - 1) * stride + size - pixels, 0)
-        before.append(missing // 2 if padding == "same" else size - 1)
+        before.append(in_front)
     return tuple(counts), tuple(before)
 
 

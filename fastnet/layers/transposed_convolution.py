@@ -50,7 +50,7 @@ class TransposedConvolution(MovingKernel):
     def _checked_output_padding(self, value: Any) -> tuple[int, ...] | None:
         if value is None:
             return None
-        sizes = spatial.sizes(f"{self._owner}: output_padding", value, self.rank, 0)
+        sizes = self.sizes("output_padding", value, 0)
         if any(size >= stride for size, stride in zip(sizes, self.strides)):
             raise ValueError(
                 f"{self._owner}: output_padding must be less than strides along each axis, received output_padding="
