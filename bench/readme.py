@@ -36,6 +36,8 @@ def table(name, networks, peers):
     with open(RESULTS / f"{name}.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     machine = (RESULTS / f"{name}.txt").read_text(encoding="utf-8").splitlines()[1]
+    measured = {row["contender"].split("@")[0] for row in rows}
+    peers = {peer: title for peer, title in peers.items() if peer in measured}
     lines = [
         f"{machine}.",
         "",

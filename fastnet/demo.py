@@ -84,7 +84,8 @@ def run(epochs: int | None, seed: int, output: Path, images: bool = False) -> fl
         output.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise OSError(f"{output} is a file; name a folder to write to.") from None
-    epochs = epochs or (IMAGE_EPOCHS if images else EPOCHS)
+    if epochs is None:
+        epochs = IMAGE_EPOCHS if images else EPOCHS
     train, test = datasets.digits.load_data()
     print("Kernels this machine does not have yet are compiled first, once; that takes some seconds.\n", flush=True)
     make_model(images).fit(*train, batch_size=BATCH, validation_data=test, verbose=0)  # compiles the kernels

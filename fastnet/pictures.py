@@ -46,7 +46,8 @@ def labelled_images(
     """Draw images with their predicted classes, and with their labels where these differ.
 
     Args:
-        images: (n, height, width), or with a last axis of 1 or 3 channels.
+        images: (n, height, width), or with a last axis of 1 or 3 channels: bytes, or numbers in [0, 1] or [0, 255];
+            others are drawn from their smallest to their largest.
         labels, predicted: classes (n,).
         which: indices of the images to draw, ten in a row.
         path: the file to write; its suffix decides the format.
@@ -56,10 +57,11 @@ def labelled_images(
         ImportError: matplotlib is not installed.
     """
     names = _Names(class_names)
+    low, high = _range(images)
     cells, figure = _cells(len(which), 10, 1.0, 1.25)
     for axes, i in zip(cells, which):
         right = predicted[i] == labels[i]
-        _draw(axes, images[i])
+        _draw(axes, images[i], low, high)
         title = names[predicted[i]] if right else f"{names[predicted[i]]}, is {names[labels[i]]}"
         axes.set_title(title, fontsize=9 if class_names is None else 6, color="black" if right else "crimson")
     return _save(figure, path)
@@ -71,9 +73,10 @@ def misclassified(
     """Draw the images whose class was predicted wrongly, those first of which the model was surest.
 
     Args:
-        images: (n, height, width), or with a last axis of 1 or 3 channels.
+        images: (n, height, width), or with a last axis of 1 or 3 channels: bytes, or numbers in [0, 1] or [0, 255];
+            others are drawn from their smallest to their largest.
         labels: classes (n,) or (n, 1).
-        predictions: of a model, (n, classes).
+        predictions: of a model, (n, classes), or (n, 1) probabilities of class 1.
         path: the file to write; its suffix decides the format.
         class_names: the classes' names; by default their numbers.
         limit: the largest number of images.
@@ -100,7 +103,7 @@ def confusion_counts(labels: Any, predictions: Any, classes: int | None = None) 
 
     Args:
         labels: classes (n,) or (n, 1).
-        predictions: of a model, (n, classes), or classes (n,).
+        predictions: of a model, (n, classes), or (n, 1) probabilities of class 1; or classes (n,).
         classes: their number; by default the smallest that has all of them.
 
     Raises:
@@ -217,17 +220,37 @@ class _Names:
         self.names = names
 
     def __getitem__(self, label: int) -> str:
-        return str(label) if self.names is None else str(self.names[label])
+        if self.names is None:
+            return str(label)
+        if not 0 <= label < len(self.names):
+            raise ValueError(f"class_names has {len(self.names)} names, but there is a class {label}.")
+        return str(self.names[label])
 
 
 def _compared(labels: Any, predictions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels and predicted classes (n,), and the largest prediction of each row."""
-    known, given = as_array(labels, "labels").ravel().astype(int), as_array(predictions, "predictions")
+    """Labels and predicted classes (n,), and how sure each prediction is.
+
+    Predictions are classes (n,), probabilities of class 1 (n, 1), or a number for each class.
+    """
+    known, given = as_array(labels, "labels").ravel(), as_array(predictions, "predictions")
     if len(known) != len(given):
         raise ValueError(f"There are {len(known)} labels and {len(given)} predictions.")
-    if given.ndim > 1 and given.shape[1] > 1:
-        return known, given.argmax(1), given.max(1, initial=-np.inf)
-    return known, np.rint(given.ravel()).astype(int), abs(given.ravel() - 0.5)
+    if given.ndim > 2:
+        raise ValueError(f"Predictions must have one or two axes, received an array of shape {given.shape}.")
+    classes = (known,) if given.ndim > 1 else (known, given)
+    if any((np.rint(each) != each).any() for each in classes):
+        raise ValueError("Classes must be whole numbers; probabilities of class 1 must have the shape (n, 1).")
+    known = known.astype(int)
+    if given.ndim == 1:
+        return known, given.astype(int), np.zeros(len(given))
+    if given.shape[1] > 1:
+        return known, given.argmax(1), given.max(1)
+    column = given[:, 0]
+    if ((column < 0) | (column > 1)).any():
+        raise ValueError(
+            "Predictions (n, 1) must be probabilities; of logits, give (predictions > 0)[:, 0].astype(int)."
+        )
+    return known, (column > 0.5).astype(int), abs(column - 0.5)
 
 
 def _tiles(images: np.ndarray, path: Path) -> Path:
@@ -235,7 +258,7 @@ def _tiles(images: np.ndarray, path: Path) -> Path:
     cells, figure = _cells(len(images), 8, 0.8, 0.8)
     for axes, image in zip(cells, images):
         low, high = image.min(), image.max()
-        _draw(axes, (image - low) / (high - low if high > low else 1))
+        _draw(axes, (image - low) / (high - low if high > low else 1), 0, 1)
     return _save(figure, path)
 
 
@@ -249,13 +272,23 @@ def _cells(count: int, columns: int, width: float, height: float) -> tuple[np.nd
     return cells, figure
 
 
-def _draw(axes: Any, image: np.ndarray) -> None:
-    """Draw an image: in colours where it has 3 channels, which are bytes or lie in [0, 1], otherwise in grey."""
+def _range(images: np.ndarray) -> tuple[float, float]:
+    """The numbers of black and white, for all images."""
+    low, high = images.min(initial=0), images.max(initial=0)
+    if images.dtype == np.uint8 or (low >= 0 and 1 < high <= 255):
+        return 0, 255
+    return (0, 1) if low >= 0 and high <= 1 else (low, high)
+
+
+def _draw(axes: Any, image: np.ndarray, low: float, high: float) -> None:
+    """Draw an image: in colours where it has 3 channels, otherwise in grey."""
     image = image[..., 0] if image.shape[2:] == (1,) else image
+    if image.shape[2:] not in ((), (3,)):
+        raise ValueError(f"Images must have 1 or 3 channels, received one of shape {image.shape}.")
     if image.ndim == 3:
-        axes.imshow(image if image.dtype == np.uint8 else np.clip(image / (255 if image.max() > 1 else 1), 0, 1))
+        axes.imshow(np.clip((image - low) / (high - low if high > low else 1), 0, 1))
     else:
-        axes.imshow(image, cmap="gray_r")
+        axes.imshow(image, cmap="gray_r", vmin=low, vmax=high)
 
 
 def _figure(width: float, height: float):

@@ -74,8 +74,9 @@ def _cost_cells(use: Use | None) -> list[str]:
 
 
 def _all_costs(model: Any) -> str:
-    """The line of the costs of all layers, those that ``layer_range`` leaves out among them."""
-    found = [_costs_of(use) for use in model.open_uses(model.input_shape[1:])]
+    """The line of the costs of all layers, also of those inside others and of those that ``layer_range`` leaves out."""
+    uses = (use for _, _, use in _uses(model, model.input_shape[1:], True, 0))
+    found = [_costs_of(use) for use in uses if not use.layer.composite]
     known = [each for each in found if each is not None]
     if len(known) < len(found):
         return "Multiply-adds of a sample: unknown, since its shape is"

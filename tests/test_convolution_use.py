@@ -117,20 +117,30 @@ def test_errors(name):
         act()
 
 
+def fitted(shape, *stack):
+    """A network that has been fitted to samples of a shape; warnings about mistakes are errors."""
+    model = fastnet.Sequential([L.Input(shape), *stack, L.GlobalAveragePooling2D(), L.Dense(1)])
+    model.compile("sgd", "mse")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Probably a mistake")
+        model.fit(np.zeros((2, *shape)), np.zeros(2), verbose=0)
+
+
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28)])
-@pytest.mark.parametrize("make", [lambda: L.Conv2D(4, 3, padding="same"), lambda: L.DepthwiseConv2D(1)])
-def test_samples_that_look_like_channels_first_are_warned_of(make, shape):
-    with pytest.warns(
-        UserWarning, match=rf"mistake: Layer .* received samples of shape \({shape[0]}, .*{re.escape(FIRST)}"
-    ):
-        make().build((None, *shape))
+@pytest.mark.parametrize("first", [lambda: L.Conv2D(4, 3, padding="same"), lambda: L.Resizing(4, 4)])
+def test_samples_that_look_like_channels_first_are_warned_of(first, shape):
+    with pytest.raises(UserWarning, match=rf"mistake: layer .* samples of shape \({shape[0]}, .*{re.escape(FIRST)}"):
+        fitted(shape, L.Rescaling(2.0), first())
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (3, 32, 16), (4, 32, 32), (3, 4, 4), (1, 1, 512)])
 def test_other_samples_are_not(shape):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        L.Conv2D(4, 1).build((None, *shape))
+    fitted(shape, L.Conv2D(4, 1))
+
+
+def test_results_of_layers_are_not():
+    fitted((3, 64, 3), L.Conv2D(64, 1), L.Conv2D(4, 1))
+    fitted((3, 32, 32), L.Permute((2, 3, 1)), L.Conv2D(4, 1))
 
 
 def masked(layer):

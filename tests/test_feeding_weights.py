@@ -138,7 +138,7 @@ def test_class_weights_of_batches(kind):
 
 def test_a_class_that_no_label_has():
     """It is told when all targets were read; a batch may lack a class. Beyond the model's classes it is an error."""
-    few, told = LABELS % 2, r"classes that no target has: \[2\]. The targets have: \[0, 1\]"
+    few, told = LABELS % 2, r"classes that no target read so far has: \[2\]. The targets have: \[0, 1\]"
     with pytest.warns(UserWarning, match=told):
         classifier().fit(X, few, class_weight={0: 2.0, 2: 1.0}, verbose=0)
     classifier().train_on_batch(X, few, class_weight={2: 1.0})
@@ -148,7 +148,7 @@ def test_a_class_that_no_label_has():
 
 def test_a_class_that_no_label_of_batches_has():
     """It is told once: behind the first epoch, or behind the training where steps_per_epoch divides the batches."""
-    few, told = LABELS % 2, r"classes that no target has: \[2\]. The targets have: \[0, 1\]"
+    few, told = LABELS % 2, r"classes that no target read so far has: \[2\]. The targets have: \[0, 1\]"
     epochs = []
     look = fastnet.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(len(caught)))
     with pytest.warns(UserWarning, match=told) as caught:

@@ -14,7 +14,7 @@ def drawn(monkeypatch):
     """The images that are drawn, in order."""
     pytest.importorskip("matplotlib")
     found, draw = [], pictures._draw
-    monkeypatch.setattr(pictures, "_draw", lambda axes, image: (found.append(image), draw(axes, image)))
+    monkeypatch.setattr(pictures, "_draw", lambda axes, image, low, high: (found.append(image), draw(axes, image)))
     return found
 
 
@@ -57,6 +57,11 @@ def test_confusions_are_counted():
     assert pictures.confusion_counts(labels, predictions, 4).sum(0).tolist() == [2, 2, 2, 0]
     assert pictures.confusion_counts([1, 0, 1], [[0.2], [0.3], [0.9]]).tolist() == [[1, 0], [1, 1]]
     assert pictures.confusion_counts([], np.zeros((0, 2))).tolist() == [[0, 0], [0, 0]]
+    for wrong in ([[0.4], [2.6]], [[-3.0], [1.0]]):
+        with pytest.raises(ValueError, match=r"must be probabilities; of logits, give \(predictions > 0\)"):
+            pictures.confusion_counts([0, 1], wrong)
+    with pytest.raises(ValueError, match="Classes must be whole numbers"):
+        pictures.confusion_counts([0, 1], [0.2, 0.9])
     with pytest.raises(ValueError, match="There are 6 labels and 3 predictions"):
         pictures.confusion_counts(labels, predictions[:3])
     with pytest.raises(ValueError, match="must be classes from 0 to 1"):
@@ -88,6 +93,20 @@ def test_the_surest_errors_come_first(drawn, tmp_path, channels):
     assert len(drawn) == 3
     with pytest.raises(ValueError, match="there are 4 images and 5 labels"):
         pictures.misclassified(images[1:], labels, predictions, tmp_path / "c.png")
+
+
+def test_the_range_of_black_and_white():
+    rng = np.random.default_rng(0)
+    bytes_, small, standard = (
+        rng.integers(0, 256, (2, 4, 4), "uint8"),
+        rng.random((2, 4, 4)),
+        rng.normal(size=(2, 4, 4)),
+    )
+    assert pictures._range(bytes_) == pictures._range(bytes_.astype(float)) == (0, 255) and pictures._range(small) == (
+        0,
+        1,
+    )
+    assert pictures._range(standard) == (standard.min(), standard.max())
 
 
 def test_filters_and_maps(drawn, tmp_path):

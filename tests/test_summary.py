@@ -85,7 +85,6 @@ def costs_in(lines):
     ((1, 1, 1), lambda: layers.Conv2D(1, 1), 1, "4.00 B"),
     ((5, 3), lambda: layers.Dense(2), 5 * 3 * 2, "40.00 B"),
     ((5, 3), lambda: layers.EinsumDense("abc,cde->abde", (None, 2, 7)), 5 * 3 * 2 * 7, "280.00 B"),
-    ((4,), lambda: layers.Residual([layers.Dense(3), layers.Dense(4)], layers.Dense(4)), 12 + 12 + 16, "16.00 B"),
     ((4, 4, 2), lambda: layers.MaxPooling2D(), 0, "32.00 B"),
     ((4,), lambda: layers.Dense(2, dtype="float64"), 8, "16.00 B"),
 ])  # fmt: skip
@@ -104,9 +103,19 @@ def test_costs_of_networks():
     assert [line[:2] for line in costs_in(lines)] == [
         ("9", "12.00 B"), ("9", "12.00 B"), ("15", "20.00 B"), ("15", "20.00 B"), ("0", "20.00 B"),
     ]  # fmt: skip
-    assert lines[2].endswith("Trainable") and lines[-1] == "Multiply-adds of a sample: 33; its results: 44.00 B"
+    assert lines[2].endswith("Trainable") and lines[-1] == "Multiply-adds of a sample: 33; its results: 64.00 B"
     assert lines_of(model, costs=True, layer_range=["shared", "shared"])[-1] == lines[-1]
     assert lines_of(model)[2].split()[-1] == "#" and "Multiply" not in lines_of(model)[-1]  # only where asked
+
+
+def test_costs_of_layers_inside_others():
+    branch = [layers.Conv2D(16, 3, padding="same"), layers.Conv2D(3, 3, padding="same")]
+    lines = lines_of(fastnet.Sequential([layers.Input((8, 8, 3)), layers.Residual(branch)]), costs=True)
+    assert costs_in(lines) == [(f"{2 * 64 * 9 * 48:,}", "768.00 B")]
+    assert lines[-1] == f"Multiply-adds of a sample: {2 * 64 * 9 * 48:,}; its results: {64 * 19 * 4 / 1024:.2f} KB"
+    stack = layers.Residual([layers.Dense(3), layers.Dense(4)], layers.Dense(4))
+    lines = lines_of(fastnet.Sequential([layers.Input((4,)), stack]), costs=True)
+    assert lines[-1] == f"Multiply-adds of a sample: {12 + 12 + 16}; its results: 44.00 B"
 
 
 def test_costs_where_the_shape_is_unknown():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 import os
 import tarfile
@@ -67,11 +68,13 @@ def _place(archive: Archive, path: str | os.PathLike[str] | None) -> Path:
                 f"{str(path)!r} does not exist. Leave path out to use FASTNET_DATA, the cache or a download."
             )
         return given
-    data = os.environ.get("FASTNET_DATA")
-    for name in (archive.file, archive.folder) if data else ():
-        found = Path(data or "").expanduser() / archive.name / name
-        if found.exists():
-            return found
+    if data := os.environ.get("FASTNET_DATA"):
+        folder = Path(data).expanduser() / archive.name
+        for found in (folder / archive.file, folder / archive.folder):
+            if found.exists():
+                return found
+        if folder.exists():
+            return folder  # with the files themselves, or an error that names what it lacks
     file = user_folder() / "datasets" / archive.name / archive.file
     if not file.exists():
         urls = [mirror + archive.file for mirror in MIRRORS]
@@ -93,11 +96,12 @@ def _of_archive(archive: Archive, file: Path) -> Iterable[tuple[str, int, bytes]
         with tarfile.open(file) as members:
             for name, records in (*archive.train, archive.test):
                 member: IO[bytes] | None = members.extractfile(f"{archive.folder}/{name}")
-                assert member is not None
+                if member is None:
+                    raise ValueError(f"{file} is not {archive.file}: {name} is no file.")
                 yield f"{file}: {name}", records, member.read()
     except KeyError as error:
         raise ValueError(f"{file} is not {archive.file}: {str(error).strip(chr(34))}.") from None
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{file} is damaged ({error}). Delete it and load again.") from error
 
 

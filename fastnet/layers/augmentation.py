@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from fastnet import checks
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules.transforms import scaled
@@ -140,7 +142,7 @@ class Augmentation(ImageLayer):
         """
         images = as_array(x, f"{self._owner}: x")
         if images.ndim == 3:
-            return super().__call__(images[None], training)[0]
+            return super().__call__(images[None], training, None if mask is None else np.asarray(mask)[None])[0]
         return super().__call__(images, training, mask)
 
 

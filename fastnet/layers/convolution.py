@@ -53,7 +53,7 @@ class Convolution(MovingKernel):
     def make_weights(self, input_shape):
         shape = (*self.kernel_size, input_shape[-1] // self.groups, self.filters)
         self.kernel = self.add_named_weight("kernel", shape)
-        self._make_bias(self.filters, input_shape)
+        self._make_bias(self.filters)
 
     def sample_output_shape(self, input_shape):
         channels = 0 if self.kernel is None else self.kernel.shape[-2] * self.groups

@@ -114,7 +114,7 @@ class DepthwiseConvolution(_Depthwise):
             "kernel", self._kernel_shape(input_shape), self.depthwise_initializer,
             regularizer=self.depthwise_regularizer, constraint=self.depthwise_constraint,
         )  # fmt: skip
-        self._make_bias(input_shape[-1] * self.depth_multiplier, input_shape)
+        self._make_bias(input_shape[-1] * self.depth_multiplier)
 
     def sample_output_shape(self, input_shape):
         self._check_samples(input_shape, self.kernel, 0 if self.kernel is None else self.kernel.shape[-2])
@@ -179,7 +179,7 @@ class SeparableConvolution(_Depthwise):
             "pointwise_kernel", (*[1] * self.rank, channels, self.filters), self.pointwise_initializer,
             regularizer=self.pointwise_regularizer, constraint=self.pointwise_constraint,
         )  # fmt: skip
-        self._make_bias(self.filters, input_shape)
+        self._make_bias(self.filters)
 
     def sample_output_shape(self, input_shape):
         kernel = self.depthwise_kernel

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 from fastnet import checks
 from fastnet._kernels.errors import quoted
 from fastnet.layers.layer import Layer
@@ -25,13 +27,21 @@ class ImageLayer(Layer):
         """
         if checks.is_integer(value) and value >= least:
             return (int(value),) * self.rank
-        items = list(value) if isinstance(value, (tuple, list)) else []
+        items = list(value) if isinstance(value, (tuple, list, np.ndarray)) else []
         if len(items) != self.rank or not all(checks.is_integer(item) and item >= least for item in items):
             several = "" if self.rank == 1 else f", or {self.rank} of them, one for each axis"
             raise ValueError(
                 f"{self._owner}: {name} must be an integer of at least {least}{several}; received {quoted(value)}."
             )
         return tuple(map(int, items))
+
+    def padding_of(self, value: Any, names: tuple[str, ...]) -> str:
+        """The argument ``padding``, one of these names in small or capital letters.
+
+        Raises:
+            ValueError: it is another one.
+        """
+        return checks.one_of(f"{self._owner}: padding", value.lower() if isinstance(value, str) else value, *names)
 
     def checked_argument(self, name: str, value: Any) -> Any:
         """The value that an argument gets; channels are the last axis, and None stands for it."""

@@ -29,8 +29,7 @@ class MovingKernel(ImageLayer):
         """Check and keep the arguments of the window."""
         self.kernel_size = self.sizes("kernel_size", kernel_size)
         self.strides = self.sizes("strides", strides)
-        padding = padding.lower() if isinstance(padding, str) else padding
-        self.padding = checks.one_of(f"{self._owner}: padding", padding, *self.paddings)
+        self.padding = self.padding_of(padding, self.paddings)
         self.data_format = data_format
         self.dilation_rate = self.sizes("dilation_rate", dilation_rate)
         if max(self.strides) > 1 and max(self.dilation_rate) > 1 and not self.strides_may_dilate:
@@ -84,12 +83,10 @@ class MovingKernel(ImageLayer):
         """The shape of a sample's result at these positions, along three axes."""
         return output_shape(self.activation, (*positions[3 - self.rank :], channels))
 
-    def _make_bias(self, size: int, input_shape: tuple[int, ...]) -> None:
-        """Make the bias, if wanted; warn of samples of another form."""
+    def _make_bias(self, size: int) -> None:
+        """Make the bias, if wanted."""
         if self.use_bias:
             self.bias = self.add_named_weight("bias", (size,))
-        if not self._on_trial:
-            spatial.advise_on_channels(self._owner, input_shape)
 
     @property
     def _gives_relu(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnet import checks
 from fastnet._kernels.templates import pooling
 from fastnet.activations import RELU, Activation
 from fastnet.engine.axis_windows import MOST_WRITTEN_OUT, AxisWindows, ImageWindows, channels_of
@@ -135,7 +134,7 @@ class _Pooling(Windowed):
         super().__init__(name=name, **more)
         self.pool_size = self.sizes("pool_size", pool_size)
         self.strides = self.pool_size if strides is None else self.sizes("strides", strides)
-        self.padding = checks.one_of(f"{self._owner}: padding", padding, "valid", "same")
+        self.padding = self.padding_of(padding, ("valid", "same"))
         self.data_format = data_format
 
     def windows(self, sizes: tuple[int, ...]) -> ImageWindows:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 from fastnet._kernels.window import axis_positions
 
 SMALLEST_SIDE = 8  # of what `is_channels_first` takes for an image
@@ -11,7 +9,8 @@ SMALLEST_SIDE = 8  # of what `is_channels_first` takes for an image
 
 def is_channels_first(shape: tuple[int, ...]) -> bool:
     """Whether samples look like images whose channels come first: of one or three channels and equal, larger sides."""
-    return len(shape) > 2 and shape[0] in (1, 3) and len(set(shape[1:])) == 1 and shape[-1] >= SMALLEST_SIDE
+    sides = set(shape[1:])
+    return len(shape) > 2 and shape[0] in (1, 3) and len(sides) == 1 and (shape[-1] or 0) >= SMALLEST_SIDE
 
 
 def channels_hint(shape: tuple[int, ...]) -> str:
@@ -20,12 +19,6 @@ def channels_hint(shape: tuple[int, ...]) -> str:
         return ""
     order = (*range(2, len(shape) + 1), 1)
     return f" Their channels seem to come first, and must come last: put Permute({order}) in front."
-
-
-def advise_on_channels(owner: str, shape: tuple[int, ...]) -> None:
-    """Warn of samples that look like channels-first data, which are images of another form."""
-    if hint := channels_hint(shape):
-        warnings.warn(f"Probably a mistake: {owner} received samples of shape {shape}.{hint}", stacklevel=2)
 
 
 def in_three(numbers: tuple[int, ...], first: int = 1) -> tuple[int, int, int]:

@@ -60,7 +60,7 @@ class TransposedConvolution(MovingKernel):
 
     def make_weights(self, input_shape):
         self.kernel = self.add_named_weight("kernel", (*self.kernel_size, self.filters, input_shape[-1]))
-        self._make_bias(self.filters, input_shape)
+        self._make_bias(self.filters)
 
     def sample_output_shape(self, input_shape):
         self._check_samples(input_shape, self.kernel, 0 if self.kernel is None else self.kernel.shape[-1])

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.layers import Dense, Softmax
+from fastnet.layers import Dense, Softmax, spatial
+from fastnet.layers.images import ImageLayer
 from fastnet.metrics import BinaryIoU, IoU
 from fastnet.training.samples import Samples, warn
 
@@ -39,6 +40,8 @@ def advise(model: Any, y: np.ndarray, units: int) -> None:
 
 
 def _found(model: Any, y: np.ndarray, units: int) -> str | None:
+    if (hint := _channels_hint(model)) is not None:
+        return hint
     loss, layer = model.loss, model.layers_to_run[-1]
     where, activation = f"layer {layer.name!r}", _activation(layer)
     from_logits = getattr(loss, "from_logits", None)
@@ -70,6 +73,15 @@ def _found(model: Any, y: np.ndarray, units: int) -> str | None:
             f"probabilities: they count as class 0. Use {remedy}."
         )
     return None
+
+
+def _channels_hint(model: Any) -> str | None:
+    """The advice for data whose channels seem to come first, where the model's first layer of images reads them."""
+    shape = model.input_shape[1:]
+    first = next((use for use in model.open_uses(shape) if isinstance(use.layer, ImageLayer)), None)
+    if first is None or first.input_shape != shape or not (hint := spatial.channels_hint(shape)):
+        return None
+    return f"layer {first.layer.name!r} gets samples of shape {shape}.{hint}"
 
 
 def _cutting(model: Any) -> IoU | None:

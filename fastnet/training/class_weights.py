@@ -80,7 +80,7 @@ class ClassWeights:
         """Warn, once, of classes that no target had; called when all targets have been seen."""
         if self._absent:
             checks.warn(
-                f"class_weight has weights for classes that no target has: {sorted(self._absent)[:5]}. The targets "
-                f"have: {sorted(self._known)[:5]}."
+                f"class_weight has weights for classes that no target read so far has: {sorted(self._absent)[:5]}. The "
+                f"targets have: {sorted(self._known)[:5]}."
             )
             self._absent.clear()

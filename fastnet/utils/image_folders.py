@@ -127,7 +127,8 @@ def image_dataset_from_directory(
         color_mode: "rgb", "rgba" or "grayscale": 3, 4 or 1 channels.
         batch_size: images in a batch; None for single images without a batch axis.
         image_size: (height, width) that images are scaled to; None keeps their size, which must then be the same.
-        shuffle: whether each epoch has another order of the images.
+        shuffle: whether each pass has another order of the images. For `predict` give False: row k then is the image
+            ``file_paths[k]``.
         seed: of the orders, and of what is held back for validation.
         validation_split: the share of the images that is held back for validation; ``subset`` then says what to return.
         subset: "training", "validation", or "both" for a list of the two.
@@ -333,11 +334,9 @@ def _check_sizes(paths: list[str]) -> None:
     Raises:
         ValueError: two have not.
     """
-    image_module = pillow(_CALLER)
     first = None
     for path in paths:
-        with image_module.open(path) as image:
-            width, height = image.size
+        width, height = opened(path, whole=False).size
         first = first or (height, width)
         if (height, width) != first:
             raise ValueError(

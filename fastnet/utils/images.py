@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}
-CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 _FILTERS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
 
 
@@ -62,6 +61,7 @@ def load_img(
 
     Raises:
         ImportError: Pillow is not installed.
+        FileNotFoundError: there is no such file.
         ValueError: the file is no image or damaged, or an argument is unknown.
 
     Example:
@@ -89,13 +89,15 @@ def load_img(
     return image.resize((width, height), getattr(image_module.Resampling, interpolation.upper()), box)
 
 
-def opened(file: io.BytesIO | str) -> Image:
-    """An image that is read to its end.
+def opened(file: io.BytesIO | str, whole: bool = True) -> Image:
+    """An image file, read to its end.
 
     Args:
         file: its path, or its contents.
+        whole: whether the pixels are read; otherwise the size is known.
 
     Raises:
+        FileNotFoundError: there is no such file.
         ValueError: it is no image, or damaged.
     """
     image_module = pillow("fastnet.utils")
@@ -103,7 +105,8 @@ def opened(file: io.BytesIO | str) -> Image:
     contents, name = (file, "the file") if isinstance(file, io.BytesIO) else (io.BytesIO(Path(file).read_bytes()), file)
     try:
         image = image_module.open(contents)
-        image.load()
+        if whole:
+            image.load()
     except (OSError, SyntaxError, ValueError, EOFError, image_module.DecompressionBombError) as error:
         raise ValueError(f"{name} is no image, or damaged: {str(error).strip('.')}.") from error
     return image
