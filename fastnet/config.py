@@ -184,10 +184,12 @@ def set_convolution(form: str) -> None:
     """Set how float32 convolutions of 3 by 3 taps with stride 1 are computed, from the next step on.
 
     Args:
-        form: "fast" takes Winograd's form (Lavin and Gray 2015, arXiv:1509.09308) where there are at least 32 channels,
-            and multiples of 32 of results. It multiplies a quarter as often. Its rms error is about twice that of a sum
-            in order, exact zeros become numbers near 1e-7 of the largest result, and a NaN spoils the 4 by 4 results of
-            its tile. "exact" sums each result in order. float64 always does.
+        form: "fast" takes Winograd's form (Lavin and Gray 2015, arXiv:1509.09308) for images of at least 32 channels,
+            in multiples of 16, and multiples of 32 filters, without dilation and groups, unless the images are tiny. It
+            multiplies a quarter as often. Its rms error is about twice that of a sum in order; exact zeros become
+            numbers near 1e-7 of the largest result; and NaN or infinity may spoil all 4 by 4 results of each tile that
+            reads it. On a GPU it has the precision "highest" whatever `set_matmul_precision` allows. "exact" sums each
+            result in order. float64 always does.
 
     Raises:
         ValueError: it is neither.

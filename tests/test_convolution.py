@@ -32,6 +32,8 @@ CONVOLUTIONS = {
     "1×1, groups": ((3, 5, 4, 6), 4, 1, 1, "valid", 1, 2),
     "patches side by side": ((2, 3, 6, 5), 4, (1, 2), (1, 2), "valid", 1, 1),
     "many channels": ((2, 4, 4, 67), 35, 3, 1, "same", 1, 1),
+    "two K-blocks, strided": ((2, 5, 4, 80), 20, 3, 2, "same", 1, 1),
+    "two K-blocks, strided, groups": ((2, 5, 4, 160), 12, 3, 2, "same", 1, 2),
     "steps": ((3, 9, 4), 5, 3, 2, "same", 1, 1),
     "causal": ((3, 9, 4), 5, 3, 1, "causal", 2, 1),
     "causal, strided": ((2, 8, 3), 2, 4, 3, "causal", 1, 1),
@@ -83,6 +85,7 @@ TRANSPOSED = {
     "stride larger than the kernel": ((2, 3, 2, 3), 4, 2, 3, "valid", 1),
     "stride larger than the kernel, same": ((2, 3, 2, 3), 4, (1, 2), (3, 5), "same", 1),
     "stride as large as the kernel": ((2, 3, 5, 3), 4, 2, 2, "valid", 1),
+    "two K-blocks": ((2, 3, 4, 300), 5, 3, 2, "same", 1),
     "dilated": ((2, 5, 4, 3), 2, 3, 1, "same", (2, 3)),
     "1×1": ((2, 3, 5, 4), 3, 1, 1, "same", 1),
     "primes": ((3, 7, 5, 11), 13, (5, 3), (2, 3), "same", 1),
@@ -343,7 +346,7 @@ THOROUGH = pytest.mark.thorough
     [
         pytest.param(make, shape, marks=mark)
         for mark, make, shape in [
-            (pytest.mark.slow, lambda: layers.Conv2D(6, (2, 3), (2, 3), groups=2), (7, 8, 4)),
+            (pytest.mark.slow, lambda: layers.Conv2D(8, (2, 3), (2, 3), groups=2), (7, 8, 8)),
             (THOROUGH, lambda: layers.Conv2D(5, 3, padding="same", activation="relu"), (5, 4, 3)),
             (THOROUGH, lambda: layers.Conv2DTranspose(3, 3, 2, "same", activation="tanh"), (3, 4, 2)),
             (THOROUGH, lambda: layers.DepthwiseConv2D(3, padding="same", activation="relu"), (3, 4, 2)),

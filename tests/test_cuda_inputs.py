@@ -65,6 +65,20 @@ class Early(MachineDriver):
         super().free(address)
 
 
+class Noted:
+    """A method that counts its calls."""
+
+    def __init__(self, method):
+        self.method, self.calls = method, 0
+
+    def __get__(self, instance, owner):
+        def call(*arguments):
+            self.calls += 1
+            return self.method(instance, *arguments)
+
+        return call
+
+
 @pytest.mark.parametrize("copies", ["late", pytest.param("early", marks=pytest.mark.thorough)])
 def test_shuffled_epochs_evaluation_and_prediction(streamed, copies):
     arguments = classifier, "adam", SPARSE, *data(7, 3), ["accuracy"]
@@ -101,6 +115,34 @@ def test_chunks_are_gathered_while_steps_run(streamed, monkeypatch):
     for at in copied[2:]:
         before = [event for event in events[:at] if event in ("launch", "synchronize")]
         assert before[-1] == "launch"
+
+
+def test_the_buffers_stay_from_epoch_to_epoch(streamed):
+    pages = []
+
+    class Counted(MachineDriver):
+        def page_locked(self, size):
+            pages.append(size)
+            return super().page_locked(size)
+
+    x, y = data(7, 3)
+    with current.used(Counted()):
+        compiled("cuda", classifier, "sgd", SPARSE).fit(x, y, batch_size=BATCH, epochs=3, verbose=0)
+    assert len(pages) == 2
+
+
+def test_memory_that_strided_data_span_counts(monkeypatch):
+    """Every second row spans twice as much: data that would not fit pass in chunks."""
+    monkeypatch.setattr(inputs, "LARGE", 0)
+    x = np.zeros((200, 50), "float32")[::2]
+    for share, streams in ((1.5, True), (2.5, False)):
+        with testing.machine_gpu(memory=1 << 20) as gpu:
+            monkeypatch.setattr(inputs, "SHARE", share * x.nbytes / gpu.memory()[0])
+            model = compiled("cuda", lambda: [layers.Input((50,)), layers.Dense(2)], "sgd", "mse")
+            with monkeypatch.context() as patch:
+                patch.setattr(inputs.Stream, "_load", noted := Noted(inputs.Stream._load))
+                model.predict(x, verbose=0)
+        assert bool(noted.calls) == streams
 
 
 @pytest.mark.thorough
@@ -250,13 +292,15 @@ def test_a_batch_that_does_not_fit_names_one_that_does():
 def test_a_model_too_large_for_any_batch():
     x = np.ones((20, 50), "float32")
     model = compiled("cuda", lambda: [layers.Input((50,)), layers.Dense(50)], "sgd", "mse")
-    before = model.get_weights() if model.built else None
+    model.build((None, 50))
+    before = model.get_weights()
     with testing.machine_gpu(memory=10_800):
         with pytest.raises(DeviceError, match="Not even a batch of one row would fit; this one has 20"):
             model.fit(x, x, batch_size=20, verbose=0)
+    assert same(before, model.get_weights())
     model.compile("sgd", "mse", device="cpu")
     model.fit(x, x, batch_size=20, verbose=0)
-    assert before is None or not same(before, model.get_weights())
+    assert not same(before, model.get_weights())
 
 
 def test_a_model_on_the_cpu_leaves_the_device():

@@ -14,7 +14,9 @@ def drawn(monkeypatch):
     """The images that are drawn, in order."""
     pytest.importorskip("matplotlib")
     found, draw = [], pictures._draw
-    monkeypatch.setattr(pictures, "_draw", lambda axes, image, low, high: (found.append(image), draw(axes, image)))
+    monkeypatch.setattr(
+        pictures, "_draw", lambda axes, image, low, high: (found.append(image), draw(axes, image, low, high))
+    )
     return found
 
 

@@ -51,7 +51,7 @@ def rms(difference):
     return float(np.sqrt((np.asarray(difference, float) ** 2).mean()))
 
 
-@pytest.mark.parametrize("channels", [32, 64, 256])
+@pytest.mark.parametrize("channels", [32, 64, 256, 608])  # the last one in two K-blocks
 def test_the_error_is_near_that_of_a_sum_in_order(channels, form):
     x, dy = sample(1, 12, 12, channels, 32)
     fast = step(convolution(32), x, dy)[0]
@@ -66,7 +66,7 @@ def test_the_error_is_near_that_of_a_sum_in_order(channels, form):
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize(
-    "shape", [(3, 5, 7, 32, 32), (1, 4, 3, 48, 64), (2, 13, 4, 32, 96), (9, 8, 8, 64, 32)], ids=str
+    "shape", [(3, 5, 7, 32, 32), (1, 5, 6, 48, 64), (2, 13, 4, 32, 96), (9, 8, 8, 64, 32)], ids=str
 )
 def test_gradients(shape, padding, form):
     """Of a result and both gradients, in all that does not fill a tile of 4 by 4."""
@@ -105,6 +105,9 @@ def test_the_same_bits_on_any_number_of_threads():
         (lambda: layers.Conv2D(32, 3, groups=2), (6, 6, 64), False),
         (lambda: layers.Conv2D(33, 3), (6, 6, 32), False),
         (lambda: layers.Conv2D(32, 3), (6, 6, 31), False),
+        (lambda: layers.Conv2D(32, 3), (6, 6, 40), False),
+        (lambda: layers.Conv2D(32, 3, padding="same"), (2, 2, 32), False),
+        (lambda: layers.Conv2D(32, 3, padding="same"), (1, 1, 32), False),
         (lambda: layers.Conv1D(32, 3), (6, 32), False),
     ],
 )
@@ -136,15 +139,17 @@ def test_the_form_counts_from_the_next_step_on(form):
         form("slow")
 
 
-def test_nan_stays_in_its_tile():
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(("pixel", "first", "end"), [(6, 4, 8), (4, 0, 8)])
+def test_nan_stays_in_the_tiles_that_read_it(pixel, first, end, value):
     x, dy = sample(2, 12, 12, 32, 32)
-    x[1, 6, 6, 5] = np.nan
+    x[1, pixel, pixel, 5] = value
     y = step(convolution(32), x, dy)[0]
-    bad = np.isnan(y).any(axis=-1)
-    assert bad[1, 5:8, 5:8].all()  # all that read it
+    bad = ~np.isfinite(y).all(axis=-1)
+    assert bad[1, pixel - 1 : pixel + 2, pixel - 1 : pixel + 2].all()
     rows, columns = np.nonzero(bad[1])
     assert not bad[0].any()
-    assert rows.min() >= 4 and columns.min() >= 4 and rows.max() < 8 and columns.max() < 8
+    assert rows.min() >= first and columns.min() >= first and rows.max() < end and columns.max() < end
 
 
 def test_a_chain_behind_it_reads_each_tile():
@@ -160,12 +165,20 @@ def test_a_chain_behind_it_reads_each_tile():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("padding", ["same", "valid"])
-def test_the_bits_of_a_gpu(padding):
-    x, dy = sample(21, 5, 6, 48, 32, padding)
-    on_cpu = step(convolution(32, padding), x, dy)
+@pytest.mark.parametrize(
+    ("shape", "padding"),
+    [
+        ((21, 5, 6, 48, 32), "same"),
+        ((21, 5, 6, 48, 32), "valid"),
+        ((5, 4, 5, 96, 96), "same"),  # channels in two rounds, columns in two blocks
+        ((1, 4, 4, 608, 32), "same"),  # and in two K-blocks
+    ],
+)
+def test_the_bits_of_a_gpu(shape, padding):
+    x, dy = sample(*shape, padding)
+    on_cpu = step(convolution(shape[-1], padding), x, dy)
     with on_gpu():
-        found = step(convolution(32, padding), x, dy)
+        found = step(convolution(shape[-1], padding), x, dy)
     assert all(np.array_equal(a, b) for a, b in zip(on_cpu, found, strict=True))
 
 

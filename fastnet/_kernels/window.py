@@ -114,14 +114,16 @@ class Window:
         return self.target != self.positions
 
     def has_winograd(self, columns: int) -> bool:
-        """Whether Winograd's form of the convolution (`rules.winograd`) applies, and is faster.
+        """Whether Winograd's form of the convolution (`rules.winograd`) applies, and needs fewer products by far.
 
         Args:
             columns: of the result.
         """
         is_plain = self.strides == self.dilations == (1, 1, 1) and self.groups == 1 and not self.is_scattered
         is_square = self.taps == (1, 3, 3) and self.image[0] == 1
-        return is_plain and is_square and self.channels >= 32 and self.channels % 16 == 0 and columns % PANEL == 0
+        fills = 9 * self.rows > 1.5 * 36 * self.tiles  # products of the direct form and of this one
+        fits = self.channels >= 32 and self.channels % 16 == 0 and columns % PANEL == 0
+        return is_plain and is_square and fills and fits
 
     def tap_groups(self, columns: int) -> TapGroups:
         """The division of the gradient of the taps: at least 16 parts, of up to 64 by 64 channels and columns."""

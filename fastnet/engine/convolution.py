@@ -134,7 +134,7 @@ def _flipped(plan: Plan, kernel: Variable, parts: list[Phase], window: Window, c
     filters = columns // window.groups
     flipped = plan.buffer((len(order) * filters, window.channels * window.groups), kernel.dtype, per_row=False)
     plan.call(
-        convolution.flip_taps, kernel=kernel, order=Variable(order, "order"), flipped=flipped,
+        convolution.flip_taps, kernel=kernel, order=Variable(order, "order", trainable=False), flipped=flipped,
         channels=window.channels, filters=columns, group_filters=filters,
     )  # fmt: skip
     return flipped

@@ -85,9 +85,10 @@ def _product(cpu: CPU, launch: Launch) -> Binding:
         in_scratch=c is None, split=product.split, epilogue=code, epilogue_args=block, window=product.window,
     )  # fmt: skip
     if product.winograd:
+        arguments[gemm.MB] = winograd.unit(product.window, cpu.executable.rows)
         cpu.scratch = max(cpu.scratch, winograd.scratch_bytes(arguments, product.dtype))
-        cost = winograd.cost(arguments, product.dtype)
-        cost += 0 if epilogue is None else OPERATION * epilogue.cost * 16 * winograd.TILES * product.n
+        cost = winograd.cost(arguments)
+        cost += 0 if epilogue is None else OPERATION * epilogue.cost * 16 * arguments[gemm.MB] * product.n
         code = compiler.load(winograd.source(product.dtype))
         return code, arguments, Extent(*winograd.extent(arguments)), cost
     cpu.scratch = max(cpu.scratch, gemm.scratch_bytes())

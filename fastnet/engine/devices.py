@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fastnet.engine.plan import Plan
 
 NAMES = ("cpu", "cuda", "auto")
-# Floating-point operations of a step's products from which "auto" takes the GPU. An estimate, not measured: a graph of
+# Operations of a step (`Plan.operations_at`) from which "auto" takes the GPU. An estimate, not measured: a graph of
 # ten launches takes about 12 µs, in which two cores do 2 to 4 million.
 ENOUGH = 10_000_000
 
@@ -80,7 +80,7 @@ def chosen(name: str, plan: Plan, rows: int) -> str:
     """The device for a plan: "cpu" or "cuda"."""
     if name != "auto":
         return name
-    if sum(launch.flops_at(rows) for launch in plan.launches) < ENOUGH:
+    if plan.operations_at(rows) < ENOUGH:
         return "cpu"
     from fastnet.engine.cuda import current
 

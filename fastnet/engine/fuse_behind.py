@@ -11,7 +11,7 @@ from fastnet._kernels.chain import Chain, ChainOperand, ChainStep
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import data
 from fastnet.engine.elements import chain_launch, natural_shape
-from fastnet.engine.launch import Launch, TapProducts
+from fastnet.engine.launch import Launch
 from fastnet.engine.merge import ChainMerge, Liveness, access_of, is_stored, same_elements, storing
 
 _LONG = 64  # columns
@@ -49,7 +49,7 @@ def behind_product(producer: Launch, consumer: Launch, liveness: Liveness) -> La
     product, shape = producer.kernel, (producer.kernel.m, producer.kernel.n)
     if consumer.kernel.template.form == "grid" and consumer.shape != shape:
         return None
-    if isinstance(product, TapProducts) or (product.window is not None and product.window.is_scattered):
+    if not product.takes_chain:
         return None
     merged = ChainMerge()
     behind = producer.epilogue

@@ -92,6 +92,16 @@ class Product:
         return f"product_{self.dtype}"
 
     @property
+    def is_scattered(self) -> bool:
+        """Whether the rows of c are pixels that lie apart."""
+        return self.window is not None and self.window.is_scattered
+
+    @property
+    def takes_chain(self) -> bool:
+        """Whether a chain may follow the tiles of its result."""
+        return not self.is_scattered
+
+    @property
     def of_batch(self) -> bool:
         """Whether one of its sizes follows from the rows of the batch."""
         return min(self.m, self.n, self.k) < 0
@@ -120,7 +130,9 @@ class Product:
         if window is not None:
             matrices["a"] = patch_matrix(matrices["a"], window)
             if window.is_scattered:
-                matrices["c"] = (matrices["a"][0][0], matrices["c"][0][1]), matrices["c"][1]
+                matrices["c"] = scattered_rows(matrices["c"], window)
+        if winograd and (window is None or c.dtype != "float32"):
+            raise ValueError(f"product: Winograd's form takes a window and float32, received {window} and {c.dtype}.")
         (m, k), (b_k, n) = matrices["a"][0], matrices["b"][0]
         if isinstance(b, Variable) and b.ndim > 2:  # its elements lie back to back: any number of columns
             columns = matrices["a"][0][not transpose_a] if transpose_b else matrices["c"][0][1]
@@ -153,6 +165,7 @@ class TapProducts(Product):
     """
 
     name = "tap_products"
+    takes_chain = False
 
     @property
     def full_name(self) -> str:
@@ -188,6 +201,19 @@ def patch_matrix(pixels: Matrix, window: Window) -> Matrix:
             f"received {extent_of(rows)} pixels and {channels} channels."
         )
     return (rows // count * window.rows, window.columns), distance
+
+
+def scattered_rows(pixels: Matrix, window: Window) -> Matrix:
+    """The results of the positions of a window, which are some of the pixels of images.
+
+    Raises:
+        ValueError: the images do not have as many pixels as the window is for.
+    """
+    (rows, columns), distance = pixels
+    count = math.prod(window.target)
+    if rows % count:
+        raise ValueError(f"product: results in images of {window.target} pixels, received {extent_of(rows)} pixels.")
+    return (rows // count * window.rows, columns), distance
 
 
 def check_overlap(name: str, views: Sequence[tuple[str, Any, str]]) -> None:

@@ -177,6 +177,12 @@ class Plan:
         gradient = None if variable is None else self.gradient(variable)
         return self.buffer(shape, per_row=False) if gradient is None else gradient
 
+    def operations_at(self, rows: int) -> float:
+        """Operations of a step for a batch of ``rows``: those of the products, or of all else if these are more."""
+        products = sum(launch.flops_at(rows) for launch in self.launches)
+        others = sum(launch.cost * launch.extent.at(rows) for launch in self.launches if not launch.flops)
+        return max(products, others)
+
     # ---- launches
 
     def call(self, template: Any, *, period: Any = 1, flags: Any = 0, dtype: Any = None, **operands: Any) -> Launch:

@@ -1,8 +1,8 @@
 """Winograd's convolution of the CPU (`rules.winograd`), seen from a plan: argument block, parallel axis, scratch, cost.
 
-The taps come transformed: (36 points, panels, channels, 32) for panels of 32 results. A unit of the parallel axis
-is TILES tiles of 4 by 4 results: their pixels are brought to the points, 36 matrix products follow, and their results
-are brought back, with bias, ReLU and epilogue, all in scratch that stays in the second-level cache.
+The taps come transformed: (36 points, panels, channels, 32) for panels of 32 results. A unit of the parallel axis is
+up to TILES tiles of 4 by 4 results: their pixels are brought to the points, 36 matrix products follow, and their
+results are brought back, with bias, ReLU and epilogue, all in scratch that stays in the second-level cache.
 
 The channels are summed as k is in every product (`cpu.gemm`). Tiles and threads never show in the bits.
 """
@@ -17,7 +17,7 @@ from fastnet._kernels.cpu import gemm, tuning
 from fastnet._kernels.cpu.processor import LINE, SIZES
 from fastnet._kernels.window import CHANNELS, GRADIENT_TILES, POSITIONS, TapGroups, Window
 
-TILES = 24  # of a unit: pixels and products of 64 channels take 450 KB
+TILES = 24  # of a unit, at most: pixels and products of 64 channels take 450 KB
 _NAMES = (
     "winograd_kernel.py", "winograd_gradient_kernel.py", "winograd.py", "winograd_tiles.py", "winograd_intrinsics.py",
     "gemm.py", "gemm_intrinsics.py", "micro_kernel.py", "packing.py", "blocking.py", "emit.py", "processor.py",
@@ -44,7 +44,7 @@ def _source(name: str, dtype: str, file: str) -> Source:
 def scratch_bytes(args: list[int], dtype: str) -> int:
     """Bytes of thread-private scratch a call needs."""
     channels, columns = args[gemm.WINDOW + CHANNELS], args[gemm.N]
-    planes = 36 * (TILES * (channels + columns) * SIZES[dtype] + 2 * LINE)
+    planes = 36 * (args[gemm.MB] * (channels + columns) * SIZES[dtype] + 2 * LINE)
     return planes + 36 * max(channels, columns) * SIZES[dtype] + 4 * LINE
 
 
@@ -56,14 +56,19 @@ def _tiles(args: list[int]) -> int:
 
 def extent(args: list[int]) -> tuple[int, int, int, int]:
     """``(per_row, unit, times, fixed)`` of the launch, as `gemm.extent`."""
-    return _tiles(args), TILES, 1, 0
+    return _tiles(args), args[gemm.MB], 1, 0
 
 
-def cost(args: list[int], dtype: str) -> int:
-    """Estimated picoseconds of a unit, its epilogue not counted: 80 GF/s in float32, and as long for the transforms as
-    for 20 channels."""
+def unit(window: Window, rows: int) -> int:
+    """Tiles of a unit: at least 16 units for small batches, so that threads have about the same to do."""
+    return max(8, min(TILES, -(-rows * window.tiles // 16)))
+
+
+def cost(args: list[int]) -> int:
+    """Estimated picoseconds of a unit, its epilogue not counted: 80 GF/s, and as long for the transforms as for 20
+    channels."""
     channels, columns = args[gemm.WINDOW + CHANNELS], args[gemm.N]
-    return 72 * TILES * (channels * columns + 20 * (channels + columns)) * (12 if dtype == "float32" else 24)
+    return 72 * args[gemm.MB] * (channels * columns + 20 * (channels + columns)) * 12
 
 
 def tap_arguments(a: int, b: int, c: int, lda: int, ldb: int, window: Window, groups: TapGroups) -> list[int]:

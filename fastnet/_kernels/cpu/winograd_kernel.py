@@ -4,7 +4,6 @@ from fastnet._kernels import window as W
 from fastnet._kernels.cpu import blocking, gemm_intrinsics, processor, winograd_intrinsics, winograd_tiles
 from fastnet._kernels.cpu import gemm as G
 from fastnet._kernels.cpu import micro_kernel as T
-from fastnet._kernels.cpu import winograd as WG
 from fastnet._kernels.target import compiled as local
 
 SHAPE = blocking.Tile(*TILE)
@@ -32,7 +31,7 @@ def multiply(args, weights, planes, products, channels, columns, count):
     groups = (count + MR - 1) // MR
     panel = channels * PANEL * SIZE
     panels = columns // PANEL
-    plane, result = plane_bytes(WG.TILES, channels), plane_bytes(WG.TILES, columns)
+    plane, result = plane_bytes(args[G.MB], channels), plane_bytes(args[G.MB], columns)
     row = columns * SIZE
     for point in range(POINTS):
         for block in range(k_blocks(channels)):
@@ -56,7 +55,7 @@ def gather_tiles(bases, args, first, count, products, scratch):
     columns, ldc = args[G.N], args[G.LDC]
     height, width = args[G.WINDOW + W.POSITIONS + 1], args[G.WINDOW + W.POSITIONS + 2]
     down, across = (height + 3) // 4, (width + 3) // 4
-    plane = plane_bytes(WG.TILES, columns)
+    plane = plane_bytes(args[G.MB], columns)
     bias = 0 if args[G.BIAS] < 0 else address(bases, args[G.BIAS])
     relu = 1 if args[G.FLAGS] & G.RELU else 0
     is_stored = args[G.FLAGS] & G.IN_SCRATCH == 0
@@ -89,14 +88,14 @@ def kernel(bases, args, rows, lo, hi):
     before, beside = args[G.WINDOW + W.BEFORE + 1], args[G.WINDOW + W.BEFORE + 2]
     down, across = (args[G.WINDOW + W.POSITIONS + 1] + 3) // 4, (args[G.WINDOW + W.POSITIONS + 2] + 3) // 4
     total = rows * down * across
-    plane = plane_bytes(WG.TILES, channels)
+    plane = plane_bytes(args[G.MB], channels)
     planes = (bases[3] + LINE - 1) // LINE * LINE
     products = planes + POINTS * plane
-    scratch = products + POINTS * plane_bytes(WG.TILES, columns)
+    scratch = products + POINTS * plane_bytes(args[G.MB], columns)
     x, pixel = address(bases, args[G.A]), args[G.LDA] * SIZE
     for block in range(lo, hi):
-        first = block * WG.TILES
-        count = min(WG.TILES, total - first)
+        first = block * args[G.MB]
+        count = min(args[G.MB], total - first)
         spread_inputs(x, pixel, height, width, before, beside, down, across, channels, first, count, planes, plane,
                       scratch)  # fmt: skip
         multiply(args, address(bases, args[G.B]), planes, products, channels, columns, count)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnet._kernels import neighbours_text
+from fastnet._kernels import window as windows
 from fastnet._kernels.chain_text import Writer
 from fastnet._kernels.chunks import KC, k_blocks
 from fastnet._kernels.compile import Source
@@ -96,8 +97,8 @@ class ProductKernel:
     @property
     def shared_bytes(self) -> int:
         """Bytes of memory that the threads of a block share."""
-        elements = 2 * SLAB * self.row if self.size else THREADS
-        elements = winograd.SHARED if self.winograd else elements
+        slabs = 2 * SLAB * self.row if self.size else THREADS
+        elements = winograd.SHARED if self.winograd else slabs
         return elements * np.dtype(self.dtype).itemsize
 
     def blocks(self, m: int, n: int, k: int, window: Window | None = None) -> int:
@@ -125,7 +126,7 @@ class ProductKernel:
 
 @functools.cache
 def _source(kernel: ProductKernel) -> Source:
-    name, files = f"product_{kernel.dtype}", (__file__, patches.__file__, winograd.__file__)
+    name, files = f"product_{kernel.dtype}", (__file__, patches.__file__, winograd.__file__, windows.__file__)
     if kernel.epilogue is None:
         return Source(name, repr(kernel), lambda: _text(kernel), files)
     behind = kernel.epilogue.source()
@@ -146,7 +147,9 @@ def _text(kernel: ProductKernel) -> str:
         behind = [f"then_{name}" for name in writer.parameters()]
     own = [f"{name}_at" if kind.access else name for name, kind in parameters if not name.startswith("then_")]
     if kernel.winograd:
-        lines = winograd.lines(kernel.dtype, pasted, _SPAN.replace("k if", "channels if"), _finish(kernel, behind))
+        lines = winograd.lines(
+            kernel.dtype, pasted, count_of_parts("channels"), span("channels"), _finish(kernel, behind)
+        )
     else:
         form = _one_row if not kernel.size else _tiled if kernel.precision == "highest" else _warps
         lines = form(kernel, behind)
@@ -173,7 +176,7 @@ def _tiled(kernel: ProductKernel, behind: list[str]) -> list[str]:
         f"    clear(totals, {size * size})",
         "    for part in range(first, last):",
         f"        clear(sums, {size * size})",
-        _SPAN,
+        span("k"),
         *(line for load in loads for line in _fetched(kernel, *load, "start", "        ")),
         f"        for k0 in range(start, end, {SLAB}):",
         "            barrier()",
@@ -336,7 +339,7 @@ def _one_row(kernel: ProductKernel, behind: list[str]) -> list[str]:
         f"    lane, i, j = at % {SIDE}, 0, number * {SIDE} + at // {SIDE}",
         "    value = T(0)",
         "    for part in range(first, last):",
-        _SPAN,
+        span("k"),
         "        summed = T(0)",
         f"        if lane < {lanes} and j < n:",
         f"            for step in range(start + lane, end, {lanes}):",
@@ -350,12 +353,19 @@ def _one_row(kernel: ProductKernel, behind: list[str]) -> list[str]:
     ]
 
 
-_SPAN = f"        start, end = part * {KC}, k if part == parts - 1 else part * {KC} + {KC}"
+def span(k: str) -> str:
+    """The line that gives K-block ``part`` of k steps its first step, and that behind its last one."""
+    return f"        start, end = part * {KC}, {k} if part == parts - 1 else part * {KC} + {KC}"
+
+
+def count_of_parts(k: str) -> str:
+    """The line of the number of K-blocks of k steps (`chunks.k_blocks`)."""
+    return f"parts = max(1, ({k} + {KC // 2 - 1}) // {KC})"
 
 
 def _blocks(kernel: ProductKernel) -> list[str]:
     """Lines of the loop over blocks of C, each with its K-blocks."""
-    parts = f"parts = max(1, (k + {KC // 2 - 1}) // {KC})"
+    parts = count_of_parts("k")
     if kernel.split:
         return [
             parts,

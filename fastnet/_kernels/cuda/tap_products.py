@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastnet._kernels import window as windows
 from fastnet._kernels.compile import Source
 from fastnet._kernels.cuda import patches, winograd
 from fastnet._kernels.generate import CUDA_IMPORTS, decoded, module
 from fastnet._kernels.kinds import Kind, parse
 
 _INTEGER, _READ, _WRITE = (parse(kind) for kind in ("integer", "read", "write"))
-_FILES = (__file__, patches.__file__, winograd.__file__)
+_FILES = (__file__, patches.__file__, winograd.__file__, windows.__file__)
 
 
 @dataclass(frozen=True)

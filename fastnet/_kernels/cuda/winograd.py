@@ -43,12 +43,13 @@ def _along_both(rule: str, source: str, target: str, size: int, count: int) -> l
     return lines
 
 
-def lines(dtype: str, pasted: dict[str, str], span: str, finish: list[str]) -> list[str]:
+def lines(dtype: str, pasted: dict[str, str], parts: str, span: str, finish: list[str]) -> list[str]:
     """Lines of the body of a kernel.
 
     Args:
         dtype: of all operands.
         pasted: the texts of rules, to which those of the transforms are added.
+        parts: the line of the number of K-blocks.
         span: the line that gives a K-block its ``start`` and ``end``.
         finish: lines for one result, ``value`` in row i and column j.
     """
@@ -77,7 +78,7 @@ def lines(dtype: str, pasted: dict[str, str], span: str, finish: list[str]) -> l
         f"planes, sums, totals = shared({dtype!r}, 0), stack({dtype!r}, 36), stack({dtype!r}, 36)",
         f"down, wide, across = (positions_1 + 3) // 4, (positions_2 + 3) // 4, (n + {COLUMNS - 1}) // {COLUMNS}",
         "tiles, plane = m // (positions_1 * positions_2) * down * wide, n * channels",
-        "parts = max(1, (channels + 191) // 384)",
+        parts,
         "for number in range(lo, hi):",
         f"    first, j = number // across * {TILES}, number % across * {COLUMNS} + thread() % {COLUMNS}",
         f"    own, is_own = thread() // {COLUMNS} * {CHANNELS}, first + thread() // {COLUMNS} < tiles and j < n",

@@ -185,7 +185,7 @@ class Binder:
         kernel = ProductKernel(
             product.dtype, product.transpose_a, product.transpose_b, operands["c"] is not None,
             operands["bias"] is not None, product.relu, product.split, window is not None,
-            window is not None and window.is_scattered, product.winograd,
+            product.is_scattered, product.winograd,
             epilogue=None if behind is None else behind.kernel,
             precision=self.precision if product.dtype == "float32" and not product.winograd else "highest",
         )  # fmt: skip

@@ -288,7 +288,7 @@ class CUDAExecutable(Executable):
 
     def _fits_a_block(self) -> bool:
         """Whether one block of threads goes through the steps."""
-        if sum(launch.flops_at(self.rows) for launch in self.plan.launches) > SMALL:
+        if self.plan.operations_at(self.rows) > SMALL:
             return False
         self._binder.processors = 1  # its tiles are those of one multiprocessor
         launches = self.launches_at(self.rows)

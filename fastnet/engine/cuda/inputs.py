@@ -45,11 +45,17 @@ class Inputs:
 
     def connect(self, slot: int, source: Source) -> None:
         """Let the inlet whose first slot this is read from a source."""
-        self._sources[slot], self._is_open = weakref.ref(source), False
+        known = self._sources.get(slot)
+        if known is None or known() is not source:
+            self._sources[slot], self._is_open = weakref.ref(source), False
 
     def set_order(self, order: np.ndarray | None) -> None:
         """Let rows be read in this order."""
-        self._order, self._is_open = order, False
+        self._order = order
+        if (stream := self._stream) is None:
+            self._is_open = False
+        else:  # keeps its page-locked memory from epoch to epoch
+            stream.set_order(order)
 
     def open(self, step: np.ndarray, total: int, batch: int) -> None:
         """Make ready for a run of the rows before ``total``, in batches of ``batch``; write where they are to a step
@@ -110,7 +116,7 @@ class Inputs:
         """None where the sources can lie on the device; else the bytes that are free there."""
         if not all(map(_can_stream, sources)):
             return None
-        size = sum(source.array.nbytes for source in sources if source not in self._placed)
+        size = sum(_bytes_at_most(source.array) for source in sources if source not in self._placed)
         size += 0 if self._order is None else self._order.nbytes
         if size < LARGE:
             return None
@@ -158,6 +164,10 @@ class Stream:
         driver.synchronize()  # the device has them for copies that go beside its work, too
         self._spans = [(0, 0), (0, 0)]  # positions of the first row in each buffer, and behind the last one
         self._now = 0  # the buffer that is read
+
+    def set_order(self, order: np.ndarray | None) -> None:
+        """Let rows be read in this order; none of those that lie in the buffers are."""
+        self._order, self._spans = order, [(0, 0), (0, 0)]
 
     def enter(self, step: np.ndarray, first: int, rows: int) -> tuple[int, bool]:
         """See `Inputs.enter`."""
@@ -263,6 +273,12 @@ def _span(array: np.ndarray) -> tuple[int, int]:
     start = array.__array_interface__["data"][0]
     reach = [(size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True)]
     return start + sum(r for r in reach if r < 0), start + sum(r for r in reach if r > 0) + array.itemsize
+
+
+def _bytes_at_most(array: np.ndarray) -> int:
+    """Bytes that an array takes on the device, at most: those that it spans, up to twice its own (`Source.numbers`)."""
+    low, high = _span(array) if array.size else (0, 0)
+    return min(high - low, 2 * array.nbytes)
 
 
 class _Memory:
