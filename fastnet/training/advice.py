@@ -77,6 +77,8 @@ def _found(model: Any, y: np.ndarray, units: int) -> str | None:
 
 def _channels_hint(model: Any) -> str | None:
     """The advice for data whose channels seem to come first, where the model's first layer of images reads them."""
+    if not model.built:  # the data that will build it have not been looked at yet
+        return None
     shape = model.input_shape[1:]
     first = next((use for use in model.open_uses(shape) if isinstance(use.layer, ImageLayer)), None)
     if first is None or first.input_shape != shape or not (hint := spatial.channels_hint(shape)):
