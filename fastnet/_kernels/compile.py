@@ -213,13 +213,13 @@ def numba_ir(source: Source, name: str, device: str = "cpu") -> tuple[str, str]:
     from numba import types as kinds
     from numba.core.errors import NumbaError
 
-    from fastnet._kernels.target import compiled, lowering
+    from fastnet._kernels.target import compiled, lowering, shared_rule
 
     text = source.text()
     path = cache.write_source(name, text)
     namespace = {
         "__name__": f"fastnet_kernel_{name.replace('-', '_')}",
-        "rule": functools.partial(compiled, device=device, forceinline=True),  # inlined where it is called
+        "rule": functools.partial(shared_rule, device=device),
         "body": functools.partial(_body, device=device),
     }
     types = (kinds.CPointer(kinds.int64),) * 2 + (kinds.int64,) * SIGNATURES[source.signature]

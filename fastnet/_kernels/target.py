@@ -7,15 +7,16 @@ of them; a kernel does not run any of this code.
 from __future__ import annotations
 
 import functools
-import gc
 from typing import Any
 
 from numba.core import codegen, compiler, compiler_machinery, target_extension, typed_passes, untyped_passes
 from numba.core.cpu import CPUContext
 from numba.core.registry import CPUDispatcher, CPUTarget
 
-INLINING = (untyped_passes.InlineClosureLikes, untyped_passes.InlineInlinables, typed_passes.InlineOverloads)
-GARBAGE = 4000  # instructions after which they are collected: 8 MB
+SKIPPED = (
+    untyped_passes.InlineClosureLikes, untyped_passes.InlineInlinables, typed_passes.InlineOverloads,
+    typed_passes.NopythonRewrites,
+)  # fmt: skip
 # No fastmath at all: with "contract" LLVM fuses a product and a sum in a vector loop, but not always in its tail. Bits
 # would then depend on how threads divide a loop. Where fusing pays, rules say fma(a, b, c).
 OPTIONS = {
@@ -26,20 +27,21 @@ OPTIONS = {
     "debug": False,  # whatever NUMBA_DEBUGINFO says: the cache does not tell
 }
 
+MOST_RULES = 512  # that are kept, of some 50 KB each
+_rules: dict[tuple, CPUDispatcher] = {}  # under `compile.lock`
+
 
 class Library(codegen.JITCodeLibrary):
     """IR of a function and of those it calls."""
 
-    written = 0  # instructions since the last collection of garbage
-
     def add_ir_module(self, ir_module: Any) -> None:
-        """Takes the IR of a function, after freeing that of earlier ones: instructions are Python objects of 2 KB in
-        reference cycles, which Python's own collections free too late (a first fit then takes 206 MB)."""
-        if Library.written > GARBAGE:
-            Library.written = 0
-            gc.collect()
-        Library.written += sum(len(block.instructions) for f in ir_module.functions for block in f.blocks)
+        """Takes the IR of a function, whose instructions are then dropped: they are Python objects of 2 KB in reference
+        cycles with their blocks, which Python's collections free too late (a first fit then takes 206 MB). Collecting
+        them by ourselves took a tenth of the time of a kernel."""
         super().add_ir_module(ir_module)
+        for function in ir_module.functions:
+            for block in function.blocks:
+                block.instructions.clear()
 
     def _optimize_functions(self, ll_module: Any) -> None:
         ll_module.data_layout = self._codegen._data_layout
@@ -95,11 +97,12 @@ class CUDAContext(Context):
 
 
 class Pipeline(compiler.CompilerBase):
-    """numba's passes without those that inline closures and overloads: they import its arrays and strings (5 MB)."""
+    """numba's passes without those that inline closures and overloads, which import its arrays and strings (5 MB), and
+    without the rewriting of expressions of arrays, which takes 3 % of the time."""
 
     def define_pipelines(self) -> list[compiler_machinery.PassManager]:
         passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.passes = [(one, why) for one, why in passes.passes if one not in INLINING]
+        passes.passes = [(one, why) for one, why in passes.passes if one not in SKIPPED]
         passes.finalize()
         return [passes]
 
@@ -132,6 +135,24 @@ def _dispatcher(device: str, context: type[Context]) -> type[CPUDispatcher]:
 def compiled(function: Any, device: str = "cpu", **options: Any) -> CPUDispatcher:
     """A function for a device."""
     return DISPATCHERS[device](function, locals={}, targetoptions={**OPTIONS, **options}, pipeline_class=Pipeline)
+
+
+def shared_rule(function: Any, device: str = "cpu") -> CPUDispatcher:
+    """A rule for a device, inlined where it is called.
+
+    One that an earlier kernel defined in the same way, with the same global names, is taken from there: half of the
+    rules of a kernel are elementary functions, sums in pairs and sizes that others have too.
+    """
+    code, names = function.__code__, function.__globals__
+    key = (
+        device, code.co_name, code.co_code, repr(code.co_consts), code.co_names, code.co_varnames, function.__defaults__,
+        tuple(names.get(name) for name in code.co_names),
+    )  # fmt: skip
+    if key not in _rules:
+        if len(_rules) >= MOST_RULES:
+            del _rules[next(iter(_rules))]
+        _rules[key] = compiled(function, device, forceinline=True)
+    return _rules[key]
 
 
 def lowering(device: str) -> Any:
