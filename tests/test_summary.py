@@ -69,7 +69,7 @@ def test_a_range_that_does_not_exist(model):
 
 
 def costs_in(lines):
-    """(multiply-adds, result) of each line of layers; the table must be wide, since a name that is numbered may wrap."""
+    """(multiply-adds, result) of each line of layers. The table must be wide: a name that is numbered may wrap."""
     return [tuple(re.split(r"  +", line.strip())[3:]) for line in layers_in(lines)]
 
 
@@ -110,7 +110,9 @@ def test_costs_of_networks():
 
 def test_costs_of_layers_inside_others():
     branch = [layers.Conv2D(16, 3, padding="same"), layers.Conv2D(3, 3, padding="same")]
-    lines = lines_of(fastnet.Sequential([layers.Input((8, 8, 3)), layers.Residual(branch)]), costs=True, line_length=200)
+    lines = lines_of(
+        fastnet.Sequential([layers.Input((8, 8, 3)), layers.Residual(branch)]), costs=True, line_length=200
+    )
     assert costs_in(lines) == [(f"{2 * 64 * 9 * 48:,}", "768.00 B")]
     assert lines[-1] == f"Multiply-adds of a sample: {2 * 64 * 9 * 48:,}; its results: {64 * 19 * 4 / 1024:.2f} KB"
     stack = layers.Residual([layers.Dense(3), layers.Dense(4)], layers.Dense(4))

@@ -145,8 +145,8 @@ def shared_rule(function: Any, device: str = "cpu") -> CPUDispatcher:
     """
     code, names = function.__code__, function.__globals__
     key = (
-        device, code.co_name, code.co_code, repr(code.co_consts), code.co_names, code.co_varnames, function.__defaults__,
-        tuple(names.get(name) for name in code.co_names),
+        device, code.co_name, code.co_code, repr(code.co_consts), code.co_names, code.co_varnames,
+        function.__defaults__, tuple(names.get(name) for name in code.co_names),
     )  # fmt: skip
     if key not in _rules:
         if len(_rules) >= MOST_RULES:
