@@ -12,6 +12,7 @@ from fastnet import layers as layers
 from fastnet import losses as losses
 from fastnet import metrics as metrics
 from fastnet import models as models
+from fastnet import ops as ops
 from fastnet import optimizers as optimizers
 from fastnet import random as random
 from fastnet import regularizers as regularizers

@@ -12,10 +12,8 @@ from typing import Any
 PLANNED = "planned"
 _IMAGES = f"{PLANNED}: images (convolutions, pooling, augmentation)"
 _SEQUENCES = f"{PLANNED}: sequences (recurrent layers, Embedding, attention)"
-_ARRAYS = (
-    f"{PLANNED}: formulas as array code; today layers compute by compiled rules, functions of numbers "
-    "(docs/extending.md), and arrays are numpy's"
-)
+_ARRAYS = f"{PLANNED}: further operations of formulas (fastnet.ops); arrays are also numpy's"
+_OPS = "fastnet.ops has its functions that are there"
 _FILES = f"{PLANNED}: files of Keras"
 
 _ROW = "a Sequential is the one kind of model: layers in a row; layers.Parallel and layers.Residual branch and join"
@@ -56,7 +54,6 @@ ABSENT: dict[str, dict[str, str]] = {
         "distribution": _ONE_MACHINE,
         "export": "there is no other runtime to export to; model.save writes a file that fastnet reads",
         "legacy": _LEGACY,
-        "ops": _ARRAYS,
         "preprocessing": f"{_FOLDERS}; utils has pad_sequences and timeseries_dataset_from_array",
         "tree": _TREES,
         "visualization": _PICTURES,
@@ -109,6 +106,32 @@ ABSENT: dict[str, dict[str, str]] = {
         **_each("it aligns sequences of labels; no layer here gives them", "CTC ctc"),
     },
     "fastnet.models": {"Model": _ROW},
+    "fastnet.ops": {
+        **_each(_OPS, "image linalg nn numpy"),
+        **_each(
+            _ARRAYS,
+            "adaptive_average_pool adaptive_max_pool allclose angle append arange arctan2 argmax argmin argpartition "
+            "argsort array array_split associative_scan average average_pool bartlett batch_normalization bincount "
+            "bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor "
+            "blackman broadcast_to cbrt cdist cholesky cholesky_inverse concatenate cond conj conjugate conv "
+            "conv_transpose convert_to_numpy copy corrcoef correlate cross ctc_decode ctc_loss cumprod cumsum "
+            "custom_gradient deg2rad depth_to_space depthwise_conv det diag diagflat diagonal diff digitize "
+            "divide_no_nan dot dot_product_attention dsplit dstack dtype eig eigh einsum empty empty_like erfc erfinv "
+            "extract_sequences eye fabs fft fft2 flip fliplr flipud fmax fmin fmod fold fori_loop full gcd geomspace "
+            "glu hamming hanning heaviside histogram hsplit hstack hypot i0 identity ifft2 imag in_top_k inner inv "
+            "irfft is_tensor isclose isin isneginf isposinf isreal istft jvp kaiser kron layer_normalization lcm "
+            "ldexp left_shift linspace logaddexp2 logdet logical_xor logspace lstsq lu_factor map matmul matrix_rank "
+            "max_pool median meshgrid moveaxis multi_hot nan_to_num nanargmax nanargmin nancumprod nancumsum nanmax "
+            "nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar nextafter nonzero "
+            "one_hot ones outer pad percentile pinv polar psnr ptp qr quantile rad2deg ravel real rearrange repeat "
+            "rfft right_shift rms_normalization roll rot90 saturate_cast scan scatter scatter_update searchsorted "
+            "segment_max segment_min segment_prod segment_sum select separable_conv signbit sinc slice slice_update "
+            "slogdet solve solve_triangular sort space_to_depth sparse_categorical_crossentropy sparsemax stack stft "
+            "svd swapaxes switch take take_along_axis tensordot tile top_k trace transpose trapezoid tri tril triu "
+            "unfold unique unravel_index vander vdot vectorize vectorized_map view view_as_complex view_as_real "
+            "vsplit vstack while_loop zeros",
+        ),
+    },
     "fastnet.optimizers": {
         "legacy": _LEGACY,
     },
@@ -139,7 +162,7 @@ def module_error(module: str, name: str) -> AttributeError:
 
 
 class _Finder:
-    """Lets ``from fastnet import ops`` and ``import fastnet.ops`` raise the sentence, which Python's own error lacks.
+    """Lets ``from fastnet import Model`` and ``import fastnet.legacy`` raise the sentence, which Python's error lacks.
 
     It is asked last, for modules that no other finder has. (Without `importlib.abc`, which takes 4 ms to import.)
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -10,13 +11,18 @@ import numpy as np
 
 from fastnet import checks, serialization
 from fastnet._kernels import registration, registry
-from fastnet._kernels.errors import quoted
+from fastnet._kernels.errors import RuleError, quoted
 from fastnet._kernels.rules import activation_rules as rules
 from fastnet._kernels.templates import elementwise, rows
+from fastnet.arrays import as_array
 from fastnet.engine.bind import run_once
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.settable import ReadOnly
+from fastnet.symbolic.activations import TracedActivation
+from fastnet.symbolic.array import SymbolicArray, TracingError
+from fastnet.symbolic.functions import FUNCTIONS
+from fastnet.symbolic.rule_formulas import of_rule
 
 RELU, _LINEAR = registry.activations.find("relu"), registry.activations.find("linear")
 
@@ -64,7 +70,7 @@ class Activation:
         """The values of its arguments, to be read."""
         return ReadOnly(self._parameters)
 
-    def __call__(self, x: Any, *values: float, **parameters: float) -> np.ndarray:
+    def __call__(self, x: Any, *values: float, **parameters: float) -> Any:
         """Apply to an array of any shape.
 
         Args:
@@ -78,6 +84,9 @@ class Activation:
             given = self.__signature__.bind(x, *values, **parameters).arguments
         except TypeError as error:
             raise TypeError(f"The activation {self.name!r} takes {self.__signature__}: {error}.") from None
+        if isinstance(x, SymbolicArray):
+            numbers = (given.get(name, value) for name, value in self.parameters.items())
+            return of_rule(self.row.f, (x,), tuple(numbers), {0: self.row.df} if self.row.keeps == "x" else {})
         return _apply(self.having(**{name: given[name] for name in self.parameters if name in given}), x)
 
     def having(self, **parameters: float) -> Activation:
@@ -132,12 +141,21 @@ class RowActivation:
 
     def __call__(self, x: Any, axis: int = -1) -> np.ndarray:
         """Apply to an array, over ``axis``."""
+        if isinstance(x, SymbolicArray):
+            return self._of_symbolic(x, axis)
         x = np.asarray(x)
         if x.ndim == 0:
             raise ValueError(f"{self.name} needs an array with at least one axis, received a number.")
         if not checks.is_integer(axis) or not -x.ndim <= axis < x.ndim:
             raise ValueError(f"{self.name}: axis must be one of the {x.ndim} axes of x, received {quoted(axis)}.")
         return np.moveaxis(_apply(self, np.moveaxis(x, axis, -1)), -1, axis)
+
+    def _of_symbolic(self, x: SymbolicArray, axis: int) -> Any:
+        """Its formula of arrays."""
+        formula = FUNCTIONS.get(self.name)
+        if formula is None:
+            raise TracingError(f"The activation {self.name!r} is not there in formulas; ops has softmax.")
+        return formula(x, axis)
 
     def forward(self, plan: Plan, x: View) -> View:
         """Add the launch of y = f(x)."""
@@ -196,12 +214,12 @@ class GatedActivation(RowActivation):
 
 
 def output_shape(activation: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a result of data of this shape: the same, but for a `GatedActivation`.
+    """The shape of a result of data of this shape: the same, but for those that know it.
 
     Raises:
         ValueError: the data do not fit.
     """
-    return activation.output_shape(shape) if isinstance(activation, GatedActivation) else shape
+    return activation.output_shape(shape) if hasattr(activation, "output_shape") else shape
 
 
 def _apply(activation, x: Any) -> np.ndarray:
@@ -215,6 +233,13 @@ def _apply(activation, x: Any) -> np.ndarray:
     source = plan.buffer(x.shape)
     result = activation.forward(plan, source)
     return run_once(plan, {source: x[None]}, result)[0] if result is not source else x.copy()
+
+
+def _apply_to_rows(activation: ArrayActivation, x: Any) -> np.ndarray:
+    x = as_array(x, f"{activation.name}: x")
+    plan = Plan(False, x.dtype.name, max(len(x), 1))
+    source = plan.buffer(x.shape[1:])
+    return run_once(plan, {source: x}, activation.forward(plan, source))
 
 
 def get(identifier: Any):
@@ -231,7 +256,7 @@ def get(identifier: Any):
     """
     if identifier is None:
         return linear
-    if isinstance(identifier, (Activation, RowActivation)):
+    if isinstance(identifier, (Activation, RowActivation, ArrayActivation)):
         return identifier
     if isinstance(identifier, dict):
         return _described(identifier)
@@ -240,7 +265,7 @@ def get(identifier: Any):
     if identifier is relu or identifier is gelu:
         return get(identifier.__name__)
     if inspect.isfunction(identifier):
-        return Activation(registration.activation_row(registration.name_of(identifier), identifier), identifier)
+        return of_function(identifier)
     if isinstance(identifier, str):
         if identifier in _ROWS:
             return _ROWS[identifier]
@@ -251,6 +276,89 @@ def get(identifier: Any):
         f"An activation is a name, one of fastnet.activations, a function of a number, written with def, or a layer "
         f"that is one function, such as LeakyReLU; received {quoted(identifier)}."
     )
+
+
+class ArrayActivation:
+    """An activation written as array code (`fastnet.ops`), which reads whole rows.
+
+    Args:
+        function: ``x -> y``, of arrays whose first axis is the batch.
+        arguments: values of its further arguments.
+
+    Example:
+        >>> from fastnet import ops
+        >>> activations.ArrayActivation(lambda x: x - ops.mean(x, axis=-1, keepdims=True))([[1.0, 3.0]]).tolist()
+        [[-1.0, 1.0]]
+    """
+
+    def __init__(self, function: Callable[..., Any], arguments: dict[str, Any] | None = None):
+        self.function, self.name = function, registration.name_of(function)
+        self.__name__, self.__doc__ = self.name, function.__doc__
+        self.traced = TracedActivation(functools.partial(function, **(arguments or {})), self.name)
+
+    def __call__(self, x: Any) -> Any:
+        """Apply to an array (n, ...)."""
+        return self.traced.function(x) if isinstance(x, SymbolicArray) else _apply_to_rows(self, x)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a result for samples of this shape."""
+        return self.traced.output_shape(shape)
+
+    def forward(self, plan: Plan, x: View) -> View:
+        """Add the launch of y."""
+        return self.traced.forward(plan, x)
+
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
+        """Add the launches of dx."""
+        return self.traced.backward(plan, dy, x, y)
+
+    def as_config(self) -> Any:
+        """Its function's description."""
+        return serialization.serialize_keras_object(self.function)
+
+    def __repr__(self) -> str:
+        return f"<activation {self.name}>"
+
+
+def of_function(function: Callable[..., Any]) -> Any:
+    """The activation of a formula of a number, or else of arrays.
+
+    Raises:
+        RuleError: the function is neither.
+
+    Example:
+        >>> activations.of_function(lambda x: abs(x) + 1)([-2.0]).tolist()
+        [3.0]
+    """
+    try:
+        return Activation(registration.activation_row(registration.name_of(function), function), function)
+    except RuleError as error:
+        return of_arrays(function, {}, error)
+
+
+def of_arrays(function: Callable[..., Any], arguments: dict[str, Any], error: RuleError, owner: str = "") -> Any:
+    """The activation of a formula of arrays.
+
+    Args:
+        function: ``x -> y``.
+        arguments: values of its further arguments.
+        error: why it is no formula of a number.
+        owner: what it is given to, for errors.
+
+    Raises:
+        RuleError: the function cannot be compiled.
+
+    Example:
+        >>> activations.of_arrays(lambda x, k: x * k, {"k": 3.0}, fastnet.RuleError("a lambda"))([1.0]).tolist()
+        [3.0]
+    """
+    found = ArrayActivation(function, arguments)
+    try:
+        row = found.traced.element_row()
+    except TracingError as traced:
+        beginning = f"{owner}: " if owner else ""
+        raise RuleError(f"{beginning}{traced} As a formula of a number: {error}") from None
+    return found if row is None else Activation(row, function)
 
 
 def _described(config: dict[str, Any]) -> Any:

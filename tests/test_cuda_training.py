@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import callbacks, layers, losses, optimizers, testing
+from fastnet import callbacks, layers, losses, ops, optimizers, testing
 from fastnet.engine.cuda import current, executable
 from fastnet.engine.sources import Source
 
@@ -89,6 +89,20 @@ def test_dropout_and_layer_normalization(form):
                 layers.Dense(3, "softmax")]  # fmt: skip
 
     assert_same_training(stack, "rmsprop", "sparse_categorical_crossentropy", *data(7, 3))
+
+
+@pytest.mark.slow
+def test_formulas_of_arrays(form):
+    def stack():
+        scaled = layers.Lambda(lambda x: x / (1.0 + ops.norm(x, axis=-1, keepdims=True)))
+        return [layers.Input((5,)), layers.Dense(12), scaled, layers.Dense(4)]
+
+    def loss(y_true, y_pred):
+        mean, variance = y_pred[:, :2], ops.softplus(y_pred[:, 2:])
+        return ops.logsumexp(y_pred, axis=-1) + ops.sum(ops.square(y_true[:, :2] - mean) / (variance + 0.1), axis=-1)
+
+    x, y = data(5, 0)
+    assert_same_training(stack, "adam", loss, x, np.repeat(y, 4, axis=-1)[:, :4])
 
 
 @pytest.mark.slow

@@ -16,8 +16,8 @@ from fastnet._kernels import registry
 PACKAGE = Path(fastnet.__file__).parent
 # What an example may use without importing it: fastnet, np, and the public modules by their names.
 PUBLIC = (
-    "activations callbacks config constraints datasets extend initializers layers losses metrics models optimizers "
-    "random regularizers saving testing utils"
+    "activations callbacks config constraints datasets extend initializers layers losses metrics models ops "
+    "optimizers random regularizers saving testing utils"
 ).split()
 SOURCES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path

@@ -96,10 +96,10 @@ def test_the_page_has_every_name_where_it_is():
 @pytest.mark.parametrize(
     ("statement", "module", "name"),
     [
-        ("from fastnet import ops", "fastnet", "ops"),
+        ("from fastnet import applications", "fastnet", "applications"),
         ("from fastnet import Model", "fastnet", "Model"),
         ("from fastnet import backend", "fastnet", "backend"),
-        ("import fastnet.ops", "fastnet", "ops"),
+        ("from fastnet.ops import fft", "fastnet.ops", "fft"),
         ("import fastnet.applications.vgg16", "fastnet", "applications"),
         ("from fastnet.layers import Dense, Attention", "fastnet.layers", "Attention"),
         ("from fastnet.layers import concatenate", "fastnet.layers", "concatenate"),

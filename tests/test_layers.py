@@ -17,6 +17,15 @@ def bent(x, k=0.5):
     return k * x / (1 + x * x)
 
 
+def standardized(x):
+    mean, variance = fastnet.ops.moments(x, axes=-1, keepdims=True)
+    return (x - mean) / fastnet.ops.sqrt(variance + 0.1)
+
+
+def gated(x):
+    return x[:, :, :3] * fastnet.ops.sigmoid(x[:, :, 2:5])
+
+
 def swing(x):
     return math.exp(-x) / (1 + math.exp(-x))
 
@@ -56,6 +65,8 @@ CHECKED = {  # (layer, shape of a sample)
     "prelu, last axes shared": (lambda: layers.PReLU(layers_alpha(), shared_axes=[2, 3]), (3, 2, 5)),
     "prelu, axes apart shared": (lambda: layers.PReLU(layers_alpha(), shared_axes=[1, 3]), (3, 2, 5)),
     "lambda": (lambda: layers.Lambda(bent, arguments={"k": 0.7}), (11,)),
+    "lambda of arrays": (lambda: layers.Lambda(standardized), (7,)),
+    "lambda of columns": (lambda: layers.Lambda(gated), (2, 6)),
     "lambda with a gradient of y": (lambda: layers.Lambda(swing, gradient=swing_gradient, keeps="y"), (2, 7)),
     "identity": (lambda: layers.Identity(), (3, 5)),
     "permute": (lambda: layers.Permute((3, 1, 2)), (2, 3, 5)),
@@ -333,7 +344,7 @@ def test_two_dropouts_have_masks_of_their_own_and_inference_has_none():
     (lambda: layers.PReLU(shared_axes=[2]).connect((3,)), "shared_axes"),
     (lambda: layers.Lambda(bent, output_shape=(3,)), "output_shape"),
     (lambda: layers.Lambda(bent, arguments={"m": 1}), "has the arguments"),
-    (lambda: layers.Lambda(lambda x: x), "def"),
+    (lambda: layers.Lambda(lambda x: sum(x)), "def"),
     (lambda: layers.Permute((1, 3)), "each number from 1"),
     (lambda: layers.Permute((2, 1)).connect((3,)), "orders 2 axes"),
     (lambda: layers.RepeatVector(0), "n must be an integer of at least 1"),

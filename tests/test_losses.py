@@ -159,8 +159,8 @@ def test_bad_arguments_are_explained():
         losses.get("mean_square_error")
     with pytest.raises(ValueError, match="register_loss"):
         losses.get(3)
-    with pytest.raises(fastnet.RuleError, match="instead of a lambda"):
-        losses.get(lambda a, b: a)
+    with pytest.raises(fastnet.RuleError, match="a loop over an array.*instead of a lambda"):
+        losses.get(lambda a, b: sum(a))
     with pytest.raises(ValueError, match="label_smoothing must be a number that is at least 0 and at most 1"):
         losses.CategoricalCrossentropy(label_smoothing=1.5)
     with pytest.raises(ValueError, match="BinaryCrossentropy: axis must be an axis of a sample"):
@@ -321,7 +321,7 @@ def test_a_loss_of_your_own_as_function_or_class():
     wanted = np.where(error > 0, 0.9 * error, -0.1 * error).mean()
     assert Pinball(0.9)(y[:1], y[1:2]) == pytest.approx(wanted, rel=1e-12)
     assert check_batch(Pinball(0.3), y[:5], y[5:10], rng.uniform(0, 2, 5)) > 0
-    with pytest.raises(ValueError, match="needs a static method call"):
+    with pytest.raises(ValueError, match="needs a method call"):
         losses.Loss()([[1.0]], [[1.0]])
 
 

@@ -78,11 +78,6 @@ class Textual(Weighted):
         self.factor = "2"
 
 
-class AsInKeras(losses.Loss):
-    def call(self, y_true, y_pred):
-        return (y_true - y_pred) ** 2
-
-
 class Defaulting(regularizers.Regularizer):
     @staticmethod
     def penalty(w, strength=1.0):
@@ -122,7 +117,6 @@ def test_further_arguments_are_attributes_and_need_no_default():
         (Textual, "self.factor; it must be a number, received '2'"),
         (Defaulting, "Defaulting.penalty takes 'strength'.*does not set it"),
         (lambda: AtMost(1.0), "AtMost.project takes 'limit'.*There is self.limits"),
-        (AsInKeras, "AsInKeras needs a static method.*without self.*docs/extending.md"),
     ],
 )
 def test_what_a_formula_takes_must_be_there_when_one_is_made(make, problem):

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.ranges import Range
@@ -112,6 +113,7 @@ class Loss:
             of ``row``.
         example: targets, predictions and their loss, for these docstrings.
         is_metric: whether the class is one of `fastnet.metrics` too.
+        traced: instead of ``f``, a loss written as array code (`symbolic.losses.TracedLoss`).
         declared: as of an `Activation`.
     """
 
@@ -125,6 +127,7 @@ class Loss:
     example: tuple[list, list, float] | None = None
     is_metric: bool = True
     slopes: tuple[Callable, ...] = ()
+    traced: Any = None
     declared: tuple = ()
 
     @property
@@ -132,12 +135,18 @@ class Loss:
         """The number of predictions for each target."""
         return max(1, len(self.slopes))
 
-    def target_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def target_shape(self, shape: tuple[int, ...], received: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """The shape of the targets of predictions of this shape.
+
+        Args:
+            shape: of a prediction.
+            received: the shape of the targets that are given, on which a formula of arrays decides.
 
         Raises:
             ValueError: the last axis cannot be divided among the predictions of a target.
         """
+        if self.traced is not None and received is not None and (*received, 1) != shape:
+            return received or (1,)
         if self.sparse or self.outputs == 1:
             return shape[:-1] if self.sparse else shape
         if not shape or shape[-1] % self.outputs:

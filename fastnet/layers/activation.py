@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnet import activations, checks
 from fastnet._kernels import registration, registry
-from fastnet._kernels.errors import quoted
+from fastnet._kernels.errors import RuleError, quoted
 from fastnet._kernels.templates import folds, indexed
 from fastnet.arrays import as_array
 from fastnet.engine.index_map import IndexMap
@@ -225,11 +225,12 @@ class Softmax(AlongAxes, _Applied):
 
 
 class Lambda(_Applied):
-    """y = function(x), element by element; the function is compiled, and differentiated.
+    """y = function(x): a formula of a number, for each element, or one of arrays; it is compiled, and differentiated.
 
     Args:
-        function: a plain function of a number (docs/extending.md), written with def; further arguments need defaults.
-        output_shape: must be None: the shape does not change.
+        function: a plain function of a number (docs/extending.md), written with def, whose further arguments need
+            defaults; or a function of an array (n, ...), in operators and functions of NumPy or `fastnet.ops`.
+        output_shape: must be None: the shape follows from the function.
         mask: must be None.
         arguments: values of the further arguments.
         gradient: the derivative, a function of ``x`` (or of the result if ``keeps="y"``) and of the same further
@@ -248,6 +249,9 @@ class Lambda(_Applied):
         >>> layer = layers.Lambda(shrink, arguments={"k": 2.0})
         >>> layer([[1.0, -3.0]]).round(4).tolist()
         [[1.0, -0.6000000238418579]]
+        >>> import numpy as np
+        >>> layers.Lambda(lambda x: x - np.mean(x, axis=-1, keepdims=True))([[1.0, 3.0]]).tolist()
+        [[-1.0, 1.0]]
     """
 
     supports_masking = False  # as in Keras, where no mask is given
@@ -267,7 +271,7 @@ class Lambda(_Applied):
         for name, value in (("output_shape", output_shape), ("mask", mask)):
             if value is not None:
                 raise ValueError(
-                    f"{self._owner}: a function of single numbers keeps the shape, so {name} must be "
+                    f"{self._owner}: the result follows from the function, so {name} must be "
                     f"None, received {quoted(value)}. For more, write a Layer (docs/extending.md)."
                 )
         for what, rule in (("function", function), ("gradient", gradient)):
@@ -280,19 +284,35 @@ class Lambda(_Applied):
             raise ValueError(
                 f"{self._owner}: arguments must be a dictionary {{name: number}}, received {quoted(arguments)}."
             )
+        self.function, self.gradient, self.keeps, self.mask = function, gradient, keeps, None
+        self.arguments = dict(arguments or {})
         try:
-            row = registration.activation_row(registration.name_of(function), function, gradient, keeps)
+            self.activation = self._formula_of_a_number()
+        except RuleError as error:
+            if gradient is not None:
+                raise
+            self.activation = activations.of_arrays(function, self.arguments, error, self._owner)
+
+    def _formula_of_a_number(self) -> activations.Activation:
+        """The function as an activation of elements.
+
+        Raises:
+            ValueError: it lacks an argument; `RuleError`, a subclass, if it is no formula of a number.
+        """
+        try:
+            row = registration.activation_row(
+                registration.name_of(self.function), self.function, self.gradient, self.keeps
+            )
         except ValueError as error:
             raise type(error)(f"{self._owner}: {error}") from None  # of the same class, such as RuleError
-        if unknown := set(arguments or {}) - set(row.parameters):
+        if unknown := set(self.arguments) - set(row.parameters):
             raise ValueError(
                 f"{self._owner}: {row.name!r} has the arguments {list(row.parameters)}, received {sorted(unknown)}."
             )
-        self.function, self.gradient, self.keeps, self.mask = function, gradient, keeps, None
         self.arguments = {
-            key: self._number(f"argument {key!r}", value, checks.NO_NAN) for key, value in (arguments or {}).items()
+            key: self._number(f"argument {key!r}", value, checks.NO_NAN) for key, value in self.arguments.items()
         }
-        self.activation = activations.Activation(row, function, **self.arguments)
+        return activations.Activation(row, self.function, **self.arguments)
 
     def get_config(self) -> dict[str, Any]:
         """Its arguments. A function is described by its name: register it before the model is saved."""

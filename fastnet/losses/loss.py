@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnet import checks, config, hooks, serialization
 from fastnet._kernels import abi, registration, registry
+from fastnet._kernels.errors import RuleError
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
 from fastnet._kernels.rules import scalars as rules
 from fastnet._kernels.templates import elementwise, folds, labels, rows
@@ -20,6 +21,10 @@ from fastnet.engine.view import Slot, View
 from fastnet.losses.axes import AlongAxis
 from fastnet.losses.rowwise import OnArrays, RowFunction
 from fastnet.settable import Completed, SettableArguments, argument_names
+from fastnet.symbolic.array import ShapeError, SymbolicArray, TracingError
+from fastnet.symbolic.functions import FUNCTIONS
+from fastnet.symbolic.losses import TracedLoss
+from fastnet.symbolic.rule_formulas import of_rule
 
 MEANS = ("sum_over_batch_size", "mean")
 REDUCTIONS = (*MEANS, "mean_with_sample_weight", "sum", "none", None)
@@ -58,6 +63,7 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         0.1
     """
 
+    call: Any  # of subclasses
     _row: str | None = None  # name of its row in the registry, of fastnet's own losses
     _checks: ClassVar = {"reduction": lambda what, value: checks.one_of(what, value, *REDUCTIONS)}
     ignore_class: int | None = None
@@ -97,7 +103,12 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
             return registry.losses[self._row + "_from_logits" * bool(getattr(self, "from_logits", False))]
         if "_read" in vars(self):
             return vars(self)["_read"]
+        if vars(self).get("_traced", (None,))[0] == self.changes:
+            return vars(self)["_traced"][1]
         formula, slope = (inspect.getattr_static(type(self), name, None) for name in ("call", "gradient"))
+        if formula is not None and not isinstance(formula, staticmethod):
+            vars(self)["_traced"] = self.changes, traced_row(self.call, self.name, True)  # which reads attributes
+            return vars(self)["_traced"][1]
         slope = slope and _formula(self, slope)
         row = registration.loss_row(self.name, _formula(self, formula), slope, of_class=True)
         return vars(self).setdefault("_read", row)
@@ -105,19 +116,20 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
     def completed(self) -> None:
         """Look at it once it is made: read its formula, whose arguments must be there."""
         formula = inspect.getattr_static(type(self), "call", None)
-        if self._row is None and formula is not None:
+        if self._row is None and isinstance(formula, staticmethod):
             rule_parameters(self, _formula(self, formula), 2)
             _ = self.row
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles, which read the formula anew."""
-        return {name: value for name, value in vars(self).items() if name != "_read"}
+        return {name: value for name, value in vars(self).items() if name not in ("_read", "_traced")}
 
     @property
     def parameters(self) -> dict[str, float]:
         """The values of its formula's arguments."""
         if self._row is None and not isinstance(self, FunctionLoss):
-            assert self.row.f is not None
+            if self.row.f is None:  # written as array code, which reads attributes itself
+                return {}
             return rule_parameters(self, self.row.f, 2)
         return {name: float(getattr(self, name, default)) for name, default in self.row.parameters.items()}
 
@@ -134,15 +146,19 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
     @property
     def weighs_elements(self) -> bool:
         """Whether it is a mean over elements, each of which may have a weight."""
-        return self.row.row is None and self.row.outputs == 1
+        return self.row.row is None and self.row.traced is None and self.row.outputs == 1
 
-    def target_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def target_shape(self, shape: tuple[int, ...], received: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """The shape of the targets of predictions of this shape a sample.
+
+        Args:
+            shape: of a prediction.
+            received: the shape of the targets that are given, on which a formula of arrays decides.
 
         Raises:
             ValueError: predictions lack the loss's axis, or it cannot be divided among the predictions of a target.
         """
-        return self.row.target_shape(self.along(shape).shape if self.sparse else shape)
+        return self.row.target_shape(self.along(shape).shape if self.sparse else shape, received)
 
     def values(self, plan: Plan, y_pred: View, y_true: View) -> View:
         """Add the launches of the loss of each row: 0 where its label is ignored."""
@@ -230,6 +246,8 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         Raises:
             ValueError: shapes that do not fit.
         """
+        if isinstance(y_true, SymbolicArray) or isinstance(y_pred, SymbolicArray):
+            return self.of_symbols(y_true, y_pred)
         once = self._on_arrays(y_true, y_pred, sample_weight)
         values = self.values(once.plan, once.prediction, once.target)
         if self.reduction in ("none", None):
@@ -247,12 +265,35 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
             axis=self,
         )  # fmt: skip
 
-    def per_row(self, y_true: Any, y_pred: Any) -> np.ndarray:
+    def of_symbols(self, y_true: Any, y_pred: Any) -> SymbolicArray:
+        """Its formula of arrays: the number of each row, also of a loss that reduces them, which training does later.
+
+        Raises:
+            TracingError: it has none.
+        """
+        row, values = self.row, tuple(self.parameters.values())
+        if row.traced is not None:
+            return row.traced.function(y_true, y_pred)
+        if row.f is not None and row.outputs == 1 and row.targets in ("dense", "raw"):
+            slopes = {} if row.df is None else {1: row.df}
+            return FUNCTIONS["mean"](of_rule(row.f, (y_true, y_pred), values, slopes), axis=-1)
+        if self._row == "categorical_crossentropy" and self.axis == -1:
+            smoothing = float(getattr(self, "label_smoothing", 0.0))
+            y_true = y_true * (1.0 - smoothing) + smoothing / float(y_pred.shape[-1])
+            return FUNCTIONS["categorical_crossentropy"](y_true, y_pred, bool(getattr(self, "from_logits", False)))
+        if self._row == "cosine_similarity" and self.axis == -1:
+            normalize = FUNCTIONS["normalize"]
+            return -FUNCTIONS["sum"](normalize(y_true) * normalize(y_pred), axis=-1)
+        raise TracingError(f"The loss {self.name!r} is not there in formulas: write it with fastnet.ops.")
+
+    def per_row(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each row: of the predictions' shape without the last axis.
 
         Raises:
             ValueError: shapes that do not fit.
         """
+        if isinstance(y_true, SymbolicArray) or isinstance(y_pred, SymbolicArray):
+            return self.of_symbols(y_true, y_pred)
         once = self._on_arrays(y_true, y_pred)
         values = self.values(once.plan, once.prediction, once.target)
         return once.run(values).read(values, once.rows).reshape(once.shape).copy()
@@ -312,7 +353,7 @@ class FunctionLoss(Loss):
     ):
         row = fn
         if not isinstance(row, registry.Loss):
-            row = registration.loss_row(registration.name_of(row), row, None, gradient)
+            row = function_row(row, gradient)
         self._found = row
         super().__init__(name or row.name, reduction, dtype)
         unknown = set(parameters) - set(row.parameters)
@@ -356,11 +397,35 @@ class FunctionLoss(Loss):
         return cls(fn, **config)
 
 
+def function_row(function: Callable, gradient: bool) -> registry.Loss:
+    """The row of a function: a formula of two numbers, or else one of arrays.
+
+    Raises:
+        RuleError: it is neither.
+    """
+    name = registration.name_of(function)
+    try:
+        return registration.loss_row(name, function, None, gradient)
+    except RuleError as error:
+        return traced_row(function, name, gradient, error)
+
+
+def traced_row(function: Callable, name: str, gradient: bool, error: RuleError | None = None) -> registry.Loss:
+    """The row of a loss written as array code; ``error`` says why it is no formula of numbers."""
+    loss = TracedLoss(function, name, gradient)
+    try:
+        loss.form((6,), (6,))
+    except ShapeError:  # it reads other shapes, which are known when it is trained
+        pass
+    except TracingError as traced:
+        raise RuleError(f"{traced} As a formula of two numbers: {error}" if error else str(traced)) from None
+    return registry.Loss(name, targets="raw", traced=loss)
+
+
 def _formula(loss: Loss, function: Any) -> Callable:
     if not isinstance(function, staticmethod):
         raise ValueError(
-            f"The loss {type(loss).__name__} needs a static method call(y_true, y_pred): a formula of two numbers, not "
-            "of arrays, with @staticmethod above it and without self. fastnet compiles it, and finds its derivative; "
-            "docs/extending.md shows one."
+            f"The loss {type(loss).__name__} needs a method call(self, y_true, y_pred), a formula of arrays, or a "
+            "static one, a formula of two numbers, and so for gradient; docs/extending.md shows both."
         )
     return function.__func__

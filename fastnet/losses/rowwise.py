@@ -45,6 +45,8 @@ class RowFunction:
             gradient: whether the gradient is wanted.
             row_weight: the weight of each row's number in the loss; None if the loss is their mean.
         """
+        if self.row.traced is not None:
+            return self._launch_traced(plan, y_pred, y_true, gradient, row_weight)
         values = plan.buffer((y_pred.row_count,), y_pred.dtype)
         dy = plan.like(y_pred) if gradient else None
         if self.row.targets == "signs":
@@ -56,6 +58,12 @@ class RowFunction:
         launch = self._launch_elements if self.row.row is None else self._launch_rows
         launch(plan, y_pred, y_true, values, dy, row_weight)
         return values, dy
+
+    def _launch_traced(self, plan, y_pred, y_true, gradient, row_weight):
+        form = self.row.traced.form(y_true.shape, y_pred.shape)
+        if form.row is not None:
+            return RowFunction(form.row).launch(plan, y_pred, y_true, gradient, row_weight)
+        return self.row.traced.launch(plan, y_pred, y_true, gradient, row_weight)
 
     def _launch_rows(self, plan, y_pred, y_true, values, dy, row_weight):
         row, gradient = self.row, dy is not None
@@ -117,7 +125,8 @@ class OnArrays:
         sample_weight: of each sample, or of each element (`View.weights` of the target); a number counts for all.
         elements: whether predictions of one axis are as many rows of one element; None refuses them.
         ignored: a label that is not a class.
-        target_shape: from the shape of a prediction to that of its target; by default `match_targets` knows it.
+        target_shape: from the shapes of a prediction and of a given target to that of a target; by default
+            `match_targets` knows it.
         weighs_elements: whether elements may have weights.
         classes: from the last axis of the predictions to the number of classes; None stands for any integers.
         axis: the loss or metric, along whose axis rows are read; by default along the last one.
@@ -135,7 +144,7 @@ class OnArrays:
         sample_weight: Any = None,
         elements: bool | None = False,
         ignored: int | None = None,
-        target_shape: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None,
+        target_shape: Callable[..., tuple[int, ...]] | None = None,
         weighs_elements: bool = False,
         classes: Callable[[int], int | None] = int,
         axis: AlongAxis | None = None,
@@ -160,7 +169,7 @@ class OnArrays:
             index = (..., None) if elements else (None,)
             y_pred, y_true = y_pred[index], y_true if elements and sparse else y_true[index]
         shape, self.rows = y_pred.shape[1:], len(y_pred)
-        wanted = (shape[:-1] if sparse else shape) if target_shape is None else target_shape(shape)
+        wanted = (shape[:-1] if sparse else shape) if target_shape is None else target_shape(shape, y_true.shape[1:])
         y_true = match_targets(y_true, shape, self.rows, sparse, name, ignored, wanted, classes)
         self.plan = Plan(False, dtype, max(self.rows, 1))
         self.prediction = self.plan.buffer(shape)

@@ -112,7 +112,7 @@ def check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
     given = y
     predicted = model.sample_output_shape(check_shape(model, shape))
     try:
-        wanted = loss.target_shape(predicted or (1,))
+        wanted = loss.target_shape(predicted or (1,), y.shape[1:])
         along = loss.along(predicted or (1,)).shape
         y = loss.squeezed(y, predicted)
         of_rows = along if loss.sparse else predicted or (1,)

@@ -313,7 +313,7 @@ def _losses(
     """Targets, weights, loss and metrics; the gradient of the loss while training."""
     plan = step.plan
     plan.label = "targets"
-    shape = loss.target_shape(prediction.shape)
+    shape = loss.target_shape(prediction.shape, y[0])
     target = plan.buffer(shape, "int32" if loss.sparse else prediction.dtype)
     step.y, step.target = Inlet(plan, y, target), target
     weights_of_rows, weights_of_elements = _weights(step, loss.along(prediction.shape).shape, prediction.dtype, weights)

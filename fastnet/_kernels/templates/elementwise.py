@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import math
 
-from fastnet._kernels.kinds import read, read_float32, read_float64, read_int32, read_uint8, real, reals, rule, write
+from fastnet._kernels.kinds import (
+    read,
+    read_float32,
+    read_float64,
+    read_int32,
+    read_uint8,
+    real,
+    reals,
+    rule,
+    update,
+    write,
+)
 from fastnet._kernels.template import elementwise
 
 
@@ -21,6 +32,11 @@ def chain_rule(df: rule, saved: read, dy: read, dx: write, p: reals):
 @elementwise
 def add(a: read, b: read, y: write):
     y = a + b
+
+
+@elementwise
+def accumulate(x: read, y: update):
+    y = y + x
 
 
 @elementwise

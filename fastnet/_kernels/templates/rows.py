@@ -186,7 +186,7 @@ class RowText:
         for p, row_pass in enumerate(template.rule.passes):
             names = [f"a{p}_{q}[k]" for q in range(len(row_pass.start))]
             sums = [(f"a{p}_{q}[k]", f"high{p}_{q}[k], low{p}_{q}[k]") for q in row_pass.sums]
-            starts = [f"{name} = {_start(start)}" for name, start in zip(names, row_pass.start, strict=True)]
+            starts = [f"{name} = {start_of(start)}" for name, start in zip(names, row_pass.start, strict=True)]
             lanes(*starts, *(f"{pair} = 0.0, 0.0" for _, pair in sums))
             accumulators = ", ".join(names)
             accumulated = f"{accumulators} = accumulate_{p}({accumulators}, v[k], {target}{earlier}{scalars})"
@@ -211,7 +211,7 @@ class RowText:
             self.elements(f"v[k] = element(v[k], {target}{earlier}{scalars}){weight}", "y")
 
 
-def _start(start: float) -> str:
+def start_of(start: float) -> str:
     return ast.unparse(typed(float(start)))
 
 

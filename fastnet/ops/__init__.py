@@ -1,0 +1,25 @@
+"""Functions of arrays, with Keras's names, for formulas that fastnet compiles: losses, metrics, activations.
+
+In a formula they are traced: the function is called once with symbolic arrays, and what it does becomes a kernel, with
+its derivative. On arrays of NumPy they compute at once.
+
+Example:
+    >>> from fastnet import losses, ops
+    >>> def heteroscedastic(y_true, y_pred):
+    ...     mean, log_variance = y_pred[:, 0], y_pred[:, 1]
+    ...     return 0.5 * (log_variance + ops.square(y_true[:, 0] - mean) * ops.exp(-log_variance))
+    >>> losses.FunctionLoss(heteroscedastic)([[3.0]], [[1.0, 0.0]])
+    2.0
+"""
+
+from fastnet.ops import composites as _composites
+from fastnet.ops import elements as _elements
+from fastnet.ops import folding as _folding
+from fastnet.ops import shaping as _shaping
+from fastnet.symbolic import functions as _functions
+
+_FUNCTIONS = {**_elements.FUNCTIONS, **_folding.FUNCTIONS, **_shaping.FUNCTIONS, **_composites.FUNCTIONS}
+globals().update(_FUNCTIONS)
+_functions.FUNCTIONS.update(_FUNCTIONS)
+#: names of the functions
+NAMES = sorted(_FUNCTIONS)

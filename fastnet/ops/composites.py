@@ -1,0 +1,96 @@
+"""Functions made of others: softmax, normalization, losses of rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnet import activations
+from fastnet.ops import folding
+from fastnet.ops.elements import clip, convert_to_tensor
+from fastnet.symbolic import folds, formulas
+from fastnet.symbolic.array import SymbolicArray
+
+_EPSILON = 1e-7
+
+
+def softmax(x: Any, axis: int = -1) -> Any:
+    """e^x / Σ e^x along an axis.
+
+    Example:
+        >>> ops.softmax([[0.0, 0.0]]).tolist()
+        [[0.5, 0.5]]
+    """
+    if not isinstance(x, SymbolicArray):
+        return activations.softmax(convert_to_tensor(x), axis)
+    e = formulas.exp(x - formulas.stop_gradient(folds.largest(x, axis, True)))
+    return e / folds.total(e, axis, True)
+
+
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """log softmax(x), without overflow.
+
+    Example:
+        >>> ops.log_softmax([[0.0, 0.0]]).round(4).tolist()
+        [[-0.6930999755859375, -0.6930999755859375]]
+    """
+    if not isinstance(x, SymbolicArray):
+        return activations.log_softmax(convert_to_tensor(x), axis)
+    return x - folding.logsumexp(x, axis, True)
+
+
+def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float | None = None) -> Any:
+    """x over its length along an axis, which is at least ``epsilon``.
+
+    Example:
+        >>> ops.normalize([[3.0, 4.0]]).round(3).tolist()
+        [[0.6000000238418579, 0.800000011920929]]
+    """
+    epsilon = _EPSILON if epsilon is None else epsilon
+    return convert_to_tensor(x) / formulas.maximum(folding.norm(x, order, axis, True), epsilon)
+
+
+def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> tuple[Any, Any]:
+    """Mean and variance along axes.
+
+    Example:
+        >>> mean, variance = ops.moments([[1.0, 3.0]], axes=-1)
+        >>> mean.tolist(), variance.tolist()
+        ([2.0], [1.0])
+    """
+    x = convert_to_tensor(x)
+    return folding.mean(x, axes, keepdims), folding.var(x, axes, keepdims)
+
+
+def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Any:
+    """-(t log p + (1 - t) log(1 - p)) of each element; p is at least 1e-7 from 0 and 1.
+
+    Example:
+        >>> ops.binary_crossentropy([1.0], [0.5]).round(4).tolist()
+        [0.6930999755859375]
+    """
+    target, output = convert_to_tensor(target), convert_to_tensor(output)
+    if from_logits:
+        return (
+            formulas.maximum(output, 0.0) - output * target + formulas.log1p(formulas.exp(-formulas.absolute(output)))
+        )
+    p = clip(output, _EPSILON, 1.0 - _EPSILON)
+    return -(target * formulas.log(p) + (1.0 - target) * formulas.log(1.0 - p))
+
+
+def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:
+    """-Σ t log p along an axis; p is divided by its sum, or is the softmax of logits.
+
+    Example:
+        >>> ops.categorical_crossentropy([[0.0, 1.0]], [[0.5, 0.5]]).round(4).tolist()
+        [0.6930999755859375]
+    """
+    target, output = convert_to_tensor(target), convert_to_tensor(output)
+    if from_logits:
+        return -folds.total(target * log_softmax(output, axis), axis)
+    p = clip(output / folds.total(output, axis, True), _EPSILON, 1.0 - _EPSILON)
+    return -folds.total(target * formulas.log(p), axis)
+
+
+FUNCTIONS = {
+    f.__name__: f for f in (softmax, log_softmax, normalize, moments, binary_crossentropy, categorical_crossentropy)
+}

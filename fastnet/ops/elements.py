@@ -1,0 +1,150 @@
+"""Functions of elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnet import activations
+from fastnet._kernels import registry
+from fastnet.symbolic import formulas
+from fastnet.symbolic.array import SymbolicArray, refusal
+from fastnet.symbolic.rule_formulas import of_rule
+
+_OTHER_NAMES = {"absolute": "abs", "true_divide": "divide"}
+_NOT_KERAS = ("like", "positive", "clipped_relu", "approximate_gelu", "exponential", "linear", "mish")
+
+
+def _function(name: str, operation: formulas.Formula) -> Callable[..., Any]:
+    names = ["condition", "x1", "x2"] if name == "where" else ["x1", "x2"] if "b" in operation.letters else ["x"]
+
+    def function(*arguments: Any) -> Any:
+        if len(arguments) != len(names):
+            raise TypeError(f"ops.{name} takes {', '.join(names)}; received {len(arguments)} arguments.")
+        return operation(*arguments)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"""{name}({", ".join(names)}), element by element: {operation.text}, of a, b, c in this order.
+
+    Example:
+        >>> {_example(name, operation, len(names))}
+    """
+    return function
+
+
+def _example(name: str, operation: formulas.Formula, count: int) -> str:
+    given = {"where": (True, 2.0, 0.5), "arccosh": (2.0,)}.get(name, (0.5, 2.0)[:count])
+    result = operation.of_arrays(*given)
+    shown = f"ops.{name}({', '.join(map(repr, given))})"
+    if result.dtype.kind == "b":
+        return f"bool({shown})\n        {bool(result)}"
+    return f"round(float({shown}), 4)\n        {round(float(result), 4)}"
+
+
+def clip(x: Any, x_min: Any, x_max: Any) -> Any:
+    """x, at least ``x_min`` and at most ``x_max``.
+
+    Example:
+        >>> ops.clip([-1.0, 0.5, 3.0], 0.0, 1.0).tolist()
+        [0.0, 0.5, 1.0]
+    """
+    return formulas.minimum(formulas.maximum(x, x_min), x_max)
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    """x in another dtype; in a formula truth values become 0 and 1, and numbers keep the dtype of the model.
+
+    Example:
+        >>> ops.cast([True, False], "float32").tolist()
+        [1.0, 0.0]
+    """
+    if not isinstance(x, SymbolicArray):
+        return np.asarray(x).astype(dtype)
+    if np.dtype(dtype).kind == "b":
+        return formulas.not_equal(x, 0.0)
+    if np.dtype(dtype).kind in "iu":
+        return x if x.is_bool else formulas.trunc(x)
+    return formulas.where(x, 1.0, 0.0) if x.is_bool else x
+
+
+def convert_to_tensor(x: Any, dtype: Any = None, sparse: None = None) -> Any:
+    """x as an array; in a formula as it is.
+
+    Example:
+        >>> ops.convert_to_tensor([1, 2]).dtype.name
+        'float32'
+    """
+    return x if isinstance(x, SymbolicArray) else formulas.as_floats(x) if dtype is None else np.asarray(x, dtype)
+
+
+def logaddexp(x1: Any, x2: Any) -> Any:
+    """log(e^x1 + e^x2), without overflow.
+
+    Example:
+        >>> round(float(ops.logaddexp(0.0, 0.0)), 4)
+        0.6931
+    """
+    largest = formulas.maximum(x1, x2)
+    return largest + formulas.log1p(formulas.exp(-formulas.absolute(x1 - x2)))
+
+
+def _activation(row: registry.Activation) -> Callable[..., Any]:
+    """An activation of elements, in formulas by its rule."""
+
+    def function(x: Any, **parameters: float) -> Any:
+        if not isinstance(x, SymbolicArray):
+            return getattr(activations, row.name)(x, **parameters)
+        values = {**row.parameters, **parameters}
+        if unknown := set(parameters) - set(row.parameters):
+            raise refusal(f"ops.{row.name} has no argument {sorted(unknown)}", f"it has {list(row.parameters)}")
+        return of_rule(row.f, (x,), tuple(values.values()), {0: row.df} if row.keeps == "x" else {})
+
+    function.__name__ = function.__qualname__ = row.name
+    function.__doc__ = f"""{row.f.__doc__}
+
+    Example:
+        >>> ops.{row.name}([0.0, 1.0]).shape
+        (2,)
+    """
+    return function
+
+
+def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
+    """max(x, 0), with the arguments of `fastnet.activations.relu`.
+
+    Example:
+        >>> ops.relu([-1.0, 2.0]).tolist()
+        [0.0, 2.0]
+    """
+    if not isinstance(x, SymbolicArray):
+        return activations.relu(x, negative_slope, max_value, threshold)
+    found = activations.relu_with(negative_slope, max_value, threshold)
+    return of_rule(
+        found.row.f, (x,), tuple(found.parameters.values()), {0: found.row.df} if found.row.keeps == "x" else {}
+    )
+
+
+def gelu(x: Any, approximate: bool = True) -> Any:
+    """x Φ(x), by default in its tanh form, as in Keras's ops.
+
+    Example:
+        >>> ops.gelu([0.0, 1.0]).round(3).tolist()
+        [0.0, 0.841]
+    """
+    if not isinstance(x, SymbolicArray):
+        return activations.gelu(x, approximate)
+    return of_rule(registry.activations.find("approximate_gelu" if approximate else "gelu").f, (x,))
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **{name: _function(name, row) for name, row in formulas.FORMULAS.items() if name not in _NOT_KERAS},
+    **{
+        name: _activation(row)
+        for name, row in registry.activations.items()
+        if name.isidentifier() and name not in (*formulas.FORMULAS, *_NOT_KERAS) and not row.declared
+    },
+    **{f.__name__: f for f in (clip, cast, convert_to_tensor, logaddexp, relu, gelu)},
+}
+FUNCTIONS |= {name: FUNCTIONS[other] for name, other in _OTHER_NAMES.items()}

@@ -1,0 +1,164 @@
+"""Functions that fold axes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastnet.symbolic import folds, formulas
+from fastnet.symbolic.array import SymbolicArray
+
+
+def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The sum along axes.
+
+    Args:
+        x: numbers.
+        axis: one or several; in a formula the last one.
+        keepdims: whether the axes stay, with size 1.
+
+    Example:
+        >>> ops.sum([[1.0, 2.0]], axis=-1).tolist()
+        [3.0]
+    """
+    return folds.total(x, axis, keepdims)
+
+
+def prod(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
+    """The product along axes.
+
+    Example:
+        >>> ops.prod([[2.0, 3.0]], axis=-1).tolist()
+        [6.0]
+    """
+    return folds.prod(x, axis, keepdims)
+
+
+def max(x: Any, axis: Any = None, keepdims: bool = False, initial: float | None = None) -> Any:
+    """The largest number along axes; equal ones share its gradient.
+
+    Example:
+        >>> ops.max([[2.0, 3.0]], axis=-1).tolist()
+        [3.0]
+    """
+    y = folds.largest(x, axis, keepdims)
+    return y if initial is None else formulas.maximum(y, initial)
+
+
+def min(x: Any, axis: Any = None, keepdims: bool = False, initial: float | None = None) -> Any:
+    """The smallest number along axes; equal ones share its gradient.
+
+    Example:
+        >>> ops.min([[2.0, 3.0]], axis=-1).tolist()
+        [2.0]
+    """
+    y = folds.smallest(x, axis, keepdims)
+    return y if initial is None else formulas.minimum(y, initial)
+
+
+def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The mean along axes.
+
+    Example:
+        >>> ops.mean([[1.0, 2.0]], axis=-1).tolist()
+        [1.5]
+    """
+    if not isinstance(x, SymbolicArray):
+        return np.mean(formulas.as_floats(x), axis=axis, keepdims=keepdims)
+    count = math.prod(x.shape[a] or 1 for a in folds.fold_axes("mean", x, axis))
+    return folds.total(x, axis, keepdims) / float(count)
+
+
+def var(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The variance along axes, of the distances from the mean.
+
+    Example:
+        >>> ops.var([[1.0, 3.0]], axis=-1).tolist()
+        [1.0]
+    """
+    if not isinstance(x, SymbolicArray):
+        return np.var(formulas.as_floats(x), axis=axis, keepdims=keepdims)
+    return mean(formulas.square(x - mean(x, axis, True)), axis, keepdims)
+
+
+def std(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The standard deviation along axes.
+
+    Example:
+        >>> ops.std([[1.0, 3.0]], axis=-1).tolist()
+        [1.0]
+    """
+    return formulas.sqrt(var(x, axis, keepdims))
+
+
+def any(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Whether a number along axes is true, or not 0.
+
+    Example:
+        >>> ops.any([[0.0, 3.0]], axis=-1).tolist()
+        [True]
+    """
+    return formulas.greater(folds.largest(_truth(x), axis, keepdims), 0.0)
+
+
+def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Whether all numbers along axes are true, or not 0.
+
+    Example:
+        >>> ops.all([[0.0, 3.0]], axis=-1).tolist()
+        [False]
+    """
+    return formulas.greater(folds.smallest(_truth(x), axis, keepdims), 0.0)
+
+
+def count_nonzero(x: Any, axis: Any = None) -> Any:
+    """How many numbers along axes are true, or not 0.
+
+    Example:
+        >>> int(ops.count_nonzero([0.0, 3.0]))
+        1
+    """
+    return folds.total(_truth(x), axis)
+
+
+def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """log(Σ e^x) along axes, without overflow.
+
+    Example:
+        >>> ops.logsumexp([[1000.0, 1000.0]], axis=-1).round(3).tolist()
+        [1000.6929931640625]
+    """
+    x = x if isinstance(x, SymbolicArray) else formulas.as_floats(x)
+    largest = formulas.stop_gradient(folds.largest(x, axis, True))
+    kept = formulas.log(folds.total(formulas.exp(x - largest), axis, True)) + largest
+    return kept if keepdims else folds.total(kept, axis)
+
+
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """The length along axes: √Σ x² (ord None or 2), Σ |x| (1), or the largest |x| (infinity).
+
+    Example:
+        >>> ops.norm([[3.0, 4.0]], axis=-1).tolist()
+        [5.0]
+    """
+    if ord in (None, 2, "euclidean"):
+        return formulas.sqrt(folds.total(formulas.square(x), axis, keepdims))
+    if ord == 1:
+        return folds.total(formulas.absolute(x), axis, keepdims)
+    if ord in (math.inf, np.inf):
+        return folds.largest(formulas.absolute(x), axis, keepdims)
+    raise ValueError(f"ops.norm: ord must be None, 1, 2 or infinity, received {ord!r}.")
+
+
+def _truth(x: Any) -> Any:
+    is_bool = x.is_bool if isinstance(x, SymbolicArray) else np.asarray(x).dtype.kind == "b"
+    return formulas.where(x if is_bool else formulas.not_equal(x, 0.0), 1.0, 0.0)
+
+
+FUNCTIONS = {
+    **{f.__name__: f for f in (sum, prod, max, min, mean, var, std, any, all, count_nonzero, logsumexp, norm)},
+    "amax": max,
+    "amin": min,
+}

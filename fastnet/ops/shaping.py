@@ -1,0 +1,183 @@
+"""Functions of shapes and indices."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+
+from fastnet.symbolic import formulas, slices
+from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal
+from fastnet.symbolic.reshape import reshaped
+
+
+def get_item(x: Any, key: Any) -> Any:
+    """x[key]: integers, slices with step 1, None and an ellipsis.
+
+    Example:
+        >>> ops.get_item([[1.0, 2.0]], (0, 1)).tolist()
+        2.0
+    """
+    return slices.item(x, key)
+
+
+def reshape(x: Any, newshape: Any, *more: Any) -> Any:
+    """x under another shape, which in a formula differs in axes of size 1 only; one size may be -1.
+
+    Example:
+        >>> ops.reshape([[1.0, 2.0]], (2, 1)).tolist()
+        [[1.0], [2.0]]
+    """
+    wanted = [newshape, *more] if more or not isinstance(newshape, (tuple, list)) else list(newshape)
+    if not isinstance(x, SymbolicArray):
+        return np.reshape(formulas.as_floats(x), wanted)
+    if x.per_row and wanted[:1] in ([None], [-1]):
+        head, wanted = (None,), wanted[1:]
+        known = math.prod(size or 1 for size in x.shape[1:])
+        rest = math.prod(size for size in wanted if size != -1)
+        wanted = [known // rest if size == -1 and rest else size for size in wanted]
+        return reshaped(x, (*head, *wanted))
+    raise refusal("ops.reshape moves the axis of the batch", "write ops.reshape(x, (-1, ...)), of the other sizes")
+
+
+def expand_dims(x: Any, axis: int) -> Any:
+    """x with a new axis of size 1.
+
+    Example:
+        >>> ops.expand_dims([1.0, 2.0], -1).shape
+        (2, 1)
+    """
+    if not isinstance(x, SymbolicArray):
+        return np.expand_dims(formulas.as_floats(x), axis)
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    for each in axes:
+        at = each % (x.ndim + 1)
+        if x.per_row and at == 0:
+            raise refusal("ops.expand_dims in front of the batch moves its axis", "give axis=1 or axis=-1", ShapeError)
+        x = reshaped(x, (*x.shape[:at], 1, *x.shape[at:]))
+    return x
+
+
+def squeeze(x: Any, axis: Any = None) -> Any:
+    """x without axes of size 1, by default all.
+
+    Example:
+        >>> ops.squeeze([[1.0, 2.0]]).shape
+        (2,)
+    """
+    if not isinstance(x, SymbolicArray):
+        return np.squeeze(formulas.as_floats(x), axis)
+    sizes = list(enumerate(x.shape))
+    if axis is None:
+        return reshaped(x, tuple(size for _, size in sizes if size != 1))
+    axes = [a % x.ndim for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    if any(x.shape[a] != 1 for a in axes):
+        raise refusal(f"ops.squeeze of axis {axis} of {x!r}, whose size is not 1", "squeeze others", ShapeError)
+    return reshaped(x, tuple(size for a, size in sizes if a not in axes))
+
+
+def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    """Parts of an axis: so many of one size, or cut at these indices.
+
+    Example:
+        >>> [part.tolist() for part in ops.split([1.0, 2.0, 3.0, 4.0], 2)]
+        [[1.0, 2.0], [3.0, 4.0]]
+    """
+    if not isinstance(x, SymbolicArray):
+        return np.split(formulas.as_floats(x), indices_or_sections, axis)
+    axis %= x.ndim
+    size = x.shape[axis]
+    if size is None:
+        raise refusal("ops.split of the batch (axis 0) mixes samples", "split another axis")
+    if isinstance(indices_or_sections, (int, np.integer)):
+        if size % indices_or_sections:
+            raise refusal(
+                f"ops.split of an axis of size {size} into {indices_or_sections} parts", "take a divisor", ShapeError
+            )
+        step = size // int(indices_or_sections)
+        cuts = list(range(0, size + 1, step))
+    else:
+        cuts = [0, *(int(i) % (size + 1) for i in indices_or_sections), size]
+    return [slices.sliced(x, axis, start, max(start, stop)) for start, stop in itertools.pairwise(cuts)]
+
+
+def unstack(x: Any, num: int | None = None, axis: int = 0) -> list[Any]:
+    """The entries of an axis, without it.
+
+    Example:
+        >>> [float(each) for each in ops.unstack([1.0, 2.0])]
+        [1.0, 2.0]
+    """
+    if not isinstance(x, SymbolicArray):
+        return [np.take(x, i, axis) for i in range(np.shape(x)[axis])]
+    return [squeeze(part, axis) for part in split(x, x.shape[axis % x.ndim] or 0, axis)]
+
+
+def shape(x: Any) -> tuple:
+    """The shape; in a formula the rows of the batch are None.
+
+    Example:
+        >>> ops.shape([[1.0, 2.0]])
+        (1, 2)
+    """
+    return x.shape if isinstance(x, SymbolicArray) else np.shape(x)
+
+
+def ndim(x: Any) -> int:
+    """The number of axes.
+
+    Example:
+        >>> ops.ndim([[1.0, 2.0]])
+        2
+    """
+    return len(shape(x))
+
+
+def size(x: Any) -> int | None:
+    """The number of elements; None in a formula, where the rows of the batch are not known.
+
+    Example:
+        >>> ops.size([[1.0, 2.0]])
+        2
+    """
+    return None if None in shape(x) else math.prod(shape(x))
+
+
+def zeros_like(x: Any, dtype: Any = None) -> Any:
+    """0 for each element.
+
+    Example:
+        >>> ops.zeros_like([1.0, 2.0]).tolist()
+        [0.0, 0.0]
+    """
+    return formulas.like(0.0, x)
+
+
+def ones_like(x: Any, dtype: Any = None) -> Any:
+    """1 for each element.
+
+    Example:
+        >>> ops.ones_like([1.0, 2.0]).tolist()
+        [1.0, 1.0]
+    """
+    return formulas.like(1.0, x)
+
+
+def full_like(x: Any, fill_value: float, dtype: Any = None) -> Any:
+    """A number for each element.
+
+    Example:
+        >>> ops.full_like([1.0, 2.0], 3.0).tolist()
+        [3.0, 3.0]
+    """
+    return formulas.like(fill_value, x)
+
+
+FUNCTIONS = {
+    f.__name__: f
+    for f in (
+        get_item, reshape, expand_dims, squeeze, split, unstack, shape, ndim, size, zeros_like, ones_like, full_like,
+    )
+}  # fmt: skip

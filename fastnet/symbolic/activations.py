@@ -1,0 +1,92 @@
+"""Activations written as array code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastnet._kernels import registry
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import View
+from fastnet.symbolic.array import ShapeError, SymbolicArray, argument, constant, shown
+from fastnet.symbolic.formulas import Formula
+from fastnet.symbolic.gradient import gradients, ordered
+from fastnet.symbolic.launches import add_parts, launch, part_results
+from fastnet.symbolic.rows import CONSTANT, RuleText, Scheduler, level_of
+from fastnet.symbolic.trace import traced
+
+
+class TracedActivation:
+    """A function of an array of data, which keeps the axes but for the size of the last one.
+
+    Args:
+        function: ``x -> y``.
+        name: of the activation.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str):
+        self.function, self.name = function, name
+        self.forms: dict[tuple[int, ...], tuple[SymbolicArray, SymbolicArray]] = {}
+
+    def form(self, shape: tuple[int, ...]) -> tuple[SymbolicArray, SymbolicArray]:
+        """The argument and the result for samples of this shape, traced once.
+
+        Raises:
+            TracingError: the function cannot be compiled.
+        """
+        if shape not in self.forms:
+            what = f"The activation {self.name!r}"
+            (x,), y = traced(self.function, [(None, *shape)], what)
+            if y.shape[:-1] != x.shape[:-1] or not y.shape[1:]:
+                raise ShapeError(
+                    f"{what} gives an array of shape {shown(y.shape)} for one of shape {shown(x.shape)}: keep the axes."
+                )
+            self.forms[shape] = x, y
+        return self.forms[shape]
+
+    def element_row(self) -> registry.Activation | None:
+        """The row of the registry where each result is a formula of one element; else None.
+
+        Raises:
+            TracingError: the function cannot be compiled.
+        """
+        try:
+            x, y = self.form((6,))
+        except ShapeError:
+            return None
+        for node in ordered([y]):
+            is_leaf = node is x or (node.value is not None and level_of(node, 2) == CONSTANT)
+            if not (is_leaf or isinstance(node.operation, Formula)):
+                return None
+        slopes = [slope for _, slope in gradients(y, constant(1.0), [x])] or [constant(0.0)]
+        rules = []
+        for name, root in ((self.name, y), (f"{self.name}_slope", slopes[0])):
+            text = RuleText({id(x): "x"})
+            result = text.number(root)
+            text.used = {"x": None}
+            rules.append(text.rule(name, [], [result]))
+        return registry.Activation(self.name, rules[0], rules[1])
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a result for samples of this shape."""
+        return tuple(size or 0 for size in self.form(shape)[1].shape[1:])
+
+    def forward(self, plan: Plan, x: View) -> View:
+        """Add the launch of y."""
+        argument_, result = self.form(x.shape)
+        y = plan.buffer(self.output_shape(x.shape), x.dtype)
+        launch(plan, Scheduler(self.name, [result]).lowered(), {id(argument_): x}, [y], x.dtype)
+        return y
+
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
+        """Add the launches of dx."""
+        argument_, result = self.form(x.shape)
+        slope = argument(result.shape)
+        parts = gradients(result, slope, [argument_])
+        dx = plan.like(x)
+        results = part_results(plan, dx, parts)
+        if parts:
+            lowered = Scheduler(f"{self.name}_gradient", [gradient for _, gradient in parts]).lowered()
+            launch(plan, lowered, {id(argument_): x, id(slope): dy}, results, x.dtype)
+        add_parts(plan, dx, parts, results)
+        return dx

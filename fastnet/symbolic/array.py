@@ -1,0 +1,258 @@
+"""Symbolic arrays: the operands of a traced formula. Each is an operation on others, with a shape and no elements."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnet._kernels.errors import RuleError, quoted
+from fastnet._kernels.registry import nearest
+from fastnet.symbolic.functions import FUNCTIONS
+
+Shape = tuple[int | None, ...]  # None stands for the rows of the batch, always the first axis
+
+
+class TracingError(RuleError):
+    """A formula of arrays does what cannot be compiled; the message says what, in which line, and what to write."""
+
+
+class ShapeError(TracingError):
+    """A formula of arrays does not fit the shapes of its arguments."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is known of an operation apart from its operands; `formulas`, `folds` and `shapes` have its kinds.
+
+    Attributes:
+        name: in `fastnet.ops`.
+        adjoint: ``(dy, y, *inputs) -> gradients`` of the inputs, of symbolic arrays; None where no gradient flows.
+    """
+
+    name: str
+    adjoint: Callable[..., Any] | None = None
+
+
+class SymbolicArray:
+    """An operation and its operands, or a leaf: an argument of the formula, or a constant.
+
+    It takes part in expressions as an array of NumPy does: operators, indices, methods, functions of NumPy and of
+    `fastnet.ops`. What needs elements (``if``, ``float()``, loops) raises `TracingError`.
+
+    Args:
+        operation: None for a leaf.
+        inputs: its operands.
+        shape: the rows of the batch are None, the first axis.
+        is_bool: whether its elements are truth values.
+        settings: what else decides the result, such as an axis.
+        value: of a constant, the array.
+    """
+
+    __slots__ = ("inputs", "is_bool", "operation", "settings", "shape", "value")
+    __hash__ = object.__hash__
+
+    def __init__(
+        self, operation: Operation | None, inputs: tuple[SymbolicArray, ...], shape: Shape, is_bool: bool = False,
+        settings: tuple = (), value: np.ndarray | None = None,
+    ):  # fmt: skip
+        self.operation, self.inputs, self.shape, self.is_bool = operation, inputs, shape, is_bool
+        self.settings, self.value = settings, value
+
+    @property
+    def per_row(self) -> bool:
+        """Whether there is an entry for each row of the batch."""
+        return self.shape[:1] == (None,)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> str:
+        """Of its elements; numbers have the dtype of the model."""
+        return "bool" if self.is_bool else "float"
+
+    # ---- NumPy's protocols
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **more: Any) -> Any:
+        name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        return _called(name, f"np.{name}", inputs, more)
+
+    def __array_function__(self, function: Any, types: Any, arguments: tuple, named: dict[str, Any]) -> Any:
+        name = getattr(function, "__name__", str(function))
+        return _called(name, f"np.{name}", arguments, named)
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise refusal("np.asarray of an argument needs its elements", "use it as it is, with functions of fastnet.ops")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _method(self, name)
+
+    # ---- what needs elements
+
+    def __bool__(self) -> bool:
+        raise refusal(
+            "`if`, `and`, `or`, `not` and `while` need the elements of an argument",
+            "write ops.where(condition, a, b), ops.logical_and(a, b)",
+        )
+
+    def __float__(self) -> float:
+        raise refusal("float() and functions of math need a number", "write ops.log(x) instead of math.log(x)")
+
+    def __int__(self) -> int:
+        raise refusal("int() and range() need a number", "write the operation on the whole array")
+
+    __index__ = __int__
+
+    def __len__(self) -> int:
+        raise refusal("len() of the batch is not known", "take .shape[-1] for other axes; ops.mean for a mean")
+
+    def __iter__(self) -> Any:
+        raise refusal("a loop over an array needs its elements", "index its last axis, x[:, 0], or use ops.sum")
+
+    def __contains__(self, item: Any) -> bool:
+        raise refusal("`in` needs the elements of an argument", "compare: ops.any(x == value, axis=-1)")
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise refusal("arrays of a formula are not written", "write ops.where(condition, a, b), or ops.concatenate")
+
+    def __repr__(self) -> str:
+        name = "argument" if self.operation is None else self.operation.name
+        return f"<symbolic array {name}{shown(self.shape)}>"
+
+
+def _operator(name: str, swapped: bool = False) -> Callable[..., Any]:
+    def method(self: SymbolicArray, *others: Any) -> Any:
+        operands = (*others, self) if swapped else (self, *others)
+        return _called(name, f"the operator {name}", operands, {})
+
+    return method
+
+
+_OPERATORS = {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "power", "matmul": "matmul",
+    "mod": "mod", "floordiv": "floor_divide",
+}  # fmt: skip
+for _name, _function in _OPERATORS.items():
+    setattr(SymbolicArray, f"__{_name}__", _operator(_function))
+    setattr(SymbolicArray, f"__r{_name}__", _operator(_function, swapped=True))
+for _name, _function in {
+    "neg": "negative", "pos": "positive", "abs": "abs", "invert": "logical_not", "lt": "less", "le": "less_equal",
+    "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal", "and": "logical_and", "or": "logical_or",
+    "getitem": "get_item",
+}.items():  # fmt: skip
+    setattr(SymbolicArray, f"__{_name}__", _operator(_function))
+
+
+#: names by which NumPy knows functions of `fastnet.ops`
+_NUMPY = {
+    "true_divide": "divide", "absolute": "abs", "fabs": "abs", "amax": "max", "amin": "min", "add.reduce": "sum",
+    "multiply.reduce": "prod", "maximum.reduce": "max", "minimum.reduce": "min", "rint": "round",
+    "float_power": "power",
+    "arctanh": "arctanh", "concat": "concatenate", "bitwise_and": "logical_and", "bitwise_or": "logical_or",
+    "invert": "logical_not",
+}  # fmt: skip
+_METHODS = (
+    "sum", "mean", "max", "min", "prod", "std", "var", "any", "all", "clip", "round", "squeeze", "reshape", "astype",
+)  # fmt: skip
+
+
+def _called(name: str, what: str, arguments: tuple, named: dict[str, Any]) -> Any:
+    """The result of a function of `fastnet.ops` that NumPy or an operator stands for."""
+    if any(named.get(key) is not None for key in ("out", "where")):
+        raise refusal(f"{what} with out= or where= writes into an array", "use its result; ops.where chooses")
+    named = {key: value for key, value in named.items() if key not in ("out", "where")}
+    function = FUNCTIONS.get(_NUMPY.get(name, name))
+    if function is None:
+        raise refusal(f"{what} is not an operation of a formula", _near(name))
+    return function(*arguments, **named)
+
+
+def _method(x: SymbolicArray, name: str) -> Callable[..., Any]:
+    if name == "T":
+        raise refusal(".T moves the axis of the batch", "transpose other axes")
+    if name not in _METHODS:
+        raise AttributeError(f"An array of a formula has no attribute {name!r}; its methods: {', '.join(_METHODS)}.")
+    if name == "astype":
+        return lambda dtype, **_: FUNCTIONS["cast"](x, dtype)
+    return lambda *arguments, **named: FUNCTIONS[name](x, *arguments, **named)
+
+
+def _near(name: str) -> str:
+    near = nearest(name, FUNCTIONS)
+    offered = " or ".join(f"ops.{each}" for each in near[:3])
+    return f"near are {offered}; fastnet.extend has rules and kernels for the rest" if near else "see fastnet.extend"
+
+
+def refusal(problem: str, remedy: str, kind: type[TracingError] = TracingError) -> TracingError:
+    """The error for something that a formula cannot do, with the line of the user's code."""
+    return kind(f"{problem}{user_line()}: {remedy}.")
+
+
+def user_line() -> str:
+    """Where the formula is: " (line 3 of loss.py, in f)"; empty if no frame is the user's."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if not module.startswith(("fastnet.", "numpy.")) and module != "fastnet":
+            code = frame.f_code
+            file = code.co_filename.rpartition("/")[2]
+            return f" (line {frame.f_lineno} of {file}, in {code.co_name})"
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""
+
+
+def constant(value: Any) -> SymbolicArray:
+    """A number or an array as a symbolic array; one that is symbolic stays.
+
+    Raises:
+        TracingError: it is neither.
+    """
+    if isinstance(value, SymbolicArray):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise refusal(f"{type(value).__name__} {quoted(value)} is no array of numbers", "give numbers or arrays")
+    if array.dtype.kind != "b":
+        array = array.astype(np.float64)
+    return SymbolicArray(None, (), array.shape, array.dtype.kind == "b", value=array)
+
+
+def argument(shape: Shape) -> SymbolicArray:
+    """A new argument of a formula."""
+    return SymbolicArray(None, (), shape)
+
+
+def shown(shape: Shape) -> str:
+    """A shape as errors show it, n for the rows of the batch."""
+    return str(shape).replace("None", "n")
+
+
+_KEEP = "keep the axis with keepdims=True, or reshape"
+
+
+def broadcast(name: str, *shapes: Shape) -> Shape:
+    """The shape to which shapes broadcast as in NumPy, where the batch only meets itself and 1.
+
+    Raises:
+        TracingError: they do not.
+    """
+    out: list[int | None] = []
+    for sizes in itertools.zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1):
+        others = {size for size in sizes if size != 1}
+        if len(others) > 1:
+            given = " and ".join(map(shown, shapes))
+            raise refusal(f"{name}: shapes {given} do not broadcast", _KEEP, ShapeError)
+        out.append(others.pop() if others else 1)
+    shape = tuple(reversed(out))
+    if None in shape[1:]:
+        given = " and ".join(map(shown, shapes))
+        raise refusal(f"{name}: shapes {given} would move the axis of the batch", _KEEP, ShapeError)
+    return shape

@@ -1,0 +1,97 @@
+"""Folds: operations that make one number of an axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnet.symbolic import formulas
+from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, refusal, shown
+from fastnet.symbolic.reshape import reshaped
+
+
+@dataclass(frozen=True)
+class Fold(Operation):
+    """An operation that folds axes.
+
+    Attributes:
+        start: the first value.
+        text: the next value as an expression of a rule, of the last one, ``total``, and an element ``a``.
+        on_arrays: the same for arrays.
+    """
+
+    start: float = 0.0
+    text: str = ""
+    on_arrays: Callable[..., Any] | None = None
+
+    def __call__(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        """The symbolic result over axes, by default all but that of the batch; of an array, the array."""
+        if not isinstance(x, SymbolicArray):
+            assert self.on_arrays is not None
+            return self.on_arrays(formulas.as_floats(x), axis=axis, keepdims=keepdims)
+        axes = fold_axes(self.name, x, axis)
+        if not axes:
+            return x
+        return SymbolicArray(self, (x,), folded(x.shape, axes, keepdims), settings=(axes, bool(keepdims)))
+
+
+def fold_axes(name: str, x: SymbolicArray, axis: Any) -> tuple[int, ...]:
+    """The numbers of axes, from the front.
+
+    Raises:
+        TracingError: x lacks one, or it is that of the batch.
+    """
+    if axis is None:
+        axes = tuple(range(x.ndim))
+    else:
+        given = axis if isinstance(axis, (tuple, list)) else (axis,)
+        if not all(isinstance(a, (int, np.integer)) and -x.ndim <= a < x.ndim for a in given):
+            raise refusal(
+                f"{name}: axis {axis!r} is none of an array of shape {shown(x.shape)}",
+                "give axes that it has",
+                ShapeError,
+            )
+        axes = tuple(sorted(int(a) % x.ndim for a in given))
+    if x.per_row and 0 in axes:
+        raise refusal(
+            f"{name} over the batch (axis 0) mixes samples", "fold along axis=-1; the loss's reduction joins the rows"
+        )
+    return axes
+
+
+def folded(shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Shape:
+    """A shape without these axes, or with 1 instead."""
+    if keepdims:
+        return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+    return tuple(size for axis, size in enumerate(shape) if axis not in axes)
+
+
+def spread(y: Any, x: SymbolicArray, axes: tuple[int, ...], keepdims: bool) -> Any:
+    """A folded array with its axes again, of size 1."""
+    return y if keepdims else reshaped(y, folded(x.shape, axes, True))
+
+
+def _sum_adjoint(dy: Any, y: SymbolicArray, x: SymbolicArray) -> tuple:
+    return (formulas.like(spread(dy, x, *y.settings), x),)
+
+
+def _extreme_adjoint(dy: Any, y: SymbolicArray, x: SymbolicArray) -> tuple:
+    """The gradient is shared by the elements that are equal to the extreme one, as in JAX."""
+    at = formulas.where(formulas.equal(x, spread(y, x, *y.settings)), 1.0, 0.0)
+    axes, _ = y.settings
+    return (spread(dy, x, *y.settings) * at / total(at, axes, keepdims=True),)
+
+
+def _product_adjoint(dy: Any, y: SymbolicArray, x: SymbolicArray) -> tuple:
+    return (spread(dy * y, x, *y.settings) / x,)
+
+
+total = Fold("sum", _sum_adjoint, 0.0, "total + a", np.sum)
+largest = Fold("max", _extreme_adjoint, -math.inf, "total if a < total or total != total else a", np.max)
+smallest = Fold("min", _extreme_adjoint, math.inf, "total if a > total or total != total else a", np.min)
+prod = Fold("prod", _product_adjoint, 1.0, "total * a", np.prod)
+FOLDS = {fold.name: fold for fold in (total, largest, smallest, prod)}

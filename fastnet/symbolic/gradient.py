@@ -1,0 +1,70 @@
+"""Derivatives of traced formulas: reverse mode, of which each step is again a traced formula."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+
+from fastnet.symbolic import folds, formulas
+from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.reshape import reshaped
+from fastnet.symbolic.slices import SLICE
+
+Parts = list[tuple[SymbolicArray, SymbolicArray]]  # of arguments, each with its gradient
+
+
+def ordered(roots: Iterable[SymbolicArray], known: Container[int] = ()) -> list[SymbolicArray]:
+    """What roots depend on, operands first, and the roots; each once, without those whose ids are known."""
+    found: list[SymbolicArray] = []
+    seen: set[int] = set()
+    stack = [(root, False) for root in reversed(list(roots))]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            found.append(node)
+        elif id(node) not in seen and id(node) not in known:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack += [(x, False) for x in reversed(node.inputs)]
+    return found
+
+
+def gradients(y: SymbolicArray, dy: SymbolicArray, arguments: Iterable[SymbolicArray]) -> Parts:
+    """The arguments and their slices that ``y`` depends on, with the gradient of each: ``[(part, gradient), ...]``."""
+    wanted = {id(argument) for argument in arguments}
+    nodes = ordered([y])
+    needing = set(wanted)
+    for node in nodes:
+        if any(id(x) in needing for x in node.inputs):
+            needing.add(id(node))
+    found: dict[int, SymbolicArray] = {id(y): dy}
+    parts = []
+    for node in reversed(nodes):
+        gradient = found.pop(id(node), None)
+        if gradient is None or id(node) not in needing:
+            continue
+        if node.operation is None or node.operation is SLICE:
+            parts.append((node, gradient))
+            continue
+        if node.operation.adjoint is None:
+            continue
+        contributions = node.operation.adjoint(gradient, node, *node.inputs)
+        for x, dx in zip(node.inputs, contributions, strict=True):
+            if dx is not None and id(x) in needing:
+                dx = _as_operand(dx, x)
+                found[id(x)] = dx if id(x) not in found else formulas.add(found[id(x)], dx)
+    return parts
+
+
+def _as_operand(dx: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
+    """A gradient summed over the axes along which its operand was repeated."""
+    extra = dx.ndim - x.ndim
+    axes = tuple(range(extra)) + tuple(
+        axis + extra for axis, size in enumerate(x.shape) if size == 1 and dx.shape[axis + extra] != 1
+    )
+    if axes:
+        dx = folds.total(dx, axes, keepdims=True)
+    if dx.shape != x.shape and dx.ndim >= x.ndim and all(size == 1 for size in dx.shape[:extra]):
+        dx = reshaped(dx, x.shape)
+    if dx.shape != x.shape:  # the gradient did not depend on all that its operand has
+        dx = formulas.like(dx, x)
+    return dx

@@ -1,0 +1,89 @@
+"""Loops of formulas in a plan: their operands, and where results are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnet._kernels.templates import elementwise
+from fastnet.engine.plan import Plan
+from fastnet.engine.variable import Variable
+from fastnet.engine.view import View
+from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.gradient import Parts
+from fastnet.symbolic.rows import Lowered
+from fastnet.symbolic.slices import SLICE
+
+
+def launch(plan: Plan, lowered: Lowered, given: Mapping[int, View | None], results: Sequence[View], dtype: str) -> None:
+    """Add the launch of a loop.
+
+    Args:
+        plan: gets it.
+        lowered: the loop.
+        given: the views of arguments, by the ids of these.
+        results: where the results are written.
+        dtype: of constants.
+    """
+    kinds = dict(lowered.program.operands)
+    operands = {name: _operand(x, given, dtype) for name, x in lowered.operands.items()}
+    operands |= dict(zip(lowered.results, results, strict=True))
+    present = {name: _as_kind(view, kinds[name]) for name, view in operands.items() if view is not None}
+    plan.call(lowered.program, **lowered.program.rules(), **present)
+
+
+def part_results(plan: Plan, dx: View, parts: Parts) -> list[View]:
+    """Where the gradients of an argument's parts are written: in its own, or beside it where parts overlap."""
+    if _tile(parts):
+        return [part_of(dx, part) for part, _ in parts]
+    return [plan.buffer([size or 0 for size in part.shape[1:]], dx.dtype) for part, _ in parts]
+
+
+def add_parts(plan: Plan, dx: View, parts: Parts, results: Sequence[View]) -> None:
+    """Add the launches that add the gradients of parts that were written beside that of their argument."""
+    if _tile(parts):
+        return
+    plan.call(elementwise.fill, y=dx, number=0.0)
+    for (part, _), slope in zip(parts, results, strict=True):
+        plan.call(elementwise.accumulate, x=slope, y=part_of(dx, part))
+
+
+def part_of(view: View, part: SymbolicArray) -> View:
+    """The view of an argument, or of a slice of it."""
+    if part.operation is SLICE:
+        for axis, (start, stop) in enumerate(part.settings[1:]):
+            view = view.slice(axis, start, stop)
+    return view
+
+
+def _tile(parts: Parts) -> bool:
+    """Whether the parts of an argument are cut along its last axis, and cover it without an overlap."""
+    end: Any = 0
+    size, cuts = None, []
+    for part, _ in parts:
+        whole = part.inputs[0] if part.operation is SLICE else part
+        settings = part.settings if part.operation is SLICE else tuple((0, n) for n in whole.shape)
+        if any(cut != (0, n) for cut, n in zip(settings[:-1], whole.shape)):
+            return False
+        cuts.append(settings[-1])
+        size = whole.shape[-1]
+    for start, stop in sorted(cuts):
+        if start != end:
+            return False
+        end = stop
+    return end == size
+
+
+def _operand(x: SymbolicArray, given: Mapping[int, View | None], dtype: str) -> View | Variable | None:
+    """What an operand of a loop is in a plan."""
+    if x.value is not None:
+        return Variable(np.ascontiguousarray(x.value.reshape(-1), dtype), "constant")
+    view = given[id(x.inputs[0] if x.operation is SLICE else x)]
+    return None if view is None else part_of(view, x)
+
+
+def _as_kind(view: Any, kind: str) -> Any:
+    """A view as an operand of a kind: numbers of rows have a last axis of size 1."""
+    return view.view((*view.shape, 1)) if "one" in kind and view.shape[-1:] != (1,) else view

@@ -1,0 +1,154 @@
+"""Losses written as array code: a number for each row of targets and predictions, and its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastnet._kernels import registry
+from fastnet.engine.plan import Plan
+from fastnet.engine.view import View
+from fastnet.symbolic import folds, formulas
+from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, argument, constant, shown
+from fastnet.symbolic.folds import Fold
+from fastnet.symbolic.gradient import gradients, ordered
+from fastnet.symbolic.launches import add_parts, launch, part_results
+from fastnet.symbolic.rows import CONSTANT, ELEMENT, RuleText, Scheduler, level_of
+from fastnet.symbolic.trace import traced
+
+
+@dataclass(frozen=True)
+class TracedForm:
+    """A loss for targets and predictions of one shape.
+
+    Attributes:
+        y_true, y_pred, y: the arguments and the result, one number a row.
+        row: of the registry, where it is the mean of a formula of a target and a prediction; else None.
+    """
+
+    y_true: SymbolicArray
+    y_pred: SymbolicArray
+    y: SymbolicArray
+    row: registry.Loss | None
+
+
+class TracedLoss:
+    """A loss written as array code.
+
+    Args:
+        function: ``(y_true, y_pred) -> loss`` of each row, or of each element, whose mean is that of the row.
+        name: of the loss.
+        has_gradient: False for a metric.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str, has_gradient: bool = True):
+        self.function, self.name, self.has_gradient = function, name, has_gradient
+        self.forms: dict[tuple[Shape, Shape], TracedForm] = {}
+
+    def form(self, true_shape: tuple[int, ...], shape: tuple[int, ...]) -> TracedForm:
+        """The loss of samples of these shapes, traced once.
+
+        Raises:
+            TracingError: the function cannot be compiled.
+        """
+        key = true_shape, shape
+        if key not in self.forms:
+            self.forms[key] = self._form(*key)
+        return self.forms[key]
+
+    def _form(self, true_shape: tuple[int, ...], shape: tuple[int, ...]) -> TracedForm:
+        what = f"The loss {self.name!r}"
+        (y_true, y_pred), y = traced(self.function, [(None, *true_shape), (None, *shape)], what)
+        rows = (None, *shape[:-1])
+        if y.per_row and y.ndim == len(shape) + 1 and y.shape[:-1] == rows:
+            y = formulas.divide(folds.total(y, -1), float(y.shape[-1] or 1))
+        if y.shape != rows:
+            raise ShapeError(
+                f"{what} gives an array of shape {shown(y.shape)} for targets of shape {shown(y_true.shape)} and "
+                f"predictions of shape {shown(y_pred.shape)}; it must give one number for each row, {shown(rows)}, or "
+                "for each element: fold along axis=-1."
+            )
+        row = None
+        if true_shape == shape and (element := mean_of_elements(y, [y_true, y_pred])) is not None:
+            row = self._element_row(y_true, y_pred, element)
+        return TracedForm(y_true, y_pred, y, row)
+
+    def _element_row(self, y_true: SymbolicArray, y_pred: SymbolicArray, element: SymbolicArray) -> registry.Loss:
+        """The row of a formula of elements, which has the kernels of a formula of numbers."""
+        names = {id(y_true): "y_true", id(y_pred): "y_pred"}
+        slopes = [slope for _, slope in gradients(element, constant(1.0), [y_pred])] if self.has_gradient else []
+        rules = []
+        for name, root in ((self.name, element), (f"{self.name}_slope", slopes[0] if slopes else constant(0.0))):
+            text = RuleText(names)
+            result = text.number(root)
+            text.used = dict.fromkeys(names.values())
+            rules.append(text.rule(name, [], [result]))
+        return registry.Loss(self.name, rules[0], rules[1])
+
+    def launch(
+        self, plan: Plan, y_pred: View, y_true: View, gradient: bool, row_weight: View | None
+    ) -> tuple[View, View | None]:
+        """Add the launch of the number of each row, and of the gradient of the batch's loss by ``y_pred``."""
+        form = self.form(y_true.shape, y_pred.shape)
+        weight = argument(form.y.shape)
+        parts = gradients(form.y, weight, [form.y_pred]) if gradient else []
+        lowered = Scheduler(self.name, [form.y, *(slope for _, slope in parts)], weight).lowered()
+        given = {id(form.y_true): y_true, id(form.y_pred): y_pred, id(weight): row_weight}
+        values = plan.buffer((y_pred.row_count,), y_pred.dtype)
+        if not gradient:
+            launch(plan, lowered, given, [values], y_pred.dtype)
+            return values, None
+        dy = plan.like(y_pred)
+        slopes = part_results(plan, dy, parts)
+        launch(plan, lowered, given, [values, *slopes], y_pred.dtype)
+        add_parts(plan, dy, parts, slopes)
+        return values, dy
+
+
+def mean_of_elements(y: SymbolicArray, arguments: list[SymbolicArray]) -> SymbolicArray | None:
+    """The formula of elements whose mean along the last axis a number of a row is; None if it is something else."""
+    terms = _terms(y)
+    if not terms:
+        return None
+    known = {id(x) for x in arguments}
+    axes = arguments[0].ndim
+    width = arguments[0].shape[-1]
+    total = None
+    for factor, element in terms:
+        for x in ordered([element]):
+            is_leaf = x.operation is None and (id(x) in known or level_of(x, max(2, axes)) == CONSTANT)
+            if not (is_leaf or isinstance(x.operation, formulas.Formula)):
+                return None
+        if element.shape[-1] != width or level_of(element, max(2, axes)) != ELEMENT:
+            return None
+        scale = factor * (width or 1)
+        scaled = element if abs(scale - 1.0) < 1e-12 else formulas.multiply(element, scale)
+        total = scaled if total is None else formulas.add(total, scaled)
+    return total
+
+
+def _terms(y: SymbolicArray) -> list[tuple[float, SymbolicArray]] | None:
+    """Factors and formulas of elements whose sums along the last axis add up to a number of a row; None if it is not
+    such a sum."""
+    name = "" if y.operation is None else y.operation.name
+    if isinstance(y.operation, Fold):
+        is_sum = name == "sum" and y.settings[0] == (y.inputs[0].ndim - 1,)
+        return [(1.0, y.inputs[0])] if is_sum else None
+    if name in ("add", "subtract"):
+        first, second = map(_terms, y.inputs)
+        sign = -1.0 if name == "subtract" else 1.0
+        return None if first is None or second is None else [*first, *((sign * c, x) for c, x in second)]
+    if name == "negative":
+        terms, factor = _terms(y.inputs[0]), -1.0
+    elif name in ("multiply", "divide") and (number := _number(y.inputs[1])) is not None:
+        terms, factor = _terms(y.inputs[0]), 1 / number if name == "divide" and number else number
+    elif name == "multiply" and (number := _number(y.inputs[0])) is not None:
+        terms, factor = _terms(y.inputs[1]), number
+    else:
+        return None
+    return None if terms is None else [(factor * c, x) for c, x in terms]
+
+
+def _number(x: SymbolicArray) -> float | None:
+    return float(x.value.reshape(-1)[0]) if x.value is not None and x.value.size == 1 else None

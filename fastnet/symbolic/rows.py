@@ -1,0 +1,297 @@
+"""Traced formulas of rows as loops: which numbers are of a row, which of an element, in which pass each is known."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnet._kernels.tangents import rule_from_source
+from fastnet._kernels.templates.row_programs import Results, RowFold, RowPass, RowProgram
+from fastnet.symbolic.array import ShapeError, SymbolicArray, shown
+from fastnet.symbolic.folds import Fold
+from fastnet.symbolic.formulas import CONDITIONS, Formula
+from fastnet.symbolic.gradient import ordered
+from fastnet.symbolic.reshape import RESHAPE
+from fastnet.symbolic.rule_formulas import RuleFormula
+from fastnet.symbolic.slices import SLICE
+
+CONSTANT, ROW, ELEMENT = "constant", "row", "element"  # levels: the same everywhere, one a row, one an element
+MODULE = "formula"  # of the rules, whose text is not fastnet's
+
+
+def level_of(x: SymbolicArray, axes: int) -> str:
+    """The level of a number in formulas of arrays of up to so many axes (at least 2).
+
+    Raises:
+        ShapeError: it is neither of a row nor of its elements.
+    """
+    others = x.shape[:-1]
+    if not x.per_row:
+        if math.prod(size or 1 for size in x.shape) == 1:
+            return CONSTANT
+        if math.prod(size or 1 for size in others) == 1:
+            return ELEMENT
+    elif x.ndim == axes:
+        return ROW if x.shape[-1] == 1 else ELEMENT
+    elif x.ndim == axes - 1:
+        return ROW
+    raise ShapeError(
+        f"An array of shape {shown(x.shape)} beside others of {axes} axes is neither one number a row nor a row along "
+        "the last axis: fold along axis=-1, and keep the other axes as they are."
+    )
+
+
+def drops_axes(x: SymbolicArray) -> bool:
+    """Whether an operation only drops or adds axes of size 1."""
+    if isinstance(x.operation, Fold):
+        return all(x.inputs[0].shape[axis] == 1 for axis in x.settings[0])
+    return x.operation is RESHAPE
+
+
+@dataclass
+class Lowered:
+    """A loop over rows, and what its operands stand for.
+
+    Attributes:
+        program: the loop.
+        operands: the arguments, slices and constants that are read, by the names of operands.
+        results: the names of the results, in order.
+    """
+
+    program: RowProgram
+    operands: dict[str, SymbolicArray]
+    results: list[str]
+
+
+class Scheduler:
+    """Puts the numbers of formulas in order: folds in the first pass that has all they need, then the results.
+
+    Args:
+        name: of the kernel.
+        roots: what is stored.
+        row_weight: the argument that by default is 1 over the number of rows, or None.
+    """
+
+    def __init__(self, name: str, roots: Sequence[SymbolicArray], row_weight: SymbolicArray | None = None):
+        self.name, self.roots, self.row_weight = name, roots, row_weight
+        self.nodes = ordered(roots)
+        self.axes = max([2, *(x.ndim for x in self.nodes if x.per_row)])
+        self.levels = {id(x): level_of(x, self.axes) for x in self.nodes}
+        self.names: dict[int, str] = {}
+        self.widths: dict[int, str] = {}
+        self.kinds: dict[str, str] = {}
+        self.operands: dict[str, SymbolicArray] = {}
+        self.steps: list[Any] = []
+        self.rule_count = self.cost = 0
+
+    def lowered(self) -> Lowered:
+        """The loop.
+
+        Raises:
+            ShapeError: a fold of other axes than the last one.
+        """
+        for x in self.nodes:
+            if x.operation is None or x.operation is SLICE:
+                self._add_operand(x)
+        depths: dict[int, int] = {}
+        groups: dict[tuple[int, int], list[SymbolicArray]] = {}
+        for x in self.nodes:
+            folds = self._folds(x)
+            depths[id(x)] = max((depths[id(y)] for y in x.inputs), default=0) + folds
+            if folds:
+                groups.setdefault((depths[id(x)], x.inputs[0].shape[-1] or 0), []).append(x)
+        for (_, width), members in sorted(groups.items(), key=lambda item: item[0]):
+            self._add_rows_within([x.inputs[0] for x in members])
+            self.steps.append(RowPass(self._width(width), tuple(map(self._fold, members))))
+        results = self._add_results()
+        program = RowProgram(self.name, tuple(self.steps), tuple(self.kinds.items()), self._cost())
+        return Lowered(program, self.operands, results)
+
+    def _cost(self) -> str:
+        passes = [f"{max(4, self.cost)} * {step.width}" for step in self.steps if isinstance(step, RowPass)]
+        return " + ".join([*passes, str(20 + self.cost)])
+
+    # ---- operands
+
+    def _add_operand(self, x: SymbolicArray) -> None:
+        level = self.levels[id(x)]
+        if level == CONSTANT:
+            return
+        if x is self.row_weight:
+            self._name(x, "row_weight", "read['n, one'] | 'inverse_count'")
+        elif level == ROW:
+            self._name(x, f"r{len(self.operands)}", "read['n, one']")
+        elif x.per_row:
+            self._name(x, f"x{len(self.operands)}", f"read['n, {self._width(x.shape[-1])}']")
+        else:
+            self._name(x, f"c{len(self.operands)}", f"read['{self._width(x.shape[-1])}']")
+
+    def _name(self, x: SymbolicArray, name: str, kind: str) -> None:
+        self.names[id(x)], self.kinds[name], self.operands[name] = name, kind, x
+
+    def _width(self, size: int | None) -> str:
+        assert size is not None
+        return self.widths.setdefault(size, f"width_{len(self.widths)}")
+
+    # ---- steps
+
+    def _folds(self, x: SymbolicArray) -> bool:
+        """Whether an operation folds the elements of a row.
+
+        Raises:
+            ShapeError: it folds other axes.
+        """
+        if not isinstance(x.operation, Fold) or drops_axes(x):
+            return False
+        source = x.inputs[0]
+        if x.settings[0] != (source.ndim - 1,) or self.levels[id(source)] != ELEMENT:
+            raise ShapeError(
+                f"ops.{x.operation.name} over the axes {x.settings[0]} of an array of shape {shown(source.shape)}: "
+                "formulas fold along the last axis, axis=-1."
+            )
+        return True
+
+    def _fold(self, x: SymbolicArray) -> RowFold:
+        operation = x.operation
+        assert isinstance(operation, Fold)
+        rule, used = self._rule(operation.name, [x.inputs[0]], operation)
+        self.names[id(x)] = name = f"f{self.rule_count}"
+        return RowFold(name, rule, used, operation.start, operation.name == "sum")
+
+    def _add_rows_within(self, elements: Sequence[SymbolicArray]) -> None:
+        """Compute the numbers of rows from which formulas of elements start."""
+        wanted: dict[int, SymbolicArray] = {}
+        for x in ordered(elements, self.names):
+            if self.levels[id(x)] == ELEMENT:
+                wanted |= {id(y): y for y in x.inputs if self.levels[id(y)] == ROW and id(y) not in self.names}
+        if wanted:
+            rule, used = self._rule("rows", list(wanted.values()))
+            names = [f"q{self.rule_count}_{i}" for i in range(len(wanted))]
+            self.steps.append(Results(tuple(names), rule, used))
+            self.names |= dict(zip(wanted, names, strict=True))
+
+    def _add_results(self) -> list[str]:
+        """Store the roots; the names of their operands."""
+        names = [f"y{i}" for i in range(len(self.roots))]
+        of_rows = [i for i, x in enumerate(self.roots) if self.levels[id(x)] != ELEMENT]
+        by_width: dict[int, list[int]] = {}
+        for i, x in enumerate(self.roots):
+            if i not in of_rows:
+                by_width.setdefault(x.shape[-1] or 0, []).append(i)
+        for width, members in by_width.items():
+            self._add_rows_within([self.roots[i] for i in members])
+            rule, used = self._rule("elements", [self.roots[i] for i in members])
+            self.steps.append(RowPass(self._width(width), (), Results(tuple(names[i] for i in members), rule, used)))
+            self.kinds |= {names[i]: f"write['n, {self._width(width)}']" for i in members}
+        if of_rows:
+            rule, used = self._rule("values", [self.roots[i] for i in of_rows])
+            self.steps.append(Results(tuple(names[i] for i in of_rows), rule, used))
+            self.kinds |= {names[i]: "write['n, one']" for i in of_rows}
+        return names
+
+    # ---- rules
+
+    def _rule(
+        self, what: str, roots: Sequence[SymbolicArray], fold: Fold | None = None
+    ) -> tuple[Callable, tuple[str, ...]]:
+        """The rule that computes formulas of what has a name, and the names that it takes."""
+        self.rule_count += 1
+        text = RuleText(self.names)
+        results = [text.number(x) for x in roots]
+        first = []
+        if fold is not None:
+            first, results = ["total"], [inserted(fold.text, dict(zip("a", results, strict=True)))]
+        self.cost += len(text.lines) + len(first)
+        name = f"{self.name}_{what}_{self.rule_count}"
+        return text.rule(name, first, results), tuple(text.used)
+
+
+class RuleText:
+    """The text of a rule: a line for each operation.
+
+    Args:
+        names: of the numbers that are known, by the ids of their arrays.
+    """
+
+    def __init__(self, names: dict[int, str]):
+        self.lines: list[str] = []
+        self.used: dict[str, None] = {}
+        self.texts = dict(names)
+        self.outside = frozenset(names.values())
+        self.called: dict[str, Any] = {}
+
+    def number(self, x: SymbolicArray) -> str:
+        """The expression of an array's element; a truth value is 1 or 0."""
+        for node in ordered([x], self.texts):
+            self.texts[id(node)] = self._text(node)
+        return self._as_number(x)
+
+    def rule(self, name: str, first: list[str], results: list[str]) -> Callable:
+        """The function of the names that are used, behind other arguments."""
+        lines = [f"def {name}({', '.join([*first, *self.used])}):", *self.lines, f"    return {', '.join(results)}"]
+        rule = rule_from_source("\n".join(lines) + "\n", {"np": np, **self.called})
+        rule.__module__ = MODULE
+        return rule
+
+    def _text(self, x: SymbolicArray) -> str:
+        if x.value is not None:
+            return literal(x)
+        if drops_axes(x):
+            return self.texts[id(x.inputs[0])]
+        assert isinstance(x.operation, Formula)
+        if x.operation.text == "a":
+            return self.texts[id(x.inputs[0])]
+        name = f"v{len(self.lines)}"
+        operands = {}
+        for i, (letter, operand) in enumerate(zip("abcdefgh", x.inputs)):
+            is_test = x.operation.name in CONDITIONS or (x.operation.name == "where" and i == 0)
+            operands[letter] = self._as_test(operand) if is_test else self._as_number(operand)
+        text = x.operation.text
+        if isinstance(x.operation, RuleFormula):
+            text = self._calling(x.operation)
+        self.lines.append(f"    {name} = {inserted(text, operands)}")
+        return name
+
+    def _calling(self, operation: RuleFormula) -> str:
+        """The text of a call of a rule, under a name that no other one has."""
+        rule, name = operation.rule, operation.name
+        while self.called.get(name, rule) is not rule:
+            name += "_"
+        self.called[name] = rule
+        return name + operation.text[len(operation.name) :]
+
+    def _as_number(self, x: SymbolicArray) -> str:
+        text = self._taken(x)
+        return f"(1.0 if {text} else 0.0)" if x.is_bool else text
+
+    def _as_test(self, x: SymbolicArray) -> str:
+        text = self._taken(x)
+        return text if x.is_bool else f"({text} != 0.0)"
+
+    def _taken(self, x: SymbolicArray) -> str:
+        """The text of an operand; a name from outside becomes an argument."""
+        text = self.texts[id(x)]
+        if text in self.outside:
+            self.used[text] = None
+        return text
+
+
+def literal(x: SymbolicArray) -> str:
+    """A constant as text."""
+    assert x.value is not None
+    value = x.value.reshape(-1)[0]
+    if x.is_bool:
+        return str(bool(value))
+    number = float(value)
+    text = repr(number) if math.isfinite(number) else "math.nan" if math.isnan(number) else "math.inf"
+    return f"(-{text.lstrip('-')})" if number < 0 else text
+
+
+def inserted(text: str, operands: dict[str, str]) -> str:
+    """A formula's text with operands for its letters."""
+    return re.sub(r"\b[a-h]\b", lambda match: operands.get(match[0], match[0]), text)

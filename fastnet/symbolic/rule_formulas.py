@@ -1,0 +1,56 @@
+"""Rules of numbers as operations of formulas: activations and losses that fastnet has."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastnet._kernels.differentiate import derivative_rule
+from fastnet.symbolic.array import SymbolicArray, broadcast, constant
+from fastnet.symbolic.formulas import Formula
+
+
+@dataclass(frozen=True)
+class RuleFormula(Formula):
+    """A rule applied to elements.
+
+    Attributes:
+        rule: the rule.
+        slopes: known derivatives, by the number of the argument; others are found by differentiation.
+    """
+
+    rule: Callable | None = None
+    slopes: tuple[tuple[int, Callable], ...] = ()
+
+
+def of_rule(
+    rule: Callable, operands: tuple[Any, ...], parameters: tuple[float, ...] = (),
+    slopes: Mapping[int, Callable] | None = None,
+) -> SymbolicArray:  # fmt: skip
+    """A rule applied to symbolic arrays, then numbers."""
+    nodes = tuple(map(constant, (*operands, *parameters)))
+    operation = _operation(rule, len(nodes), tuple((slopes or {}).items()))
+    return SymbolicArray(operation, nodes, broadcast(operation.name, *(x.shape for x in nodes)))
+
+
+@functools.lru_cache(maxsize=256)
+def _operation(rule: Callable, count: int, slopes: tuple[tuple[int, Callable], ...]) -> RuleFormula:
+    names = list(inspect.signature(rule).parameters)[:count]
+    letters = ", ".join("abcdefgh"[:count])
+
+    def adjoint(dy: Any, y: SymbolicArray, *inputs: SymbolicArray) -> tuple:
+        known = dict(slopes)
+        out: list[Any] = []
+        for i, x in enumerate(inputs):
+            if x.value is not None:
+                out.append(None)
+                continue
+            slope = known.get(i) or derivative_rule(rule, names[i])
+            out.append(dy * SymbolicArray(_operation(slope, count, ()), inputs, y.shape))
+        return tuple(out)
+
+    name = rule.__name__
+    return RuleFormula(name, adjoint, f"{name}({letters})", None, False, rule, slopes)

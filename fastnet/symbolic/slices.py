@@ -1,0 +1,112 @@
+"""Slices of arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnet.symbolic.array import Operation, ShapeError, SymbolicArray, refusal, shown
+from fastnet.symbolic.folds import Fold
+from fastnet.symbolic.formulas import Formula
+from fastnet.symbolic.reshape import reshaped
+
+SLICE = Operation("get_item")  # of an argument; its gradient is that of its part
+
+
+def sliced(x: SymbolicArray, axis: int, start: int, stop: int) -> SymbolicArray:
+    """The elements of a part of an axis. A slice of a formula is the formula of slices, down to its arguments."""
+    size = x.shape[axis]
+    if (start, stop) == (0, size):
+        return x
+    shape = (*x.shape[:axis], stop - start, *x.shape[axis + 1 :])
+    if x.value is not None:
+        value = x.value[(slice(None),) * axis + (slice(start, stop),)]
+        return SymbolicArray(None, (), shape, x.is_bool, value=value)
+    if x.operation is None:
+        parts = tuple((0, n) for n in x.shape)
+        return _part(x, (*parts[:axis], (start, stop), *parts[axis + 1 :]))
+    if x.operation is SLICE:
+        first = x.settings[axis][0]
+        return _part(x.inputs[0], (*x.settings[:axis], (first + start, first + stop), *x.settings[axis + 1 :]))
+    if isinstance(x.operation, Formula):
+        inputs = tuple(_sliced_operand(each, x.ndim, axis, start, stop) for each in x.inputs)
+        return SymbolicArray(x.operation, inputs, shape, x.is_bool, x.settings)
+    if isinstance(x.operation, Fold):
+        axes, keepdims = x.settings
+        kept = axis if keepdims else [a for a in range(x.inputs[0].ndim) if a not in axes][axis]
+        return SymbolicArray(x.operation, (sliced(x.inputs[0], kept, start, stop),), shape, False, x.settings)
+    source = _axis_of_source(x, axis)
+    return SymbolicArray(x.operation, (sliced(x.inputs[0], source, start, stop),), shape, x.is_bool)
+
+
+def _part(x: SymbolicArray, parts: tuple) -> SymbolicArray:
+    shape = tuple(size if size is None else stop - start for size, (start, stop) in zip(x.shape, parts, strict=True))
+    return SymbolicArray(SLICE, (x,), shape, x.is_bool, parts)
+
+
+def _sliced_operand(x: SymbolicArray, ndim: int, axis: int, start: int, stop: int) -> SymbolicArray:
+    own = axis - (ndim - x.ndim)  # shapes are aligned at their ends
+    return x if own < 0 or x.shape[own] == 1 else sliced(x, own, start, stop)
+
+
+def _axis_of_source(x: SymbolicArray, axis: int) -> int:
+    """The axis of a reshaped array's operand that is an axis of the result, whose size is not 1."""
+    position = sum(size != 1 for size in x.shape[:axis])
+    return [a for a, size in enumerate(x.inputs[0].shape) if size != 1][position]
+
+
+def item(x: Any, key: Any) -> Any:
+    """x[key]: slices with step 1, indices, None and an ellipsis; all of the batch.
+
+    Raises:
+        TracingError: something else, or x lacks an axis.
+    """
+    if not isinstance(x, SymbolicArray):
+        return np.asarray(x)[key]
+    keys = list(key) if isinstance(key, tuple) else [key]
+    count = sum(each is not None and each is not Ellipsis for each in keys)
+    if sum(each is Ellipsis for each in keys) > 1 or count > x.ndim:
+        raise refusal(
+            f"an index of {count} axes of an array of shape {shown(x.shape)}", "index axes that it has", ShapeError
+        )
+    at = next((i for i, each in enumerate(keys) if each is Ellipsis), len(keys))
+    keys[at : at + 1] = [slice(None)] * (x.ndim - count)
+    shape: list[int | None] = []
+    axis = 0
+    for each in keys:
+        if each is None:
+            shape.append(1)
+            continue
+        x, keeps = _along(x, axis, each)
+        if keeps:
+            shape.append(x.shape[axis])
+        axis += 1
+    if x.per_row and shape[:1] != [None]:
+        raise refusal("an index in front of the batch moves its axis", "write x[:, None] for a new axis")
+    return reshaped(x, tuple(shape))
+
+
+def _along(x: SymbolicArray, axis: int, key: Any) -> tuple[SymbolicArray, bool]:
+    """x with an axis cut by a key, and whether the axis stays."""
+    size = x.shape[axis]
+    if isinstance(key, slice) and key == slice(None):
+        return x, True
+    if size is None:
+        raise refusal("an index of the batch (axis 0) takes single samples", "write x[:, ...] for all of them")
+    if isinstance(key, slice):
+        if not all(v is None or isinstance(v, (int, np.integer)) for v in (key.start, key.stop, key.step)):
+            raise refusal(f"the slice {key!r} is none of integers", "give integers")
+        start, stop, step = key.indices(size)
+        if step != 1:
+            raise refusal(f"a slice with step {step}", "take slices with step 1")
+        return sliced(x, axis, start, max(start, stop)), True
+    if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+        if not -size <= key < size:
+            raise refusal(
+                f"index {key} of an axis of size {size}, of an array of shape {shown(x.shape)}",
+                "count from 0",
+                ShapeError,
+            )
+        return sliced(x, axis, int(key) % size, int(key) % size + 1), False
+    raise refusal(f"an index of type {type(key).__name__}", "use integers, slices, None, or ops.where for conditions")
