@@ -8,7 +8,7 @@ from . import IN_CHECKOUT, report
 
 BENCHES = (
     "machine", "kernels", "optimizers", "gemm", "convolution", "dense", "images", "latency", "start", "mnist",
-    "feeding", "callbacks", "users", "ptx", "cuda",
+    "feeding", "callbacks", "users", "formulas", "ptx", "cuda",
 )  # fmt: skip
 NEEDED = "pytest_benchmark"  # by all but --quick
 

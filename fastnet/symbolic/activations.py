@@ -9,11 +9,17 @@ from fastnet._kernels import registry
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.symbolic.array import ShapeError, SymbolicArray, argument, constant, shown
+from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.gradient import gradients, ordered
 from fastnet.symbolic.launches import add_parts, launch, part_results
-from fastnet.symbolic.rows import CONSTANT, RuleText, Scheduler, level_of
+from fastnet.symbolic.rows import CONSTANT, RuleText, Scheduler, drops_axes, level_of
 from fastnet.symbolic.trace import traced
+
+
+def folds_of(y: SymbolicArray) -> list[SymbolicArray]:
+    """The numbers of rows that a formula folds, which its gradient may read."""
+    return [x for x in ordered([y]) if isinstance(x.operation, Fold) and not drops_axes(x)]
 
 
 class TracedActivation:
@@ -75,7 +81,11 @@ class TracedActivation:
         """Add the launch of y."""
         argument_, result = self.form(x.shape)
         y = plan.buffer(self.output_shape(x.shape), x.dtype)
-        launch(plan, Scheduler(self.name, [result]).lowered(), {id(argument_): x}, [y], x.dtype)
+        folded = folds_of(result) if plan.training else []
+        saved = [plan.buffer((y.row_count,), x.dtype) for _ in folded]
+        launch(plan, Scheduler(self.name, [result, *folded]).lowered(), {id(argument_): x}, [y, *saved], x.dtype)
+        if folded:
+            plan.save(**{f"{self.name} of rows": dict(zip(map(id, folded), saved, strict=True))})
         return y
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
@@ -86,7 +96,11 @@ class TracedActivation:
         dx = plan.like(x)
         results = part_results(plan, dx, parts)
         if parts:
-            lowered = Scheduler(f"{self.name}_gradient", [gradient for _, gradient in parts]).lowered()
-            launch(plan, lowered, {id(argument_): x, id(slope): dy}, results, x.dtype)
+            folded = folds_of(result)
+            saved = plan.saved(f"{self.name} of rows") if folded else {}
+            roots = [gradient for _, gradient in parts]
+            lowered = Scheduler(f"{self.name}_gradient", roots, saved=[result, *folded]).lowered()
+            given = {id(argument_): x, id(result): y, id(slope): dy, **saved}
+            launch(plan, lowered, given, results, x.dtype)
         add_parts(plan, dx, parts, results)
         return dx

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels.tangents import rule_from_source
-from fastnet._kernels.templates.row_programs import Results, RowFold, RowPass, RowProgram
+from fastnet._kernels.templates.row_programs import LANES, Results, RowFold, RowPass, RowProgram
 from fastnet.symbolic.array import ShapeError, SymbolicArray, shown
 from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.formulas import CONDITIONS, Formula
@@ -53,6 +54,11 @@ def drops_axes(x: SymbolicArray) -> bool:
     return x.operation is RESHAPE
 
 
+def is_same(x: SymbolicArray) -> bool:
+    """Whether an operation leaves the numbers as they are."""
+    return drops_axes(x) or (isinstance(x.operation, Formula) and x.operation.text == "a")
+
+
 @dataclass
 class Lowered:
     """A loop over rows, and what its operands stand for.
@@ -75,11 +81,18 @@ class Scheduler:
         name: of the kernel.
         roots: what is stored.
         row_weight: the argument that by default is 1 over the number of rows, or None.
+        saved: results of other formulas, which are read.
     """
 
-    def __init__(self, name: str, roots: Sequence[SymbolicArray], row_weight: SymbolicArray | None = None):
+    def __init__(
+        self, name: str, roots: Sequence[SymbolicArray], row_weight: SymbolicArray | None = None,
+        saved: Sequence[SymbolicArray] = (),
+    ):  # fmt: skip
         self.name, self.roots, self.row_weight = name, roots, row_weight
-        self.nodes = ordered(roots)
+        self.saved = {id(x): x for x in saved}
+        found = ordered(roots, self.saved)
+        used = {id(x) for node in found for x in node.inputs}
+        self.nodes = [*(x for x in saved if id(x) in used), *found]
         self.axes = max([2, *(x.ndim for x in self.nodes if x.per_row)])
         self.levels = {id(x): level_of(x, self.axes) for x in self.nodes}
         self.names: dict[int, str] = {}
@@ -96,18 +109,21 @@ class Scheduler:
             ShapeError: a fold of other axes than the last one.
         """
         for x in self.nodes:
-            if x.operation is None or x.operation is SLICE:
+            if x.operation is None or x.operation is SLICE or id(x) in self.saved:
                 self._add_operand(x)
         depths: dict[int, int] = {}
         groups: dict[tuple[int, int], list[SymbolicArray]] = {}
         for x in self.nodes:
+            if id(x) in self.saved:
+                depths[id(x)] = 0
+                continue
             folds = self._folds(x)
             depths[id(x)] = max((depths[id(y)] for y in x.inputs), default=0) + folds
             if folds:
                 groups.setdefault((depths[id(x)], x.inputs[0].shape[-1] or 0), []).append(x)
         for (_, width), members in sorted(groups.items(), key=lambda item: item[0]):
             self._add_rows_within([x.inputs[0] for x in members])
-            self.steps.append(RowPass(self._width(width), tuple(map(self._fold, members))))
+            self.steps.append(RowPass(self._width(width), tuple(map(self._fold, members)), in_parts=width > LANES))
         results = self._add_results()
         program = RowProgram(self.name, tuple(self.steps), tuple(self.kinds.items()), self._cost())
         return Lowered(program, self.operands, results)
@@ -168,12 +184,18 @@ class Scheduler:
         wanted: dict[int, SymbolicArray] = {}
         for x in ordered(elements, self.names):
             if self.levels[id(x)] == ELEMENT:
-                wanted |= {id(y): y for y in x.inputs if self.levels[id(y)] == ROW and id(y) not in self.names}
+                wanted |= {id(y): y for y in x.inputs if self.levels[id(y)] == ROW and not self._has_name(y)}
         if wanted:
             rule, used = self._rule("rows", list(wanted.values()))
             names = [f"q{self.rule_count}_{i}" for i in range(len(wanted))]
             self.steps.append(Results(tuple(names), rule, used))
             self.names |= dict(zip(wanted, names, strict=True))
+
+    def _has_name(self, x: SymbolicArray) -> bool:
+        """Whether a number has a name, or is the same as one that has."""
+        if id(x) not in self.names and is_same(x) and self._has_name(x.inputs[0]):
+            self.names[id(x)] = self.names[id(x.inputs[0])]
+        return id(x) in self.names
 
     def _add_results(self) -> list[str]:
         """Store the roots; the names of their operands."""
@@ -211,6 +233,14 @@ class Scheduler:
         return text.rule(name, first, results), tuple(text.used)
 
 
+@functools.lru_cache(maxsize=1024)
+def _rule(text: str, called: tuple[tuple[str, Callable], ...]) -> Callable:
+    """The rule of a text: the same one each time, whose kernels are then found without generating text."""
+    rule = rule_from_source(text, {"np": np, **dict(called)})
+    rule.__module__ = MODULE
+    return rule
+
+
 class RuleText:
     """The text of a rule: a line for each operation.
 
@@ -234,18 +264,14 @@ class RuleText:
     def rule(self, name: str, first: list[str], results: list[str]) -> Callable:
         """The function of the names that are used, behind other arguments."""
         lines = [f"def {name}({', '.join([*first, *self.used])}):", *self.lines, f"    return {', '.join(results)}"]
-        rule = rule_from_source("\n".join(lines) + "\n", {"np": np, **self.called})
-        rule.__module__ = MODULE
-        return rule
+        return _rule("\n".join(lines) + "\n", tuple(self.called.items()))
 
     def _text(self, x: SymbolicArray) -> str:
         if x.value is not None:
             return literal(x)
-        if drops_axes(x):
+        if is_same(x):
             return self.texts[id(x.inputs[0])]
         assert isinstance(x.operation, Formula)
-        if x.operation.text == "a":
-            return self.texts[id(x.inputs[0])]
         name = f"v{len(self.lines)}"
         operands = {}
         for i, (letter, operand) in enumerate(zip("abcdefgh", x.inputs)):

@@ -37,6 +37,11 @@ def of_rule(
 
 
 @functools.lru_cache(maxsize=256)
+def _slope(rule: Callable, name: str) -> Callable:
+    return derivative_rule(rule, name)
+
+
+@functools.lru_cache(maxsize=256)
 def _operation(rule: Callable, count: int, slopes: tuple[tuple[int, Callable], ...]) -> RuleFormula:
     names = list(inspect.signature(rule).parameters)[:count]
     letters = ", ".join("abcdefgh"[:count])
@@ -48,7 +53,7 @@ def _operation(rule: Callable, count: int, slopes: tuple[tuple[int, Callable], .
             if x.value is not None:
                 out.append(None)
                 continue
-            slope = known.get(i) or derivative_rule(rule, names[i])
+            slope = known.get(i) or _slope(rule, names[i])
             out.append(dy * SymbolicArray(_operation(slope, count, ()), inputs, y.shape))
         return tuple(out)
 

@@ -60,11 +60,13 @@ class RowPass:
         width: the name of the size.
         folds: what it folds.
         elements: what it stores for each element, or None.
+        in_parts: whether sums are added in parts, as those of more than 64 columns must be.
     """
 
     width: str
     folds: tuple[RowFold, ...] = ()
     elements: Results | None = None
+    in_parts: bool = True
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,12 @@ class _Text:
         numbers = [n for step in program.steps if isinstance(step, Results) for n in step.names]
         folds = [fold for step in program.steps if isinstance(step, RowPass) for fold in step.folds]
         stacks = [f"{name}_" for name in dict.fromkeys([*stored, *numbers, *(fold.name for fold in folds)])]
-        stacks += [f"{part}_{fold.name}" for fold in folds if fold.is_sum for part in ("high", "low")]
+        stacks += [
+            f"{part}_{fold.name}"
+            for step in program.steps if isinstance(step, RowPass) and step.in_parts
+            for fold in step.folds if fold.is_sum
+            for part in ("high", "low")
+        ]  # fmt: skip
         self.out = [f"def {program.name}():", *(f"    {name} = stack({LANES})" for name in stacks)]
         if "row_weight" in self.kinds:
             self.out.append("    inverse_count = 1.0 / T(n)")
@@ -186,7 +193,7 @@ class _Text:
         self._lanes(8, *stored)
 
     def _pass(self, i: int, step: RowPass) -> None:
-        sums = [fold.name for fold in step.folds if fold.is_sum]
+        sums = [fold.name for fold in step.folds if fold.is_sum and step.in_parts]
         starts = [f"{fold.name}_[k] = {start_of(fold.start)}" for fold in step.folds]
         self._lanes(8, *starts, *(f"high_{name}[k], low_{name}[k] = 0.0, 0.0" for name in sums))
         folded = [
