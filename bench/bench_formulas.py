@@ -74,8 +74,8 @@ def seconds_of(model, data):
 
 def traces(count=1000):
     """Seconds of tracing a loss and differentiating it so many times."""
-    from fastnet.symbolic.array import argument
     from fastnet.symbolic.gradient import gradients
+    from fastnet.symbolic.leaves import argument
     from fastnet.symbolic.losses import TracedLoss
 
     _, (_, loss) = pairs()["crossentropy of logits"]

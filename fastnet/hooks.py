@@ -68,13 +68,14 @@ HOOKS: dict[str, dict[str, str]] = {
 AT_COMPILE = ("train_step", "test_step")
 
 
-def refuse(cls: type, kind: str, at_compile: bool = False) -> None:
+def refuse(cls: type, kind: str, at_compile: bool = False, allowed: tuple[str, ...] = ()) -> None:
     """Check that neither a user's class nor its mixins define a method that would be ignored in silence.
 
     Args:
         cls: the class.
         kind: one of `HOOKS`.
         at_compile: whether to look for `AT_COMPILE`, or for the others.
+        allowed: methods that it may define.
 
     Raises:
         TypeError: one is defined.
@@ -85,7 +86,7 @@ def refuse(cls: type, kind: str, at_compile: bool = False) -> None:
         for name in vars(owner)
         if (name in AT_COMPILE) is at_compile and not (at_compile and _wraps_parents(owner, name))
     }
-    if (name := next((name for name in HOOKS[kind] if name in defined), None)) is not None:
+    if (name := next((name for name in HOOKS[kind] if name in defined and name not in allowed), None)) is not None:
         raise TypeError(not_called(f"The {kind} class {cls.__name__} defines", kind, name))
 
 

@@ -11,8 +11,9 @@ from fastnet._kernels.errors import RuleError
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.symbolic import folds, formulas
-from fastnet.symbolic.array import argument, constant
-from fastnet.symbolic.gradient import gradients, ordered
+from fastnet.symbolic.gradient import gradients
+from fastnet.symbolic.leaves import argument, constant
+from fastnet.symbolic.order import ordered
 from fastnet.symbolic.reshape import RESHAPE
 from fastnet.symbolic.rows import RuleText
 from fastnet.symbolic.rule_formulas import RuleFormula

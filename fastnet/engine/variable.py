@@ -136,6 +136,8 @@ class Variable(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **more: Any) -> Any:
         """NumPy's functions and operators. ``v += 1`` changes the weight."""
+        if any(getattr(type(value), "is_symbolic", False) for value in inputs):
+            return NotImplemented  # a formula in which it takes part
         targets = more.pop("out", ())
         changed = inputs[:1] if method == "at" else targets
         plain = [_plain(value) if any(value is each for each in changed) else _current(value) for value in inputs]

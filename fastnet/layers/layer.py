@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fastnet import activations, checks, config, constraints, hooks, initializers, regularizers, serialization
 from fastnet._kernels.errors import RuleError, quoted
 from fastnet.default_names import numbered
@@ -15,13 +13,15 @@ from fastnet.engine import changes
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
-from fastnet.layers import calls, open_shapes
+from fastnet.layers import array_layers, calls, open_shapes
 from fastnet.layers.trace import Use, trace
 from fastnet.layers.tree import LayerTree, all_parts, parts_of
 from fastnet.layers.undo import on_trial, unchanged_on_error
 from fastnet.layers.weights import AddsWeights
 from fastnet.refused import REFUSED_OF_LAYERS, attribute_error
 from fastnet.settable import SettableArguments, argument_names, unknown_argument
+from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.boundaries import applied
 
 #: arguments of every layer: those that its description has, and those that it leaves out
 _COMMON = ("name", "trainable", "dtype", "activity_regularizer")
@@ -86,7 +86,11 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
 
     def __init_subclass__(cls, **more: Any):
         super().__init_subclass__(**more)
-        hooks.refuse(cls, cls._kind)
+        if cls._kind == "layer" and array_layers.is_array_code(cls):
+            array_layers.adopt(cls, Layer)
+            hooks.refuse(cls, cls._kind, allowed=array_layers.ALLOWED)
+        else:
+            hooks.refuse(cls, cls._kind)
         hooks.check_parameters(cls, "compute_mask", "self, plan, x, y")
         # Without weights to make, and without layers to build, it is built from the start, as in Keras.
         cls.built = cls.make_weights is Layer.make_weights and cls.backward is not Layer.backward
@@ -240,6 +244,8 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
         Raises:
             ValueError: the shape does not fit, or existing weights do not fit it.
         """
+        if "_is_building" in vars(self):  # `super().build(input_shape)` in a build of Keras's form
+            return
         shape = checks.batch_shape(f"{self._owner}: input_shape", input_shape)
         open_shapes.connect(self, open_shapes.probes(shape))
 
@@ -345,7 +351,7 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
             setattr(layer, name, serialization.deserialize_keras_object(value))
         return layer
 
-    def __call__(self, x: Any, training: bool | None = None, mask: Any = None) -> np.ndarray:
+    def __call__(self, x: Any, training: bool | None = None, mask: Any = None) -> Any:
         """The result of the layer for these rows; the layer is built for them if necessary.
 
         Args:
@@ -358,6 +364,8 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
         Raises:
             ValueError: a shape does not fit, or the data are not numbers.
         """
+        if isinstance(x, SymbolicArray):
+            return applied(self, x)
         return calls.run(self, x, training, mask)
 
     def __repr__(self) -> str:

@@ -8,11 +8,13 @@ from typing import Any
 from fastnet._kernels import registry
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
-from fastnet.symbolic.array import ShapeError, SymbolicArray, argument, constant, shown
+from fastnet.symbolic.array import ShapeError, SymbolicArray, shown
 from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.formulas import Formula
-from fastnet.symbolic.gradient import gradients, ordered
+from fastnet.symbolic.gradient import gradients
 from fastnet.symbolic.launches import add_parts, launch, part_results
+from fastnet.symbolic.leaves import argument, constant
+from fastnet.symbolic.order import ordered
 from fastnet.symbolic.rows import CONSTANT, RuleText, Scheduler, drops_axes, level_of
 from fastnet.symbolic.trace import traced
 

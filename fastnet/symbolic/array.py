@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet._kernels.errors import RuleError, quoted
+from fastnet._kernels.errors import RuleError
 from fastnet._kernels.registry import nearest
 from fastnet.symbolic.functions import FUNCTIONS
 
@@ -37,6 +37,11 @@ class Operation:
     name: str
     adjoint: Callable[..., Any] | None = None
 
+    @property
+    def is_boundary(self) -> bool:
+        """Whether it cuts a formula into segments: a product, a layer."""
+        return False
+
 
 class SymbolicArray:
     """An operation and its operands, or a leaf: an argument of the formula, or a constant.
@@ -53,6 +58,7 @@ class SymbolicArray:
         value: of a constant, the array.
     """
 
+    is_symbolic = True  # what stands below asks for it
     __slots__ = ("inputs", "is_bool", "operation", "settings", "shape", "value")
     __hash__ = object.__hash__
 
@@ -207,27 +213,6 @@ def user_line() -> str:
             return f" (line {frame.f_lineno} of {file}, in {code.co_name})"
         frame = frame.f_back  # type: ignore[assignment]
     return ""
-
-
-def constant(value: Any) -> SymbolicArray:
-    """A number or an array as a symbolic array; one that is symbolic stays.
-
-    Raises:
-        TracingError: it is neither.
-    """
-    if isinstance(value, SymbolicArray):
-        return value
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise refusal(f"{type(value).__name__} {quoted(value)} is no array of numbers", "give numbers or arrays")
-    if array.dtype.kind != "b":
-        array = array.astype(np.float64)
-    return SymbolicArray(None, (), array.shape, array.dtype.kind == "b", value=array)
-
-
-def argument(shape: Shape) -> SymbolicArray:
-    """A new argument of a formula."""
-    return SymbolicArray(None, (), shape)
 
 
 def shown(shape: Shape) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.symbolic.array import Operation, SymbolicArray, broadcast, constant
+from fastnet.symbolic.array import Operation, SymbolicArray, broadcast
+from fastnet.symbolic.leaves import constant
 
 FORMULAS: dict[str, Formula] = {}
 

@@ -6,32 +6,28 @@ from collections.abc import Container, Iterable
 
 from fastnet.symbolic import folds, formulas
 from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.order import ordered
 from fastnet.symbolic.reshape import reshaped
 from fastnet.symbolic.slices import SLICE
 
 Parts = list[tuple[SymbolicArray, SymbolicArray]]  # of arguments, each with its gradient
 
 
-def ordered(roots: Iterable[SymbolicArray], known: Container[int] = ()) -> list[SymbolicArray]:
-    """What roots depend on, operands first, and the roots; each once, without those whose ids are known."""
-    found: list[SymbolicArray] = []
-    seen: set[int] = set()
-    stack = [(root, False) for root in reversed(list(roots))]
-    while stack:
-        node, ready = stack.pop()
-        if ready:
-            found.append(node)
-        elif id(node) not in seen and id(node) not in known:
-            seen.add(id(node))
-            stack.append((node, True))
-            stack += [(x, False) for x in reversed(node.inputs)]
-    return found
+def gradients(
+    y: SymbolicArray, dy: SymbolicArray, arguments: Iterable[SymbolicArray], leaves: Container[int] = ()
+) -> Parts:
+    """The arguments and their slices that ``y`` depends on, with the gradient of each: ``[(part, gradient), ...]``.
 
+    The gradient of a weight has an entry for each row of the batch, whose sum is still to be taken.
 
-def gradients(y: SymbolicArray, dy: SymbolicArray, arguments: Iterable[SymbolicArray]) -> Parts:
-    """The arguments and their slices that ``y`` depends on, with the gradient of each: ``[(part, gradient), ...]``."""
+    Args:
+        y: the result.
+        dy: its gradient.
+        arguments: what gradients are wanted of.
+        leaves: ids of results of other formulas, which are read as arguments are.
+    """
     wanted = {id(argument) for argument in arguments}
-    nodes = ordered([y])
+    nodes = ordered([y], leaves=leaves)
     needing = set(wanted)
     for node in nodes:
         if any(id(x) in needing for x in node.inputs):
@@ -42,7 +38,7 @@ def gradients(y: SymbolicArray, dy: SymbolicArray, arguments: Iterable[SymbolicA
         gradient = found.pop(id(node), None)
         if gradient is None or id(node) not in needing:
             continue
-        if node.operation is None or node.operation is SLICE:
+        if node.operation is None or node.operation is SLICE or id(node) in leaves:
             parts.append((node, gradient))
             continue
         if node.operation.adjoint is None:
@@ -56,7 +52,11 @@ def gradients(y: SymbolicArray, dy: SymbolicArray, arguments: Iterable[SymbolicA
 
 
 def _as_operand(dx: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
-    """A gradient summed over the axes along which its operand was repeated."""
+    """A gradient summed over the axes along which its operand was repeated; a weight keeps the rows."""
+    if dx.per_row and not x.per_row:
+        if (x.shape or (1,))[-1] == 1:
+            return folds.total(dx, -1, keepdims=True) if dx.ndim > 1 and dx.shape[-1] != 1 else dx
+        return dx if dx.shape[-1] == x.shape[-1] else formulas.like(dx, x)
     extra = dx.ndim - x.ndim
     axes = tuple(range(extra)) + tuple(
         axis + extra for axis, size in enumerate(x.shape) if size == 1 and dx.shape[axis + extra] != 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,10 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.gradient import Parts
-from fastnet.symbolic.rows import Lowered
+from fastnet.symbolic.order import ordered
+from fastnet.symbolic.rows import CONSTANT, ELEMENT, ROW, Lowered, RuleText, is_same, level_of
 from fastnet.symbolic.slices import SLICE
 
 
@@ -32,6 +34,45 @@ def launch(plan: Plan, lowered: Lowered, given: Mapping[int, View | None], resul
     operands |= dict(zip(lowered.results, results, strict=True))
     present = {name: _as_kind(view, kinds[name]) for name, view in operands.items() if view is not None}
     plan.call(lowered.program, **lowered.program.rules(), **present)
+
+
+def launch_elements(
+    plan: Plan, name: str, root: SymbolicArray, result: View, given: Mapping[int, Any], leaves: Container[int]
+) -> bool:
+    """Add the launch of a formula of elements, which joins with others (`fuse`); whether it is one.
+
+    Args:
+        plan: gets it.
+        name: of the rule.
+        root: the formula.
+        result: where it is written.
+        given: the views and weights of leaves, by the ids of these.
+        leaves: ids of results of other formulas.
+    """
+    nodes = ordered([root], leaves=leaves)
+    axes = max([2, *(x.ndim for x in nodes if x.per_row)])
+    if level_of(root, axes) != ELEMENT:
+        return False
+    names: dict[int, str] = {}
+    operands: dict[str, list[Any]] = {"x": [], "r": [], "c": []}
+    for x in nodes:
+        level = level_of(x, axes)
+        if not (x.operation is None or x.operation is SLICE or id(x) in leaves):
+            if isinstance(x.operation, Formula) or is_same(x):
+                continue
+            return False
+        if level == CONSTANT and x.value is not None:
+            continue
+        if level == CONSTANT or (level == ELEMENT and x.shape[-1] != root.shape[-1]):
+            return False
+        kind = "r" if level == ROW else "x" if x.per_row else "c"
+        names[id(x)] = f"{kind}{len(operands[kind])}"
+        operands[kind].append(_operand(x, given, result.dtype))
+    text = RuleText(names)
+    value = text.number(root)
+    text.used = dict.fromkeys(f"{kind}{i}" for kind, views in operands.items() for i in range(len(views)))
+    plan.call(elementwise.formula, f=text.rule(name, [], [value]), **operands, y=result)
+    return True
 
 
 def part_results(plan: Plan, dx: View, parts: Parts) -> list[View]:
@@ -86,4 +127,4 @@ def _operand(x: SymbolicArray, given: Mapping[int, View | None], dtype: str) -> 
 
 def _as_kind(view: Any, kind: str) -> Any:
     """A view as an operand of a kind: numbers of rows have a last axis of size 1."""
-    return view.view((*view.shape, 1)) if "one" in kind and view.shape[-1:] != (1,) else view
+    return view.view((*view.shape, 1)) if "n, one" in kind and view.shape[-1:] != (1,) else view

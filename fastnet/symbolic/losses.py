@@ -10,10 +10,12 @@ from fastnet._kernels import registry
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.symbolic import folds, formulas
-from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, argument, constant, shown
+from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, shown
 from fastnet.symbolic.folds import Fold
-from fastnet.symbolic.gradient import gradients, ordered
+from fastnet.symbolic.gradient import gradients
 from fastnet.symbolic.launches import add_parts, launch, part_results
+from fastnet.symbolic.leaves import argument, constant
+from fastnet.symbolic.order import ordered
 from fastnet.symbolic.rows import CONSTANT, ELEMENT, RuleText, Scheduler, level_of
 from fastnet.symbolic.trace import traced
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from fastnet._kernels.templates.row_programs import LANES, Results, RowFold, Row
 from fastnet.symbolic.array import ShapeError, SymbolicArray, shown
 from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.formulas import CONDITIONS, Formula
-from fastnet.symbolic.gradient import ordered
+from fastnet.symbolic.order import ordered
 from fastnet.symbolic.reshape import RESHAPE
 from fastnet.symbolic.rule_formulas import RuleFormula
 from fastnet.symbolic.slices import SLICE
@@ -95,6 +96,7 @@ class Scheduler:
         self.nodes = [*(x for x in saved if id(x) in used), *found]
         self.axes = max([2, *(x.ndim for x in self.nodes if x.per_row)])
         self.levels = {id(x): level_of(x, self.axes) for x in self.nodes}
+        self._check_levels()
         self.names: dict[int, str] = {}
         self.widths: dict[int, str] = {}
         self.kinds: dict[str, str] = {}
@@ -128,6 +130,21 @@ class Scheduler:
         program = RowProgram(self.name, tuple(self.steps), tuple(self.kinds.items()), self._cost())
         return Lowered(program, self.operands, results)
 
+    def _check_levels(self) -> None:
+        """Check that no number of a row is made of elements, but by a fold.
+
+        Raises:
+            ShapeError: one is, since formulas of arrays of several ranks are mixed.
+        """
+        for x in self.nodes:
+            if id(x) in self.saved or x.operation is None or x.operation is SLICE or isinstance(x.operation, Fold):
+                continue
+            if self.levels[id(x)] == ROW and any(self.levels[id(y)] == ELEMENT for y in x.inputs):
+                raise ShapeError(
+                    f"ops.{x.operation.name} gives an array of shape {shown(x.shape)} beside others of {self.axes} "
+                    "axes: keep the axis with keepdims=True where numbers of rows meet rows."
+                )
+
     def _cost(self) -> str:
         passes = [f"{max(4, self.cost)} * {step.width}" for step in self.steps if isinstance(step, RowPass)]
         return " + ".join([*passes, str(20 + self.cost)])
@@ -137,6 +154,8 @@ class Scheduler:
     def _add_operand(self, x: SymbolicArray) -> None:
         level = self.levels[id(x)]
         if level == CONSTANT:
+            if x.value is None:  # a weight of one number
+                self._name(x, f"n{len(self.operands)}", "read['one']")
             return
         if x is self.row_weight:
             self._name(x, "row_weight", "read['n, one'] | 'inverse_count'")
@@ -263,7 +282,9 @@ class RuleText:
 
     def rule(self, name: str, first: list[str], results: list[str]) -> Callable:
         """The function of the names that are used, behind other arguments."""
-        lines = [f"def {name}({', '.join([*first, *self.used])}):", *self.lines, f"    return {', '.join(results)}"]
+        lines = [f"({', '.join([*first, *self.used])}):", *self.lines, f"    return {', '.join(results)}"]
+        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:8]  # rules that meet in a kernel differ by name
+        lines[0] = f"def {name}_{digest}{lines[0]}"
         return _rule("\n".join(lines) + "\n", tuple(self.called.items()))
 
     def _text(self, x: SymbolicArray) -> str:

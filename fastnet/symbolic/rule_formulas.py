@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnet._kernels.differentiate import derivative_rule
-from fastnet.symbolic.array import SymbolicArray, broadcast, constant
+from fastnet.symbolic.array import SymbolicArray, broadcast
 from fastnet.symbolic.formulas import Formula
+from fastnet.symbolic.leaves import constant
 
 
 @dataclass(frozen=True)

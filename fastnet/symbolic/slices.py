@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from fastnet.symbolic.array import Operation, ShapeError, SymbolicArray, refusal, shown
+from fastnet.symbolic.boundaries import CUT
 from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.formulas import Formula
+from fastnet.symbolic.order import ordered
 from fastnet.symbolic.reshape import reshaped
 
 SLICE = Operation("get_item")  # of an argument; its gradient is that of its part
@@ -23,12 +26,16 @@ def sliced(x: SymbolicArray, axis: int, start: int, stop: int) -> SymbolicArray:
     if x.value is not None:
         value = x.value[(slice(None),) * axis + (slice(start, stop),)]
         return SymbolicArray(None, (), shape, x.is_bool, value=value)
-    if x.operation is None:
+    if x.operation is None or x.operation.is_boundary:
+        if not x.per_row:
+            raise refusal("a slice of a weight", "slice what is computed with it, or make several weights")
         parts = tuple((0, n) for n in x.shape)
         return _part(x, (*parts[:axis], (start, stop), *parts[axis + 1 :]))
     if x.operation is SLICE:
         first = x.settings[axis][0]
         return _part(x.inputs[0], (*x.settings[:axis], (first + start, first + stop), *x.settings[axis + 1 :]))
+    if _reads_weights(x):
+        return sliced(SymbolicArray(CUT, (x,), x.shape, x.is_bool), axis, start, stop)
     if isinstance(x.operation, Formula):
         inputs = tuple(_sliced_operand(each, x.ndim, axis, start, stop) for each in x.inputs)
         return SymbolicArray(x.operation, inputs, shape, x.is_bool, x.settings)
@@ -38,6 +45,12 @@ def sliced(x: SymbolicArray, axis: int, start: int, stop: int) -> SymbolicArray:
         return SymbolicArray(x.operation, (sliced(x.inputs[0], kept, start, stop),), shape, False, x.settings)
     source = _axis_of_source(x, axis)
     return SymbolicArray(x.operation, (sliced(x.inputs[0], source, start, stop),), shape, x.is_bool)
+
+
+def _reads_weights(x: SymbolicArray) -> bool:
+    """Whether a formula reads weights of more than one number, which have no slices."""
+    leaves = (y for y in ordered([x]) if y.operation is None and y.value is None and not y.per_row)
+    return any(math.prod(size or 1 for size in y.shape) > 1 for y in leaves)
 
 
 def _part(x: SymbolicArray, parts: tuple) -> SymbolicArray:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastnet.symbolic.array import Shape, SymbolicArray, TracingError, argument, constant
-from fastnet.symbolic.gradient import ordered
+from fastnet.symbolic.array import Shape, SymbolicArray, TracingError
+from fastnet.symbolic.leaves import argument, constant
+from fastnet.symbolic.order import ordered
 
 
 def traced(
@@ -29,8 +30,14 @@ def traced(
             result = constant(function(*arguments))
         except TracingError as error:
             raise type(error)(f"{what} cannot be compiled: {error}") from None
+        found = next((x for x in ordered([result]) if x.operation is not None and x.operation.is_boundary), None)
+        if found is not None:
+            raise TracingError(
+                f"{what} cannot be compiled: ops.{getattr(found.operation, 'name', '')} is there in a layer's "
+                "call(self, x), and not in a formula of rows."
+            )
         calls.append((arguments, result))
-    if _signature(*calls[0]) != _signature(*calls[1]):
+    if signature(*calls[0]) != signature(*calls[1]):
         raise TracingError(
             f"{what} gives another formula when it is called again: a counter, or random numbers of NumPy, would be "
             "fixed in the compiled one. Make it depend on its arguments alone."
@@ -38,7 +45,7 @@ def traced(
     return calls[0]
 
 
-def _signature(arguments: Sequence[SymbolicArray], result: SymbolicArray) -> list[tuple]:
+def signature(arguments: Sequence[SymbolicArray], result: SymbolicArray) -> list[tuple]:
     """What a formula is, equal for equal ones."""
     numbers = {id(x): i for i, x in enumerate(arguments)}
     found = []

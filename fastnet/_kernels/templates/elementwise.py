@@ -10,6 +10,7 @@ from fastnet._kernels.kinds import (
     read_float64,
     read_int32,
     read_uint8,
+    reads,
     real,
     reals,
     rule,
@@ -22,6 +23,11 @@ from fastnet._kernels.template import elementwise
 @elementwise
 def apply(f: rule, x: read, y: write, p: reals):
     y = f(x, *p)
+
+
+@elementwise
+def formula(f: rule, x: reads, r: reads[row], c: reads["column"], y: write):
+    y = f(*x, *r, *c)
 
 
 @elementwise

@@ -77,7 +77,7 @@ class RowProgram:
         name: of the generated kernel.
         steps: `Results` of rows and `RowPass`.
         operands: (name, kind) of the views: ``read['n, width']`` for elements, ``read['n, one']`` for rows,
-            ``read['width']`` for columns; and what is written.
+            ``read['width']`` for columns, ``read['one']`` for a number; and what is written.
         cost: operations of a row.
     """
 
@@ -180,8 +180,10 @@ class _Text:
 
     def _value(self, name: str) -> str:
         """An operand or a number of the row ``first + k``, column j."""
-        is_column = name in self.kinds and self.kinds[name].dims[0] != "n"
-        return f"{name}[j]" if is_column else f"{name}_[k]"
+        dims = self.kinds[name].dims if name in self.kinds else ("n",)
+        if dims[0] == "n":
+            return f"{name}_[k]"
+        return f"{name}[0]" if dims == ("one",) else f"{name}[j]"
 
     def _assigned(self, rule: str, results: Results) -> str:
         names = ", ".join(f"{name}_[k]" for name in results.names)

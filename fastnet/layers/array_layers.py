@@ -1,0 +1,157 @@
+"""Layers written as array code, in Keras's form: `build`, `add_weight` and `call(self, x)`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from fastnet import hooks
+from fastnet._kernels.errors import RuleError
+from fastnet.engine.operations import Concatenate
+from fastnet.engine.plan import Plan
+from fastnet.engine.variable import Variable
+from fastnet.engine.view import View
+from fastnet.symbolic.array import ShapeError, SymbolicArray, TracingError
+from fastnet.symbolic.boundaries import CONCATENATE, CUT, LAYER, MATMUL
+from fastnet.symbolic.folds import Fold
+from fastnet.symbolic.leaves import argument, constant, tracing_weights
+from fastnet.symbolic.order import ordered
+from fastnet.symbolic.rows import Scheduler
+from fastnet.symbolic.segments import MatMul, Reshaped, Segment, Weights, constant_weight
+from fastnet.symbolic.trace import signature
+
+#: methods of Keras that such a layer may define
+ALLOWED = ("call", "build", "compute_output_shape")
+
+
+def is_array_code(cls: type) -> bool:
+    """Whether a user's class defines `call`."""
+    return hooks.overrides(cls, "call")
+
+
+def adopt(cls: Any, base: Any) -> None:
+    """Give a class that defines `call` the methods that fastnet calls; shapes and gradients follow from tracing.
+
+    Args:
+        cls: the class.
+        base: `Layer`.
+
+    Raises:
+        TypeError: it defines `forward` or `backward` too.
+    """
+    for name in ("forward", "backward", "sample_output_shape"):
+        if name in vars(cls):
+            raise TypeError(f"The layer class {cls.__name__} defines call and {name}: leave one of them out.")
+    cls.forward, cls.backward, cls.sample_output_shape = forward, base.backward, base.sample_output_shape
+    if "build" in vars(cls):
+        cls.make_weights = _as_make_weights(vars(cls)["build"])
+        del cls.build
+    if "compute_output_shape" in vars(cls):
+        del cls.compute_output_shape
+
+
+def _as_make_weights(build: Callable) -> Callable:
+    """`build` of Keras as the method that makes weights; within it, that of ``super()`` does nothing."""
+
+    def make_weights(self: Any, input_shape: tuple[int, ...]) -> None:
+        vars(self)["_is_building"] = True
+        try:
+            build(self, (None, *input_shape))
+        finally:
+            del vars(self)["_is_building"]
+
+    return make_weights
+
+
+def forward(layer: Any, plan: Plan, x: View) -> View:
+    """Trace `call` for data of this shape, and add what it does to the plan."""
+    parameters = inspect.signature(layer.call).parameters
+    given = {"training": plan.training, "mask": None}
+    given = {name: value for name, value in given.items() if name in parameters}
+    found = []
+    for _ in range(2):
+        with tracing_weights() as weights:
+            data = argument((None, *x.shape))
+            try:
+                result = constant(layer.call(data, **given))
+            except TracingError as error:
+                raise type(error)(f"{layer._owner}: call cannot be compiled: {error}") from None
+        found.append((data, result, weights))
+    data, result, weights = found[0]
+    if signature([data], result) != signature([found[1][0]], found[1][1]):
+        raise RuleError(
+            f"{layer._owner}: call gives another formula when it is called again: a counter, or random numbers of "
+            "NumPy, would be fixed in the compiled one. Make it depend on its arguments alone."
+        )
+    if not result.per_row:
+        raise RuleError(f"{layer._owner}: call must return an array of the batch, and returned {result!r}.")
+    return _Lowering(plan, layer.name, weights, {id(data): x}).view(result)
+
+
+class _Lowering:
+    """Adds a formula to a plan: products and layers, and the segments between them.
+
+    Args:
+        plan: the plan.
+        name: of the kernels.
+        weights: those that take part.
+        views: of the arguments, by their ids.
+    """
+
+    def __init__(self, plan: Plan, name: str, weights: Weights, views: dict[int, View]):
+        self.plan, self.weights, self.views = plan, weights, views
+        self.name = name if name.isidentifier() else "formula"
+
+    def view(self, root: SymbolicArray) -> View:
+        """The view of a formula's result."""
+        for x in ordered([root]):
+            if x.operation is None or not x.operation.is_boundary:
+                continue
+            views = [self._materialized(each) for each in x.inputs if each.per_row]
+            if x.operation is CUT:
+                self.views[id(x)] = views[0]
+            elif x.operation is LAYER:
+                self.views[id(x)] = self.plan.apply(x.settings[0], views[0])
+            else:
+                self.views[id(x)] = self.plan.combine(self._operation(x, views[0].dtype), *views)
+        return self._materialized(root)
+
+    def _cut(self, root: SymbolicArray) -> None:
+        """Materialize folds that drop an axis, where what follows them is of lower rank."""
+        while True:
+            nodes = ordered([root], leaves=self.views)
+            try:
+                Scheduler(self.name, [root], saved=[x for x in nodes if id(x) in self.views])
+                return
+            except ShapeError:
+                axes = max(x.ndim for x in nodes)
+                drops = [
+                    x
+                    for x in nodes
+                    if x is not root and isinstance(x.operation, Fold) and x.inputs[0].ndim == axes > x.ndim
+                    and id(x) not in self.views
+                ]  # fmt: skip
+                if not drops:
+                    raise
+                self._materialized(drops[0])
+
+    def _operation(self, x: SymbolicArray, dtype: str) -> Any:
+        """The operation of the tape of a boundary."""
+        if x.operation is MATMUL:
+            return MatMul(self._factor(x.inputs[1], dtype))
+        return Concatenate() if x.operation is CONCATENATE else Reshaped(tuple(size or 0 for size in x.shape[1:]))
+
+    def _factor(self, x: SymbolicArray, dtype: str) -> Variable:
+        """The weight of a leaf; a constant as a weight that is not trained."""
+        found = next((variable for variable, leaf in self.weights.values() if leaf is x), None)
+        return constant_weight(x, dtype) if found is None else found
+
+    def _materialized(self, root: SymbolicArray) -> View:
+        """The view of a formula of results that have views."""
+        if id(root) not in self.views:
+            self._cut(root)
+            leaves = [x for x in ordered([root], leaves=self.views) if id(x) in self.views]
+            segment = Segment(self.name, root, leaves, self.weights)
+            self.views[id(root)] = self.plan.combine(segment, *(self.views[id(x)] for x in leaves))
+        return self.views[id(root)]

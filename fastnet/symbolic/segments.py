@@ -1,0 +1,165 @@
+"""Formulas between products and layers, as operations of a network's tape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnet._kernels.templates import elementwise, folds
+from fastnet.engine.plan import Plan
+from fastnet.engine.variable import Variable
+from fastnet.engine.view import View
+from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.gradient import Parts, gradients
+from fastnet.symbolic.launches import add_parts, launch, launch_elements, part_results
+from fastnet.symbolic.leaves import argument
+from fastnet.symbolic.order import ordered
+from fastnet.symbolic.rows import Scheduler
+from fastnet.symbolic.slices import SLICE
+
+Weights = dict[int, tuple[Variable, SymbolicArray]]
+
+
+@dataclass(frozen=True, eq=False)
+class MatMul:
+    """y = x @ w.
+
+    Args:
+        weight: w, a weight or a constant.
+    """
+
+    weight: Variable
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The weights that it reads."""
+        return [self.weight]
+
+    def forward(self, plan: Plan, x: View) -> View:
+        y = plan.buffer((*x.shape[:-1], self.weight.shape[1]), x.dtype)
+        plan.product(x, self.weight, y)
+        return y
+
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
+        dx = None
+        if x.needs_gradient:
+            dx = plan.buffer(x.shape, x.dtype)
+            plan.product(dy, self.weight, dx, transpose_b=True)
+        if (dw := plan.gradient(self.weight)) is not None:
+            plan.product(x, dy, dw, transpose_a=True)
+        return dx
+
+
+@dataclass(frozen=True, eq=False)
+class Reshaped:
+    """The same elements under another shape."""
+
+    shape: tuple[int, ...]
+    keeps_values = True
+
+    def forward(self, plan: Plan, x: View) -> View:
+        return plan.reshaped(x, self.shape)
+
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
+        return plan.reshaped(dy, x.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """A formula of results of a network and of weights.
+
+    Args:
+        name: of its kernels.
+        root: the result.
+        leaves: the results that it reads, in the order of its inputs.
+        weights: those that it reads.
+    """
+
+    name: str
+    root: SymbolicArray
+    leaves: Sequence[SymbolicArray]
+    weights: Weights
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The weights that it reads."""
+        used = {id(x) for x in ordered([self.root], leaves={id(x) for x in self.leaves})}
+        return [variable for variable, leaf in self.weights.values() if id(leaf) in used]
+
+    def forward(self, plan: Plan, *inputs: View) -> View:
+        y = plan.buffer([size or 0 for size in self.root.shape[1:]], plan.dtype)
+        self._launch(plan, self.name, [self.root], [y], self._given(inputs), self.leaves)
+        return y
+
+    def backward(self, plan: Plan, dy: View, *inputs: View) -> tuple[View | None, ...]:
+        *inputs, y = inputs  # type: ignore[assignment]
+        slope = argument(self.root.shape)
+        wanted = [x for x, view in zip(self.leaves, inputs, strict=True) if view.needs_gradient]
+        trained = {id(leaf): variable for variable, leaf in self.weights.values() if plan.trains(variable)}
+        leaves = [leaf for _, leaf in self.weights.values() if id(leaf) in trained]
+        parts = gradients(self.root, slope, [*wanted, *leaves], {id(x) for x in self.leaves})
+        given = self._given(inputs) | {id(slope): dy, id(self.root): y}
+        roots, results, after = [], [], []
+        out: list[View | None] = []
+        for x, view in zip(self.leaves, inputs, strict=True):
+            own: Parts = [(part, g) for part, g in parts if (part.inputs[0] if part.operation is SLICE else part) is x]
+            if not view.needs_gradient:
+                out.append(None)
+                continue
+            dx = plan.like(view)
+            places = part_results(plan, dx, own)
+            roots += [g for _, g in own]
+            results += places
+            after.append((dx, own, places))
+            out.append(dx)
+        sums = []
+        for part, g in parts:
+            if id(part) in trained:
+                rows = dy if g is slope else plan.buffer([size or 0 for size in g.shape[1:]], dy.dtype)
+                if g is not slope:
+                    roots.append(g)
+                    results.append(rows)
+                sums.append((trained[id(part)], rows))
+        self._launch(plan, f"{self.name}_gradient", roots, results, given, [*self.leaves, self.root])
+        for dx, own, places in after:
+            add_parts(plan, dx, own, places)
+        for variable, rows in sums:
+            total = plan.gradient(variable)
+            assert total is not None
+            plan.call(folds.sum_rows, x=plan.reshaped(rows, (*rows.shape[:-1], variable.size)), total=total.flat)
+        self._add_missing(plan, parts, trained)
+        return tuple(out)
+
+    def _add_missing(self, plan: Plan, parts: Parts, trained: dict[int, Variable]) -> None:
+        """A gradient of 0 for weights through which none flows."""
+        found = {id(part) for part, _ in parts}
+        used = {id(variable) for variable in self.variables}
+        for leaf, variable in trained.items():
+            if leaf not in found and id(variable) in used and (total := plan.gradient(variable)) is not None:
+                plan.call(elementwise.fill, y=total, number=0.0)
+
+    def _given(self, inputs: Sequence[View]) -> dict[int, Any]:
+        weights = {id(leaf): variable for variable, leaf in self.weights.values()}
+        return {id(x): view for x, view in zip(self.leaves, inputs, strict=True)} | weights
+
+    def _launch(
+        self, plan: Plan, name: str, roots: list[SymbolicArray], results: list[View], given: dict[int, Any],
+        leaves: Sequence[SymbolicArray],
+    ) -> None:  # fmt: skip
+        """Add the launches of formulas: one for each formula of elements, one for all others together."""
+        others = []
+        for root, result in zip(roots, results, strict=True):
+            if not launch_elements(plan, name, root, result, given, {id(x) for x in leaves}):
+                others.append((root, result))
+        if others:
+            lowered = Scheduler(name, [root for root, _ in others], saved=leaves).lowered()
+            launch(plan, lowered, given, [result for _, result in others], plan.dtype)
+
+
+def constant_weight(x: SymbolicArray, dtype: str) -> Variable:
+    """A constant as a weight that is not trained."""
+    assert x.value is not None
+    return Variable(np.ascontiguousarray(x.value, dtype), "constant", trainable=False)

@@ -1,0 +1,122 @@
+"""Layers as the guides and papers write them, over the layers and operations of a library."""
+
+
+def classes_of(layers, ops):
+    """The classes by name."""
+
+    class Linear(layers.Layer):
+        def __init__(self, units=4, rectified=False, **more):
+            super().__init__(**more)
+            self.units, self.rectified = units, rectified
+
+        def build(self, input_shape):
+            self.w = self.add_weight(shape=(input_shape[-1], self.units), initializer="glorot_uniform", name="w")
+            self.b = self.add_weight(shape=(self.units,), initializer="zeros", name="b")
+
+        def call(self, x):
+            y = ops.matmul(x, self.w) + self.b
+            return ops.relu(y) if self.rectified else y
+
+        def get_config(self):
+            return {**super().get_config(), "units": self.units, "rectified": self.rectified}
+
+    class Antirectifier(layers.Layer):
+        def build(self, input_shape):
+            size = 2 * input_shape[-1]
+            self.kernel = self.add_weight(shape=(size, input_shape[-1]), initializer="he_normal", name="kernel")
+
+        def call(self, x):
+            x = x - ops.mean(x, axis=-1, keepdims=True)
+            return ops.matmul(ops.concatenate([ops.relu(x), ops.relu(-x)], axis=-1), self.kernel)
+
+    class RMSNorm(layers.Layer):
+        def build(self, input_shape):
+            self.scale = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="scale")
+
+        def call(self, x):
+            return x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + 1e-6) * self.scale
+
+    class Maxout(layers.Layer):
+        def build(self, input_shape):
+            self.w = self.add_weight(shape=(input_shape[-1], 12), initializer="glorot_uniform", name="w")
+            self.b = self.add_weight(shape=(4,), initializer="zeros", name="b")
+
+        def call(self, x):
+            return ops.max(ops.reshape(ops.matmul(x, self.w), (-1, 4, 3)), axis=-1) + self.b
+
+    class GatedLinear(layers.Layer):
+        def build(self, input_shape):
+            self.w = self.add_weight(shape=(input_shape[-1], 8), initializer="glorot_uniform", name="w")
+
+        def call(self, x):
+            y = ops.matmul(x, self.w)
+            return y[:, :4] * ops.sigmoid(y[:, 4:])
+
+    class SqueezeExcite(layers.Layer):
+        def __init__(self, **more):
+            super().__init__(**more)
+            self.down, self.up = layers.Dense(2, activation="relu"), layers.Dense(6, activation="sigmoid")
+
+        def call(self, x):
+            return x * self.up(self.down(x))
+
+    class FiLM(layers.Layer):
+        def __init__(self, **more):
+            super().__init__(**more)
+            self.condition = layers.Dense(12)
+
+        def call(self, x):
+            both = self.condition(x)
+            return x * (1.0 + both[:, :6]) + both[:, 6:]
+
+    class Rezero(layers.Layer):
+        def __init__(self, **more):
+            super().__init__(**more)
+            self.inner = layers.Dense(6, activation="tanh")
+
+        def build(self, input_shape):
+            self.alpha = self.add_weight(shape=(), initializer="zeros", name="alpha")
+            self.inner.build(input_shape)
+
+        def call(self, x):
+            return x + self.alpha * self.inner(x)
+
+    class Highway(layers.Layer):
+        def __init__(self, **more):
+            super().__init__(**more)
+            self.transform, self.gate = layers.Dense(6, activation="relu"), layers.Dense(6, activation="sigmoid")
+
+        def call(self, x):
+            gate = self.gate(x)
+            return gate * self.transform(x) + (1.0 - gate) * x
+
+    class TwiceTheSame(layers.Layer):
+        def __init__(self, **more):
+            super().__init__(**more)
+            self.inner = layers.Dense(6)
+
+        def call(self, x):
+            return ops.softmax(self.inner(self.inner(x)))
+
+    class Steps(layers.Layer):
+        def build(self, input_shape):
+            self.query = self.add_weight(shape=(input_shape[-1], 3), initializer="glorot_uniform", name="query")
+            self.bias = self.add_weight(shape=(3,), initializer="zeros", name="bias")
+
+        def call(self, x):
+            return ops.log_softmax(ops.matmul(x, self.query) + self.bias)
+
+    return {
+        cls.__name__: cls
+        for cls in (
+            Linear, Antirectifier, RMSNorm, Maxout, GatedLinear, SqueezeExcite, FiLM, Rezero, Highway, TwiceTheSame,
+            Steps,
+        )
+    }  # fmt: skip
+
+
+def layers_of(layers, ops):
+    """Name → (a function that makes a layer, the shape of a sample)."""
+    classes = classes_of(layers, ops)
+    shapes = {"Steps": (5, 4), "Linear": (3, 7)}
+    return {name: (cls, shapes.get(name, (6,))) for name, cls in classes.items()}
