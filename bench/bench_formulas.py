@@ -41,7 +41,16 @@ def pairs():
     def crossentropy(t, p):
         return -ops.sum(t * ops.log_softmax(p), axis=-1)
 
+    class Linear(layers.Layer):
+        def build(self, input_shape):
+            self.kernel = self.add_weight(shape=(input_shape[-1], UNITS), name="kernel")
+            self.bias = self.add_weight(shape=(UNITS,), initializer="zeros", name="bias")
+
+        def call(self, x):
+            return ops.relu(ops.matmul(x, self.kernel) + self.bias)
+
     return {
+        "Dense": ((layers.Dense(UNITS, "relu"), "mse"), (Linear(), "mse")),
         "mean squared error": (("relu", "mse"), ("relu", lambda t, p: ops.mean(ops.square(t - p), axis=-1))),
         "Huber": (("relu", losses.Huber()), ("relu", huber)),
         "focal": (("relu", focal_rule), ("relu", focal)),

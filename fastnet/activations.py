@@ -333,7 +333,8 @@ def of_function(function: Callable[..., Any]) -> Any:
     try:
         return Activation(registration.activation_row(registration.name_of(function), function), function)
     except RuleError as error:
-        return of_arrays(function, {}, error)
+        problem = error
+    return of_arrays(function, {}, problem)
 
 
 def of_arrays(function: Callable[..., Any], arguments: dict[str, Any], error: RuleError, owner: str = "") -> Any:
@@ -355,10 +356,10 @@ def of_arrays(function: Callable[..., Any], arguments: dict[str, Any], error: Ru
     found = ArrayActivation(function, arguments)
     try:
         row = found.traced.element_row()
-    except TracingError as traced:
-        beginning = f"{owner}: " if owner else ""
-        raise RuleError(f"{beginning}{traced} As a formula of a number: {error}") from None
-    return found if row is None else Activation(row, function)
+        return found if row is None else Activation(row, function)
+    except TracingError as other:
+        traced = other
+    raise RuleError(f"{owner}{': ' * bool(owner)}{traced} As a formula of a number: {error}")
 
 
 def _described(config: dict[str, Any]) -> Any:

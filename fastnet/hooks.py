@@ -9,12 +9,12 @@ _EXTENDING = "(docs/extending.md)"
 _SHAPE = "weights are made for the shape that the network has; leave it out"
 _FILES = "files hold all weights; make what must be saved a weight: add_weight(..., trainable=False)"
 _LAYER = {
-    "call": "a layer defines forward(plan, x) and backward(plan, dy, x, y), or applies other layers in its forward "
-    + _EXTENDING,
+    "call": f"define call(self, x) in the class, as array code {_EXTENDING}",
     "__call__": f"a layer defines forward(plan, x) {_EXTENDING}",
-    "build": f"a layer defines make_weights(input_shape), which is given the shape of one sample {_EXTENDING}",
-    "compute_output_shape": "a layer defines sample_output_shape(input_shape), from the shape of one sample to that of "
-    f"its result {_EXTENDING}",
+    "build": "it belongs to call(self, x), array code; a layer with forward defines make_weights(input_shape), which "
+    f"is given the shape of one sample {_EXTENDING}",
+    "compute_output_shape": "it belongs to call(self, x), array code; a layer with forward defines "
+    f"sample_output_shape(input_shape), from the shape of one sample to that of its result {_EXTENDING}",
     "compute_output_spec": "there are no symbolic tensors; a layer defines sample_output_shape(input_shape)",
     "quantized_call": "weights are float32 or float64; leave it out",
     "get_build_config": _SHAPE,

@@ -120,7 +120,47 @@ def binary_from_logits(o, t, p):
     return o.mean(o.maximum(p, 0.0) - p * t + o.log1p(o.exp(-o.abs(p))), axis=-1)
 
 
+def kl_divergence(o, t, p):
+    t, p = o.softmax(t), o.softmax(p)
+    return o.sum(t * o.log(t / p), axis=-1)
+
+
+def jensen_shannon(o, t, p):
+    t, p = o.softmax(t), o.softmax(p)
+    m = (t + p) / 2.0
+    return 0.5 * o.sum(t * (o.log(t) - o.log(m)) + p * (o.log(p) - o.log(m)), axis=-1)
+
+
+def charbonnier(o, t, p):
+    return o.mean(o.sqrt(o.square(t - p) + 1e-3), axis=-1)
+
+
+def wing(o, t, p):
+    e = o.abs(t - p)
+    return o.mean(o.where(o.less(e, 0.5), 0.5 * o.log(1.0 + 2.0 * e), e - 0.15), axis=-1)
+
+
+def squared_hinge(o, t, p):
+    return o.mean(o.square(o.maximum(1.0 - o.sign(t) * p, 0.0)), axis=-1)
+
+
+def dice(o, t, p):
+    t, p = o.sigmoid(t), o.sigmoid(p)
+    return 1.0 - (2.0 * o.sum(t * p, axis=-1) + 1.0) / (o.sum(t, axis=-1) + o.sum(p, axis=-1) + 1.0)
+
+
+def asymmetric_focal(o, t, p):
+    t, q = o.sigmoid(3.0 * t), o.sigmoid(p)
+    return -o.mean(t * o.log(q) + (1.0 - t) * o.power(q, 3.0) * o.log(1.0 - q), axis=-1)
+
+
+def uncertainty_of_columns(o, t, p):
+    errors, precision = o.square(t[:, :2] - p[:, :2]), o.exp(-p[:, 2:])
+    return o.sum(precision * errors, axis=-1) + o.sum(p[:, 2:], axis=-1)
+
+
 LOSSES = [
+    kl_divergence, jensen_shannon, charbonnier, wing, squared_hinge, dice, asymmetric_focal, uncertainty_of_columns,
     mean_squared, elements_alone, log_cosh, huber, clipped, root_of_mean, crossentropy_of_logits, label_smoothed_focal,
     tversky, cosine, class_weighted, largest_error, margin, variance_matched, correlation, columns_apart,
     overlapping_columns, quantile_crossing, gaussian, mixture_density, poisson, product_of_errors, contrastive,
@@ -193,7 +233,24 @@ def log_softmax_scaled(o, x):
     return o.log_softmax(x) * 0.5
 
 
+def serf(o, x):
+    return x * o.erf(o.log1p(o.exp(x)))
+
+
+def bump(o, x):
+    return o.exp(-o.square(x)) + 0.1 * x
+
+
+def tanh_of_exponential(o, x):
+    return x * o.tanh(o.exp(x))
+
+
+def competitive(o, x):
+    return x - 0.5 * (o.sum(x, axis=-1, keepdims=True) - x)
+
+
 ACTIVATIONS = [
+    serf, bump, tanh_of_exponential, competitive,
     shifted_elu, mish, snake, bent, where_positive, arctangent, softmax_of_logits, centred, standardized,
     root_mean_square, unit_length, gated_halves, largest_kept, squeeze_and_excite, first_and_rest, log_softmax_scaled,
 ]  # fmt: skip

@@ -62,7 +62,7 @@ def test_a_function_as_activation_travels():
         again = layers.Dense.from_config(dense.get_config())
     assert again.activation.function is steep
     with pytest.raises(fastnet.RuleError, match=r"'d' \(Dense\): activation: .*instead of a lambda"):
-        layers.Dense(2, activation=lambda x: x, name="d")
+        layers.Dense(2, activation=lambda x: sum(x), name="d")
 
 
 def test_activations_take_their_arguments_by_position():
@@ -152,7 +152,7 @@ def test_calls_as_in_keras():
             call()
 
 
-@pytest.mark.parametrize("name", ["call", "build", "compute_output_shape"])
+@pytest.mark.parametrize("name", ["build", "compute_output_shape"])
 def test_a_layer_class_written_for_keras_is_told_what_to_define(name):
     with pytest.raises(TypeError, match=rf"class Mine defines {name}, .*extending.md"):
         type("Mine", (layers.Layer,), {name: lambda self, x: x})

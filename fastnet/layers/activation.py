@@ -288,10 +288,12 @@ class Lambda(_Applied):
         self.arguments = dict(arguments or {})
         try:
             self.activation = self._formula_of_a_number()
+            return
         except RuleError as error:
             if gradient is not None:
                 raise
-            self.activation = activations.of_arrays(function, self.arguments, error, self._owner)
+            problem = error
+        self.activation = activations.of_arrays(function, self.arguments, problem, self._owner)
 
     def _formula_of_a_number(self) -> activations.Activation:
         """The function as an activation of elements.

@@ -407,18 +407,22 @@ def function_row(function: Callable, gradient: bool) -> registry.Loss:
     try:
         return registration.loss_row(name, function, None, gradient)
     except RuleError as error:
-        return traced_row(function, name, gradient, error)
+        problem = error
+    return traced_row(function, name, gradient, problem)
 
 
-def traced_row(function: Callable, name: str, gradient: bool, error: RuleError | None = None) -> registry.Loss:
-    """The row of a loss written as array code; ``error`` says why it is no formula of numbers."""
+def traced_row(function: Callable, name: str, gradient: bool, problem: RuleError | None = None) -> registry.Loss:
+    """The row of a loss written as array code; ``problem`` says why it is no formula of numbers."""
     loss = TracedLoss(function, name, gradient)
     try:
         loss.form((6,), (6,))
+        found = None
     except ShapeError:  # it reads other shapes, which are known when it is trained
-        pass
-    except TracingError as traced:
-        raise RuleError(f"{traced} As a formula of two numbers: {error}" if error else str(traced)) from None
+        found = None
+    except TracingError as error:
+        found = error
+    if found is not None:
+        raise RuleError(f"{found} As a formula of two numbers: {problem}" if problem else str(found))
     return registry.Loss(name, targets="raw", traced=loss)
 
 
