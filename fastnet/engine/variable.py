@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,21 @@ def aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     raw = np.zeros(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + size].view(dtype).reshape(shape)
+
+
+class Tracing(threading.local):
+    """What a weight is while its thread traces a formula (`symbolic.leaves`).
+
+    Attributes:
+        leaf: from a weight to the leaf that stands for it; None where nothing is traced.
+        refuse: raises the error for a weight whose elements are read.
+    """
+
+    leaf: Callable[[Any], Any] | None = None
+    refuse: Callable[[Any], Any]
+
+
+tracing = Tracing()
 
 
 def _argument(name: str) -> property:
@@ -117,10 +133,10 @@ class Variable(NDArrayOperatorsMixin):
     __hash__ = object.__hash__
 
     def __float__(self) -> float:
-        return float(self.current)
+        return float(self.numpy())
 
     def __int__(self) -> int:
-        return int(self.current)
+        return int(self.numpy())
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.numpy())
@@ -136,8 +152,9 @@ class Variable(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **more: Any) -> Any:
         """NumPy's functions and operators. ``v += 1`` changes the weight."""
-        if any(getattr(type(value), "is_symbolic", False) for value in inputs):
-            return NotImplemented  # a formula in which it takes part
+        if tracing.leaf is not None:
+            leaves = [tracing.leaf(value) if isinstance(value, Variable) else value for value in inputs]
+            return getattr(ufunc, method)(*leaves, **more)
         targets = more.pop("out", ())
         changed = inputs[:1] if method == "at" else targets
         plain = [_plain(value) if any(value is each for each in changed) else _current(value) for value in inputs]
@@ -172,6 +189,8 @@ class Variable(NDArrayOperatorsMixin):
         Raises:
             ValueError: ``copy`` is False, and the dtype is another one.
         """
+        if tracing.leaf is not None:
+            tracing.refuse(self)
         if copy is not False:
             return np.array(self.current, dtype)
         if dtype is not None and np.dtype(dtype) != self._array.dtype:
@@ -198,6 +217,8 @@ class Variable(NDArrayOperatorsMixin):
 
     def numpy(self) -> np.ndarray:
         """A copy of the value."""
+        if tracing.leaf is not None:
+            tracing.refuse(self)
         return self.current.copy()
 
     @property
@@ -231,6 +252,8 @@ class Variable(NDArrayOperatorsMixin):
         Raises:
             ValueError: the value has another shape, or is not of real numbers.
         """
+        if tracing.leaf is not None:
+            tracing.refuse(self)
         self.array[...] = self.check(value)
         self._count_assignment()
         return self

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,14 +14,14 @@ from fastnet.engine.operations import Concatenate
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
-from fastnet.symbolic.array import ShapeError, SymbolicArray, TracingError
+from fastnet.symbolic.array import ShapeError, SymbolicArray
 from fastnet.symbolic.boundaries import CONCATENATE, CUT, LAYER, MATMUL
 from fastnet.symbolic.folds import Fold
-from fastnet.symbolic.leaves import argument, constant, tracing_weights
+from fastnet.symbolic.leaves import Weights
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.rows import Scheduler
-from fastnet.symbolic.segments import MatMul, Reshaped, Segment, Weights, constant_weight
-from fastnet.symbolic.trace import signature
+from fastnet.symbolic.segments import MatMul, Reshaped, Segment, constant_weight
+from fastnet.symbolic.trace import traced
 
 #: methods of Keras that such a layer may define
 ALLOWED = ("call", "build", "compute_output_shape")
@@ -44,15 +46,31 @@ def adopt(cls: Any, base: Any) -> None:
         if name in vars(cls):
             raise TypeError(f"The layer class {cls.__name__} defines call and {name}: leave one of them out.")
     cls.forward, cls.backward, cls.sample_output_shape = forward, base.backward, base.sample_output_shape
-    if "build" in vars(cls):
-        cls.make_weights = _as_make_weights(vars(cls)["build"])
-        del cls.build
+    if (build := _of_users(cls, "build")) is not None:
+        cls.make_weights, cls.build = _as_make_weights(build), _build_of_subclasses(build, base)
     if "compute_output_shape" in vars(cls):
         del cls.compute_output_shape
 
 
+def _of_users(cls: Any, name: str) -> Any:
+    """A method that a class, or a mixin of it, defines; not what an earlier class of a user's already became."""
+    owners = itertools.takewhile(lambda owner: "_adopted" not in vars(owner), hooks.users_classes(cls))
+    found = next((vars(owner)[name] for owner in owners if name in vars(owner)), None)
+    cls._adopted = True
+    return found
+
+
+def _build_of_subclasses(build: Callable, base: Any) -> Callable:
+    """The method `build`: it builds the layer, or makes weights where a subclass's build calls that of super()."""
+
+    def method(self: Any, input_shape: Any) -> None:
+        (build if "_is_building" in vars(self) else base.build)(self, input_shape)
+
+    return method
+
+
 def _as_make_weights(build: Callable) -> Callable:
-    """`build` of Keras as the method that makes weights; within it, that of ``super()`` does nothing."""
+    """`build` of Keras as the method that makes weights."""
 
     def make_weights(self: Any, input_shape: tuple[int, ...]) -> None:
         vars(self)["_is_building"] = True
@@ -69,21 +87,8 @@ def forward(layer: Any, plan: Plan, x: View) -> View:
     parameters = inspect.signature(layer.call).parameters
     given = {"training": plan.training, "mask": None}
     given = {name: value for name, value in given.items() if name in parameters}
-    found = []
-    for _ in range(2):
-        with tracing_weights() as weights:
-            data = argument((None, *x.shape))
-            try:
-                result = constant(layer.call(data, **given))
-            except TracingError as error:
-                raise type(error)(f"{layer._owner}: call cannot be compiled: {error}") from None
-        found.append((data, result, weights))
-    data, result, weights = found[0]
-    if signature([data], result) != signature([found[1][0]], found[1][1]):
-        raise RuleError(
-            f"{layer._owner}: call gives another formula when it is called again: a counter, or random numbers of "
-            "NumPy, would be fixed in the compiled one. Make it depend on its arguments alone."
-        )
+    call = functools.partial(layer.call, **given)
+    (data,), result, weights = traced(call, [(None, *x.shape)], f"{layer._owner}: call", in_layer=True)
     if not result.per_row:
         raise RuleError(f"{layer._owner}: call must return an array of the batch, and returned {result!r}.")
     return _Lowering(plan, layer.name, weights, {id(data): x}).view(result)
@@ -112,10 +117,24 @@ class _Lowering:
             if x.operation is CUT:
                 self.views[id(x)] = views[0]
             elif x.operation is LAYER:
-                self.views[id(x)] = self.plan.apply(x.settings[0], views[0])
+                layer, training = x.settings
+                self.views[id(x)] = self._applied(layer, training, views[0])
             else:
                 self.views[id(x)] = self.plan.combine(self._operation(x, views[0].dtype), *views)
         return self._materialized(root)
+
+    def _applied(self, layer: Any, training: bool | None, x: View) -> View:
+        """A layer applied, in the mode of the plan.
+
+        Raises:
+            RuleError: it is given another one.
+        """
+        if training is not None and bool(training) != self.plan.training:
+            raise RuleError(
+                f"{layer._owner} is applied with training={training} in a call whose training is {self.plan.training}: "
+                "pass training on as it is; layer.trainable = False keeps a BatchNormalization as it is."
+            )
+        return self.plan.apply(layer, x)
 
     def _cut(self, root: SymbolicArray) -> None:
         """Materialize folds that drop an axis, where what follows them is of lower rank."""

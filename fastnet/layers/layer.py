@@ -245,6 +245,10 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
             ValueError: the shape does not fit, or existing weights do not fit it.
         """
         if "_is_building" in vars(self):  # `super().build(input_shape)` in a build of Keras's form
+            made = (owner for owner in type(self).__mro__ if owner.__module__.startswith("fastnet."))
+            next(vars(owner)["make_weights"] for owner in made if "make_weights" in vars(owner))(
+                self, tuple(input_shape)[1:]
+            )
             return
         shape = checks.batch_shape(f"{self._owner}: input_shape", input_shape)
         open_shapes.connect(self, open_shapes.probes(shape))
@@ -365,7 +369,7 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
             ValueError: a shape does not fit, or the data are not numbers.
         """
         if isinstance(x, SymbolicArray):
-            return applied(self, x)
+            return applied(self, x, training, mask)
         return calls.run(self, x, training, mask)
 
     def __repr__(self) -> str:

@@ -23,7 +23,8 @@ from fastnet.losses.rowwise import OnArrays, RowFunction
 from fastnet.settable import Completed, SettableArguments, argument_names
 from fastnet.symbolic.array import ShapeError, SymbolicArray, TracingError
 from fastnet.symbolic.functions import FUNCTIONS
-from fastnet.symbolic.losses import TracedLoss
+from fastnet.symbolic.leaves import constant
+from fastnet.symbolic.losses import TracedLoss, of_rows
 from fastnet.symbolic.rule_formulas import of_rule
 
 MEANS = ("sum_over_batch_size", "mean")
@@ -103,11 +104,17 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
             return registry.losses[self._row + "_from_logits" * bool(getattr(self, "from_logits", False))]
         if "_read" in vars(self):
             return vars(self)["_read"]
-        if vars(self).get("_traced", (None,))[0] == self.changes:
+        state = self.changes, changes.losses.token
+        if vars(self).get("_traced", (None,))[0] == state:
             return vars(self)["_traced"][1]
         formula, slope = (inspect.getattr_static(type(self), name, None) for name in ("call", "gradient"))
         if formula is not None and not isinstance(formula, staticmethod):
-            vars(self)["_traced"] = self.changes, traced_row(self.call, self.name, True)  # which reads attributes
+            if slope is not None:
+                raise ValueError(
+                    f"The loss {type(self).__name__} defines gradient beside a call of arrays, which is "
+                    "differentiated: leave it out, or make both static methods of numbers."
+                )
+            vars(self)["_traced"] = state, traced_row(self.call, self.name, True)  # which reads attributes
             return vars(self)["_traced"][1]
         slope = slope and _formula(self, slope)
         row = registration.loss_row(self.name, _formula(self, formula), slope, of_class=True)
@@ -116,8 +123,9 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
     def completed(self) -> None:
         """Look at it once it is made: read its formula, whose arguments must be there."""
         formula = inspect.getattr_static(type(self), "call", None)
-        if self._row is None and isinstance(formula, staticmethod):
-            rule_parameters(self, _formula(self, formula), 2)
+        if self._row is None and formula is not None:
+            if isinstance(formula, staticmethod):
+                rule_parameters(self, _formula(self, formula), 2)
             _ = self.row
 
     def __getstate__(self) -> dict[str, Any]:
@@ -247,6 +255,8 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
             ValueError: shapes that do not fit.
         """
         if isinstance(y_true, SymbolicArray) or isinstance(y_pred, SymbolicArray):
+            if sample_weight is not None:
+                raise TracingError(f"The loss {self.name!r} is given sample_weight in a formula: multiply its result.")
             return self.of_symbols(y_true, y_pred)
         once = self._on_arrays(y_true, y_pred, sample_weight)
         values = self.values(once.plan, once.prediction, once.target)
@@ -273,7 +283,7 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         """
         row, values = self.row, tuple(self.parameters.values())
         if row.traced is not None:
-            return row.traced.function(y_true, y_pred)
+            return of_rows(constant(row.traced.function(y_true, y_pred)), constant(y_pred).shape[:-1])
         if row.f is not None and row.outputs == 1 and row.targets in ("dense", "raw"):
             slopes = {} if row.df is None else {1: row.df}
             return FUNCTIONS["mean"](of_rule(row.f, (y_true, y_pred), values, slopes), axis=-1)

@@ -12,13 +12,30 @@ Example:
     2.0
 """
 
+import functools as _functools
+from collections.abc import Callable as _Callable
+from typing import Any as _Any
+
 from fastnet.ops import composites as _composites
 from fastnet.ops import elements as _elements
 from fastnet.ops import folding as _folding
 from fastnet.ops import shaping as _shaping
 from fastnet.symbolic import functions as _functions
+from fastnet.symbolic.leaves import leaf_of as _leaf_of
+
+
+def _of_weights(function: _Callable) -> _Callable:
+    """A function that takes weights of a layer's call for what stands for them in a formula."""
+
+    @_functools.wraps(function)
+    def wrapper(*arguments: _Any, **named: _Any) -> _Any:
+        return function(*map(_leaf_of, arguments), **{name: _leaf_of(value) for name, value in named.items()})
+
+    return wrapper
+
 
 _FUNCTIONS = {**_elements.FUNCTIONS, **_folding.FUNCTIONS, **_shaping.FUNCTIONS, **_composites.FUNCTIONS}
+_FUNCTIONS = {name: _of_weights(function) for name, function in _FUNCTIONS.items()}
 globals().update(_FUNCTIONS)
 _functions.FUNCTIONS.update(_FUNCTIONS)
 #: names of the functions

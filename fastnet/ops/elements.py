@@ -86,8 +86,10 @@ def logaddexp(x1: Any, x2: Any) -> Any:
         >>> round(float(ops.logaddexp(0.0, 0.0)), 4)
         0.6931
     """
+    x1, x2 = convert_to_tensor(x1), convert_to_tensor(x2)
     largest = formulas.maximum(x1, x2)
-    return largest + formulas.log1p(formulas.exp(-formulas.absolute(x1 - x2)))
+    rest = formulas.log1p(formulas.exp(-formulas.absolute(x1 - x2)))
+    return formulas.where(formulas.isinf(largest), largest, largest + rest)
 
 
 def _activation(row: registry.Activation) -> Callable[..., Any]:

@@ -131,7 +131,8 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         [1000.6929931640625]
     """
     x = x if isinstance(x, SymbolicArray) else formulas.as_floats(x)
-    largest = formulas.stop_gradient(folds.largest(x, axis, True))
+    largest = folds.largest(x, axis, True)
+    largest = formulas.stop_gradient(formulas.where(formulas.isfinite(largest), largest, 0.0))
     kept = formulas.log(folds.total(formulas.exp(x - largest), axis, True)) + largest
     return kept if keepdims else folds.total(kept, axis)
 

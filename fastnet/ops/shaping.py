@@ -100,7 +100,7 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
         step = size // int(indices_or_sections)
         cuts = list(range(0, size + 1, step))
     else:
-        cuts = [0, *(int(i) % (size + 1) for i in indices_or_sections), size]
+        cuts = [0, *(slice(int(i), None).indices(size)[0] for i in indices_or_sections), size]
     return [slices.sliced(x, axis, start, max(start, stop)) for start, stop in itertools.pairwise(cuts)]
 
 
@@ -153,7 +153,7 @@ def zeros_like(x: Any, dtype: Any = None) -> Any:
         >>> ops.zeros_like([1.0, 2.0]).tolist()
         [0.0, 0.0]
     """
-    return formulas.like(0.0, x)
+    return full_like(x, 0.0, dtype)
 
 
 def ones_like(x: Any, dtype: Any = None) -> Any:
@@ -163,7 +163,7 @@ def ones_like(x: Any, dtype: Any = None) -> Any:
         >>> ops.ones_like([1.0, 2.0]).tolist()
         [1.0, 1.0]
     """
-    return formulas.like(1.0, x)
+    return full_like(x, 1.0, dtype)
 
 
 def full_like(x: Any, fill_value: float, dtype: Any = None) -> Any:
@@ -173,10 +173,12 @@ def full_like(x: Any, fill_value: float, dtype: Any = None) -> Any:
         >>> ops.full_like([1.0, 2.0], 3.0).tolist()
         [3.0, 3.0]
     """
-    return formulas.like(fill_value, x)
+    if isinstance(x, SymbolicArray):
+        return formulas.like(fill_value, x)
+    return np.full_like(formulas.as_floats(x), fill_value, dtype)
 
 
-def concatenate(xs: Any, axis: int = -1) -> Any:
+def concatenate(xs: Any, axis: int = 0) -> Any:
     """Arrays side by side; in a formula along the last axis.
 
     Example:

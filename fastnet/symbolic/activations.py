@@ -15,7 +15,7 @@ from fastnet.symbolic.gradient import gradients
 from fastnet.symbolic.launches import add_parts, launch, part_results
 from fastnet.symbolic.leaves import argument, constant
 from fastnet.symbolic.order import ordered
-from fastnet.symbolic.rows import CONSTANT, RuleText, Scheduler, drops_axes, level_of
+from fastnet.symbolic.rows import CONSTANT, Scheduler, drops_axes, element_rule, level_of
 from fastnet.symbolic.trace import traced
 
 
@@ -44,7 +44,7 @@ class TracedActivation:
         """
         if shape not in self.forms:
             what = f"The activation {self.name!r}"
-            (x,), y = traced(self.function, [(None, *shape)], what)
+            (x,), y, _ = traced(self.function, [(None, *shape)], what)
             if y.shape[:-1] != x.shape[:-1] or not y.shape[1:]:
                 raise ShapeError(
                     f"{what} gives an array of shape {shown(y.shape)} for one of shape {shown(x.shape)}: keep the axes."
@@ -58,8 +58,15 @@ class TracedActivation:
         Raises:
             TracingError: the function cannot be compiled.
         """
+        found = [self._rules(shape) for shape in ((6,), (7,), (5, 6))]
+        if found[0] is None or any(rules != found[0] for rules in found):  # of one text, rules are the same
+            return None
+        return registry.Activation(self.name, *found[0])
+
+    def _rules(self, shape: tuple[int, ...]) -> tuple[Callable, Callable] | None:
+        """The rules of an element and of its slope for samples of a shape, where a result is of one element."""
         try:
-            x, y = self.form((6,))
+            x, y = self.form(shape)
         except ShapeError:
             return None
         for node in ordered([y]):
@@ -67,13 +74,12 @@ class TracedActivation:
             if not (is_leaf or isinstance(node.operation, Formula)):
                 return None
         slopes = [slope for _, slope in gradients(y, constant(1.0), [x])] or [constant(0.0)]
-        rules = []
-        for name, root in ((self.name, y), (f"{self.name}_slope", slopes[0])):
-            text = RuleText({id(x): "x"})
-            result = text.number(root)
-            text.used = {"x": None}
-            rules.append(text.rule(name, [], [result]))
-        return registry.Activation(self.name, rules[0], rules[1])
+        value, slope = (element_rule(name, root, {id(x): "x"}) for name, root in zip(self._names, (y, slopes[0])))
+        return value, slope
+
+    @property
+    def _names(self) -> tuple[str, str]:
+        return self.name, f"{self.name}_slope"
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a result for samples of this shape."""

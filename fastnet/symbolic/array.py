@@ -27,7 +27,9 @@ class ShapeError(TracingError):
 
 @dataclass(frozen=True)
 class Operation:
-    """What is known of an operation apart from its operands; `formulas`, `folds` and `shapes` have its kinds.
+    """What is known of an operation apart from its operands.
+
+    `formulas`, `folds`, `reshape`, `slices` and `boundaries` have its kinds.
 
     Attributes:
         name: in `fastnet.ops`.
@@ -162,7 +164,7 @@ _NUMPY = {
     "true_divide": "divide", "absolute": "abs", "fabs": "abs", "amax": "max", "amin": "min", "add.reduce": "sum",
     "multiply.reduce": "prod", "maximum.reduce": "max", "minimum.reduce": "min", "rint": "round",
     "float_power": "power",
-    "arctanh": "arctanh", "concat": "concatenate", "bitwise_and": "logical_and", "bitwise_or": "logical_or",
+    "concat": "concatenate", "bitwise_and": "logical_and", "bitwise_or": "logical_or",
     "invert": "logical_not",
 }  # fmt: skip
 _METHODS = (

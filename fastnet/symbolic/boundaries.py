@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnet.symbolic.array import Operation, ShapeError, SymbolicArray, refusal, shown
-from fastnet.symbolic.leaves import constant
+from fastnet.symbolic.leaves import constant, not_tracing
 
 
 class Boundary(Operation):
@@ -38,16 +38,19 @@ def concatenated(parts: Sequence[Any]) -> SymbolicArray:
     return SymbolicArray(CONCATENATE, arrays, (*arrays[0].shape[:-1], size))
 
 
-def applied(layer: Any, x: SymbolicArray) -> SymbolicArray:
+def applied(layer: Any, x: SymbolicArray, training: bool | None, mask: Any) -> SymbolicArray:
     """A layer applied within a formula.
 
     Raises:
-        TracingError: the array is not one of a batch.
+        TracingError: the array is not one of a batch; a mask is given.
     """
     if not x.per_row:
         raise refusal(f"the layer {layer.name!r} is applied to an array without the batch", "apply it to data")
-    shape = layer.sample_output_shape(tuple(size or 0 for size in x.shape[1:]))
-    return SymbolicArray(LAYER, (x,), (None, *shape), settings=(layer,))
+    if mask is not None:
+        raise refusal(f"the layer {layer.name!r} is given a mask", "leave it out: masks do not take part in formulas")
+    with not_tracing():
+        shape = layer.sample_output_shape(tuple(size or 0 for size in x.shape[1:]))
+    return SymbolicArray(LAYER, (x,), (None, *shape), settings=(layer, training))
 
 
 def product(x: Any, w: Any) -> SymbolicArray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnet.symbolic import formulas
 from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, refusal, shown
+from fastnet.symbolic.leaves import leaf_of
 from fastnet.symbolic.reshape import reshaped
 
 
@@ -29,10 +30,13 @@ class Fold(Operation):
     on_arrays: Callable[..., Any] | None = None
 
     def __call__(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-        """The symbolic result over axes, by default all but that of the batch; of an array, the array."""
+        """The symbolic result over axes; of an array, the array."""
+        x = leaf_of(x)
         if not isinstance(x, SymbolicArray):
             assert self.on_arrays is not None
             return self.on_arrays(formulas.as_floats(x), axis=axis, keepdims=keepdims)
+        if not x.per_row and x.value is None:
+            raise refusal(f"{self.name} of weights alone", "fold what is computed with the data")
         axes = fold_axes(self.name, x, axis)
         if not axes:
             return x

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.symbolic.array import Operation, SymbolicArray, broadcast
-from fastnet.symbolic.leaves import constant
+from fastnet.symbolic.leaves import constant, leaf_of
 
 FORMULAS: dict[str, Formula] = {}
 
@@ -37,6 +37,7 @@ class Formula(Operation):
 
     def __call__(self, *inputs: Any) -> Any:
         """The symbolic result; of arrays and numbers alone, the array."""
+        inputs = tuple(map(leaf_of, inputs))
         if not any(isinstance(x, SymbolicArray) for x in inputs):
             return self.of_arrays(*inputs)
         nodes = tuple(map(constant, inputs))
@@ -66,6 +67,10 @@ def formula(name: str, text: str, adjoint: Callable | None, on_arrays: Callable,
     return FORMULAS[name]
 
 
+def _erf(x: Any) -> np.ndarray:
+    return np.vectorize(math.erf, otypes=[np.result_type(x, np.float32)])(x)
+
+
 # ---- arithmetic
 
 add = formula("add", "a + b", lambda dy, y, a, b: (dy, dy), np.add)
@@ -81,8 +86,8 @@ rsqrt = formula("rsqrt", "1.0 / math.sqrt(a)", lambda dy, y, a: (-0.5 * dy * y /
 power = formula(
     "power", "a ** b", lambda dy, y, a, b: (_by_base(dy, y, a, b), dy * where(equal(y, 0.0), y, y * log(a))), np.power
 )
-floor_divide = formula("floor_divide", "math.floor(a / b)", None, np.floor_divide)
-mod = formula("mod", "a - b * math.floor(a / b)", lambda dy, y, a, b: (dy, -dy * floor(a / b)), np.mod)
+floor_divide = formula("floor_divide", "a // b", None, np.floor_divide)
+mod = formula("mod", "a % b", lambda dy, y, a, b: (dy, -dy * floor(a / b)), np.mod)
 sign = formula("sign", "-1.0 if a < 0.0 else 1.0 if a > 0.0 else a", None, np.sign)
 absolute = formula("abs", "abs(a)", lambda dy, y, a: (dy * sign(a),), np.abs)
 maximum = formula(
@@ -115,9 +120,7 @@ tanh = formula("tanh", "math.tanh(a)", lambda dy, y, a: (dy * (1.0 - y * y),), n
 arcsinh = formula("arcsinh", "math.asinh(a)", lambda dy, y, a: (dy / sqrt(a * a + 1.0),), np.arcsinh)
 arccosh = formula("arccosh", "math.acosh(a)", lambda dy, y, a: (dy / (sqrt(a - 1.0) * sqrt(a + 1.0)),), np.arccosh)
 arctanh = formula("arctanh", "math.atanh(a)", lambda dy, y, a: (dy / ((1.0 - a) * (1.0 + a)),), np.arctanh)
-erf = formula(
-    "erf", "math.erf(a)", lambda dy, y, a: (dy * (2 / math.sqrt(math.pi)) * exp(-a * a),), np.vectorize(math.erf)
-)
+erf = formula("erf", "math.erf(a)", lambda dy, y, a: (dy * (2 / math.sqrt(math.pi)) * exp(-a * a),), _erf)
 floor: Formula = formula("floor", "math.floor(a)", None, np.floor)
 ceil = formula("ceil", "math.ceil(a)", None, np.ceil)
 trunc = formula("trunc", "math.trunc(a)", None, np.trunc)

@@ -63,7 +63,7 @@ def _as_operand(dx: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
     )
     if axes:
         dx = folds.total(dx, axes, keepdims=True)
-    if dx.shape != x.shape and dx.ndim >= x.ndim and all(size == 1 for size in dx.shape[:extra]):
+    if dx.shape != x.shape and extra > 0 and dx.shape[extra:] == x.shape and set(dx.shape[:extra]) == {1}:
         dx = reshaped(dx, x.shape)
     if dx.shape != x.shape:  # the gradient did not depend on all that its operand has
         dx = formulas.like(dx, x)

@@ -15,7 +15,7 @@ from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.gradient import Parts
 from fastnet.symbolic.order import ordered
-from fastnet.symbolic.rows import CONSTANT, ELEMENT, ROW, Lowered, RuleText, is_same, level_of
+from fastnet.symbolic.rows import CONSTANT, ELEMENT, ROW, Lowered, element_rule, is_same, level_of, row_shapes
 from fastnet.symbolic.slices import SLICE
 
 
@@ -50,8 +50,10 @@ def launch_elements(
         leaves: ids of results of other formulas.
     """
     nodes = ordered([root], leaves=leaves)
+    used = {id(x) for node in nodes if node.operation is not SLICE for x in node.inputs} | {id(root)}
+    nodes = [x for x in nodes if id(x) in used]  # not the arguments of slices
     axes = max([2, *(x.ndim for x in nodes if x.per_row)])
-    if level_of(root, axes) != ELEMENT:
+    if level_of(root, axes) != ELEMENT or len(row_shapes(nodes, axes)) > 1:
         return False
     names: dict[int, str] = {}
     operands: dict[str, list[Any]] = {"x": [], "r": [], "c": []}
@@ -68,10 +70,8 @@ def launch_elements(
         kind = "r" if level == ROW else "x" if x.per_row else "c"
         names[id(x)] = f"{kind}{len(operands[kind])}"
         operands[kind].append(_operand(x, given, result.dtype))
-    text = RuleText(names)
-    value = text.number(root)
-    text.used = dict.fromkeys(f"{kind}{i}" for kind, views in operands.items() for i in range(len(views)))
-    plan.call(elementwise.formula, f=text.rule(name, [], [value]), **operands, y=result)
+    in_order = {key: names[key] for key in sorted(names, key=lambda key: ("xrc".index(names[key][0]), names[key]))}
+    plan.call(elementwise.formula, f=element_rule(name, root, in_order), **operands, y=result)
     return True
 
 

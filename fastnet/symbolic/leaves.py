@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from fastnet._kernels.errors import quoted
-from fastnet.engine.variable import Variable
+from fastnet.engine.variable import Variable, tracing
 from fastnet.symbolic.array import Shape, SymbolicArray, refusal
 
 
@@ -22,8 +21,8 @@ def constant(value: Any) -> SymbolicArray:
     """
     if isinstance(value, SymbolicArray):
         return value
-    if isinstance(value, Variable):
-        return weight_leaf(value)
+    if isinstance(value, Variable) and tracing.leaf is not None:
+        return tracing.leaf(value)
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise refusal(f"{type(value).__name__} {quoted(value)} is no array of numbers", "give numbers or arrays")
@@ -37,35 +36,53 @@ def argument(shape: Shape) -> SymbolicArray:
     return SymbolicArray(None, (), shape)
 
 
-class _Tracing(threading.local):
-    """The weights of the formula that a thread traces: id → (weight, leaf); None outside a layer's call."""
-
-    weights: dict[int, tuple[Variable, SymbolicArray]] | None = None
-
-
-_tracing = _Tracing()
+Weights = dict[int, tuple[Variable, SymbolicArray]]
 
 
 @contextlib.contextmanager
-def tracing_weights() -> Iterator[dict[int, tuple[Variable, SymbolicArray]]]:
-    """A context in which weights take part in formulas; gives those that did, by their ids."""
-    outer, _tracing.weights = _tracing.weights, {}
-    try:
-        yield _tracing.weights
-    finally:
-        _tracing.weights = outer
+def tracing_weights(take_part: bool = True) -> Iterator[Weights]:
+    """A context in which this thread traces a formula; gives the weights that took part, by their ids.
 
-
-def weight_leaf(variable: Variable) -> SymbolicArray:
-    """The leaf of a weight, the same each time.
-
-    Raises:
-        TracingError: a loss or an activation reads a weight.
+    Args:
+        take_part: whether they may, as in a layer's call.
     """
-    known = _tracing.weights
-    if known is None:
-        raise refusal(
-            f"the weight {variable.path!r} takes part in a formula outside a layer's call",
-            "write a layer with call(self, x), or read its value: weight.numpy()",
-        )
-    return known.setdefault(id(variable), (variable, SymbolicArray(None, (), variable.shape)))[1]
+    found: Weights = {}
+
+    def leaf(variable: Variable) -> SymbolicArray:
+        if not take_part:
+            raise refusal(
+                f"the weight {variable.path!r} takes part in a formula outside a layer's call",
+                "write a layer with call(self, x), or read its value before: weight.numpy()",
+            )
+        return found.setdefault(id(variable), (variable, SymbolicArray(None, (), variable.shape)))[1]
+
+    outer = vars(tracing).copy()
+    tracing.leaf, tracing.refuse = leaf, _refuse
+    try:
+        yield found
+    finally:
+        vars(tracing).clear()
+        vars(tracing).update(outer)
+
+
+@contextlib.contextmanager
+def not_tracing() -> Iterator[None]:
+    """A context in which weights are arrays again."""
+    outer = vars(tracing).copy()
+    vars(tracing).clear()
+    try:
+        yield
+    finally:
+        vars(tracing).update(outer)
+
+
+def _refuse(variable: Variable) -> None:
+    raise refusal(
+        f"the elements of the weight {variable.path!r} are read or set in a formula",
+        "use it as it is, with operators and functions of fastnet.ops",
+    )
+
+
+def leaf_of(value: Any) -> Any:
+    """The leaf of a weight in a formula that is traced; any other value."""
+    return tracing.leaf(value) if isinstance(value, Variable) and tracing.leaf is not None else value

@@ -16,7 +16,7 @@ from fastnet.symbolic.gradient import gradients
 from fastnet.symbolic.launches import add_parts, launch, part_results
 from fastnet.symbolic.leaves import argument, constant
 from fastnet.symbolic.order import ordered
-from fastnet.symbolic.rows import CONSTANT, ELEMENT, RuleText, Scheduler, level_of
+from fastnet.symbolic.rows import CONSTANT, ELEMENT, Scheduler, element_rule, level_of
 from fastnet.symbolic.trace import traced
 
 
@@ -61,10 +61,9 @@ class TracedLoss:
 
     def _form(self, true_shape: tuple[int, ...], shape: tuple[int, ...]) -> TracedForm:
         what = f"The loss {self.name!r}"
-        (y_true, y_pred), y = traced(self.function, [(None, *true_shape), (None, *shape)], what)
+        (y_true, y_pred), y, _ = traced(self.function, [(None, *true_shape), (None, *shape)], what)
         rows = (None, *shape[:-1])
-        if y.per_row and y.ndim == len(shape) + 1 and y.shape[:-1] == rows:
-            y = formulas.divide(folds.total(y, -1), float(y.shape[-1] or 1))
+        y = of_rows(y, rows)
         if y.shape != rows:
             raise ShapeError(
                 f"{what} gives an array of shape {shown(y.shape)} for targets of shape {shown(y_true.shape)} and "
@@ -80,13 +79,10 @@ class TracedLoss:
         """The row of a formula of elements, which has the kernels of a formula of numbers."""
         names = {id(y_true): "y_true", id(y_pred): "y_pred"}
         slopes = [slope for _, slope in gradients(element, constant(1.0), [y_pred])] if self.has_gradient else []
-        rules = []
-        for name, root in ((self.name, element), (f"{self.name}_slope", slopes[0] if slopes else constant(0.0))):
-            text = RuleText(names)
-            result = text.number(root)
-            text.used = dict.fromkeys(names.values())
-            rules.append(text.rule(name, [], [result]))
-        return registry.Loss(self.name, rules[0], rules[1])
+        value = element_rule(self.name, element, names)
+        return registry.Loss(
+            self.name, value, element_rule(f"{self.name}_slope", slopes[0] if slopes else constant(0.0), names)
+        )
 
     def launch(
         self, plan: Plan, y_pred: View, y_true: View, gradient: bool, row_weight: View | None
@@ -106,6 +102,13 @@ class TracedLoss:
         launch(plan, lowered, given, [values, *slopes], y_pred.dtype)
         add_parts(plan, dy, parts, slopes)
         return values, dy
+
+
+def of_rows(y: SymbolicArray, rows: Shape) -> SymbolicArray:
+    """What a loss gives for each row: of a loss of elements their mean."""
+    if y.per_row and y.ndim == len(rows) + 1 and y.shape[:-1] == rows:
+        return formulas.divide(folds.total(y, -1), float(y.shape[-1] or 1))
+    return y
 
 
 def mean_of_elements(y: SymbolicArray, arguments: list[SymbolicArray]) -> SymbolicArray | None:
@@ -143,8 +146,8 @@ def _terms(y: SymbolicArray) -> list[tuple[float, SymbolicArray]] | None:
         return None if first is None or second is None else [*first, *((sign * c, x) for c, x in second)]
     if name == "negative":
         terms, factor = _terms(y.inputs[0]), -1.0
-    elif name in ("multiply", "divide") and (number := _number(y.inputs[1])) is not None:
-        terms, factor = _terms(y.inputs[0]), 1 / number if name == "divide" and number else number
+    elif name in ("multiply", "divide") and (number := _number(y.inputs[1])) is not None and number != 0:
+        terms, factor = _terms(y.inputs[0]), 1 / number if name == "divide" else number
     elif name == "multiply" and (number := _number(y.inputs[0])) is not None:
         terms, factor = _terms(y.inputs[1]), number
     else:

@@ -1,4 +1,4 @@
-"""Axes of size 1, added and dropped."""
+"""Arrays under other shapes: last axes of size 1 come and go within a formula; everything else cuts it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def reshaped(x: SymbolicArray, shape: Shape) -> SymbolicArray:
         return x
     if x.value is not None:
         return SymbolicArray(None, (), shape, x.is_bool, value=x.value.reshape([size or 1 for size in shape]))
-    if [size for size in x.shape if size != 1] != [size for size in shape if size != 1]:
+    if _trimmed(x.shape) != _trimmed(shape):
         if not x.per_row or shape[:1] != (None,) or math.prod(map(_known, x.shape)) != math.prod(map(_known, shape)):
             raise refusal(
                 f"reshape from {shown(x.shape)} to {shown(shape)}",
@@ -35,6 +35,13 @@ def reshaped(x: SymbolicArray, shape: Shape) -> SymbolicArray:
             )
         return SymbolicArray(RESHAPE_ALL, (x,), shape, x.is_bool)
     return SymbolicArray(RESHAPE, (x,), shape, x.is_bool)
+
+
+def _trimmed(shape: Shape) -> Shape:
+    """A shape without its last axes of size 1: formulas of rows take them for nothing."""
+    while shape[1:] and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
 
 
 def _known(size: int | None) -> int:

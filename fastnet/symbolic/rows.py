@@ -14,7 +14,7 @@ import numpy as np
 
 from fastnet._kernels.tangents import rule_from_source
 from fastnet._kernels.templates.row_programs import LANES, Results, RowFold, RowPass, RowProgram
-from fastnet.symbolic.array import ShapeError, SymbolicArray, shown
+from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, shown
 from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.formulas import CONDITIONS, Formula
 from fastnet.symbolic.order import ordered
@@ -60,6 +60,11 @@ def is_same(x: SymbolicArray) -> bool:
     return drops_axes(x) or (isinstance(x.operation, Formula) and x.operation.text == "a")
 
 
+def row_shapes(nodes: Sequence[SymbolicArray], axes: int) -> list[Shape]:
+    """The shapes of the rows of arrays of up to so many axes; a formula has one."""
+    return list(dict.fromkeys(x.shape[:-1] if x.ndim == axes else x.shape for x in nodes if x.per_row))
+
+
 @dataclass
 class Lowered:
     """A loop over rows, and what its operands stand for.
@@ -92,7 +97,8 @@ class Scheduler:
         self.name, self.roots, self.row_weight = name, roots, row_weight
         self.saved = {id(x): x for x in saved}
         found = ordered(roots, self.saved)
-        used = {id(x) for node in found for x in node.inputs}
+        used = {id(x) for node in found if node.operation is not SLICE for x in node.inputs} | {id(x) for x in roots}
+        found = [x for x in found if x.operation is not None or id(x) in used]  # not the arguments of slices
         self.nodes = [*(x for x in saved if id(x) in used), *found]
         self.axes = max([2, *(x.ndim for x in self.nodes if x.per_row)])
         self.levels = {id(x): level_of(x, self.axes) for x in self.nodes}
@@ -120,7 +126,7 @@ class Scheduler:
                 depths[id(x)] = 0
                 continue
             folds = self._folds(x)
-            depths[id(x)] = max((depths[id(y)] for y in x.inputs), default=0) + folds
+            depths[id(x)] = max((depths.get(id(y), 0) for y in x.inputs), default=0) + folds
             if folds:
                 groups.setdefault((depths[id(x)], x.inputs[0].shape[-1] or 0), []).append(x)
         for (_, width), members in sorted(groups.items(), key=lambda item: item[0]):
@@ -136,6 +142,12 @@ class Scheduler:
         Raises:
             ShapeError: one is, since formulas of arrays of several ranks are mixed.
         """
+        rows = row_shapes(self.nodes, self.axes)
+        if len(rows) > 1:
+            raise ShapeError(
+                f"Arrays whose rows are of shapes {' and '.join(map(shown, rows))} meet in a formula: only the last "
+                "axis may differ."
+            )
         for x in self.nodes:
             if id(x) in self.saved or x.operation is None or x.operation is SLICE or isinstance(x.operation, Fold):
                 continue
@@ -291,7 +303,8 @@ class RuleText:
         if x.value is not None:
             return literal(x)
         if is_same(x):
-            return self.texts[id(x.inputs[0])]
+            source = x.inputs[0]
+            return self._as_number(source) if source.is_bool and not x.is_bool else self.texts[id(source)]
         assert isinstance(x.operation, Formula)
         name = f"v{len(self.lines)}"
         operands = {}
@@ -306,7 +319,7 @@ class RuleText:
 
     def _calling(self, operation: RuleFormula) -> str:
         """The text of a call of a rule, under a name that no other one has."""
-        rule, name = operation.rule, operation.name
+        rule, name = operation.rule, f"r_{operation.name}"
         while self.called.get(name, rule) is not rule:
             name += "_"
         self.called[name] = rule
@@ -326,6 +339,14 @@ class RuleText:
         if text in self.outside:
             self.used[text] = None
         return text
+
+
+def element_rule(name: str, root: SymbolicArray, names: dict[int, str]) -> Callable:
+    """The rule of a formula of elements, which takes all these names."""
+    text = RuleText(names)
+    result = text.number(root)
+    text.used = dict.fromkeys(names.values())
+    return text.rule(name, [], [result])
 
 
 def literal(x: SymbolicArray) -> str:

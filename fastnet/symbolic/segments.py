@@ -15,12 +15,10 @@ from fastnet.engine.view import View
 from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.gradient import Parts, gradients
 from fastnet.symbolic.launches import add_parts, launch, launch_elements, part_results
-from fastnet.symbolic.leaves import argument
+from fastnet.symbolic.leaves import Weights, argument
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.rows import Scheduler
 from fastnet.symbolic.slices import SLICE
-
-Weights = dict[int, tuple[Variable, SymbolicArray]]
 
 
 @dataclass(frozen=True, eq=False)
