@@ -273,7 +273,7 @@ def get(identifier: Any):
             raise ValueError(registry.unknown("activation", identifier, [*registry.activations, *_ROWS]))
         return Activation(registry.activations[identifier])
     raise ValueError(
-        f"An activation is a name, one of fastnet.activations, a function of a number, written with def, or a layer "
+        f"An activation is a name, one of fastnet.activations, a function of a number or of arrays, or a layer "
         f"that is one function, such as LeakyReLU; received {quoted(identifier)}."
     )
 

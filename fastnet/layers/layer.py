@@ -37,9 +37,10 @@ _NAMED = {
 
 
 class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
-    """A layer of a network. Subclasses define some of four methods.
+    """A layer of a network. Subclasses define some of four methods, or array code.
 
-    These are `make_weights`, `sample_output_shape`, `forward` and `backward`.
+    The methods are `make_weights`, `sample_output_shape`, `forward` and `backward`. Array code, as for Keras, is
+    ``call(self, x)``, with `build` for weights: operators, NumPy's functions and those of `fastnet.ops`.
 
     An attribute with the name of an argument may be replaced, and counts from the next step on, unless weights or
     shapes follow from it.
@@ -57,7 +58,7 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
 
     Raises:
         TypeError: the class lacks an argument, or a subclass defines a method of Keras's that is not called here, such
-            as `call`, `build` or `compute_output_shape`.
+            as `get_build_config`, or `build` without `call`.
 
     Example:
         >>> layer = layers.Dense(2, name="out")

@@ -34,10 +34,11 @@ REDUCTIONS = (*MEANS, "mean_with_sample_weight", "sum", "none", None)
 class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
     """A loss: a number for each row of predictions, and the reduction of these to the loss of a batch.
 
-    A loss of your own is a subclass with a static method ``call(y_true, y_pred)``, a formula of two numbers whose mean
-    over the last axis is the loss of a row. Further arguments of ``call`` take the values of the attributes of their
-    names, which ``__init__`` must set. Its derivative by ``y_pred`` is found by differentiation, or is the static
-    method ``gradient`` of the same arguments. An argument that is set again counts from the next step on.
+    A loss of your own is a subclass with ``call(self, y_true, y_pred)``, a formula of arrays (`fastnet.ops`) that gives
+    a number for each row or each element. Or it has a static method ``call(y_true, y_pred)``, a formula of two numbers
+    whose mean over the last axis is the loss of a row. Further arguments of this take the values of the attributes of
+    their names, which ``__init__`` must set, and its derivative by ``y_pred`` is found by differentiation, or is the
+    static method ``gradient`` of the same arguments. An argument that is set again counts from the next step on.
 
     Args:
         name: as shown; by default the class's name.
@@ -332,8 +333,8 @@ class FunctionLoss(Loss):
     """The loss of a formula given as a function, or of a row of the registry.
 
     Args:
-        fn: a plain function of two numbers ``f(y_true, y_pred)`` whose mean over the last axis is a row's loss, or a
-            row of the registry.
+        fn: a function ``f(y_true, y_pred)`` of two numbers, whose mean over the last axis is a row's loss, or of arrays
+            (`fastnet.ops`); or a row of the registry.
         reduction, name, dtype: as for every `Loss`.
         gradient: False for a function that need have no derivative, as a metric.
         parameters: values of the function's further arguments.

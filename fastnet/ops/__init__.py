@@ -1,7 +1,7 @@
 """Functions of arrays, with Keras's names, for formulas that fastnet compiles: losses, metrics, activations.
 
-In a formula they are traced: the function is called once with symbolic arrays, and what it does becomes a kernel, with
-its derivative. On arrays of NumPy they compute at once.
+In a formula they are traced: the function is called with symbolic arrays, and what it does becomes a kernel, with its
+derivative. On arrays of NumPy they compute at once.
 
 Example:
     >>> from fastnet import losses, ops
