@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -14,12 +13,11 @@ from fastnet._kernels import registration, registry
 from fastnet._kernels.errors import RuleError, quoted
 from fastnet._kernels.rules import activation_rules as rules
 from fastnet._kernels.templates import elementwise, rows
-from fastnet.arrays import as_array
+from fastnet.array_activations import ArrayActivation
 from fastnet.engine.bind import run_once
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.settable import ReadOnly
-from fastnet.symbolic.activations import TracedActivation
 from fastnet.symbolic.array import SymbolicArray, TracingError
 from fastnet.symbolic.functions import FUNCTIONS
 from fastnet.symbolic.rule_formulas import of_rule
@@ -235,13 +233,6 @@ def _apply(activation, x: Any) -> np.ndarray:
     return run_once(plan, {source: x[None]}, result)[0] if result is not source else x.copy()
 
 
-def _apply_to_rows(activation: ArrayActivation, x: Any) -> np.ndarray:
-    x = as_array(x, f"{activation.name}: x")
-    plan = Plan(False, x.dtype.name, max(len(x), 1))
-    source = plan.buffer(x.shape[1:])
-    return run_once(plan, {source: x}, activation.forward(plan, source))
-
-
 def get(identifier: Any):
     """The activation of a name, a function of this module, a function of a number, a description, or None (linear).
 
@@ -276,48 +267,6 @@ def get(identifier: Any):
         f"An activation is a name, one of fastnet.activations, a function of a number or of arrays, or a layer "
         f"that is one function, such as LeakyReLU; received {quoted(identifier)}."
     )
-
-
-class ArrayActivation:
-    """An activation written as array code (`fastnet.ops`), which reads whole rows.
-
-    Args:
-        function: ``x -> y``, of arrays whose first axis is the batch.
-        arguments: values of its further arguments.
-
-    Example:
-        >>> from fastnet import ops
-        >>> activations.ArrayActivation(lambda x: x - ops.mean(x, axis=-1, keepdims=True))([[1.0, 3.0]]).tolist()
-        [[-1.0, 1.0]]
-    """
-
-    def __init__(self, function: Callable[..., Any], arguments: dict[str, Any] | None = None):
-        self.function, self.name = function, registration.name_of(function)
-        self.__name__, self.__doc__ = self.name, function.__doc__
-        self.traced = TracedActivation(functools.partial(function, **(arguments or {})), self.name)
-
-    def __call__(self, x: Any) -> Any:
-        """Apply to an array (n, ...)."""
-        return self.traced.function(x) if isinstance(x, SymbolicArray) else _apply_to_rows(self, x)
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of a result for samples of this shape."""
-        return self.traced.output_shape(shape)
-
-    def forward(self, plan: Plan, x: View) -> View:
-        """Add the launch of y."""
-        return self.traced.forward(plan, x)
-
-    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
-        """Add the launches of dx."""
-        return self.traced.backward(plan, dy, x, y)
-
-    def as_config(self) -> Any:
-        """Its function's description."""
-        return serialization.serialize_keras_object(self.function)
-
-    def __repr__(self) -> str:
-        return f"<activation {self.name}>"
 
 
 def of_function(function: Callable[..., Any]) -> Any:

@@ -10,7 +10,6 @@ import numpy as np
 
 from fastnet import checks, config, hooks, serialization
 from fastnet._kernels import abi, registration, registry
-from fastnet._kernels.errors import RuleError
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
 from fastnet._kernels.rules import scalars as rules
 from fastnet._kernels.templates import elementwise, folds, labels, rows
@@ -19,12 +18,13 @@ from fastnet.engine import changes
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View
 from fastnet.losses.axes import AlongAxis
+from fastnet.losses.function_rows import function_row, traced_row
 from fastnet.losses.rowwise import OnArrays, RowFunction
 from fastnet.settable import Completed, SettableArguments, argument_names
-from fastnet.symbolic.array import ShapeError, SymbolicArray, TracingError
+from fastnet.symbolic.array import SymbolicArray, TracingError
 from fastnet.symbolic.functions import FUNCTIONS
 from fastnet.symbolic.leaves import constant
-from fastnet.symbolic.losses import TracedLoss, of_rows
+from fastnet.symbolic.losses import of_rows
 from fastnet.symbolic.rule_formulas import of_rule
 
 MEANS = ("sum_over_batch_size", "mean")
@@ -406,35 +406,6 @@ class FunctionLoss(Loss):
         fn = config.pop("fn")
         fn = registry.losses.find(fn) if isinstance(fn, str) else serialization.deserialize_keras_object(fn)
         return cls(fn, **config)
-
-
-def function_row(function: Callable, gradient: bool) -> registry.Loss:
-    """The row of a function: a formula of two numbers, or else one of arrays.
-
-    Raises:
-        RuleError: it is neither.
-    """
-    name = registration.name_of(function)
-    try:
-        return registration.loss_row(name, function, None, gradient)
-    except RuleError as error:
-        problem = error
-    return traced_row(function, name, gradient, problem)
-
-
-def traced_row(function: Callable, name: str, gradient: bool, problem: RuleError | None = None) -> registry.Loss:
-    """The row of a loss written as array code; ``problem`` says why it is no formula of numbers."""
-    loss = TracedLoss(function, name, gradient)
-    try:
-        loss.form((6,), (6,))
-        found = None
-    except ShapeError:  # it reads other shapes, which are known when it is trained
-        found = None
-    except TracingError as error:
-        found = error
-    if found is not None:
-        raise RuleError(f"{found} As a formula of two numbers: {problem}" if problem else str(found))
-    return registry.Loss(name, targets="raw", traced=loss)
 
 
 def _formula(loss: Loss, function: Any) -> Callable:

@@ -1,0 +1,39 @@
+"""Functions of users as rows of the registry: formulas of two numbers, or of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastnet._kernels import registration, registry
+from fastnet._kernels.errors import RuleError
+from fastnet.symbolic.array import ShapeError, TracingError
+from fastnet.symbolic.losses import TracedLoss
+
+
+def function_row(function: Callable, gradient: bool) -> registry.Loss:
+    """The row of a function: a formula of two numbers, or else one of arrays.
+
+    Raises:
+        RuleError: it is neither.
+    """
+    name = registration.name_of(function)
+    try:
+        return registration.loss_row(name, function, None, gradient)
+    except RuleError as error:
+        problem = error
+    return traced_row(function, name, gradient, problem)
+
+
+def traced_row(function: Callable, name: str, gradient: bool, problem: RuleError | None = None) -> registry.Loss:
+    """The row of a loss written as array code; ``problem`` says why it is no formula of numbers."""
+    loss = TracedLoss(function, name, gradient)
+    try:
+        loss.form((6,), (6,))
+        found = None
+    except ShapeError:  # it reads other shapes, which are known when it is trained
+        found = None
+    except TracingError as error:
+        found = error
+    if found is not None:
+        raise RuleError(f"{found} As a formula of two numbers: {problem}" if problem else str(found))
+    return registry.Loss(name, targets="raw", traced=loss)
