@@ -97,6 +97,11 @@ def test_adjoints_of_folds(fold, keepdims, shape):
     check_adjoint(lambda a: fold(a * a, -1, keepdims), [x])
 
 
+def test_the_gradient_of_a_product_with_zeros():
+    x = np.array([[2.0, 0.0, 3.0], [0.0, 0.0, 3.0], [2.0, 5.0, 3.0]])
+    check_adjoint(lambda a: folds.prod(a, -1), [x])
+
+
 @pytest.mark.parametrize("function", cases.LOSSES, ids=lambda f: f.__name__)
 def test_adjoints_of_losses(function):
     rng = np.random.default_rng(6)
@@ -123,12 +128,11 @@ def test_rules_of_elements_are_numpys_numbers(name):
         with np.errstate(all="ignore"):
             expected = float(operation.on_arrays(*map(np.float64, given))) if name != "like" else given[0]
         try:
-            found = float(rule(*given))
-        except (
-            ArithmeticError,
-            TypeError,
-            ValueError,
-        ):  # Python's own functions refuse what kernels give NaN or infinity for
+            found = rule(*given)
+            if isinstance(found, complex):  # of Python alone: NaN in a kernel
+                continue
+            found = float(found)
+        except (ArithmeticError, ValueError):  # Python refuses what gives NaN or infinity in a kernel
             continue
         if name in ("mod", "floor_divide", "power") and not np.isfinite(given).all():
             continue

@@ -234,6 +234,9 @@ def numba_ir(source: Source, name: str, device: str = "cpu") -> tuple[str, str]:
             "what rules and templates may use."
             f"\nnumba says: {error}"
         ) from error
+    finally:  # rules that later kernels share refer to the namespace: all else in it is freed
+        namespace.pop("kernel", None)
+        namespace.pop("body", None)
     result = entry.overloads[types]
     return result.library.get_llvm_str(), result.fndesc.llvm_func_name
 

@@ -91,7 +91,15 @@ def _extreme_adjoint(dy: Any, y: SymbolicArray, x: SymbolicArray) -> tuple:
 
 
 def _product_adjoint(dy: Any, y: SymbolicArray, x: SymbolicArray) -> tuple:
-    return (spread(dy * y, x, *y.settings) / x,)
+    """The product of the other factors: that of all over the factor, unless factors are 0."""
+    axes, _ = y.settings
+    is_zero = formulas.equal(x, 0.0)
+    zeros = total(formulas.where(is_zero, 1.0, 0.0), axes, keepdims=True)
+    factors = formulas.where(is_zero, 1.0, x)
+    others = prod(factors, axes, keepdims=True)
+    at_zero = formulas.where(formulas.equal(zeros, 1.0), others, 0.0)
+    elsewhere = formulas.where(formulas.equal(zeros, 0.0), others / factors, 0.0)
+    return (spread(dy, x, *y.settings) * formulas.where(is_zero, at_zero, elsewhere),)
 
 
 total = Fold("sum", _sum_adjoint, 0.0, "total + a", np.sum)

@@ -100,36 +100,24 @@ class Segment:
         leaves = [leaf for _, leaf in self.weights.values() if id(leaf) in trained]
         parts = gradients(self.root, slope, [*wanted, *leaves], {id(x) for x in self.leaves})
         given = self._given(inputs) | {id(slope): dy, id(self.root): y}
-        roots, results, after = [], [], []
-        out: list[View | None] = []
-        for x, view in zip(self.leaves, inputs, strict=True):
-            own: Parts = [(part, g) for part, g in parts if (part.inputs[0] if part.operation is SLICE else part) is x]
-            if not view.needs_gradient:
-                out.append(None)
-                continue
-            dx = plan.like(view)
-            places = part_results(plan, dx, own)
-            roots += [g for _, g in own]
-            results += places
-            after.append((dx, own, places))
-            out.append(dx)
-        sums = []
-        for part, g in parts:
-            if id(part) in trained:
-                rows = dy if g is slope else plan.buffer([size or 0 for size in g.shape[1:]], dy.dtype)
-                if g is not slope:
-                    roots.append(g)
-                    results.append(rows)
-                sums.append((trained[id(part)], rows))
+        written: list[tuple[SymbolicArray, View]] = []  # formulas, and where they are written
+        parts_of = [_parts_of(x, parts) for x in self.leaves]
+        found = [
+            _place(plan, view, own, slope, dy, written) if view.needs_gradient else (None, [])
+            for view, own in zip(inputs, parts_of, strict=True)
+        ]
+        rows = [(trained[id(part)], _rows(plan, g, slope, dy, written)) for part, g in parts if id(part) in trained]
+        roots, results = [root for root, _ in written], [view for _, view in written]
         self._launch(plan, f"{self.name}_gradient", roots, results, given, [*self.leaves, self.root])
-        for dx, own, places in after:
-            add_parts(plan, dx, own, places)
-        for variable, rows in sums:
+        for (dx, places), own in zip(found, parts_of, strict=True):
+            if dx is not None and dx is not dy:
+                add_parts(plan, dx, own, places)
+        for variable, view in rows:
             total = plan.gradient(variable)
             assert total is not None
-            plan.call(folds.sum_rows, x=plan.reshaped(rows, (*rows.shape[:-1], variable.size)), total=total.flat)
+            plan.call(folds.sum_rows, x=plan.reshaped(view, (*view.shape[:-1], variable.size)), total=total.flat)
         self._add_missing(plan, parts, trained)
-        return tuple(out)
+        return tuple(dx for dx, _ in found)
 
     def _add_missing(self, plan: Plan, parts: Parts, trained: dict[int, Variable]) -> None:
         """A gradient of 0 for weights through which none flows."""
@@ -155,6 +143,34 @@ class Segment:
         if others:
             lowered = Scheduler(name, [root for root, _ in others], saved=leaves).lowered()
             launch(plan, lowered, given, [result for _, result in others], plan.dtype)
+
+
+def _parts_of(x: SymbolicArray, parts: Parts) -> Parts:
+    """The entries of an argument: of itself, and of its slices."""
+    return [(part, g) for part, g in parts if (part.inputs[0] if part.operation is SLICE else part) is x]
+
+
+def _place(
+    plan: Plan, view: View, own: Parts, slope: SymbolicArray, dy: View, written: list[tuple[SymbolicArray, View]]
+) -> tuple[View, list[View]]:
+    """The gradient of an input, and where those of its parts are written; that of the result, where it is the same."""
+    if len(own) == 1 and own[0][1] is slope and own[0][0].operation is not SLICE:
+        return dy, []
+    dx = plan.like(view)
+    places = part_results(plan, dx, own)
+    written += zip((g for _, g in own), places, strict=True)
+    return dx, places
+
+
+def _rows(
+    plan: Plan, g: SymbolicArray, slope: SymbolicArray, dy: View, written: list[tuple[SymbolicArray, View]]
+) -> View:
+    """The gradient of a weight by rows; that of the result, where it is the same."""
+    if g is slope:
+        return dy
+    view = plan.buffer([size or 0 for size in g.shape[1:]], dy.dtype)
+    written.append((g, view))
+    return view
 
 
 def constant_weight(x: SymbolicArray, dtype: str) -> Variable:

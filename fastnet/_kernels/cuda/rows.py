@@ -17,10 +17,9 @@ import numpy as np
 
 from fastnet._kernels.cuda.entry import WARP
 from fastnet._kernels.kinds import Kind
-from fastnet._kernels.rules.scalars import added, sum_of_pair
 from fastnet._kernels.template import Template
 from fastnet._kernels.templates.row_statistics import normalize_rows, normalized_gradient
-from fastnet._kernels.templates.rows import RowTemplate, RowText, mean_of_row
+from fastnet._kernels.templates.rows import RowLoop, RowTemplate, RowText, mean_of_row
 
 PIECE = 64  # bytes of a row that are copied at a time
 
@@ -70,7 +69,7 @@ class WarpRows(RowTemplate):
 
 
 @dataclass(frozen=True)
-class WarpLoop:
+class WarpLoop(RowLoop):
     """The loop of one of the templates in `LOOPS` on a GPU, for one dtype; it stands for the template in a kernel.
 
     Args:
@@ -80,11 +79,6 @@ class WarpLoop:
 
     template: Template
     dtype: str
-
-    form = "loop"
-    built_in = True
-    locals = frozenset[str]()
-    namespace = {"added": added, "sum_of_pair": sum_of_pair}
 
     @property
     def name(self) -> str:

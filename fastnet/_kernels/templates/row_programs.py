@@ -12,8 +12,7 @@ from functools import cache
 
 from fastnet._kernels import kinds
 from fastnet._kernels.kinds import Kind
-from fastnet._kernels.rules.scalars import added, sum_of_pair
-from fastnet._kernels.templates.rows import start_of
+from fastnet._kernels.templates.rows import RowLoop, start_of
 
 LANES = 64
 
@@ -70,7 +69,7 @@ class RowPass:
 
 
 @dataclass(frozen=True)
-class RowProgram:
+class RowProgram(RowLoop):
     """A loop over rows: numbers of a row and passes, in order.
 
     Args:
@@ -86,21 +85,9 @@ class RowProgram:
     operands: tuple[tuple[str, str], ...]
     cost: str
 
-    form = "loop"
-    axis = "n"
-    grain = 16
-    built_in = True
-    namespace = {"added": added, "sum_of_pair": sum_of_pair}
-    rule_calls = ()
-    locals = frozenset[str]()
-
     @property
     def file(self) -> str:
         return __file__
-
-    @property
-    def identity(self) -> str:
-        return _text(self)
 
     @property
     def parameters(self) -> dict[str, Kind]:

@@ -26,8 +26,32 @@ from fastnet._kernels.rules.scalars import added, sum_of_pair
 from fastnet._kernels.template import elementwise, template
 
 
+class RowLoop:
+    """What the loops over rows that are written here, and not by a user, have in common."""
+
+    form = "loop"
+    axis = "n"
+    grain = 16
+    built_in = True
+    namespace = {"added": added, "sum_of_pair": sum_of_pair}
+    rule_calls = ()  # its rules are checked when they are registered
+    locals = frozenset[str]()
+
+    @property
+    def file(self) -> str:
+        return __file__
+
+    @property
+    def identity(self) -> str:
+        return self.text()
+
+    def text(self) -> str:
+        """The template's source."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class RowTemplate:
+class RowTemplate(RowLoop):
     """A loop written for one `RowRule`: its passes one after another, then what is asked for.
 
     Args:
@@ -50,25 +74,7 @@ class RowTemplate:
     gradient: bool = False
     scalars: int = 0
 
-    form = "loop"
-    axis = "n"
-    grain = 16
     cost = "20 * width"
-    built_in = True
-    namespace = {"added": added, "sum_of_pair": sum_of_pair}
-    rule_calls = ()  # its rules are checked when they are registered
-
-    @property
-    def locals(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
-    def file(self) -> str:
-        return __file__
-
-    @property
-    def identity(self) -> str:
-        return _text(self)
 
     @property
     def parameters(self) -> dict[str, Kind]:
