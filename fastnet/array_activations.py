@@ -48,7 +48,7 @@ class ArrayActivation:
         """Add the launch of y."""
         return self.traced.forward(plan, x)
 
-    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         """Add the launches of dx."""
         return self.traced.backward(plan, dy, x, y)
 

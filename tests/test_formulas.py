@@ -297,7 +297,6 @@ def test_lambda_of_arrays():
     (lambda t, p: np.linalg.inv(p), "np.inv is not an operation of a formula"),
     (lambda t, p: np.median(p, axis=-1), "np.median is not an operation of a formula.*ops.mean"),
     (lambda t, p: p[::2, 0], "takes single samples"),
-    (lambda t, p: p[:, ::2], "slice with step 2"),
     (lambda t, p: ops.mean(t - p, axis=-1) * np.random.default_rng().normal(), "another formula when it is called"),
     (lambda t, p: "loss", "no array of numbers"),
 ])  # fmt: skip

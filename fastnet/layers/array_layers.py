@@ -14,15 +14,19 @@ from fastnet.engine.operations import Concatenate
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
-from fastnet.symbolic.array import ShapeError, SymbolicArray
-from fastnet.symbolic.boundaries import CONCATENATE, CUT, LAYER, MATMUL
-from fastnet.symbolic.folds import Fold
+from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.boundaries import CUT, LAYER, sample_shape
+from fastnet.symbolic.concatenation import CONCATENATE
 from fastnet.symbolic.leaves import Weights
+from fastnet.symbolic.lowering import constant_weight
 from fastnet.symbolic.order import ordered
-from fastnet.symbolic.rows import Scheduler
-from fastnet.symbolic.segments import MatMul, Reshaped, Segment, constant_weight
+from fastnet.symbolic.products import MATMUL
+from fastnet.symbolic.reshape import RESHAPE_ALL
+from fastnet.symbolic.segments import MatMul, Reshaped, Segment
 from fastnet.symbolic.trace import traced
 
+#: operations with an entry of the tape of their own
+ON_TAPE = (LAYER, MATMUL, CUT, CONCATENATE, RESHAPE_ALL)
 #: methods of Keras that such a layer may define
 ALLOWED = ("call", "build", "compute_output_shape")
 
@@ -111,7 +115,7 @@ class _Lowering:
     def view(self, root: SymbolicArray) -> View:
         """The view of a formula's result."""
         for x in ordered([root]):
-            if x.operation is None or not x.operation.is_boundary:
+            if x.operation not in ON_TAPE:
                 continue
             views = [self._materialized(each) for each in x.inputs if each.per_row]
             if x.operation is CUT:
@@ -136,30 +140,12 @@ class _Lowering:
             )
         return self.plan.apply(layer, x)
 
-    def _cut(self, root: SymbolicArray) -> None:
-        """Materialize folds that drop an axis, where what follows them is of lower rank."""
-        while True:
-            nodes = ordered([root], leaves=self.views)
-            try:
-                Scheduler(self.name, [root], saved=[x for x in nodes if id(x) in self.views])
-                return
-            except ShapeError:
-                axes = max(x.ndim for x in nodes)
-                drops = [
-                    x
-                    for x in nodes
-                    if x is not root and isinstance(x.operation, Fold) and x.inputs[0].ndim == axes > x.ndim
-                    and id(x) not in self.views
-                ]  # fmt: skip
-                if not drops:
-                    raise
-                self._materialized(drops[0])
-
     def _operation(self, x: SymbolicArray, dtype: str) -> Any:
         """The operation of the tape of a boundary."""
         if x.operation is MATMUL:
-            return MatMul(self._factor(x.inputs[1], dtype))
-        return Concatenate() if x.operation is CONCATENATE else Reshaped(tuple(size or 0 for size in x.shape[1:]))
+            is_turned, shape = x.settings
+            return MatMul(self._factor(x.inputs[1], dtype), shape, is_turned)
+        return Concatenate() if x.operation is CONCATENATE else Reshaped(sample_shape(x))
 
     def _factor(self, x: SymbolicArray, dtype: str) -> Variable:
         """The weight of a leaf; a constant as a weight that is not trained."""
@@ -169,7 +155,6 @@ class _Lowering:
     def _materialized(self, root: SymbolicArray) -> View:
         """The view of a formula of results that have views."""
         if id(root) not in self.views:
-            self._cut(root)
             leaves = [x for x in ordered([root], leaves=self.views) if id(x) in self.views]
             segment = Segment(self.name, root, leaves, self.weights)
             self.views[id(root)] = self.plan.combine(segment, *(self.views[id(x)] for x in leaves))

@@ -19,6 +19,9 @@ from typing import Any as _Any
 from fastnet.ops import composites as _composites
 from fastnet.ops import elements as _elements
 from fastnet.ops import folding as _folding
+from fastnet.ops import making as _making
+from fastnet.ops import moving as _moving
+from fastnet.ops import products as _products
 from fastnet.ops import shaping as _shaping
 from fastnet.symbolic import functions as _functions
 from fastnet.symbolic.leaves import leaf_of as _leaf_of
@@ -34,7 +37,9 @@ def _of_weights(function: _Callable) -> _Callable:
     return wrapper
 
 
-_FUNCTIONS = {**_elements.FUNCTIONS, **_folding.FUNCTIONS, **_shaping.FUNCTIONS, **_composites.FUNCTIONS}
+_FUNCTIONS: dict[str, _Callable] = {}
+for _module in (_elements, _folding, _shaping, _moving, _making, _products, _composites):
+    _FUNCTIONS |= _module.FUNCTIONS  # type: ignore[attr-defined]
 _FUNCTIONS = {name: _of_weights(function) for name, function in _FUNCTIONS.items()}
 globals().update(_FUNCTIONS)
 _functions.FUNCTIONS.update(_FUNCTIONS)

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from fastnet.symbolic import folds, formulas
-from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal
+from fastnet.symbolic.products import running_sum
+from fastnet.symbolic.rearrange import transposed
 
 
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -153,13 +155,68 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     raise ValueError(f"ops.norm: ord must be None, 1, 2 or infinity, received {ord!r}.")
 
 
+def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The index of the first largest number along an axis; no gradient flows.
+
+    Example:
+        >>> ops.argmax([[2.0, 3.0]], axis=-1).tolist()
+        [1]
+    """
+    return _first(x, axis, keepdims, np.argmax, folds.largest)
+
+
+def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The index of the first smallest number along an axis; no gradient flows.
+
+    Example:
+        >>> ops.argmin([[2.0, 3.0]], axis=-1).tolist()
+        [0]
+    """
+    return _first(x, axis, keepdims, np.argmin, folds.smallest)
+
+
+def _first(x: Any, axis: int | None, keepdims: bool, on_arrays: Any, fold: folds.Fold) -> Any:
+    """The index of the first element that is the fold of all, or NaN."""
+    if not isinstance(x, SymbolicArray):
+        return on_arrays(formulas.as_floats(x), axis=axis, keepdims=keepdims)
+    if axis is None:
+        raise refusal("argmax and argmin without an axis mix samples", "give axis=-1", ShapeError)
+    (at,) = folds.fold_axes("argmax", x, axis)
+    size = x.shape[at] or 0
+    numbers = np.arange(float(size)).reshape(-1, *(1,) * (x.ndim - 1 - at))
+    x = formulas.stop_gradient(x)
+    is_wanted = formulas.logical_or(formulas.equal(x, fold(x, at, True)), formulas.isnan(x))
+    return folds.smallest(formulas.where(is_wanted, numbers, float(size)), at, keepdims)
+
+
+def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
+    """The sum of the numbers up to each one, along an axis.
+
+    Example:
+        >>> ops.cumsum([1.0, 2.0, 3.0]).tolist()
+        [1.0, 3.0, 6.0]
+    """
+    if not isinstance(x, SymbolicArray):
+        return np.cumsum(formulas.as_floats(x), axis, dtype)
+    if axis is None:
+        raise refusal("cumsum without an axis mixes samples", "give axis=-1", ShapeError)
+    (at,) = folds.fold_axes("cumsum", x, axis)
+    if at == x.ndim - 1:
+        return running_sum(x)
+    order = (*(a for a in range(x.ndim) if a != at), at)
+    return transposed(running_sum(transposed(x, order)), [order.index(a) for a in range(x.ndim)])
+
+
 def _truth(x: Any) -> Any:
     is_bool = x.is_bool if isinstance(x, SymbolicArray) else np.asarray(x).dtype.kind == "b"
     return formulas.where(x if is_bool else formulas.not_equal(x, 0.0), 1.0, 0.0)
 
 
 FUNCTIONS = {
-    **{f.__name__: f for f in (sum, prod, max, min, mean, var, std, any, all, count_nonzero, logsumexp, norm)},
+    **{
+        f.__name__: f
+        for f in (sum, prod, max, min, mean, var, std, any, all, count_nonzero, logsumexp, norm, argmax, argmin, cumsum)
+    },
     "amax": max,
     "amin": min,
 }

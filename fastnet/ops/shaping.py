@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnet.symbolic import formulas, slices
 from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal
-from fastnet.symbolic.boundaries import concatenated, product
+from fastnet.symbolic.concatenation import concatenated
 from fastnet.symbolic.reshape import reshaped
 
 
@@ -179,7 +179,7 @@ def full_like(x: Any, fill_value: float, dtype: Any = None) -> Any:
 
 
 def concatenate(xs: Any, axis: int = 0) -> Any:
-    """Arrays side by side; in a formula along the last axis.
+    """Arrays side by side along an axis.
 
     Example:
         >>> ops.concatenate([[[1.0]], [[2.0]]], axis=-1).tolist()
@@ -187,40 +187,13 @@ def concatenate(xs: Any, axis: int = 0) -> Any:
     """
     if not any(isinstance(x, SymbolicArray) for x in xs):
         return np.concatenate([formulas.as_floats(x) for x in xs], axis)
-    ndim_ = max(len(shape(x)) for x in xs)
-    if axis not in (-1, ndim_ - 1):
-        raise refusal(f"ops.concatenate along axis {axis}", "join along the last axis, axis=-1")
-    return concatenated(xs)
-
-
-def matmul(x1: Any, x2: Any) -> Any:
-    """x1 @ x2; in a formula data (n, ..., k) by a weight or an array (k, m).
-
-    Example:
-        >>> ops.matmul([[1.0, 2.0]], [[3.0], [4.0]]).tolist()
-        [[11.0]]
-    """
-    if isinstance(x1, SymbolicArray) or isinstance(x2, SymbolicArray):
-        return product(x1, x2)
-    return np.matmul(formulas.as_floats(x1), formulas.as_floats(x2))
-
-
-def dot(x1: Any, x2: Any) -> Any:
-    """x1 · x2, over the last axis of x1; in a formula as `matmul`.
-
-    Example:
-        >>> ops.dot([[1.0, 2.0]], [[3.0], [4.0]]).tolist()
-        [[11.0]]
-    """
-    if isinstance(x1, SymbolicArray) or isinstance(x2, SymbolicArray):
-        return product(x1, x2)
-    return np.dot(formulas.as_floats(x1), formulas.as_floats(x2))
+    return concatenated(xs, axis)
 
 
 FUNCTIONS = {
     f.__name__: f
     for f in (
-        concatenate, matmul, dot, get_item, reshape, expand_dims, squeeze, split, unstack, shape, ndim, size,
+        concatenate, get_item, reshape, expand_dims, squeeze, split, unstack, shape, ndim, size,
         zeros_like, ones_like, full_like,
     )
 }  # fmt: skip

@@ -9,19 +9,13 @@ from fastnet._kernels import registry
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.symbolic.array import ShapeError, SymbolicArray, shown
-from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.gradient import gradients
-from fastnet.symbolic.launches import add_parts, launch, part_results
-from fastnet.symbolic.leaves import argument, constant
+from fastnet.symbolic.leaves import constant
 from fastnet.symbolic.order import ordered
-from fastnet.symbolic.rows import CONSTANT, Scheduler, drops_axes, element_rule, level_of
+from fastnet.symbolic.rows import CONSTANT, element_rule, level_of
+from fastnet.symbolic.segments import Segment
 from fastnet.symbolic.trace import traced
-
-
-def folds_of(y: SymbolicArray) -> list[SymbolicArray]:
-    """The numbers of rows that a formula folds, which its gradient may read."""
-    return [x for x in ordered([y]) if isinstance(x.operation, Fold) and not drops_axes(x)]
 
 
 class TracedActivation:
@@ -87,28 +81,12 @@ class TracedActivation:
 
     def forward(self, plan: Plan, x: View) -> View:
         """Add the launch of y."""
-        argument_, result = self.form(x.shape)
-        y = plan.buffer(self.output_shape(x.shape), x.dtype)
-        folded = folds_of(result) if plan.training else []
-        saved = [plan.buffer((y.row_count,), x.dtype) for _ in folded]
-        launch(plan, Scheduler(self.name, [result, *folded]).lowered(), {id(argument_): x}, [y, *saved], x.dtype)
-        if folded:
-            plan.save(**{f"{self.name} of rows": dict(zip(map(id, folded), saved, strict=True))})
-        return y
+        return self._segment(x).forward(plan, x)
 
-    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View:
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         """Add the launches of dx."""
-        argument_, result = self.form(x.shape)
-        slope = argument(result.shape)
-        parts = gradients(result, slope, [argument_])
-        dx = plan.like(x)
-        results = part_results(plan, dx, parts)
-        if parts:
-            folded = folds_of(result)
-            saved = plan.saved(f"{self.name} of rows") if folded else {}
-            roots = [gradient for _, gradient in parts]
-            lowered = Scheduler(f"{self.name}_gradient", roots, saved=[result, *folded]).lowered()
-            given = {id(argument_): x, id(result): y, id(slope): dy, **saved}
-            launch(plan, lowered, given, results, x.dtype)
-        add_parts(plan, dx, parts, results)
-        return dx
+        return self._segment(x).backward(plan, dy, x, y)[0]
+
+    def _segment(self, x: View) -> Segment:
+        argument, result = self.form(x.shape)
+        return Segment(self.name, result, [argument], {})

@@ -29,7 +29,7 @@ class ShapeError(TracingError):
 class Operation:
     """What is known of an operation apart from its operands.
 
-    `formulas`, `folds`, `reshape`, `slices` and `boundaries` have its kinds.
+    `formulas`, `folds`, `reshape`, `slices`, `boundaries` and `rearrange` have its kinds.
 
     Attributes:
         name: in `fastnet.ops`.
@@ -41,7 +41,12 @@ class Operation:
 
     @property
     def is_boundary(self) -> bool:
-        """Whether it cuts a formula into segments: a product, a layer."""
+        """Whether it has launches of its own, for results that are in memory: a product, a layer."""
+        return False
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether each element of the result follows from one of each operand."""
         return False
 
 
@@ -169,6 +174,7 @@ _NUMPY = {
 }  # fmt: skip
 _METHODS = (
     "sum", "mean", "max", "min", "prod", "std", "var", "any", "all", "clip", "round", "squeeze", "reshape", "astype",
+    "argmax", "argmin", "cumsum", "transpose", "swapaxes", "repeat", "take", "dot",
 )  # fmt: skip
 
 

@@ -1,41 +1,44 @@
-"""Products and layers within a formula: they cut it into segments (`segments`)."""
+"""Operations with launches of their own: what they read is in memory, and what they give too.
+
+A formula is cut there (`lowering`). Layers are here; `rearrange`, `concatenation` and `products` have others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastnet.symbolic.array import Operation, ShapeError, SymbolicArray, refusal, shown
-from fastnet.symbolic.leaves import constant, not_tracing
+from fastnet.engine.view import View
+from fastnet.symbolic.array import Operation, SymbolicArray, refusal
+from fastnet.symbolic.leaves import not_tracing
+
+if TYPE_CHECKING:
+    from fastnet.symbolic.lowering import Lowering
 
 
 class Boundary(Operation):
-    """An operation that cuts a formula into segments."""
+    """An operation with launches of its own."""
 
     @property
     def is_boundary(self) -> bool:
         return True
 
+    def launch(self, lowering: Lowering, x: SymbolicArray) -> View:
+        """Add the launches of the result x of this operation."""
+        raise NotImplementedError(f"{type(self).__name__} defines no launch(lowering, x).")
 
-LAYER, MATMUL = Boundary("layer"), Boundary("matmul")
-CUT = Boundary("cut")  # what is in front of it is computed, and then sliced
-RESHAPE_ALL, CONCATENATE = Boundary("reshape"), Boundary("concatenate")
+
+def sample_shape(x: SymbolicArray) -> tuple[int, ...]:
+    """The shape of an array of the batch, without the batch."""
+    return tuple(size or 0 for size in x.shape[1:])
 
 
-def concatenated(parts: Sequence[Any]) -> SymbolicArray:
-    """Arrays of the batch side by side along the last axis.
+class _Cut(Boundary):
+    def launch(self, lowering: Lowering, x: SymbolicArray) -> View:
+        return lowering.view(x.inputs[0])
 
-    Raises:
-        TracingError: one is not of the batch, or other axes differ.
-    """
-    arrays = tuple(map(constant, parts))
-    if not all(x.per_row and x.ndim > 1 for x in arrays):
-        raise refusal("concatenate of an array without the batch", "add it to data, or make it a weight of a layer")
-    if len({x.shape[:-1] for x in arrays}) > 1:
-        given = " and ".join(shown(x.shape) for x in arrays)
-        raise refusal(f"concatenate: shapes {given} differ in other axes than the last", "reshape them", ShapeError)
-    size = sum(x.shape[-1] or 0 for x in arrays)
-    return SymbolicArray(CONCATENATE, arrays, (*arrays[0].shape[:-1], size))
+
+LAYER = Boundary("layer")
+CUT = _Cut("cut", lambda dy, y, x: (dy,))  # what is in front of it is computed, and then sliced
 
 
 def applied(layer: Any, x: SymbolicArray, training: bool | None, mask: Any) -> SymbolicArray:
@@ -49,25 +52,5 @@ def applied(layer: Any, x: SymbolicArray, training: bool | None, mask: Any) -> S
     if mask is not None:
         raise refusal(f"the layer {layer.name!r} is given a mask", "leave it out: masks do not take part in formulas")
     with not_tracing():
-        shape = layer.sample_output_shape(tuple(size or 0 for size in x.shape[1:]))
+        shape = layer.sample_output_shape(sample_shape(x))
     return SymbolicArray(LAYER, (x,), (None, *shape), settings=(layer, training))
-
-
-def product(x: Any, w: Any) -> SymbolicArray:
-    """x @ w of data and a weight, or an array of two axes.
-
-    Raises:
-        TracingError: other operands, or sizes that do not fit.
-    """
-    x, w = constant(x), constant(w)
-    if not x.per_row or x.ndim < 2 or w.per_row or w.ndim != 2 or w.operation is not None:
-        raise refusal(
-            f"matmul of arrays of shape {shown(x.shape)} and {shown(w.shape)}",
-            "multiply data (n, ..., k) by a weight or an array (k, m), as it is: ops.matmul(x, w)",
-        )
-    if x.shape[-1] != w.shape[0]:
-        raise refusal(
-            f"matmul: {shown(x.shape)} and {shown(w.shape)} differ in the size that is summed", "give fitting sizes",
-            ShapeError,
-        )  # fmt: skip
-    return SymbolicArray(MATMUL, (x, w), (*x.shape[:-1], w.shape[1]))

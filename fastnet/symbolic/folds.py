@@ -12,6 +12,7 @@ import numpy as np
 from fastnet.symbolic import formulas
 from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, refusal, shown
 from fastnet.symbolic.leaves import leaf_of
+from fastnet.symbolic.rearrange import transposed
 from fastnet.symbolic.reshape import reshaped
 
 
@@ -40,7 +41,21 @@ class Fold(Operation):
         axes = fold_axes(self.name, x, axis)
         if not axes:
             return x
-        return SymbolicArray(self, (x,), folded(x.shape, axes, keepdims), settings=(axes, bool(keepdims)))
+        if axes == (x.ndim - 1,) or not x.per_row:
+            return SymbolicArray(self, (x,), folded(x.shape, axes, keepdims), settings=(axes, bool(keepdims)))
+        return reshaped(self._along_last(x, axes), folded(x.shape, axes, keepdims))
+
+    def _along_last(self, x: SymbolicArray, axes: tuple[int, ...]) -> SymbolicArray:
+        """The fold over several axes, or others than the last one, which are put there as one; without these."""
+        axes = tuple(axis for axis in axes if x.shape[axis] != 1)
+        if not axes:
+            return x
+        kept = tuple(axis for axis in range(x.ndim) if axis not in axes)
+        if kept + axes != tuple(range(x.ndim)):
+            x = transposed(x, kept + axes)
+        sizes = x.shape[: len(kept)]
+        x = reshaped(x, (*sizes, math.prod(size or 0 for size in x.shape[len(kept) :])))
+        return SymbolicArray(self, (x,), sizes, settings=((len(kept),), False))
 
 
 def fold_axes(name: str, x: SymbolicArray, axis: Any) -> tuple[int, ...]:

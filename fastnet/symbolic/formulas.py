@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from fastnet.symbolic.array import Operation, SymbolicArray, broadcast
+from fastnet.symbolic.broadcasting import aligned
 from fastnet.symbolic.leaves import constant, leaf_of
+from fastnet.symbolic.reshape import reshaped
 
 FORMULAS: dict[str, Formula] = {}
 
@@ -31,6 +33,10 @@ class Formula(Operation):
     is_bool: bool = False
 
     @property
+    def is_elementwise(self) -> bool:
+        return True
+
+    @property
     def letters(self) -> str:
         """The operands in its text."""
         return "".join(letter for letter in "abc" if re.search(rf"\b{letter}\b", self.text))
@@ -43,7 +49,9 @@ class Formula(Operation):
         nodes = tuple(map(constant, inputs))
         if all(x.value is not None for x in nodes):
             return constant(self.of_arrays(*(x.value for x in nodes)))
-        return SymbolicArray(self, nodes, broadcast(self.name, *(x.shape for x in nodes)), self.is_bool)
+        shape = broadcast(self.name, *(x.shape for x in nodes))
+        operands, given = aligned(nodes, shape)
+        return reshaped(SymbolicArray(self, operands, given, self.is_bool), shape)
 
     def of_arrays(self, *inputs: Any) -> np.ndarray:
         """The result for arrays and numbers."""

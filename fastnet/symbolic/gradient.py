@@ -38,10 +38,10 @@ def gradients(
         gradient = found.pop(id(node), None)
         if gradient is None or id(node) not in needing:
             continue
-        if node.operation is None or node.operation is SLICE or id(node) in leaves:
+        if _is_part(node, leaves):
             parts.append((node, gradient))
             continue
-        if node.operation.adjoint is None:
+        if node.operation is None or node.operation.adjoint is None:
             continue
         contributions = node.operation.adjoint(gradient, node, *node.inputs)
         for x, dx in zip(node.inputs, contributions, strict=True):
@@ -51,9 +51,20 @@ def gradients(
     return parts
 
 
+def _is_part(x: SymbolicArray, leaves: Container[int]) -> bool:
+    """Whether an array is an argument, the result of another formula, or a slice of one along the last axis."""
+    if x.operation is None or id(x) in leaves:
+        return True
+    if x.operation is not SLICE or any(cut != (0, n) for cut, n in zip(x.settings[1:-1], x.inputs[0].shape[1:])):
+        return False
+    return x.inputs[0].operation is None or id(x.inputs[0]) in leaves
+
+
 def _as_operand(dx: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
     """A gradient summed over the axes along which its operand was repeated; a weight keeps the rows."""
     if dx.per_row and not x.per_row:
+        if dx.shape[1:] == x.shape:
+            return dx
         if (x.shape or (1,))[-1] == 1:
             return folds.total(dx, -1, keepdims=True) if dx.ndim > 1 and dx.shape[-1] != 1 else dx
         return dx if dx.shape[-1] == x.shape[-1] else formulas.like(dx, x)

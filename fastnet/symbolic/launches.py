@@ -15,7 +15,7 @@ from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.gradient import Parts
 from fastnet.symbolic.order import ordered
-from fastnet.symbolic.rows import CONSTANT, ELEMENT, ROW, Lowered, element_rule, is_same, level_of, row_shapes
+from fastnet.symbolic.rows import CONSTANT, ELEMENT, PARTS, ROW, Lowered, element_rule, is_same, level_of, row_shapes
 from fastnet.symbolic.slices import SLICE
 
 
@@ -33,7 +33,8 @@ def launch(plan: Plan, lowered: Lowered, given: Mapping[int, View | None], resul
     operands = {name: _operand(x, given, dtype) for name, x in lowered.operands.items()}
     operands |= dict(zip(lowered.results, results, strict=True))
     present = {name: _as_kind(view, kinds[name]) for name, view in operands.items() if view is not None}
-    plan.call(lowered.program, **lowered.program.rules(), **present)
+    sizes = {"one": 1} if len(present) < len(operands) else {}  # which follows from no operand
+    plan.call(lowered.program, **lowered.program.rules(), **present, **sizes)
 
 
 def launch_elements(
@@ -50,16 +51,16 @@ def launch_elements(
         leaves: ids of results of other formulas.
     """
     nodes = ordered([root], leaves=leaves)
-    used = {id(x) for node in nodes if node.operation is not SLICE for x in node.inputs} | {id(root)}
-    nodes = [x for x in nodes if id(x) in used]  # not the arguments of slices
+    used = {id(x) for node in nodes if _reads(node, leaves) for x in node.inputs} | {id(root)}
+    nodes = [x for x in nodes if id(x) in used]  # not those of which only parts are read
     axes = max([2, *(x.ndim for x in nodes if x.per_row)])
-    if level_of(root, axes) != ELEMENT or len(row_shapes(nodes, axes)) > 1:
+    if root.ndim != axes or len(row_shapes(nodes, axes)) > 1 or level_of(root, axes) != ELEMENT:
         return False
     names: dict[int, str] = {}
     operands: dict[str, list[Any]] = {"x": [], "r": [], "c": []}
     for x in nodes:
         level = level_of(x, axes)
-        if not (x.operation is None or x.operation is SLICE or id(x) in leaves):
+        if not (x.operation is None or x.operation in PARTS or id(x) in leaves):
             if isinstance(x.operation, Formula) or is_same(x):
                 continue
             return False
@@ -73,6 +74,10 @@ def launch_elements(
     in_order = {key: names[key] for key in sorted(names, key=lambda key: ("xrc".index(names[key][0]), names[key]))}
     plan.call(elementwise.formula, f=element_rule(name, root, in_order), **operands, y=result)
     return True
+
+
+def _reads(x: SymbolicArray, leaves: Container[int]) -> bool:
+    return x.operation not in PARTS and id(x) not in leaves
 
 
 def part_results(plan: Plan, dx: View, parts: Parts) -> list[View]:
@@ -121,7 +126,9 @@ def _operand(x: SymbolicArray, given: Mapping[int, View | None], dtype: str) -> 
     """What an operand of a loop is in a plan."""
     if x.value is not None:
         return Variable(np.ascontiguousarray(x.value.reshape(-1), dtype), "constant")
-    view = given[id(x.inputs[0] if x.operation is SLICE else x)]
+    if id(x) in given:
+        return given[id(x)]
+    view = given[id(x.inputs[0] if x.operation in PARTS else x)]
     return None if view is None else part_of(view, x)
 
 

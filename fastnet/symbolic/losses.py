@@ -13,10 +13,11 @@ from fastnet.symbolic import folds, formulas
 from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, shown
 from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.gradient import gradients
-from fastnet.symbolic.launches import add_parts, launch, part_results
+from fastnet.symbolic.launches import add_parts, part_results
 from fastnet.symbolic.leaves import argument, constant
+from fastnet.symbolic.lowering import Lowering
 from fastnet.symbolic.order import ordered
-from fastnet.symbolic.rows import CONSTANT, ELEMENT, Scheduler, element_rule, level_of
+from fastnet.symbolic.rows import CONSTANT, ELEMENT, element_rule, level_of
 from fastnet.symbolic.trace import traced
 
 
@@ -91,15 +92,15 @@ class TracedLoss:
         form = self.form(y_true.shape, y_pred.shape)
         weight = argument(form.y.shape)
         parts = gradients(form.y, weight, [form.y_pred]) if gradient else []
-        lowered = Scheduler(self.name, [form.y, *(slope for _, slope in parts)], weight).lowered()
         given = {id(form.y_true): y_true, id(form.y_pred): y_pred, id(weight): row_weight}
+        lowering = Lowering(plan, self.name, given, row_weight=weight)
         values = plan.buffer((y_pred.row_count,), y_pred.dtype)
         if not gradient:
-            launch(plan, lowered, given, [values], y_pred.dtype)
+            lowering.add([form.y], [values])
             return values, None
         dy = plan.like(y_pred)
         slopes = part_results(plan, dy, parts)
-        launch(plan, lowered, given, [values, *slopes], y_pred.dtype)
+        lowering.add([form.y, *(slope for _, slope in parts)], [values, *slopes])
         add_parts(plan, dy, parts, slopes)
         return values, dy
 

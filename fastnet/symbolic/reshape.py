@@ -1,23 +1,32 @@
-"""Arrays under other shapes: last axes of size 1 come and go within a formula; everything else cuts it."""
+"""Arrays under other shapes."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+from fastnet.engine.view import View
 from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, refusal, shown
-from fastnet.symbolic.boundaries import RESHAPE_ALL
+from fastnet.symbolic.boundaries import Boundary, sample_shape
 
 
-def _reshape_adjoint(dy: Any, y: SymbolicArray, x: SymbolicArray) -> tuple:
-    return (reshaped(dy, x.shape),)
+class _ReshapeAll(Boundary):
+    def launch(self, lowering: Any, x: SymbolicArray) -> View:
+        return lowering.plan.reshaped(lowering.view(x.inputs[0]), sample_shape(x))
 
 
-RESHAPE = Operation("reshape", _reshape_adjoint)
+def _adjoint(dy: Any, y: SymbolicArray, x: SymbolicArray) -> tuple:
+    """The gradient of a weight has an entry for each row of the batch."""
+    return (reshaped(dy, (None, *x.shape) if dy.per_row and not x.per_row else x.shape),)
+
+
+RESHAPE = Operation("reshape", _adjoint)  # of last axes of size 1, which come and go within a formula
+RESHAPE_ALL = _ReshapeAll("reshape", _adjoint)
+FLAT = Operation("flat", _adjoint)  # of a weight: its elements as one row
 
 
 def reshaped(x: SymbolicArray, shape: Shape) -> SymbolicArray:
-    """An array under another shape; where more than axes of size 1 differ, a view of what is computed.
+    """An array under another shape. That of a formula of elements is the formula of its operands under it.
 
     Raises:
         TracingError: the number of elements differs.
@@ -26,15 +35,32 @@ def reshaped(x: SymbolicArray, shape: Shape) -> SymbolicArray:
         return x
     if x.value is not None:
         return SymbolicArray(None, (), shape, x.is_bool, value=x.value.reshape([size or 1 for size in shape]))
-    if _trimmed(x.shape) != _trimmed(shape):
-        if not x.per_row or shape[:1] != (None,) or math.prod(map(_known, x.shape)) != math.prod(map(_known, shape)):
-            raise refusal(
-                f"reshape from {shown(x.shape)} to {shown(shape)}",
-                "keep the batch and the number of elements",
-                ShapeError,
-            )
-        return SymbolicArray(RESHAPE_ALL, (x,), shape, x.is_bool)
-    return SymbolicArray(RESHAPE, (x,), shape, x.is_bool)
+    if x.operation is RESHAPE_ALL and x.inputs[0].per_row:
+        return reshaped(x.inputs[0], shape)
+    if x.per_row and _trimmed(x.shape) == _trimmed(shape):
+        return SymbolicArray(RESHAPE, (x,), shape, x.is_bool)
+    if x.per_row != (shape[:1] == (None,)) or math.prod(map(_known, x.shape)) != math.prod(map(_known, shape)):
+        raise refusal(
+            f"reshape from {shown(x.shape)} to {shown(shape)}", "keep the batch and the number of elements", ShapeError
+        )
+    if x.operation is not None and x.operation.is_elementwise and all(_moves_with(y, x) for y in x.inputs):
+        inputs = tuple(reshaped(y, shape) if y.shape == x.shape else y for y in x.inputs)
+        return SymbolicArray(x.operation, inputs, shape, x.is_bool, x.settings)
+    if x.per_row:
+        return SymbolicArray(RESHAPE_ALL, (x,), shape)
+    return _of_weight(x, shape)
+
+
+def _of_weight(x: SymbolicArray, shape: Shape) -> SymbolicArray:
+    if x.operation is not None and x.operation is not FLAT:
+        raise refusal("reshape of a formula of weights", "reshape what is computed with the data")
+    weight = x if x.operation is None else x.inputs[0]
+    return weight if weight.shape == shape else SymbolicArray(FLAT, (weight,), shape)
+
+
+def _moves_with(x: SymbolicArray, y: SymbolicArray) -> bool:
+    """Whether an operand of a formula y keeps its place in it under another shape."""
+    return x.shape == y.shape or (not x.per_row and math.prod(map(_known, x.shape)) == 1)
 
 
 def _trimmed(shape: Shape) -> Shape:

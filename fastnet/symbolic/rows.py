@@ -18,11 +18,12 @@ from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, shown
 from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.formulas import CONDITIONS, Formula
 from fastnet.symbolic.order import ordered
-from fastnet.symbolic.reshape import RESHAPE
+from fastnet.symbolic.reshape import FLAT, RESHAPE
 from fastnet.symbolic.rule_formulas import RuleFormula
 from fastnet.symbolic.slices import SLICE
 
 CONSTANT, ROW, ELEMENT = "constant", "row", "element"  # levels: the same everywhere, one a row, one an element
+PARTS = (SLICE, FLAT)  # operations that only read a leaf otherwise
 MODULE = "formula"  # of the rules, whose text is not fastnet's
 
 
@@ -97,8 +98,8 @@ class Scheduler:
         self.name, self.roots, self.row_weight = name, roots, row_weight
         self.saved = {id(x): x for x in saved}
         found = ordered(roots, self.saved)
-        used = {id(x) for node in found if node.operation is not SLICE for x in node.inputs} | {id(x) for x in roots}
-        found = [x for x in found if x.operation is not None or id(x) in used]  # not the arguments of slices
+        used = {id(x) for node in found if node.operation not in PARTS for x in node.inputs} | {id(x) for x in roots}
+        found = [x for x in found if x.operation is not None or id(x) in used]  # not those of which only parts are read
         self.nodes = [*(x for x in saved if id(x) in used), *found]
         self.axes = max([2, *(x.ndim for x in self.nodes if x.per_row)])
         self.levels = {id(x): level_of(x, self.axes) for x in self.nodes}
@@ -117,7 +118,7 @@ class Scheduler:
             ShapeError: a fold of other axes than the last one.
         """
         for x in self.nodes:
-            if x.operation is None or x.operation is SLICE or id(x) in self.saved:
+            if x.operation is None or x.operation in PARTS or id(x) in self.saved:
                 self._add_operand(x)
         depths: dict[int, int] = {}
         groups: dict[tuple[int, int], list[SymbolicArray]] = {}
@@ -149,7 +150,7 @@ class Scheduler:
                 "axis may differ."
             )
         for x in self.nodes:
-            if id(x) in self.saved or x.operation is None or x.operation is SLICE or isinstance(x.operation, Fold):
+            if id(x) in self.saved or x.operation is None or x.operation in PARTS or isinstance(x.operation, Fold):
                 continue
             if self.levels[id(x)] == ROW and any(self.levels[id(y)] == ELEMENT for y in x.inputs):
                 raise ShapeError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnet._kernels.differentiate import derivative_rule
-from fastnet.symbolic.array import SymbolicArray, broadcast
+from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.leaves import constant
 
@@ -33,8 +33,7 @@ def of_rule(
 ) -> SymbolicArray:  # fmt: skip
     """A rule applied to symbolic arrays, then numbers."""
     nodes = tuple(map(constant, (*operands, *parameters)))
-    operation = _operation(rule, len(nodes), tuple((slopes or {}).items()))
-    return SymbolicArray(operation, nodes, broadcast(operation.name, *(x.shape for x in nodes)))
+    return _operation(rule, len(nodes), tuple((slopes or {}).items()))(*nodes)
 
 
 @functools.lru_cache(maxsize=256)
@@ -55,7 +54,7 @@ def _operation(rule: Callable, count: int, slopes: tuple[tuple[int, Callable], .
                 out.append(None)
                 continue
             slope = known.get(i) or _slope(rule, names[i])
-            out.append(dy * SymbolicArray(_operation(slope, count, ()), inputs, y.shape))
+            out.append(dy * _operation(slope, count, ())(*inputs))
         return tuple(out)
 
     name = rule.__name__

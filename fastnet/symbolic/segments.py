@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from fastnet._kernels.templates import elementwise, folds
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.boundaries import sample_shape
 from fastnet.symbolic.gradient import Parts, gradients
-from fastnet.symbolic.launches import add_parts, launch, launch_elements, part_results
+from fastnet.symbolic.launches import add_parts, part_results
 from fastnet.symbolic.leaves import Weights, argument
+from fastnet.symbolic.lowering import Known, Lowering
 from fastnet.symbolic.order import ordered
-from fastnet.symbolic.rows import Scheduler
+from fastnet.symbolic.reshape import RESHAPE_ALL
 from fastnet.symbolic.slices import SLICE
 
 
@@ -27,9 +27,13 @@ class MatMul:
 
     Args:
         weight: w, a weight or a constant.
+        shape: under which it is read, of two axes.
+        is_turned: whether these are exchanged.
     """
 
     weight: Variable
+    shape: tuple[int, int]
+    is_turned: bool = False
 
     @property
     def variables(self) -> list[Variable]:
@@ -37,17 +41,18 @@ class MatMul:
         return [self.weight]
 
     def forward(self, plan: Plan, x: View) -> View:
-        y = plan.buffer((*x.shape[:-1], self.weight.shape[1]), x.dtype)
-        plan.product(x, self.weight, y)
+        y = plan.buffer((*x.shape[:-1], self.shape[not self.is_turned]), x.dtype)
+        plan.product(x, self.weight, y, transpose_b=self.is_turned)
         return y
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         dx = None
         if x.needs_gradient:
             dx = plan.buffer(x.shape, x.dtype)
-            plan.product(dy, self.weight, dx, transpose_b=True)
+            plan.product(dy, self.weight, dx, transpose_b=not self.is_turned)
         if (dw := plan.gradient(self.weight)) is not None:
-            plan.product(x, dy, dw, transpose_a=True)
+            factors = (dy, x) if self.is_turned else (x, dy)
+            plan.product(*factors, dw.view(self.shape), transpose_a=True)
         return dx
 
 
@@ -88,8 +93,11 @@ class Segment:
         return [variable for variable, leaf in self.weights.values() if id(leaf) in used]
 
     def forward(self, plan: Plan, *inputs: View) -> View:
-        y = plan.buffer([size or 0 for size in self.root.shape[1:]], plan.dtype)
-        self._launch(plan, self.name, [self.root], [y], self._given(inputs), self.leaves)
+        y = plan.buffer(sample_shape(self.root), plan.dtype)
+        lowering = Lowering(plan, self.name, self._weights, self._known(inputs), joins=True)
+        lowering.add([self.root], [y], keep_folds=plan.training)
+        if plan.training:
+            plan.save(**{self._saved: lowering.known})
         return y
 
     def backward(self, plan: Plan, dy: View, *inputs: View) -> tuple[View | None, ...]:
@@ -99,7 +107,6 @@ class Segment:
         trained = {id(leaf): variable for variable, leaf in self.weights.values() if plan.trains(variable)}
         leaves = [leaf for _, leaf in self.weights.values() if id(leaf) in trained]
         parts = gradients(self.root, slope, [*wanted, *leaves], {id(x) for x in self.leaves})
-        given = self._given(inputs) | {id(slope): dy, id(self.root): y}
         written: list[tuple[SymbolicArray, View]] = []  # formulas, and where they are written
         parts_of = [_parts_of(x, parts) for x in self.leaves]
         found = [
@@ -107,15 +114,18 @@ class Segment:
             for view, own in zip(inputs, parts_of, strict=True)
         ]
         rows = [(trained[id(part)], _rows(plan, g, slope, dy, written)) for part, g in parts if id(part) in trained]
-        roots, results = [root for root, _ in written], [view for _, view in written]
-        self._launch(plan, f"{self.name}_gradient", roots, results, given, [*self.leaves, self.root])
+        known = plan.saved(self._saved) | {id(self.root): (self.root, y)}
+        given = self._weights | {id(slope): dy}
+        lowering = Lowering(plan, f"{self.name}_gradient", given, known, joins=True)
+        lowering.add([root for root, _ in written], [view for _, view in written])
         for (dx, places), own in zip(found, parts_of, strict=True):
             if dx is not None and dx is not dy:
                 add_parts(plan, dx, own, places)
         for variable, view in rows:
             total = plan.gradient(variable)
             assert total is not None
-            plan.call(folds.sum_rows, x=plan.reshaped(view, (*view.shape[:-1], variable.size)), total=total.flat)
+            shape = (variable.size,) if view.width == variable.size else (*view.shape[:-1], variable.size)
+            plan.call(folds.sum_rows, x=plan.reshaped(view, shape), total=total.flat)
         self._add_missing(plan, parts, trained)
         return tuple(dx for dx, _ in found)
 
@@ -127,22 +137,16 @@ class Segment:
             if leaf not in found and id(variable) in used and (total := plan.gradient(variable)) is not None:
                 plan.call(elementwise.fill, y=total, number=0.0)
 
-    def _given(self, inputs: Sequence[View]) -> dict[int, Any]:
-        weights = {id(leaf): variable for variable, leaf in self.weights.values()}
-        return {id(x): view for x, view in zip(self.leaves, inputs, strict=True)} | weights
+    @property
+    def _saved(self) -> str:
+        return f"results of {self.name}"
 
-    def _launch(
-        self, plan: Plan, name: str, roots: list[SymbolicArray], results: list[View], given: dict[int, Any],
-        leaves: Sequence[SymbolicArray],
-    ) -> None:  # fmt: skip
-        """Add the launches of formulas: one for each formula of elements, one for all others together."""
-        others = []
-        for root, result in zip(roots, results, strict=True):
-            if not launch_elements(plan, name, root, result, given, {id(x) for x in leaves}):
-                others.append((root, result))
-        if others:
-            lowered = Scheduler(name, [root for root, _ in others], saved=leaves).lowered()
-            launch(plan, lowered, given, [result for _, result in others], plan.dtype)
+    @property
+    def _weights(self) -> dict[int, Any]:
+        return {id(leaf): variable for variable, leaf in self.weights.values()}
+
+    def _known(self, inputs: Sequence[View]) -> Known:
+        return {id(x): (x, view) for x, view in zip(self.leaves, inputs, strict=True)}
 
 
 def _parts_of(x: SymbolicArray, parts: Parts) -> Parts:
@@ -165,15 +169,11 @@ def _place(
 def _rows(
     plan: Plan, g: SymbolicArray, slope: SymbolicArray, dy: View, written: list[tuple[SymbolicArray, View]]
 ) -> View:
-    """The gradient of a weight by rows; that of the result, where it is the same."""
+    """The gradient of a weight by rows, under any shape; that of the result, where it is the same."""
+    while g.operation is RESHAPE_ALL:
+        (g,) = g.inputs
     if g is slope:
         return dy
-    view = plan.buffer([size or 0 for size in g.shape[1:]], dy.dtype)
+    view = plan.buffer(sample_shape(g), dy.dtype)
     written.append((g, view))
     return view
-
-
-def constant_weight(x: SymbolicArray, dtype: str) -> Variable:
-    """A constant as a weight that is not trained."""
-    assert x.value is not None
-    return Variable(np.ascontiguousarray(x.value, dtype), "constant", trainable=False)

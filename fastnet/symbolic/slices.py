@@ -12,9 +12,10 @@ from fastnet.symbolic.boundaries import CUT
 from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.order import ordered
+from fastnet.symbolic.rearrange import numbered, rearranged, taken
 from fastnet.symbolic.reshape import reshaped
 
-SLICE = Operation("get_item")  # of an argument; its gradient is that of its part
+SLICE = Operation("get_item", lambda dy, y, x: (padded(dy, x, y.settings),))  # of what is in memory
 
 
 def sliced(x: SymbolicArray, axis: int, start: int, stop: int) -> SymbolicArray:
@@ -26,9 +27,9 @@ def sliced(x: SymbolicArray, axis: int, start: int, stop: int) -> SymbolicArray:
     if x.value is not None:
         value = x.value[(slice(None),) * axis + (slice(start, stop),)]
         return SymbolicArray(None, (), shape, x.is_bool, value=value)
+    if not x.per_row:
+        raise refusal("a slice of a weight", "slice what is computed with it, or make several weights")
     if x.operation is None or x.operation.is_boundary:
-        if not x.per_row:
-            raise refusal("a slice of a weight", "slice what is computed with it, or make several weights")
         parts = tuple((0, n) for n in x.shape)
         return _part(x, (*parts[:axis], (start, stop), *parts[axis + 1 :]))
     if x.operation is SLICE:
@@ -45,6 +46,13 @@ def sliced(x: SymbolicArray, axis: int, start: int, stop: int) -> SymbolicArray:
         return SymbolicArray(x.operation, (sliced(x.inputs[0], kept, start, stop),), shape, False, x.settings)
     source = _axis_of_source(x, axis)
     return SymbolicArray(x.operation, (sliced(x.inputs[0], source, start, stop),), shape, x.is_bool)
+
+
+def padded(x: SymbolicArray, like: SymbolicArray, parts: tuple) -> SymbolicArray:
+    """An array at a part of another one's places, 0 elsewhere."""
+    index = np.full([size or 0 for size in like.shape[1:]], -1)
+    index[tuple(slice(start, stop) for start, stop in parts[1:])] = numbered(x)
+    return rearranged(x, index)
 
 
 def _reads_weights(x: SymbolicArray) -> bool:
@@ -70,7 +78,7 @@ def _axis_of_source(x: SymbolicArray, axis: int) -> int:
 
 
 def item(x: Any, key: Any) -> Any:
-    """x[key]: slices with step 1, indices, None and an ellipsis; all of the batch.
+    """x[key]: slices, integers, lists of integers for one axis, None and an ellipsis; all of the batch.
 
     Raises:
         TracingError: something else, or x lacks an axis.
@@ -112,7 +120,7 @@ def _along(x: SymbolicArray, axis: int, key: Any) -> tuple[SymbolicArray, bool]:
             raise refusal(f"the slice {key!r} is none of integers", "give integers")
         start, stop, step = key.indices(size)
         if step != 1:
-            raise refusal(f"a slice with step {step}", "take slices with step 1")
+            return taken(x, np.arange(start, stop, step), axis), True
         return sliced(x, axis, start, max(start, stop)), True
     if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
         if not -size <= key < size:
@@ -122,4 +130,9 @@ def _along(x: SymbolicArray, axis: int, key: Any) -> tuple[SymbolicArray, bool]:
                 ShapeError,
             )
         return sliced(x, axis, int(key) % size, int(key) % size + 1), False
-    raise refusal(f"an index of type {type(key).__name__}", "use integers, slices, None, or ops.where for conditions")
+    if isinstance(key, (list, np.ndarray)) and np.asarray(key).dtype.kind in "iu" and np.ndim(key) == 1:
+        return taken(x, np.asarray(key), axis), True
+    raise refusal(
+        f"an index of type {type(key).__name__}",
+        "use integers, slices, a list of integers, None, or ops.where for conditions",
+    )

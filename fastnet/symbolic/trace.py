@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnet.symbolic.array import Shape, SymbolicArray, TracingError
+from fastnet.symbolic.boundaries import LAYER
 from fastnet.symbolic.leaves import Weights, argument, constant, tracing_weights
 from fastnet.symbolic.order import ordered
 
@@ -34,11 +35,9 @@ def traced(
             problem = type(error)(f"{what} cannot be compiled: {error}")
         if problem is not None:
             raise problem
-        found = next((x for x in ordered([result]) if x.operation is not None and x.operation.is_boundary), None)
-        if found is not None and not in_layer:
+        if not in_layer and any(x.operation is LAYER for x in ordered([result])):
             raise TracingError(
-                f"{what} cannot be compiled: ops.{getattr(found.operation, 'name', '')} is there in a layer's "
-                "call(self, x), and not in a formula of rows."
+                f"{what} cannot be compiled: a layer is applied, which only a layer's call(self, x) can do."
             )
         calls.append((arguments, result, weights))
     if signature(*calls[0][:2]) != signature(*calls[1][:2]):

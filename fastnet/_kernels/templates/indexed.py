@@ -62,3 +62,27 @@ def prelu_slopes(
                 i = members[s, k]
                 total = total + dy[r, i] * (0.0 if x[r, i] >= 0.0 else x[r, i])
             slopes[r, s] = total
+
+
+@template("rows", grain=16, cost="7 * width", aligned=False)
+def take_present(x: read[rows, source_width], index: read_int32[width], y: write[rows, width], width: size, lo, hi):
+    # an element whose index is negative is 0
+    for r in range(lo, hi):
+        for j in range(width):
+            i = index[j]
+            y[r, j] = x[r, max(i, 0)] if i >= 0 else 0.0
+
+
+@template("rows", grain=16, cost="7 * width * group_size", aligned=False)
+def sum_present_members(
+    x: read[rows, source_width], members: read_int32[width, group_size], y: write[rows, width], width: size,
+    group_size: size, lo, hi,
+):  # fmt: skip
+    # groups of several sizes: behind the members of the smaller ones are negative numbers
+    for r in range(lo, hi):
+        for j in range(width):
+            total = 0.0
+            for k in range(group_size):
+                i = members[j, k]
+                total = total + (x[r, max(i, 0)] if i >= 0 else 0.0)
+            y[r, j] = total

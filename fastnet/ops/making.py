@@ -1,0 +1,117 @@
+"""Functions that make arrays: constants of a formula."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnet import config
+from fastnet.ops.shaping import expand_dims
+from fastnet.symbolic import formulas
+from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.leaves import constant
+
+
+def zeros(shape: Any, dtype: Any = None) -> np.ndarray:
+    """An array of zeros.
+
+    Example:
+        >>> ops.zeros((2,)).tolist()
+        [0.0, 0.0]
+    """
+    return np.zeros(shape, dtype or config.floatx())
+
+
+def ones(shape: Any, dtype: Any = None) -> np.ndarray:
+    """An array of ones.
+
+    Example:
+        >>> ops.ones((2,)).tolist()
+        [1.0, 1.0]
+    """
+    return np.ones(shape, dtype or config.floatx())
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> np.ndarray:
+    """An array of one number.
+
+    Example:
+        >>> ops.full((2,), 3.0).tolist()
+        [3.0, 3.0]
+    """
+    return np.full(shape, fill_value, dtype or config.floatx())
+
+
+def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> np.ndarray:
+    """Numbers from ``start``, by default 0, to ``stop``, which is not among them.
+
+    Example:
+        >>> ops.arange(3).tolist()
+        [0, 1, 2]
+    """
+    first: Any = 0 if stop is None else start
+    return np.arange(first, start if stop is None else stop, 1 if step is None else step, dtype)
+
+
+def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None) -> np.ndarray:
+    """Numbers at equal distances.
+
+    Example:
+        >>> ops.linspace(0.0, 1.0, 3).tolist()
+        [0.0, 0.5, 1.0]
+    """
+    return np.linspace(start, stop, num, endpoint, dtype=dtype or config.floatx())
+
+
+def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> np.ndarray:
+    """A matrix with ones on a diagonal.
+
+    Example:
+        >>> ops.eye(2).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
+    return np.eye(N, M, k, dtype or config.floatx())
+
+
+def tril(x: Any, k: int = 0) -> Any:
+    """Matrices with 0 above a diagonal.
+
+    Example:
+        >>> ops.tril([[1.0, 2.0], [3.0, 4.0]]).tolist()
+        [[1.0, 0.0], [3.0, 4.0]]
+    """
+    return _triangle(np.tril, x, k)
+
+
+def triu(x: Any, k: int = 0) -> Any:
+    """Matrices with 0 below a diagonal.
+
+    Example:
+        >>> ops.triu([[1.0, 2.0], [3.0, 4.0]]).tolist()
+        [[1.0, 2.0], [0.0, 4.0]]
+    """
+    return _triangle(np.triu, x, k)
+
+
+def _triangle(function: Any, x: Any, k: int) -> Any:
+    if not isinstance(x, SymbolicArray):
+        return function(formulas.as_floats(x), k)
+    return formulas.where(constant(function(np.ones([size or 0 for size in x.shape[-2:]]), k) == 1), x, 0.0)
+
+
+def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Any:
+    """1 at the index of each integer, 0 elsewhere, along a new last axis; 0 everywhere for an integer outside.
+
+    Example:
+        >>> ops.one_hot([0, 2], 3).tolist()
+        [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    if axis not in (-1, np.ndim(x) if not isinstance(x, SymbolicArray) else x.ndim) or sparse:
+        raise ValueError(f"ops.one_hot: axis must be -1, and sparse False; received {axis!r} and {sparse!r}.")
+    if isinstance(x, SymbolicArray):
+        return formulas.where(formulas.equal(expand_dims(x, -1), np.arange(num_classes)), 1.0, 0.0)
+    return (np.asarray(x)[..., None] == np.arange(num_classes)).astype(dtype or config.floatx())
+
+
+FUNCTIONS = {f.__name__: f for f in (zeros, ones, full, arange, linspace, eye, tril, triu, one_hot)}

@@ -1,0 +1,241 @@
+"""Functions that move elements: axes in another order, repetition, padding, parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnet._kernels.errors import quoted
+from fastnet.ops import shaping
+from fastnet.symbolic import folds, formulas
+from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal, shown
+from fastnet.symbolic.leaves import constant
+from fastnet.symbolic.products import turned
+from fastnet.symbolic.rearrange import numbered, rearranged, repeated, taken, transposed
+from fastnet.symbolic.reshape import reshaped
+from fastnet.symbolic.slices import sliced
+
+
+def transpose(x: Any, axes: Any = None) -> Any:
+    """x with its axes in another order, which in a formula begins with that of the batch.
+
+    Example:
+        >>> ops.transpose([[1.0, 2.0]]).tolist()
+        [[1.0], [2.0]]
+    """
+    if not isinstance(x, SymbolicArray):
+        return np.transpose(formulas.as_floats(x), axes)
+    order = [a % x.ndim for a in (range(x.ndim)[::-1] if axes is None else axes)]
+    if sorted(order) != list(range(x.ndim)):
+        raise refusal(f"ops.transpose: axes {axes!r} of {x!r}", "name each axis once", ShapeError)
+    if not x.per_row:
+        return turned(x) if order == [1, 0] else x
+    if order[0] != 0:
+        raise refusal("ops.transpose moves the axis of the batch", "begin with axis 0: axes=(0, 2, 1)")
+    return transposed(x, order)
+
+
+def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
+    """x with two axes exchanged.
+
+    Example:
+        >>> ops.swapaxes([[1.0, 2.0]], 0, 1).tolist()
+        [[1.0], [2.0]]
+    """
+    order = list(range(shaping.ndim(x)))
+    order[axis1], order[axis2] = order[axis2], order[axis1]
+    return transpose(x, order)
+
+
+def moveaxis(x: Any, source: Any, destination: Any) -> Any:
+    """x with axes at other places, the others in their order.
+
+    Example:
+        >>> ops.moveaxis(np.zeros((2, 3, 4)), 1, -1).shape
+        (2, 4, 3)
+    """
+    sizes = range(1, shaping.ndim(x) + 1)  # all different, so that the moved shape tells the order
+    order = np.moveaxis(np.empty(tuple(sizes)), source, destination).shape
+    return transpose(x, [size - 1 for size in order])
+
+
+def broadcast_to(x: Any, shape: Any) -> Any:
+    """x repeated to a shape; in a formula None or -1 stands for the batch.
+
+    Example:
+        >>> ops.broadcast_to([1.0, 2.0], (2, 2)).tolist()
+        [[1.0, 2.0], [1.0, 2.0]]
+    """
+    if not isinstance(x, SymbolicArray):
+        return np.broadcast_to(formulas.as_floats(x), shape)
+    wanted = (None, *shape[1:])
+    if not x.per_row or shape[0] not in (None, -1) or x.ndim > len(wanted):
+        raise refusal(f"ops.broadcast_to of {x!r} to {shape!r}", "give data, and (None, ...)", ShapeError)
+    if any(size not in (1, new) for size, new in zip(x.shape[:0:-1], wanted[:0:-1])):
+        raise refusal(
+            f"shape {shown(x.shape)} does not broadcast to {shown(wanted)}", "repeat axes of size 1", ShapeError
+        )
+    return repeated(reshaped(x, (None, *(1,) * (len(wanted) - x.ndim), *x.shape[1:])), wanted)
+
+
+def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
+    """Each entry of an axis so many times, one behind the other.
+
+    Example:
+        >>> ops.repeat([1.0, 2.0], 2, axis=0).tolist()
+        [1.0, 1.0, 2.0, 2.0]
+    """
+    if not isinstance(x, SymbolicArray):
+        return np.repeat(formulas.as_floats(x), repeats, axis)
+    at = _axis("repeat", x, axis)
+    return taken(x, np.repeat(np.arange(x.shape[at] or 0), repeats), at)
+
+
+def tile(x: Any, repeats: Any) -> Any:
+    """x so many times along each axis; in a formula once along the batch.
+
+    Example:
+        >>> ops.tile([1.0, 2.0], 2).tolist()
+        [1.0, 2.0, 1.0, 2.0]
+    """
+    if not isinstance(x, SymbolicArray):
+        return np.tile(formulas.as_floats(x), repeats)
+    times = [repeats] if isinstance(repeats, (int, np.integer)) else list(repeats)
+    times = [1] * (x.ndim - len(times)) + times
+    if len(times) != x.ndim or times[0] != 1:
+        raise refusal(f"ops.tile of {x!r} by {repeats!r}", "repeat the axes of samples: (1, ...)", ShapeError)
+    return rearranged(x, np.tile(numbered(x), times[1:]))
+
+
+def flip(x: Any, axis: Any = None) -> Any:
+    """x from its end, along axes.
+
+    Example:
+        >>> ops.flip([1.0, 2.0], axis=0).tolist()
+        [2.0, 1.0]
+    """
+    if not isinstance(x, SymbolicArray):
+        return np.flip(formulas.as_floats(x), axis)
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    return rearranged(x, np.flip(numbered(x), tuple(_axis("flip", x, a) - 1 for a in axes)))
+
+
+def roll(x: Any, shift: int, axis: int | None = None) -> Any:
+    """x with entries of an axis moved, the last ones to the front.
+
+    Example:
+        >>> ops.roll([1.0, 2.0, 3.0], 1, axis=0).tolist()
+        [3.0, 1.0, 2.0]
+    """
+    if not isinstance(x, SymbolicArray):
+        return np.roll(formulas.as_floats(x), shift, axis)
+    return rearranged(x, np.roll(numbered(x), shift, _axis("roll", x, axis) - 1))
+
+
+def pad(x: Any, pad_width: Any, mode: Any = "constant", constant_values: float | None = None) -> Any:
+    """x with entries before and behind those of each axis; in a formula none along the batch.
+
+    Args:
+        x: numbers.
+        pad_width: (before, behind) of each axis, or of all.
+        mode: "constant", "reflect", "symmetric", "edge" or "wrap", as NumPy has them.
+        constant_values: what is added, by default 0.
+
+    Example:
+        >>> ops.pad([1.0, 2.0], (1, 0)).tolist()
+        [0.0, 1.0, 2.0]
+    """
+    value = 0.0 if constant_values is None else constant_values
+    if not isinstance(x, SymbolicArray):
+        more: dict[str, Any] = {"constant_values": value} if mode == "constant" else {}
+        return np.pad(formulas.as_floats(x), pad_width, mode, **more)
+    widths = [tuple(map(int, pair)) for pair in np.broadcast_to(np.asarray(pad_width, int), (x.ndim, 2))]
+    if any(widths[0]):
+        raise refusal(f"ops.pad by {quoted(pad_width)} adds samples to the batch", "begin with (0, 0)")
+    if mode == "constant":
+        index = np.pad(numbered(x), widths[1:], constant_values=-1)
+        padded = rearranged(x, index)
+        return padded if value == 0 else formulas.where(constant(index >= 0), padded, value)
+    return rearranged(x, np.pad(numbered(x), widths[1:], mode))
+
+
+def take(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """The entries of an axis at integers; in a formula these are known when it is traced, or a symbolic array.
+
+    Example:
+        >>> ops.take([1.0, 2.0, 3.0], [0, 2], axis=0).tolist()
+        [1.0, 3.0]
+    """
+    if not isinstance(x, SymbolicArray):
+        return np.take(formulas.as_floats(x), indices, axis)
+    if isinstance(indices, SymbolicArray):
+        raise refusal("ops.take by indices that are computed", "use ops.take_along_axis, or ops.one_hot and a product")
+    at = _axis("take", x, axis)
+    found = taken(x, np.asarray(indices, np.int64).reshape(-1), at)
+    if np.ndim(indices) == 1:
+        return found
+    return reshaped(found, (*x.shape[:at], *np.shape(indices), *x.shape[at + 1 :]))
+
+
+def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """For each entry of ``indices`` the element of x there along an axis; in a formula the last one.
+
+    Example:
+        >>> ops.take_along_axis(np.array([[1.0, 2.0]]), np.array([[1]]), axis=-1).tolist()
+        [[2.0]]
+    """
+    if not isinstance(x, SymbolicArray) and not isinstance(indices, SymbolicArray):
+        return np.take_along_axis(formulas.as_floats(x), np.asarray(indices), axis)
+    x, indices = constant(x), constant(indices)
+    if axis not in (-1, x.ndim - 1) or indices.ndim != x.ndim:
+        raise refusal(
+            f"ops.take_along_axis along axis {axis} of {x!r}", "take along the last axis, axis=-1", ShapeError
+        )
+    size = x.shape[-1] or 0
+    places = formulas.where(formulas.less(indices, 0.0), indices + float(size), indices)
+    at = formulas.equal(shaping.expand_dims(places, -1), np.arange(size))
+    return folds.total(formulas.where(at, shaping.expand_dims(x, -2), 0.0), -1)
+
+
+def stack(x: Any, axis: int = 0) -> Any:
+    """Arrays of one shape along a new axis.
+
+    Example:
+        >>> ops.stack([[1.0, 2.0], [3.0, 4.0]], axis=-1).tolist()
+        [[1.0, 3.0], [2.0, 4.0]]
+    """
+    if not any(isinstance(each, SymbolicArray) for each in x):
+        return np.stack([formulas.as_floats(each) for each in x], axis)
+    return shaping.concatenate([shaping.expand_dims(each, axis) for each in x], axis)
+
+
+def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
+    """The differences of neighbours along an axis, n times.
+
+    Example:
+        >>> ops.diff([1.0, 3.0, 6.0]).tolist()
+        [2.0, 3.0]
+    """
+    if not isinstance(a, SymbolicArray):
+        return np.diff(formulas.as_floats(a), n, axis)
+    at = _axis("diff", a, axis)
+    for _ in range(n):
+        size = a.shape[at] or 0
+        a = formulas.subtract(sliced(a, at, 1, size), sliced(a, at, 0, max(0, size - 1)))
+    return a
+
+
+def _axis(name: str, x: SymbolicArray, axis: int | None) -> int:
+    """The number of an axis of samples, from the front."""
+    if axis is None or not -x.ndim <= axis < x.ndim or axis % x.ndim == 0:
+        raise refusal(f"ops.{name} along axis {axis} of {x!r}", "give an axis of the samples: 1, or -1", ShapeError)
+    return axis % x.ndim
+
+
+FUNCTIONS = {
+    f.__name__: f
+    for f in (
+        transpose, swapaxes, moveaxis, broadcast_to, repeat, tile, flip, roll, pad, take, take_along_axis, stack, diff,
+    )
+}  # fmt: skip

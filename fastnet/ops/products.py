@@ -1,0 +1,50 @@
+"""Products of arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnet.symbolic import equations, formulas
+from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.products import product
+
+
+def matmul(x1: Any, x2: Any) -> Any:
+    """x1 @ x2; in a formula data (n, ..., k) by a weight or an array (k, m), or samples that are matrices.
+
+    Example:
+        >>> ops.matmul([[1.0, 2.0]], [[3.0], [4.0]]).tolist()
+        [[11.0]]
+    """
+    if isinstance(x1, SymbolicArray) or isinstance(x2, SymbolicArray):
+        return product(x1, x2)
+    return np.matmul(formulas.as_floats(x1), formulas.as_floats(x2))
+
+
+def dot(x1: Any, x2: Any) -> Any:
+    """x1 · x2, over the last axis of x1; in a formula of data and a weight or an array, as `matmul`.
+
+    Example:
+        >>> ops.dot([[1.0, 2.0]], [[3.0], [4.0]]).tolist()
+        [[11.0]]
+    """
+    if isinstance(x1, SymbolicArray) or isinstance(x2, SymbolicArray):
+        return product(x1, x2)
+    return np.dot(formulas.as_floats(x1), formulas.as_floats(x2))
+
+
+def einsum(subscripts: str, *operands: Any) -> Any:
+    """The sums of products that an equation names; in a formula of one or two arrays, and the batch comes first.
+
+    Example:
+        >>> ops.einsum("bi,bi->b", [[1.0, 2.0]], [[3.0, 4.0]]).tolist()
+        [11.0]
+    """
+    if any(isinstance(x, SymbolicArray) for x in operands):
+        return equations.einsum(subscripts, *operands)
+    return np.einsum(subscripts, *map(formulas.as_floats, operands))
+
+
+FUNCTIONS = {f.__name__: f for f in (matmul, dot, einsum)}

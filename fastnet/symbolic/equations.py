@@ -1,0 +1,110 @@
+"""Sums of products that an equation names: `einsum` of two arrays, as one matrix product."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from fastnet._kernels.errors import quoted
+from fastnet.symbolic import folds
+from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal, shown
+from fastnet.symbolic.leaves import constant
+from fastnet.symbolic.products import product, products_of_rows, turned
+from fastnet.symbolic.rearrange import expanded, transposed
+from fastnet.symbolic.reshape import reshaped
+
+
+def einsum(equation: str, *operands: Any) -> SymbolicArray:
+    """The sums of products of one or two arrays, of which one is of the batch, its first axis.
+
+    Raises:
+        TracingError: the equation does not fit the arrays, or sums over the batch.
+    """
+    arrays = list(map(constant, operands))
+    parts, result = _labels(equation, arrays)
+    if len(arrays) == 2 and not arrays[0].per_row:
+        arrays, parts = arrays[::-1], parts[::-1]
+    _check(equation, arrays, parts, result)
+    if len(arrays) == 1:
+        return _ordered(*_summed(arrays[0], parts[0], result), result)
+    (x, y), (first, second) = arrays, parts
+    x, first = _summed(x, first, result + second)
+    if not y.per_row and (y.operation is not None or not _is_matrix(first, second, result)):
+        y, second = expanded(y), first[0] + second
+    if y.per_row:
+        y, second = _summed(y, second, result + first)
+    return _product(x, first, y, second, result)
+
+
+def _product(x: SymbolicArray, first: str, y: SymbolicArray, second: str, result: str) -> SymbolicArray:
+    """The product of arrays with these labels: rows are what both have and keep, of each a matrix."""
+    sizes = dict(zip(first + second, x.shape + y.shape))
+    shared = [c for c in second if c in first and c not in result]
+    kept = [c for c in first if c in second and c in result]
+    left, right = [c for c in first if c not in second], [c for c in second if c not in first]
+
+    def size(labels: Iterable[str]) -> int:
+        return math.prod(sizes[c] or 0 for c in labels)
+
+    lead = tuple(sizes[c] for c in kept)
+    if y.per_row:
+        a = reshaped(_ordered(x, first, kept + left + shared), (*lead, size(left), size(shared)))
+        b = reshaped(_ordered(y, second, kept + shared + right), (*lead, size(shared), size(right)))
+        c = products_of_rows(a, b)
+    else:
+        is_turned = [*second] != shared + right
+        a = reshaped(_ordered(x, first, left + shared), (*(sizes[c] for c in left), size(shared)))
+        w = reshaped(y, (size(right), size(shared)) if is_turned else (size(shared), size(right)))
+        c = product(a, turned(w) if is_turned else w)
+    return _ordered(reshaped(c, tuple(sizes[c] for c in kept + left + right)), "".join(kept + left + right), result)
+
+
+def _is_matrix(first: str, second: str, result: str) -> bool:
+    """Whether a weight's axes are those that are summed, then those that the result gets from it, or the reverse."""
+    shared, kept = [c for c in second if c in first and c not in result], [c for c in second if c in result]
+    return not set(kept) & set(first) and [*second] in (shared + kept, kept + shared)
+
+
+def _labels(equation: str, arrays: list[SymbolicArray]) -> tuple[list[str], str]:
+    """The labels of each operand and of the result."""
+    given, arrow, result = equation.replace(" ", "").partition("->")
+    parts = given.split(",")
+    found = {*"".join([*parts, result])}
+    if not (arrow and len(parts) == len(arrays) <= 2 and re.fullmatch(r"[A-Za-z]*", "".join(found))) or any(
+        len(set(part)) != len(part) for part in [*parts, result]
+    ):
+        raise refusal(
+            f"the equation {quoted(equation)} for {len(arrays)} arrays",
+            "name the axes of one or two arrays and of the result, each once by a letter: 'bik,bkj->bij'",
+        )
+    return parts, result
+
+
+def _check(equation: str, arrays: list[SymbolicArray], parts: list[str], result: str) -> None:
+    """Check that labels fit the arrays, and that the batch stays in front.
+
+    Raises:
+        TracingError: they do not.
+    """
+    sizes: dict[str, Any] = {}
+    for x, labels in zip(arrays, parts):
+        if x.ndim != len(labels) or any(sizes.setdefault(c, size) != size for c, size in zip(labels, x.shape)):
+            given = " and ".join(shown(each.shape) for each in arrays)
+            raise refusal(f"the equation {quoted(equation)} does not fit shapes {given}", "name each axis", ShapeError)
+    batch = next((labels[0] for x, labels in zip(arrays, parts) if x.per_row), "")
+    if not batch or result[:1] != batch or not set(result) <= set(sizes):
+        raise refusal(
+            f"the equation {quoted(equation)} moves the axis of the batch, or sums over it", "begin with it: 'bi->b'"
+        )
+
+
+def _summed(x: SymbolicArray, labels: str, kept: str) -> tuple[SymbolicArray, str]:
+    """An array without the axes that nothing else names, which are summed."""
+    axes = tuple(axis for axis, c in enumerate(labels) if c not in kept)
+    return (folds.total(x, axes) if axes else x), "".join(c for c in labels if c in kept)
+
+
+def _ordered(x: SymbolicArray, labels: str, order: Iterable[str]) -> SymbolicArray:
+    return transposed(x, [labels.index(c) for c in order])

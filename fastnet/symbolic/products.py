@@ -1,0 +1,129 @@
+"""Matrix products within a formula, of data and a weight or of two results, and sums that run along an axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnet._kernels.templates import row_matrices
+from fastnet.engine.view import View
+from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, broadcast, refusal, shown
+from fastnet.symbolic.boundaries import Boundary
+from fastnet.symbolic.leaves import constant
+from fastnet.symbolic.rearrange import repeated, transposed
+from fastnet.symbolic.reshape import FLAT
+
+
+class _MatMul(Boundary):
+    def launch(self, lowering: Any, x: SymbolicArray) -> View:
+        y, (is_turned, _) = lowering.buffer(x), x.settings
+        data, weight = lowering.view(x.inputs[0]), lowering.weight(x.inputs[1])
+        lowering.plan.product(data, weight, y, transpose_b=is_turned)
+        return y
+
+
+class _RowProducts(Boundary):
+    def launch(self, lowering: Any, x: SymbolicArray) -> View:
+        a, b = (lowering.view(each) for each in x.inputs)
+        y = lowering.buffer(x)
+        (*lead, height, depth), width = a.shape, b.shape[-1]
+        views = {"a": lowering.plan.reshaped(a, (*lead, height * depth))}
+        views |= {"b": lowering.plan.reshaped(b, (*lead, depth * width)), "c": y.view((*lead, height * width))}
+        lowering.plan.call(row_matrices.products, **views, height=height, depth=depth, width=width)
+        return y
+
+
+class _RunningSum(Boundary):
+    def launch(self, lowering: Any, x: SymbolicArray) -> View:
+        source, y, (from_end,) = lowering.view(x.inputs[0]), lowering.buffer(x), x.settings
+        template = row_matrices.running_sum_from_end if from_end else row_matrices.running_sum
+        lowering.plan.call(template, x=source, y=y)
+        return y
+
+
+def _matmul_adjoint(dy: Any, y: SymbolicArray, x: SymbolicArray, w: SymbolicArray) -> tuple:
+    """For a constant; the product with a weight is an operation of the tape."""
+    is_turned, shape = y.settings
+    return SymbolicArray(MATMUL, (dy, w), x.shape, settings=(not is_turned, shape)), None
+
+
+def _row_products_adjoint(dy: SymbolicArray, y: SymbolicArray, a: SymbolicArray, b: SymbolicArray) -> tuple:
+    return products_of_rows(dy, turned(b)), products_of_rows(turned(a), dy)
+
+
+def _running_sum_adjoint(dy: SymbolicArray, y: SymbolicArray, x: SymbolicArray) -> tuple:
+    return (running_sum(dy, not y.settings[0]),)
+
+
+MATMUL = _MatMul("matmul", _matmul_adjoint)
+ROW_PRODUCTS = _RowProducts("matmul of rows", _row_products_adjoint)
+RUNNING_SUM = _RunningSum("cumsum", _running_sum_adjoint)
+
+
+def product(x: Any, w: Any) -> SymbolicArray:
+    """x @ w: of data (n, ..., k) and a weight or an array (k, m), or of two arrays of the batch (n, ..., a, k) and
+    (n, ..., k, b).
+
+    Raises:
+        TracingError: other operands, or sizes that do not fit.
+    """
+    x, w = constant(x), constant(w)
+    if x.per_row and w.per_row and min(x.ndim, w.ndim) > 2:
+        return _of_results(x, w)
+    if w.per_row and w.ndim > 2 and not x.per_row and x.ndim == 2:
+        return turned(product(turned(w), turned(x)))
+    is_turned = w.operation is TURNED
+    if is_turned:
+        (w,) = w.inputs
+    weight = w.inputs[0] if w.operation is FLAT else w
+    if not x.per_row or x.ndim < 2 or w.per_row or w.ndim != 2 or weight.operation is not None:
+        raise refusal(
+            f"matmul of arrays of shape {shown(x.shape)} and {shown(w.shape)}",
+            "multiply data (n, ..., k) by a weight or an array (k, m), as it is: ops.matmul(x, w)",
+        )
+    depth, width = w.shape[::-1] if is_turned else w.shape
+    _check_sizes(x.shape, (depth, width))
+    return SymbolicArray(MATMUL, (x, weight), (*x.shape[:-1], width), settings=(is_turned, w.shape))
+
+
+def turned(x: SymbolicArray) -> SymbolicArray:
+    """An array whose last two axes are exchanged."""
+    if x.value is not None:
+        return constant(x.value.swapaxes(-1, -2))
+    if x.per_row:
+        return transposed(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+    if x.operation is TURNED:
+        return x.inputs[0]
+    if x.operation not in (None, FLAT) or x.ndim != 2:
+        raise refusal(f"transpose of an array of shape {shown(x.shape)} made of weights", "transpose data, or a weight")
+    return SymbolicArray(TURNED, (x,), x.shape[::-1])
+
+
+TURNED = Boundary("transpose")  # of a weight: only a product reads it so
+
+
+def running_sum(x: SymbolicArray, from_end: bool = False) -> SymbolicArray:
+    """The sum of the elements up to each one along the last axis, or from each one on."""
+    return SymbolicArray(RUNNING_SUM, (x,), x.shape, settings=(from_end,))
+
+
+def _of_results(a: SymbolicArray, b: SymbolicArray) -> SymbolicArray:
+    _check_sizes(a.shape, b.shape)
+    lead = broadcast("matmul", a.shape[:-2], b.shape[:-2])
+    if a.ndim != b.ndim:
+        raise refusal(
+            f"matmul of arrays of shape {shown(a.shape)} and {shown(b.shape)}", "give both as many axes", ShapeError
+        )
+    return products_of_rows(repeated(a, (*lead, *a.shape[-2:])), repeated(b, (*lead, *b.shape[-2:])))
+
+
+def products_of_rows(a: SymbolicArray, b: SymbolicArray) -> SymbolicArray:
+    """a b for each sample, or part of one: (n, ..., a, k) and (n, ..., k, b) of the same first axes."""
+    return SymbolicArray(ROW_PRODUCTS, (a, b), (*a.shape[:-1], b.shape[-1]))
+
+
+def _check_sizes(a: Shape, b: Shape) -> None:
+    if a[-1] != b[-2]:
+        raise refusal(
+            f"matmul: {shown(a)} and {shown(b)} differ in the size that is summed", "give fitting sizes",
+            ShapeError,
+        )  # fmt: skip
