@@ -142,6 +142,8 @@ class Variable(NDArrayOperatorsMixin):
         return iter(self.numpy())
 
     def __getitem__(self, index: Any) -> Any:
+        if tracing.leaf is not None:
+            return tracing.leaf(self)[index]
         return self.numpy()[index]
 
     def __setitem__(self, index: Any, value: Any) -> None:

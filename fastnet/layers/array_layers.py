@@ -18,15 +18,15 @@ from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.boundaries import CUT, LAYER, sample_shape
 from fastnet.symbolic.concatenation import CONCATENATE
 from fastnet.symbolic.leaves import Weights
-from fastnet.symbolic.lowering import constant_weight
+from fastnet.symbolic.lowering import Known, constant_weight
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.products import MATMUL
-from fastnet.symbolic.reshape import RESHAPE_ALL
-from fastnet.symbolic.segments import MatMul, Reshaped, Segment
+from fastnet.symbolic.reshape import GROUND, RESHAPE_ALL
+from fastnet.symbolic.segments import Load, MatMul, Reshaped, Segment
 from fastnet.symbolic.trace import traced
 
 #: operations with an entry of the tape of their own
-ON_TAPE = (LAYER, MATMUL, CUT, CONCATENATE, RESHAPE_ALL)
+ON_TAPE = (LAYER, MATMUL, CUT, CONCATENATE, RESHAPE_ALL, GROUND)
 #: methods of Keras that such a layer may define
 ALLOWED = ("call", "build", "compute_output_shape")
 
@@ -95,7 +95,7 @@ def forward(layer: Any, plan: Plan, x: View) -> View:
     (data,), result, weights = traced(call, [(None, *x.shape)], f"{layer._owner}: call", in_layer=True)
     if not result.per_row:
         raise RuleError(f"{layer._owner}: call must return an array of the batch, and returned {result!r}.")
-    return _Lowering(plan, layer.name, weights, {id(data): x}).view(result)
+    return _Lowering(plan, layer.name, weights, {id(data): (data, x)}).view(result)
 
 
 class _Lowering:
@@ -105,11 +105,12 @@ class _Lowering:
         plan: the plan.
         name: of the kernels.
         weights: those that take part.
-        views: of the arguments, by their ids.
+        known: the arguments and their views.
     """
 
-    def __init__(self, plan: Plan, name: str, weights: Weights, views: dict[int, View]):
-        self.plan, self.weights, self.views = plan, weights, views
+    def __init__(self, plan: Plan, name: str, weights: Weights, known: Known):
+        self.plan, self.weights, self.known = plan, weights, known
+        self.loaded: dict[int, View] = {}  # weights as results, by their ids
         self.name = name if name.isidentifier() else "formula"
 
     def view(self, root: SymbolicArray) -> View:
@@ -117,14 +118,17 @@ class _Lowering:
         for x in ordered([root]):
             if x.operation not in ON_TAPE:
                 continue
-            views = [self._materialized(each) for each in x.inputs if each.per_row]
-            if x.operation is CUT:
-                self.views[id(x)] = views[0]
+            views = [self._materialized(each) for each in x.inputs if each.per_row or each.operation is GROUND]
+            if x.operation is GROUND:
+                view = self._of_weights(x)
+            elif x.operation is CUT:
+                view = views[0]
             elif x.operation is LAYER:
                 layer, training = x.settings
-                self.views[id(x)] = self._applied(layer, training, views[0])
+                view = self._applied(layer, training, views[0])
             else:
-                self.views[id(x)] = self.plan.combine(self._operation(x, views[0].dtype), *views)
+                view = self.plan.combine(self._operation(x, views[0].dtype), *views)
+            self.known[id(x)] = x, view
         return self._materialized(root)
 
     def _applied(self, layer: Any, training: bool | None, x: View) -> View:
@@ -140,11 +144,22 @@ class _Lowering:
             )
         return self.plan.apply(layer, x)
 
+    def _of_weights(self, x: SymbolicArray) -> View:
+        """The result of a formula of weights alone."""
+        formula, known = x.settings[0], {}
+        for sample in formula.arguments:
+            variable = self._factor(sample.lifted, self.plan.dtype)
+            if id(variable) not in self.loaded:
+                self.loaded[id(variable)] = self.plan.combine(Load(variable))
+            known[id(sample)] = sample, self.loaded[id(variable)]
+        return _Lowering(self.plan, f"{self.name}_weights", {}, known).view(formula.root)
+
     def _operation(self, x: SymbolicArray, dtype: str) -> Any:
         """The operation of the tape of a boundary."""
         if x.operation is MATMUL:
             is_turned, shape = x.settings
-            return MatMul(self._factor(x.inputs[1], dtype), shape, is_turned)
+            is_computed = x.inputs[1].operation is GROUND
+            return MatMul(None if is_computed else self._factor(x.inputs[1], dtype), shape, is_turned)
         return Concatenate() if x.operation is CONCATENATE else Reshaped(sample_shape(x))
 
     def _factor(self, x: SymbolicArray, dtype: str) -> Variable:
@@ -154,8 +169,9 @@ class _Lowering:
 
     def _materialized(self, root: SymbolicArray) -> View:
         """The view of a formula of results that have views."""
-        if id(root) not in self.views:
-            leaves = [x for x in ordered([root], leaves=self.views) if id(x) in self.views]
-            segment = Segment(self.name, root, leaves, self.weights)
-            self.views[id(root)] = self.plan.combine(segment, *(self.views[id(x)] for x in leaves))
-        return self.views[id(root)]
+        if id(root) not in self.known:
+            leaves = [x for x in ordered([root], leaves=self.known) if id(x) in self.known]
+            segment = Segment(self.name, root, leaves, self.weights, dict(self.known))
+            view = self.plan.combine(segment, *(self.known[id(x)][1] for x in leaves))
+            self.known[id(root)] = root, view
+        return self.known[id(root)][1]

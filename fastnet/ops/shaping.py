@@ -12,6 +12,7 @@ from fastnet.symbolic import formulas, slices
 from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal
 from fastnet.symbolic.concatenation import concatenated
 from fastnet.symbolic.reshape import reshaped
+from fastnet.symbolic.weights import is_of_weights, under_shape
 
 
 def get_item(x: Any, key: Any) -> Any:
@@ -40,6 +41,10 @@ def reshape(x: Any, newshape: Any, *more: Any) -> Any:
         rest = math.prod(size for size in wanted if size != -1)
         wanted = [known // rest if size == -1 and rest else size for size in wanted]
         return reshaped(x, (*head, *wanted))
+    if is_of_weights(x):
+        known = math.prod(size for size in wanted if size != -1)
+        count = math.prod(size or 0 for size in x.shape)
+        return under_shape(x, tuple(count // known if size == -1 and known else size for size in wanted))
     raise refusal("ops.reshape moves the axis of the batch", "write ops.reshape(x, (-1, ...)), of the other sizes")
 
 
@@ -57,7 +62,7 @@ def expand_dims(x: Any, axis: int) -> Any:
         at = each % (x.ndim + 1)
         if x.per_row and at == 0:
             raise refusal("ops.expand_dims in front of the batch moves its axis", "give axis=1 or axis=-1", ShapeError)
-        x = reshaped(x, (*x.shape[:at], 1, *x.shape[at:]))
+        x = under_shape(x, (*x.shape[:at], 1, *x.shape[at:]))
     return x
 
 
@@ -72,11 +77,11 @@ def squeeze(x: Any, axis: Any = None) -> Any:
         return np.squeeze(formulas.as_floats(x), axis)
     sizes = list(enumerate(x.shape))
     if axis is None:
-        return reshaped(x, tuple(size for _, size in sizes if size != 1))
+        return under_shape(x, tuple(size for _, size in sizes if size != 1))
     axes = [a % x.ndim for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
     if any(x.shape[a] != 1 for a in axes):
         raise refusal(f"ops.squeeze of axis {axis} of {x!r}, whose size is not 1", "squeeze others", ShapeError)
-    return reshaped(x, tuple(size for a, size in sizes if a not in axes))
+    return under_shape(x, tuple(size for a, size in sizes if a not in axes))
 
 
 def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:

@@ -66,7 +66,7 @@ class SymbolicArray:
     """
 
     is_symbolic = True  # what stands below asks for it
-    __slots__ = ("inputs", "is_bool", "operation", "settings", "shape", "value")
+    __slots__ = ("inputs", "is_bool", "lifted", "operation", "settings", "shape", "value")
     __hash__ = object.__hash__
 
     def __init__(
@@ -75,6 +75,7 @@ class SymbolicArray:
     ):  # fmt: skip
         self.operation, self.inputs, self.shape, self.is_bool = operation, inputs, shape, is_bool
         self.settings, self.value = settings, value
+        self.lifted: SymbolicArray | None = None  # a weight's sample, and the weight of a sample (`weights`)
 
     @property
     def per_row(self) -> bool:

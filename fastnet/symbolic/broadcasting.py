@@ -15,6 +15,7 @@ import numpy as np
 from fastnet.symbolic.array import Shape, SymbolicArray
 from fastnet.symbolic.rearrange import expanded, repeated
 from fastnet.symbolic.reshape import reshaped
+from fastnet.symbolic.weights import under_shape
 
 
 def aligned(operands: Sequence[SymbolicArray], shape: Shape) -> tuple[tuple[SymbolicArray, ...], Shape]:
@@ -43,10 +44,10 @@ def _flat(x: SymbolicArray, flat: Shape, shape: Shape) -> SymbolicArray:
     if x.value is not None and x.value.size > 1:
         value = np.broadcast_to(x.value, [1, *(size or 0 for size in shape[1:])]).reshape(-1)
         return SymbolicArray(None, (), value.shape, x.is_bool, value=value)
-    return x if x.shape != shape[1:] else reshaped(x, flat[1:])
+    return x if x.shape != shape[1:] else under_shape(x, flat[1:])
 
 
 def _of_sample(x: SymbolicArray, shape: Shape) -> SymbolicArray:
     """An array without a batch under as many axes as a sample has."""
     axes = (*(1,) * (len(shape) - 1 - x.ndim), *x.shape)
-    return reshaped(x, axes[len(axes) - len(shape) + 1 :])
+    return under_shape(x, axes[len(axes) - len(shape) + 1 :])

@@ -14,6 +14,7 @@ from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, 
 from fastnet.symbolic.leaves import leaf_of
 from fastnet.symbolic.rearrange import transposed
 from fastnet.symbolic.reshape import reshaped
+from fastnet.symbolic.weights import grounded, is_of_weights, lifted
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class Fold(Operation):
         if not isinstance(x, SymbolicArray):
             assert self.on_arrays is not None
             return self.on_arrays(formulas.as_floats(x), axis=axis, keepdims=keepdims)
-        if not x.per_row and x.value is None:
-            raise refusal(f"{self.name} of weights alone", "fold what is computed with the data")
         axes = fold_axes(self.name, x, axis)
         if not axes:
             return x
+        if is_of_weights(x):
+            return grounded(self(lifted(x), [axis + 1 for axis in axes], keepdims))
         if axes == (x.ndim - 1,) or not x.per_row:
             return SymbolicArray(self, (x,), folded(x.shape, axes, keepdims), settings=(axes, bool(keepdims)))
         return reshaped(self._along_last(x, axes), folded(x.shape, axes, keepdims))

@@ -84,7 +84,7 @@ def part_results(plan: Plan, dx: View, parts: Parts) -> list[View]:
     """Where the gradients of an argument's parts are written: in its own, or beside it where parts overlap."""
     if _tile(parts):
         return [part_of(dx, part) for part, _ in parts]
-    return [plan.buffer([size or 0 for size in part.shape[1:]], dx.dtype) for part, _ in parts]
+    return [plan.buffer([size or 0 for size in part.shape[1:]], dx.dtype, dx.per_row) for part, _ in parts]
 
 
 def add_parts(plan: Plan, dx: View, parts: Parts, results: Sequence[View]) -> None:

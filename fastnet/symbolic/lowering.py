@@ -33,14 +33,15 @@ class Lowering:
         known: results of formulas that are in memory.
         row_weight: the argument that by default is 1 over the number of rows, or None.
         joins: whether a formula of elements gets a launch of its own, which joins with others (`fuse`).
+        per_row: False for formulas of weights, which are computed once.
     """
 
     def __init__(
         self, plan: Plan, name: str, given: Mapping[int, Any], known: Known | None = None,
-        row_weight: SymbolicArray | None = None, joins: bool = False,
+        row_weight: SymbolicArray | None = None, joins: bool = False, per_row: bool = True,
     ):  # fmt: skip
         self.plan, self.name, self.given, self.known = plan, name, given, dict(known or {})
-        self.row_weight, self.joins = row_weight, joins
+        self.row_weight, self.joins, self.per_row = row_weight, joins, per_row
 
     def add(self, roots: Sequence[SymbolicArray], results: Sequence[View], keep_folds: bool = False) -> None:
         """Add the launches that write the results of formulas.
@@ -77,11 +78,11 @@ class Lowering:
 
     def buffer(self, x: SymbolicArray) -> View:
         """New memory for a result."""
-        return self.plan.buffer(sample_shape(x), self.plan.dtype)
+        return self.plan.buffer(sample_shape(x), self.plan.dtype, self.per_row)
 
     def weight(self, x: SymbolicArray) -> Any:
         """The weight of a leaf; a constant as a weight that is not trained."""
-        return self.given[id(x)] if x.value is None else constant_weight(x, self.plan.dtype)
+        return self._views[id(x)] if x.value is None else constant_weight(x, self.plan.dtype)
 
     @property
     def _views(self) -> dict[int, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 
 from fastnet.symbolic.array import SymbolicArray
 
@@ -29,4 +29,17 @@ def ordered(
             stack.append((node, True))
             if id(node) not in leaves:
                 stack += [(x, False) for x in reversed(node.inputs)]
+    return found
+
+
+def signature(arguments: Sequence[SymbolicArray], result: SymbolicArray) -> list[tuple]:
+    """What a formula is, equal for equal ones."""
+    numbers = {id(x): i for i, x in enumerate(arguments)}
+    found = []
+    for x in ordered([result]):
+        numbers.setdefault(id(x), len(numbers))
+        name = "" if x.operation is None else x.operation.name
+        value = None if x.value is None else x.value.tobytes()
+        inputs = tuple(numbers[id(y)] for y in x.inputs)
+        found.append((name, inputs, x.shape, x.is_bool, x.settings, value, numbers[id(x)]))
     return found

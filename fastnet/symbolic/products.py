@@ -10,7 +10,8 @@ from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, broadcast, 
 from fastnet.symbolic.boundaries import Boundary
 from fastnet.symbolic.leaves import constant
 from fastnet.symbolic.rearrange import repeated, transposed
-from fastnet.symbolic.reshape import FLAT
+from fastnet.symbolic.reshape import FLAT, GROUND, TURNED
+from fastnet.symbolic.weights import grounded, is_of_weights, lifted
 
 
 class _MatMul(Boundary):
@@ -71,11 +72,15 @@ def product(x: Any, w: Any) -> SymbolicArray:
         return _of_results(x, w)
     if w.per_row and w.ndim > 2 and not x.per_row and x.ndim == 2:
         return turned(product(turned(w), turned(x)))
+    if is_of_weights(x) and is_of_weights(w) and x.ndim == w.ndim == 2:
+        return grounded(_of_results(lifted(x), lifted(w)))
+    if is_of_weights(w) and w.operation not in (None, FLAT, GROUND, TURNED):
+        w = grounded(lifted(w))
     is_turned = w.operation is TURNED
     if is_turned:
         (w,) = w.inputs
     weight = w.inputs[0] if w.operation is FLAT else w
-    if not x.per_row or x.ndim < 2 or w.per_row or w.ndim != 2 or weight.operation is not None:
+    if not x.per_row or x.ndim < 2 or w.per_row or w.ndim != 2 or weight.operation not in (None, GROUND):
         raise refusal(
             f"matmul of arrays of shape {shown(x.shape)} and {shown(w.shape)}",
             "multiply data (n, ..., k) by a weight or an array (k, m), as it is: ops.matmul(x, w)",
@@ -93,12 +98,11 @@ def turned(x: SymbolicArray) -> SymbolicArray:
         return transposed(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
     if x.operation is TURNED:
         return x.inputs[0]
-    if x.operation not in (None, FLAT) or x.ndim != 2:
-        raise refusal(f"transpose of an array of shape {shown(x.shape)} made of weights", "transpose data, or a weight")
+    if x.operation not in (None, FLAT, GROUND):
+        x = grounded(lifted(x))
+    if x.ndim != 2:
+        raise refusal(f"transpose of weights of shape {shown(x.shape)}", "transpose those of two axes", ShapeError)
     return SymbolicArray(TURNED, (x,), x.shape[::-1])
-
-
-TURNED = Boundary("transpose")  # of a weight: only a product reads it so
 
 
 def running_sum(x: SymbolicArray, from_end: bool = False) -> SymbolicArray:

@@ -25,6 +25,10 @@ RESHAPE_ALL = _ReshapeAll("reshape", _adjoint)
 FLAT = Operation("flat", _adjoint)  # of a weight: its elements as one row
 
 
+TURNED = Boundary("transpose")  # of a weight: only a product reads it so
+GROUND = Boundary("weight")  # a formula of weights alone (`weights`)
+
+
 def reshaped(x: SymbolicArray, shape: Shape) -> SymbolicArray:
     """An array under another shape. That of a formula of elements is the formula of its operands under it.
 
@@ -52,9 +56,9 @@ def reshaped(x: SymbolicArray, shape: Shape) -> SymbolicArray:
 
 
 def _of_weight(x: SymbolicArray, shape: Shape) -> SymbolicArray:
-    if x.operation is not None and x.operation is not FLAT:
+    if x.operation not in (None, FLAT, GROUND):
         raise refusal("reshape of a formula of weights", "reshape what is computed with the data")
-    weight = x if x.operation is None else x.inputs[0]
+    weight = x.inputs[0] if x.operation is FLAT else x
     return weight if weight.shape == shape else SymbolicArray(FLAT, (weight,), shape)
 
 

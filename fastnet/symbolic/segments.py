@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastnet._kernels.templates import elementwise, folds
@@ -26,34 +26,63 @@ class MatMul:
     """y = x @ w.
 
     Args:
-        weight: w, a weight or a constant.
+        weight: w, a weight or a constant; None where it is the second input, which is computed once.
         shape: under which it is read, of two axes.
         is_turned: whether these are exchanged.
     """
 
-    weight: Variable
+    weight: Variable | None
     shape: tuple[int, int]
     is_turned: bool = False
 
     @property
     def variables(self) -> list[Variable]:
         """The weights that it reads."""
-        return [self.weight]
+        return [] if self.weight is None else [self.weight]
 
-    def forward(self, plan: Plan, x: View) -> View:
+    def forward(self, plan: Plan, x: View, *w: View) -> View:
         y = plan.buffer((*x.shape[:-1], self.shape[not self.is_turned]), x.dtype)
-        plan.product(x, self.weight, y, transpose_b=self.is_turned)
+        plan.product(x, *(w or (self.weight,)), y, transpose_b=self.is_turned)
         return y
 
-    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
+    def backward(self, plan: Plan, dy: View, x: View, *others: View) -> tuple[View | None, ...]:
+        *w, _ = others
         dx = None
         if x.needs_gradient:
             dx = plan.buffer(x.shape, x.dtype)
-            plan.product(dy, self.weight, dx, transpose_b=not self.is_turned)
-        if (dw := plan.gradient(self.weight)) is not None:
+            plan.product(dy, *(w or (self.weight,)), dx, transpose_b=not self.is_turned)
+        if self.weight is not None:
+            dw = plan.gradient(self.weight)
+        else:
+            dw = plan.like(w[0]) if w[0].needs_gradient else None
+        if dw is not None:
             factors = (dy, x) if self.is_turned else (x, dy)
             plan.product(*factors, dw.view(self.shape), transpose_a=True)
-        return dx
+        return (dx,) if self.weight is not None else (dx, dw)
+
+
+@dataclass(frozen=True, eq=False)
+class Load:
+    """A weight as a result, which formulas of weights alone read."""
+
+    variable: Variable
+    keeps_values = True
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The weight."""
+        return [self.variable]
+
+    def forward(self, plan: Plan) -> View:
+        y = plan.buffer(self.variable.shape, self.variable.dtype, per_row=False)
+        plan.call(elementwise.copy, x=self.variable, y=y)
+        return y
+
+    def backward(self, plan: Plan, dy: View, y: View) -> tuple[()]:
+        dw = plan.gradient(self.variable)
+        if dw is not None:
+            plan.call(elementwise.copy, x=dy, y=dw)
+        return ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +108,14 @@ class Segment:
         root: the result.
         leaves: the results that it reads, in the order of its inputs.
         weights: those that it reads.
+        known: results in front of these, which its gradient may read.
     """
 
     name: str
     root: SymbolicArray
     leaves: Sequence[SymbolicArray]
     weights: Weights
+    known: Known = field(default_factory=dict)
 
     @property
     def variables(self) -> list[Variable]:
@@ -93,8 +124,8 @@ class Segment:
         return [variable for variable, leaf in self.weights.values() if id(leaf) in used]
 
     def forward(self, plan: Plan, *inputs: View) -> View:
-        y = plan.buffer(sample_shape(self.root), plan.dtype)
-        lowering = Lowering(plan, self.name, self._weights, self._known(inputs), joins=True)
+        y = plan.buffer(sample_shape(self.root), plan.dtype, per_row=inputs[0].per_row)
+        lowering = Lowering(plan, self.name, self._weights, self._known(inputs), joins=True, per_row=y.per_row)
         lowering.add([self.root], [y], keep_folds=plan.training)
         if plan.training:
             plan.save(**{self._saved: lowering.known})
@@ -109,29 +140,37 @@ class Segment:
         parts = gradients(self.root, slope, [*wanted, *leaves], {id(x) for x in self.leaves})
         written: list[tuple[SymbolicArray, View]] = []  # formulas, and where they are written
         parts_of = [_parts_of(x, parts) for x in self.leaves]
+        shared = {id(x): plan.like(v) for x, v in zip(self.leaves, inputs) if v.needs_gradient and not x.per_row}
         found = [
-            _place(plan, view, own, slope, dy, written) if view.needs_gradient else (None, [])
-            for view, own in zip(inputs, parts_of, strict=True)
-        ]
-        rows = [(trained[id(part)], _rows(plan, g, slope, dy, written)) for part, g in parts if id(part) in trained]
-        known = plan.saved(self._saved) | {id(self.root): (self.root, y)}
+            (shared.get(id(x)), []) if not x.per_row or not view.needs_gradient
+            else _place(plan, view, own, slope, dy, written)
+            for x, view, own in zip(self.leaves, inputs, parts_of, strict=True)
+        ]  # fmt: skip
+        once = [part for part, _ in parts if id(part) in trained or id(part) in shared]
+        rows = [(part, _rows(plan, g, slope, dy, written)) for part, g in parts if any(part is x for x in once)]
+        known = self.known | plan.saved(self._saved) | {id(self.root): (self.root, y)}
         given = self._weights | {id(slope): dy}
-        lowering = Lowering(plan, f"{self.name}_gradient", given, known, joins=True)
+        lowering = Lowering(plan, f"{self.name}_gradient", given, known, joins=True, per_row=dy.per_row)
         lowering.add([root for root, _ in written], [view for _, view in written])
-        for (dx, places), own in zip(found, parts_of, strict=True):
-            if dx is not None and dx is not dy:
+        for x, (dx, places), own in zip(self.leaves, found, parts_of, strict=True):
+            if dx is not None and dx is not dy and x.per_row:
                 add_parts(plan, dx, own, places)
-        for variable, view in rows:
-            total = plan.gradient(variable)
+        for part, view in rows:
+            total = shared[id(part)] if id(part) in shared else plan.gradient(trained[id(part)])
             assert total is not None
-            shape = (variable.size,) if view.width == variable.size else (*view.shape[:-1], variable.size)
+            shape = (total.width,) if view.width == total.width else (*view.shape[:-1], total.width)
             plan.call(folds.sum_rows, x=plan.reshaped(view, shape), total=total.flat)
-        self._add_missing(plan, parts, trained)
+        self._add_missing(plan, parts, trained, shared)
         return tuple(dx for dx, _ in found)
 
-    def _add_missing(self, plan: Plan, parts: Parts, trained: dict[int, Variable]) -> None:
+    def _add_missing(
+        self, plan: Plan, parts: Parts, trained: dict[int, Variable], shared: dict[int, View]
+    ) -> None:
         """A gradient of 0 for weights through which none flows."""
         found = {id(part) for part, _ in parts}
+        for leaf, view in shared.items():
+            if leaf not in found:
+                plan.call(elementwise.fill, y=view, number=0.0)
         used = {id(variable) for variable in self.variables}
         for leaf, variable in trained.items():
             if leaf not in found and id(variable) in used and (total := plan.gradient(variable)) is not None:
@@ -174,6 +213,6 @@ def _rows(
         (g,) = g.inputs
     if g is slope:
         return dy
-    view = plan.buffer(sample_shape(g), dy.dtype)
+    view = plan.buffer(sample_shape(g), dy.dtype, dy.per_row)
     written.append((g, view))
     return view

@@ -13,7 +13,7 @@ from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.rearrange import numbered, rearranged, taken
-from fastnet.symbolic.reshape import reshaped
+from fastnet.symbolic.weights import grounded, lifted, under_shape
 
 SLICE = Operation("get_item", lambda dy, y, x: (padded(dy, x, y.settings),))  # of what is in memory
 
@@ -28,7 +28,7 @@ def sliced(x: SymbolicArray, axis: int, start: int, stop: int) -> SymbolicArray:
         value = x.value[(slice(None),) * axis + (slice(start, stop),)]
         return SymbolicArray(None, (), shape, x.is_bool, value=value)
     if not x.per_row:
-        raise refusal("a slice of a weight", "slice what is computed with it, or make several weights")
+        return grounded(sliced(lifted(x), axis + 1, start, stop))
     if x.operation is None or x.operation.is_boundary:
         parts = tuple((0, n) for n in x.shape)
         return _part(x, (*parts[:axis], (start, stop), *parts[axis + 1 :]))
@@ -105,7 +105,7 @@ def item(x: Any, key: Any) -> Any:
         axis += 1
     if x.per_row and shape[:1] != [None]:
         raise refusal("an index in front of the batch moves its axis", "write x[:, None] for a new axis")
-    return reshaped(x, tuple(shape))
+    return under_shape(x, tuple(shape))
 
 
 def _along(x: SymbolicArray, axis: int, key: Any) -> tuple[SymbolicArray, bool]:

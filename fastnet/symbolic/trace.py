@@ -8,7 +8,7 @@ from typing import Any
 from fastnet.symbolic.array import Shape, SymbolicArray, TracingError
 from fastnet.symbolic.boundaries import LAYER
 from fastnet.symbolic.leaves import Weights, argument, constant, tracing_weights
-from fastnet.symbolic.order import ordered
+from fastnet.symbolic.order import ordered, signature
 
 
 def traced(
@@ -46,16 +46,3 @@ def traced(
             "would be fixed in the compiled one. Make it depend on its arguments alone."
         )
     return calls[0]
-
-
-def signature(arguments: Sequence[SymbolicArray], result: SymbolicArray) -> list[tuple]:
-    """What a formula is, equal for equal ones."""
-    numbers = {id(x): i for i, x in enumerate(arguments)}
-    found = []
-    for x in ordered([result]):
-        numbers.setdefault(id(x), len(numbers))
-        name = "" if x.operation is None else x.operation.name
-        value = None if x.value is None else x.value.tobytes()
-        inputs = tuple(numbers[id(y)] for y in x.inputs)
-        found.append((name, inputs, x.shape, x.is_bool, x.settings, value, numbers[id(x)]))
-    return found

@@ -1,0 +1,72 @@
+"""Formulas of weights alone: each is computed once a step, as a formula of one sample that holds the weight.
+
+`lifted` gives the weight as such a sample, on which all operations work, and `grounded` takes the result as a weight
+again, which formulas of data and products read.
+"""
+
+from __future__ import annotations
+
+from fastnet.symbolic.array import Shape, SymbolicArray
+from fastnet.symbolic.leaves import argument
+from fastnet.symbolic.order import ordered, signature
+from fastnet.symbolic.rearrange import transposed
+from fastnet.symbolic.reshape import FLAT, GROUND, TURNED, reshaped
+
+
+class OfWeights:
+    """A formula of lifted weights.
+
+    Args:
+        root: its result, an array of one sample.
+    """
+
+    def __init__(self, root: SymbolicArray):
+        self.root = root
+        self.arguments = [x for x in ordered([root]) if x.operation is None and x.value is None]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OfWeights) and signature(self.arguments, self.root) == signature(
+            other.arguments, other.root
+        )
+
+    __hash__ = object.__hash__
+
+
+def is_of_weights(x: SymbolicArray) -> bool:
+    """Whether an array is a weight, or a formula of weights alone."""
+    return not x.per_row and x.value is None
+
+
+def lifted(x: SymbolicArray) -> SymbolicArray:
+    """A formula of weights as one of a sample."""
+    if x.operation is None:
+        if x.lifted is None:
+            x.lifted = argument((None, *x.shape))
+            x.lifted.lifted = x
+        return x.lifted
+    if x.operation is GROUND:
+        return x.settings[0].root
+    if x.operation is FLAT:
+        return reshaped(lifted(x.inputs[0]), (None, *x.shape))
+    if x.operation is TURNED:
+        return transposed(lifted(x.inputs[0]), (0, 2, 1))
+    operands = (y if y.value is not None else _of_axes(lifted(y), x.ndim + 1) for y in x.inputs)
+    return x.operation(*operands)  # type: ignore[operator]
+
+
+def _of_axes(x: SymbolicArray, count: int) -> SymbolicArray:
+    return reshaped(x, (None, *(1,) * (count - x.ndim), *x.shape[1:]))
+
+
+def grounded(y: SymbolicArray) -> SymbolicArray:
+    """A formula of lifted weights as a weight: its result is computed once."""
+    formula = OfWeights(y)
+    weights = tuple(x.lifted for x in formula.arguments if x.lifted is not None)
+    return SymbolicArray(GROUND, weights, y.shape[1:], settings=(formula,))
+
+
+def under_shape(x: SymbolicArray, shape: Shape) -> SymbolicArray:
+    """An array under another shape, of data, weights or constants."""
+    if not is_of_weights(x) or x.operation in (None, FLAT, GROUND) or x.shape == shape:
+        return reshaped(x, shape)
+    return grounded(reshaped(lifted(x), (None, *shape)))
