@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import itertools
 from collections.abc import Callable
@@ -17,16 +16,18 @@ from fastnet.engine.view import View
 from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.boundaries import CUT, LAYER, sample_shape
 from fastnet.symbolic.concatenation import CONCATENATE
+from fastnet.symbolic.formulas import not_equal
 from fastnet.symbolic.leaves import Weights
 from fastnet.symbolic.lowering import Known, constant_weight
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.products import MATMUL
+from fastnet.symbolic.randomness import NORMAL, UNIFORM, Draw
 from fastnet.symbolic.reshape import GROUND, RESHAPE_ALL
 from fastnet.symbolic.segments import Load, MatMul, Reshaped, Segment
 from fastnet.symbolic.trace import traced
 
 #: operations with an entry of the tape of their own
-ON_TAPE = (LAYER, MATMUL, CUT, CONCATENATE, RESHAPE_ALL, GROUND)
+ON_TAPE = (LAYER, MATMUL, CUT, CONCATENATE, RESHAPE_ALL, GROUND, NORMAL, UNIFORM)
 #: methods of Keras that such a layer may define
 ALLOWED = ("call", "build", "compute_output_shape")
 
@@ -89,13 +90,24 @@ def _as_make_weights(build: Callable) -> Callable:
 def forward(layer: Any, plan: Plan, x: View) -> View:
     """Trace `call` for data of this shape, and add what it does to the plan."""
     parameters = inspect.signature(layer.call).parameters
-    given = {"training": plan.training, "mask": None}
-    given = {name: value for name, value in given.items() if name in parameters}
-    call = functools.partial(layer.call, **given)
-    (data,), result, weights = traced(call, [(None, *x.shape)], f"{layer._owner}: call", in_layer=True)
+    given = {"training": plan.training} if "training" in parameters else {}
+    views = [x, *([x.mask] if "mask" in parameters and x.mask is not None else [])]
+
+    def call(data: SymbolicArray, mask: SymbolicArray | None = None) -> Any:
+        if "mask" in parameters:
+            given["mask"] = None if mask is None else not_equal(mask, 0.0)
+        return layer.call(data, **given)
+
+    arguments, result, weights = traced(
+        call, [(None, *view.shape) for view in views], f"{layer._owner}: call", in_layer=True
+    )
     if not result.per_row:
         raise RuleError(f"{layer._owner}: call must return an array of the batch, and returned {result!r}.")
-    return _Lowering(plan, layer.name, weights, {id(data): (data, x)}).view(result)
+    known = {id(each): (each, view) for each, view in zip(arguments, views, strict=True)}
+    y = _Lowering(plan, layer.name, weights, known).view(result)
+    if layer.supports_masking and y is not x and y.shape[:-1] == x.shape[:-1]:
+        y.mask = x.mask
+    return y
 
 
 class _Lowering:
@@ -119,7 +131,9 @@ class _Lowering:
             if x.operation not in ON_TAPE:
                 continue
             views = [self._materialized(each) for each in x.inputs if each.per_row or each.operation is GROUND]
-            if x.operation is GROUND:
+            if x.operation in (NORMAL, UNIFORM):
+                view = self.plan.combine(Draw(x))
+            elif x.operation is GROUND:
                 view = self._of_weights(x)
             elif x.operation is CUT:
                 view = views[0]

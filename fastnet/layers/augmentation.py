@@ -13,9 +13,9 @@ from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules.transforms import scaled
 from fastnet._kernels.templates import warps, windows
 from fastnet.arrays import as_array
+from fastnet.engine.draws import draws
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
-from fastnet.layers.draws import draws
 from fastnet.layers.images import ImageLayer
 
 

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from fastnet import checks
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import elementwise, random_bits
+from fastnet.engine.draws import draws
 from fastnet.engine.index_map import IndexMap
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
-from fastnet.layers.draws import draws
 from fastnet.layers.layer import Layer
 from fastnet.regularizers import L1L2
 

@@ -163,9 +163,7 @@ class Segment:
         self._add_missing(plan, parts, trained, shared)
         return tuple(dx for dx, _ in found)
 
-    def _add_missing(
-        self, plan: Plan, parts: Parts, trained: dict[int, Variable], shared: dict[int, View]
-    ) -> None:
+    def _add_missing(self, plan: Plan, parts: Parts, trained: dict[int, Variable], shared: dict[int, View]) -> None:
         """A gradient of 0 for weights through which none flows."""
         found = {id(part) for part, _ in parts}
         for leaf, view in shared.items():

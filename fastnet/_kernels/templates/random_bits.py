@@ -71,3 +71,20 @@ def draw_normal(noise: write[n], seed: count, iteration: count, stream: integer,
             noise[i + 2] = n2
         if i + 3 < hi:
             noise[i + 3] = n3
+
+
+@template("n", grain=64, cost=20)
+def draw_uniform(noise: write[n], seed: count, iteration: count, stream: integer, lo, hi):
+    # noise (n,): numbers from 0 to 1
+    low, high = uint32(seed), uint32(seed >> 32)
+    step, lay = uint32(iteration), uint32(stream)
+    for g in range(lo // 4, (hi + 3) // 4):
+        a, b, c, d = philox(uint32(g), uint32(g >> 32), step, lay, low, high)
+        i = 4 * g
+        noise[i] = T(unit_float32(a))
+        if i + 1 < hi:
+            noise[i + 1] = T(unit_float32(b))
+        if i + 2 < hi:
+            noise[i + 2] = T(unit_float32(c))
+        if i + 3 < hi:
+            noise[i + 3] = T(unit_float32(d))
