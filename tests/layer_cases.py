@@ -106,11 +106,78 @@ def classes_of(layers, ops):
         def call(self, x):
             return ops.log_softmax(ops.matmul(x, self.query) + self.bias)
 
+    class WeightNormalized(layers.Layer):
+        def build(self, input_shape):
+            self.v = self.add_weight(shape=(input_shape[-1], 4), initializer="glorot_uniform", name="v")
+            self.g = self.add_weight(shape=(4,), initializer="ones", name="g")
+
+        def call(self, x):
+            return ops.matmul(x, self.v / ops.norm(self.v, axis=0, keepdims=True)) * self.g
+
+    class LowRank(layers.Layer):
+        def build(self, input_shape):
+            self.w = self.add_weight(shape=(input_shape[-1], 5), initializer="glorot_uniform", name="w")
+            self.a = self.add_weight(shape=(input_shape[-1], 2), initializer="glorot_uniform", name="a")
+            self.b = self.add_weight(shape=(2, 5), initializer="glorot_uniform", name="b")
+
+        def call(self, x):
+            return ops.matmul(x, self.w + 0.5 * ops.matmul(self.a, self.b))
+
+    class Tied(layers.Layer):
+        def build(self, input_shape):
+            self.w = self.add_weight(shape=(input_shape[-1], 3), initializer="glorot_uniform", name="w")
+
+        def call(self, x):
+            return ops.matmul(ops.tanh(ops.matmul(x, self.w)), ops.transpose(self.w))
+
+    class Position(layers.Layer):
+        def build(self, input_shape):
+            self.table = self.add_weight(shape=input_shape[1:], initializer="glorot_uniform", name="table")
+
+        def call(self, x):
+            return x + ops.tanh(self.table) * self.table[0]
+
+    class SelfAttention(layers.Layer):
+        def build(self, input_shape):
+            size = input_shape[-1]
+            self.query = self.add_weight(shape=(size, size), initializer="glorot_uniform", name="query")
+            self.key = self.add_weight(shape=(size, size), initializer="glorot_uniform", name="key")
+            self.value = self.add_weight(shape=(size, size), initializer="glorot_uniform", name="value")
+
+        def call(self, x):
+            query, key = ops.matmul(x, self.query), ops.matmul(x, self.key)
+            scores = ops.matmul(query, ops.transpose(key, (0, 2, 1))) / 2.0
+            return ops.matmul(ops.softmax(scores, axis=-1), ops.matmul(x, self.value))
+
+    class Heads(layers.Layer):
+        def build(self, input_shape):
+            self.w = self.add_weight(shape=(input_shape[-1], 2, 3), initializer="glorot_uniform", name="w")
+
+        def call(self, x):
+            heads = ops.einsum("bsd,dhk->bhsk", x, self.w)
+            weights = ops.softmax(ops.einsum("bhik,bhjk->bhij", heads, heads), axis=-1)
+            return ops.reshape(ops.einsum("bhij,bhjk->bihk", weights, heads), (-1, 5, 6))
+
+    class Experts(layers.Layer):
+        def build(self, input_shape):
+            self.gate = self.add_weight(shape=(input_shape[-1], 3), initializer="glorot_uniform", name="gate")
+            self.w = self.add_weight(shape=(input_shape[-1], 3, 4), initializer="glorot_uniform", name="w")
+
+        def call(self, x):
+            return ops.einsum("be,beo->bo", ops.softmax(ops.matmul(x, self.gate)), ops.einsum("bi,ieo->beo", x, self.w))
+
+    class Prototypes(layers.Layer):
+        def build(self, input_shape):
+            self.centres = self.add_weight(shape=(3, input_shape[-1]), initializer="glorot_uniform", name="centres")
+
+        def call(self, x):
+            return ops.exp(-ops.sum(ops.square(x[:, None, :] - self.centres), axis=-1))
+
     return {
         cls.__name__: cls
         for cls in (
             Linear, Antirectifier, RMSNorm, Maxout, GatedLinear, SqueezeExcite, FiLM, Rezero, Highway, TwiceTheSame,
-            Steps,
+            Steps, WeightNormalized, LowRank, Tied, Position, SelfAttention, Heads, Experts, Prototypes,
         )
     }  # fmt: skip
 
@@ -118,5 +185,5 @@ def classes_of(layers, ops):
 def layers_of(layers, ops):
     """Name → (a function that makes a layer, the shape of a sample)."""
     classes = classes_of(layers, ops)
-    shapes = {"Steps": (5, 4), "Linear": (3, 7)}
+    shapes = {"Steps": (5, 4), "Linear": (3, 7), "Position": (5, 3), "SelfAttention": (5, 4), "Heads": (5, 4)}
     return {name: (cls, shapes.get(name, (6,))) for name, cls in classes.items()}

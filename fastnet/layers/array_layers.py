@@ -90,7 +90,7 @@ def _as_make_weights(build: Callable) -> Callable:
 def forward(layer: Any, plan: Plan, x: View) -> View:
     """Trace `call` for data of this shape, and add what it does to the plan."""
     parameters = inspect.signature(layer.call).parameters
-    given = {"training": plan.training} if "training" in parameters else {}
+    given: dict[str, Any] = {"training": plan.training} if "training" in parameters else {}
     views = [x, *([x.mask] if "mask" in parameters and x.mask is not None else [])]
 
     def call(data: SymbolicArray, mask: SymbolicArray | None = None) -> Any:

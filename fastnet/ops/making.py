@@ -50,8 +50,8 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
         >>> ops.arange(3).tolist()
         [0, 1, 2]
     """
-    first: Any = 0 if stop is None else start
-    return np.arange(first, start if stop is None else stop, 1 if step is None else step, dtype)
+    limits = (0, start) if stop is None else (start, stop)
+    return np.arange(*limits, step or 1, dtype=dtype)  # type: ignore[call-overload]
 
 
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None) -> np.ndarray:

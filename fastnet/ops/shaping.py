@@ -12,7 +12,7 @@ from fastnet.symbolic import formulas, slices
 from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal
 from fastnet.symbolic.concatenation import concatenated
 from fastnet.symbolic.reshape import reshaped
-from fastnet.symbolic.weights import is_of_weights, under_shape
+from fastnet.symbolic.weight_formulas import is_of_weights, under_shape
 
 
 def get_item(x: Any, key: Any) -> Any:

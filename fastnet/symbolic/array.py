@@ -75,7 +75,7 @@ class SymbolicArray:
     ):  # fmt: skip
         self.operation, self.inputs, self.shape, self.is_bool = operation, inputs, shape, is_bool
         self.settings, self.value = settings, value
-        self.lifted: SymbolicArray | None = None  # a weight's sample, and the weight of a sample (`weights`)
+        self.lifted: SymbolicArray | None = None  # a weight's sample, and the weight of a sample (`weight_formulas`)
 
     @property
     def per_row(self) -> bool:

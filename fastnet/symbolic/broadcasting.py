@@ -15,7 +15,7 @@ import numpy as np
 from fastnet.symbolic.array import Shape, SymbolicArray
 from fastnet.symbolic.rearrange import expanded, repeated
 from fastnet.symbolic.reshape import reshaped
-from fastnet.symbolic.weights import under_shape
+from fastnet.symbolic.weight_formulas import under_shape
 
 
 def aligned(operands: Sequence[SymbolicArray], shape: Shape) -> tuple[tuple[SymbolicArray, ...], Shape]:

@@ -14,7 +14,7 @@ from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, 
 from fastnet.symbolic.leaves import leaf_of
 from fastnet.symbolic.rearrange import transposed
 from fastnet.symbolic.reshape import reshaped
-from fastnet.symbolic.weights import grounded, is_of_weights, lifted
+from fastnet.symbolic.weight_formulas import grounded, is_of_weights, lifted
 
 
 @dataclass(frozen=True)

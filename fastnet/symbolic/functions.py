@@ -1,5 +1,4 @@
-"""Functions by name, for what stands below them: those of `fastnet.ops` for operators, activations and losses, and those
-of `symbolic.randomness` for `fastnet.random`."""
+"""Functions by name, for what stands below them: operators, activations and losses, `fastnet.random`."""
 
 from collections.abc import Callable
 from typing import Any

@@ -11,7 +11,7 @@ from fastnet.symbolic.boundaries import Boundary
 from fastnet.symbolic.leaves import constant
 from fastnet.symbolic.rearrange import repeated, transposed
 from fastnet.symbolic.reshape import FLAT, GROUND, TURNED
-from fastnet.symbolic.weights import grounded, is_of_weights, lifted
+from fastnet.symbolic.weight_formulas import grounded, is_of_weights, lifted
 
 
 class _MatMul(Boundary):

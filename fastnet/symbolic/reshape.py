@@ -26,7 +26,7 @@ FLAT = Operation("flat", _adjoint)  # of a weight: its elements as one row
 
 
 TURNED = Boundary("transpose")  # of a weight: only a product reads it so
-GROUND = Boundary("weight")  # a formula of weights alone (`weights`)
+GROUND = Boundary("weight")  # a formula of weights alone (`weight_formulas`)
 
 
 def reshaped(x: SymbolicArray, shape: Shape) -> SymbolicArray:

@@ -42,7 +42,7 @@ class MatMul:
 
     def forward(self, plan: Plan, x: View, *w: View) -> View:
         y = plan.buffer((*x.shape[:-1], self.shape[not self.is_turned]), x.dtype)
-        plan.product(x, *(w or (self.weight,)), y, transpose_b=self.is_turned)
+        plan.product(x, self._factor(w), y, transpose_b=self.is_turned)
         return y
 
     def backward(self, plan: Plan, dy: View, x: View, *others: View) -> tuple[View | None, ...]:
@@ -50,7 +50,7 @@ class MatMul:
         dx = None
         if x.needs_gradient:
             dx = plan.buffer(x.shape, x.dtype)
-            plan.product(dy, *(w or (self.weight,)), dx, transpose_b=not self.is_turned)
+            plan.product(dy, self._factor(w), dx, transpose_b=not self.is_turned)
         if self.weight is not None:
             dw = plan.gradient(self.weight)
         else:
@@ -59,6 +59,9 @@ class MatMul:
             factors = (dy, x) if self.is_turned else (x, dy)
             plan.product(*factors, dw.view(self.shape), transpose_a=True)
         return (dx,) if self.weight is not None else (dx, dw)
+
+    def _factor(self, w: Sequence[View]) -> View | Variable:
+        return w[0] if self.weight is None else self.weight
 
 
 @dataclass(frozen=True, eq=False)

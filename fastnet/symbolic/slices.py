@@ -13,7 +13,7 @@ from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.rearrange import numbered, rearranged, taken
-from fastnet.symbolic.weights import grounded, lifted, under_shape
+from fastnet.symbolic.weight_formulas import grounded, lifted, under_shape
 
 SLICE = Operation("get_item", lambda dy, y, x: (padded(dy, x, y.settings),))  # of what is in memory
 
