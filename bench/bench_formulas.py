@@ -61,7 +61,37 @@ def pairs():
     }
 
 
-def model_of(activation, loss):
+def adam_in_array_code():
+    """Adam as Keras writes it."""
+    from fastnet import ops, optimizers
+
+    class Adam(optimizers.Optimizer):
+        def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **more):
+            super().__init__(learning_rate=learning_rate, **more)
+            self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+
+        def build(self, variables):
+            super().build(variables)
+            self.momentums, self.velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
+
+        def update_step(self, gradient, variable, learning_rate):
+            index, step = self._get_variable_index(variable), ops.cast(self.iterations + 1, variable.dtype)
+            m, v = self.momentums[index], self.velocities[index]
+            alpha = learning_rate * ops.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+            self.assign_add(m, (gradient - m) * (1 - self.beta_1))
+            self.assign_add(v, (ops.square(gradient) - v) * (1 - self.beta_2))
+            self.assign_sub(variable, m * alpha / (ops.sqrt(v) + self.epsilon))
+
+    return Adam()
+
+
+def contenders():
+    """Name → a model with the built-in or the rule, and one with array code."""
+    found = {name: [model_of(*each) for each in two] for name, two in pairs().items()}
+    return found | {"Adam": [model_of("relu", "mse", optimizer) for optimizer in ("adam", adam_in_array_code())]}
+
+
+def model_of(activation, loss, optimizer="adam"):
     """A small classifier that is compiled with a loss."""
     import fastnet
     from fastnet import layers
@@ -70,7 +100,7 @@ def model_of(activation, loss):
     activation = None if between else activation
     stack = [layers.Dense(UNITS, activation), *between, layers.Dense(UNITS, activation), layers.Dense(10)]
     model = fastnet.Sequential([layers.Input((FEATURES,)), *stack], seed=1)
-    model.compile("adam", loss)
+    model.compile(optimizer, loss)
     return model
 
 
@@ -122,8 +152,7 @@ def run(quick=False):
     x = rng.normal(size=(ROWS, FEATURES)).astype("f")
     y = np.eye(10, dtype="f")[rng.integers(0, 10, ROWS)]
     rows = []
-    for name, contenders in pairs().items():
-        models = [model_of(*contender) for contender in contenders]
+    for name, models in contenders().items():
         for model in models:
             seconds_of(model, (x, y))
         ratios = []

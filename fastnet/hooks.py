@@ -47,7 +47,7 @@ _SEQUENTIAL = {
         f"{_COMPILED}; a callback acts between steps",
     ),
 }
-_STEP = f"an update is a rule, a function of numbers: fastnet.register_optimizer(name, function) {_EXTENDING}"
+_STEP = f"define update_step(self, gradient, variable, learning_rate) in array code {_EXTENDING}"
 
 #: kind of class → method → the alternative
 HOOKS: dict[str, dict[str, str]] = {
@@ -55,9 +55,11 @@ HOOKS: dict[str, dict[str, str]] = {
     "model": _SEQUENTIAL,
     "loss": {"__call__": f"a loss defines call(y_true, y_pred), a static method of two numbers {_EXTENDING}"},
     "function loss": {"call": "its formula is the argument fn; make a subclass of losses.Loss"},
-    "optimizer": dict.fromkeys(
-        (*"update_step backend_update_step apply_gradients stateless_apply apply assign scale_loss".split(),), _STEP
-    ),
+    "optimizer": {
+        **dict.fromkeys(("apply_gradients", "stateless_apply", "apply", "assign", "scale_loss"), _STEP),
+        "_backend_update_step": "what a step hands on to the next one is a number of each weight: in build "
+        f"add_variable(()), and assign it in update_step {_EXTENDING}",
+    },
     "regularizer": {"__call__": f"a regularizer defines penalty(x), a static method of one element {_EXTENDING}"},
     "constraint": {"__call__": f"a constraint defines project(w), a static method of one element {_EXTENDING}"},
 }

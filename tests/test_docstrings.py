@@ -69,7 +69,7 @@ def failures(module):
 SLOW = {
     "fastnet.losses.loss_functions", "fastnet.losses.classes", "fastnet.losses.overlap", "fastnet.metrics.means",
     "fastnet.metrics.scores", "fastnet.layers.global_pooling", "fastnet.layers.resizing", "fastnet.layers.random_blur",
-    "fastnet.testing.kernel_checks",
+    "fastnet.testing.kernel_checks", "fastnet.testing.optimizer_checks",
 }  # fmt: skip
 
 

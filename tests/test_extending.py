@@ -73,7 +73,8 @@ def test_every_block_of_the_page_runs(capsys):
 
 
 def test_registering_takes_under_ten_lines():
-    for _, text in blocks()[:8]:
+    registering = [text for _, text in blocks() if "fastnet.register_" in text]
+    for text in registering[:4]:
         assert len([line for line in text.splitlines() if line.strip()]) <= 10
 
 

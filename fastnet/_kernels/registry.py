@@ -189,6 +189,24 @@ class Carried:
 
 
 @dataclass(frozen=True, eq=False)
+class Stage:
+    """Numbers of a weight that are computed from sums over it, before its update.
+
+    Args:
+        f: float64 rule ``(*parameters, *scalars, *numbers, *sums, *carried) -> *numbers``, of the numbers of the stages
+            before; one number is returned bare.
+        count: how many numbers it gives.
+        parameters: values of its first arguments, which may differ between weights.
+        sums: rules ``(w, g, *states, *scalars, *numbers)``, summed over the weight.
+    """
+
+    f: Callable
+    count: int
+    parameters: tuple[float, ...] = ()
+    sums: tuple[Callable, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Update:
     """An optimizer's update of one weight.
 
@@ -209,6 +227,9 @@ class Update:
             ``states``; ``f`` does not take them.
         sums: name → rule ``(w, g, *states, *scalars)``, summed over each weight before its update.
         total_sums: the same, summed over all weights.
+        stages: instead of sums, numbers of the weight, one stage after the other; ``f`` takes them behind the scalars.
+        carried: names of float64 numbers of each weight that the last numbers of the last stage hand on to the next
+            step; ``f`` does not take these last numbers.
         learning_rate: its default.
         public: name of the class in `fastnet.optimizers` that is this rule with its parameters and no more.
         declared: as of an `Activation`.
@@ -224,6 +245,8 @@ class Update:
     means: Mapping[str, int] = field(default_factory=dict)
     sums: Mapping[str, Callable] = field(default_factory=dict)
     total_sums: Mapping[str, Callable] = field(default_factory=dict)
+    stages: tuple[Stage, ...] = ()
+    carried: tuple[str, ...] = ()
     learning_rate: float = 0.001
     public: str = ""
     declared: tuple = ()
@@ -247,6 +270,7 @@ class Update:
     def scalar_count(self) -> int:
         """The number of scalars that ``f`` takes."""
         others = 2 + len(self.states) + self.direction + len(self.sums) + len(self.total_sums)
+        others += sum(stage.count for stage in self.stages) - len(self.carried)
         return len(inspect.signature(self.f).parameters) - others
 
     @property

@@ -37,10 +37,15 @@ class Tracing(threading.local):
     Attributes:
         leaf: from a weight to the leaf that stands for it; None where nothing is traced.
         refuse: raises the error for a weight whose elements are read.
+        assign: what setting a weight's value does; None where that is refused too.
+        check_fold: takes an operation, an array and axes, and raises the error for a fold that is not there; None
+            where all are.
     """
 
     leaf: Callable[[Any], Any] | None = None
     refuse: Callable[[Any], Any]
+    assign: Callable[[Any, Any], None] | None = None
+    check_fold: Callable[[str, Any, tuple[int, ...]], None] | None = None
 
 
 tracing = Tracing()
@@ -254,6 +259,9 @@ class Variable(NDArrayOperatorsMixin):
         Raises:
             ValueError: the value has another shape, or is not of real numbers.
         """
+        if tracing.assign is not None:
+            tracing.assign(self, value)
+            return self
         if tracing.leaf is not None:
             tracing.refuse(self)
         self.array[...] = self.check(value)
@@ -273,6 +281,8 @@ class Variable(NDArrayOperatorsMixin):
         return self.assign(self._combined(np.subtract, value))
 
     def _combined(self, operation: np.ufunc, value: Any) -> np.ndarray:
+        if tracing.assign is not None:
+            return operation(self, value)
         try:
             return operation(self.current, np.asarray(value))
         except ValueError as error:

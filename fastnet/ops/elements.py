@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnet import activations
 from fastnet._kernels import registry
+from fastnet.engine.variable import tracing
 from fastnet.symbolic import formulas
 from fastnet.symbolic.array import SymbolicArray, refusal
 from fastnet.symbolic.rule_formulas import of_rule
@@ -61,7 +62,8 @@ def cast(x: Any, dtype: Any) -> Any:
         [1.0, 0.0]
     """
     if not isinstance(x, SymbolicArray):
-        return np.asarray(x).astype(dtype)
+        is_number = isinstance(x, (int, float)) and np.dtype(dtype).kind == "f"
+        return float(x) if is_number and tracing.leaf is not None else np.asarray(x).astype(dtype)
     if np.dtype(dtype).kind == "b":
         return formulas.not_equal(x, 0.0)
     if np.dtype(dtype).kind in "iu":

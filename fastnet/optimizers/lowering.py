@@ -7,11 +7,12 @@ second one goes along it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastnet._kernels import abi
+from fastnet._kernels.registry import Update
 from fastnet._kernels.rules import update_stages as stages
 from fastnet._kernels.rules.scalars import unchanged
 from fastnet._kernels.rules.updates.sgd_update import sgd
@@ -48,11 +49,10 @@ class StepScalars:
 
 def start(optimizer: Optimizer, plan: Plan, rate: Slot) -> StepScalars:
     """Add the launches that compute the numbers of a step."""
-    row, accumulation_steps = optimizer.row, _period(optimizer)
+    row, accumulation_steps = optimizer.step_row, _period(optimizer)
     slots = [plan.slot() for _ in range(row.scalar_count + len(row.memory))]
-    _step_scalars(
-        plan, row.scalars, rate, accumulation_steps, list(optimizer.parameters.values()), optimizer.memory, slots
-    )
+    parameters = list((optimizer.parameters if row is optimizer.row else row.parameters).values())
+    _step_scalars(plan, row.scalars, rate, accumulation_steps, parameters, optimizer.memory, slots)
     scalars = StepScalars(slots[: row.scalar_count], slots[row.scalar_count :], rate)
     if optimizer.use_ema or accumulation_steps > 1:
         scalars.ema_decay, scalars.overwrite_now, scalars.first_gradient = found = [plan.slot() for _ in range(3)]
@@ -87,11 +87,13 @@ def launch(optimizer: Optimizer, plan: Plan, given: Sequence[tuple[str, Variable
     directions = []
     _decay(optimizer, plan, weights, scalars)
     sums = _sums(optimizer, plan, weights, gradients, scalars)
+    staged = _staged(optimizer, plan, weights, gradients, scalars)
     for (label, variable), g in zip(weights, gradients, strict=True):
         plan.label, row = label, optimizer.row_of(variable)
         states = optimizer.states[variable][: len(row.states)]
         operands = {"f": row.f, "w": variable, "g": g, "states": states}
-        operands["scalars"] = [*scalars.rule, *sums.get(variable, ())]
+        numbers = staged[variable][: len(staged[variable]) - len(row.carried)]
+        operands["scalars"] = [*scalars.rule, *sums.get(variable, ()), *numbers]
         if not row.direction:
             plan.call(update.apply_update, period=period, **operands)
             _finish(optimizer, plan, variable, scalars)
@@ -105,9 +107,19 @@ def launch(optimizer: Optimizer, plan: Plan, given: Sequence[tuple[str, Variable
         operands = {"f": sgd, "w": variable, "g": direction, "states": [], "scalars": [factor]}
         plan.call(update.apply_update, period=period, **operands)
         _finish(optimizer, plan, variable, scalars)
-    if scalars.memory:
-        operands = {"scalars": scalars.memory, "memory": optimizer.memory}
-        plan.call(step_scalars.remember, period=period, dtype="float64", **operands)
+    _remember(optimizer, plan, scalars, staged)
+
+
+def _remember(optimizer: Optimizer, plan: Plan, scalars: StepScalars, staged: Mapping[Variable, list[Slot]]) -> None:
+    """Add the launches that store the numbers for the next step."""
+    pairs = [(scalars.memory, optimizer.memory)]
+    for variable, numbers in staged.items():
+        memory = _carried(optimizer, variable, optimizer.row_of(variable))
+        pairs.append((numbers[len(numbers) - len(memory) :], memory))
+    for slots, memory in pairs:
+        if memory:
+            operands = {"scalars": slots, "memory": memory, "period": _period(optimizer)}
+            plan.call(step_scalars.remember, dtype="float64", **operands)
 
 
 def _decay(optimizer: Optimizer, plan: Plan, weights: Sequence[tuple[str, Variable]], scalars: StepScalars) -> None:
@@ -132,20 +144,82 @@ def _sums(
         return {}
     found: dict[Variable, list[Slot]] = {variable: [] for _, variable in weights}
     for rule, together in [*((f, False) for f in row.sums.values()), *((f, True) for f in row.total_sums.values())]:
-        folded = []
-        for (label, variable), g in zip(weights, gradients, strict=True):
-            states = optimizer.states[variable][: len(row.states)]
-            operands = {"f": rule, "w": variable, "g": g, "states": states, "scalars": scalars.rule}
-            folded.append((label, update.sum_of_update, operands))
+        folded = [
+            _sum(optimizer, label, variable, g, rule, scalars.rule)
+            for (label, variable), g in zip(weights, gradients, strict=True)
+        ]
         totals = _totals(plan, folded, period)
         slots = [plan.slot() for _ in range(1 if together else len(weights))]
         for first, slot in enumerate(slots):
             plan.label = optimizer.label if together else weights[first][0]
-            span = {"first": first, "count": len(weights) if together else 1, "p": []}
-            plan.call(step_scalars.norm_factor, f=unchanged, squares=totals, factor=slot, period=period, **span)
+            _read_total(plan, totals, first, len(weights) if together else 1, slot, period)
         for (_, variable), slot in zip(weights, slots * len(weights) if together else slots):
             found[variable].append(slot)
     return found
+
+
+def _sum(
+    optimizer: Optimizer, label: str, variable: Variable, g: View, rule: Callable, scalars: Sequence[Slot]
+) -> tuple[str, Any, dict[str, Any]]:
+    """A sum over a weight, for `_totals`."""
+    states = optimizer.states[variable][: len(optimizer.row_of(variable).states)]
+    return label, update.sum_of_update, {"f": rule, "w": variable, "g": g, "states": states, "scalars": scalars}
+
+
+def _read_total(plan: Plan, totals: View, first: int, count: int, slot: Slot, period: int) -> None:
+    """Add the launch that adds so many sums from the first on."""
+    operands = {"squares": totals, "factor": slot, "first": first, "count": count, "p": []}
+    plan.call(step_scalars.norm_factor, f=unchanged, period=period, **operands)
+
+
+def _sum_slots(plan: Plan, folded: Sequence[tuple[str, Any, dict[str, Any]]], period: int) -> list[Slot]:
+    """Add the launches of sums; their slots."""
+    if not folded:
+        return []
+    totals = _totals(plan, folded, period)
+    slots = [plan.slot() for _ in folded]
+    for first, ((plan.label, *_), slot) in enumerate(zip(folded, slots, strict=True)):
+        _read_total(plan, totals, first, 1, slot, period)
+    return slots
+
+
+def _staged(
+    optimizer: Optimizer,
+    plan: Plan,
+    weights: Sequence[tuple[str, Variable]],
+    gradients: Sequence[View],
+    scalars: StepScalars,
+) -> dict[Variable, list[Slot]]:
+    """Add the launches of the stages of rows; the slots of the numbers of each weight."""
+    period = _period(optimizer)
+    found: dict[Variable, list[Slot]] = {variable: [] for _, variable in weights}
+    rows = [optimizer.row_of(variable) for _, variable in weights]
+    for depth in range(max((len(row.stages) for row in rows), default=0)):
+        present = [
+            (label, variable, g, row)
+            for (label, variable), g, row in zip(weights, gradients, rows, strict=True)
+            if depth < len(row.stages)
+        ]
+        folded = [
+            _sum(optimizer, label, variable, g, rule, [*scalars.rule, *found[variable]])
+            for label, variable, g, row in present
+            for rule in row.stages[depth].sums
+        ]
+        slots = iter(_sum_slots(plan, folded, period))
+        for label, variable, _, row in present:
+            stage, plan.label = row.stages[depth], label
+            sums = [next(slots) for _ in stage.sums]
+            numbers = [plan.slot() for _ in range(stage.count)]
+            given = {"p": stage.parameters, "scalars": [*scalars.rule, *found[variable], *sums]}
+            memory = _carried(optimizer, variable, row)
+            plan.call(step_scalars.weight_numbers, f=stage.f, memory=memory, numbers=numbers, dtype="float64", **given)
+            found[variable] += numbers
+    return found
+
+
+def _carried(optimizer: Optimizer, variable: Variable, row: Update) -> list[Variable]:
+    """The numbers that a weight hands on from step to step; they stand behind its states."""
+    return optimizer.states[variable][len(row.states) : len(row.states) + len(row.carried)]
 
 
 def _accumulated(

@@ -224,11 +224,11 @@ class MultiOptimizer(Optimizer):
 
     def build(self, variables: Iterable[Any]) -> None:
         """Make the state of weights that have none yet."""
-        for variable in map(self.variable_of, variables):
-            if variable not in self._chosen:
-                chosen = self._include(self.optimizer_map(variable))
-                chosen.build([variable])
-                self._chosen[variable] = chosen
+        new = [v for v in map(self.variable_of, variables) if v not in self._chosen]
+        found = {v: self._include(self.optimizer_map(v)) for v in new}
+        for optimizer in self.optimizers:
+            optimizer.build([v for v, chosen in found.items() if chosen is optimizer])
+        self._chosen |= found
 
     def finalize_variable_values(self, variables: Iterable[Variable]) -> None:
         """Give weights the values of their moving averages."""

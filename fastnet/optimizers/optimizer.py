@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -21,19 +21,23 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View
 from fastnet.optimizers import common_arguments, lowering
+from fastnet.optimizers.array_form import ARRAY_CODE
 from fastnet.optimizers.direct import AppliesGradients
+from fastnet.optimizers.keras_form import KerasForm, form_of
 from fastnet.optimizers.keras_scalars import Count, Rate
 from fastnet.optimizers.named_state import NamedState
 from fastnet.optimizers.schedules import LearningRateSchedule
 from fastnet.optimizers.schedules.rates import schedule_rates
+from fastnet.optimizers.shared_stages import SharedStages
 from fastnet.serialization import arguments, deserialize_keras_object, serialize_part
 
-AVERAGE, SUM = "moving average", "gradient sum"  # states beside the rule's own, whose names have no spaces
 #: Attributes that training changes, and a name; all others that can be set are arguments.
 _STATE = ("iterations", "states", "memory", "undecayed", "name", "learning_rate")
 
 
-class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metaclass=settable.Completed):
+class Optimizer(
+    KerasForm, AppliesGradients, NamedState, SharedStages, settable.SettableArguments, metaclass=settable.Completed
+):
     """Changes each weight by its gradient: by a rule of the registry, with the stages that all optimizers share.
 
     In each step, in Keras's order: the gradient is clipped, the weight decays, ``w -= lr · weight_decay · w``, the rule
@@ -42,7 +46,8 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
     the norms of the whole weight (`Lamb`, `Adafactor`, `Muon`).
 
     Args:
-        row: its row of the registry, or the row's name.
+        row: its row of the registry, or the row's name. A subclass with `update_step` has none, and gives the learning
+            rate first, as in Keras.
         learning_rate: a number, an `optimizers.schedules.LearningRateSchedule`, or a function of the iteration (from
             0), or of nothing, that gives one.
         weight_decay: share of a weight that it loses in a step, times the learning rate; None for none.
@@ -89,7 +94,7 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
 
     def __init__(
         self,
-        row: registry.Update | str,
+        row: Any = None,
         learning_rate: float | LearningRateSchedule | Callable[..., float] = 0.001,
         name: str | None = None,
         weight_decay: float | None = None,
@@ -103,7 +108,17 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
         gradient_accumulation_steps: int | None = None,
         **parameters: float,
     ):
+        self._form = form_of(self, Optimizer)
+        if self._form is not None and not isinstance(row, (registry.Update, str)):
+            if row is not None and learning_rate != 0.001:  # Keras's second argument is another one
+                raise TypeError(f"{type(self).__name__}: give super().__init__ what follows the learning rate by name.")
+            row, learning_rate = _IN_ARRAY_CODE, learning_rate if row is None else row
         row = registry.updates.find(row) if isinstance(row, str) else row
+        if not isinstance(row, registry.Update):
+            raise TypeError(
+                f"{type(self).__name__}: an optimizer has a row of the registry, or its name, received {quoted(row)}; "
+                "or its class defines update_step(self, gradient, variable, learning_rate)."
+            )
         taken = set(row.parameters) & set(settable.argument_names(Optimizer))
         if taken:
             raise TypeError(
@@ -174,14 +189,25 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
         if not self.states:
             self.memory = new.memory
         elif name in self.row.starts.values() or not self._has_states_of(new):
-            raise AttributeError(
-                f"{owner}: {name} cannot be changed to {quoted(value)} any more: the states of the weights began with "
-                f"{name}={arguments[name]!r}. Make another one, {owner}({name}={quoted(value)}), and compile with it."
-            )
+            raise AttributeError(self._begun_with(name, arguments[name], value))
         changed = {key: item for key, item in vars(new).items() if key in (*arguments, "row", "_parameters")}
-        self.__dict__.update(changed, changes=self.changes + 1)
+        changed["changes"] = self.changes + 1
+        if self._form is None:
+            self.__dict__.update(changed)
+        else:
+            changed |= self._form.derived(cls(**arguments), new)
+            self._form.change(self, changed, self._begun_with(name, arguments[name], value))
+
+    def _begun_with(self, name: str, before: Any, value: Any) -> str:
+        owner = type(self).__name__
+        return (
+            f"{owner}: {name} cannot be changed to {quoted(value)} any more: the states of the weights began with "
+            f"{name}={before!r}. Make another one, {owner}({name}={quoted(value)}), and compile with it."
+        )
 
     def _has_states_of(self, new: Optimizer) -> bool:
+        if self._form is not None:
+            return new.extra_names == self.extra_names
         return new.row is self.row and all(
             new.row_of(v) is self.row_of(v) and new.state_names(v) == self.state_names(v) for v in self.states
         )
@@ -193,20 +219,27 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
     def arguments(self, cls: type | None = None) -> dict[str, Any]:
         """The arguments that make another one like it as it is now: of its class, or of a parent."""
         of_rule = {"row": self.row, **self.parameters} if (cls or type(self)) is Optimizer else {}
-        given = {name: getattr(self, name) for name in settable.argument_names(cls or type(self)) if name != "row"}
+        names = [name for name in settable.argument_names(cls or type(self)) if name != "row"]
+        if self._form is not None:  # its class may keep an argument under another name, and add it to `get_config`
+            names = [name for name in names if hasattr(self, name)]
+        given = {name: getattr(self, name) for name in names}
         if "learning_rate" in given:
             given["learning_rate"] = self._schedule if self.scheduled else self._rate
         return given | of_rule
 
     def row_of(self, variable: Variable) -> registry.Update:
         """The row that updates a weight; all rows of an optimizer have the same ``scalars``."""
-        return self.row
+        return self.row if self._form is None else self._form.row_of(self, variable)
+
+    @property
+    def step_row(self) -> registry.Update:
+        """A row that has the ``scalars`` of all."""
+        return self.row if self._form is None else self._form.row_of(self, next(iter(self.states)))
 
     def state_names(self, variable: Variable | None = None) -> list[str]:
         """The names of a weight's states."""
         row = self.row if variable is None else self.row_of(variable)
-        extras = [AVERAGE] * bool(self.use_ema) + [SUM] * bool(self.gradient_accumulation_steps)
-        return [*row.states, *row.means, *extras]
+        return [*row.states, *row.means, *row.carried, *self.extra_names]
 
     @property
     def label(self) -> str:
@@ -214,18 +247,32 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
         return self.row.name if type(self) is Optimizer else snake_case(type(self).__name__)
 
     def _first_memory(self) -> list[Variable]:
-        return [Variable(np.array(start, float), name) for name, start in self.row.memory.items()]
+        memory = self.row.memory if self._form is None else {}
+        return [Variable(np.array(start, float), name) for name, start in memory.items()]
 
     def anew(self) -> Optimizer:
         """A copy without the states of any weight."""
         other = copy.copy(self)
         other.iterations, other.states, other.memory = 0, {}, other._first_memory()
+        if self._form is not None:
+            other._form = self._form.anew(other)
+        return other
+
+    def without_options(self) -> Optimizer:
+        """A copy without states, decay, clips, averages and accumulation: the rule alone."""
+        if self._form is None:
+            given: dict[str, Any] = self.parameters
+            return Optimizer(self.row, self.learning_rate, self.name, **given)
+        other, plain = self.anew(), Optimizer(self.row)
+        vars(other).update({name: vars(plain)[name] for name in settable.argument_names(Optimizer)[3:]})
         return other
 
     # ---- the learning rate
 
     @property
     def learning_rate(self) -> Rate:
+        if self._form is not None and self._form.step is not None:
+            return self._form.step.rate  # type: ignore[return-value]
         return Rate(self._rate if self._schedule is None else float(self.rates(1)[0]), self)
 
     @learning_rate.setter
@@ -248,6 +295,8 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
 
     @property
     def iterations(self) -> Count:
+        if self._form is not None and self._form.step is not None:
+            return self._form.step.iterations  # type: ignore[return-value]
         return self._iterations
 
     @iterations.setter
@@ -279,60 +328,19 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
         steps = np.arange(self.iterations, self.iterations + count)
         return schedule_rates(type(self).__name__, self._schedule, steps)
 
-    # ---- weight decay and averages
-
-    def exclude_from_weight_decay(
-        self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
-    ) -> None:
-        """Keep weights from decaying; to be called before training.
-
-        Args:
-            var_list: these weights.
-            var_names: weights whose name has one of these in it: ``["bias"]``.
-
-        Raises:
-            ValueError: training has begun.
-        """
-        if self.states:
-            raise ValueError(
-                f"{type(self).__name__}: exclude_from_weight_decay must be called before the optimizer has states "
-                "of weights, that is before fit."
-            )
-        self.undecayed = (tuple(map(self.variable_of, var_list or ())), "|".join(var_names or ()) or None)
-
-    def decay_of(self, variable: Variable) -> float:
-        """The share of a weight, times the learning rate, that it loses in a step in which it decays."""
-        return self.weight_decay or 0.0
-
-    def decays(self, variable: Variable) -> bool:
-        """Whether a weight decays."""
-        variables, pattern = self.undecayed
-        if not self.decay_of(variable) or any(variable is v for v in variables):
-            return False
-        return pattern is None or re.search(pattern, variable.name) is None
-
-    def average(self, variable: Variable) -> Variable | None:
-        """The moving average of a weight; None without ``use_ema``, or before its first step."""
-        return self._state_of(variable, AVERAGE)
-
-    def gradient_sum(self, variable: Variable) -> Variable | None:
-        """The sum of the gradients since the last update; None where every step is an update."""
-        return self._state_of(variable, SUM)
-
-    def _state_of(self, variable: Variable, name: str) -> Variable | None:
-        return next((v for v in self.states.get(variable, ()) if v.name == name), None)
-
-    def finalize_variable_values(self, variables: Iterable[Variable]) -> None:
-        """Give weights the values of their moving averages, as Keras does at the end of `fit`."""
-        for variable in variables:
-            average = self.average(variable)
-            if average is not None:
-                variable.assign(average.current)
-
     # ---- state
 
     def build(self, variables: Iterable[Any]) -> None:
-        """Make the state of weights, or of arrays (`apply`), that have none yet."""
+        """Make the state of weights, or of arrays (`apply`), that have none yet.
+
+        A subclass in array code makes its own after ``super().build(variables)``: `add_variable_from_reference`.
+        """
+        if self._form is not None:
+            if not self._form.is_building:
+                self._form.build(self, Optimizer.build, variables)
+            elif self._form.has_rule(self):
+                self._form.add_states_of_rule(self)
+            return
         for variable in map(self.variable_of, variables):
             if variable not in self.states:
                 means, shape, start = self.row_of(variable).means, variable.shape, variable.current
@@ -380,6 +388,10 @@ class Optimizer(AppliesGradients, NamedState, settable.SettableArguments, metacl
 
     def __repr__(self) -> str:
         return f"<optimizer {self.name} learning_rate={self._schedule if self.scheduled else self._rate!r}>"
+
+
+#: the row of an optimizer whose class defines `update_step`, until rows are made of it
+_IN_ARRAY_CODE = dataclasses.replace(registry.updates["sgd"], name=ARRAY_CODE, public="")
 
 
 def _without(shape: tuple[int, ...], axis: int | None) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.engine.variable import tracing
 from fastnet.symbolic import formulas
 from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, refusal, shown
 from fastnet.symbolic.leaves import leaf_of
@@ -40,7 +41,9 @@ class Fold(Operation):
         axes = fold_axes(self.name, x, axis)
         if not axes:
             return x
-        if is_of_weights(x):
+        if tracing.check_fold is not None:
+            tracing.check_fold(self.name, x, axes)
+        elif is_of_weights(x):
             return grounded(self(lifted(x), [axis + 1 for axis in axes], keepdims))
         if axes == (x.ndim - 1,) or not x.per_row:
             return SymbolicArray(self, (x,), folded(x.shape, axes, keepdims), settings=(axes, bool(keepdims)))

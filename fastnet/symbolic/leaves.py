@@ -58,6 +58,7 @@ def tracing_weights(take_part: bool = True) -> Iterator[Weights]:
 
     outer = vars(tracing).copy()
     tracing.leaf, tracing.refuse = leaf, _refuse
+    tracing.assign = tracing.check_fold = None
     try:
         yield found
     finally:

@@ -19,7 +19,7 @@ from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.formulas import CONDITIONS, Formula
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.reshape import FLAT, RESHAPE
-from fastnet.symbolic.rule_formulas import RuleFormula
+from fastnet.symbolic.rule_formulas import LETTERS, RuleFormula
 from fastnet.symbolic.slices import SLICE
 
 CONSTANT, ROW, ELEMENT = "constant", "row", "element"  # levels: the same everywhere, one a row, one an element
@@ -309,7 +309,7 @@ class RuleText:
         assert isinstance(x.operation, Formula)
         name = f"v{len(self.lines)}"
         operands = {}
-        for i, (letter, operand) in enumerate(zip("abcdefgh", x.inputs)):
+        for i, (letter, operand) in enumerate(zip(LETTERS, x.inputs)):
             is_test = x.operation.name in CONDITIONS or (x.operation.name == "where" and i == 0)
             operands[letter] = self._as_test(operand) if is_test else self._as_number(operand)
         text = x.operation.text
@@ -363,4 +363,4 @@ def literal(x: SymbolicArray) -> str:
 
 def inserted(text: str, operands: dict[str, str]) -> str:
     """A formula's text with operands for its letters."""
-    return re.sub(r"\b[a-h]\b", lambda match: operands.get(match[0], match[0]), text)
+    return re.sub(r"\b[a-p]\b", lambda match: operands.get(match[0], match[0]), text)

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnet._kernels.differentiate import derivative_rule
+from fastnet._kernels.tangents import rule_from_source
 from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.leaves import constant
+
+LETTERS = "abcdefghijklmnop"  # the operands of a rule in its text
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,18 @@ def of_rule(
 
 
 @functools.lru_cache(maxsize=256)
+def result_of(rule: Callable, number: int, count: int) -> Callable:
+    """The rule that gives one of so many results of another rule."""
+    if count == 1:
+        return rule
+    taken = ", ".join(inspect.signature(rule).parameters)
+    results = [f"result_{i}" for i in range(count)]
+    name = f"{rule.__name__}_{number}"
+    text = f"def {name}({taken}):\n    {', '.join(results)} = rule({taken})\n    return result_{number}\n"
+    return rule_from_source(text, {"rule": rule})
+
+
+@functools.lru_cache(maxsize=256)
 def _slope(rule: Callable, name: str) -> Callable:
     return derivative_rule(rule, name)
 
@@ -44,7 +59,7 @@ def _slope(rule: Callable, name: str) -> Callable:
 @functools.lru_cache(maxsize=256)
 def _operation(rule: Callable, count: int, slopes: tuple[tuple[int, Callable], ...]) -> RuleFormula:
     names = list(inspect.signature(rule).parameters)[:count]
-    letters = ", ".join("abcdefgh"[:count])
+    letters = ", ".join(LETTERS[:count])
 
     def adjoint(dy: Any, y: SymbolicArray, *inputs: SymbolicArray) -> tuple:
         known = dict(slopes)

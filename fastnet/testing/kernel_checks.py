@@ -1,14 +1,13 @@
-"""The checks of activations, losses, optimizers and layers."""
+"""The checks of activations, losses and layers."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from fastnet import activations, layers, losses, optimizers
+from fastnet import activations, layers, losses
 from fastnet._kernels import registry
 from fastnet.layers.layer import Layer
 from fastnet.testing.devices import compare_devices
@@ -22,8 +21,6 @@ from fastnet.testing.plans import (
     loss_values,
     scatter_weights,
     targets_for,
-    update,
-    update_run,
 )
 from fastnet.testing.running import (
     H,
@@ -37,9 +34,9 @@ from fastnet.testing.running import (
     speed,
 )
 
-_ELEMENTS = 16_384  # for speed: a few float32 arrays of this size stay in the second-level cache
+ELEMENTS = 16_384  # for speed: a few float32 arrays of this size stay in the second-level cache
 _SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 1e30, -1e30, 200.0, -200.0])
-_MANY = (997, 307)  # for threads: enough work to be shared, and sizes that divide nothing
+MANY = (997, 307)  # for threads: enough work to be shared, and sizes that divide nothing
 
 
 def check_activation(activation: Any, domain: tuple[float, float] = (-4.0, 4.0), device: str = "cpu") -> Report:
@@ -79,22 +76,22 @@ def check_activation(activation: Any, domain: tuple[float, float] = (-4.0, 4.0),
     values = np.vectorize(activation.row.f, otypes=[float])(x, *activation.parameters.values())
     compare_python(report, "value", stencil[2], values)
     _check_special_numbers(report, activation)
-    plan, *_ = activation_plan(activation, "float32", _MANY[1], _MANY[0])
+    plan, *_ = activation_plan(activation, "float32", MANY[1], MANY[0])
     check_single_precision(report, plan)
 
     def make():
-        plan, source, result, dy, dx = activation_plan(activation, "float32", _MANY[1], _MANY[0])
-        run, draw = Run(plan, _MANY[0], [source, result, dy, dx]), np.random.default_rng(1)
-        run.set(source, draw.uniform(-5, 5, _MANY))
-        run.set(dy, draw.standard_normal(_MANY))
+        plan, source, result, dy, dx = activation_plan(activation, "float32", MANY[1], MANY[0])
+        run, draw = Run(plan, MANY[0], [source, result, dy, dx]), np.random.default_rng(1)
+        run.set(source, draw.uniform(-5, 5, MANY))
+        run.set(dy, draw.standard_normal(MANY))
         return run, lambda: (run.get(result), run.get(dx))
 
     same_bits(report, make)
-    plan, source, result, dy, dx = activation_plan(activation, "float32", _ELEMENTS, 1)
+    plan, source, result, dy, dx = activation_plan(activation, "float32", ELEMENTS, 1)
     run = Run(plan, 1, [source, result, dy, dx])
-    run.set(source, rng.uniform(*domain, (1, _ELEMENTS)))
+    run.set(source, rng.uniform(*domain, (1, ELEMENTS)))
     run.set(dy, 1.0)
-    speed(report, run, _ELEMENTS)
+    speed(report, run, ELEMENTS)
     numbers = np.concatenate([x[0, ::9], _SPECIAL])[None]
     compare_devices(report, device, lambda dtype: activate(activation, numbers.astype(dtype), numbers.astype(dtype)))
     return report
@@ -155,7 +152,7 @@ def check_loss(
     check_single_precision(report, run.plan)
 
     def make():
-        shape = (_MANY[0], _MANY[1] * loss.row.outputs)
+        shape = (MANY[0], MANY[1] * loss.row.outputs)
         run, buffers = loss_run(loss, "float32", *shape)
         draw = np.random.default_rng(1)
         run.set(buffers[0], draw.uniform(*predictions, shape))
@@ -163,10 +160,10 @@ def check_loss(
         return run, lambda: (run.get(buffers[2]), run.get(buffers[3]))
 
     same_bits(report, make)
-    shape = (_ELEMENTS // 16, 16 * loss.row.outputs)
+    shape = (ELEMENTS // 16, 16 * loss.row.outputs)
     run, buffers = loss_run(loss, "float32", *shape)
     loss_values(run, buffers, rng.uniform(*predictions, shape), targets_for(loss, rng, *shape, targets))
-    speed(report, run, _ELEMENTS)
+    speed(report, run, ELEMENTS)
     x[3, 2] = np.nan
     compare_devices(report, device, lambda dtype: loss_values(*loss_run(loss, dtype, rows, width), x, t))
     return report
@@ -185,106 +182,6 @@ def _check_loss_gradient(report: Report, loss, run: Run, buffers, x: np.ndarray,
         each = np.split(x, loss.row.outputs, axis=1)
         plain = np.vectorize(loss.row.f, otypes=[float])(t, *each, *loss.parameters.values()).mean(axis=1)
         compare_python(report, "value", values[:, 0], plain)
-
-
-def check_optimizer(optimizer: Any, device: str = "cpu") -> Report:
-    """Prove an optimizer: its update runs as in training.
-
-    Ten steps in float64 agree with the functions run by Python, and ten steps in float32 agree with them to 1e-4. 100
-    steps lower ½ |w|². A NaN in the gradient reaches its own weight, and if the rule changes each weight by itself, no
-    other one. The float32 kernels contain no double instruction. 1 and 2 threads give the same bits. The speed is
-    reported, not judged.
-
-    Args:
-        optimizer: a name, or one of `fastnet.optimizers`, or a row of the registry. Its state does not change.
-        device: see `check_activation`.
-
-    Raises:
-        AssertionError: a check failed; the message names it.
-
-    Example:
-        >>> print(testing.check_optimizer("sgd").name)
-        optimizer 'sgd'
-    """
-    if isinstance(optimizer, registry.Update):
-        optimizer = optimizers.Optimizer(optimizer, optimizer.learning_rate)
-    optimizer = optimizers.get(optimizer)  # only the rule is proved, without the options of all optimizers
-    optimizer = optimizers.Optimizer(optimizer.row, optimizer.learning_rate, optimizer.name, **optimizer.parameters)
-    report, rng = Report(f"optimizer {optimizer.name!r}"), np.random.default_rng(0)
-    start, gradients = rng.standard_normal(53), rng.standard_normal((10, 53))
-    results = {dtype: update(optimizer, dtype, start, gradients) for dtype in ("float64", "float32")}
-    compare_python(
-        report, "ten steps", np.stack(results["float64"]), np.stack(_plain_updates(optimizer, start, gradients))
-    )
-    for name, double, single in zip(("weight", *optimizer.row.states), *results.values(), strict=True):
-        if not np.abs(double - single).max() <= 1e-4 * max(1.0, np.abs(double).max()):
-            raise AssertionError(f"{report.name}: the {name} in float32 is off by {np.abs(double - single).max():.2g}.")
-    _check_descent(report, optimizer, rng)
-    spoilt = gradients.copy()
-    spoilt[0, 5] = np.nan
-    weight = update(optimizer, "float32", start, spoilt)[0]
-    spreads = optimizer.row.direction or optimizer.row.sums or optimizer.row.total_sums
-    others = "" if spreads else ", and no other"
-    if not np.isnan(weight[5]) or (others and np.isnan(np.delete(weight, 5)).any()):
-        raise AssertionError(
-            f"{report.name}: with a NaN in the gradient of weight 5 the weights 4 to 6 become {weight[4:7]}; NaN must "
-            f"reach its own weight{others}."
-        )
-    report.add("NaN", "kept, in its own weight" if others else "kept")
-    run, variable, gradient = update_run(optimizer, "float32", np.zeros(_MANY[0] * _MANY[1]))
-    check_single_precision(report, run.plan)
-
-    def make():
-        run, variable, gradient = update_run(
-            optimizer, "float32", np.random.default_rng(2).standard_normal(_MANY[0] * _MANY[1])
-        )
-        run.set(gradient, np.random.default_rng(3).standard_normal(_MANY[0] * _MANY[1]))
-        return run, lambda: (variable.numpy(), *(s.numpy() for s in run.states))
-
-    same_bits(report, make)
-    run, variable, gradient = update_run(optimizer, "float32", rng.standard_normal(_ELEMENTS))
-    run.set(gradient, rng.standard_normal(_ELEMENTS))
-    speed(report, run, _ELEMENTS)
-    compare_devices(report, device, lambda dtype: update(optimizer, dtype, start, spoilt[:3]))
-    return report
-
-
-def _plain_updates(optimizer: Any, start: np.ndarray, gradients: np.ndarray) -> list[np.ndarray]:
-    """The weight and the states after these steps, with the rules run by Python."""
-    row = optimizer.row
-    states = [*(optimizer.start_of(name, start) for name in row.states), *[0.0] * row.direction]
-    values = np.array([start, *(np.broadcast_to(first, start.shape) for first in states)])
-    memory = list(row.memory.values())
-    for step, gradient in enumerate(gradients):
-        scalars = row.scalars(optimizer.rates(1)[0], float(step + 1), *optimizer.parameters.values(), *memory)
-        scalars = scalars if isinstance(scalars, tuple) else (scalars,)
-        scalars, memory = scalars[: row.scalar_count], list(scalars[row.scalar_count :])
-        before, found = values.copy(), []
-        for rule in (*row.sums.values(), *row.total_sums.values()):
-            each = (rule(before[0, i], g, *before[1:, i], *scalars) for i, g in enumerate(gradient))
-            found.append(math.fsum(each))
-        scalars = (*scalars, *found)
-        for i, g in enumerate(gradient):
-            values[:, i] = row.f(values[0, i], g, *values[1:, i], *scalars)
-        if row.direction:
-            w, u = values[0], values[-1]
-            w -= u * (row.factor(w @ w, u @ u, len(w), *scalars) if row.factor else scalars[0])
-    return list(values[: 1 + len(row.states)])
-
-
-def _check_descent(report: Report, optimizer: Any, rng: np.random.Generator) -> None:
-    """Check that one hundred steps lower ½ |w|², whose gradient is w."""
-    run, variable, gradient = update_run(optimizer, "float64", rng.uniform(0.5, 1.0, 31) * rng.choice([-1, 1], 31))
-    before = 0.5 * float(np.square(variable.numpy()).mean())
-    for step in range(100):
-        run.set(gradient, variable.array)
-        run.steps(1, first=step)
-    after = 0.5 * float(np.square(variable.numpy()).mean())
-    if not after < before:
-        raise AssertionError(
-            f"{report.name}: 100 steps raise ½ |w|² from {before:.4g} to {after:.4g}; is its sign right?"
-        )
-    report.add("descent", f"½ |w|² from {before:.3g} to {after:.3g} in 100 steps")
 
 
 def check_layer(
@@ -344,7 +241,7 @@ def check_layer(
         raise AssertionError(f"{report.name}: a sample of NaN gives a finite result; NaN must be seen.")
     report.add("NaN", "kept")
     check_single_precision(report, single.run.plan)
-    timed = twin("float32", max(1, _ELEMENTS // size))
+    timed = twin("float32", max(1, ELEMENTS // size))
     timed.run.set(timed.x, rng.uniform(*domain, (timed.run.rows, *input_shape)))
     timed.run.set(timed.dy, 1.0)
     timed.run.steps()

@@ -27,6 +27,12 @@ def step_scalars(
 
 
 @template()
+def weight_numbers(f: rule, p: reals, scalars: values, memory: reads, numbers: writes):
+    # memory (1,) each  numbers (1,) each: what an optimizer computes once for a weight, of sums over it
+    (*numbers[0],) = f(*p, *scalars, *memory[0])
+
+
+@template()
 def remember(scalars: values, memory: writes):
     # memory (1,) each: numbers for the next step, stored when this one has happened
     (*memory[0],) = (*scalars,)

@@ -1,0 +1,243 @@
+"""Optimizers in Keras's form: a class with `build` and `update_step`, in array code, of which rows are made."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from fastnet import initializers
+from fastnet._kernels.registry import Update
+from fastnet.descriptions import snake_case
+from fastnet.engine.variable import Variable
+from fastnet.optimizers.shared_stages import AVERAGE, SUM
+from fastnet.symbolic.array import refusal
+from fastnet.symbolic.rule_formulas import of_rule, result_of
+from fastnet.symbolic.update_rules import StepNumbers, WeightRules
+from fastnet.symbolic.updates import StepLeaves, compiling, traced_update
+
+#: attributes that do not change an update
+OUTSIDE = frozenset(
+    "iterations states memory undecayed name learning_rate row changes "
+    "_iterations _schedule _rate _form _parameters".split()
+)
+ARRAY_CODE = "array_code"  # the name of the row of an optimizer that has no rule
+
+
+class ArrayForm:
+    """What is known of an optimizer whose class defines `update_step`.
+
+    Attributes:
+        indices: weight → its number in the lists that `build` makes.
+        is_building: whether `build` runs.
+        step: the arguments of the update that is traced; None where none is.
+    """
+
+    def __init__(self) -> None:
+        self.indices: dict[Variable, int] = {}
+        self.is_building = False
+        self.step: StepLeaves | None = None
+        self._of_weight: dict[Variable, list[Variable]] = {}
+        self._of_rule: dict[Variable, list[Variable]] = {}  # the states of a built-in class's rule
+        self._others: dict[Variable, None] = {}  # states that `add_variable` made, of which the weight is not known
+        self._numbers: dict[Variable, None] = {}  # states of one number
+        self._first: dict[str, Any] | None = None  # lists and dictionaries of the optimizer before `build`
+        self._rows: dict[Variable, Update] = {}
+        self._changes = -1  # those of the optimizer when its updates were traced
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_rows": {}, "_changes": -1}  # rules are made of text
+
+    def row_of(self, optimizer: Any, variable: Variable) -> Update:
+        """The row of a weight, for the optimizer's present attributes."""
+        if self._changes != optimizer.changes or variable not in self._rows:
+            self._trace(optimizer)
+        return self._rows[variable]
+
+    # ---- states
+
+    def build(self, optimizer: Any, build: Callable[[Any, list[Variable]], Any], variables: Iterable[Any]) -> None:
+        """Make the states of weights that have none yet, and trace the update of each weight.
+
+        Where some have states, `build` is called again with all of them, and their states keep the values.
+        """
+        given = list(map(optimizer.variable_of, variables))
+        if all(v in optimizer.states for v in given):
+            return
+        before = dict(vars(optimizer)), dict(vars(self))
+        old = optimizer.states
+        everything = list(dict.fromkeys([*old, *given]))
+        try:
+            self._restore_lists(optimizer)
+            self.indices = {v: i for i, v in enumerate(everything)}
+            self._of_weight, self._others, self._numbers = {v: [] for v in everything}, {}, {}
+            self._of_rule = {}
+            self.is_building, optimizer.states = True, {}
+            build(optimizer, everything)
+            self.is_building = False
+            optimizer.states = {v: [*states, *optimizer.extra_states(v)] for v, states in self._of_weight.items()}
+            self._trace(optimizer)
+        except BaseException:
+            for owner, attributes in zip((optimizer, self), before, strict=True):
+                vars(owner).clear()
+                vars(owner).update(attributes)
+            raise
+        _keep_values(old, optimizer.states)
+        optimizer.__dict__["changes"] = self._changes = optimizer.changes + bool(old)
+
+    def _restore_lists(self, optimizer: Any) -> None:
+        """Lists that `__init__` made are as they were before the first `build`, which may have appended to them."""
+        if self._first is None:
+            self._first = {k: v for k, v in _containers(optimizer).items() if k not in OUTSIDE}
+        vars(optimizer).update({name: type(value)(value) for name, value in self._first.items()})
+
+    def anew(self, optimizer: Any) -> ArrayForm:
+        """That of a copy of the optimizer without states; gives it the lists from before `build`."""
+        form = ArrayForm()
+        form._first = self._first
+        if self._first is not None:
+            form._restore_lists(optimizer)
+        return form
+
+    def change(self, optimizer: Any, changed: dict[str, Any], problem: str) -> None:
+        """Give attributes other values.
+
+        Raises:
+            AttributeError: ``problem``: the update goes on with other states; nothing has changed then.
+        """
+        before = dict(vars(optimizer))
+        vars(optimizer).update(changed)
+        if not optimizer.states:
+            return
+        try:
+            self._trace(optimizer)
+        except Exception as error:
+            vars(optimizer).clear()
+            vars(optimizer).update(before)
+            raise AttributeError(problem) from error
+
+    def derived(self, before: Any, after: Any) -> dict[str, Any]:
+        """The numbers in which two new optimizers differ, since an argument does."""
+        plain = (int, float, str, bool, type(None))
+        found, other = vars(after), vars(before)
+        changed = {k: v for k, v in found.items() if isinstance(v, plain) and k not in OUTSIDE}
+        return {k: v for k, v in changed.items() if k not in other or other[k] != v}
+
+    def add(self, owner: str, shape: tuple[int, ...], initializer: Any, name: str, of: Variable | None) -> Variable:
+        """A new state.
+
+        Raises:
+            ValueError: `build` does not run, or the shape is that of no weight.
+        """
+        if not self.is_building:
+            raise ValueError(f"{owner}: the state {name!r} must be made in build(self, variables).")
+        if of is not None and of not in self._of_weight:
+            raise ValueError(f"{owner}: the state {name!r} is of {of!r}, which is not among the variables of build.")
+        if shape and all(shape != v.shape for v in self.indices):
+            raise ValueError(
+                f"{owner}: the state {name!r} has shape {shape}; a state has the shape of a weight, "
+                "add_variable_from_reference(variable), or is one number for a weight, add_variable(())."
+            )
+        if of is not None:
+            dtype = of.dtype
+        else:
+            dtype = next(v.dtype for v in self.indices if v.shape == shape) if shape else "float64"
+        state = Variable(np.asarray(initializers.get(initializer)(shape, dtype)), name, trainable=False)
+        if of is not None:
+            self._of_weight[of].append(state)
+            return state
+        self._others[state] = None
+        if not shape:
+            self._numbers[state] = None
+        return state
+
+    def has_rule(self, optimizer: Any) -> bool:
+        """Whether the class is made of a built-in one."""
+        return optimizer.row.name != ARRAY_CODE
+
+    def add_states_of_rule(self, optimizer: Any) -> None:
+        """The states of the built-in rule that `apply_rule` uses."""
+        for v in self.indices if not self._of_rule else ():
+            firsts = {n: np.full(v.shape, optimizer.start_of(n, v.current), v.dtype) for n in optimizer.row.states}
+            self._of_rule[v] = [self.add("", v.shape, first, n, v) for n, first in firsts.items()]
+
+    def apply_rule(self, optimizer: Any, gradient: Any, variable: Variable, rate: Any) -> None:
+        """Change a weight and its states by the built-in rule, in an update."""
+        row, states, parameters = optimizer.row, self._of_rule[variable], tuple(optimizer.parameters.values())
+        if row.direction or row.means or row.memory or row.sums or row.total_sums or self.step is None:
+            raise refusal(
+                f"the update of the rule {row.name!r} is of more than the elements of a weight",
+                "write it in array code, in a subclass of optimizers.Optimizer",
+            )
+        count = row.scalar_count
+        scalars = [of_rule(result_of(row.scalars, i, count), (rate, self.step.t), parameters) for i in range(count)]
+        known = [variable, gradient, *states, *scalars]
+        results = [of_rule(result_of(row.f, i, 1 + len(states)), tuple(known)) for i in range(1 + len(states))]
+        for v, result in zip((variable, *states), results, strict=True):
+            v.assign(result)
+
+    # ---- rows
+
+    def _trace(self, optimizer: Any) -> None:
+        """Make the rows of all weights, and put their states in the order of the rows."""
+        owner, self.step = type(optimizer).__name__, StepLeaves()
+        numbers, rules = StepNumbers(self.step), {}
+        names = {id(v): f"the weight {v.path!r}" for v in self.indices}
+        for v, states in self._of_weight.items():
+            names |= {id(each): f"{each.name!r}, a state of {v.path!r}" for each in states}
+        try:
+            for v in self.indices:
+                states, single = self._states([*self._of_weight[v], *self._others], v.shape)
+                others = {key: name for key, name in names.items() if key not in map(id, (v, *states, *single))}
+                what = f"{owner}.update_step for {v.path!r} of shape {v.shape}"
+                update = traced_update(optimizer.update_step, self.step, v, states, single, others, what)
+                self._adopt(v, update.used, names)
+                owned = dict.fromkeys(self._of_weight[v])
+                with compiling(what):
+                    rules[v] = WeightRules(update.of_states([s in owned for s in (*states, *single)]), numbers)
+        finally:
+            self.step = None
+        scalars, name = numbers.rule(), snake_case(owner)
+        self._rows = {v: self._row(optimizer, v, each, name, scalars) for v, each in rules.items()}
+        self._changes = optimizer.changes
+
+    def _adopt(self, v: Variable, used: set[int], names: dict[int, str]) -> None:
+        """Count the states that `add_variable` made, and the update of a weight uses, among its states."""
+        for each in [each for each in self._others if id(each) in used]:
+            del self._others[each]
+            self._of_weight[v].append(each)
+            names[id(each)] = f"{each.name!r}, a state that the update of {v.path!r} uses"
+
+    def _states(self, candidates: Iterable[Variable], shape: tuple[int, ...]) -> tuple[list[Variable], list[Variable]]:
+        """Of some states those of a weight's shape, and those of one number."""
+        given = list(candidates)
+        single = [s for s in given if s in self._numbers]
+        return [s for s in given if s.shape == shape and s not in self._numbers], single
+
+    def _row(self, optimizer: Any, v: Variable, rules: WeightRules, name: str, scalars: Callable[..., Any]) -> Update:
+        """The row of a weight, whose states get names that differ."""
+        states, single = self._states(self._of_weight[v], v.shape)
+        taken = [AVERAGE, SUM]
+        for state in (*states, *single):
+            free = (f"{state.name}_{i}" if i else state.name for i in itertools.count())
+            state.name = next(each for each in free if each not in taken)
+            taken.append(state.name)
+        extras = [s for s in optimizer.states[v] if s.name in (AVERAGE, SUM)]
+        optimizer.states[v] = [*states, *single, *extras]
+        return rules.row(name, scalars, tuple(s.name for s in states), tuple(s.name for s in single))
+
+
+def _containers(optimizer: Any) -> dict[str, Any]:
+    """Copies of the lists and dictionaries that are attributes."""
+    return {key: type(value)(value) for key, value in vars(optimizer).items() if type(value) in (list, dict)}
+
+
+def _keep_values(old: dict[Variable, list[Variable]], new: dict[Variable, list[Variable]]) -> None:
+    """Give new states of weights that had states the values of these, by name."""
+    for v, states in old.items():
+        values = {s.name: s.current for s in states}
+        for state in new[v]:
+            if state.name in values and values[state.name].shape == state.shape:
+                state.array[...] = values[state.name]
