@@ -58,8 +58,6 @@ HOOKS: dict[str, dict[str, str]] = {
     "optimizer": dict.fromkeys(
         (*"update_step backend_update_step apply_gradients stateless_apply apply assign scale_loss".split(),), _STEP
     ),
-    "regularizer": {"__call__": f"a regularizer defines penalty(x), a static method of one element {_EXTENDING}"},
-    "constraint": {"__call__": f"a constraint defines project(w), a static method of one element {_EXTENDING}"},
 }
 
 

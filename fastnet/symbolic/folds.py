@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnet.symbolic import formulas
 from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, refusal, shown
-from fastnet.symbolic.leaves import leaf_of
+from fastnet.symbolic.leaves import leaf_of, whole
 from fastnet.symbolic.rearrange import transposed
 from fastnet.symbolic.reshape import reshaped
 
@@ -36,12 +36,12 @@ class Fold(Operation):
         if not isinstance(x, SymbolicArray):
             assert self.on_arrays is not None
             return self.on_arrays(formulas.as_floats(x), axis=axis, keepdims=keepdims)
-        if not x.per_row and x.value is None:
+        if not x.per_row and x.value is None and whole.rows is None:
             raise refusal(f"{self.name} of weights alone", "fold what is computed with the data")
         axes = fold_axes(self.name, x, axis)
         if not axes:
             return x
-        if axes == (x.ndim - 1,) or not x.per_row:
+        if axes == (x.ndim - 1,) or not x.per_row or whole.rows is not None:
             return SymbolicArray(self, (x,), folded(x.shape, axes, keepdims), settings=(axes, bool(keepdims)))
         return reshaped(self._along_last(x, axes), folded(x.shape, axes, keepdims))
 
@@ -75,7 +75,7 @@ def fold_axes(name: str, x: SymbolicArray, axis: Any) -> tuple[int, ...]:
                 ShapeError,
             )
         axes = tuple(sorted(int(a) % x.ndim for a in given))
-    if x.per_row and 0 in axes:
+    if x.per_row and 0 in axes and whole.rows is None:
         raise refusal(
             f"{name} over the batch (axis 0) mixes samples", "fold along axis=-1; the loss's reduction joins the rows"
         )

@@ -50,7 +50,7 @@ class Formula(Operation):
         if all(x.value is not None for x in nodes):
             return constant(self.of_arrays(*(x.value for x in nodes)))
         shape = broadcast(self.name, *(x.shape for x in nodes))
-        operands, given = aligned(nodes, shape)
+        operands, given = (nodes, shape) if whole.rows is not None else aligned(nodes, shape)
         return reshaped(SymbolicArray(self, operands, given, self.is_bool), shape)
 
     def of_arrays(self, *inputs: Any) -> np.ndarray:
