@@ -70,3 +70,56 @@ def constraints_of(ops):
         "largest": lambda w: w / ops.max(ops.abs(w)),
         "clipped": lambda w: ops.clip(w, -0.2, 0.2),
     }
+
+
+def custom_gradients_of(ops):
+    """Functions of arrays with gradients of their own, of one array each: name → function."""
+
+    @ops.custom_gradient
+    def log1pexp(x):
+        """Without NaN in its gradient, from the documentation of JAX and TensorFlow."""
+        e = ops.exp(x)
+
+        def grad(*args, upstream=None):
+            if upstream is None:
+                (upstream,) = args
+            return ops.multiply(upstream, 1.0 - 1.0 / ops.add(1, e))
+
+        return ops.log(1 + e), grad
+
+    @ops.custom_gradient
+    def straight_through(x):
+        """Bengio et al. 2013, arXiv:1308.3432; with the saturation of Hubara et al. 2016, arXiv:1602.02830."""
+        return ops.where(x > 0, 1.0, -1.0), lambda dy: dy * ops.where(ops.abs(x) <= 1, 1.0, 0.0)
+
+    @ops.custom_gradient
+    def reversed_gradient(x):
+        """Ganin & Lempitsky 2015, arXiv:1409.7495."""
+        return x, lambda dy: -0.5 * dy
+
+    @ops.custom_gradient
+    def clipped_rows(x):
+        """Gradients of rows of at most length 0.1."""
+
+        def grad(dy):
+            return dy * ops.minimum(1.0, 0.1 / (1e-7 + ops.sqrt(ops.sum(dy * dy, axis=-1, keepdims=True))))
+
+        return ops.tanh(x), grad
+
+    @ops.custom_gradient
+    def product(a, b):
+        return a * b, lambda dy: (2 * dy * b, dy * ops.sin(a))
+
+    @ops.custom_gradient
+    def mean_of_row(x):
+        return ops.mean(x, axis=-1, keepdims=True), lambda dy: 3 * dy * ops.ones_like(x)
+
+    return {
+        "log1pexp": log1pexp,
+        "straight through": straight_through,
+        "reversed": reversed_gradient,
+        "clipped rows": clipped_rows,
+        "product": lambda x: product(ops.tanh(x), x + 1) - x,
+        "mean": lambda x: x * mean_of_row(x),
+        "within another": lambda x: reversed_gradient(log1pexp(2 * x)),
+    }

@@ -128,7 +128,8 @@ class Metric(AlongAxis, Configurable):
             name: as shown.
         """
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        start = np.asarray(initializers.get("zeros" if initializer is None else initializer)(shape, dtype or "float64"))
+        make = initializers.get("zeros" if initializer is None else initializer)
+        start = np.asarray(make(shape, dtype=dtype or "float64"))
         variable = MetricVariable(start, name or f"variable_{len(self._added)}", trainable=False)
         self._added.append(variable)
         return variable

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnet.symbolic.array import Operation, SymbolicArray, broadcast
 from fastnet.symbolic.broadcasting import aligned
-from fastnet.symbolic.leaves import constant, leaf_of
+from fastnet.symbolic.leaves import constant, leaf_of, whole
 from fastnet.symbolic.reshape import reshaped
 
 FORMULAS: dict[str, Formula] = {}

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnet.symbolic.array import Operation, ShapeError, SymbolicArray, refusal, shown
 from fastnet.symbolic.boundaries import CUT
+from fastnet.symbolic.custom import CustomGradient
 from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.order import ordered
@@ -37,6 +38,8 @@ def sliced(x: SymbolicArray, axis: int, start: int, stop: int) -> SymbolicArray:
         return _part(x.inputs[0], (*x.settings[:axis], (first + start, first + stop), *x.settings[axis + 1 :]))
     if _reads_weights(x):
         return sliced(SymbolicArray(CUT, (x,), x.shape, x.is_bool), axis, start, stop)
+    if isinstance(x.operation, CustomGradient):
+        raise refusal("a slice of the result of a function with a custom gradient", "slice its arguments")
     if isinstance(x.operation, Formula):
         inputs = tuple(_sliced_operand(each, x.ndim, axis, start, stop) for each in x.inputs)
         return SymbolicArray(x.operation, inputs, shape, x.is_bool, x.settings)

@@ -1,4 +1,4 @@
-"""Penalties, constraints, initializers and metrics in array code, trained for 3 epochs beside the same code on Keras."""
+"""Penalties, constraints, initializers, metrics in array code, trained for 3 epochs beside the same code on Keras."""
 
 import numpy as np
 import pytest
@@ -13,9 +13,9 @@ ROWS, BATCH = 19, 8
 LIBRARIES = (fastnet, ops), (keras, keras.ops)
 
 
-def trained(library, weights, metrics=(), weighted=(), sample_weight=None, **arguments):
+def trained(library, weights, activation="tanh", metrics=(), weighted=(), sample_weight=None, **arguments):
     """Histories, predictions and weights after 3 epochs; the last batches are short."""
-    hidden = library.layers.Dense(4, activation="tanh", **arguments)
+    hidden = library.layers.Dense(4, activation=activation, **arguments)
     model = library.Sequential([library.layers.Input((5,)), hidden, library.layers.Dense(3, activation="sigmoid")])
     model.compile(library.optimizers.SGD(0.05), "mse", metrics=list(metrics), weighted_metrics=list(weighted))
     model.set_weights(weights)
@@ -57,3 +57,9 @@ def test_penalties_of_results(floatx, name):
 @pytest.mark.parametrize("name", cases.constraints_of(ops))
 def test_constraints(floatx, name):
     compare(lambda library, operations: {"kernel_constraint": cases.constraints_of(operations)[name]})
+
+
+@pytest.mark.parametrize("floatx", ["float64"], indirect=True)
+@pytest.mark.parametrize("name", cases.custom_gradients_of(ops))
+def test_gradients_of_ones_own(floatx, name):
+    compare(lambda library, operations: {"activation": cases.custom_gradients_of(operations)[name]})
