@@ -37,10 +37,12 @@ class Tracing(threading.local):
     Attributes:
         leaf: from a weight to the leaf that stands for it; None where nothing is traced.
         refuse: raises the error for a weight whose elements are read.
+        assign: what setting a weight's value does; None where that is refused too.
     """
 
     leaf: Callable[[Any], Any] | None = None
     refuse: Callable[[Any], Any]
+    assign: Callable[[Any, Any], None] | None = None
 
 
 tracing = Tracing()
@@ -252,6 +254,9 @@ class Variable(NDArrayOperatorsMixin):
         Raises:
             ValueError: the value has another shape, or is not of real numbers.
         """
+        if tracing.assign is not None:
+            tracing.assign(self, value)
+            return self
         if tracing.leaf is not None:
             tracing.refuse(self)
         self.array[...] = self.check(value)
@@ -271,6 +276,8 @@ class Variable(NDArrayOperatorsMixin):
         return self.assign(self._combined(np.subtract, value))
 
     def _combined(self, operation: np.ufunc, value: Any) -> np.ndarray:
+        if tracing.assign is not None:
+            return operation(self, value)
         try:
             return operation(self.current, np.asarray(value))
         except ValueError as error:

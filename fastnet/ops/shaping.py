@@ -11,6 +11,7 @@ import numpy as np
 from fastnet.symbolic import formulas, slices
 from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal
 from fastnet.symbolic.concatenation import concatenated
+from fastnet.symbolic.leaves import whole
 from fastnet.symbolic.reshape import reshaped
 
 
@@ -117,13 +118,15 @@ def unstack(x: Any, num: int | None = None, axis: int = 0) -> list[Any]:
 
 
 def shape(x: Any) -> tuple:
-    """The shape; in a formula the rows of the batch are None.
+    """The shape; in a formula the rows of the batch are None, in one of a whole batch a symbolic number.
 
     Example:
         >>> ops.shape([[1.0, 2.0]])
         (1, 2)
     """
-    return x.shape if isinstance(x, SymbolicArray) else np.shape(x)
+    if not isinstance(x, SymbolicArray):
+        return np.shape(x)
+    return tuple([whole.rows if size is None and whole.rows is not None else size for size in x.shape])
 
 
 def ndim(x: Any) -> int:
@@ -143,7 +146,8 @@ def size(x: Any) -> int | None:
         >>> ops.size([[1.0, 2.0]])
         2
     """
-    return None if None in shape(x) else math.prod(shape(x))
+    sizes = shape(x)
+    return None if any(each is None for each in sizes) else math.prod(sizes)
 
 
 def zeros_like(x: Any, dtype: Any = None) -> Any:

@@ -81,7 +81,7 @@ def tracing_weights(take_part: bool = True) -> Iterator[Weights]:
         return found.setdefault(id(variable), (variable, SymbolicArray(None, (), variable.shape)))[1]
 
     outer = vars(tracing).copy()
-    tracing.leaf, tracing.refuse = leaf, _refuse
+    tracing.leaf, tracing.refuse, tracing.assign = leaf, _refuse, None
     try:
         yield found
     finally:

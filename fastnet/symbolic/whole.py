@@ -93,13 +93,13 @@ class WholeLowering:
 
     Args:
         plan: gets the launches.
-        form: the formula.
+        form: the formula, with ``rows`` and ``what`` as `WholeFormula` has them.
         name: of its kernels.
         places: the views, weights and slots of its arguments, by the ids of these.
         dtype: of the arrays.
     """
 
-    def __init__(self, plan: Plan, form: WholeFormula, name: str, places: Mapping[int, Any], dtype: str):
+    def __init__(self, plan: Plan, form: Any, name: str, places: Mapping[int, Any], dtype: str):
         self.plan, self.form, self.dtype = plan, form, dtype
         self.name = name if name.isidentifier() else "formula"
         self.places: dict[int, View | Variable | Slot] = dict(places)
@@ -121,7 +121,7 @@ class WholeLowering:
     def sums(self, root: SymbolicArray) -> tuple[View, int]:
         """A number as the sum of one chunk, and the number of elements, as templates that add chunks take them."""
         sums = self.plan.chunk_sums(1)
-        self._store_number(root, sums)
+        self.store_number(root, sums)
         return sums, 1
 
     def store(self, root: SymbolicArray, y: View) -> None:
@@ -131,7 +131,16 @@ class WholeLowering:
         rule = element_rule(self.name, root, names)
         self.plan.call(loops.whole_formula, f=rule, **operands, y=y)
 
-    def _store_number(self, root: SymbolicArray, y: View | Slot) -> None:
+    def add_numbers(self, root: SymbolicArray, total: Slot) -> None:
+        """Add an array without a batch to the numbers from a slot on."""
+        place = self.place(root)
+        if isinstance(place, Slot):
+            place = self._buffer(root.shape)
+            self.store(root, place)
+        self.plan.call(loops.add_to_numbers, x=place, total=total)
+
+    def store_number(self, root: SymbolicArray, y: View | Slot) -> None:
+        """Compute a number where the slot or the sum of a chunk is; it is float64."""
         nodes = self._with_folds(root)
         leaves = [x for x in nodes if self._is_leaf(x)]
         names = {id(x): f"s{i}" for i, x in enumerate(leaves)}
@@ -174,7 +183,7 @@ class WholeLowering:
     def _computed(self, root: SymbolicArray) -> View | Slot:
         if _is_number(root):
             slot = self.plan.slot()
-            self._store_number(root, slot)
+            self.store_number(root, slot)
             return slot
         y = self._buffer(root.shape)
         self.store(root, y)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import reads, rule, size, values, write, write_float64
+from fastnet._kernels.kinds import read, reads, rule, size, update_float64, values, write, write_float64
 from fastnet._kernels.template import elementwise, template
 
 
@@ -21,3 +21,10 @@ def formula_of_numbers(f: rule, s: values, y: write_float64):
 def row_count(y: write_float64, rows: size):
     # y (1,): the rows of the batch
     y[0] = float64(rows)
+
+
+@template()
+def add_to_numbers(x: read[width], total: update_float64, width: size):
+    # x (width,)  total (width,)
+    for i in range(width):
+        total[i] = total[i] + x[i]
