@@ -123,3 +123,119 @@ def custom_gradients_of(ops):
         "mean": lambda x: x * mean_of_row(x),
         "within another": lambda x: reversed_gradient(log1pexp(2 * x)),
     }
+
+
+def metrics_of(library, ops):
+    """Metrics of predictions (n, k) in [0, 1] and targets of 0 and 1: name → class."""
+
+    class BinaryTruePositives(library.metrics.Metric):
+        """From the documentation of `keras.metrics.Metric`."""
+
+        def __init__(self, name="binary_true_positives", **kwargs):
+            super().__init__(name=name, **kwargs)
+            self.true_positives = self.add_variable(shape=(), initializer="zeros", name="true_positives")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            y_true = ops.cast(y_true, "bool")
+            y_pred = ops.cast(ops.greater(y_pred, 0.5), "bool")
+            values = ops.logical_and(ops.equal(y_true, True), ops.equal(y_pred, True))
+            values = ops.cast(values, self.dtype)
+            if sample_weight is not None:
+                sample_weight = ops.cast(sample_weight, self.dtype)
+                sample_weight = ops.broadcast_to(ops.expand_dims(sample_weight, -1), ops.shape(values))
+                values = ops.multiply(values, sample_weight)
+            self.true_positives.assign(self.true_positives + ops.sum(values))
+
+        def result(self):
+            return self.true_positives.value
+
+    class CategoricalTruePositives(library.metrics.Metric):
+        """From the guide "Training & evaluation with the built-in methods"."""
+
+        def __init__(self, name="categorical_true_positives", **kwargs):
+            super().__init__(name=name, **kwargs)
+            self.true_positives = self.add_variable(shape=(), name="ctp", initializer="zeros")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            y_pred = ops.reshape(ops.argmax(y_pred, axis=1), (-1, 1))
+            y_true = ops.reshape(ops.argmax(y_true, axis=1), (-1, 1))
+            values = ops.cast(y_true, "int32") == ops.cast(y_pred, "int32")
+            values = ops.cast(values, "float64")
+            if sample_weight is not None:
+                sample_weight = ops.cast(sample_weight, "float64")
+                values = ops.multiply(values, ops.reshape(sample_weight, (-1, 1)))
+            self.true_positives.assign_add(ops.sum(values))
+
+        def result(self):
+            return self.true_positives.value
+
+        def reset_state(self):
+            self.true_positives.assign(0.0)
+
+    class Determination(library.metrics.Metric):
+        """R² of all elements."""
+
+        def __init__(self, name="determination", **kwargs):
+            super().__init__(name=name, **kwargs)
+            self.residual = self.add_weight(name="residual", initializer="zeros")
+            self.total = self.add_weight(name="total", initializer="zeros")
+            self.squares = self.add_weight(name="squares", initializer="zeros")
+            self.count = self.add_weight(name="count", initializer="zeros")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            weight = ops.ones_like(y_true)
+            if sample_weight is not None:
+                weight = weight * ops.expand_dims(sample_weight, -1)
+            self.residual.assign_add(ops.sum(weight * ops.square(y_true - y_pred)))
+            self.total.assign_add(ops.sum(weight * y_true))
+            self.squares.assign_add(ops.sum(weight * y_true * y_true))
+            self.count.assign_add(ops.sum(weight))
+
+        def result(self):
+            return 1.0 - self.residual / (self.squares - self.total * self.total / self.count)
+
+    class ColumnErrors(library.metrics.Metric):
+        """The largest mean error of a column, with a number for each."""
+
+        def __init__(self, name="column_errors", **kwargs):
+            super().__init__(name=name, **kwargs)
+            self.sums = self.add_variable(shape=(3,), initializer="zeros", name="sums")
+            self.rows = self.add_variable(shape=(), initializer="zeros", name="rows")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            error = ops.abs(y_true - y_pred)
+            if sample_weight is not None:
+                error = error * ops.expand_dims(sample_weight, axis=1)
+            self.sums.assign_add(ops.sum(error, axis=0))
+            self.rows.assign_add(ops.cast(ops.shape(y_true)[0], "float64"))
+
+        def result(self):
+            return ops.max(self.sums / self.rows)
+
+        def reset_state(self):
+            self.sums.assign(0.0 * self.sums)
+            self.rows.assign(0.0)
+
+    class Smoothed(library.metrics.Metric):
+        """An average that forgets; the last batch, which is short, counts as the others."""
+
+        def __init__(self, rate=0.25, name="smoothed", **kwargs):
+            super().__init__(name=name, **kwargs)
+            self.rate = rate
+            self.average = self.add_variable(shape=(), initializer="ones", name="average")
+            self.batches = self.add_variable(shape=(), initializer="zeros", name="batches")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            now = ops.mean(ops.mean(ops.square(y_true - y_pred), axis=-1))
+            self.average.assign((1 - self.rate) * self.average + self.rate * now)
+            self.batches.assign_add(1.0)
+
+        def result(self):
+            return self.average / self.batches
+
+        def reset_state(self):
+            self.average.assign(2.0)
+            self.batches.assign(0.0)
+
+    classes = BinaryTruePositives, CategoricalTruePositives, Determination, ColumnErrors, Smoothed
+    return {each.__name__: each for each in classes}

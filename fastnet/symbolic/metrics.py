@@ -76,16 +76,17 @@ def traced_update(metric: Any, shapes: list[Shape], more: Mapping[str, Any]) -> 
         shapes: of targets and predictions, and of sample weights where there are any.
         more: further arguments.
     """
-    found = []
+    found, graphs = None, []
     for _ in range(2):
         try:
-            found.append(_traced(copy.deepcopy(metric), shapes, more))
+            found = _traced(copy.deepcopy(metric), shapes, more)
         except Exception:
             return None
-    if found[0] is None or found[1] is None or not found[0].is_countable:
-        return None
-    first, second = ([signature([*f.arguments, f.rows, *f.leaves], v) for v in f.values if v is not None] for f in found)
-    return found[0] if first == second else None
+        if found is None or not found.is_countable:
+            return None
+        inputs = [*found.arguments, found.rows, *found.leaves]
+        graphs.append([None if value is None else signature(inputs, value) for value in found.values])
+    return found if graphs[0] == graphs[1] else None
 
 
 def _traced(metric: Any, shapes: list[Shape], more: Mapping[str, Any]) -> TracedUpdate | None:

@@ -63,3 +63,58 @@ def test_constraints(floatx, name):
 @pytest.mark.parametrize("name", cases.custom_gradients_of(ops))
 def test_gradients_of_ones_own(floatx, name):
     compare(lambda library, operations: {"activation": cases.custom_gradients_of(operations)[name]})
+
+
+@pytest.mark.parametrize("floatx", ["float64"], indirect=True)
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("name", cases.metrics_of(fastnet, ops))
+def test_metrics(floatx, name, weighted):
+    """With validation, weights of samples in both, and short last batches."""
+
+    def arguments(library, operations):
+        metric = cases.metrics_of(library, operations)[name]()
+        weights = np.random.default_rng(1).uniform(0.5, 2, ROWS)
+        return {"weighted": [metric], "sample_weight": weights} if weighted else {"metrics": [metric]}
+
+    compare(arguments)
+
+
+@pytest.mark.parametrize("floatx", ["float64"], indirect=True)
+def test_functions_as_metrics(floatx):
+    def arguments(library, operations):
+        def largest_error(y_true, y_pred):
+            return operations.max(operations.abs(y_true - y_pred), axis=-1)
+
+        def hits(y_true, y_pred):
+            return operations.cast(operations.equal(y_true, operations.round(y_pred)), "float64")
+
+        weights = np.random.default_rng(1).uniform(0.5, 2, ROWS)
+        return {"metrics": [largest_error, hits], "weighted": [hits, largest_error], "sample_weight": weights}
+
+    compare(arguments)
+
+
+@pytest.mark.parametrize("floatx", ["float64"], indirect=True)
+def test_initializers(floatx):
+    """Of arrays that are not random, since the two libraries draw other numbers."""
+
+    def values(library, operations):
+        class Diagonal(library.initializers.Initializer):
+            def __init__(self, gain):
+                self.gain = gain
+
+            def __call__(self, shape, dtype=None, **kwargs):
+                return operations.cast(self.gain * np.tril(np.ones(shape)), dtype)
+
+            def get_config(self):
+                return {"gain": self.gain}
+
+        def rising(shape, dtype=None):
+            return operations.sqrt(np.arange(1.0, 1 + np.prod(shape), dtype=dtype).reshape(shape))
+
+        layer = library.layers.Dense(4, kernel_initializer=Diagonal(0.5), bias_initializer=rising)
+        layer.build((None, 5))
+        return [np.asarray(w) for w in layer.get_weights()]
+
+    for ours, theirs in zip(*(values(*each) for each in LIBRARIES), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
