@@ -20,6 +20,7 @@ def penalties_of(ops):
         "hoyer": lambda w: ops.square(ops.sum(ops.abs(w))) / ops.sum(ops.square(w)),
         "norm": lambda w: 0.3 * ops.norm(w),
         "group": lambda w: ops.sum(ops.sqrt(ops.sum(ops.square(w), axis=0))),
+        "channels": lambda w: ops.sum(ops.sqrt(ops.sum(ops.square(ops.reshape(w, (-1, w.shape[-1]))), axis=0))),
         "rows": lambda w: 0.3 * ops.sum(ops.sqrt(ops.sum(ops.square(w), axis=-1))),
         "variance": lambda w: ops.var(w),
         "column variances": lambda w: ops.mean(ops.var(w, axis=0)),
@@ -49,6 +50,22 @@ def activity_penalties_of(ops):
         "variance": lambda y: ops.var(y),
         "columns": lambda y: ops.sum(ops.square(y[:, :2])) + ops.mean(y[:, 1]),
         "centered": lambda y: ops.sum(ops.square(y - ops.mean(y, axis=0))),
+    }
+
+
+def image_penalties_of(ops):
+    """Of images (n, 5, 3, 2): name → function."""
+
+    def total_variation(y):
+        return ops.sum(ops.abs(y[:, 1:] - y[:, :-1])) + ops.sum(ops.abs(y[:, :, 1:] - y[:, :, :-1]))
+
+    return {
+        "total variation": total_variation,
+        "maps": lambda y: ops.mean(ops.square(ops.sum(y, axis=(1, 2)))),
+        "channels": lambda y: ops.var(ops.mean(y, axis=(0, 1, 2))),
+        "softmax": lambda y: ops.sum(ops.square(ops.softmax(y, axis=1))),
+        "largest": lambda y: ops.sum(ops.max(ops.reshape(y, (ops.shape(y)[0], -1)), axis=-1)),
+        "centered": lambda y: ops.sum(ops.square(y - ops.mean(y, axis=(1, 2), keepdims=True))),
     }
 
 

@@ -11,9 +11,8 @@ import fastnet
 from fastnet import constraints, layers, ops, regularizers, serialization
 from tests import part_cases as cases
 
-PENALTIES, ACTIVITIES, CONSTRAINTS = (
-    function(ops) for function in (cases.penalties_of, cases.activity_penalties_of, cases.constraints_of)
-)
+PENALTIES, ACTIVITIES = cases.penalties_of(ops), cases.activity_penalties_of(ops)
+IMAGES, CONSTRAINTS = cases.image_penalties_of(ops), cases.constraints_of(ops)
 SHAPES = [(5, 3), (1, 1), (7, 1), (2, 2, 3, 5)]
 
 
@@ -89,6 +88,23 @@ def test_a_penalty_of_results_is_divided_by_the_rows(name, rows):
     assert model.evaluate(x, y, batch_size=rows, verbose=0) == pytest.approx(loss(), rel=1e-12)
     found = model.gradients(x, y)[dense.name]["kernel"]
     np.testing.assert_allclose(found, differences(dense.kernel, loss), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("name", IMAGES)
+def test_a_penalty_of_images(name, rows):
+    function = IMAGES[name]
+    linear = layers.Activation("linear", dtype="float64", activity_regularizer=function)
+    model = fastnet.Sequential([layers.Input((5, 3, 2), dtype="float64"), linear])
+    model.compile("sgd", "mse")
+    x = fastnet.Variable(np.random.default_rng(7).normal(size=(rows, 5, 3, 2)), "x")
+
+    def loss():
+        return float(function(x.numpy())) / rows
+
+    assert model.evaluate(x.numpy(), x.numpy(), batch_size=rows, verbose=0) == pytest.approx(loss(), rel=1e-12)
+    found = model.gradients(x.numpy(), x.numpy())["input"]
+    np.testing.assert_allclose(found, differences(x, loss), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

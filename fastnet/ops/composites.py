@@ -97,8 +97,8 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
 
     Args:
         f: ``f(*arrays)``, which returns (y, grad). ``grad(dy)`` gives the gradient of the array; of several arrays a
-            tuple, with None where no gradient flows. Both are array code of the arguments and of constants; weights,
-            products and layers stand outside.
+            tuple, with None where no gradient flows. Both are array code of the arguments and of constants; weights
+            and layers stand outside.
 
     Raises:
         TypeError: when the function is called, f returns something else.

@@ -35,13 +35,20 @@ def reshape(x: Any, newshape: Any, *more: Any) -> Any:
     wanted = [newshape, *more] if more or not isinstance(newshape, (tuple, list)) else list(newshape)
     if not isinstance(x, SymbolicArray):
         return np.reshape(formulas.as_floats(x), wanted)
+    if whole.rows is not None:
+        wanted = [-1 if size is whole.rows else size for size in wanted]
+        if not x.per_row:
+            return reshaped(x, tuple(_filled(wanted, math.prod(size or 1 for size in x.shape))))
     if x.per_row and wanted[:1] in ([None], [-1]):
         head, wanted = (None,), wanted[1:]
-        known = math.prod(size or 1 for size in x.shape[1:])
-        rest = math.prod(size for size in wanted if size != -1)
-        wanted = [known // rest if size == -1 and rest else size for size in wanted]
-        return reshaped(x, (*head, *wanted))
+        return reshaped(x, (*head, *_filled(wanted, math.prod(size or 1 for size in x.shape[1:]))))
     raise refusal("ops.reshape moves the axis of the batch", "write ops.reshape(x, (-1, ...)), of the other sizes")
+
+
+def _filled(shape: list, size: int) -> list:
+    """A shape of so many elements, with the size for which -1 stands."""
+    rest = math.prod(each for each in shape if each != -1)
+    return [size // rest if each == -1 and rest else each for each in shape]
 
 
 def expand_dims(x: Any, axis: int) -> Any:

@@ -10,6 +10,7 @@ from fastnet._kernels.errors import quoted
 from fastnet.engine.variable import Variable, tracing
 from fastnet.symbolic import formulas
 from fastnet.symbolic.array import ShapeError, SymbolicArray, TracingError, broadcast, refusal, shown
+from fastnet.symbolic.boundaries import LAYER
 from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.leaves import argument, constant, whole
 from fastnet.symbolic.order import ordered
@@ -17,6 +18,11 @@ from fastnet.symbolic.order import ordered
 
 class CustomGradient(Formula):
     """The result of a function, its first operand, with a gradient of its own for each argument, the other operands."""
+
+    @property
+    def is_elementwise(self) -> bool:
+        """A formula under another shape is that of its operands under it; the gradient here has one shape."""
+        return False
 
 
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,9 +85,9 @@ def _result(f: Callable[..., Any], given: Any) -> tuple[Any, Callable[..., Any]]
 
 
 def _is_open(x: SymbolicArray) -> bool:
-    """Whether a part of a formula is an argument, a weight, or the result of a product or a layer."""
+    """Whether a part of a formula is an argument, a weight, or the result of a layer."""
     if x.operation is not None:
-        return x.operation.is_boundary
+        return x.operation is LAYER
     return x.value is None and x is not whole.rows
 
 
@@ -97,7 +103,7 @@ def _check_operands(
     if others:
         raise refusal(
             f"{what}: {part} reads an array of shape {shown(others[0].shape)} that is none of its arguments",
-            "make it an argument; products and layers stand outside",
+            "make it an argument; weights and layers stand outside",
         )
 
 

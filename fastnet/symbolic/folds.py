@@ -41,7 +41,7 @@ class Fold(Operation):
         axes = fold_axes(self.name, x, axis)
         if not axes:
             return x
-        if axes == (x.ndim - 1,) or not x.per_row or whole.rows is not None:
+        if axes == (x.ndim - 1,) or not x.per_row or 0 in axes:
             return SymbolicArray(self, (x,), folded(x.shape, axes, keepdims), settings=(axes, bool(keepdims)))
         return reshaped(self._along_last(x, axes), folded(x.shape, axes, keepdims))
 

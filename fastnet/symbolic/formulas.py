@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnet import config
 from fastnet.symbolic.array import Operation, SymbolicArray, broadcast
-from fastnet.symbolic.broadcasting import aligned
+from fastnet.symbolic.broadcasting import aligned, aligned_whole
 from fastnet.symbolic.leaves import constant, leaf_of, whole
 from fastnet.symbolic.reshape import reshaped
 
@@ -51,7 +51,7 @@ class Formula(Operation):
         if all(x.value is not None for x in nodes):
             return constant(self.of_arrays(*(x.value for x in nodes)))
         shape = broadcast(self.name, *(x.shape for x in nodes))
-        operands, given = (nodes, shape) if whole.rows is not None else aligned(nodes, shape)
+        operands, given = aligned(nodes, shape) if whole.rows is None else (aligned_whole(nodes, shape), shape)
         return reshaped(SymbolicArray(self, operands, given, self.is_bool), shape)
 
     def of_arrays(self, *inputs: Any) -> np.ndarray:

@@ -36,10 +36,8 @@ def sliced(x: SymbolicArray, axis: int, start: int, stop: int) -> SymbolicArray:
     if x.operation is SLICE:
         first = x.settings[axis][0]
         return _part(x.inputs[0], (*x.settings[:axis], (first + start, first + stop), *x.settings[axis + 1 :]))
-    if _reads_weights(x):
+    if isinstance(x.operation, CustomGradient) or _reads_weights(x):
         return sliced(SymbolicArray(CUT, (x,), x.shape, x.is_bool), axis, start, stop)
-    if isinstance(x.operation, CustomGradient):
-        raise refusal("a slice of the result of a function with a custom gradient", "slice its arguments")
     if isinstance(x.operation, Formula):
         inputs = tuple(_sliced_operand(each, x.ndim, axis, start, stop) for each in x.inputs)
         return SymbolicArray(x.operation, inputs, shape, x.is_bool, x.settings)

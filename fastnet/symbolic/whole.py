@@ -21,6 +21,7 @@ from fastnet.symbolic.folds import Fold, total
 from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.launches import launch, part_of
 from fastnet.symbolic.leaves import argument, whole_arrays
+from fastnet.symbolic.lowering import constant_weight
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.rows import Scheduler, drops_axes, element_rule
 from fastnet.symbolic.slices import SLICE
@@ -154,9 +155,12 @@ class WholeLowering:
             if id(x) in self.places:
                 continue
             if drops_axes(x):
-                self.places[id(x)] = self.place(x.inputs[0])
+                place = self.place(x.inputs[0])
+                self.places[id(x)] = place if isinstance(place, Slot) else self._reshaped(place, x.shape)
             elif isinstance(x.operation, Fold):
                 self.places[id(x)] = self._folded(x)
+            elif x.operation is not None and x.operation.is_boundary:
+                self.places[id(x)] = self._launched(x)
 
     def _with_folds(self, root: SymbolicArray) -> list[SymbolicArray]:
         """What a formula is made of, of which the folds have been computed."""
@@ -179,6 +183,39 @@ class WholeLowering:
             value = np.ascontiguousarray(x.value.reshape(-1), self.dtype)
             self.places.setdefault(id(x), Variable(value, "constant", trainable=False))
         return id(x) in self.places
+
+    # ---- what operations with launches of their own (`boundaries`) take
+
+    def view(self, x: SymbolicArray) -> View | Variable:
+        """Where an array is."""
+        place = self.place(x)
+        if isinstance(place, Slot):
+            place = self.buffer(x)
+            self.store(x, place)
+        return place
+
+    def buffer(self, x: SymbolicArray) -> View:
+        """New memory for an array."""
+        return self._buffer(x.shape)
+
+    def weight(self, x: SymbolicArray) -> Any:
+        """A constant as a weight that is not trained."""
+        return constant_weight(x, self.dtype)
+
+    def _launched(self, x: SymbolicArray) -> View:
+        if not (x.per_row and all(each.per_row or each.value is not None for each in x.inputs)):
+            name = getattr(x.operation, "name", "")
+            raise ShapeError(f"{self.form.what}: {name} of arrays without the batch is not there: fold and multiply.")
+        return x.operation.launch(self, x)  # type: ignore[union-attr]
+
+    def _reshaped(self, place: View | Variable, shape: Shape) -> View:
+        """The same elements under another shape."""
+        sizes = [size for size in shape if size is not None]
+        if isinstance(place, Variable):
+            copied = self._buffer(place.shape)
+            self.plan.call(elementwise.copy, x=place, y=copied)
+            place = copied
+        return self.plan.reshaped(place, sizes)
 
     def _computed(self, root: SymbolicArray) -> View | Slot:
         if _is_number(root):
@@ -239,22 +276,18 @@ class WholeLowering:
         if operation is total and not kept:
             return self._sum_of_all(source)
         if not kept and None not in shape:
-            return self._last_axes(operation, self._last_axes(operation, self._view(source), source.ndim - 1), 0)
+            of_rows = self._last_axes(operation, self.view(source), shape, source.ndim - 1)
+            return self._last_axes(operation, of_rows, shape[:-1], 0)
         if kept and max(kept) < min(axes):
-            return self._last_axes(operation, self._view(source), min(axes))
+            return self._last_axes(operation, self.view(source), shape, min(axes))
         if operation is total and kept and min(kept) > max(axes):
             y = self.plan.buffer([shape[a] or 0 for a in kept], self.dtype, per_row=False)
-            self.plan.call(folds.sum_rows, x=self._view(source), total=y)
+            self.plan.call(folds.sum_rows, x=self.view(source), total=y)
             return y
         raise ShapeError(
             f"{self.form.what}: ops.{operation.name} over the axes {x.settings[0]} of an array of shape "
             f"{shown(shape)}: fold the last axes, or all; sums and means may also be of the first axes."
         )
-
-    def _view(self, x: SymbolicArray) -> View | Variable:
-        place = self.place(x)
-        assert not isinstance(place, Slot)
-        return place
 
     def _sum_of_all(self, x: SymbolicArray) -> Slot:
         """The sum over everything; a formula of one array is computed within the fold."""
@@ -264,7 +297,7 @@ class WholeLowering:
             place = self.places[id(leaves[0])]
             assert not isinstance(place, Slot)
             return self._total(element_rule(self.name, x, {id(leaves[0]): "x"}), place)
-        return self._total(rules.same, self._view(x))
+        return self._total(rules.same, self.view(x))
 
     def _total(self, rule: Callable, x: View | Variable) -> Slot:
         slot = self.plan.slot()
@@ -272,22 +305,15 @@ class WholeLowering:
         self.plan.call(folds.total_of, f=rules.same, chunk_sums=sums, result=slot, count=count, p=[], dtype="float64")
         return slot
 
-    def _last_axes(self, operation: Fold, x: View | Variable, axis: int) -> View:
-        """The fold of the axes from one on, of an array with or without a batch."""
-        per_row = isinstance(x, View) and x.per_row
-        sizes, first = x.shape, axis - per_row
-        rows, width = sizes[:first], math.prod(sizes[first:])
-        if isinstance(x, Variable):
-            copied = self.plan.buffer(sizes, self.dtype, per_row=False)
-            self.plan.call(elementwise.copy, x=x, y=copied)
-            x = copied
-        x = self.plan.reshaped(x, (*rows, width))
-        y = self.plan.buffer((*rows, 1), self.dtype, per_row=per_row)
+    def _last_axes(self, operation: Fold, x: View | Variable, shape: Shape, axis: int) -> View:
+        """The fold of the axes from one on, of an array of a shape."""
+        rows, width = shape[:axis], math.prod(size or 0 for size in shape[axis:])
+        data, y = self._reshaped(x, (*rows, width)), self._buffer((*rows, 1))
         source = argument((None, width))
         folded = SymbolicArray(operation, (source,), (None, 1), settings=((1,), True))
         lowered = Scheduler(f"{self.name}_{operation.name}", [folded]).lowered()
-        launch(self.plan, lowered, {id(source): x}, [y], self.dtype)
-        return self.plan.reshaped(y, rows)
+        launch(self.plan, lowered, {id(source): data}, [y], self.dtype)
+        return self._reshaped(y, rows)
 
 
 def _is_number(x: SymbolicArray) -> bool:
