@@ -110,12 +110,12 @@ ABSENT: dict[str, dict[str, str]] = {
         **_each(_OPS, "image linalg nn numpy"),
         **_each(
             _ARRAYS,
-            "adaptive_average_pool adaptive_max_pool allclose angle append arange arctan2 argmax argmin argpartition "
+            "adaptive_average_pool adaptive_max_pool allclose angle append arange arctan2 argpartition "
             "argsort array array_split associative_scan average average_pool bartlett batch_normalization bincount "
             "bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor "
-            "blackman broadcast_to cbrt cdist cholesky cholesky_inverse cond conj conjugate conv "
+            "blackman cbrt cdist cholesky cholesky_inverse cond conj conjugate conv "
             "conv_transpose convert_to_numpy copy corrcoef correlate cross ctc_decode ctc_loss cumprod cumsum "
-            "custom_gradient deg2rad depth_to_space depthwise_conv det diag diagflat diagonal diff digitize "
+            "deg2rad depth_to_space depthwise_conv det diag diagflat diagonal diff digitize "
             "divide_no_nan dot_product_attention dsplit dstack dtype eig eigh einsum empty empty_like erfc erfinv "
             "extract_sequences eye fabs fft fft2 flip fliplr flipud fmax fmin fmod fold fori_loop full gcd geomspace "
             "glu hamming hanning heaviside histogram hsplit hstack hypot i0 identity ifft2 imag in_top_k inner inv "

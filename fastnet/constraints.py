@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import checks, config
+from fastnet import checks, config, serialization
+from fastnet._kernels import registration
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import weight_penalties as loops
@@ -16,16 +17,26 @@ from fastnet.descriptions import Family, OfElements
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
+from fastnet.symbolic.weights import project
 
 
 class Constraint(OfElements):
-    """Each element becomes a function of it.
+    """A weight becomes a function of it, after each update.
 
-    A subclass defines the function, a rule (docs/extending.md), as a static method ``project``. Its first argument is
-    the element; the further ones are the object's attributes of the same names.
+    A subclass defines ``__call__(self, w)``, array code that gives an array of the weight's shape, or ``project``, a
+    rule of one element (docs/extending.md). ``project`` is a static method; its first argument is the element, the
+    further ones are the object's attributes of the same names.
+
+    Raises:
+        TypeError: when a subclass is defined that has both, or whose ``project`` is not a static method.
 
     Example:
-        >>> from fastnet import constraints, layers
+        >>> from fastnet import constraints, layers, ops
+        >>> class Centered(constraints.Constraint):
+        ...     def __call__(self, w):
+        ...         return w - ops.mean(w, axis=0, keepdims=True)
+        >>> Centered()(np.array([[1.0], [3.0]])).tolist()
+        [[-1.0], [1.0]]
         >>> class AtMost(constraints.Constraint):
         ...     def __init__(self, limit):
         ...         self.limit = limit
@@ -36,7 +47,6 @@ class Constraint(OfElements):
     """
 
     _rule = "project"
-    _kind = "constraint"
     project: Callable[..., Any]
 
     def __call__(self, w: Any) -> np.ndarray:
@@ -49,8 +59,46 @@ class Constraint(OfElements):
         return variable.numpy()
 
     def launch(self, plan: Plan, variable: Variable) -> None:
-        """Add the launch that changes a weight."""
+        """Add the launches that change a weight."""
+        if self.is_array_code:
+            project(plan, self, self._label, variable)
+            return
         plan.call(loops.project, f=self._formula, w=variable, p=self._scalars())
+
+
+class FunctionConstraint(Constraint):
+    """A constraint that is a function of a weight, array code; a layer makes one of a function.
+
+    Args:
+        fn: ``fn(w)``, which gives an array of the weight's shape.
+
+    Raises:
+        TypeError: fn is not a function.
+
+    Example:
+        >>> from fastnet import ops
+        >>> constraints.FunctionConstraint(lambda w: w * ops.cast(w >= 0, w.dtype))(np.array([-1.0, 2.0])).tolist()
+        [-0.0, 2.0]
+    """
+
+    def __init__(self, fn: Callable[[Any], Any]):
+        if not callable(fn):
+            raise TypeError(f"FunctionConstraint takes a function of an array, received {quoted(fn)}.")
+        self.fn = fn
+
+    def __call__(self, w: Any) -> Any:
+        return self.fn(w)
+
+    def as_config(self) -> Any:
+        """Its function's description."""
+        return serialization.serialize_keras_object(self.fn)
+
+    @property
+    def _label(self) -> str:
+        return registration.name_of(self.fn)
+
+    def __repr__(self) -> str:
+        return f"<constraint {self._label}>"
 
 
 class NonNeg(Constraint):
@@ -166,13 +214,13 @@ def _axis(value: Any, owner: str) -> int | list[int]:
     return checks.integers(f"{owner}: axis", value)
 
 
-_family = Family("a constraint", Constraint, (MaxNorm, MinMaxNorm, NonNeg, UnitNorm))
+_family = Family("a constraint", Constraint, (MaxNorm, MinMaxNorm, NonNeg, UnitNorm), of_function=FunctionConstraint)
 max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 serialize, deserialize = _family.serialize, _family.deserialize
 
 
 def get(identifier: Any) -> Any:
-    """The constraint of a name, a description, a class or an object; None for None.
+    """The constraint of a name, a description, a class, an object or a function of an array; None for None.
 
     Raises:
         ValueError: the name is unknown, or the object is not a constraint.

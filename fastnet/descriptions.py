@@ -66,28 +66,47 @@ class Configurable:
 
 
 class OfElements(Configurable, metaclass=Completed):
-    """An object with a rule of one element: a static method, whose further arguments are the object's attributes.
+    """An object with a rule of one element, or with array code: the method ``__call__``.
 
-    A subclass's rule is checked when the class is defined, and its arguments when an object is made. An attribute that
-    is set again counts from the next step on.
+    The rule is a static method, whose further arguments are the object's attributes. A subclass's rule is checked when
+    the class is defined, and its arguments when an object is made. An attribute that is set again counts from the next
+    step on.
 
     Attributes:
         changes: how often an attribute was set again.
     """
 
     _rule: ClassVar[str]  # the method's name
-    _kind: ClassVar[str]  # of `hooks.HOOKS`
     _is_made = False
     changes = 0
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
-        hooks.refuse(cls, cls._kind)
         rule = vars(cls).get(cls._rule)
         if rule is not None and not cls.__module__.startswith("fastnet."):
+            if "__call__" in vars(cls):
+                raise TypeError(
+                    f"{cls.__name__} defines __call__, array code, and {cls._rule}, a rule of one element: leave one "
+                    "of them out."
+                )
             if not isinstance(rule, staticmethod):
                 raise TypeError(f"{cls.__name__}.{cls._rule} must be a @staticmethod of an element and numbers.")
             pasting.check_rule(rule.__func__)
+
+    @property
+    def is_array_code(self) -> bool:
+        """Whether its class, or the nearest parent that defines one of the two, defines `__call__` and no rule."""
+        for cls in type(self).__mro__:
+            if self._rule in vars(cls) or OfElements in cls.__bases__:
+                return False
+            if "__call__" in vars(cls):
+                return True
+        return False
+
+    @property
+    def _label(self) -> str:
+        """Its name in errors."""
+        return type(self).__name__
 
     def completed(self) -> None:
         """Read its rule, and check that the attributes for the rule's arguments are there."""
@@ -189,6 +208,7 @@ class Family:
         twins: functions that stand for the classes of their names, by name.
         spelled: the names of a class; by default its own and that in snake case.
         wanted: the arguments that `get` takes, for errors.
+        of_function: makes an object of a function; None where none is taken.
         aliases: further names.
     """
 
@@ -204,9 +224,11 @@ class Family:
         twins: Mapping[str, Any] | None = None,
         spelled: Callable[[type], Iterable[str]] = _spelled,
         wanted: str | None = None,
+        of_function: Callable[[Any], Any] | None = None,
         **aliases: Callable[..., Any],
     ):
         self.kind, self.base, self.functions, self.twins = kind, base, functions, twins or {}
+        self.of_function = of_function
         self.table, self.hidden = {} if table is None else table, hidden
         self.names = {name: cls for cls in classes for name in spelled(cls)} | aliases
         for name, row in self.table.items():
@@ -214,7 +236,8 @@ class Family:
                 self.names.setdefault(name, self.names[row.name])
         article = kind.split(" ", 1)[0]
         self.wanted = wanted or (
-            f"a name, {article} {base.__name__}{', a function of (shape, dtype)' if functions else ''} or None"
+            f"a name, {article} {base.__name__}{', a function of (shape, dtype)' if functions else ''}"
+            f"{', a function of an array' if of_function else ''} or None"
         )
 
     @property
@@ -251,12 +274,8 @@ class Family:
             found = found(**arguments)
         if isinstance(found, self.base) or (self.functions and callable(found)):
             return found
-        if inspect.isfunction(found) and issubclass(self.base, OfElements):
-            kind, base = self.kind.capitalize(), self.base.__name__
-            raise ValueError(
-                f"{kind} is a name or a {base}, received the function {found.__name__!r}. Make a subclass of "
-                f"fastnet.{base.lower()}s.{base} whose `{self.base._rule}` is a function of one element."
-            )
+        if self.of_function is not None and callable(found) and not isinstance(found, type):
+            return self.of_function(found)
         raise ValueError(f"{self.kind.capitalize()} is {self.wanted}; received {quoted(found)}.")
 
     def serialize(self, item: Any) -> Any:

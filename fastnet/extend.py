@@ -121,3 +121,6 @@ from fastnet.engine.plan import Plan as Plan
 from fastnet.engine.variable import Variable as Variable
 from fastnet.engine.view import Slot as Slot
 from fastnet.engine.view import View as View
+
+# Gradients of array code.
+from fastnet.ops.composites import custom_gradient as custom_gradient

@@ -60,8 +60,6 @@ HOOKS: dict[str, dict[str, str]] = {
         "_backend_update_step": "what a step hands on to the next one is a number of each weight: in build "
         f"add_variable(()), and assign it in update_step {_EXTENDING}",
     },
-    "regularizer": {"__call__": f"a regularizer defines penalty(x), a static method of one element {_EXTENDING}"},
-    "constraint": {"__call__": f"a constraint defines project(w), a static method of one element {_EXTENDING}"},
 }
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import checks, config
-from fastnet._kernels import differentiate
+from fastnet import checks, config, serialization
+from fastnet._kernels import differentiate, registration
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import folds
 from fastnet._kernels.templates import weight_penalties as loops
@@ -19,32 +20,40 @@ from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
+from fastnet.symbolic.weights import TracedPenalty
 
 
 class Regularizer(OfElements):
-    """A penalty: the sum of a function of each element.
+    """A penalty: a number for an array, a weight or a layer's result.
 
-    A subclass defines the function, a rule (docs/extending.md), as a static method ``penalty``. Its first argument is
-    the element; the further ones are the object's attributes of these names. The gradient is found by differentiation.
+    A subclass defines ``__call__(self, x)``, array code that gives the number (docs/extending.md), or ``penalty``, a
+    rule of one element, whose sum is the number. ``penalty`` is a static method; its first argument is the element, the
+    further ones are the object's attributes of these names. The gradient is found by differentiation.
 
     Raises:
         ValueError: when one is made that has no attribute for an argument of ``penalty``.
-        TypeError: when a subclass is defined whose ``penalty`` is not a static method.
+        TypeError: when a subclass is defined that has both, or whose ``penalty`` is not a static method.
 
     Example:
         >>> import math
-        >>> from fastnet import layers, regularizers
+        >>> from fastnet import layers, ops, regularizers
+        >>> class Spread(regularizers.Regularizer):
+        ...     def __init__(self, strength=0.01):
+        ...         self.strength = strength
+        ...     def __call__(self, x):
+        ...         return self.strength * ops.mean(ops.square(x - ops.mean(x)))
+        >>> float(Spread(2.0)(np.array([1.0, 3.0])))
+        2.0
         >>> class Smooth(regularizers.Regularizer):
         ...     def __init__(self, strength=0.01):
         ...         self.strength = strength
         ...     @staticmethod
         ...     def penalty(w, strength):
         ...         return strength * (math.sqrt(1 + w * w) - 1)
-        >>> layer = layers.Dense(4, kernel_regularizer=Smooth(0.1))
+        >>> layer = layers.Dense(4, kernel_regularizer=Smooth(0.1), bias_regularizer=Spread())
     """
 
     _rule = "penalty"
-    _kind = "regularizer"
     penalty: Callable[..., Any]
 
     def __call__(self, x: Any) -> float:
@@ -59,25 +68,73 @@ class Regularizer(OfElements):
 
     def weight_penalty(self, plan: Plan, variable: Variable) -> tuple[View, int]:
         """Add the launch of the sums of chunks whose sum is the penalty; these, and how many elements were summed."""
+        if self.is_array_code:
+            return self._traced.of_weight(plan, variable)
         return self._sums(plan, variable)
 
     def activity_penalty(self, plan: Plan, y: View) -> tuple[View, int]:
         """The same for the result of a layer."""
+        if self.is_array_code:
+            return self._traced.of_activity(plan, y)
         return self._sums(plan, y)
 
     def add_gradient(self, plan: Plan, variable: Variable, gradient: View) -> None:
         """Add the launch that adds the penalty's gradient to a weight's, which an optimizer's pass over it includes."""
+        if self.is_array_code:
+            self._traced.add_gradient(plan, variable, gradient)
+            return
         slope = derivative(self._formula)
         plan.call(loops.add_gradient, df=slope, w=variable, g=gradient, p=self._scalars())
 
     def activity_gradient(self, plan: Plan, dy: View, y: View) -> View:
         """Add the launch of dy + the gradient of the samples' mean penalty."""
+        if self.is_array_code:
+            return self._traced.activity_gradient(plan, dy, y)
         dx, slope = plan.like(y), derivative(self._formula)
         plan.call(loops.add_activity_gradient, df=slope, y=y, dy=dy, dx=dx, p=self._scalars(), batch=-1)
         return dx
 
     def _sums(self, plan: Plan, x: Variable | View) -> tuple[View, int]:
         return plan.sums(folds.sum_rule, f=self._formula, x=x, p=self._scalars())
+
+    @property
+    def _traced(self) -> TracedPenalty:
+        return TracedPenalty(self, self._label)
+
+
+class FunctionRegularizer(Regularizer):
+    """A penalty that is a function of an array, array code; a layer makes one of a function.
+
+    Args:
+        fn: ``fn(x)``, which gives a number.
+
+    Raises:
+        TypeError: fn is not a function.
+
+    Example:
+        >>> from fastnet import ops
+        >>> float(regularizers.FunctionRegularizer(lambda w: 0.5 * ops.sum(ops.square(w)))(np.array([1.0, -3.0])))
+        5.0
+    """
+
+    def __init__(self, fn: Callable[[Any], Any]):
+        if not callable(fn):
+            raise TypeError(f"FunctionRegularizer takes a function of an array, received {quoted(fn)}.")
+        self.fn = fn
+
+    def __call__(self, x: Any) -> Any:
+        return self.fn(x)
+
+    def as_config(self) -> Any:
+        """Its function's description."""
+        return serialization.serialize_keras_object(self.fn)
+
+    @property
+    def _label(self) -> str:
+        return registration.name_of(self.fn)
+
+    def __repr__(self) -> str:
+        return f"<regularizer {self._label}>"
 
 
 @functools.cache
@@ -197,13 +254,13 @@ def _factor(value: Any, name: str) -> float:
     return checks.number(f"A regularizer's {name}", value, checks.NOT_NEGATIVE)
 
 
-_family = Family("a regularizer", Regularizer, (L1, L2, L1L2, OrthogonalRegularizer))
+_family = Family("a regularizer", Regularizer, (L1, L2, L1L2, OrthogonalRegularizer), of_function=FunctionRegularizer)
 l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
 serialize, deserialize = _family.serialize, _family.deserialize
 
 
 def get(identifier: Any) -> Any:
-    """The regularizer of a name, a description, a class or an object; None for None.
+    """The regularizer of a name, a description, a class, an object or a function of an array; None for None.
 
     Raises:
         ValueError: the name is unknown, or the object is not a regularizer.

@@ -106,6 +106,24 @@ def test_formulas_of_arrays(form):
 
 
 @pytest.mark.slow
+def test_penalties_and_constraints_of_arrays(form):
+    def group(w):
+        return 0.1 * ops.sum(ops.sqrt(ops.sum(ops.square(w), axis=0))) + 0.1 * ops.sum(ops.max(ops.abs(w), axis=-1))
+
+    def sparse(y):
+        return ops.var(ops.mean(y, axis=0)) + 0.1 * ops.sum(ops.square(y))
+
+    def stack():
+        def unit(w):
+            return w / ops.norm(w)
+
+        first = layers.Dense(6, "tanh", kernel_regularizer=group, activity_regularizer=sparse, kernel_constraint=unit)
+        return [layers.Input((5,)), first, layers.Dense(3)]
+
+    assert_same_training(stack, "adam", "mse", *data(5, 0))
+
+
+@pytest.mark.slow
 def test_batch_normalization_in_float64(form):
     def stack():
         return [layers.Input((5,)), layers.Dense(11), layers.BatchNormalization(), layers.Activation("silu"),

@@ -135,7 +135,7 @@ def natural_shape(operand: View | Variable) -> tuple[int, int]:
 
 def _size_of(operand: View | Variable) -> int:
     """The number of elements of an operand; for sums of chunks, of one chunk."""
-    if isinstance(operand, View) and operand.buffer.entries.unit > 1:
+    if isinstance(operand, View) and (operand.buffer.entries.unit > 1 or operand.buffer.entries.fixed > 1):
         return operand.width
     return math.prod(axes_of(operand)[0])
 

@@ -14,7 +14,8 @@ Seed: TypeAlias = int | SeedGenerator | None
 
 
 class Initializer(Configurable):
-    """Makes the initial values of a weight. Subclasses define ``__call__(shape, dtype)``.
+    """Makes the initial values of a weight. Subclasses define ``__call__(shape, dtype=None)``, in array code; as in
+    Keras, the dtype is given by its name. A function with these arguments is an initializer too.
 
     A random initializer draws new values at each call. With an integer as its seed it returns the same values at each
     call; with a `fastnet.random.SeedGenerator` the values follow from the generator and the number of its seeds drawn

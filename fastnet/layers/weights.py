@@ -87,7 +87,7 @@ def _first_value(layer: Any, name: str, shape: tuple[int, ...], initializer: Any
     if layer._on_trial:
         initializer = "zeros"  # no random numbers are drawn for a shape
     try:
-        value = np.asarray(initializers.get(initializer)(shape, layer.dtype), layer.dtype)
+        value = np.asarray(initializers.get(initializer)(shape, dtype=layer.dtype), layer.dtype)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{layer._owner}: the initializer {quoted(initializer)} of {name!r} cannot fill the shape {shape}: {error}"

@@ -23,10 +23,14 @@ from fastnet.settable import argument_names
 class Metric(AlongAxis, Configurable):
     """A number that sums up predictions and targets, counted inside the runner or on arrays.
 
-    A metric of your own is written as in Keras, with NumPy: `add_weight` in ``__init__``, `update_state`, `result`,
-    and `reset_state` if the weights do not start at 0. `update_state` receives copies of a batch's targets, as the loss
-    reads them, and predictions; for ``weighted_metrics`` also ``sample_weight``, or None. Training and evaluation then
-    stop after each batch to call it.
+    A metric of your own is written as in Keras: `add_weight` in ``__init__``, `update_state`, `result`, and
+    `reset_state` if the weights do not start at 0. `update_state` receives a batch's targets, as the loss reads them,
+    and predictions; for ``weighted_metrics`` also ``sample_weight``, or None.
+
+    Where it is array code that assigns to the metric's weights alone, it is traced with symbolic arrays when a step is
+    planned, and the step counts. Otherwise (it needs elements, as ``len(y_pred)``, or changes other attributes, or
+    targets are labels, or there is a mask) it is called with copies of each batch, and training and evaluation stop
+    after each batch to call it, which takes about 70 µs. What it does besides, such as printing, is not noticed.
 
     A metric that is counted inside the runner, as fastnet's own, declares the number of its accumulators (`size`), adds
     the launches that add to them (`count`) and computes the result from them (`value`). Its attributes keep the
@@ -128,7 +132,8 @@ class Metric(AlongAxis, Configurable):
             name: as shown.
         """
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        start = np.asarray(initializers.get("zeros" if initializer is None else initializer)(shape, dtype or "float64"))
+        make = initializers.get("zeros" if initializer is None else initializer)
+        start = np.asarray(make(shape, dtype=dtype or "float64"))
         variable = MetricVariable(start, name or f"variable_{len(self._added)}", trainable=False)
         self._added.append(variable)
         return variable

@@ -28,4 +28,4 @@ class MetricVariable(Variable):
         return variable
 
     def __bool__(self) -> bool:
-        return bool(self._array)
+        return bool(self.numpy())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastnet import activations
 from fastnet.ops import folding
 from fastnet.ops.elements import clip, convert_to_tensor
-from fastnet.symbolic import folds, formulas
+from fastnet.symbolic import custom, folds, formulas
 from fastnet.symbolic.array import SymbolicArray
 
 _EPSILON = 1e-7
@@ -91,6 +92,32 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
     return -folds.total(target * formulas.log(p), axis)
 
 
+def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of arrays with a gradient of your own.
+
+    Args:
+        f: ``f(*arrays)``, which returns (y, grad). ``grad(dy)`` gives the gradient of the array; of several arrays a
+            tuple, with None where no gradient flows. Both are array code of the arguments and of constants; weights
+            and layers stand outside.
+
+    Raises:
+        TypeError: when the function is called, f returns something else.
+        fastnet.RuleError: f or grad cannot be compiled, or the number or the shapes of gradients do not fit.
+
+    Example:
+        >>> @ops.custom_gradient
+        ... def rounded(x):
+        ...     return ops.round(x), lambda dy: dy
+        >>> rounded(np.array([0.4, 1.6])).tolist()
+        [0.0, 2.0]
+        >>> layer = layers.Dense(3, activation=rounded)
+    """
+    return custom.custom_gradient(f)
+
+
 FUNCTIONS = {
-    f.__name__: f for f in (softmax, log_softmax, normalize, moments, binary_crossentropy, categorical_crossentropy)
-}
+    f.__name__: f
+    for f in (
+        softmax, log_softmax, normalize, moments, binary_crossentropy, categorical_crossentropy, custom_gradient,
+    )
+}  # fmt: skip

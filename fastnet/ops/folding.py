@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnet.symbolic import folds, formulas
 from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal
+from fastnet.symbolic.leaves import whole
 from fastnet.symbolic.products import running_sum
 from fastnet.symbolic.rearrange import transposed
 
@@ -69,8 +70,9 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """
     if not isinstance(x, SymbolicArray):
         return np.mean(formulas.as_floats(x), axis=axis, keepdims=keepdims)
-    count = math.prod(x.shape[a] or 1 for a in folds.fold_axes("mean", x, axis))
-    return folds.total(x, axis, keepdims) / float(count)
+    sizes = [x.shape[a] for a in folds.fold_axes("mean", x, axis)]
+    total = folds.total(x, axis, keepdims) / float(math.prod(size or 1 for size in sizes))
+    return total / whole.rows if None in sizes else total
 
 
 def var(x: Any, axis: Any = None, keepdims: bool = False) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from fastnet.symbolic import formulas, slices
 from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal
 from fastnet.symbolic.concatenation import concatenated
+from fastnet.symbolic.leaves import whole
 from fastnet.symbolic.reshape import reshaped
 from fastnet.symbolic.weight_formulas import is_of_weights, under_shape
 
@@ -35,17 +36,22 @@ def reshape(x: Any, newshape: Any, *more: Any) -> Any:
     wanted = [newshape, *more] if more or not isinstance(newshape, (tuple, list)) else list(newshape)
     if not isinstance(x, SymbolicArray):
         return np.reshape(formulas.as_floats(x), wanted)
+    if whole.rows is not None:
+        wanted = [-1 if size is whole.rows else size for size in wanted]
+        if not x.per_row:
+            return reshaped(x, tuple(_filled(wanted, math.prod(size or 1 for size in x.shape))))
     if x.per_row and wanted[:1] in ([None], [-1]):
         head, wanted = (None,), wanted[1:]
-        known = math.prod(size or 1 for size in x.shape[1:])
-        rest = math.prod(size for size in wanted if size != -1)
-        wanted = [known // rest if size == -1 and rest else size for size in wanted]
-        return reshaped(x, (*head, *wanted))
+        return reshaped(x, (*head, *_filled(wanted, math.prod(size or 1 for size in x.shape[1:]))))
     if is_of_weights(x):
-        known = math.prod(size for size in wanted if size != -1)
-        count = math.prod(size or 0 for size in x.shape)
-        return under_shape(x, tuple(count // known if size == -1 and known else size for size in wanted))
+        return under_shape(x, tuple(_filled(wanted, math.prod(size or 0 for size in x.shape))))
     raise refusal("ops.reshape moves the axis of the batch", "write ops.reshape(x, (-1, ...)), of the other sizes")
+
+
+def _filled(shape: list, size: int) -> list:
+    """A shape of so many elements, with the size for which -1 stands."""
+    rest = math.prod(each for each in shape if each != -1)
+    return [size // rest if each == -1 and rest else each for each in shape]
 
 
 def expand_dims(x: Any, axis: int) -> Any:
@@ -122,13 +128,15 @@ def unstack(x: Any, num: int | None = None, axis: int = 0) -> list[Any]:
 
 
 def shape(x: Any) -> tuple:
-    """The shape; in a formula the rows of the batch are None.
+    """The shape; in a formula the rows of the batch are None, in one of a whole batch a symbolic number.
 
     Example:
         >>> ops.shape([[1.0, 2.0]])
         (1, 2)
     """
-    return x.shape if isinstance(x, SymbolicArray) else np.shape(x)
+    if not isinstance(x, SymbolicArray):
+        return np.shape(x)
+    return tuple([whole.rows if size is None and whole.rows is not None else size for size in x.shape])
 
 
 def ndim(x: Any) -> int:
@@ -148,7 +156,8 @@ def size(x: Any) -> int | None:
         >>> ops.size([[1.0, 2.0]])
         2
     """
-    return None if None in shape(x) else math.prod(shape(x))
+    sizes = shape(x)
+    return None if any(each is None for each in sizes) else math.prod(sizes)
 
 
 def zeros_like(x: Any, dtype: Any = None) -> Any:

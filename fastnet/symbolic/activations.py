@@ -18,6 +18,15 @@ from fastnet.symbolic.segments import Segment
 from fastnet.symbolic.trace import traced
 
 
+def _is_of_element(root: SymbolicArray, x: SymbolicArray) -> bool:
+    """Whether a result is a formula of one element of the argument."""
+    for node in ordered([root]):
+        is_leaf = node is x or (node.value is not None and level_of(node, 2) == CONSTANT)
+        if not (is_leaf or isinstance(node.operation, Formula)):
+            return False
+    return True
+
+
 class TracedActivation:
     """A function of an array of data, which keeps the axes but for the size of the last one.
 
@@ -63,11 +72,11 @@ class TracedActivation:
             x, y = self.form(shape)
         except ShapeError:
             return None
-        for node in ordered([y]):
-            is_leaf = node is x or (node.value is not None and level_of(node, 2) == CONSTANT)
-            if not (is_leaf or isinstance(node.operation, Formula)):
-                return None
+        if not _is_of_element(y, x):
+            return None
         slopes = [slope for _, slope in gradients(y, constant(1.0), [x])] or [constant(0.0)]
+        if not _is_of_element(slopes[0], x):  # of a custom gradient
+            return None
         value, slope = (element_rule(name, root, {id(x): "x"}) for name, root in zip(self._names, (y, slopes[0])))
         return value, slope
 

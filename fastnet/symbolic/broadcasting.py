@@ -33,6 +33,17 @@ def aligned(operands: Sequence[SymbolicArray], shape: Shape) -> tuple[tuple[Symb
     return tuple(wanted), shape
 
 
+def aligned_whole(operands: Sequence[SymbolicArray], shape: Shape) -> tuple[SymbolicArray, ...]:
+    """The same in a formula of whole arrays, whose loops also take the last axes of any number."""
+    return tuple(repeated(x, shape) if x.per_row and not _has_first_axes(x.shape, shape) else x for x in operands)
+
+
+def _has_first_axes(sizes: Shape, shape: Shape) -> bool:
+    """Whether an array has the first axes of a shape, and behind them axes of size 1."""
+    count = next((axis for axis, (size, whole) in enumerate(zip(sizes, shape)) if size != whole), len(sizes))
+    return all(size == 1 for size in sizes[count:])
+
+
 def _fits_flat(x: SymbolicArray, shape: Shape) -> bool:
     """Whether an array without a batch is a number, a constant, or a weight of the shape of a sample."""
     return x.value is not None or x.shape == shape[1:] or math.prod(size or 1 for size in x.shape) == 1

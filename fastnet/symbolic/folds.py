@@ -12,7 +12,7 @@ import numpy as np
 from fastnet.engine.variable import tracing
 from fastnet.symbolic import formulas
 from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, refusal, shown
-from fastnet.symbolic.leaves import leaf_of
+from fastnet.symbolic.leaves import leaf_of, whole
 from fastnet.symbolic.rearrange import transposed
 from fastnet.symbolic.reshape import reshaped
 from fastnet.symbolic.weight_formulas import grounded, is_of_weights, lifted
@@ -45,7 +45,7 @@ class Fold(Operation):
             tracing.check_fold(self.name, x, axes)
         elif is_of_weights(x):
             return grounded(self(lifted(x), [axis + 1 for axis in axes], keepdims))
-        if axes == (x.ndim - 1,) or not x.per_row:
+        if axes == (x.ndim - 1,) or not x.per_row or 0 in axes:
             return SymbolicArray(self, (x,), folded(x.shape, axes, keepdims), settings=(axes, bool(keepdims)))
         return reshaped(self._along_last(x, axes), folded(x.shape, axes, keepdims))
 
@@ -79,7 +79,7 @@ def fold_axes(name: str, x: SymbolicArray, axis: Any) -> tuple[int, ...]:
                 ShapeError,
             )
         axes = tuple(sorted(int(a) % x.ndim for a in given))
-    if x.per_row and 0 in axes:
+    if x.per_row and 0 in axes and whole.rows is None:
         raise refusal(
             f"{name} over the batch (axis 0) mixes samples", "fold along axis=-1; the loss's reduction joins the rows"
         )

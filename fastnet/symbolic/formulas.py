@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from fastnet import config
 from fastnet.symbolic.array import Operation, SymbolicArray, broadcast
-from fastnet.symbolic.broadcasting import aligned
-from fastnet.symbolic.leaves import constant, leaf_of
+from fastnet.symbolic.broadcasting import aligned, aligned_whole
+from fastnet.symbolic.leaves import constant, leaf_of, whole
 from fastnet.symbolic.reshape import reshaped
 
 FORMULAS: dict[str, Formula] = {}
@@ -50,7 +51,7 @@ class Formula(Operation):
         if all(x.value is not None for x in nodes):
             return constant(self.of_arrays(*(x.value for x in nodes)))
         shape = broadcast(self.name, *(x.shape for x in nodes))
-        operands, given = aligned(nodes, shape)
+        operands, given = aligned(nodes, shape) if whole.rows is None else (aligned_whole(nodes, shape), shape)
         return reshaped(SymbolicArray(self, operands, given, self.is_bool), shape)
 
     def of_arrays(self, *inputs: Any) -> np.ndarray:
@@ -62,11 +63,11 @@ class Formula(Operation):
 
 
 def as_floats(x: Any) -> Any:
-    """An array as it is, float32 for lists and numbers, as in Keras; truth values stay."""
+    """An array or a weight as it is; lists and numbers in the default dtype, as in Keras; truth values stay."""
     array = np.asarray(x)
-    if isinstance(x, (np.ndarray, np.generic)) or array.dtype.kind == "b":
+    if hasattr(x, "dtype") or array.dtype.kind == "b":
         return array
-    return array.astype(np.float32)
+    return array.astype(config.floatx())
 
 
 def formula(name: str, text: str, adjoint: Callable | None, on_arrays: Callable, is_bool: bool = False) -> Formula:

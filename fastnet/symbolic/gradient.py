@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable
 
 from fastnet.symbolic import folds, formulas
 from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.leaves import whole
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.reshape import reshaped
 from fastnet.symbolic.slices import SLICE
@@ -62,7 +63,7 @@ def _is_part(x: SymbolicArray, leaves: Container[int]) -> bool:
 
 def _as_operand(dx: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
     """A gradient summed over the axes along which its operand was repeated; a weight keeps the rows."""
-    if dx.per_row and not x.per_row:
+    if dx.per_row and not x.per_row and whole.rows is None:
         if dx.shape[1:] == x.shape:
             return dx
         if (x.shape or (1,))[-1] == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,6 +35,29 @@ def constant(value: Any) -> SymbolicArray:
 def argument(shape: Shape) -> SymbolicArray:
     """A new argument of a formula."""
     return SymbolicArray(None, (), shape)
+
+
+class Whole(threading.local):
+    """Whether this thread traces or differentiates formulas of whole arrays, which may fold the batch and weights.
+
+    Attributes:
+        rows: stands for the number of rows of the batch; None elsewhere.
+    """
+
+    rows: SymbolicArray | None = None
+
+
+whole = Whole()
+
+
+@contextlib.contextmanager
+def whole_arrays(rows: SymbolicArray) -> Iterator[None]:
+    """A context in which formulas may fold the batch, whose number of rows ``rows`` stands for, and weights alone."""
+    outer, whole.rows = whole.rows, rows
+    try:
+        yield
+    finally:
+        whole.rows = outer
 
 
 Weights = dict[int, tuple[Variable, SymbolicArray]]

@@ -76,10 +76,14 @@ class TracedLoss:
             row = self._element_row(y_true, y_pred, element)
         return TracedForm(y_true, y_pred, y, row)
 
-    def _element_row(self, y_true: SymbolicArray, y_pred: SymbolicArray, element: SymbolicArray) -> registry.Loss:
-        """The row of a formula of elements, which has the kernels of a formula of numbers."""
+    def _element_row(
+        self, y_true: SymbolicArray, y_pred: SymbolicArray, element: SymbolicArray
+    ) -> registry.Loss | None:
+        """The row of a formula of elements, which has the kernels of a formula of numbers; None if its slope folds."""
         names = {id(y_true): "y_true", id(y_pred): "y_pred"}
         slopes = [slope for _, slope in gradients(element, constant(1.0), [y_pred])] if self.has_gradient else []
+        if any(isinstance(x.operation, Fold) for x in ordered(slopes)):  # of a custom gradient
+            return None
         value = element_rule(self.name, element, names)
         return registry.Loss(
             self.name, value, element_rule(f"{self.name}_slope", slopes[0] if slopes else constant(0.0), names)

@@ -152,7 +152,8 @@ class Scheduler:
         for x in self.nodes:
             if id(x) in self.saved or x.operation is None or x.operation in PARTS or isinstance(x.operation, Fold):
                 continue
-            if self.levels[id(x)] == ROW and any(self.levels[id(y)] == ELEMENT for y in x.inputs):
+            inputs = x.inputs[:1] if is_same(x) else x.inputs
+            if self.levels[id(x)] == ROW and any(self.levels[id(y)] == ELEMENT for y in inputs):
                 raise ShapeError(
                     f"ops.{x.operation.name} gives an array of shape {shown(x.shape)} beside others of {self.axes} "
                     "axes: keep the axis with keepdims=True where numbers of rows meet rows."

@@ -9,11 +9,12 @@ import numpy as np
 
 from fastnet.symbolic.array import Operation, ShapeError, SymbolicArray, refusal, shown
 from fastnet.symbolic.boundaries import CUT
+from fastnet.symbolic.custom import CustomGradient
 from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.rearrange import numbered, rearranged, taken
-from fastnet.symbolic.weight_formulas import grounded, lifted, under_shape
+from fastnet.symbolic.weight_formulas import grounded, is_of_weights, lifted, under_shape
 
 SLICE = Operation("get_item", lambda dy, y, x: (padded(dy, x, y.settings),))  # of what is in memory
 
@@ -27,15 +28,17 @@ def sliced(x: SymbolicArray, axis: int, start: int, stop: int) -> SymbolicArray:
     if x.value is not None:
         value = x.value[(slice(None),) * axis + (slice(start, stop),)]
         return SymbolicArray(None, (), shape, x.is_bool, value=value)
-    if not x.per_row:
+    if is_of_weights(x):
         return grounded(sliced(lifted(x), axis + 1, start, stop))
+    if not x.per_row:
+        raise refusal("a slice of a weight", "slice what is computed with it, or make several weights")
     if x.operation is None or x.operation.is_boundary:
         parts = tuple((0, n) for n in x.shape)
         return _part(x, (*parts[:axis], (start, stop), *parts[axis + 1 :]))
     if x.operation is SLICE:
         first = x.settings[axis][0]
         return _part(x.inputs[0], (*x.settings[:axis], (first + start, first + stop), *x.settings[axis + 1 :]))
-    if _reads_weights(x):
+    if isinstance(x.operation, CustomGradient) or _reads_weights(x):
         return sliced(SymbolicArray(CUT, (x,), x.shape, x.is_bool), axis, start, stop)
     if isinstance(x.operation, Formula):
         inputs = tuple(_sliced_operand(each, x.ndim, axis, start, stop) for each in x.inputs)

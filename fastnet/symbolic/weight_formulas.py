@@ -6,8 +6,9 @@ again, which formulas of data and products read.
 
 from __future__ import annotations
 
+from fastnet.engine.variable import tracing
 from fastnet.symbolic.array import Shape, SymbolicArray
-from fastnet.symbolic.leaves import argument
+from fastnet.symbolic.leaves import argument, whole
 from fastnet.symbolic.order import ordered, signature
 from fastnet.symbolic.rearrange import transposed
 from fastnet.symbolic.reshape import FLAT, GROUND, TURNED, reshaped
@@ -33,8 +34,8 @@ class OfWeights:
 
 
 def is_of_weights(x: SymbolicArray) -> bool:
-    """Whether an array is a weight, or a formula of weights alone."""
-    return not x.per_row and x.value is None
+    """Whether an array is a weight, or a formula of weights alone, within a layer's call."""
+    return not x.per_row and x.value is None and whole.rows is None and tracing.check_fold is None
 
 
 def lifted(x: SymbolicArray) -> SymbolicArray:

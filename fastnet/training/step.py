@@ -20,6 +20,7 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Inlet, outlet
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View
+from fastnet.training.traced_metrics import TracedMetric, traced_metric
 
 
 class Mode(NamedTuple):
@@ -170,7 +171,7 @@ class Step:
     gradients: dict[Variable, View] = field(default_factory=dict)
     copies: dict[Variable, Variable] = field(default_factory=dict)
     input_gradient: View | None = None
-    totals: list[CompiledMetric | PythonMetric] = field(default_factory=list)
+    totals: list[CompiledMetric | TracedMetric | PythonMetric] = field(default_factory=list)
     executable: Executable = field(init=False)
 
     def bind(self, rows: int, reuse: bool, device: str) -> Step:
@@ -331,7 +332,7 @@ def _losses(
     step.totals.append(CompiledMetric("loss", loss.total(plan, values, row_weight), 2, loss.mean))
     for name, metric, weighted in metrics:
         if metric.in_python:
-            step.totals.append(PythonMetric(name, metric, weighted))
+            step.totals.append(traced_metric(step, name, metric, weighted) or PythonMetric(name, metric, weighted))
             continue
         if weighted and weights is not None and metric.along(prediction.shape) != loss.along(prediction.shape):
             raise ValueError(

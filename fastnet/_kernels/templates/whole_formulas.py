@@ -1,0 +1,30 @@
+"""Loops of formulas of whole arrays: of elements and of numbers that were folded from all of them."""
+
+from __future__ import annotations
+
+from fastnet._kernels.kinds import read, reads, rule, size, update_float64, values, write, write_float64
+from fastnet._kernels.template import elementwise, template
+
+
+@elementwise
+def whole_formula(f: rule, x: reads, r: reads[row], c: reads["column"], s: values, y: write):
+    y = f(*x, *r, *c, *s)
+
+
+@template()
+def formula_of_numbers(f: rule, s: values, y: write_float64):
+    # y (1,)
+    y[0] = f(*s)
+
+
+@template()
+def row_count(y: write_float64, rows: size):
+    # y (1,): the rows of the batch
+    y[0] = float64(rows)
+
+
+@template()
+def add_to_numbers(x: read[width], total: update_float64, width: size):
+    # x (width,)  total (width,)
+    for i in range(width):
+        total[i] = total[i] + x[i]
