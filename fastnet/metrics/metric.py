@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import config, initializers
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules import metrics  # noqa: F401  (fills the table)
 from fastnet._kernels.templates import folds
 from fastnet.descriptions import Configurable, snake_case
@@ -79,8 +80,8 @@ class Metric(AlongAxis, Configurable):
         present = vars(self).get(name, value)
         if self.is_counted and present is not value and name in argument_names(type(self)):
             raise ValueError(
-                f"The metric {self.name!r}: {name} is {present!r} and stays so, since a model counts it, received "
-                f"{value!r}. Make another one, and compile with it."
+                f"The metric {self.name!r}: {name} is {quoted(present)} and stays so, since a model counts it, "
+                f"received {quoted(value)}. Make another one, and compile with it."
             )
         super().__setattr__(name, value)
 
