@@ -64,7 +64,8 @@ class Network(NetworkDescription, Layer):
             RuntimeError: the model is being trained.
         """
         self._must_be_idle()
-        self._append(layer, {other.name: other for other in self._layers})
+        name = getattr(layer, "name", None)
+        self._append(layer, {name: other for other in self._layers if other.name == name})
         if rebuild:
             try:
                 self._maybe_build()
