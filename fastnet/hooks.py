@@ -56,7 +56,11 @@ HOOKS: dict[str, dict[str, str]] = {
     "loss": {"__call__": f"a loss defines call(y_true, y_pred), a static method of two numbers {_EXTENDING}"},
     "function loss": {"call": "its formula is the argument fn; make a subclass of losses.Loss"},
     "optimizer": dict.fromkeys(
-        (*"update_step backend_update_step apply_gradients stateless_apply apply assign assign_add assign_sub scale_loss".split(),), _STEP
+        (
+            *"update_step backend_update_step apply_gradients stateless_apply apply".split(),
+            *"assign assign_add assign_sub scale_loss".split(),
+        ),
+        _STEP,
     ),
     "regularizer": {"__call__": f"a regularizer defines penalty(x), a static method of one element {_EXTENDING}"},
     "constraint": {"__call__": f"a constraint defines project(w), a static method of one element {_EXTENDING}"},

@@ -385,6 +385,8 @@ def test_the_list_of_layers_refuses_changes(change):
     with pytest.raises(TypeError, match=r"would not change the model\. model\.add\(layer\)"):
         change(model.layers)
     assert model.layers == before
+    with pytest.raises(AttributeError, match=r"layers cannot be set; use model\.add"):
+        model.layers = []
     for copied in (copy.copy(model.layers), model.layers[:], [*model.layers], model.layers + []):
         copied.pop()
         assert type(copied) is list

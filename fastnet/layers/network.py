@@ -65,7 +65,8 @@ class Network(NetworkDescription, Layer):
         """
         self._must_be_idle()
         name = getattr(layer, "name", None)
-        self._append(layer, {name: other for other in self._layers if other.name == name})
+        alike = [other for other in self._layers if other.name == name]  # a dictionary of all takes four times as long
+        self._append(layer, {each.name: each for each in alike})
         if rebuild:
             try:
                 self._maybe_build()
@@ -276,6 +277,13 @@ class Network(NetworkDescription, Layer):
             (1, 4)
         """
         return ListOfLayers(layer for layer in self._layers if not isinstance(layer, InputLayer))
+
+    @layers.setter
+    def layers(self, value: Any) -> None:
+        raise AttributeError(
+            f"The model {self.name!r}: layers cannot be set; use model.add(layer) and model.pop(), or make another "
+            "model: Sequential([...])."
+        )
 
     @property
     def leaves(self) -> list[Layer]:

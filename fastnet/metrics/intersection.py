@@ -41,6 +41,7 @@ class IoU(Metric):
     """
 
     direction = "up"
+    shape_of_nothing = (1,)
 
     def __init__(
         self,

@@ -74,6 +74,8 @@ class Metric(AlongAxis, Configurable):
     masked = False
     direction: str | None = None
     checks_targets = False
+    #: of samples whose zeros give the result before anything is counted, where it has one, as in Keras
+    shape_of_nothing: tuple[int, ...] | None = None
     is_counted = False  # whether a plan counts it: its arguments then stay
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -216,6 +218,8 @@ class Metric(AlongAxis, Configurable):
         Raises:
             ValueError: nothing was counted, and the metric does not define the result of this.
         """
+        if self._state is None and self.shape_of_nothing is not None:
+            return self.value(np.zeros(self.size(self.shape_of_nothing)))
         if self._state is None:
             raise ValueError(f"The metric {self.name!r} has counted nothing yet: call update_state(y_true, y_pred).")
         return self.value(self._state)
