@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from fastnet.settable import ReadOnly
 from fastnet.symbolic.array import SymbolicArray, TracingError
 from fastnet.symbolic.functions import FUNCTIONS
 from fastnet.symbolic.rule_formulas import of_rule
+
+_OVER_SEVERAL = ("softmax", "log_softmax")  # axes together
 
 RELU, _LINEAR = registry.activations.find("relu"), registry.activations.find("linear")
 
@@ -137,16 +140,21 @@ class RowActivation:
         self._rules = self._forward.rules() if is_rule else {}
         self._backward = rows.RowTemplate(f"{name}_gradient", gradient, targets="raw")
 
-    def __call__(self, x: Any, axis: int = -1) -> np.ndarray:
-        """Apply to an array, over ``axis``."""
+    def __call__(self, x: Any, axis: int | Sequence[int] = -1) -> np.ndarray:
+        """Apply to an array, over ``axis``; softmax and log_softmax also over several axes together."""
         if isinstance(x, SymbolicArray):
             return self._of_symbolic(x, axis)
         x = np.asarray(x)
         if x.ndim == 0:
             raise ValueError(f"{self.name} needs an array with at least one axis, received a number.")
-        if not checks.is_integer(axis) or not -x.ndim <= axis < x.ndim:
+        axes = list(axis) if isinstance(axis, (list, tuple)) and self.name in _OVER_SEVERAL else [axis]
+        if not axes or not all(checks.is_integer(one) and -x.ndim <= one < x.ndim for one in axes):
             raise ValueError(f"{self.name}: axis must be one of the {x.ndim} axes of x, received {quoted(axis)}.")
-        return np.moveaxis(_apply(self, np.moveaxis(x, axis, -1)), -1, axis)
+        if len(axes) == 1:
+            return np.moveaxis(_apply(self, np.moveaxis(x, axes[0], -1)), -1, axes[0])
+        moved = np.moveaxis(x, axes, range(-len(axes), 0))  # an error names an axis that is given twice
+        rows = moved.reshape(*moved.shape[: -len(axes)], math.prod(moved.shape[-len(axes) :]))
+        return np.moveaxis(_apply(self, rows).reshape(moved.shape), range(-len(axes), 0), axes)
 
     def _of_symbolic(self, x: SymbolicArray, axis: int) -> Any:
         """Its formula of arrays."""

@@ -19,6 +19,7 @@ from fastnet.layers.network import Network
 from fastnet.metrics.compiled import CompiledMetrics
 from fastnet.refused import NotAnEstimator, attribute_error
 from fastnet.saving.saveable import Saveable
+from fastnet.symbolic.array import SymbolicArray
 from fastnet.tracebacks import trimmed
 from fastnet.training import loop
 from fastnet.training.differentiation import Differentiable
@@ -351,7 +352,7 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
 
     def __call__(self, x: Any, training: bool | None = None, mask: Any = None) -> np.ndarray:
         """The same as `predict_on_batch`, or with ``training`` or a ``mask`` what a layer called so gives."""
-        if training or mask is not None:
+        if training or mask is not None or isinstance(x, SymbolicArray):
             return super().__call__(x, training, mask)
         refuse_layer(self._owner, x)
         with trimmed:

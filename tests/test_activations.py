@@ -109,6 +109,22 @@ def test_log_softmax(shape, dtype):
     np.testing.assert_array_equal(activations.log_softmax([[0.0, -1e4]]), [[0.0, -1e4]])
 
 
+@pytest.mark.parametrize("axis", [(1, 2), (2, 1), (-1, 0), [3], (0, 1, 2, 3)])
+def test_softmax_over_several_axes(axis):
+    """As that of a vector of their elements."""
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
+    e = np.exp(x)
+    wanted = e / e.sum(tuple(axis), keepdims=True)
+    np.testing.assert_allclose(activations.softmax(x, axis=axis), wanted, atol=1e-14)
+    np.testing.assert_allclose(activations.log_softmax(x, axis=axis), np.log(wanted), atol=1e-13)
+
+
+@pytest.mark.parametrize(("name", "axis"), [("softmax", (1, 4)), ("softmax", ()), ("softmax", (1, 1)), ("glu", (1, 2))])
+def test_axes_that_rows_cannot_have(name, axis):
+    with pytest.raises(ValueError, match="axis"):
+        getattr(activations, name)(np.ones((2, 3, 4, 5)), axis=axis)
+
+
 def test_softmax_over_another_axis_and_of_huge_numbers():
     x = np.random.default_rng(2).standard_normal((5, 7, 3))
     np.testing.assert_allclose(

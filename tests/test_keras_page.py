@@ -76,6 +76,8 @@ def test_layers_point_to_a_part_of_the_model(name):
         getattr(layer, name)
     with pytest.raises(TypeError, match=r"takes no arrays; Sequential\(model.layers\[:k\]\)"):
         layer.compute_mask(np.ones((2, 3)), None)
+    with pytest.raises(TypeError, match="is a part of a plan, and takes no arrays"):
+        fastnet.layers.Masking().compute_mask(np.ones((2, 3, 4)))
 
 
 def test_the_page_has_every_name_where_it_is():

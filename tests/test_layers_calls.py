@@ -136,6 +136,14 @@ def test_softmax_over_axes(axis):
     np.testing.assert_array_equal(again(x), layer(x))
 
 
+def test_a_mask_that_is_broadcast():
+    x = np.arange(12.0).reshape(1, 2, 3, 2)
+    layer = layers.BatchNormalization(epsilon=1e-9, dtype="float64")
+    y = layer(x, training=True, mask=np.array([[[True], [False]]]))
+    first = x[0, 0]
+    np.testing.assert_allclose(y[0, 0], (first - first.mean(0)) / first.std(0), atol=1e-6)
+
+
 def test_softmax_with_a_mask():
     x, mask = X[:2], np.array([[1, 0], [1, 1], [0, 0]])
     y = layers.Softmax()(x, mask)

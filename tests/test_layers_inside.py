@@ -141,6 +141,42 @@ def test_their_gradients(kind):
     assert {"gradient of input", "gradient of first/kernel", "gradient of last/bias"} <= set(lines)
 
 
+class MakesPlainLayers(layers.Layer):
+    """Makes layers of the default dtype, where its weights are made."""
+
+    def make_weights(self, input_shape):
+        self.first = dense("first")
+
+    def forward(self, plan, x):
+        return plan.apply(self.first, x)
+
+
+def test_gradients_of_layers_of_the_default_dtype():
+    """In float64 the check made the layers within in float32."""
+    assert "gradient of first/kernel" in dict(testing.check_layer(MakesPlainLayers, (3,)).lines)
+
+
+class AppliesNetwork(layers.Layer):
+    """x + network(x), as array code."""
+
+    def __init__(self, **more):
+        super().__init__(**more)
+        self.network = fastnet.Sequential([dense("first"), layers.Dropout(0.0), dense("last")])
+
+    def call(self, x, training=None):
+        return x + self.network(x, training=training)
+
+
+def test_a_network_applied_in_array_code():
+    net = fastnet.Sequential([layers.Input((3,)), AppliesNetwork(), layers.Dense(3)])
+    net.compile("adam", "mse")
+    before = net.get_weights()
+    net.fit(X, Y, verbose=0)
+    assert len(before) == 6 and all((old != new).any() for old, new in zip(before, net.get_weights(), strict=True))
+    inner = net.layers[0].network
+    np.testing.assert_allclose(net.layers[0](X), X + inner.predict(X, verbose=0), rtol=1e-6, atol=1e-6)
+
+
 class WithBackward(layers.Layer):
     """Defines backward beside a layer that it holds; ``way`` says how it uses it."""
 

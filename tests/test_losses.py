@@ -411,3 +411,35 @@ def test_a_loss_of_each_row_cannot_be_trained_on():
     model.compile("sgd", losses.MeanSquaredError(reduction=None))
     with pytest.raises(ValueError, match="reduction=None, which gives no number to train on"):
         model.fit(np.ones((6, 2)), np.ones((6, 3)), verbose=0)
+
+
+class SquaresOfElements(losses.Loss):
+    def call(self, y_true, y_pred):
+        return (y_true - y_pred) ** 2
+
+
+class MeansOfRows(losses.Loss):
+    def call(self, y_true, y_pred):
+        return fastnet.ops.mean((y_true - y_pred) ** 2, axis=-1)
+
+
+def squares(y_true, y_pred):
+    return (y_true - y_pred) ** 2
+
+
+@pytest.mark.parametrize("make", [
+    SquaresOfElements, MeansOfRows, losses.MeanSquaredError, lambda reduction: losses.FunctionLoss(squares, reduction),
+])  # fmt: skip
+@pytest.mark.parametrize("shape", [(5, 3), (2, 4, 3), (5, 1)])
+def test_sums_of_what_a_loss_gives(make, shape):
+    """Keras sums each number that the loss gives: means of rows were summed instead, and gradients too small."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal(shape), rng.standard_normal(shape)
+    loss = make(reduction="sum")
+    of_elements = loss.name in ("squares_of_elements", "squares")
+    scale = 1 if of_elements else 1 / shape[-1]
+    np.testing.assert_allclose(loss(y, x), ((y - x) ** 2).sum() * scale, rtol=1e-6)
+    model = fastnet.Sequential([layers.Input(shape[1:]), layers.Identity(dtype="float64")])
+    model.compile("sgd", loss)
+    np.testing.assert_allclose(model.gradients(x, y)["input"], 2 * (x - y) * scale, rtol=1e-12)
+    np.testing.assert_allclose(model.evaluate(x, y, verbose=0), ((y - x) ** 2).sum() * scale, rtol=1e-12)

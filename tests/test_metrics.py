@@ -277,6 +277,20 @@ def test_bad_arguments_are_explained(make, problem):
         make()
 
 
+@pytest.mark.parametrize(
+    "metric",
+    [
+        metrics.Precision(), metrics.Recall(class_id=3), metrics.Precision(top_k=2), metrics.AUC(),
+        metrics.AUC(multi_label=True), metrics.TruePositives(), metrics.PrecisionAtRecall(0.5), metrics.MeanIoU(2),
+        metrics.OneHotIoU(3, [0]), metrics.BinaryIoU(),
+    ],
+)  # fmt: skip
+def test_the_result_before_anything_is_counted(metric):
+    """As in Keras; the first batch then says of how many columns predictions are."""
+    assert metric.result() == 0
+    assert metrics.Precision([0.3, 0.5]).result().tolist() == [0, 0]
+
+
 def test_a_name_that_is_taken_is_numbered_as_in_keras():
     rng = np.random.default_rng(9)
     x, y = rng.standard_normal((20, 3)), rng.standard_normal((20, 2))

@@ -17,18 +17,30 @@ Y, P = [0, 1, 1, 0], [0.2, 0.6, 0.4, 0.8]
         "false_negatives": [0, 0, 2, 2],
     }),
     (metrics.BinaryAccuracy(), {"total": 2, "count": 4}),
+    (metrics.BinaryIoU(), {"total_confusion_matrix": [[1, 1], [1, 1]]}),
 ])  # fmt: skip
 def test_variables(metric, expected):
     zeros = {name: np.zeros_like(value).tolist() for name, value in expected.items()}
     assert {v.name: v.value.tolist() for v in metric.variables} == zeros
     metric.update_state([[y] for y in Y], [[p] for p in P])
     assert {v.name: v.value.tolist() for v in metric.variables} == expected
-    for name in set(expected) - {"accumulator", "total", "count"}:
+    for name in set(expected) & {"true_positives", "false_positives", "true_negatives", "false_negatives"}:
         np.testing.assert_array_equal(getattr(metric, name), expected[name])
     with pytest.raises(ValueError, match="read-only"):
         metric.variables[0].assign_add(1.0)
     metric.reset_state()
     assert {v.name: v.value.tolist() for v in metric.variables} == zeros
+
+
+def test_variables_of_f_scores():
+    """Their number of classes follows from the first predictions."""
+    metric = metrics.F1Score()
+    assert metric.variables == []
+    metric.update_state(np.eye(3)[[0, 1, 2, 1]], [[0.5, 0.1, 0.2], [0.9, 0.1, 0], [0.1, 0.2, 0.7], [0, 0.8, 0.1]])
+    assert {v.name: v.value.tolist() for v in metric.variables} == {
+        "true_positives": [1, 1, 1], "false_positives": [1, 0, 0], "false_negatives": [0, 1, 0],
+        "intermediate_weights": [1, 2, 1],
+    }  # fmt: skip
 
 
 def test_the_four_counts_are_there_for_each_count():

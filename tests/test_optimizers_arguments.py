@@ -212,3 +212,18 @@ def test_names_of_optimizers_are_numbered():
     assert optimizers.AdamW(name="mine").name == "mine" and optimizers.get("adamw").name == "adam_w_2"
     again = optimizers.deserialize(optimizers.serialize(optimizers.AdamW()))
     assert again.name == "adam_w_3"
+
+
+@pytest.mark.parametrize("name", ["adam", "lion", "muon", "ftrl", "lamb", "sgd"])
+def test_an_optimizer_is_pickled(name):
+    """Also its checks of arguments: those of all but SGD could not be pickled."""
+    optimizer = fastnet.optimizers.get(name)
+    optimizer.learning_rate = 0.25
+    again = pickle.loads(pickle.dumps(optimizer))
+    assert again.get_config() == optimizer.get_config()
+    w, v = np.ones((2, 3)), np.ones((2, 3))
+    optimizer.apply([np.ones((2, 3))], [w])
+    again.apply([np.ones((2, 3))], [v])
+    np.testing.assert_array_equal(w, v)
+    with pytest.raises(ValueError, match="learning_rate must be"):
+        again.learning_rate = -1.0

@@ -109,6 +109,39 @@ def test_a_loss_scale_changes_nothing_in_fit_and_is_divided_by_in_apply():
     assert (again.initial_scale, again.inner_optimizer.learning_rate) == (4, 1)
 
 
+@pytest.mark.parametrize("is_built", [True, False])
+def test_callbacks_change_the_rate_of_each(is_built):
+    """As in Keras. `ReduceLROnPlateau` spoke of a schedule, and `LearningRateScheduler` of no learning rate."""
+    x, y = data()
+    optimizer = optimizers.MultiOptimizer(
+        optimizers.OptimizerMap(optimizers.SGD(0.1, name="a"), {"first/.*": optimizers.Adam(0.01, name="b")})
+    )
+    model = network(optimizer)
+    if not is_built:
+        model = fastnet.Sequential([layers.Dense(4, name="first"), layers.Dense(2, name="head")])
+        model.compile(optimizer, "mse")
+    reduce = fastnet.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=1e9)
+    history = model.fit(x, y, epochs=4, verbose=0, callbacks=[reduce]).history
+    np.testing.assert_allclose(history["learning_rate_a"], [0.1, 0.1, 0.05, 0.025])
+    np.testing.assert_allclose(history["learning_rate_b"], [0.01, 0.01, 0.005, 0.0025])
+    halve = fastnet.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    history = model.fit(x, y, epochs=2, verbose=0, callbacks=[halve]).history
+    np.testing.assert_allclose(history["learning_rate_a"], [0.00625, 0.003125])
+    assert sorted(each.learning_rate for each in optimizer.optimizers) == pytest.approx([0.0003125, 0.003125])
+
+
+def test_callbacks_change_the_rate_within_a_loss_scale():
+    x, y = data()
+    model = network(optimizers.LossScaleOptimizer(optimizers.SGD(0.1)))
+    reduce = fastnet.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=1e9)
+    assert model.fit(x, y, epochs=3, verbose=0, callbacks=[reduce]).history["learning_rate"] == [0.1, 0.1, 0.05]
+
+
+def test_a_plateau_cannot_reduce_one_schedule_of_several():
+    with pytest.raises(ValueError, match="the learning rate of SGD follows a schedule"):
+        network(several()).fit(*data(), verbose=0, callbacks=[fastnet.callbacks.ReduceLROnPlateau("loss")])
+
+
 def test_misuse_is_told():
     used, w = optimizers.SGD(0.1), np.zeros(1)
     used.apply([np.ones(1)], [w])

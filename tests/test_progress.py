@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fastnet import progress
+import fastnet
+from fastnet import layers, progress
 from fastnet.progress import Progress
 
 
@@ -213,6 +214,16 @@ def test_bar_fits_any_width(columns):
     # Nothing of a bar is left: only the lines of the epochs, which the terminal wraps.
     lines = [f"Epoch {epoch}/2 - 50/50 - 12s - 250ms/step - loss: 0.2500" for epoch in (1, 2)]
     assert "".join(screen(text, columns)).replace(" ", "") == "".join(lines).replace(" ", "")
+
+
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_predict_of_one_batch_prints_its_line(capsys, verbose):
+    model = fastnet.Sequential([layers.Input((2,)), layers.Dense(1)])
+    for _ in range(2):  # also the second time
+        model.predict(np.zeros((3, 2)), verbose=verbose)
+        assert re.fullmatch(r"1/1 - 0s - \d+[mu]?s/step\n", capsys.readouterr().out)
+    model.predict(np.zeros((3, 2)))
+    assert capsys.readouterr().out == ""
 
 
 ORDER = """

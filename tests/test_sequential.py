@@ -1,5 +1,8 @@
 """The interface of Sequential: what a user calls, in which order things happen, and what comes back."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -364,6 +367,30 @@ def test_get_layer_and_frozen_layers():
     before = model.get_weights()
     model.fit(x, y, verbose=0)
     assert same(model.get_weights(), before) and model.trainable_weights == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: found.append(layers.Dense(1)), lambda found: found.insert(0, layers.Dense(1)),
+        lambda found: found.pop(), lambda found: found.clear(), lambda found: found.extend([]),
+        lambda found: found.__setitem__(0, layers.Dense(1)), lambda found: found.__delitem__(0),
+        lambda found: found.__iadd__([layers.Dense(1)]), lambda found: found.reverse(),
+    ],
+)  # fmt: skip
+def test_the_list_of_layers_refuses_changes(change):
+    """They would change a copy, in silence, also in a callback."""
+    model = classifier()
+    before = list(model.layers)
+    with pytest.raises(TypeError, match=r"would not change the model\. model\.add\(layer\)"):
+        change(model.layers)
+    assert model.layers == before
+    with pytest.raises(AttributeError, match=r"layers cannot be set; use model\.add"):
+        model.layers = []
+    for copied in (copy.copy(model.layers), model.layers[:], [*model.layers], model.layers + []):
+        copied.pop()
+        assert type(copied) is list
+    assert type(copy.deepcopy(model.layers)) is list and len(pickle.loads(pickle.dumps(model.layers))) == len(before)
 
 
 def test_weights_set_by_hand_are_seen_everywhere():

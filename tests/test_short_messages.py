@@ -49,6 +49,7 @@ def test_what_is_quoted_is_cut():
         lambda value: model().get_layer(value),
         lambda value: model().set_weights([value]),
         lambda value: fastnet.callbacks.EarlyStopping(value or 1, mode=value),
+        lambda value: model().fit(np.ones((2, 3)), np.ones(2), callbacks=[fastnet.callbacks.EarlyStopping(value)]),
         lambda value: fastnet.models.model_from_json(json.dumps({"class_name": value, "config": value})),
         lambda value: fastnet.Sequential.from_config({"name": value, "layers": value, "more": value}),
     ],

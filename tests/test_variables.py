@@ -5,6 +5,7 @@ import operator
 import numpy as np
 import pytest
 
+import fastnet
 from fastnet import layers
 from fastnet.engine.variable import Variable
 
@@ -86,3 +87,19 @@ def test_a_ufunc_that_changes_a_weight_at_indices_is_an_assignment():
     before = layer.kernel.assignments
     np.add.at(layer.kernel, ([0, 0, 2], [0, 0, 0]), 1.0)
     assert layer.kernel.numpy().ravel().tolist() == [2.0, 0.0, 1.0] and layer.kernel.assignments == before + 1
+
+
+@pytest.mark.parametrize(
+    ("value", "more", "dtype"),
+    [
+        ([1.0, 2.0], {}, "float32"), (1, {}, "float32"), (np.ones(2), {}, "float64"),
+        ([1.0], {"dtype": "float64"}, "float64"),
+        (np.ones(2), {"dtype": "float32", "name": "w"}, "float32"),
+    ],
+)  # fmt: skip
+def test_a_variable_of_ones_own(value, more, dtype):
+    variable = fastnet.Variable(value, **more)
+    assert variable.dtype == dtype and variable.name == more.get("name", "variable")
+    np.testing.assert_array_equal(variable, value)
+    fastnet.optimizers.SGD(0.5).apply([np.ones_like(variable.value)], [variable])
+    np.testing.assert_array_equal(variable, np.asarray(value) - 0.5)

@@ -13,6 +13,16 @@ class Range(NamedTuple):
     contains: Callable[[Any], bool]
     name: str
 
+    def __reduce__(self) -> Any:
+        """For pickles, such as those of optimizers: the range of this module with the name, since no pickle holds the
+        function."""
+        return (_named, (self.name,)) if self is _named(self.name) else (Range, tuple(self))
+
+
+def _named(name: str) -> Range | None:
+    """The range of this module with this name."""
+    return next((each for each in globals().values() if isinstance(each, Range) and each.name == name), None)
+
 
 FINITE = Range(lambda x: -math.inf < x < math.inf, "finite")
 NO_NAN = Range(lambda x: x == x, "not NaN")

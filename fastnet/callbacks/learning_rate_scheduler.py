@@ -9,10 +9,13 @@ import numpy as np
 from fastnet import checks
 from fastnet._kernels.errors import quoted
 from fastnet.callbacks.callback import Callback, Logs, verbosity
+from fastnet.callbacks.learning_rates import optimizers_by_log
 
 
 class LearningRateScheduler(Callback):
     """Sets the learning rate before each epoch; adds it to the logs as ``learning_rate``.
+
+    With a `MultiOptimizer` it sets that of each optimizer, whose log is ``learning_rate_`` and the optimizer's name.
 
     Args:
         schedule: called with the epoch's number, from 0, and the current learning rate; returns the new one, a float.
@@ -40,14 +43,16 @@ class LearningRateScheduler(Callback):
         self.schedule, self.verbose = schedule, verbosity("LearningRateScheduler", verbose)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        optimizer = self.model.optimizer
-        rate = self.schedule(epoch, optimizer.learning_rate) if self._takes_rate else self.schedule(epoch)
-        if not isinstance(checks.plain(rate), (float, np.floating)):
-            raise ValueError(f"LearningRateScheduler: schedule must give a float, received {quoted(rate)}.")
-        optimizer.learning_rate = float(rate)
-        if self.verbose > 0:
-            print(f"Epoch {epoch + 1}: LearningRateScheduler setting learning rate to {float(rate)}.")
+        found = optimizers_by_log(self.model.optimizer)
+        for optimizer in found.values():
+            rate = self.schedule(epoch, optimizer.learning_rate) if self._takes_rate else self.schedule(epoch)
+            if not isinstance(checks.plain(rate), (float, np.floating)):
+                raise ValueError(f"LearningRateScheduler: schedule must give a float, received {quoted(rate)}.")
+            optimizer.learning_rate = float(rate)
+            if self.verbose > 0:
+                of = f"{optimizer.name} " if len(found) > 1 else ""
+                print(f"Epoch {epoch + 1}: LearningRateScheduler setting {of}learning rate to {float(rate)}.")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
-            logs["learning_rate"] = self.model.optimizer.learning_rate
+            logs |= {log: each.learning_rate for log, each in optimizers_by_log(self.model.optimizer).items()}

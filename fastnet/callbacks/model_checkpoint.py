@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.registry import nearest
 from fastnet.callbacks.callback import Logs, verbosity
 from fastnet.callbacks.monitor_callback import MonitorCallback
@@ -124,12 +125,12 @@ class ModelCheckpoint(MonitorCallback):
             near = nearest(error.args[0], known)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise KeyError(
-                f"ModelCheckpoint: the file name {self.filepath!r} asks for {error}, and there are only "
+                f"ModelCheckpoint: the file name {quoted(self.filepath)} asks for {error}, and there are only "
                 f"{', '.join(known)}.{hint}"
             ) from None
         except (ValueError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(
-                f"ModelCheckpoint: the file name {self.filepath!r} does not fit the logs: {error}."
+                f"ModelCheckpoint: the file name {quoted(self.filepath)} does not fit the logs: {error}."
             ) from None
 
     def _is_wanted(self, epoch: int, logs: Logs, path: Path) -> bool:
@@ -142,7 +143,7 @@ class ModelCheckpoint(MonitorCallback):
             return True
         if np.ndim(current) > 0:
             warnings.warn(
-                f"ModelCheckpoint: {self.monitor!r} is not a single number; every model is saved.", stacklevel=2
+                f"ModelCheckpoint: {quoted(self.monitor)} is not a single number; every model is saved.", stacklevel=2
             )
             return True
         best = "None" if self.best is None else f"{self.best:.5f}"
@@ -166,7 +167,7 @@ def _check_template(filepath: str, by_epoch: bool) -> None:
     Raises:
         ValueError: the name cannot be formatted, or asks for a log that will be absent.
     """
-    what = f"ModelCheckpoint: filepath {filepath!r}"
+    what = f"ModelCheckpoint: filepath {quoted(filepath)}"
     try:
         fields = [part for part in string.Formatter().parse(filepath) if part[1] is not None]
     except ValueError as error:

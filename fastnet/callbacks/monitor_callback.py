@@ -52,8 +52,8 @@ class MonitorCallback(Callback):
         """
         if np.ndim(value):
             raise ValueError(
-                f"{type(self).__name__}: {self.monitor!r} is an array of shape {np.shape(value)}, none of which is "
-                "better as a whole; follow a metric of one number."
+                f"{type(self).__name__}: {quoted(self.monitor)} is an array of shape {np.shape(value)}, none of which "
+                "is better as a whole; follow a metric of one number."
             )
         sign = self._direction()
         if value != value:
@@ -74,7 +74,7 @@ class MonitorCallback(Callback):
         self._direction(logs)
         if logs.get(self.monitor) is None:
             warnings.warn(
-                f"{type(self).__name__}: {purpose} {self.monitor!r}, which is not in the logs. They have: "
+                f"{type(self).__name__}: {purpose} {quoted(self.monitor)}, which is not in the logs. They have: "
                 f"{', '.join(logs)}.",
                 stacklevel=3,
             )
@@ -97,10 +97,10 @@ class MonitorCallback(Callback):
                 return 1 if metric.direction == "up" else -1
         if logs is not None and self.monitor not in logs:
             raise ValueError(
-                f"{type(self).__name__}: there is no {self.monitor!r} in the logs, which have: {', '.join(logs)}. Give "
-                "one of these as monitor."
+                f"{type(self).__name__}: there is no {quoted(self.monitor)} in the logs, which have: "
+                f"{', '.join(logs)}. Give one of these as monitor."
             )
         raise ValueError(
-            f"{type(self).__name__}: whether a larger {self.monitor!r} is better cannot be told from its name; give "
-            "mode='max' or mode='min'."
+            f"{type(self).__name__}: whether a larger {quoted(self.monitor)} is better cannot be told from its name; "
+            "give mode='max' or mode='min'."
         )

@@ -6,13 +6,15 @@ from typing import Any
 
 from fastnet import checks
 from fastnet.callbacks.callback import Logs, verbosity
+from fastnet.callbacks.learning_rates import optimizers_by_log
 from fastnet.callbacks.monitor_callback import MonitorCallback
 
 
 class ReduceLROnPlateau(MonitorCallback):
     """Multiplies the learning rate by ``factor`` when a log has not improved for ``patience`` epochs.
 
-    It adds the learning rate of the epoch to the logs as ``learning_rate``.
+    It adds the learning rate of the epoch to the logs as ``learning_rate``. With a `MultiOptimizer` it reduces that of
+    each optimizer, whose log is ``learning_rate_`` and the optimizer's name.
 
     Args:
         monitor: the log's name.
@@ -67,18 +69,18 @@ class ReduceLROnPlateau(MonitorCallback):
         self.cooldown_counter = self.wait = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        optimizer = self.model.optimizer
-        if optimizer.scheduled:
-            raise ValueError(
-                f"ReduceLROnPlateau: the learning rate of {type(optimizer).__name__} follows a schedule, which it "
-                "cannot reduce; compile with a number as learning rate, or leave the callback out."
-            )
+        for optimizer in optimizers_by_log(self.model.optimizer).values():
+            if optimizer.scheduled:
+                raise ValueError(
+                    f"ReduceLROnPlateau: the learning rate of {type(optimizer).__name__} follows a schedule, which it "
+                    "cannot reduce; compile with a number as learning rate, or leave the callback out."
+                )
         self._forget()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        optimizer = self.model.optimizer
+        found = optimizers_by_log(self.model.optimizer)
         if logs is not None:
-            logs["learning_rate"] = optimizer.learning_rate
+            logs |= {log: each.learning_rate for log, each in found.items()}
         current = self.value(logs, "the reduction follows")
         if current is None:
             return
@@ -89,10 +91,13 @@ class ReduceLROnPlateau(MonitorCallback):
             self.best, self.wait = current, 0
         elif not self.in_cooldown():
             self.wait += 1
-            if self.wait >= self.patience and optimizer.learning_rate > self.min_lr:
-                optimizer.learning_rate = max(optimizer.learning_rate * self.factor, self.min_lr)
-                if self.verbose > 0:
-                    print(f"Epoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {optimizer.learning_rate}.")
+            reducible = [each for each in found.values() if each.learning_rate > self.min_lr]
+            if self.wait >= self.patience and reducible:
+                for each in reducible:
+                    each.learning_rate = max(each.learning_rate * self.factor, self.min_lr)
+                    if self.verbose > 0:
+                        what = f"{each.name} learning rate" if len(found) > 1 else "learning rate"
+                        print(f"Epoch {epoch + 1}: ReduceLROnPlateau reducing {what} to {each.learning_rate}.")
                 self.cooldown_counter, self.wait = self.cooldown, 0
 
     def in_cooldown(self) -> bool:

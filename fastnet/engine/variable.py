@@ -68,12 +68,13 @@ class Variable(NDArrayOperatorsMixin):
     It is hashed by its identity, and ``==`` compares elements: to find a weight in a list use ``is``.
 
     Args:
-        value: its first value; copied.
+        value: its first value; copied. Numbers without a dtype, and lists of them, become ``dtype`` or float32.
         name: as shown in errors and files, "kernel" or "moving_mean".
         trainable: False for a weight that an optimizer must not touch.
         regularizer: adds a penalty of its value to the loss (`fastnet.regularizers`), or None.
         constraint: changes it after each update (`fastnet.constraints`), or None.
         path: its layer's name and its own, "dense/kernel"; by default its own.
+        dtype: by default the value's.
 
     Attributes:
         address: of its memory, which stays.
@@ -87,6 +88,10 @@ class Variable(NDArrayOperatorsMixin):
         >>> _ = layer.kernel.assign_add(np.ones((3, 2)))
         >>> (2 * layer.kernel[0] == 2).tolist()
         [True, True]
+        >>> w = fastnet.Variable([3.0, 4.0])
+        >>> fastnet.optimizers.SGD(0.5).apply([w / 5], [w])
+        >>> w.numpy().round(2).tolist()
+        [2.7, 3.6]
     """
 
     __slots__ = (
@@ -96,13 +101,16 @@ class Variable(NDArrayOperatorsMixin):
 
     def __init__(
         self,
-        value: np.ndarray,
-        name: str,
+        value: Any,
+        name: str = "variable",
         trainable: bool = True,
         regularizer: Any = None,
         constraint: Any = None,
         path: str | None = None,
+        dtype: str | None = None,
     ):
+        if dtype is not None or not isinstance(value, np.ndarray):
+            value = np.asarray(value, dtype or getattr(value, "dtype", "float32"))
         # read often; numpy takes 0.7 µs for each
         self.shape, self.dtype = value.shape, value.dtype.name
         self._array = aligned(self.shape, self.dtype)

@@ -278,7 +278,7 @@ class Lambda(_Applied):
             if not callable(rule) and not (what == "gradient" and rule is None):
                 raise ValueError(
                     f"{self._owner}: {what} must be a function of a number or of arrays (docs/extending.md), received "
-                    f"{rule!r}. For a name there is the layer Activation."
+                    f"{quoted(rule)}. For a name there is the layer Activation."
                 )
         if not isinstance(arguments or {}, Mapping):
             raise ValueError(

@@ -67,6 +67,8 @@ def run(layer: Any, x: Any, training: Any, mask: Any) -> np.ndarray:
 def _steps_of(owner: str, mask: Any, rows: np.ndarray) -> np.ndarray:
     """Which steps count, as the mask of these rows says."""
     array = as_array(mask, f"{owner}: mask")
+    if array.ndim == rows.ndim - 1 and all(size in (1, of) for size, of in zip(array.shape, rows.shape)):
+        array = np.broadcast_to(array, rows.shape[:-1])
     if array.shape != rows.shape[:-1]:
         raise ValueError(
             f"{owner}: mask must say of each step of x, of shape {rows.shape}, whether it counts: shape "

@@ -64,7 +64,7 @@ class Wrapper(_OfBranches):
     def __init__(self, layer: Layer, **more: Any):
         super().__init__(**more)
         if not isinstance(layer, Layer):
-            raise ValueError(f"{self._owner}: layer must be a layer, received {layer!r}.")
+            raise ValueError(f"{self._owner}: layer must be a layer, received {quoted(layer)}.")
         self.layer = layer
 
     def sample_output_shape(self, input_shape):

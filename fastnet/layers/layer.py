@@ -299,14 +299,14 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
         """Whether its backward is that of the layers that its forward applies."""
         return type(self).backward is Layer.backward
 
-    def compute_mask(self, plan: Plan, x: View, y: View | None = None) -> View | None:
+    def compute_mask(self, plan: Plan, x: Any = None, y: View | None = None) -> View | None:
         """The mask of the result: that of ``x`` if the layer supports masking, otherwise None, with a warning.
 
         Raises:
             ValueError: the layer supports masking and changes the steps.
             TypeError: it is called on arrays.
         """
-        if not isinstance(plan, Plan) or y is None:
+        if not isinstance(plan, Plan) or y is None:  # Keras's compute_mask(x, mask=None)
             raise TypeError(
                 f"{self._owner}: compute_mask(plan, x, y) is a part of a plan, and takes no arrays; "
                 "Sequential(model.layers[:k]) gives the output of the first k layers."

@@ -50,9 +50,8 @@ class Masking(Layer):
         y.mask = mask
         return y
 
-    def compute_mask(self, plan: Plan, x: View, y: View | None = None) -> View:
-        assert y is not None and y.mask is not None
-        return y.mask
+    def compute_mask(self, plan: Plan, x: Any = None, y: View | None = None) -> View | None:
+        return super().compute_mask(plan, x) if y is None else y.mask
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         if not x.needs_gradient:

@@ -17,6 +17,7 @@ from fastnet.layers import open_shapes
 from fastnet.layers.core import InputLayer
 from fastnet.layers.finding import find_layer
 from fastnet.layers.layer import Layer
+from fastnet.layers.list_of_layers import ListOfLayers
 from fastnet.layers.network_description import NetworkDescription
 from fastnet.layers.trace import Use
 from fastnet.layers.tree import all_parts
@@ -63,7 +64,9 @@ class Network(NetworkDescription, Layer):
             RuntimeError: the model is being trained.
         """
         self._must_be_idle()
-        self._append(layer, {other.name: other for other in self._layers})
+        name = getattr(layer, "name", None)
+        alike = [other for other in self._layers if other.name == name]  # a dictionary of all takes four times as long
+        self._append(layer, {each.name: each for each in alike})
         if rebuild:
             try:
                 self._maybe_build()
@@ -266,8 +269,21 @@ class Network(NetworkDescription, Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers without Input; a network among them is one layer."""
-        return [layer for layer in self._layers if not isinstance(layer, InputLayer)]
+        """The layers without Input; a network among them is one layer. The list refuses changes, which no network sees.
+
+        Example:
+            >>> model = fastnet.Sequential([layers.Input((3,)), layers.Dense(4), layers.Dense(1)])
+            >>> fastnet.Sequential(model.layers[:1]).predict([[1.0, 2.0, 3.0]], verbose=0).shape
+            (1, 4)
+        """
+        return ListOfLayers(layer for layer in self._layers if not isinstance(layer, InputLayer))
+
+    @layers.setter
+    def layers(self, value: Any) -> None:
+        raise AttributeError(
+            f"The model {self.name!r}: layers cannot be set; use model.add(layer) and model.pop(), or make another "
+            "model: Sequential([...])."
+        )
 
     @property
     def leaves(self) -> list[Layer]:

@@ -160,31 +160,36 @@ class BatchNormalization(AlongAxes, Affine):
         channels, count = (x.shape[-1],), -(x.width // x.shape[-1])
         scale = plan.buffer(channels, per_row=False)
         if plan.training and self.trainable:
-            mean, variance, total, squares = (plan.buffer(channels, per_row=False) for _ in range(4))
+            mean, shift, variance, *sums = (plan.buffer(channels, per_row=False) for _ in range(5))
             rows = {"count": count, **self._counted(plan, x, count)}
-            plan.call(channel_statistics.sum_masked, x=x, mask=x.mask, total=total)
-            plan.call(channel_statistics.mean_of_sum, total=total, mean=mean, **rows)
-            plan.call(channel_statistics.sum_squared_deviations, x=x, mean=mean, mask=x.mask, total=squares)
-            plan.call(channel_statistics.mean_of_sum, total=squares, mean=variance, **rows)
+            plan.call(channel_statistics.sum_masked, x=x, mask=x.mask, total=sums[0])
+            plan.call(channel_statistics.mean_of_sum, total=sums[0], mean=mean, **rows)
+            if x.mask is not None:
+                rows["epsilon"] = scalars.EPSILON
+            sums_of_deviations = dict(zip(("deviations", "squares"), sums, strict=True))
+            plan.call(channel_statistics.sum_deviations, x=x, mean=mean, mask=x.mask, **sums_of_deviations)
+            plan.call(
+                channel_statistics.correct_mean, mean=mean, shift=shift, variance=variance, **sums_of_deviations, **rows
+            )
             plan.save(variance=variance, rows=rows)
         else:
-            mean, variance = self.moving_mean, self.moving_variance
+            mean, shift, variance = self.moving_mean, None, self.moving_variance
         plan.call(channel_statistics.inverse_deviation, variance=variance, scale=scale, epsilon=self.epsilon)
         gamma, beta = self.gamma, self.beta
         if self.renorm and plan.training and self.trainable:
-            gamma, beta = self._corrected(plan, mean, variance)
+            gamma, beta = self._corrected(plan, mean, shift, variance)
         y = plan.like(x)
-        plan.call(channel_statistics.normalize, x=x, mean=mean, scale=scale, gamma=gamma, beta=beta, y=y)
-        plan.save(mean=mean, scale=scale, gamma=gamma)
+        plan.call(channel_statistics.normalize, x=x, mean=mean, shift=shift, scale=scale, gamma=gamma, beta=beta, y=y)
+        plan.save(mean=mean, shift=shift, scale=scale, gamma=gamma)
         return y
 
-    def _corrected(self, plan: Plan, mean: View, variance: View) -> tuple[View, View]:
+    def _corrected(self, plan: Plan, mean: View, shift: View, variance: View) -> tuple[View, View]:
         """Add the launches of batch renormalization: what gamma and beta become in this batch."""
         stddev, r, d, gamma, beta = (plan.like(mean) for _ in range(5))
         averages = {"renorm_mean": self.renorm_mean, "renorm_stddev": self.renorm_stddev}
         limits = _LIMITS | (self.renorm_clipping or {})
         plan.call(
-            channel_statistics.renorm_correction, mean=mean, variance=variance, stddev=stddev, r=r, d=d,
+            channel_statistics.renorm_correction, mean=mean, shift=shift, variance=variance, stddev=stddev, r=r, d=d,
             epsilon=self.epsilon, **averages, **limits,
         )  # fmt: skip
         plan.call(
@@ -204,18 +209,18 @@ class BatchNormalization(AlongAxes, Affine):
         return {"inverse_count": inverse_count}
 
     def backward_along(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
-        mean, scale = plan.saved("mean"), plan.saved("scale")
+        mean, shift, scale = (plan.saved(name) for name in ("mean", "shift", "scale"))
         if not self.trainable:
             if not x.needs_gradient:
                 return None
             dx = plan.like(x)  # mean and variance do not depend on x
             plan.call(channel_statistics.normalize, x=dy, scale=scale, gamma=self.gamma, y=dx)
             return dx
-        self._move_averages(plan, mean)
+        self._move_averages(plan, mean, shift)
         dbeta = plan.gradient_or_buffer(self.beta, (x.shape[-1],))
         dgamma = plan.like(dbeta) if self.renorm else plan.gradient_or_buffer(self.gamma, (x.shape[-1],))
         sums = {"dgamma": dgamma, "dbeta": dbeta}
-        plan.call(channel_statistics.sum_gradients, x=x, dy=dy, mean=mean, scale=scale, **sums)
+        plan.call(channel_statistics.sum_gradients, x=x, dy=dy, mean=mean, shift=shift, scale=scale, **sums)
         if self.renorm and self.gamma is not None and (gradient := plan.gradient(self.gamma)) is not None:
             r, d = plan.saved("r"), plan.saved("d")
             plan.call(channel_statistics.renorm_gamma_gradient, products=dgamma, total=dbeta, r=r, d=d, dgamma=gradient)
@@ -223,12 +228,13 @@ class BatchNormalization(AlongAxes, Affine):
             return None
         dx, rows = plan.like(x), dict(plan.saved("rows"))
         if x.mask is not None:
-            rows |= {"mask": x.mask, "epsilon": scalars.EPSILON}
+            rows["mask"] = x.mask
         plan.call(
             channel_statistics.gradient,
             x=x,
             dy=dy,
             mean=mean,
+            shift=shift,
             scale=scale,
             gamma=plan.saved("gamma"),
             dx=dx,
@@ -237,18 +243,18 @@ class BatchNormalization(AlongAxes, Affine):
         )
         return dx
 
-    def _move_averages(self, plan: Plan, mean: View) -> None:
+    def _move_averages(self, plan: Plan, mean: View, shift: View) -> None:
         """Add the launches that move the averages towards the batch's, behind the backward of all layers.
 
         Not in forward: a batch whose loss is not finite must not change the averages.
         """
         move, momentum = channel_statistics.move_average, self.momentum
-        plan.tape.defer(move, moving=self.moving_mean, batch=mean, momentum=momentum)
+        plan.tape.defer(move, moving=self.moving_mean, batch=mean, shift=shift, momentum=momentum)
         if not self.renorm:
             plan.tape.defer(move, moving=self.moving_variance, batch=plan.saved("variance"), momentum=momentum)
             return
         stddev = plan.saved("stddev")
-        plan.tape.defer(move, moving=self.renorm_mean, batch=mean, momentum=self.renorm_momentum)
+        plan.tape.defer(move, moving=self.renorm_mean, batch=mean, shift=shift, momentum=self.renorm_momentum)
         plan.tape.defer(move, moving=self.renorm_stddev, batch=stddev, momentum=self.renorm_momentum)
         plan.tape.defer(
             channel_statistics.move_deviation, moving=self.moving_stddev, variance=self.moving_variance, batch=stddev,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnet import checks
+from fastnet._kernels.errors import quoted
 from fastnet.engine.axis_windows import AxisWindows, ImageWindows
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
@@ -248,7 +249,7 @@ class Resizing(ImageLayer):
         if crop_to_aspect_ratio and pad_to_aspect_ratio:
             raise ValueError(f"{owner}: crop_to_aspect_ratio and pad_to_aspect_ratio exclude each other; choose one.")
         if fill_mode != "constant":
-            raise ValueError(f"{owner}: fill_mode must be 'constant', received {fill_mode!r}.")
+            raise ValueError(f"{owner}: fill_mode must be 'constant', received {quoted(fill_mode)}.")
         self.fill_mode, self.fill_value = fill_mode, fill_value
         self.antialias = checks.flag(f"{owner}: antialias", antialias)
         self.data_format = data_format

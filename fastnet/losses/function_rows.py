@@ -8,6 +8,7 @@ from fastnet._kernels import registration, registry
 from fastnet._kernels.errors import RuleError
 from fastnet.symbolic.array import ShapeError, TracingError
 from fastnet.symbolic.losses import TracedLoss
+from fastnet.symbolic.trace import traced
 
 
 def function_row(function: Callable, gradient: bool) -> registry.Loss:
@@ -22,6 +23,20 @@ def function_row(function: Callable, gradient: bool) -> registry.Loss:
     except RuleError as error:
         problem = error
     return traced_row(function, name, gradient, problem)
+
+
+def numbers_of_a_row(row: registry.Loss, true_shape: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    """How many numbers a function of a user's gives for a row: the row's loss is their mean, but Keras sums them all.
+
+    Args:
+        row: of the loss; one of the registry gives one number.
+        true_shape, shape: of a target and a prediction.
+    """
+    if row.traced is not None:
+        _, y, _ = traced(row.traced.function, [(None, *true_shape), (None, *shape)], f"The loss {row.name!r}")
+        return (y.shape[-1] or 1) if y.ndim > len(shape) else 1
+    is_of_elements = row.row is None and row.outputs == 1 and not registry.losses.knows(row)
+    return shape[-1] if is_of_elements and shape else 1
 
 
 def traced_row(function: Callable, name: str, gradient: bool, problem: RuleError | None = None) -> registry.Loss:

@@ -18,7 +18,7 @@ from fastnet.engine import changes
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View
 from fastnet.losses.axes import AlongAxis
-from fastnet.losses.function_rows import function_row, traced_row
+from fastnet.losses.function_rows import function_row, numbers_of_a_row, traced_row
 from fastnet.losses.rowwise import OnArrays, RowFunction
 from fastnet.settable import Completed, SettableArguments, argument_names
 from fastnet.symbolic.array import SymbolicArray, TracingError
@@ -43,8 +43,9 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
     Args:
         name: as shown; by default the class's name.
         reduction: "sum_over_batch_size" or "mean", the sum of loss * weight over the number of rows;
-            "mean_with_sample_weight", the same over the sum of the weights; "sum"; "none" or None, the loss of each
-            row, which cannot be trained on.
+            "mean_with_sample_weight", the same over the sum of the weights; "sum", where a formula of your own that
+            gives a number for each element is summed over all of them; "none" or None, the loss of each row, which
+            cannot be trained on.
         dtype: accepted; a loss is computed in the dtype of the predictions.
 
     Raises:
@@ -219,8 +220,10 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
             return None
         row_weight = plan.buffer((y_pred.row_count,), dtype)
         if reduction == "sum" or counted is None:
-            count = 1 if reduction == "sum" else -y_pred.row_count
-            plan.call(folds.divide_by_count, x=each, y=row_weight, factor=self.weight, count=count)
+            count, factor = -y_pred.row_count, self.weight
+            if reduction == "sum":
+                count, factor = 1, self.weight * numbers_of_a_row(self.row, y_true.shape, y_pred.shape)
+            plan.call(folds.divide_by_count, x=each, y=row_weight, factor=factor, count=count)
             return row_weight
         chunk_sums, count = plan.sums(folds.sum_weighted, values=counted)
         factor = plan.slot()

@@ -56,6 +56,11 @@ class Counts(Metric):
         return self.top_k is None
 
     @property
+    def shape_of_nothing(self) -> tuple[int, ...]:  # type: ignore[override]
+        """As many columns as it looks at."""
+        return (1 if self.class_id is None else self.class_id + 1,)
+
+    @property
     def thresholds(self) -> list[float]:
         """All thresholds, in the given order."""
         return self._limits.tolist()

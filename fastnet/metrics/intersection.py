@@ -41,6 +41,7 @@ class IoU(Metric):
     """
 
     direction = "up"
+    shape_of_nothing = (1,)
 
     def __init__(
         self,
@@ -112,6 +113,11 @@ class IoU(Metric):
                 f"The metric {self.name!r} counts classes, and needs whole numbers as {what}; received "
                 f"{values[index]} (row {index[0]}). {remedy}."
             )
+
+    def counted_variables(self) -> dict[str, Any]:
+        """The weights of pairs of classes, by true and predicted class."""
+        matrix = np.zeros(self.num_classes**2) if self._state is None else self._state
+        return {"total_confusion_matrix": matrix.reshape(self.num_classes, self.num_classes)}
 
     def size(self, shape):
         return self.num_classes**2

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import config, initializers
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules import metrics  # noqa: F401  (fills the table)
 from fastnet._kernels.templates import folds
 from fastnet.descriptions import Configurable, snake_case
@@ -77,14 +78,16 @@ class Metric(AlongAxis, Configurable):
     masked = False
     direction: str | None = None
     checks_targets = False
+    #: of samples whose zeros give the result before anything is counted, where it has one, as in Keras
+    shape_of_nothing: tuple[int, ...] | None = None
     is_counted = False  # whether a plan counts it: its arguments then stay
 
     def __setattr__(self, name: str, value: Any) -> None:
         present = vars(self).get(name, value)
         if self.is_counted and present is not value and name in argument_names(type(self)):
             raise ValueError(
-                f"The metric {self.name!r}: {name} is {present!r} and stays so, since a model counts it, received "
-                f"{value!r}. Make another one, and compile with it."
+                f"The metric {self.name!r}: {name} is {quoted(present)} and stays so, since a model counts it, "
+                f"received {quoted(value)}. Make another one, and compile with it."
             )
         super().__setattr__(name, value)
 
@@ -220,6 +223,8 @@ class Metric(AlongAxis, Configurable):
         Raises:
             ValueError: nothing was counted, and the metric does not define the result of this.
         """
+        if self._state is None and self.shape_of_nothing is not None:
+            return self.value(np.zeros(self.size(self.shape_of_nothing)))
         if self._state is None:
             raise ValueError(f"The metric {self.name!r} has counted nothing yet: call update_state(y_true, y_pred).")
         return self.value(self._state)

@@ -57,6 +57,11 @@ class FBetaScore(Metric):
         """With a threshold, predictions of one axis are rows of one class. Without, one class has no largest one."""
         return None if self.threshold is None else True
 
+    def counted_variables(self) -> dict[str, Any]:
+        """The counts of each class; the number of classes follows from the first predictions."""
+        names = ("true_positives", "false_positives", "false_negatives", "intermediate_weights")
+        return {} if self._state is None else dict(zip(names, self._state.reshape(4, -1), strict=True))
+
     def size(self, shape):
         _one_axis(self, shape)
         return 4 * shape[0]

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnet import checks, serialization
 from fastnet._kernels import abi
+from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import step_scalars
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -45,12 +46,12 @@ class OptimizerMap(MutableMapping):
             return self._entries[key]
         found = [pattern for pattern in self._entries if re.fullmatch(pattern, key)]
         if len(found) > 1:
-            raise ValueError(f"OptimizerMap: the weight {key!r} matches {found}; make them exclude each other.")
+            raise ValueError(f"OptimizerMap: the weight {quoted(key)} matches {found}; make them exclude each other.")
         return self._entries[found[0]] if found else self.default_optimizer
 
     def __setitem__(self, key: str, optimizer: Optimizer) -> None:
         if not isinstance(key, str) or key in self._entries:
-            raise ValueError(f"OptimizerMap: a key is a new path or regular expression, received {key!r}.")
+            raise ValueError(f"OptimizerMap: a key is a new path or regular expression, received {quoted(key)}.")
         self._entries[key] = _one(optimizer)
 
     def __delitem__(self, key: str) -> None:
@@ -111,7 +112,7 @@ class MultiOptimizer(Optimizer):
         if not callable(optimizer_map):
             raise ValueError(
                 f"{type(self).__name__}: optimizer_map must be an OptimizerMap or a function of a weight, received "
-                f"{optimizer_map!r}."
+                f"{quoted(optimizer_map)}."
             )
         self.optimizer_map = optimizer_map
         self.optimizers: list[Optimizer] = []
@@ -361,5 +362,5 @@ class LossScaleOptimizer(MultiOptimizer):
 def _one(optimizer: Any) -> Optimizer:
     """An optimizer that is not several."""
     if not isinstance(optimizer, Optimizer) or isinstance(optimizer, MultiOptimizer):
-        raise ValueError(f"Each optimizer of several must be one of fastnet.optimizers, received {optimizer!r}.")
+        raise ValueError(f"Each optimizer of several must be one of fastnet.optimizers, received {quoted(optimizer)}.")
     return optimizer

@@ -145,5 +145,5 @@ def _expressions(value: Any) -> list[str]:
         try:
             re.compile(each)
         except re.error as error:
-            raise ValueError(f"Muon: exclude_layers: {each!r} is not a regular expression: {error}.") from None
+            raise ValueError(f"Muon: exclude_layers: {quoted(each)} is not a regular expression: {error}.") from None
     return list(given)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -78,11 +79,12 @@ class LayerRun:
 
     def __init__(self, factory: Callable[[], Layer], dtype: str, input_shape: tuple[int, ...], rows: int):
         self.layer = make_layer(factory, dtype)
-        promised = self.layer.connect(tuple(input_shape))
         plan = Plan(True, dtype, rows)
         self.x = plan.buffer(input_shape)
         self.x.needs_gradient = True
-        self.y = plan.apply(self.layer, self.x)
+        with floatx(dtype):  # of the layers that its make_weights makes
+            promised = self.layer.connect(tuple(input_shape))
+            self.y = plan.apply(self.layer, self.x)
         owner, weights = f"layer {type(self.layer).__name__}", self.layer.trainable_weights
         if self.y.shape != promised:
             raise AssertionError(
@@ -117,10 +119,17 @@ class LayerRun:
 
 def make_layer(factory: Callable[[], Layer], dtype: str) -> Layer:
     """A layer of this dtype."""
+    with floatx(dtype):
+        return factory()
+
+
+@contextlib.contextmanager
+def floatx(dtype: str) -> Iterator[None]:
+    """Layers made within have this dtype by default."""
     previous = config.floatx()
     config.set_floatx(dtype)
     try:
-        return factory()
+        yield
     finally:
         config.set_floatx(previous)
 

@@ -213,14 +213,15 @@ def _evaluate(model: Any, samples: Samples, calls: CallbackList, own: bool = Tru
 def predict(model: Any, x: Any, batch_size: Any, verbose: Any, steps: Any, callbacks: Any) -> np.ndarray:
     """See `Sequential.predict`."""
     steps = count_or_none("steps", steps)
-    if batch_size is None and steps is None and callbacks is None:
-        session = repeated(model._trainer.plans, "predict", (x,))  # of one batch, which has no progress to show
+    prints = verbose not in ("auto", 0)  # also of one batch, which has no progress to show
+    if batch_size is None and steps is None and callbacks is None and not prints:
+        session = repeated(model._trainer.plans, "predict", (x,))
         if session is not None:
             with session:
                 return model._trainer.predict_batches(session)
     data = adapters.adapt_inputs(x, model)
     requirements.check_columns(model.columns, data.columns)
-    if isinstance(data, adapters.ArrayAdapter) and callbacks is None and steps is None:
+    if isinstance(data, adapters.ArrayAdapter) and callbacks is None and steps is None and not prints:
         rows = data.batch.x
         if verbose == 0 or rows.ndim == 0 or len(rows) <= WIDE_BATCH:
             if verbose == 0 or model._trainer.plans.free:

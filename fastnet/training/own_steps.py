@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet._kernels.errors import quoted
 from fastnet.engine.sources import Batches
 from fastnet.training.samples import Segment
 
@@ -64,7 +65,9 @@ def run_step(model: Any, method: str, data: tuple, run: Callable[[], Logs]) -> L
     if not calls:
         raise RuntimeError(f"{owner} did not call super().{method}(data), and no step was made for this batch.")
     if not isinstance(logs, dict):
-        raise TypeError(f"{owner} must return a dictionary of logs, as super().{method} does; it returned {logs!r}.")
+        raise TypeError(
+            f"{owner} must return a dictionary of logs, as super().{method} does; it returned {quoted(logs)}."
+        )
     return logs
 
 
