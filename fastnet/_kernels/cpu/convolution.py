@@ -24,8 +24,7 @@ from fastnet._kernels.cpu.processor import LINE
 
 # Where lines of the image are copied, and not patches:
 LEAST_POSITIONS = 7  # of a line of results, which tiles do not cross
-LEAST_RUN = 8  # elements that a row of taps reads
-LEAST_GRADIENT_RUN = 32  # of the weight gradient, whose tiles do not cross runs
+LEAST_RUN = 8  # elements that a row of taps reads; tiles of the weight gradient do not cross them
 RUN_BYTES = 1280  # that a row of taps reads, at most: longer runs are copied for fewer columns
 
 CHUNK_BYTES = 384  # of a column of patches whose lines are in scratch at once

@@ -51,12 +51,12 @@ def run_of(args):
 
 
 @local
-def has_lines(args, least):
+def has_lines(args):
     """Whether lines of the image are copied, and not patches: their runs are neither too short nor too long, and lines
     of results fill tiles."""
     run = run_of(args)
     side_by_side = args[DILATIONS + 2] == 1 and args[STRIDES + 2] <= args[TAPS + 2]
-    return side_by_side and least <= run <= RUN and args[POSITIONS + 2] >= V.LEAST_POSITIONS
+    return side_by_side and V.LEAST_RUN <= run <= RUN and args[POSITIONS + 2] >= V.LEAST_POSITIONS
 
 
 @local
@@ -163,7 +163,7 @@ def results(bases, args, k, i0, i1, j0, j1):
     bias = 0 if args[G.BIAS] < 0 else address(bases, args[G.BIAS])
     pixel, ldb, blocks = args[G.LDA] * SIZE, args[G.LDB], k_blocks(k)
     x = address(bases, args[G.A]) + j0 // (args[G.N] // args[G.WINDOW + W.GROUPS]) * args[CHANNELS] * SIZE
-    lines = has_lines(args, V.LEAST_RUN)
+    lines = has_lines(args)
     width = args[POSITIONS + 2]
     if lines:
         parts = (width + CHUNK - 1) // CHUNK
@@ -260,7 +260,7 @@ def gradient(bases, args, k, i0, i1, j0, j1):
     transposed = packed_b + G.SCRATCH_B
     pixel, ldb, blocks = args[G.LDA] * SIZE, args[G.LDB], k_blocks(k)
     x = address(bases, args[G.A]) + j0 // (args[G.N] // args[G.WINDOW + W.GROUPS]) * args[CHANNELS] * SIZE
-    lines = has_lines(args, V.LEAST_GRADIENT_RUN)
+    lines = has_lines(args)
     swapped = swaps(i1 - i0, j1 - j0, LANES)
     row = spread(i1 - i0)  # bytes between rows of the transposed C
     pack = not swapped and (flags & G.PACK_B != 0 or (not MASKS and (j1 - j0) % LANES != 0))
