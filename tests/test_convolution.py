@@ -222,6 +222,7 @@ GEOMETRIES = {  # (shape of x, filters, kernel_size, strides, padding, dilation_
     # Lines of the image are copied (`cpu.convolution`), not patches:
     "lines in several K-blocks": ((9, 9, 11, 37), 20, (5, 5), (1, 1), "same", (1, 1)),
     "lines in parts": ((2, 5, 131, 11), 16, (3, 3), (1, 1), "same", (1, 1)),
+    "lines longer than a K-block": ((2, 3, 611, 40), 5, (3, 7), (1, 1), "same", (1, 1)),
     "strided lines": ((5, 23, 19, 16), 9, (3, 3), (2, 2), "valid", (1, 1)),
     "dilated along the height": ((3, 9, 9, 32), 8, (2, 3), (1, 1), "same", (3, 1)),
 }

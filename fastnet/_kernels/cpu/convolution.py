@@ -30,6 +30,7 @@ RUN_BYTES = 1280  # that a row of taps reads, at most: longer runs are copied fo
 CHUNK_BYTES = 384  # of a column of patches whose lines are in scratch at once
 MOST_SWAPPED = 2048  # rows of a weight gradient of few columns in scratch at once
 TABLE = 4096  # bytes of the table of segments: 24 for each line of results, or of taps
+# The steps of a K-block, of which each has a run or less, and the pixels beside each line.
 SCRATCH_A = KC_LAST * RUN_BYTES + (KC_LAST // LEAST_POSITIONS + 2) * (RUN_BYTES + LINE) + 64 * LINE
 SCRATCH_TRANSPOSED = LINE * MOST_SWAPPED + 64 * 2 * LINE
 _NAMES = (

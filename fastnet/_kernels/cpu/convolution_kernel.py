@@ -211,9 +211,7 @@ def lines_of_steps(x, pixel, args, first_run, last_run, k0, k, table, swapped, o
     """Copy what the runs of taps read at the positions k0 to k0 + k, run by run; write the table of segments, which are
     the lines of results. Returns the bytes from one run's copy to the next, and the number of segments."""
     channels, stride, width = args[CHANNELS], args[STRIDES + 2], args[POSITIONS + 2]
-    most = min(width, k) - 1
-    pitch = ((most * stride + args[TAPS + 2]) * channels * SIZE + LINE - 1) // LINE * LINE
-    to, count = out, 0
+    to, count, run_bytes = out, 0, 0
     for run in range(first_run, last_run):
         row, count = k0, 0
         while row < k0 + k:
@@ -221,13 +219,17 @@ def lines_of_steps(x, pixel, args, first_run, last_run, k0, k, table, swapped, o
             last = min(k0 + k, row - position + width)
             line = line_of(x, pixel, args, row // width, run)
             copy_pixels(line, pixel, args, position, position + last - row, 0, args[TAPS + 2], to)
+            # As many bytes as these positions need: lines may be longer than a K-block.
+            pixels = (last - row - 1) * stride + args[TAPS + 2]
+            bytes_of_line = (pixels * channels * SIZE + LINE - 1) // LINE * LINE
             if run == first_run:
-                jump = pitch - (last - row) * stride * channels * SIZE
+                jump = bytes_of_line - (last - row) * stride * channels * SIZE
                 entry(table, count, last - row, 0 if swapped else jump, jump if swapped else 0)
-            to += pitch
+            to += bytes_of_line
             count += 1
             row = last
-    return count * pitch, count
+        run_bytes = (to - out) // (run - first_run + 1)
+    return run_bytes, count
 
 
 @local
