@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fastnet import callbacks, datasets, layers, losses, optimizers, utils
+from fastnet.models import feature_maps
 from fastnet.sequential import Sequential
 
 BATCH = 32
@@ -120,10 +121,19 @@ def _pictures(model: Sequential, history: dict[str, list[float]], test: tuple, o
     predicted = model.predict(x, verbose=0).argmax(-1)
     wrong_first = np.argsort(predicted == y, kind="stable")
     try:
-        return [
+        drawn = [
             pictures.learning_curves(history, output / "learning_curves.png"),
             pictures.labelled_images(x, y, predicted, wrong_first[:40].tolist(), output / "digits.png"),
+            pictures.confusion_matrix(y, predicted, output / "confusion.png"),
         ]
+        convolutions = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)]
+        if convolutions:  # the filters of the first one, and what the last one sees in a digit
+            maps = feature_maps(model, x[:1], convolutions[-1])
+            drawn += [
+                pictures.filters(convolutions[0].kernel, output / "filters.png"),
+                pictures.feature_maps(maps[0], output / "feature_maps.png"),
+            ]
+        return drawn
     except ImportError:
         print("No pictures: matplotlib is not installed (pip install matplotlib).")
         return []

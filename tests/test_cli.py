@@ -28,7 +28,7 @@ def test_demo(tmp_path, capsys):
     for layer in ("input", "dropout", "dense", "adam"):
         assert re.search(rf"^{layer}\w* .*%.*%$", output, re.MULTILINE), layer  # of the step, of the machine
     saved = sorted(path.name for path in folder.iterdir())
-    assert saved == ["digits.fastnet", "digits.png", "learning_curves.png"]
+    assert saved == ["confusion.png", "digits.fastnet", "digits.png", "learning_curves.png"]
     for name in saved:
         assert str(folder / name) in output
         if name.endswith(".png"):
@@ -48,7 +48,8 @@ def test_demo_of_images(tmp_path, capsys):
     assert f"Multiply-adds of a sample: {64 * 9 * (1 * 32 + 32 * 32) + 16 * 32 * 10:,};" in output
     assert "4 epochs in batches" in output
     assert re.search(r"^conv2d_1 .*%.*%$", output, re.MULTILINE)
-    assert {path.name for path in tmp_path.iterdir()} == {"digits.fastnet", "digits.png", "learning_curves.png"}
+    drawn = {f"{name}.png" for name in ("confusion", "digits", "feature_maps", "filters", "learning_curves")}
+    assert {path.name for path in tmp_path.iterdir()} == {"digits.fastnet", *drawn}
     model = fastnet.models.load_model(tmp_path / "digits.fastnet")
     accuracy = model.evaluate(*fastnet.datasets.digits.load_data()[1], verbose=0)[1]
     assert f"Test accuracy: {accuracy:.2%}" in output

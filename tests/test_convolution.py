@@ -8,7 +8,7 @@ from fastnet import activations, layers, testing
 from fastnet._kernels.window import Window
 from fastnet.engine.plan import Plan
 from fastnet.testing.plans import LayerRun
-from fastnet.testing.running import Run
+from fastnet.testing.running import Run, threads
 
 from . import convolution_oracles as oracles
 
@@ -38,6 +38,8 @@ CONVOLUTIONS = {
     "causal": ((3, 9, 4), 5, 3, 1, "causal", 2, 1),
     "causal, strided": ((2, 8, 3), 2, 4, 3, "causal", 1, 1),
     "volumes": ((2, 4, 5, 3, 2), 3, (2, 3, 1), (1, 2, 1), "same", 1, 1),
+    "volumes in lines": ((2, 3, 4, 9, 12), 5, (2, 3, 3), 1, "same", 1, 1),
+    "groups in lines": ((3, 7, 9, 24), 6, 3, 1, "same", 1, 2),
     "volumes, dilated": ((1, 5, 4, 6, 2), 4, 2, 1, "valid", (2, 1, 3), 2),
 }
 
@@ -217,6 +219,12 @@ GEOMETRIES = {  # (shape of x, filters, kernel_size, strides, padding, dilation_
     "several K-blocks": ((2, 6, 5, 61), 40, (3, 3), (1, 1), "valid", (1, 1)),
     "many rows": ((5, 23, 19, 3), 9, (5, 4), (2, 1), "same", (1, 1)),
     "dilated": ((2, 9, 8, 16), 33, (3, 2), (1, 1), "same", (2, 3)),
+    # Lines of the image are copied (`cpu.convolution`), not patches:
+    "lines in several K-blocks": ((9, 9, 11, 37), 20, (5, 5), (1, 1), "same", (1, 1)),
+    "lines in parts": ((2, 5, 131, 11), 16, (3, 3), (1, 1), "same", (1, 1)),
+    "lines longer than a K-block": ((2, 3, 611, 40), 5, (3, 7), (1, 1), "same", (1, 1)),
+    "strided lines": ((5, 23, 19, 16), 9, (3, 3), (2, 2), "valid", (1, 1)),
+    "dilated along the height": ((3, 9, 9, 32), 8, (2, 3), (1, 1), "same", (3, 1)),
 }
 
 
@@ -242,6 +250,22 @@ def test_the_bits_are_those_of_the_product_of_a_patch_matrix(name, dtype):
     np.testing.assert_array_equal(y, wanted[0])
     np.testing.assert_array_equal(dkernel.reshape(-1, filters), wanted[2])
     np.testing.assert_array_equal(dbias, wanted[3])
+
+
+@pytest.mark.parametrize("name", [name for name in GEOMETRIES if "lines" in name])
+def test_the_bits_are_those_of_any_number_of_threads(name):
+    shape, filters, taps, strides, padding, dilations = GEOMETRIES[name]
+    found = []
+    for count in (1, 2, 3):
+        with threads(count):
+            fastnet.utils.set_random_seed(1)
+            run = LayerRun(
+                lambda: layers.Conv2D(filters, taps, strides, padding, dilation_rate=dilations), "float32", shape[1:],
+                shape[0],
+            )  # fmt: skip
+            x = data(shape, "float32")
+            found.append(run(x, data(run.layer(x).shape, "float32", 3)))
+    assert all(np.array_equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,16 @@ from pathlib import Path
 import pytest
 
 from fastnet._kernels import compile as compiler
-from fastnet._kernels.cpu import gemm
+from fastnet._kernels.cpu import convolution, gemm
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 
 @pytest.mark.slow
-def test_float32_stays_float32():
+@pytest.mark.parametrize("kernel", [gemm, convolution], ids=["gemm", "convolution"])
+def test_float32_stays_float32(kernel):
     """Moves of 64 bits are how the compiler shuffles floats in pairs; arithmetic on them would be doubles."""
-    text = compiler.assembly(gemm.source("float32"))
+    text = compiler.assembly(kernel.source("float32"))
     double = r"v?(?:(?:add|sub|mul|div|max|min|sqrt|fn?m(?:add|sub)\d*)[sp]d|cvt\w*[sp]d\w*)"
     arithmetic = re.findall(rf"^\s+({double})\s", text, re.MULTILINE)
     assert not arithmetic

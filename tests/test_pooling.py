@@ -39,6 +39,9 @@ WINDOWS = [  # (shape of the data, pool_size, strides, padding)
     ((1, 1, 1, 1), (2, 2), None, "same"),
     ((2, 13, 11, 3), (4, 5), (2, 3), "same"),
     ((1, 19, 18, 2), (17, 17), (1, 1), "valid"),  # more than 256 pixels
+    ((1, 180, 7, 3), (90, 3), None, "valid"),  # and few of them in a line
+    ((2, 91, 5, 3), (90, 3), (1, 1), "valid"),
+    ((2, 9, 8, 17), (3, 3), (1, 2), "same"),
     pytest.param((2, 3, 2, 5), (7, 7), (5, 5), "same", marks=SLOW),
     pytest.param((2, 7, 5, 9), (3, 3), (2, 2), "same", marks=SLOW),
     pytest.param((2, 7, 5, 9), (3, 3), (5, 4), "valid", marks=SLOW),

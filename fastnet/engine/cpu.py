@@ -12,7 +12,8 @@ import numpy as np
 from fastnet._arrays import address_of
 from fastnet._kernels import abi
 from fastnet._kernels import compile as compiler
-from fastnet._kernels.cpu import gemm, winograd
+from fastnet._kernels.compile import Source
+from fastnet._kernels.cpu import convolution, gemm, winograd
 from fastnet._kernels.cpu.peak import MultiplyAdds
 from fastnet._kernels.generate import Kernel
 from fastnet.engine import variable as variables
@@ -71,6 +72,14 @@ def _generated(cpu: CPU, launch: Launch) -> Binding:
     return code, [cpu.encode(a) for a in launch.arguments()], launch.extent, launch.cost * OPERATION
 
 
+def source_of(product: Product) -> Source:
+    """The kernel of a product."""
+    if isinstance(product, TapProducts):
+        return winograd.tap_source(product.dtype)
+    kind = gemm if product.window is None else winograd if product.winograd else convolution
+    return kind.source(product.dtype)
+
+
 def _product(cpu: CPU, launch: Launch) -> Binding:
     product, operands, epilogue = launch.kernel, launch.operands, launch.epilogue
     a, b, c, bias = (None if operands[name] is None else cpu.encode(operands[name]) for name in ("a", "b", "c", "bias"))
@@ -89,13 +98,13 @@ def _product(cpu: CPU, launch: Launch) -> Binding:
         cpu.scratch = max(cpu.scratch, winograd.scratch_bytes(arguments, product.dtype))
         cost = winograd.cost(arguments)
         cost += 0 if epilogue is None else OPERATION * epilogue.cost * 16 * arguments[gemm.MB] * product.n
-        code = compiler.load(winograd.source(product.dtype))
+        code = compiler.load(source_of(product))
         return code, arguments, Extent(*winograd.extent(arguments)), cost
-    cpu.scratch = max(cpu.scratch, gemm.scratch_bytes())
+    cpu.scratch = max(cpu.scratch, (gemm if product.window is None else convolution).scratch_bytes())
     cost = gemm.cost(arguments, product.dtype, cpu.executable.rows)
     if epilogue is not None:
         cost += OPERATION * epilogue.cost * arguments[gemm.MB] * arguments[gemm.NB]
-    return compiler.load(gemm.source(product.dtype)), arguments, Extent(*gemm.extent(arguments)), cost
+    return compiler.load(source_of(product)), arguments, Extent(*gemm.extent(arguments)), cost
 
 
 def _tap_products(cpu: CPU, launch: Launch) -> Binding:
@@ -105,7 +114,7 @@ def _tap_products(cpu: CPU, launch: Launch) -> Binding:
     arguments = winograd.tap_arguments(a, b, c, operands["a_ld"], operands["b_ld"], product.window, groups)
     cpu.scratch = max(cpu.scratch, winograd.tap_scratch_bytes(groups, product.dtype))
     cost = winograd.tap_cost(groups, cpu.executable.rows * product.window.tiles)
-    return compiler.load(winograd.tap_source(product.dtype)), arguments, Extent(fixed=groups.count), cost
+    return compiler.load(source_of(product)), arguments, Extent(fixed=groups.count), cost
 
 
 #: type of a kernel → the function that binds a launch of it
@@ -194,7 +203,7 @@ class CPUExecutable(Executable):
             for one in (launch, launch.epilogue):
                 if one is not None:
                     is_product = isinstance(one.kernel, Product)
-                    source = gemm.source(one.kernel.dtype) if is_product else one.kernel.source()
+                    source = source_of(one.kernel) if is_product else one.kernel.source()
                     name = f"{launch.label}_{one.name}"
                     axis = "its tiles" if is_product else f"{one.extent} units, {one.grain} at least"
                     texts = dict(zip(("ll", "s"), compiler.texts(source), strict=True))

@@ -33,12 +33,30 @@ class _Depthwise(MovingKernel):
         """The numbers of the loops, along the last two axes."""
         given = {"taps": window.taps, "stride": window.strides, "step": window.dilations, "before": window.before}
         along = {f"{name}_{axis}": numbers[1 + k] for name, numbers in given.items() for k, axis in enumerate("yx")}
-        return {**along, "multiplier": self.depth_multiplier}
+        return along
 
     def _as_images(self, plan: Plan, x: View) -> View:
         """The view with two axes of pixels, and elements that lie back to back."""
         x = plan.packed(x)
         return x if self.rank == 2 else x.view((1, *x.shape))
+
+    def _repeated(self, plan: Plan, x: View) -> View:
+        """The images with each channel as often as it has filters."""
+        if self.depth_multiplier == 1:
+            return x
+        y = plan.buffer((*x.shape[:-1], x.shape[-1] * self.depth_multiplier), self.dtype)
+        repeat = loops.repeat_channels.having(MULTIPLIER=self.depth_multiplier)
+        plan.call(repeat, x=_pixels(plan, x), y=_pixels(plan, y))
+        return y
+
+    def _repetitions_added(self, plan: Plan, dx: View) -> View:
+        """The gradient of the images, from that of their repeated channels."""
+        if self.depth_multiplier == 1:
+            return dx
+        total = plan.buffer((*dx.shape[:-1], dx.shape[-1] // self.depth_multiplier), self.dtype)
+        add = loops.add_repetitions.having(MULTIPLIER=self.depth_multiplier)
+        plan.call(add, dy=_pixels(plan, dx), dx=_pixels(plan, total))
+        return total
 
     def _depthwise(
         self, plan: Plan, x: View, kernel: Variable, bias: Variable | None = None, lowest: float = -math.inf
@@ -46,7 +64,7 @@ class _Depthwise(MovingKernel):
         """Add the launch of the sums over windows, plus the bias, and at least ``lowest``; the result."""
         window = self._window(x.shape, x.shape[-1])
         y = plan.buffer((*window.positions[3 - self.rank :], x.shape[-1] * self.depth_multiplier), self.dtype)
-        images, results = self._as_images(plan, x), self._as_images(plan, y)
+        images, results = self._as_images(plan, self._repeated(plan, x)), self._as_images(plan, y)
         plan.call(
             loops.depthwise, x=images, kernel=kernel, bias=bias, y=results, lowest=lowest, **self._numbers(window)
         )
@@ -58,8 +76,9 @@ class _Depthwise(MovingKernel):
         window, images, dx = plan.saved("window"), plan.saved("images"), None
         numbers, gradient = self._numbers(window), self._as_images(plan, dy)
         if x.needs_gradient:
-            dx = plan.buffer(x.shape, self.dtype)
+            dx = plan.buffer((*x.shape[:-1], images.shape[-1]), self.dtype)
             self._input_gradient(plan, gradient, kernel, self._as_images(plan, dx), numbers)
+            dx = self._repetitions_added(plan, dx)
         if (dkernel := plan.gradient(kernel)) is not None:
             sums, results = {"dkernel": dkernel.view((kernel.size,))}, -window.rows
             chunk_sums = elements.sums_of_chunks(plan, sums, kernel.size, results)
@@ -72,11 +91,16 @@ class _Depthwise(MovingKernel):
 
         Without strides it is a depthwise convolution of ``dy``: tap t reads behind the pixel what it read in front.
         """
-        if max(self.strides) > 1 or self.depth_multiplier > 1:
+        if max(self.strides) > 1:
             plan.call(loops.depthwise_input_gradient, dy=dy, kernel=kernel, dx=dx, **numbers)
             return
         turned = {name: -number for name, number in numbers.items() if name.startswith(("step", "before"))}
         plan.call(loops.depthwise, x=dy, kernel=kernel, y=dx, lowest=-math.inf, **numbers | turned)
+
+
+def _pixels(plan: Plan, x: View) -> View:
+    """A view as pixels and their channels."""
+    return plan.reshaped(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 class DepthwiseConvolution(_Depthwise):

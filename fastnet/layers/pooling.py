@@ -55,16 +55,13 @@ def largest(plan: Plan, x: View, windows: ImageWindows, y: View) -> View | None:
 def gradient_of_largest(plan: Plan, dy: View, windows: ImageWindows, places: View, dx: View) -> View:
     """Add the launch of dx: each element gets the gradients of the windows of which it is the largest; dx."""
     readers: dict[str, Any] = {f"{name[:-1]}_readers": table for name, table in windows.transposed.tables.items()}
+    del readers["width_readers"]
     name = "place" if places.dtype == "uint8" else "far_place"
-    template = pooling.max_pooling_gradient
-    if windows.tiled:
-        width = windows.longest[2]
-        template = pooling.tiled_max_pooling_gradient.having(WIDTH=width if width <= MOST_WRITTEN_OUT else 0)
-        del readers["width_readers"]
-    else:
-        readers["readers"] = windows.transposed.pixels
+    template, width = pooling.tiled_max_pooling_gradient, windows.longest[2]
+    if not windows.tiled:
+        template, readers["readers"] = pooling.max_pooling_gradient, windows.transposed.pixels
     plan.call(
-        template,
+        template.having(WIDTH=width if name == "place" and width <= MOST_WRITTEN_OUT else 0),
         dy=windows.rows_of_output(plan, dy),
         dx=windows.rows_of_input(plan, dx),
         channels=channels_of(dx, windows.inputs),

@@ -14,12 +14,7 @@ Tile, blocks, copies, threads and vector width never show in the bits. One excep
 transposed, the elements of a block are summed in 64 bytes of lanes (`one_row`), and the row has other bits than among
 other rows.
 
-A may be a matrix of patches of an image (`fastnet._kernels.window`): a convolution is the product of its patches and
-its kernel, and the copy of a part of A to scratch walks over the image. There is no matrix of patches in memory::
-
-    forward          y = P(x) @ w             M = pixels of y
-    input gradient   dx = P(dy) @ w, flipped  M = pixels of x, which the stride may divide into several products
-    weight gradient  dw = P(x)^T @ dy         K = pixels of y
+A may be a matrix of patches of an image: those products have a kernel of their own (`cpu.convolution`).
 
 Where C has few columns, they would fill a part of a vector only. Then the kernel computes the transposed C = op(B)^T
 op(A)^T, whose vectors are rows of C, in the same order of k, and transposes it back.
@@ -57,7 +52,7 @@ SCRATCH_A = 512 * KC_LAST + _PADS  # MC_BYTES of a column, rounded up to tiles, 
 SCRATCH_B = NC_BYTES * KC_LAST + _PADS
 _NAMES = (
     "gemm_kernel.py", "gemm.py", "gemm_intrinsics.py", "micro_kernel.py", "packing.py", "blocking.py", "one_row.py",
-    "patches.py", "emit.py", "processor.py", "../window.py",
+    "emit.py", "processor.py",
 )  # fmt: skip
 _FILES = tuple(str((Path(__file__).parent / name).resolve()) for name in _NAMES)
 

@@ -8,7 +8,7 @@ from numba.extending import intrinsic
 
 from fastnet._kernels.cpu.blocking import VECTORS, Tile
 from fastnet._kernels.cpu.emit import I64, PTR, calling
-from fastnet._kernels.cpu.micro_kernel import TILE, MicroKernel
+from fastnet._kernels.cpu.micro_kernel import MicroKernel, SegmentedTiles
 from fastnet._kernels.cpu.packing import Packing
 from fastnet._kernels.cpu.processor import SIZES
 
@@ -19,19 +19,50 @@ def tiles(dtype: str, shape: Tile):
     @intrinsic
     def tile(typing, a, a_row, a_step, b, b_step, k, c, c_row, valid, bias, flags, rows, form):
         """Run the tile of ``rows`` rows and a form; see `MicroKernel.tile`."""
-        return calling(lambda module: MicroKernel(module, dtype, shape).any_tile(complete=False), TILE + "ii")
+        return _run(MicroKernel, dtype, shape)
 
+    return _definition(MicroKernel, dtype, shape), tile
+
+
+def segmented_tiles(dtype: str, shape: Tile):
+    """The same of tiles whose steps are segments."""
+
+    @intrinsic
+    def tile(typing, a, a_row, a_step, b, b_step, table, count, c, c_row, valid, bias, flags, rows, form):
+        """See `SegmentedTiles`."""
+        return _run(SegmentedTiles, dtype, shape)
+
+    @intrinsic
+    def write_entry(typing, address, number, value):
+        """Write an entry of the table of segments."""
+
+        def generate(context, b, _signature, arguments):
+            address, number, value = arguments
+            place = b.gep(b.inttoptr(address, PTR), [number], source_etype=I64)
+            b.store(value, place, align=8)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64), generate
+
+    return _definition(SegmentedTiles, dtype, shape), tile, write_entry
+
+
+def _run(kind: type[MicroKernel], dtype: str, shape: Tile):
+    return calling(lambda module: kind(module, dtype, shape).any_tile(complete=False), kind.kinds_of_arguments + "ii")
+
+
+def _definition(kind: type[MicroKernel], dtype: str, shape: Tile):
     @intrinsic
     def define_tiles(typing):
         """See `MicroKernel.any_tile`."""
 
         def generate(context, b, _signature, _arguments):
-            MicroKernel(b.module, dtype, shape).any_tile(complete=True)
+            kind(b.module, dtype, shape).any_tile(complete=True)
             return context.get_dummy_value()
 
         return types.void(), generate
 
-    return define_tiles, tile
+    return define_tiles
 
 
 def copies(dtype: str, shape: Tile):

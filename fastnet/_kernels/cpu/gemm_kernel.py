@@ -1,7 +1,6 @@
 # C[M, N] = op(A)[M, K] @ op(B)[K, N] (+ bias[N]), ReLU, epilogue.  DTYPE and TILE are bound above this line.
 from fastnet._kernels import chunks
-from fastnet._kernels import window as W
-from fastnet._kernels.cpu import blocking, gemm_intrinsics, one_row, patches, processor
+from fastnet._kernels.cpu import blocking, gemm_intrinsics, one_row, processor
 from fastnet._kernels.cpu import gemm as G
 from fastnet._kernels.cpu import micro_kernel as T
 from fastnet._kernels.target import compiled as local
@@ -9,11 +8,10 @@ from fastnet._kernels.target import compiled as local
 SHAPE = blocking.Tile(*TILE)
 define_tiles, tile = gemm_intrinsics.tiles(DTYPE, SHAPE)
 k_blocks = local(chunks.k_blocks)
-copy_a, copy_b, copy_rows, fill_rows, transpose, transpose_back, copy_element = gemm_intrinsics.copies(DTYPE, SHAPE)
+copy_a, copy_b, copy_rows, _, transpose, transpose_back, copy_element = gemm_intrinsics.copies(DTYPE, SHAPE)
 call_epilogue = gemm_intrinsics.call_epilogue
 combine, dots, number_one = one_row.make(DTYPE)
 SIZE, LINE = processor.SIZES[DTYPE], processor.LINE
-copy_patches = patches.make(SIZE, copy_rows, fill_rows)
 MASKS = processor.target().masks
 LANES = SHAPE.lanes(DTYPE)
 MR, MR_SINGLE, NR = SHAPE.rows, SHAPE.single_rows, blocking.VECTORS * LANES
@@ -174,43 +172,6 @@ def copied(a, a_row, a_step, flags, k, m, out):
 
 
 @local
-def patch_matrix(bases, args, group, i, rows, k0, k, out):
-    """Address of a block of the patch matrix, or of its transpose, bytes between its rows and steps; always copied."""
-    x, pixel = address(bases, args[G.A]), args[G.LDA] * SIZE
-    if args[G.FLAGS] & G.TRANS_A:
-        copy_patches(x, pixel, group, args, k0, k0 + k, i, i + rows, out, spread(rows))
-        return out, SIZE, spread(rows)
-    copy_patches(x, pixel, group, args, i, i + rows, k0, k0 + k, out, spread(k))
-    return out, spread(k), SIZE
-
-
-@local
-def pixel_of(args, row):
-    """The pixel at which the result of a position of the window lies."""
-    position, pixel, size = row, 0, 1
-    for axis in (2, 1, 0):
-        count = args[G.WINDOW + W.POSITIONS + axis]
-        place = position % count * args[G.WINDOW + W.SPACING + axis] + args[G.WINDOW + W.FIRST + axis]
-        pixel += place * size
-        size *= args[G.WINDOW + W.TARGET + axis]
-        position //= count
-    return pixel + position * size
-
-
-@local
-def scattered_tiles(bases, args, i, j, a, a_row, a_step, b, b_step, b_panel, k, m, n, bias, todo):
-    """`tiles` whose rows of C, from row i and column j on, are pixels of an image that lie apart."""
-    width = args[G.WINDOW + W.POSITIONS + 2]
-    distance = args[G.LDC] * args[G.WINDOW + W.SPACING + 2] * SIZE
-    first = i
-    while first < i + m:
-        end = min(i + m, first - first % width + width)
-        c = address(bases, args[G.C]) + (pixel_of(args, first) * args[G.LDC] + j) * SIZE
-        tiles(a + (first - i) * a_row, a_row, a_step, 0, b, b_step, b_panel, k, c, distance, end - first, n, bias, todo)
-        first = end
-
-
-@local
 def column(bases, args, m, k, i0, i1, j0, j1, first, blocks):
     """Rows i0 to i1 of a column of blocks, from the K-blocks ``first`` to ``blocks``."""
     flags = args[G.FLAGS]
@@ -223,11 +184,10 @@ def column(bases, args, m, k, i0, i1, j0, j1, first, blocks):
     pack = trans_b or flags & G.PACK_B != 0 or (not MASKS and (j1 - j0) % LANES != 0)
     # A row times B is a row, which a tile then multiplies by 1, to add, shift and store it. Its sums may have another
     # order than a tile's: then all of C must.
-    single_row = m == 1 and (not trans_b or a_step == SIZE) and not flags & G.PATCHES
+    single_row = m == 1 and (not trans_b or a_step == SIZE)
     bias = 0 if args[G.BIAS] < 0 else address(bases, args[G.BIAS])
     chunks = max(1, (i1 - i0 + MC - 1) // MC)
     mc = ((i1 - i0 + chunks - 1) // chunks + MR - 1) // MR * MR
-    group_columns = args[G.N] // args[G.WINDOW + W.GROUPS] if flags & G.PATCHES else args[G.N]
     group = GROUP if args[G.EPILOGUE] != 0 and mc * (j1 - j0) * SIZE > G.EPILOGUE_BYTES else j1 - j0
     for block in range(first, blocks):
         k0 = block * KC
@@ -243,9 +203,7 @@ def column(bases, args, m, k, i0, i1, j0, j1, first, blocks):
         for i in range(i0, i1, mc):
             rows = min(mc, i1 - i)
             a, row, step, a_panel = number_one(), a_row, a_step, 0
-            if flags & G.PATCHES:
-                a, row, step = patch_matrix(bases, args, j0 // group_columns, i, rows, k0, depth, packed_a)
-            elif not single_row:
+            if not single_row:
                 a = address(bases, args[G.A]) + i * a_row + k0 * a_step
                 a, row, step, a_panel = copied(a, a_row, a_step, flags, depth, rows, packed_a)
             for j in range(j0, j1, group):
@@ -256,10 +214,6 @@ def column(bases, args, m, k, i0, i1, j0, j1, first, blocks):
                 else:
                     ld = args[G.LDC]
                     c = address(bases, args[G.C]) + (i * ld + first * args[G.N] + j) * SIZE
-                if flags & G.SCATTERED:
-                    scattered_tiles(bases, args, i, j, a, row, step, b + (j - j0) // NR * panel, b_step, panel, depth,
-                                    rows, width, bias + j * SIZE if bias != 0 and last else 0, todo)  # fmt: skip
-                    continue
                 tiles(a, row, step, a_panel, b + (j - j0) // NR * panel, b_step, panel, depth, c, ld * SIZE,
                       rows, width, bias + j * SIZE if bias != 0 and last else 0, todo)  # fmt: skip
                 if last and args[G.EPILOGUE] != 0:
@@ -272,22 +226,18 @@ def kernel(bases, args, rows, lo, hi):
     n = args[G.N]
     k = rows * -args[G.K] if args[G.K] < 0 else args[G.K]
     mb, nb = args[G.MB], args[G.NB]
-    groups = args[G.WINDOW + W.GROUPS] if args[G.FLAGS] & G.PATCHES else 1
-    n //= groups
     down, across = (m + mb - 1) // mb, (n + nb - 1) // nb
     # Rows of C in scratch while more than one K-block is added. The more rows, the less often B is packed.
     most = max(1, SCRATCH_ROWS // mb) if args[G.FLAGS] & G.IN_SCRATCH and k > KC else down
     block = lo
     while block < hi:
-        number = block // (down * across)  # of the K-block where K is split, of the group where A has groups
-        first_column = number * n if groups > 1 else 0
-        part = number if args[G.FLAGS] & G.SPLIT_K else 0
+        part = block // (down * across) if args[G.FLAGS] & G.SPLIT_K else 0  # the K-block
         j = block // down % across
         i = block % down
         span = min(hi - block, down - i)
         span = (span + (span + most - 1) // most - 1) // ((span + most - 1) // most)
         i0, i1 = i * mb, min((i + span) * mb, m)
-        j0, j1 = first_column + j * nb, first_column + min((j + 1) * nb, n)
+        j0, j1 = j * nb, min((j + 1) * nb, n)
         if args[G.FLAGS] & G.FEW_COLUMNS and m > 1:
             few_columns(bases, args, m, k, i0, i1, j0, j1)
         else:

@@ -24,7 +24,7 @@ UNROLL = 2  # steps of k; 4 is not faster, and compiles longer
 ADD, RELU = 1, 2  # flags of a tile
 FULL, MASKED, SINGLE, TRANSPOSED = range(4)  # forms of a tile
 TILE = "piipiipiipi"  # arguments of a tile: p an address, i an integer
-TILE_TYPES = [PTR if kind == "p" else I64 for kind in TILE]
+SEGMENTED_TILE = "piipipipiipi"  # of one whose steps are segments
 Values = list[ir.Value]
 State = tuple[Values, Values, Values]  # of a loop over k: pointers of its operands, sums
 
@@ -146,6 +146,7 @@ class MicroKernel(Emitter):
     """
 
     prefix = "gemm"
+    kinds_of_arguments = TILE
 
     def __init__(self, module: ir.Module, dtype: str, tile: blocking.Tile):
         super().__init__(module, dtype, tile.width)
@@ -210,10 +211,11 @@ class MicroKernel(Emitter):
             form: FULL columns; MASKED, of which the last vector is not full; SINGLE, one vector that may not be full;
                 TRANSPOSED, one full vector whose B is stored transposed.
         """
-        function, new = self.define(f"tile_{rows}x{('2', '2m', '1m', 't')[form]}", ir.VoidType(), TILE_TYPES)
+        types = self._types
+        function, new = self.define(f"tile_{rows}x{('2', '2m', '1m', 't')[form]}", ir.VoidType(), types)
         if not new:
             return function
-        a, a_row, a_step, b_rows, b_step, k, c, c_row, valid, bias, flags = function.args
+        a, a_row, a_step, b_rows, b_step, *steps, c, c_row, valid, bias, flags = function.args
         b = ir.IRBuilder(function.append_basic_block("entry"))
         vectors = blocking.VECTORS if form in (FULL, MASKED) else 1
         mask = self.mask(b, valid) if form in (MASKED, SINGLE) else None
@@ -225,10 +227,19 @@ class MicroKernel(Emitter):
         else:
             right = PanelRows(self, b_rows, b_step, masks if self.target.masks else [None] * vectors)
         start = [self.zero()] * (rows * vectors)
-        sums = self.accumulate(b, left, right, k, (left.pointers, right.pointers, start))[2]
+        sums = self._sums(b, left, right, steps, start)
         self._finish(b, sums, masks, (c, c_row, valid), bias, flags)
         b.ret_void()
         return function
+
+    @property
+    def _types(self) -> list[ir.Type]:
+        """Of a tile's arguments."""
+        return [PTR if kind == "p" else I64 for kind in self.kinds_of_arguments]
+
+    def _sums(self, b: ir.IRBuilder, left: StridedRows, right: VectorOperand, steps: Values, start: Values) -> Values:
+        """The sums over all steps."""
+        return self.accumulate(b, left, right, steps[0], (left.pointers, right.pointers, start))[2]
 
     def _finish(self, b: ir.IRBuilder, sums: Values, masks: list[ir.Value | None], c: tuple, bias, flags) -> None:
         """Add the old C and the bias, apply ReLU, each where asked; store."""
@@ -285,10 +296,10 @@ class MicroKernel(Emitter):
         Without ``complete`` an empty weak function that linking replaces: numba gives every function a module with all
         it calls, therefore the tiles are written into the outermost one only (a third more compile time otherwise).
         """
-        name = f"gemm_{self.dtype}_any_tile"
+        name = f"{self.prefix}_{self.dtype}_any_tile"
         function = self.module.globals.get(name)
         if function is None:
-            function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), TILE_TYPES + [I64] * 2), name)
+            function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), self._types + [I64] * 2), name)
         b = ir.IRBuilder(function.append_basic_block("entry"))
         if not complete:
             function.linkage = "weak"
@@ -314,3 +325,33 @@ class MicroKernel(Emitter):
         single = [(rows, SINGLE) for rows in range(1, self.shape.single_rows + 1)]
         columns = blocking.transposed_columns(self.target)
         return both + single + [(count, TRANSPOSED) for count in range(1, columns + 1)]
+
+
+class SegmentedTiles(MicroKernel):
+    """Tiles whose steps of k are segments, at the end of which the operands jump: those of a convolution.
+
+    Instead of k a tile gets a table and its length: for each segment its steps, and the bytes by which A and B jump
+    behind it. There is no form TRANSPOSED.
+    """
+
+    prefix = "segments"
+    kinds_of_arguments = SEGMENTED_TILE
+
+    def _sums(self, b: ir.IRBuilder, left: StridedRows, right: VectorOperand, steps: Values, start: Values) -> Values:
+        table, count = steps
+        lefts, rights = len(left.pointers), len(right.pointers)
+
+        def segment(values):
+            row, *values = values
+            k, *jumps = (b.load(self.at(b, row, 8 * i), align=8, typ=I64) for i in range(3))
+            state = values[:lefts], values[lefts : lefts + rights], values[lefts + rights :]
+            pointers, others, sums = self.accumulate(b, left, right, k, state)
+            pointers = left.advanced(b, pointers, jumps[0])
+            return [self.at(b, row, 24), *pointers, *(self.at(b, p, jumps[1]) for p in others), *sums]
+
+        values = self.loop(b, count, [table, *left.pointers, *right.pointers, *start], segment)
+        return values[1 + lefts + rights :]
+
+    def kinds(self) -> list[tuple[int, int]]:
+        both = [(rows, form) for rows in range(1, self.shape.rows + 1) for form in (FULL, MASKED)]
+        return both + [(rows, SINGLE) for rows in range(1, blocking.single_rows(self.target) + 1)]

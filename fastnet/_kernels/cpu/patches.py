@@ -1,7 +1,11 @@
-"""Patches of images as rows of a matrix, copied to scratch: the operand A of a convolution's products.
+"""Patches of images, the operand A of a convolution's products, copied to scratch in one of two forms.
 
-Pixels of a line and their channels lie side by side. Where taps do too, those of a line of the window are one run in
-memory. A run is copied for all positions of a line of results at once: their runs begin at one distance.
+Rows of the patch matrix: pixels of a line and their channels lie side by side. Where taps do too, those of a line of
+the window are one run in memory. A run is copied for all positions of a line of results at once.
+
+Lines of the image: the runs of neighbouring positions overlap, and lie in a line of the image anyway. The line is
+copied once for each row of taps, with zeros beside it. A run then begins ``stride * channels`` elements behind the
+one before, and the columns of the patch matrix are segments, one for each row of taps.
 """
 
 from __future__ import annotations
@@ -16,15 +20,26 @@ IMAGE, POSITIONS, TAPS, STRIDES, DILATIONS, BEFORE, CHANNELS = (
 )
 
 
-def make(size: int, copy_rows, fill_rows):
-    """The function ``copy_patches(x, pixel, group, args, first, last, start, stop, out, distance)``.
+@local
+def line_of(x, pixel, args, line, row):
+    """Address of the line of the image that a row of taps reads at a line of results; 0 outside of the image."""
+    plane = line // args[POSITIONS + 1]
+    y = line % args[POSITIONS + 1] * args[STRIDES + 1] - args[BEFORE + 1] + row % args[TAPS + 1] * args[DILATIONS + 1]
+    z = plane % args[POSITIONS] * args[STRIDES] - args[BEFORE] + row // args[TAPS + 1] * args[DILATIONS]
+    if y < 0 or y >= args[IMAGE + 1] or z < 0 or z >= args[IMAGE]:
+        return 0
+    image = plane // args[POSITIONS]
+    return x + ((image * args[IMAGE] + z) * args[IMAGE + 1] + y) * args[IMAGE + 2] * pixel
 
-    It copies the columns ``start`` to ``stop`` of the rows ``first`` to ``last`` of the patch matrix of a group.
+
+def row_copies(size: int, copy_rows, fill_rows):
+    """The function ``copy_patches(x, pixel, args, first, last, start, stop, out, distance)``.
+
+    It copies the columns ``start`` to ``stop`` of the rows ``first`` to ``last`` of the patch matrix.
 
     Args of the function:
         x: address of the images.
         pixel: bytes from one pixel to the next.
-        group: number of the group of channels.
         args: the argument block of the product.
         first, last, start, stop: rows and columns.
         out: address of the copy, with room for a vector behind each row.
@@ -34,6 +49,39 @@ def make(size: int, copy_rows, fill_rows):
         size: bytes of an element.
         copy_rows, fill_rows: the copies of rows of elements (`packing`).
     """
+    copy_run = _run_copies(size, copy_rows, fill_rows)
+
+    @local
+    def copy_line(x, pixel, args, line, first, last, start, stop, out, distance):
+        """Columns ``start`` to ``stop`` of the patches of the positions ``first`` to ``last`` of a line of results."""
+        channels, dilation = args[CHANNELS], args[DILATIONS + 2]
+        joined = dilation == 1 and channels * size == pixel
+        run = channels * args[TAPS + 2] if joined else channels
+        column = start
+        while column < stop:
+            number = column // run
+            end = min(stop, (number + 1) * run)
+            tap = 0 if joined else number % args[TAPS + 2]
+            source = line_of(x, pixel, args, line, number if joined else number // args[TAPS + 2])
+            copy_run(source, pixel, args, tap * dilation, column - number * run, end - number * run, first, last,
+                     out + (column - start) * size, distance)  # fmt: skip
+            column = end
+
+    @local
+    def copy_patches(x, pixel, args, first, last, start, stop, out, distance):
+        width, row = args[POSITIONS + 2], first
+        while row < last:
+            position = row % width
+            end = min(last, row - position + width)
+            copy_line(x, pixel, args, row // width, position, position + end - row, start, stop,
+                      out + (row - first) * distance, distance)  # fmt: skip
+            row = end
+
+    return copy_patches
+
+
+def _run_copies(size: int, copy_rows, fill_rows):
+    """The copy of a run for positions of a line of results."""
 
     @local
     def copy_clipped(line, pixel, columns, channels, column, start, stop, out):
@@ -69,42 +117,32 @@ def make(size: int, copy_rows, fill_rows):
         for p in range(end, last):
             copy_clipped(line, pixel, columns, channels, begin + p * stride, start, stop, out + (p - first) * distance)
 
-    @local
-    def copy_line(x, pixel, args, image, depth, height, first, last, start, stop, out, distance):
-        """Columns ``start`` to ``stop`` of the patches of the positions ``first`` to ``last`` of a line of results."""
-        channels, dilation = args[CHANNELS], args[DILATIONS + 2]
-        joined = dilation == 1 and channels * size == pixel
-        run = channels * args[TAPS + 2] if joined else channels
-        column = start
-        while column < stop:
-            number = column // run
-            end = min(stop, (number + 1) * run)
-            tap = 0 if joined else number % args[TAPS + 2]
-            row = number if joined else number // args[TAPS + 2]
-            y = height + row % args[TAPS + 1] * args[DILATIONS + 1]
-            z = depth + row // args[TAPS + 1] * args[DILATIONS]
-            line = 0
-            if 0 <= y < args[IMAGE + 1] and 0 <= z < args[IMAGE]:
-                lines = (image * args[IMAGE] + z) * args[IMAGE + 1] + y
-                line = x + lines * args[IMAGE + 2] * pixel
-            copy_run(line, pixel, args, tap * dilation, column - number * run, end - number * run, first, last,
-                     out + (column - start) * size, distance)  # fmt: skip
-            column = end
+    return copy_run
+
+
+def line_copies(size: int, copy_rows, fill_rows):
+    """The function ``copy_pixels(line, pixel, args, first, last, begin, end, out)``.
+
+    It copies what the taps ``begin`` to ``end`` of a row of taps read at the positions ``first`` to ``last`` of a line
+    of results, as pixels side by side; 0 outside of the image, and where ``line`` is 0.
+    """
 
     @local
-    def copy_patches(x, pixel, group, args, first, last, start, stop, out, distance):
-        width, lines = args[POSITIONS + 2], args[POSITIONS + 1]
-        x += group * args[CHANNELS] * size
-        row = first
-        while row < last:
-            position = row % width
-            end = min(last, row - position + width)
-            line = row // width
-            plane = line // lines
-            height = line % lines * args[STRIDES + 1] - args[BEFORE + 1]
-            depth = plane % args[POSITIONS] * args[STRIDES] - args[BEFORE]
-            copy_line(x, pixel, args, plane // args[POSITIONS], depth, height, position, position + end - row,
-                      start, stop, out + (row - first) * distance, distance)  # fmt: skip
-            row = end
+    def copy_pixels(line, pixel, args, first, last, begin, end, out):
+        channels, stride = args[CHANNELS], args[STRIDES + 2]
+        start = first * stride + begin - args[BEFORE + 2]
+        stop = (last - 1) * stride + end - args[BEFORE + 2]
+        inside, outside = min(stop, max(start, 0)), min(stop, args[IMAGE + 2])
+        if line == 0:
+            inside = stop
+        outside = max(inside, outside)
+        row = channels * size
+        fill_rows(1, (inside - start) * channels, out, 0)
+        out += (inside - start) * row
+        if outside > inside and pixel == row:
+            copy_rows(line + inside * pixel, 0, 1, (outside - inside) * channels, out, 0)
+        elif outside > inside:
+            copy_rows(line + inside * pixel, pixel, outside - inside, channels, out, row)
+        fill_rows(1, (stop - outside) * channels, out + (outside - inside) * row, 0)
 
-    return copy_patches
+    return copy_pixels

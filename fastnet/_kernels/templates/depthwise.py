@@ -1,6 +1,7 @@
 """Depthwise convolutions: a window of its own for each channel.
 
-Filter c multiplier + m reads channel c. A unit of a kernel's axis is a channel of a line of results, or of pixels.
+A unit of a kernel's axis is a channel of a line of results, or of pixels. Where a channel has several filters, it is
+repeated before, and the sums of its repetitions are added behind the gradient.
 
 On the CPU a part of the axis has many channels, which are lanes. A block of 64 sums stays in registers over all taps:
 LLVM makes vectors of a loop of this fixed length, and then unrolls it. One of 32 it unrolls first, and leaves scalar.
@@ -14,82 +15,97 @@ from fastnet._kernels.kinds import integer, read, real, size, write
 from fastnet._kernels.template import template
 
 
-@template("n * lines * channels", grain=16, cost="2 * places * taps_y * taps_x * multiplier", aligned=False)
+@template("pixels", cost="filters")
+def repeat_channels(x: read[pixels, channels], y: write[pixels, filters], channels: size, filters: size, lo, hi):
+    # y (channels, MULTIPLIER) of each pixel: x, so many times
+    for r in range(lo, hi):
+        for c in range(channels):
+            for m in range(MULTIPLIER):
+                y[r, c * MULTIPLIER + m] = x[r, c]
+
+
+@template("pixels", cost="filters")
+def add_repetitions(dy: read[pixels, filters], dx: write[pixels, channels], channels: size, filters: size, lo, hi):
+    for r in range(lo, hi):
+        for c in range(channels):
+            total = dy[r, c * MULTIPLIER]
+            for m in range(1, MULTIPLIER):
+                total = total + dy[r, c * MULTIPLIER + m]
+            dx[r, c] = total
+
+
+@template("n * lines * channels", grain=16, cost="2 * places * taps_y * taps_x", aligned=False)
 def depthwise(
-    x: read[n, image_y, image_x, channels], kernel: read, bias: read | 0.0, y: write[n, lines, places, filters],
+    x: read[n, image_y, image_x, channels], kernel: read, bias: read | 0.0, y: write[n, lines, places, channels],
     lowest: real, taps_y: integer, taps_x: integer, stride_y: integer, stride_x: integer, step_y: integer,
-    step_x: integer, before_y: integer, before_x: integer, multiplier: integer, n: size, image_y: size, image_x: size,
-    lines: size, places: size, channels: size, filters: size, lo, hi,
+    step_x: integer, before_y: integer, before_x: integer, n: size, image_y: size, image_x: size, lines: size,
+    places: size, channels: size, lo, hi,
 ):  # fmt: skip
-    # kernel (taps_y, taps_x, channels, multiplier)
-    total, block, weights, unit, loaded = stack(64), stack(64), stack(1600), lo, -1
+    # kernel (taps_y, taps_x, channels)
+    total, block, weights, unit, is_loaded = stack(64), stack(64), stack(1600), lo, False
     left = before_x - min(0, (taps_x - 1) * step_x)  # positions from which on all taps are within the image, and to
     right = image_x + before_x - max(0, (taps_x - 1) * step_x)
     while unit < hi:
         line, c = unit // channels, unit % channels
         lanes = min(64, channels - c, hi - unit)
-        flat = lanes == channels and lanes < 64 and stride_x == 1
-        in_order = lanes == 64 and multiplier == 1  # the weights are
-        blocks = in_order or ((flat or lanes == 64) and taps_y * taps_x <= 25)
+        flat = lanes == channels and lanes < 64 and stride_x == 1 and taps_y * taps_x <= 25
         together = 64 // lanes if flat else 1  # positions of a block
         plane, top = line // lines * image_y, line % lines * stride_y - before_y
-        for m in range(multiplier):
-            if blocks and not in_order and loaded != c * multiplier + m:
-                loaded = c * multiplier + m
-                for tap in range(taps_y * taps_x):
-                    for k in range(lanes):
-                        weights[tap * 64 + k] = kernel[(tap * channels + c + k) * multiplier + m]
-                    for k in range(lanes, 64):
-                        weights[tap * 64 + k] = weights[tap * 64 + k - lanes]
-            p = 0
-            while p < places:
-                out, start = (line * places + p) * filters + c * multiplier + m, p * stride_x - before_x
-                if blocks and (not flat or (p >= left and p + (63 + lanes) // lanes <= right)):
-                    for k in range(64):
-                        block[k] = 0.0
-                    for ty in range(taps_y):
-                        row = top + ty * step_y
-                        if row >= 0 and row < image_y:
-                            for tx in range(taps_x):
-                                at, tap = start + tx * step_x, ty * taps_x + tx
-                                if at >= 0 and at < image_x:
-                                    at = ((plane + row) * image_x + at) * channels + c
-                                    if in_order:
-                                        for k in range(64):
-                                            block[k] = fma(x[at + k], kernel[tap * channels + c + k], block[k])
-                                    else:
-                                        for k in range(64):
-                                            block[k] = fma(x[at + k], weights[tap * 64 + k], block[k])
-                    for k in range(64):
-                        total[k] = block[k]
-                    count = together
-                else:
-                    for k in range(lanes):
-                        total[k] = 0.0
-                    for ty in range(taps_y):
-                        row = top + ty * step_y
-                        if row >= 0 and row < image_y:
-                            for tx in range(taps_x):
-                                at, weight = start + tx * step_x, ((ty * taps_x + tx) * channels + c) * multiplier + m
-                                if at >= 0 and at < image_x:
-                                    at = ((plane + row) * image_x + at) * channels + c
-                                    for k in range(lanes):
-                                        total[k] = fma(x[at + k], kernel[weight + k * multiplier], total[k])
-                    count = 1
-                for i in range(count):
-                    for k in range(lanes):
-                        value = total[i * lanes + k] + bias[(c + k) * multiplier + m]
-                        y[out + i * filters + k * multiplier] = lowest if value < lowest else value
-                p += count
+        if flat and not is_loaded:
+            is_loaded = True
+            for tap in range(taps_y * taps_x):
+                for k in range(lanes):
+                    weights[tap * 64 + k] = kernel[tap * channels + k]
+                for k in range(lanes, 64):
+                    weights[tap * 64 + k] = weights[tap * 64 + k - lanes]
+        p = 0
+        while p < places:
+            out, start = (line * places + p) * channels + c, p * stride_x - before_x
+            if lanes == 64 or (flat and p >= left and p + (63 + lanes) // lanes <= right):
+                for k in range(64):
+                    block[k] = 0.0
+                for ty in range(taps_y):
+                    row = top + ty * step_y
+                    if row >= 0 and row < image_y:
+                        for tx in range(taps_x):
+                            at, tap = start + tx * step_x, ty * taps_x + tx
+                            if at >= 0 and at < image_x:
+                                at = ((plane + row) * image_x + at) * channels + c
+                                if lanes == 64:
+                                    for k in range(64):
+                                        block[k] = fma(x[at + k], kernel[tap * channels + c + k], block[k])
+                                else:
+                                    for k in range(64):
+                                        block[k] = fma(x[at + k], weights[tap * 64 + k], block[k])
+                for k in range(64):
+                    total[k] = block[k]
+                count = together
+            else:
+                for k in range(lanes):
+                    total[k] = 0.0
+                for ty in range(taps_y):
+                    row = top + ty * step_y
+                    if row >= 0 and row < image_y:
+                        for tx in range(taps_x):
+                            at, weight = start + tx * step_x, (ty * taps_x + tx) * channels + c
+                            if at >= 0 and at < image_x:
+                                at = ((plane + row) * image_x + at) * channels + c
+                                for k in range(lanes):
+                                    total[k] = fma(x[at + k], kernel[weight + k], total[k])
+                count = 1
+            for i in range(count):
+                for k in range(lanes):
+                    value = total[i * lanes + k] + bias[c + k]
+                    y[out + i * channels + k] = lowest if value < lowest else value
+            p += count
         unit += lanes
 
 
-@template("n * image_y * channels", grain=16, cost="4 * places * taps_y * taps_x * multiplier", aligned=False)
+@template("n * image_y * channels", grain=16, cost="4 * places * taps_y * taps_x", aligned=False)
 def depthwise_input_gradient(
-    dy: read[n, lines, places, filters], kernel: read, dx: write[n, image_y, image_x, channels], taps_y: integer,
+    dy: read[n, lines, places, channels], kernel: read, dx: write[n, image_y, image_x, channels], taps_y: integer,
     taps_x: integer, stride_y: integer, stride_x: integer, step_y: integer, step_x: integer, before_y: integer,
-    before_x: integer, multiplier: integer, n: size, image_y: size, image_x: size, lines: size, places: size,
-    channels: size, filters: size, lo, hi,
+    before_x: integer, n: size, image_y: size, image_x: size, lines: size, places: size, channels: size, lo, hi,
 ):  # fmt: skip
     unit = lo
     while unit < hi:
@@ -104,32 +120,29 @@ def depthwise_input_gradient(
             reached = row % image_y + before_y - ty * step_y
             line = reached // stride_y
             if reached >= 0 and line * stride_y == reached and line < lines:
-                source = (row // image_y * lines + line) * places * filters + first * multiplier
+                source = (row // image_y * lines + line) * places * channels + first
                 for tx in range(taps_x):
                     start = tx * step_x - before_x
-                    weight = ((ty * taps_x + tx) * channels + first) * multiplier
+                    weight = (ty * taps_x + tx) * channels + first
                     left = max(0, (stride_x - 1 - start) // stride_x)
                     right = min(places, (image_x - 1 - start) // stride_x + 1)
                     for p in range(left, right):
-                        pixel = out + (start + p * stride_x) * channels
-                        for m in range(multiplier):
-                            for k in range(lanes):
-                                at = source + p * filters + k * multiplier + m
-                                dx[pixel + k] = fma(dy[at], kernel[weight + k * multiplier + m], dx[pixel + k])
+                        pixel, at = out + (start + p * stride_x) * channels, source + p * channels
+                        for k in range(lanes):
+                            dx[pixel + k] = fma(dy[at + k], kernel[weight + k], dx[pixel + k])
         unit += lanes
 
 
 _CHUNKS = f"chunks(n * lines * places, {CHUNK_ROWS})"
 
 
-@template(f"{_CHUNKS} * taps_y * taps_x * channels", grain=16, cost=f"4 * {CHUNK_ROWS} * multiplier", aligned=False)
+@template(f"{_CHUNKS} * taps_y * taps_x * channels", grain=16, cost=f"4 * {CHUNK_ROWS}", aligned=False)
 def depthwise_kernel_gradient(
-    x: read[n, image_y, image_x, channels], dy: read[n, lines, places, filters], dkernel: write, taps_y: integer,
+    x: read[n, image_y, image_x, channels], dy: read[n, lines, places, channels], dkernel: write, taps_y: integer,
     taps_x: integer, stride_y: integer, stride_x: integer, step_y: integer, step_x: integer, before_y: integer,
-    before_x: integer, multiplier: integer, n: size, image_y: size, image_x: size, lines: size, places: size,
-    channels: size, filters: size, lo, hi,
+    before_x: integer, n: size, image_y: size, image_x: size, lines: size, places: size, channels: size, lo, hi,
 ):  # fmt: skip
-    # dkernel (chunks, taps_y, taps_x, channels, multiplier): of CHUNK_ROWS results each
+    # dkernel (chunks, taps_y, taps_x, channels): of CHUNK_ROWS results each
     total, block, unit = stack(64), stack(64), lo
     groups = max(1, 64 // channels) if stride_x == 1 else 1  # positions whose sums are kept apart, side by side
     while unit < hi:
@@ -138,35 +151,34 @@ def depthwise_kernel_gradient(
         last, start = min((chunk + 1) * CHUNK_ROWS, n * lines * places), tap % taps_x * step_x - before_x
         left = max(0, (stride_x - 1 - start) // stride_x)
         right = min(places, (image_x - 1 - start) // stride_x + 1)
-        for m in range(multiplier):
-            for k in range(64):
-                total[k] = 0.0
-                block[k] = 0.0
-            begin = chunk * CHUNK_ROWS
-            while begin < last:  # the part of each line that is in the chunk
-                line, end = begin // places, min(last, begin - begin % places + places)
-                row = line % lines * stride_y + tap // taps_x * step_y - before_y
-                source = ((line // lines * image_y + row) * image_x + start) * channels + c
-                p, stop = max(left, begin - line * places), min(right, end - line * places)
-                while row >= 0 and row < image_y and p < stop:
-                    at, result = source + p * stride_x * channels, (line * places + p) * filters + c * multiplier + m
-                    count = min(groups, stop - p)
-                    if lanes == 64 and multiplier == 1:
-                        for k in range(64):
-                            block[k] = fma(x[at + k], dy[result + k], block[k])
-                    elif lanes == channels:
-                        for k in range(count * lanes):
-                            total[k] = fma(x[at + k], dy[result + k * multiplier], total[k])
-                    else:
-                        for i in range(count):
-                            for k in range(lanes):
-                                value = dy[result + i * filters + k * multiplier]
-                                total[i * lanes + k] = fma(x[at + i * channels + k], value, total[i * lanes + k])
-                    p += count
-                begin = end
-            for k in range(lanes):
-                value = block[k] + total[k]
-                for i in range(1, groups):
-                    value = value + total[i * lanes + k]
-                dkernel[(unit + k) * multiplier + m] = value
+        for k in range(64):
+            total[k] = 0.0
+            block[k] = 0.0
+        begin = chunk * CHUNK_ROWS
+        while begin < last:  # the part of each line that is in the chunk
+            line, end = begin // places, min(last, begin - begin % places + places)
+            row = line % lines * stride_y + tap // taps_x * step_y - before_y
+            source = ((line // lines * image_y + row) * image_x + start) * channels + c
+            p, stop = max(left, begin - line * places), min(right, end - line * places)
+            while row >= 0 and row < image_y and p < stop:
+                at, result = source + p * stride_x * channels, (line * places + p) * channels + c
+                count = min(groups, stop - p)
+                if lanes == 64:
+                    for k in range(64):
+                        block[k] = fma(x[at + k], dy[result + k], block[k])
+                elif lanes == channels:
+                    for k in range(count * lanes):
+                        total[k] = fma(x[at + k], dy[result + k], total[k])
+                else:
+                    for i in range(count):
+                        for k in range(lanes):
+                            value = dy[result + i * channels + k]
+                            total[i * lanes + k] = fma(x[at + i * channels + k], value, total[i * lanes + k])
+                p += count
+            begin = end
+        for k in range(lanes):
+            value = block[k] + total[k]
+            for i in range(1, groups):
+                value = value + total[i * lanes + k]
+            dkernel[unit + k] = value
         unit += lanes

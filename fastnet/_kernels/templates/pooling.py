@@ -120,26 +120,36 @@ def max_pooling_gradient(
     dy: read[y_rows, y_width], place: read_uint8[y_rows, y_width] | -1, far_place: read_int32[y_rows, y_width] | -1,
     dx: write[rows, x_width], depths: read_int32[out_depth, two], heights: read_int32[out_height, two],
     widths: read_int32[out_width, two], depth_readers: read_int32[depth, two], height_readers: read_int32[height, two],
-    width_readers: read_int32[width, two], channels: integer, window_height: integer, window_width: integer,
-    readers: integer, depth: size, height: size, width: size, out_depth: size, out_height: size, lo, hi,
+    channels: integer, window_height: integer, window_width: integer, readers: integer, x_width: size, depth: size,
+    height: size, out_depth: size, out_height: size, out_width: size, lo, hi,
 ):  # fmt: skip
+    # Window by window, each of which is read once for all its pixels of a row. Each pixel's gradients are added in the
+    # order of its windows.
     for r in range(lo, hi):
         d, h = r // height % depth, r % height
         image = r // (depth * height) * out_depth
-        for w in range(width):
-            left = w * channels
-            for c in range(channels):
-                dx[r, left + c] = 0.0
-            for od in range(depth_readers[d, 0], depth_readers[d, 1]):
-                for oh in range(height_readers[h, 0], height_readers[h, 1]):
-                    row = (image + od) * out_height + oh
-                    for ow in range(width_readers[w, 0], width_readers[w, 1]):
-                        above = (d - depths[od, 0]) * window_height + h - heights[oh, 0]
-                        tap = T(above * window_width + w - widths[ow, 0])
+        for j in range(x_width):
+            dx[r, j] = 0.0
+        for od in range(depth_readers[d, 0], depth_readers[d, 1]):
+            for oh in range(height_readers[h, 0], height_readers[h, 1]):
+                row = (image + od) * out_height + oh
+                start = T(((d - depths[od, 0]) * window_height + h - heights[oh, 0]) * window_width)
+                for ow in range(out_width):
+                    w0, w1 = widths[ow, 0], widths[ow, 1]
+                    if WIDTH > 0 and w1 - w0 == WIDTH:
                         for c in range(channels):
-                            at = ow * channels + c
-                            mine = (T(place[row, at]) == tap) | (T(far_place[row, at]) == tap)
-                            dx[r, left + c] = dx[r, left + c] + select(mine, dy[row, at], 0.0)
+                            at = T(place[row, ow * channels + c]) - start
+                            gradient = dy[row, ow * channels + c]
+                            for k in range(WIDTH):
+                                pixel = (w0 + k) * channels + c
+                                dx[r, pixel] = dx[r, pixel] + select(at == T(k), gradient, 0.0)
+                    else:
+                        for w in range(w0, w1):
+                            tap = start + T(w - w0)
+                            for c in range(channels):
+                                at = ow * channels + c
+                                mine = (T(place[row, at]) == tap) | (T(far_place[row, at]) == tap)
+                                dx[r, w * channels + c] = dx[r, w * channels + c] + select(mine, dy[row, at], 0.0)
 
 
 @template("rows", cost="2 * y_width * taps", aligned=False)
