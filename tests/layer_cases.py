@@ -173,11 +173,22 @@ def classes_of(layers, ops):
         def call(self, x):
             return ops.exp(-ops.sum(ops.square(x[:, None, :] - self.centres), axis=-1))
 
+    class Penalizing(layers.Layer):
+        def build(self, input_shape):
+            self.w = self.add_weight(shape=(input_shape[-1], 4), initializer="glorot_uniform", name="w")
+
+        def call(self, x):
+            y = ops.matmul(x, self.w)
+            self.add_loss(0.1 * ops.mean(ops.square(y)) + ops.sum(ops.abs(x)) / 50.0)
+            self.add_loss(0.3 * ops.sum(ops.square(self.w)) - ops.sum(ops.tanh(y[:, 0])) * 0.01)
+            return ops.tanh(y)
+
     return {
         cls.__name__: cls
         for cls in (
             Linear, Antirectifier, RMSNorm, Maxout, GatedLinear, SqueezeExcite, FiLM, Rezero, Highway, TwiceTheSame,
             Steps, WeightNormalized, LowRank, Tied, Position, SelfAttention, Heads, Experts, Prototypes,
+            Penalizing,
         )
     }  # fmt: skip
 

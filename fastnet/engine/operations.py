@@ -39,6 +39,23 @@ def cast(plan: Plan, x: View, dtype: str) -> View:
 
 
 @dataclass(frozen=True, eq=False)
+class Penalty:
+    """What a layer adds to the loss.
+
+    Attributes:
+        name: of the layer.
+        regularizer: gives the number of a view.
+        view: what is penalized.
+        is_mean: whether the number is divided by the rows of the batch.
+    """
+
+    name: str
+    regularizer: Any
+    view: View
+    is_mean: bool = True
+
+
+@dataclass(frozen=True, eq=False)
 class Penalized:
     """y = x, whose penalty is added to the loss."""
 

@@ -23,7 +23,7 @@ from fastnet.engine.call import launch_of
 from fastnet.engine.elements import chunk_entries, elementwise_launch, fold
 from fastnet.engine.gradients import DenseGradient, Gradient
 from fastnet.engine.launch import Launch, Product
-from fastnet.engine.operations import Cast, Penalized, total
+from fastnet.engine.operations import Cast, Penalized, Penalty, total
 from fastnet.engine.split import split_product, splits
 from fastnet.engine.tape import Tape
 from fastnet.engine.text import plan_text
@@ -63,7 +63,7 @@ class Plan:
     phase: str = "forward"
     random_streams: int = 0  # layers that draw random numbers
     outputs: list[tuple[Any, View]] = field(default_factory=list)  # (layer, its result) in order; last the network's
-    penalized: list[tuple[Any, View]] = field(default_factory=list)  # (layer with an activity regularizer, its result)
+    penalized: list[Penalty] = field(default_factory=list)  # on results of layers
     prepared: set[Any] = field(default_factory=set)  # layers whose launches of once a step are there
     penalty_state: dict[Variable, dict[str, View]] = field(default_factory=dict)  # from a penalty to its gradient
     snapshots: dict[Any, Any] = field(default_factory=dict)  # users' templates and rules as the model read them first
@@ -126,7 +126,7 @@ class Plan:
         self.outputs.append((layer, y))
         if layer.activity_regularizer is not None:
             y = self.tape.push(Penalized(layer.activity_regularizer), y)
-            self.penalized.append((layer, y))
+            self.penalized.append(Penalty(layer.name, layer.activity_regularizer, y))
         return y
 
     def combine(self, operation: Any, *inputs: View) -> View:

@@ -40,12 +40,16 @@ class Tracing(threading.local):
         assign: what setting a weight's value does; None where that is refused too.
         check_fold: takes an operation, an array and axes, and raises the error for a fold that is not there; None
             where all are.
+        add_loss: takes what a layer's call adds to the loss; None where nothing may be added.
+        rows: stands for the number of rows of the batch, over which what is added may be folded.
     """
 
     leaf: Callable[[Any], Any] | None = None
     refuse: Callable[[Any], Any]
     assign: Callable[[Any, Any], None] | None = None
     check_fold: Callable[[str, Any, tuple[int, ...]], None] | None = None
+    add_loss: Callable[[Any], None] | None = None
+    rows: Any = None
 
 
 tracing = Tracing()

@@ -13,6 +13,7 @@ from fastnet.engine.operations import Concatenate
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
+from fastnet.symbolic.added_losses import Added, AddLosses, check_samples
 from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.boundaries import CUT, LAYER, sample_shape
 from fastnet.symbolic.concatenation import CONCATENATE
@@ -93,7 +94,10 @@ def forward(layer: Any, plan: Plan, x: View) -> View:
     given: dict[str, Any] = {"training": plan.training} if "training" in parameters else {}
     views = [x, *([x.mask] if "mask" in parameters and x.mask is not None else [])]
 
+    added = Added()
+
     def call(data: SymbolicArray, mask: SymbolicArray | None = None) -> Any:
+        added.begin()
         if "mask" in parameters:
             given["mask"] = None if mask is None else not_equal(mask, 0.0)
         return layer.call(data, **given)
@@ -103,8 +107,13 @@ def forward(layer: Any, plan: Plan, x: View) -> View:
     )
     if not result.per_row:
         raise RuleError(f"{layer._owner}: call must return an array of the batch, and returned {result!r}.")
+    check_samples(layer._owner, result)
+    terms = added.terms(layer._owner)
     known = {id(each): (each, view) for each, view in zip(arguments, views, strict=True)}
-    y = _Lowering(plan, layer.name, weights, known).view(result)
+    lowering = _Lowering(plan, layer.name, weights, known)
+    y = lowering.view(result)
+    if terms:
+        y = plan.combine(AddLosses(layer.name, terms), y, *(lowering.view(term.rows) for term in terms))
     if layer.supports_masking and y is not x and y.shape[:-1] == x.shape[:-1]:
         y.mask = x.mask
     return y

@@ -11,7 +11,7 @@ from fastnet.default_names import numbered
 from fastnet.descriptions import Configurable, snake_case
 from fastnet.engine import changes
 from fastnet.engine.plan import Plan
-from fastnet.engine.variable import Variable
+from fastnet.engine.variable import Variable, tracing
 from fastnet.engine.view import View
 from fastnet.layers import array_layers, calls, open_shapes
 from fastnet.layers.trace import Use, trace
@@ -372,6 +372,28 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
         if isinstance(x, SymbolicArray):
             return applied(self, x, training, mask)
         return calls.run(self, x, training, mask)
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a number to the loss of the batch, within ``call``: a sum or mean over all axes, or a penalty of weights.
+
+        Args:
+            loss: such as ``ops.mean(ops.square(x))``, and sums and multiples of these by numbers.
+
+        Raises:
+            RuntimeError: no ``call`` is running.
+
+        Example:
+            >>> from fastnet import layers, ops
+            >>> class Sparse(layers.Layer):
+            ...     def call(self, x):
+            ...         self.add_loss(0.01 * ops.mean(ops.abs(x)))
+            ...         return x
+            >>> Sparse()([[1.0, 2.0]]).tolist()
+            [[1.0, 2.0]]
+        """
+        if tracing.add_loss is None:
+            raise RuntimeError(f"{self._owner}: add_loss is a part of call(self, x): call it there.")
+        tracing.add_loss(loss)
 
     def __repr__(self) -> str:
         shape = "" if not self.built or self.output_shape is None else f" {self.output_shape}"

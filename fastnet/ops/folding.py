@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.engine.variable import tracing
 from fastnet.symbolic import folds, formulas
 from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal
 from fastnet.symbolic.leaves import whole
@@ -72,7 +73,8 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         return np.mean(formulas.as_floats(x), axis=axis, keepdims=keepdims)
     sizes = [x.shape[a] for a in folds.fold_axes("mean", x, axis)]
     total = folds.total(x, axis, keepdims) / float(math.prod(size or 1 for size in sizes))
-    return total / whole.rows if None in sizes else total
+    rows = tracing.rows if whole.rows is None else whole.rows
+    return total / rows if None in sizes else total
 
 
 def var(x: Any, axis: Any = None, keepdims: bool = False) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnet.engine.variable import tracing
 from fastnet.symbolic import formulas
-from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, refusal, shown
+from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, refusal, shown, user_line
 from fastnet.symbolic.leaves import leaf_of, whole
 from fastnet.symbolic.rearrange import transposed
 from fastnet.symbolic.reshape import reshaped
@@ -41,6 +41,8 @@ class Fold(Operation):
         axes = fold_axes(self.name, x, axis)
         if not axes:
             return x
+        if x.per_row and 0 in axes and whole.rows is None:
+            return self._over_batch(x, axes, keepdims)
         if tracing.check_fold is not None:
             tracing.check_fold(self.name, x, axes)
         elif is_of_weights(x):
@@ -48,6 +50,16 @@ class Fold(Operation):
         if axes == (x.ndim - 1,) or not x.per_row or 0 in axes:
             return SymbolicArray(self, (x,), folded(x.shape, axes, keepdims), settings=(axes, bool(keepdims)))
         return reshaped(self._along_last(x, axes), folded(x.shape, axes, keepdims))
+
+    def _over_batch(self, x: SymbolicArray, axes: tuple[int, ...], keepdims: bool) -> SymbolicArray:
+        """The sum over the batch and all other axes, which a layer may add to the loss (`added_losses`)."""
+        if self.name != "sum" or len(axes) != x.ndim:
+            raise refusal(
+                f"{self.name} over the batch (axis 0) mixes samples",
+                "fold along axis=-1; what add_loss gets is a sum or a mean over all axes",
+            )
+        rows = self(x, axes[1:]) if len(axes) > 1 else x
+        return SymbolicArray(BATCH_SUM, (rows,), (1,) * x.ndim if keepdims else (), settings=(user_line(),))
 
     def _along_last(self, x: SymbolicArray, axes: tuple[int, ...]) -> SymbolicArray:
         """The fold over several axes, or others than the last one, which are put there as one; without these."""
@@ -60,6 +72,10 @@ class Fold(Operation):
         sizes = x.shape[: len(kept)]
         x = reshaped(x, (*sizes, math.prod(size or 0 for size in x.shape[len(kept) :])))
         return SymbolicArray(self, (x,), sizes, settings=((len(kept),), False))
+
+
+BATCH_SUM = Operation("sum over the batch")  # of numbers of rows
+ROWS = Operation("rows of the batch")
 
 
 def fold_axes(name: str, x: SymbolicArray, axis: Any) -> tuple[int, ...]:
@@ -79,7 +95,7 @@ def fold_axes(name: str, x: SymbolicArray, axis: Any) -> tuple[int, ...]:
                 ShapeError,
             )
         axes = tuple(sorted(int(a) % x.ndim for a in given))
-    if x.per_row and 0 in axes and whole.rows is None:
+    if x.per_row and 0 in axes and whole.rows is None and tracing.rows is None:
         raise refusal(
             f"{name} over the batch (axis 0) mixes samples", "fold along axis=-1; the loss's reduction joins the rows"
         )

@@ -99,7 +99,7 @@ class LayerRun:
             raise AssertionError(f"{owner}: backward gives no gradient of {what}.")
         self.views = [self.y, self.dx, *map(plan.total_gradient, weights)]
         self.penalized = plan.penalized
-        plan.results += [*self.views, *(view for _, view in self.penalized)]
+        plan.results += [*self.views, *(penalty.view for penalty in self.penalized)]
         fuse(plan)  # as in a model
         self.run = Run(plan, rows, [self.x, self.dy])
 
@@ -113,8 +113,11 @@ class LayerRun:
     def loss(self, x: np.ndarray, dy: np.ndarray) -> float:
         """The function whose gradients are computed: sum(y · dy) + the penalties on activities."""
         y = self(x, dy)[0]
-        penalties = sum(float(layer.activity_regularizer(self.run.get(view))) for layer, view in self.penalized)
-        return float((y * dy).sum()) + penalties / self.run.rows
+        penalties = [
+            float(one.regularizer(self.run.get(one.view))) / (self.run.rows if one.is_mean else 1)
+            for one in self.penalized
+        ]
+        return float((y * dy).sum()) + sum(penalties)
 
 
 def make_layer(factory: Callable[[], Layer], dtype: str) -> Layer:

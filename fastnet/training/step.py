@@ -383,9 +383,9 @@ def _penalties(step: Step, wanted: Sequence[Variable]) -> None:
         if variable.regularizer is not None:
             plan.label = label_of(variable)
             _add_penalty(plan, total, variable.regularizer.weight_penalty(plan, variable), mean=False)
-    for layer, y in plan.penalized:
-        plan.label = layer.name
-        _add_penalty(plan, total, layer.activity_regularizer.activity_penalty(plan, y), mean=True)
+    for penalty in plan.penalized:
+        plan.label = penalty.name
+        _add_penalty(plan, total, penalty.regularizer.activity_penalty(plan, penalty.view), mean=penalty.is_mean)
 
 
 def _add_penalty(plan: Plan, total: Slot, sums: tuple[View, int], mean: bool) -> None:

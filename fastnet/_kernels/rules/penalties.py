@@ -34,3 +34,7 @@ def min_max_norm(norm, min_value, max_value, rate, epsilon):
 
 def same(x):
     return x
+
+
+def multiple(x, factor):
+    return factor * x

@@ -14,6 +14,7 @@ from fastnet._kernels.kinds import (
     real,
     reals,
     rule,
+    size,
     update,
     write,
 )
@@ -97,6 +98,11 @@ def copy(x: read, y: write):
 @elementwise
 def fill(y: write, number: real):
     y = number
+
+
+@elementwise
+def fill_share(y: write, number: real, batch: size):
+    y = number * (1.0 / T(batch))
 
 
 @elementwise

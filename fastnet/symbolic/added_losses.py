@@ -1,0 +1,161 @@
+"""What a layer's call adds to the loss: sums and means of formulas over the batch, and penalties of weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnet._kernels.rules import penalties as rules
+from fastnet._kernels.templates import elementwise, folds
+from fastnet.engine.operations import Penalty
+from fastnet.engine.plan import Plan
+from fastnet.engine.variable import tracing
+from fastnet.engine.view import View
+from fastnet.symbolic.array import SymbolicArray, TracingError
+from fastnet.symbolic.folds import BATCH_SUM, ROWS
+from fastnet.symbolic.leaves import constant
+from fastnet.symbolic.order import ordered
+from fastnet.symbolic.reshape import GROUND
+from fastnet.symbolic.weight_formulas import grounded, lifted
+
+
+@dataclass(frozen=True)
+class Term:
+    """A part of what is added.
+
+    Attributes:
+        factor: of the sum, or of the mean.
+        rows: a number of each row of the batch, or one of weights.
+        is_mean: whether it is their mean.
+    """
+
+    factor: float
+    rows: SymbolicArray
+    is_mean: bool
+
+
+class Added:
+    """Collects what calls of a function add to the loss while they are traced."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[SymbolicArray]] = []
+
+    def begin(self) -> None:
+        """A call begins: in this thread `add_loss` is heard, and the batch may be folded."""
+        found: list[SymbolicArray] = []
+        self.calls.append(found)
+        tracing.add_loss, tracing.rows = lambda value: found.append(constant(value)), SymbolicArray(ROWS, (), ())
+
+    def terms(self, owner: str) -> list[Term]:
+        """The parts of the sum of all that the first call added.
+
+        Raises:
+            TracingError: it is not made of sums and means, or calls added different things.
+        """
+        first, *others = self.calls
+        if any(len(one) != len(first) for one in others):
+            raise TracingError(f"{owner}: call adds other losses when it is called again.")
+        return [term for value in first for term in _terms_of(owner, value)]
+
+
+def check_samples(owner: str, result: SymbolicArray) -> None:
+    """Check that a result reads no fold over the batch.
+
+    Raises:
+        TracingError: it does.
+    """
+    for x in ordered([result]):
+        if x.operation is BATCH_SUM:
+            raise TracingError(
+                f"{owner}: call cannot be compiled: a sum over the batch (axis 0) mixes samples{x.settings[0]}: fold "
+                "along axis=-1. Only what add_loss gets may fold the batch."
+            )
+
+
+def _terms_of(owner: str, value: SymbolicArray) -> list[Term]:
+    """The parts of what is added once."""
+    terms = _terms(value)
+    if terms is None or any(size != 1 for size in value.shape):
+        raise TracingError(
+            f"{owner}: add_loss takes sums and means over the batch, such as ops.mean(ops.square(x)), penalties of "
+            f"weights, and their sums and multiples by numbers; received {value!r}."
+        )
+    return terms
+
+
+def _terms(y: SymbolicArray) -> list[Term] | None:
+    name = "" if y.operation is None else y.operation.name
+    if y.operation is BATCH_SUM:
+        return [Term(1.0, y.inputs[0], False)]
+    if not any(x.operation is BATCH_SUM for x in ordered([y])):
+        return None if y.per_row or y.value is not None else [Term(1.0, _as_weight(y), False)]
+    if name in ("add", "subtract"):
+        first, second = map(_terms, y.inputs)
+        sign = -1.0 if name == "subtract" else 1.0
+        return None if first is None or second is None else [*first, *_scaled(second, sign)]
+    if name in ("negative", "reshape", "positive"):
+        found, factor = _terms(y.inputs[0]), -1.0 if name == "negative" else 1.0
+        return None if found is None else _scaled(found, factor)
+    if name == "divide" and y.inputs[1].operation is ROWS:
+        found = _terms(y.inputs[0])
+        return None if found is None else [Term(one.factor, one.rows, True) for one in found]
+    numbers = [x for x in y.inputs if x.value is not None and x.value.size == 1]
+    others = [x for x in y.inputs if x.value is None]
+    if name not in ("multiply", "divide") or len(numbers) != 1 or (name == "divide" and others[0] is not y.inputs[0]):
+        return None
+    number, found = float(numbers[0].value.reshape(-1)[0]), _terms(others[0])  # type: ignore[union-attr]
+    return None if found is None else _scaled(found, 1 / number if name == "divide" else number)
+
+
+def _scaled(terms: list[Term], factor: float) -> list[Term]:
+    return [Term(factor * one.factor, one.rows, one.is_mean) for one in terms]
+
+
+def _as_weight(y: SymbolicArray) -> SymbolicArray:
+    return y if y.operation in (None, GROUND) else grounded(lifted(y))
+
+
+class AddLosses:
+    """A result, of which numbers of rows are added to the loss, as an operation of a network's tape.
+
+    Args:
+        name: of the layer.
+        terms: the numbers, which follow the result among the inputs.
+    """
+
+    keeps_values = True
+
+    def __init__(self, name: str, terms: list[Term]):
+        self.name, self.terms = name, terms
+
+    def forward(self, plan: Plan, y: View, *rows: View) -> View:
+        for term, view in zip(self.terms, rows, strict=True):
+            plan.penalized.append(Penalty(self.name, _Multiple(term.factor), view, term.is_mean))
+        return y
+
+    def backward(self, plan: Plan, dy: View, *views: View) -> tuple[View | None, ...]:
+        _, *rows, _ = views
+        found: list[View | None] = [dy]
+        for term, view in zip(self.terms, rows, strict=True):
+            found.append(plan.like(view) if view.needs_gradient else None)
+            if (dx := found[-1]) is None:
+                continue
+            if term.is_mean:
+                plan.call(elementwise.fill_share, y=dx, number=term.factor, batch=-1)
+            else:
+                plan.call(elementwise.fill, y=dx, number=term.factor)
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Multiple:
+    """A penalty: a multiple of the sum of numbers."""
+
+    factor: float
+
+    def __call__(self, x: Any) -> float:
+        return self.factor * float(x.sum())
+
+    def activity_penalty(self, plan: Plan, y: View) -> tuple[View, int]:
+        """Add the launch of the sums of chunks whose sum is the penalty; these, and how many elements were summed."""
+        return plan.sums(folds.sum_rule, f=rules.multiple, x=y, p=[self.factor])
