@@ -463,6 +463,10 @@ def product(self, g, w, rate):
     w.assign(ops.matmul(g, g))
 
 
+def slice_of_it(self, g, w, rate):
+    w.assign_sub(g[:1])
+
+
 def array_from_outside(self, g, w, rate):
     w.assign(w - np.arange(float(np.prod(w.shape))).reshape(w.shape))
 
@@ -491,6 +495,7 @@ def late_state(self, g, w, rate):
         (elements, "the elements of 'variable' are read"),
         (python_number, r"float\(\)"),
         (product, "matmul"),
+        (slice_of_it, r"a slice of a weight \(line \d+ of test_array_optimizers.py, in slice_of_it\)"),
         (array_from_outside, "from outside.*initializer=array"),
         (late_state, r"'late' must be made in build"),
     ],
