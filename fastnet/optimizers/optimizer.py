@@ -263,8 +263,9 @@ class Optimizer(
         if self._form is None:
             given: dict[str, Any] = self.parameters
             return Optimizer(self.row, self.learning_rate, self.name, **given)
-        other, plain = self.anew(), Optimizer(self.row)
-        vars(other).update({name: vars(plain)[name] for name in settable.argument_names(Optimizer)[3:]})
+        other, plain = self.anew(), vars(Optimizer(self.row))
+        names = set(settable.argument_names(Optimizer)) & set(plain) - {"row", "name"}
+        vars(other).update({name: plain[name] for name in names})
         return other
 
     # ---- the learning rate
