@@ -22,7 +22,6 @@ _COMPILED = "every step is compiled, and as many are executed in one call as cal
 _FILES = "use save_weights and load_weights"
 
 REFUSED: dict[str, str] = {
-    "add_loss": "penalties come from the layers' regularizers and activity_regularizer, or from a registered loss",
     "add_metric": "metrics are given to compile(metrics=[...])",
     "add_variable": "weights belong to layers; write a layer (docs/extending.md)",
     "autocast": "data become the dtype of the layer that reads them",

@@ -80,3 +80,27 @@ def _as_operand(dx: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
     if dx.shape != x.shape:  # the gradient did not depend on all that its operand has
         dx = formulas.like(dx, x)
     return dx
+
+
+def of_quotient(parts: Parts, y: SymbolicArray) -> Parts:
+    """Gradients that read a softmax y = e / S in place of the exponentials e, which are y S; other gradients as they are.
+
+    Both y and S are in memory, and e would be computed again. Where e and S are infinite, y is NaN already.
+    """
+    if y.operation is not formulas.divide or y.inputs[0].operation is not formulas.exp:
+        return parts
+    exponential, total = y.inputs
+    if total.operation is not folds.total or total.inputs[0] is not exponential:
+        return parts
+    known = {id(y): y, id(total): total, id(exponential): formulas.multiply(y, total)}
+    return [(part, _replaced(gradient, known)) for part, gradient in parts]
+
+
+def _replaced(root: SymbolicArray, known: dict[int, SymbolicArray]) -> SymbolicArray:
+    """A formula in which others stand for some of its parts."""
+    for x in ordered([root], leaves=dict(known)):
+        if id(x) not in known:
+            inputs = tuple(known[id(y)] for y in x.inputs)
+            is_same = all(a is b for a, b in zip(inputs, x.inputs))
+            known[id(x)] = x if is_same else SymbolicArray(x.operation, inputs, x.shape, x.is_bool, x.settings, x.value)
+    return known[id(root)]
