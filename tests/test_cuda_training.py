@@ -105,6 +105,32 @@ def test_formulas_of_arrays(form):
     assert_same_training(stack, "adam", loss, x, np.repeat(y, 4, axis=-1)[:, :4])
 
 
+class Mixed(layers.Layer):
+    """Moved elements, products of results, running sums, random numbers, formulas of weights, a loss of its own."""
+
+    def build(self, input_shape):
+        self.w = self.add_weight(shape=(input_shape[-1], 3), initializer="glorot_uniform", name="w")
+        self.table = self.add_weight(shape=input_shape[1:], initializer="glorot_uniform", name="table")
+
+    def call(self, x, training=False):
+        x = ops.matmul(x + ops.tanh(self.table), self.w / ops.norm(self.w, axis=0))
+        scores = ops.softmax(ops.matmul(x, ops.transpose(x, (0, 2, 1))), axis=1)
+        if training:
+            scores = fastnet.random.dropout(scores, 0.3) + 0.01 * fastnet.random.normal(ops.shape(scores))
+        x = ops.einsum("bij,bjk->bik", scores, ops.cumsum(x, axis=1)) + ops.pad(x, ((0, 0), (1, 0), (0, 0)))[:, :-1]
+        self.add_loss(0.1 * ops.mean(ops.square(x)) + 0.01 * ops.sum(ops.abs(x)))
+        return ops.take(x, [2, 0, 2], axis=1) - ops.mean(x, axis=1, keepdims=True)
+
+
+@pytest.mark.slow
+def test_layers_in_array_code(form):
+    def stack():
+        first = [layers.Input((6,)), layers.Dense(20), layers.Reshape((5, 4))]
+        return [*first, Mixed(name="mixed"), layers.Flatten(), layers.Dense(3)]
+
+    assert_same_training(stack, "adam", "mse", *data(6, 0))
+
+
 @pytest.mark.slow
 def test_penalties_and_constraints_of_arrays(form):
     def group(w):
