@@ -13,6 +13,11 @@ def penalties_of(ops):
     def unlike_a_matrix(w):
         return ops.sum(ops.square(w - np.cos(np.arange(np.prod(w.shape))).reshape(w.shape)))
 
+    def orthogonal(w):
+        """Brock et al. 2017, arXiv:1609.07093."""
+        w = ops.reshape(w, (-1, w.shape[-1]))
+        return 0.1 * ops.sum(ops.square(ops.matmul(ops.transpose(w), w) - np.eye(w.shape[-1])))
+
     return {
         "squares": lambda w: 0.01 * ops.sum(ops.square(w)),
         "elastic": elastic,
@@ -30,6 +35,9 @@ def penalties_of(ops):
         "a column's": lambda w: ops.sum(ops.square(w - 0.1 * np.arange(float(w.shape[-1])))),
         "softmax": lambda w: -ops.sum(ops.softmax(w, axis=-1) * ops.log_softmax(w, axis=-1)),
         "logsumexp": lambda w: ops.logsumexp(w),
+        "orthogonal": orthogonal,
+        "a slice": lambda w: ops.sum(ops.square(w[..., 0])) + ops.sum(ops.abs(w[..., -1])),
+        "largest of columns": lambda w: ops.sum(ops.max(ops.abs(w), axis=0)),
     }
 
 
@@ -86,6 +94,7 @@ def constraints_of(ops):
         "pruned": lambda w: w * (np.arange(np.prod(w.shape)) % 3 > 0).reshape(w.shape),
         "largest": lambda w: w / ops.max(ops.abs(w)),
         "clipped": lambda w: ops.clip(w, -0.2, 0.2),
+        "largest of columns": lambda w: w / ops.max(ops.abs(w), axis=0, keepdims=True),
     }
 
 

@@ -227,6 +227,19 @@ def test_with_labels_and_masks_it_is_shown_each_batch(given):
         assert calls == [("ndarray", [[1.0, 0.0]])]
 
 
+def test_with_random_numbers_it_is_shown_each_batch():
+    calls = []
+
+    class Random(CLASSES["Determination"]):
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            calls.append(type(y_pred))
+            super().update_state(y_true, y_pred * np.random.default_rng().normal())
+
+    x, y, _ = data(19)
+    model_of(Random()).evaluate(x, y, 8, verbose=0)
+    assert calls[2:] == [np.ndarray] * 3
+
+
 @pytest.mark.slow
 def test_on_a_gpu():
     x, y, w = data(23, dtype="float32")

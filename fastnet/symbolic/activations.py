@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from fastnet._kernels import registry
@@ -93,8 +94,8 @@ class TracedActivation:
         return self._segment(x).forward(plan, x)
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
-        """Add the launches of dx."""
-        return self._segment(x).backward(plan, dy, x, y)[0]
+        """Add the launches of dx, which a layer that applies the activation to its own numbers always needs."""
+        return self._segment(x).backward(plan, dy, replace(x, needs_gradient=True), y)[0]
 
     def _segment(self, x: View) -> Segment:
         argument, result = self.form(x.shape)

@@ -7,7 +7,7 @@ again, which formulas of data and products read.
 from __future__ import annotations
 
 from fastnet.engine.variable import tracing
-from fastnet.symbolic.array import Shape, SymbolicArray
+from fastnet.symbolic.array import Shape, SymbolicArray, refusal
 from fastnet.symbolic.leaves import argument, whole
 from fastnet.symbolic.order import ordered, signature
 from fastnet.symbolic.rearrange import transposed
@@ -39,7 +39,13 @@ def is_of_weights(x: SymbolicArray) -> bool:
 
 
 def lifted(x: SymbolicArray) -> SymbolicArray:
-    """A formula of weights as one of a sample."""
+    """A formula of weights as one of a sample.
+
+    Raises:
+        TracingError: in a formula of whole arrays, whose loops are others (`whole`).
+    """
+    if whole.rows is not None:
+        raise refusal("a transposition of what has no batch", "fold the batch, or multiply")
     if x.operation is None:
         if x.lifted is None:
             x.lifted = argument((None, *x.shape))
