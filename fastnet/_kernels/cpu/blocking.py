@@ -56,13 +56,6 @@ def candidates(target: Target) -> tuple[Tile, ...]:
     return (Tile(target.width, 6, 12),)
 
 
-def single_rows(target: Target) -> int:
-    """Rows of a tile of one vector of columns, at most: one operand is read for each multiply-add, and the more rows,
-    the fewer are read besides (two cores of Sapphire Rapids, 144 steps: 8 rows 62 % of the peak, 12 and 14 rows 68 %).
-    """
-    return min(14, target.accumulators)
-
-
 def transposed_columns(target: Target) -> int:
     """Columns of a tile of the transposed C, at most: the registers also hold a block that is being transposed."""
     return min(12, target.accumulators - 2)

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from fastnet._kernels.compile import Source
 from fastnet._kernels.cpu import gemm, tuning
-from fastnet._kernels.cpu.blocking import KC_LAST
-from fastnet._kernels.cpu.processor import LINE
+from fastnet._kernels.cpu.blocking import KC_LAST, VECTORS, Tile
+from fastnet._kernels.cpu.processor import LINE, target
 
 # Where lines of the image are copied, and not patches:
 LEAST_POSITIONS = 7  # of a line of results, which tiles do not cross
@@ -40,10 +40,21 @@ _NAMES = (
 _FILES = tuple(str((Path(__file__).parent / name).resolve()) for name in _NAMES)
 
 
+def tile(dtype: str) -> Tile:
+    """The tile: vectors as wide as those of the product, and as many rows as the registers hold.
+
+    Copied rows do not lie a multiple of 4 KiB apart, for which the product's tile has fewer (`blocking.candidates`). On
+    Sapphire Rapids 14 rows are 0 to 8 % faster than 8 forward, and 9 to 13 % for the weight gradient. A tile of one
+    vector reads an element for each multiply-add; more than 16 rows are not faster.
+    """
+    most = target().accumulators
+    return Tile(tuning.tile(dtype).width, most // VECTORS, min(16, most))
+
+
 @lru_cache(maxsize=2)
 def source(dtype: str) -> Source:
     """The kernel of a dtype, "float32" or "float64"."""
-    bound = f'DTYPE = "{dtype}"\nTILE = {dataclasses.astuple(tuning.tile(dtype))}\n'
+    bound = f'DTYPE = "{dtype}"\nTILE = {dataclasses.astuple(tile(dtype))}\n'
     return Source(f"convolution_{dtype}", bound, lambda: bound + Path(_FILES[0]).read_text(encoding="utf-8"), _FILES)
 
 

@@ -353,5 +353,4 @@ class SegmentedTiles(MicroKernel):
         return values[1 + lefts + rights :]
 
     def kinds(self) -> list[tuple[int, int]]:
-        both = [(rows, form) for rows in range(1, self.shape.rows + 1) for form in (FULL, MASKED)]
-        return both + [(rows, SINGLE) for rows in range(1, blocking.single_rows(self.target) + 1)]
+        return [kind for kind in super().kinds() if kind[1] != TRANSPOSED]
