@@ -148,9 +148,7 @@ def test_masked_arrays():
     model = fastnet.Sequential([layers.Input((2,)), layers.Dense(1)])
     model.compile("sgd", "mse")
     for call in (model.predict, lambda x: model.fit(x, np.ones(2), verbose=0), lambda x: model.fit(np.ones((2, 2)), x)):
-        with pytest.raises(
-            ValueError, match=r"[xy] is a masked array, 1 of .* fill them, [xy]\.f"
-        ):
+        with pytest.raises(ValueError, match=r"[xy] is a masked array, 1 of .* fill them, [xy]\.f"):
             call(values)
     np.testing.assert_array_equal(model.predict(values[:1]), model.predict(values.data[:1]))
     model.fit(values.filled(0.0), np.ones(2), verbose=0)
