@@ -147,7 +147,7 @@ class RowActivation:
         x = np.asarray(x)
         if x.ndim == 0:
             raise ValueError(f"{self.name} needs an array with at least one axis, received a number.")
-        axes = list(axis) if isinstance(axis, (list, tuple)) and self.name in _OVER_SEVERAL else [axis]
+        axes: Any = list(axis) if isinstance(axis, (list, tuple)) and self.name in _OVER_SEVERAL else [axis]
         if not axes or not all(checks.is_integer(one) and -x.ndim <= one < x.ndim for one in axes):
             raise ValueError(f"{self.name}: axis must be one of the {x.ndim} axes of x, received {quoted(axis)}.")
         if len(axes) == 1:
@@ -156,7 +156,7 @@ class RowActivation:
         rows = moved.reshape(*moved.shape[: -len(axes)], math.prod(moved.shape[-len(axes) :]))
         return np.moveaxis(_apply(self, rows).reshape(moved.shape), range(-len(axes), 0), axes)
 
-    def _of_symbolic(self, x: SymbolicArray, axis: int) -> Any:
+    def _of_symbolic(self, x: SymbolicArray, axis: Any) -> Any:
         """Its formula of arrays."""
         formula = FUNCTIONS.get(self.name)
         if formula is None:

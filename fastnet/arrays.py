@@ -86,6 +86,11 @@ def as_array(value: Any, argument: str) -> np.ndarray:
 
 
 def _converted(value: Any, argument: str) -> np.ndarray:
+    if isinstance(value, np.ma.MaskedArray) and value.mask.any():
+        raise ValueError(
+            f"{argument} is a masked array, {np.count_nonzero(value.mask)} of whose values are left out: fill them, "
+            f"{argument}.filled(...), or leave their rows out."
+        )
     try:
         bare = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
         return np.from_dlpack(value) if bare else np.asarray(value)

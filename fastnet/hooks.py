@@ -56,7 +56,9 @@ HOOKS: dict[str, dict[str, str]] = {
     "loss": {"__call__": f"a loss defines call(y_true, y_pred), a static method of two numbers {_EXTENDING}"},
     "function loss": {"call": "its formula is the argument fn; make a subclass of losses.Loss"},
     "optimizer": {
-        **dict.fromkeys(("apply_gradients", "stateless_apply", "apply", "assign", "scale_loss"), _STEP),
+        **dict.fromkeys(
+            ("apply_gradients", "stateless_apply", "apply", "assign", "assign_add", "assign_sub", "scale_loss"), _STEP
+        ),
         "_backend_update_step": "what a step hands on to the next one is a number of each weight: in build "
         f"add_variable(()), and assign it in update_step {_EXTENDING}",
     },

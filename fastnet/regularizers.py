@@ -152,7 +152,7 @@ class _L1L2(Regularizer):
     l1 = l2 = 0.0
 
     def add_gradient(self, plan: Plan, variable: Variable, gradient: View) -> None:
-        if self.l1 or self.l2:
+        if self.l1 or self.l2 or self.is_array_code:
             super().add_gradient(plan, variable, gradient)
 
 
@@ -221,6 +221,8 @@ class OrthogonalRegularizer(Regularizer):
         self.factor, self.mode = _factor(factor, "factor"), mode
 
     def weight_penalty(self, plan: Plan, variable: Variable) -> tuple[View, int]:
+        if self.is_array_code:  # of a subclass
+            return super().weight_penalty(plan, variable)
         n, vectors = self._vectors(variable)
         norms, cosine = (plan.buffer(shape, variable.dtype, per_row=False) for shape in ((n,), (n, n)))
         plan.call(loops.vector_norms, w=variable, norms=norms, epsilon=config.epsilon(), **vectors)
@@ -229,11 +231,16 @@ class OrthogonalRegularizer(Regularizer):
         return L1(self._scale(n))._sums(plan, cosine)
 
     def add_gradient(self, plan: Plan, variable: Variable, gradient: View) -> None:
+        if self.is_array_code:
+            super().add_gradient(plan, variable, gradient)
+            return
         n, vectors = self._vectors(variable)
         operands = {"w": variable, "g": gradient, "factor": self._scale(n), **plan.penalty_state[variable], **vectors}
         plan.call(loops.add_orthogonality_gradient, f=rules.sign, **operands)
 
     def activity_penalty(self, plan: Plan, y: View) -> tuple[View, int]:
+        if self.is_array_code:
+            return super().activity_penalty(plan, y)
         raise ValueError("OrthogonalRegularizer is for weights; as activity_regularizer use L1, L2 or L1L2.")
 
     def _scale(self, n: int) -> float:

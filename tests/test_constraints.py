@@ -101,3 +101,16 @@ def test_bad_arguments_are_explained():
         class Wrong(constraints.Constraint):
             def project(self, w):
                 return w
+
+
+def test_a_subclass_of_a_norm_may_be_array_code():
+    """Its ``__call__`` was ignored in training: the norm's kernel ran."""
+
+    class Zero(constraints.MaxNorm):
+        def __call__(self, w):
+            return w * 0.0
+
+    model = fastnet.Sequential([layers.Input((3,)), layers.Dense(2, kernel_constraint=Zero())])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+    assert (model.get_weights()[0] == 0).all() and (Zero()(np.ones((3, 2))) == 0).all()

@@ -140,3 +140,15 @@ def test_nan_of_one_column_and_of_several_axes():
     x[2, 1, 0] = np.inf
     with pytest.raises(fastnet.NonFiniteError, match=r"row 2 of x holds NaN or infinity in column \(1, 0\)"):
         model.fit(x, np.zeros(3), verbose=0)
+
+
+def test_masked_arrays():
+    """Values behind a mask, which are often huge, were taken as they are."""
+    values = np.ma.masked_greater(np.array([[1.0, 2.0], [3.0, 1e20]]), 1e9)
+    model = fastnet.Sequential([layers.Input((2,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    for call in (model.predict, lambda x: model.fit(x, np.ones(2), verbose=0), lambda x: model.fit(np.ones((2, 2)), x)):
+        with pytest.raises(ValueError, match=r"[xy] is a masked array, 1 of .* fill them, [xy]\.f"):
+            call(values)
+    np.testing.assert_array_equal(model.predict(values[:1]), model.predict(values.data[:1]))
+    model.fit(values.filled(0.0), np.ones(2), verbose=0)

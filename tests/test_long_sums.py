@@ -69,6 +69,13 @@ LOSSES = [
         FAR / 2006,
         (wide(PROBABILITIES) * np.log(wide(PROBABILITIES) / wide(FAR / 2006))).sum(1),
     ),
+    (
+        "MeanSquaredLogarithmicError",
+        {},
+        FAR[::-1],
+        FAR,
+        (np.log((wide(FAR) + 1) / (wide(FAR[::-1]) + 1)) ** 2).mean(1),
+    ),
     ("CosineSimilarity", {}, PROBABILITIES, FAR, -cosine(wide(PROBABILITIES), wide(FAR))),
     ("CategoricalHinge", {}, TARGETS, NEAR, 1 + ((1 - T) * wide(NEAR)).max(1) - (T * wide(NEAR)).sum(1)),
 ]

@@ -190,3 +190,19 @@ def test_a_subclass_is_looked_at_when_it_is_defined():
             @staticmethod
             def penalty(w):
                 return max(w, 0)
+
+
+@pytest.mark.parametrize("base", [regularizers.OrthogonalRegularizer, regularizers.L1L2])
+def test_a_subclass_may_be_array_code(base):
+    """The ``__call__`` of a subclass of `OrthogonalRegularizer` was ignored in training."""
+
+    class Sums(base):
+        def __call__(self, x):
+            return 3.0 * fastnet.ops.sum(x)
+
+    model = fastnet.Sequential([layers.Input((3,)), layers.Dense(2, kernel_regularizer=Sums(), dtype="float64")])
+    model.compile("sgd", "mse")
+    x = np.ones((4, 3))
+    y = model.predict(x, verbose=0)
+    np.testing.assert_allclose(model.evaluate(x, y, verbose=0), 3 * model.get_weights()[0].sum(), rtol=1e-12)
+    np.testing.assert_allclose(model.gradients(x, y)[model.layers[0].name]["kernel"], 3.0, rtol=1e-12)

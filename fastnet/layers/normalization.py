@@ -183,7 +183,7 @@ class BatchNormalization(AlongAxes, Affine):
         plan.save(mean=mean, shift=shift, scale=scale, gamma=gamma)
         return y
 
-    def _corrected(self, plan: Plan, mean: View, shift: View, variance: View) -> tuple[View, View]:
+    def _corrected(self, plan: Plan, mean: View, shift: View | None, variance: View) -> tuple[View, View]:
         """Add the launches of batch renormalization: what gamma and beta become in this batch."""
         stddev, r, d, gamma, beta = (plan.like(mean) for _ in range(5))
         averages = {"renorm_mean": self.renorm_mean, "renorm_stddev": self.renorm_stddev}

@@ -220,10 +220,10 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
             return None
         row_weight = plan.buffer((y_pred.row_count,), dtype)
         if reduction == "sum" or counted is None:
-            count, factor = -y_pred.row_count, self.weight
+            count, weight = -y_pred.row_count, self.weight
             if reduction == "sum":
-                count, factor = 1, self.weight * numbers_of_a_row(self.row, y_true.shape, y_pred.shape)
-            plan.call(folds.divide_by_count, x=each, y=row_weight, factor=factor, count=count)
+                count, weight = 1, self.weight * numbers_of_a_row(self.row, y_true.shape, y_pred.shape)
+            plan.call(folds.divide_by_count, x=each, y=row_weight, factor=weight, count=count)
             return row_weight
         chunk_sums, count = plan.sums(folds.sum_weighted, values=counted)
         factor = plan.slot()

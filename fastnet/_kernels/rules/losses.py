@@ -74,13 +74,19 @@ def mean_absolute_percentage_error_gradient(y_true, y_pred):
 
 def mean_squared_logarithmic_error(y_true, y_pred):
     """mean((log(1 + y_pred) - log(1 + y_true))²) over the last axis; numbers below 1e-7 count as 1e-7."""
-    difference = math.log(at_least_epsilon(y_pred) + 1) - math.log(at_least_epsilon(y_true) + 1)
-    return difference * difference
+    size = distance_of_logarithms(at_least_epsilon(y_true), at_least_epsilon(y_pred))
+    return size * size
 
 
 def mean_squared_logarithmic_error_gradient(y_true, y_pred):
-    difference = math.log(at_least_epsilon(y_pred) + 1) - math.log(at_least_epsilon(y_true) + 1)
-    return 0 * difference if y_pred < EPSILON else 2 * difference / (y_pred + 1)
+    size = distance_of_logarithms(at_least_epsilon(y_true), at_least_epsilon(y_pred))
+    return 0 * size if y_pred < EPSILON else 2 * size * sign(y_pred - y_true) / (y_pred + 1)
+
+
+def distance_of_logarithms(a, b):
+    # |log(1 + b) - log(1 + a)|: the difference of two rounded logarithms near 1003 is off by up to 3e-3 of itself
+    smaller = a if a < b else b
+    return math.log1p(math.fabs(b - a) / (1 + smaller))
 
 
 def huber(y_true, y_pred, delta: POSITIVE):
