@@ -94,7 +94,7 @@ class Variable(NDArrayOperatorsMixin):
         [True, True]
         >>> w = fastnet.Variable([3.0, 4.0])
         >>> fastnet.optimizers.SGD(0.5).apply([w / 5], [w])
-        >>> w.numpy().round(2).tolist()
+        >>> [round(float(number), 2) for number in w]
         [2.7, 3.6]
     """
 

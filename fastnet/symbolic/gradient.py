@@ -83,9 +83,9 @@ def _as_operand(dx: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
 
 
 def of_quotient(parts: Parts, y: SymbolicArray) -> Parts:
-    """Gradients that read a softmax y = e / S in place of the exponentials e, which are y S; other gradients as they are.
+    """Gradients that read y and S of a softmax y = e / S in place of e = y S; other gradients as they are.
 
-    Both y and S are in memory, and e would be computed again. Where e and S are infinite, y is NaN already.
+    Both are in memory, and e would be computed again. Where e and S are infinite, y is NaN already.
     """
     if y.operation is not formulas.divide or y.inputs[0].operation is not formulas.exp:
         return parts
