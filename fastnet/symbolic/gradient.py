@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 
 from fastnet.symbolic import folds, formulas
 from fastnet.symbolic.array import SymbolicArray
@@ -44,8 +44,7 @@ def gradients(
             continue
         if node.operation is None or node.operation.adjoint is None:
             continue
-        contributions = node.operation.adjoint(gradient, node, *node.inputs)
-        for x, dx in zip(node.inputs, contributions, strict=True):
+        for x, dx in _contributions(gradient, node):
             if dx is not None and id(x) in needing:
                 dx = _as_operand(dx, x)
                 found[id(x)] = dx if id(x) not in found else formulas.add(found[id(x)], dx)
@@ -82,25 +81,21 @@ def _as_operand(dx: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
     return dx
 
 
-def of_quotient(parts: Parts, y: SymbolicArray) -> Parts:
-    """Gradients that read y and S of a softmax y = e / S in place of e = y S; other gradients as they are.
+def _contributions(dy: SymbolicArray, y: SymbolicArray) -> Iterator[tuple[SymbolicArray, SymbolicArray | None]]:
+    """What the gradient of a result adds to those of others, mostly of its operands.
 
-    Both are in memory, and e would be computed again. Where e and S are infinite, y is NaN already.
+    A softmax y = e^u / Σ e^u gives its exponent y (dy - Σ dy y), which needs neither the exponentials again nor a
+    quotient for each element. Where u = x - m with a number m of each row, such as the largest x, that is the gradient
+    of x: the softmax does not depend on m.
     """
-    if y.operation is not formulas.divide or y.inputs[0].operation is not formulas.exp:
-        return parts
-    exponential, total = y.inputs
-    if total.operation is not folds.total or total.inputs[0] is not exponential:
-        return parts
-    known = {id(y): y, id(total): total, id(exponential): formulas.multiply(y, total)}
-    return [(part, _replaced(gradient, known)) for part, gradient in parts]
-
-
-def _replaced(root: SymbolicArray, known: dict[int, SymbolicArray]) -> SymbolicArray:
-    """A formula in which others stand for some of its parts."""
-    for x in ordered([root], leaves=dict(known)):
-        if id(x) not in known:
-            inputs = tuple(known[id(y)] for y in x.inputs)
-            is_same = all(a is b for a, b in zip(inputs, x.inputs))
-            known[id(x)] = x if is_same else SymbolicArray(x.operation, inputs, x.shape, x.is_bool, x.settings, x.value)
-    return known[id(root)]
+    if y.operation is formulas.divide and y.inputs[0].operation is formulas.exp:
+        exponentials, total = y.inputs
+        if total.operation is folds.total and total.inputs[0] is exponentials and total.ndim == y.ndim:
+            (axes, keepdims), (exponent,) = total.settings, exponentials.inputs
+            if exponent.operation is formulas.subtract and exponent.inputs[1].shape[-1:] == (1,):
+                exponent = exponent.inputs[0]
+            if exponent.shape == y.shape:
+                yield exponent, formulas.multiply(y, dy - folds.total(formulas.multiply(dy, y), axes, keepdims))
+                return
+    assert y.operation is not None and y.operation.adjoint is not None
+    yield from zip(y.inputs, y.operation.adjoint(dy, y, *y.inputs), strict=True)

@@ -12,7 +12,7 @@ from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.boundaries import sample_shape
-from fastnet.symbolic.gradient import Parts, gradients, of_quotient
+from fastnet.symbolic.gradient import Parts, gradients
 from fastnet.symbolic.launches import add_parts, part_results
 from fastnet.symbolic.leaves import Weights, argument
 from fastnet.symbolic.lowering import Known, Lowering
@@ -141,7 +141,6 @@ class Segment:
         trained = {id(leaf): variable for variable, leaf in self.weights.values() if plan.trains(variable)}
         leaves = [leaf for _, leaf in self.weights.values() if id(leaf) in trained]
         parts = gradients(self.root, slope, [*wanted, *leaves], {id(x) for x in self.leaves})
-        parts = of_quotient(parts, self.root)
         written: list[tuple[SymbolicArray, View]] = []  # formulas, and where they are written
         parts_of = [_parts_of(x, parts) for x in self.leaves]
         shared = {id(x): plan.like(v) for x, v in zip(self.leaves, inputs) if v.needs_gradient and not x.per_row}
