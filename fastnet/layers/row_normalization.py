@@ -77,18 +77,18 @@ class _RowNormalization(AlongAxes):
 
     def forward_along(self, plan: Plan, x: View) -> View:
         rows, (gamma, beta) = self._rows(x.shape), self._affine
-        mean, scale = (plan.buffer((x.width // rows.size,)) for _ in range(2))
+        saved = {name: plan.buffer((x.width // rows.size,)) for name in ("mean", "rest", "scale")}
         y = plan.like(x)
         plan.call(
-            loops.normalize_rows, x=x, gamma=gamma, beta=beta, mean=mean, scale=scale, y=y, epsilon=self.epsilon,
+            loops.normalize_rows, x=x, gamma=gamma, beta=beta, **saved, y=y, epsilon=self.epsilon,
             **rows._asdict(), **self._scalars(x),
         )  # fmt: skip
-        plan.save(mean=mean, scale=scale)
+        plan.save(**saved)
         return y
 
     def backward_along(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         rows, (gamma, beta) = self._rows(x.shape), self._affine
-        saved = {"mean": plan.saved("mean"), "scale": plan.saved("scale")}
+        saved = {name: plan.saved(name) for name in ("mean", "rest", "scale")}
         if any(weight is not None and plan.trains(weight) for weight in (gamma, beta)):
             shape = (rows.channels,)
             dgamma, dbeta = (plan.gradient_or_buffer(weight, shape).view(shape) for weight in (gamma, beta))

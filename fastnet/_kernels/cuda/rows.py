@@ -262,7 +262,7 @@ class _Normalized(_Loop):
             "squares = 0.0 if squares < 0.0 else squares",
             "root = 1.0 / sqrt(squares * sum_scale + epsilon)",
             "s[k] = limit if root > limit else root",
-            "mean[first + k], scale[first + k] = m[k] + c[k], s[k]",
+            "mean[first + k], rest[first + k], scale[first + k] = m[k], c[k], s[k]",
         )
         self.pieces([f"v[k] = ({self.copy_of(0)} - m[k] - c[k]) * s[k] * gamma[j] + beta[j]"], "y")
 
@@ -271,22 +271,22 @@ class _NormalizedGradient(_Loop):
     """`normalized_gradient` of rows in one piece."""
 
     copied = ("x", "dy")
-    stacks = "m, s, v, a, b, a_high, a_low, b_high, b_low"
+    stacks = "m, c, s, v, a, b, a_high, a_low, b_high, b_low"
 
     def rows(self) -> None:
         x, dy = (self.copy_of(number) for number in range(2))
         self.lanes(
             "a[k], b[k], a_high[k], a_low[k], b_high[k], b_low[k] = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0",
-            "m[k], s[k] = mean[first + k], scale[first + k]",
+            "m[k], c[k], s[k] = mean[first + k], rest[first + k], scale[first + k]",
         )
-        statements = [f"g = {dy} * gamma[j]", "a[k] = a[k] + g", f"b[k] = b[k] + g * ({x} - m[k])"]
+        statements = [f"g = {dy} * gamma[j]", "a[k] = a[k] + g", f"b[k] = b[k] + g * ({x} - m[k] - c[k])"]
         self.summed(statements, {"a[k]": "a_high[k], a_low[k]", "b[k]": "b_high[k], b_low[k]"})
         self.lanes(
             "a[k] = sum_of_pair(a_high[k], a_low[k]) * (center / T(runs * width))",
             "b[k] = sum_of_pair(b_high[k], b_low[k])",
             "b[k] = 0.0 if s[k] >= limit else b[k] * sum_scale * s[k]",
         )
-        self.pieces([f"g = {dy} * gamma[j]", f"v[k] = s[k] * (g - a[k] - ({x} - m[k]) * s[k] * b[k])"], "dx")
+        self.pieces([f"g = {dy} * gamma[j]", f"v[k] = s[k] * (g - a[k] - ({x} - m[k] - c[k]) * s[k] * b[k])"], "dx")
 
 
 class _Mean(_Loop):
