@@ -1,5 +1,7 @@
 """What a layer's call may do besides formulas: random numbers, masks, losses of its own, formulas of weights."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -161,6 +163,24 @@ def test_add_loss_outside_of_call():
 
 
 # ---- weights
+
+
+@pytest.mark.parametrize("call, names", [
+    (lambda self, x: x * self.a, "'b'"),
+    (lambda self, x: x * self.a + ops.stop_gradient(self.b), "'b'"),
+    (lambda self, x: x * ops.stop_gradient(ops.sum(self.a) * self.b), "'a', 'b'"),
+])  # fmt: skip
+def test_a_weight_that_no_gradient_reaches(call, names):
+    layer = layer_class(call, a=(4,), b=(4,))()
+    model = fastnet.Sequential([layers.Input((4,)), layer, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    before = layer.b.numpy()
+    with pytest.warns(UserWarning, match=f"no gradient reaches {names}: call does not use it"):
+        model.fit(X, X[:, :1], verbose=0)
+    assert (layer.b.numpy() == before).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X[:3], X[:3, :1], verbose=0)
 
 
 def test_formulas_of_weights():

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable
+import warnings
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnet import hooks
 from fastnet._kernels.errors import RuleError
+from fastnet._kernels.templates import elementwise
 from fastnet.engine.operations import Concatenate
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -18,6 +21,7 @@ from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.boundaries import CUT, LAYER, sample_shape
 from fastnet.symbolic.concatenation import CONCATENATE
 from fastnet.symbolic.formulas import not_equal
+from fastnet.symbolic.gradient import with_gradient
 from fastnet.symbolic.leaves import Weights
 from fastnet.symbolic.lowering import Known, constant_weight
 from fastnet.symbolic.order import ordered
@@ -114,9 +118,28 @@ def forward(layer: Any, plan: Plan, x: View) -> View:
     y = lowering.view(result)
     if terms:
         y = plan.combine(AddLosses(layer.name, terms), y, *(lowering.view(term.rows) for term in terms))
+    _fill_missing(layer, plan, weights, [result, *(term.rows for term in terms)])
     if layer.supports_masking and y is not x and y.shape[:-1] == x.shape[:-1]:
         y.mask = x.mask
     return y
+
+
+def _fill_missing(layer: Any, plan: Plan, weights: Weights, results: Sequence[SymbolicArray]) -> None:
+    """Warn, once a layer, of its trained weights that no gradient reaches; one of 0 for those that nothing reads."""
+    reached = with_gradient(results)
+    leaves = {id(variable): leaf for variable, leaf in weights.values()}
+    trained = [variable for variable in layer._variables if plan.training and plan.trains(variable)]
+    missing = [one for one in trained if id(one) not in leaves or id(leaves[id(one)]) not in reached]
+    for variable in missing:
+        if id(variable) not in leaves and (gradient := plan.gradient(variable)) is not None:
+            plan.call(elementwise.fill, y=gradient, number=0.0)
+    if missing and layer not in _warned:
+        _warned.add(layer)
+        names = ", ".join(repr(variable.name) for variable in missing)
+        warnings.warn(f"{layer._owner}: no gradient reaches {names}: call does not use it, or stops it.", stacklevel=2)
+
+
+_warned: weakref.WeakSet[Any] = weakref.WeakSet()  # layers
 
 
 class _Lowering:

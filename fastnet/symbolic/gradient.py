@@ -6,9 +6,10 @@ from collections.abc import Container, Iterable, Iterator
 
 from fastnet.symbolic import folds, formulas
 from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.boundaries import LAYER
 from fastnet.symbolic.leaves import whole
 from fastnet.symbolic.order import ordered
-from fastnet.symbolic.reshape import reshaped
+from fastnet.symbolic.reshape import GROUND, TURNED, reshaped
 from fastnet.symbolic.slices import SLICE
 
 Parts = list[tuple[SymbolicArray, SymbolicArray]]  # of arguments, each with its gradient
@@ -79,6 +80,23 @@ def _as_operand(dx: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
     if dx.shape != x.shape:  # the gradient did not depend on all that its operand has
         dx = formulas.like(dx, x)
     return dx
+
+
+#: operations whose gradient is a matter of the tape, or that are another reading of a weight
+NETWORK = (LAYER, GROUND, TURNED)
+
+
+def with_gradient(results: Iterable[SymbolicArray]) -> set[int]:
+    """The ids of all arrays that a gradient reaches from results."""
+    results = list(results)
+    reached = {id(x) for x in results}
+    for x in reversed(ordered(results)):
+        operation = x.operation
+        if id(x) not in reached or operation is None or (operation.adjoint is None and operation not in NETWORK):
+            continue
+        skipped = {"where": 0, "like": 1}.get(operation.name)  # operands without a gradient
+        reached.update(id(y) for i, y in enumerate(x.inputs) if i != skipped)
+    return reached
 
 
 def _contributions(dy: SymbolicArray, y: SymbolicArray) -> Iterator[tuple[SymbolicArray, SymbolicArray | None]]:
