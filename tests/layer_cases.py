@@ -183,12 +183,22 @@ def classes_of(layers, ops):
             self.add_loss(0.3 * ops.sum(ops.square(self.w)) - ops.sum(ops.tanh(y[:, 0])) * 0.01)
             return ops.tanh(y)
 
+    class ImageBlock(layers.Layer):
+        def build(self, input_shape):
+            self.kernel = self.add_weight(shape=(3, 3, input_shape[-1], 4), initializer="glorot_uniform", name="kernel")
+            self.bias = self.add_weight(shape=(4,), initializer="zeros", name="bias")
+
+        def call(self, x):
+            y = ops.relu(ops.conv(x, self.kernel, strides=1, padding="same") + self.bias)
+            pooled = ops.max_pool(y, 2, strides=2) - ops.average_pool(y, 2, strides=2)
+            return pooled * ops.sigmoid(ops.mean(pooled, axis=(1, 2), keepdims=True))
+
     return {
         cls.__name__: cls
         for cls in (
             Linear, Antirectifier, RMSNorm, Maxout, GatedLinear, SqueezeExcite, FiLM, Rezero, Highway, TwiceTheSame,
             Steps, WeightNormalized, LowRank, Tied, Position, SelfAttention, Heads, Experts, Prototypes,
-            Penalizing,
+            Penalizing, ImageBlock,
         )
     }  # fmt: skip
 
@@ -196,5 +206,12 @@ def classes_of(layers, ops):
 def layers_of(layers, ops):
     """Name → (a function that makes a layer, the shape of a sample)."""
     classes = classes_of(layers, ops)
-    shapes = {"Steps": (5, 4), "Linear": (3, 7), "Position": (5, 3), "SelfAttention": (5, 4), "Heads": (5, 4)}
+    shapes = {
+        "Steps": (5, 4),
+        "Linear": (3, 7),
+        "Position": (5, 3),
+        "SelfAttention": (5, 4),
+        "ImageBlock": (6, 5, 2),
+        "Heads": (5, 4),
+    }
     return {name: (cls, shapes.get(name, (6,))) for name, cls in classes.items()}

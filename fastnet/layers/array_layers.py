@@ -18,7 +18,7 @@ from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.symbolic.added_losses import Added, AddLosses, check_samples
 from fastnet.symbolic.array import SymbolicArray
-from fastnet.symbolic.boundaries import CUT, LAYER, sample_shape
+from fastnet.symbolic.boundaries import CUT, IMAGE, LAYER, sample_shape
 from fastnet.symbolic.concatenation import CONCATENATE
 from fastnet.symbolic.formulas import not_equal
 from fastnet.symbolic.gradient import with_gradient
@@ -32,7 +32,7 @@ from fastnet.symbolic.segments import Load, MatMul, Reshaped, Segment
 from fastnet.symbolic.trace import traced
 
 #: operations with an entry of the tape of their own
-ON_TAPE = (LAYER, MATMUL, CUT, CONCATENATE, RESHAPE_ALL, GROUND, NORMAL, UNIFORM)
+ON_TAPE = (LAYER, IMAGE, MATMUL, CUT, CONCATENATE, RESHAPE_ALL, GROUND, NORMAL, UNIFORM)
 #: methods of Keras that such a layer may define
 ALLOWED = ("call", "build", "compute_output_shape")
 
@@ -167,6 +167,9 @@ class _Lowering:
                 view = self.plan.combine(Draw(x))
             elif x.operation is GROUND:
                 view = self._of_weights(x)
+            elif x.operation is IMAGE:
+                kernel = self._factor(x.inputs[1], self.plan.dtype) if len(x.inputs) > 1 else None
+                view = self.plan.combine(x.settings[0].on_tape(self.plan.dtype, kernel), *views)
             elif x.operation is CUT:
                 view = views[0]
             elif x.operation is LAYER:

@@ -19,6 +19,7 @@ from typing import Any as _Any
 from fastnet.ops import composites as _composites
 from fastnet.ops import elements as _elements
 from fastnet.ops import folding as _folding
+from fastnet.ops import images as _images
 from fastnet.ops import making as _making
 from fastnet.ops import moving as _moving
 from fastnet.ops import products as _products
@@ -38,7 +39,7 @@ def _of_weights(function: _Callable) -> _Callable:
 
 
 _FUNCTIONS: dict[str, _Callable] = {}
-for _module in (_elements, _folding, _shaping, _moving, _making, _products, _composites):
+for _module in (_elements, _folding, _shaping, _moving, _making, _products, _images, _composites):
     _FUNCTIONS |= _module.FUNCTIONS  # type: ignore[attr-defined]
 _FUNCTIONS = {name: _of_weights(function) for name, function in _FUNCTIONS.items()}
 globals().update(_FUNCTIONS)

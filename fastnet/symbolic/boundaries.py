@@ -38,6 +38,7 @@ class _Cut(Boundary):
 
 
 LAYER = Boundary("layer")
+IMAGE = Boundary("image operation")  # of a layer with the weight of another one, or without
 CUT = _Cut("cut", lambda dy, y, x: (dy,))  # what is in front of it is computed, and then sliced
 
 

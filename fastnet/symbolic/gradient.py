@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator
 
 from fastnet.symbolic import folds, formulas
 from fastnet.symbolic.array import SymbolicArray
-from fastnet.symbolic.boundaries import LAYER
+from fastnet.symbolic.boundaries import IMAGE, LAYER
 from fastnet.symbolic.leaves import whole
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.reshape import GROUND, TURNED, reshaped
@@ -83,7 +83,7 @@ def _as_operand(dx: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
 
 
 #: operations whose gradient is a matter of the tape, or that are another reading of a weight
-NETWORK = (LAYER, GROUND, TURNED)
+NETWORK = (LAYER, IMAGE, GROUND, TURNED)
 
 
 def with_gradient(results: Iterable[SymbolicArray]) -> set[int]:

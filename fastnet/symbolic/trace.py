@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnet.symbolic.array import Shape, SymbolicArray, TracingError
-from fastnet.symbolic.boundaries import LAYER
+from fastnet.symbolic.boundaries import IMAGE, LAYER
 from fastnet.symbolic.leaves import Weights, argument, constant, tracing_weights
 from fastnet.symbolic.order import ordered, signature
 
@@ -35,9 +35,10 @@ def traced(
             problem = type(error)(f"{what} cannot be compiled: {error}")
         if problem is not None:
             raise problem
-        if not in_layer and any(x.operation is LAYER for x in ordered([result])):
+        if not in_layer and any(x.operation in (LAYER, IMAGE) for x in ordered([result])):
             raise TracingError(
-                f"{what} cannot be compiled: a layer is applied, which only a layer's call(self, x) can do."
+                f"{what} cannot be compiled: a layer, a convolution or pooling is there, which only a "
+                "layer's call(self, x) can have."
             )
         calls.append((arguments, result, weights))
     if signature(*calls[0][:2]) != signature(*calls[1][:2]):
