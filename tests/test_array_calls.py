@@ -70,6 +70,7 @@ def test_two_draws_differ_and_seeds_decide():
     assert len(set(losses[0])) == 3
 
 
+@pytest.mark.slow
 def test_the_gradient_reads_the_numbers_that_were_drawn():
     testing.check_layer(Sampling, (4,))
     testing.check_layer(layer_class(lambda self, x: fastnet.random.dropout(ops.tanh(x), 0.5) * x), (5,))
@@ -191,6 +192,10 @@ def test_formulas_of_weights():
     found = layer(X)
     v, g = layer.v.numpy().astype("f8"), layer.g.numpy().astype("f8")
     np.testing.assert_allclose(found, X @ (v / np.sqrt((v * v).sum(0))) * g[1] + v[:2].mean(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_folds_and_slices_of_weights():
     testing.check_layer(layer_class(lambda self, x: x * ops.softmax(self.w)[1:5] + ops.max(self.w), w=(6,)), (4,))
 
 

@@ -12,9 +12,13 @@ from fastnet._kernels.errors import RuleError
 from tests import layer_cases as cases
 
 OURS = cases.layers_of(fastnet.layers, ops)
+#: those that take seconds; CI runs them
+SLOW = ("Antirectifier", "Steps", "TwiceTheSame", "WeightNormalized", "SelfAttention", "Heads", "Experts", "Prototypes",
+        "Penalizing", "ImageBlock", "Highway")  # fmt: skip
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in OURS]
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", NAMES)
 def test_check_layer(name):
     make, shape = OURS[name]
     testing.check_layer(make, shape)
@@ -45,7 +49,7 @@ def test_a_dense_layer_has_the_bits_of_the_built_in():
     assert np.array_equal(ours.predict(x, verbose=0), built_in.predict(x, verbose=0))
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", NAMES)
 def test_copies_and_files(name, tmp_path):
     make, shape = OURS[name]
     model, history, x = trained(make(), shape)

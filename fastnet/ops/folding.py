@@ -71,7 +71,7 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """
     if not isinstance(x, SymbolicArray):
         return np.mean(formulas.as_floats(x), axis=axis, keepdims=keepdims)
-    sizes = [x.shape[a] for a in folds.fold_axes("mean", x, axis)]
+    sizes = [x.shape[a] for a in folds.fold_axes("mean", x, axis, over_batch=True)]
     total = folds.total(x, axis, keepdims) / float(math.prod(size or 1 for size in sizes))
     rows = tracing.rows if whole.rows is None else whole.rows
     return total / rows if None in sizes else total

@@ -38,7 +38,7 @@ class Fold(Operation):
         if not isinstance(x, SymbolicArray):
             assert self.on_arrays is not None
             return self.on_arrays(formulas.as_floats(x), axis=axis, keepdims=keepdims)
-        axes = fold_axes(self.name, x, axis)
+        axes = fold_axes(self.name, x, axis, self.name == "sum")
         if not axes:
             return x
         if x.per_row and 0 in axes and whole.rows is None:
@@ -53,7 +53,7 @@ class Fold(Operation):
 
     def _over_batch(self, x: SymbolicArray, axes: tuple[int, ...], keepdims: bool) -> SymbolicArray:
         """The sum over the batch and all other axes, which a layer may add to the loss (`added_losses`)."""
-        if self.name != "sum" or len(axes) != x.ndim:
+        if len(axes) != x.ndim:
             raise refusal(
                 f"{self.name} over the batch (axis 0) mixes samples",
                 "fold along axis=-1; what add_loss gets is a sum or a mean over all axes",
@@ -78,8 +78,8 @@ BATCH_SUM = Operation("sum over the batch")  # of numbers of rows
 ROWS = Operation("rows of the batch")
 
 
-def fold_axes(name: str, x: SymbolicArray, axis: Any) -> tuple[int, ...]:
-    """The numbers of axes, from the front.
+def fold_axes(name: str, x: SymbolicArray, axis: Any, over_batch: bool = False) -> tuple[int, ...]:
+    """The numbers of axes, from the front; that of the batch only where it may be among them (`added_losses`).
 
     Raises:
         TracingError: x lacks one, or it is that of the batch.
@@ -95,7 +95,7 @@ def fold_axes(name: str, x: SymbolicArray, axis: Any) -> tuple[int, ...]:
                 ShapeError,
             )
         axes = tuple(sorted(int(a) % x.ndim for a in given))
-    if x.per_row and 0 in axes and whole.rows is None and tracing.rows is None:
+    if x.per_row and 0 in axes and whole.rows is None and (tracing.rows is None or not over_batch):
         raise refusal(
             f"{name} over the batch (axis 0) mixes samples", "fold along axis=-1; the loss's reduction joins the rows"
         )
