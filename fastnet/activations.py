@@ -316,7 +316,7 @@ def of_arrays(function: Callable[..., Any], arguments: dict[str, Any], error: Ru
         return found if row is None else Activation(row, function)
     except TracingError as other:
         traced = other
-    raise RuleError(f"{owner}{': ' * bool(owner)}{traced} As a formula of a number: {error}")
+    raise RuleError(f"{owner}{': ' * bool(owner)}{registration.in_neither_form(function, traced, error, 'a number')}")
 
 
 def _described(config: dict[str, Any]) -> Any:

@@ -104,6 +104,11 @@ def not_called(beginning: str, kind: str, name: str) -> str:
     return f"{beginning} {name}, which fastnet does not call: {HOOKS[kind][name]}."
 
 
+def unmade(cls: type) -> AttributeError:
+    """The error for an object whose parent's ``__init__`` was not called."""
+    return AttributeError(f"{cls.__name__}.__init__ must call super().__init__(**more) first.")
+
+
 def check_parameters(cls: type, method: str, wanted: str) -> None:
     """Check the number of parameters of a method that Keras calls with others.
 

@@ -188,7 +188,7 @@ def test_names_are_found_and_unknown_ones_explained():
     assert activations.get(activations.relu).name == "relu"
     with pytest.raises(ValueError, match=r"Unknown activation 'sigmod'. Did you mean 'sigmoid'"):
         activations.get("sigmod")
-    with pytest.raises(fastnet.RuleError, match="a loop over an array.*instead of a lambda"):
+    with pytest.raises(fastnet.RuleError, match="a loop over an array"):
         activations.get(lambda x: sum(x))
     with pytest.raises(TypeError, match=r"complex"):
         activations.tanh(np.zeros(2, complex))

@@ -344,7 +344,7 @@ def test_two_dropouts_have_masks_of_their_own_and_inference_has_none():
     (lambda: layers.PReLU(shared_axes=[2]).connect((3,)), "shared_axes"),
     (lambda: layers.Lambda(bent, output_shape=(3,)), "output_shape"),
     (lambda: layers.Lambda(bent, arguments={"m": 1}), "has the arguments"),
-    (lambda: layers.Lambda(lambda x: sum(x)), "def"),
+    (lambda: layers.Lambda(lambda x: sum(x)), "a loop over an array needs its elements"),
     (lambda: layers.Permute((1, 3)), "each number from 1"),
     (lambda: layers.Permute((2, 1)).connect((3,)), "orders 2 axes"),
     (lambda: layers.RepeatVector(0), "n must be an integer of at least 1"),

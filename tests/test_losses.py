@@ -159,7 +159,7 @@ def test_bad_arguments_are_explained():
         losses.get("mean_square_error")
     with pytest.raises(ValueError, match="register_loss"):
         losses.get(3)
-    with pytest.raises(fastnet.RuleError, match="a loop over an array.*instead of a lambda"):
+    with pytest.raises(fastnet.RuleError, match="a loop over an array"):
         losses.get(lambda a, b: sum(a))
     with pytest.raises(ValueError, match="label_smoothing must be a number that is at least 0 and at most 1"):
         losses.CategoricalCrossentropy(label_smoothing=1.5)

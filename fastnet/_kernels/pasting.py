@@ -167,11 +167,13 @@ def _elementary(attribute: str, dtype: str) -> Callable | str | None:
 
 
 def left_out(function: Callable, given: int) -> list[Any] | str:
-    """The defaults of the arguments after the first ``given``; if one has no default, the text of the error."""
+    """The defaults of the arguments after the first ``given``; if one has none, or no number, the text of the error."""
     parameters = list(inspect.signature(function).parameters.values())
     defaults = [p.default for p in parameters[given:]]
     if given > len(parameters) or inspect.Parameter.empty in defaults:
         return f"{function.__name__!r} takes {len(parameters)} arguments and gets {given}"
+    if not all(isinstance(value, (int, float)) for value in defaults):
+        return f"{function.__name__!r} has arguments whose defaults are not numbers"
     return defaults
 
 

@@ -32,6 +32,20 @@ def name_of(function: Callable) -> str:
     return name if name.isidentifier() else "function"
 
 
+def in_neither_form(function: Callable, arrays: Exception, numbers: Exception | None, arguments: str) -> str:
+    """The sentences that refuse a function.
+
+    Args:
+        function: of a user.
+        arrays: why it is not array code.
+        numbers: why it is not a rule; left out of a lambda, which never is one.
+        arguments: of the rule that it might be, "a number".
+    """
+    if numbers is None or getattr(function, "__name__", "") == "<lambda>":
+        return str(arrays)
+    return f"{arrays} As a formula of {arguments}: {numbers}"
+
+
 def _read_anew(make: Callable) -> Callable:
     """The function that makes a row of its arguments: it reads the functions among them in each call (`snapshots`), and
     calls ``make`` with what it read, and with ``declared``, only where that is new."""

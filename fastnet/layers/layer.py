@@ -157,7 +157,7 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
 
         def __getattr__(self, name: str) -> Any:
             if "name" not in vars(self) and not name.startswith("__"):
-                raise AttributeError(f"{type(self).__name__}.__init__ must call super().__init__(**more) first.")
+                raise hooks.unmade(type(self))
             if name in REFUSED_OF_LAYERS:
                 raise attribute_error(type(self).__name__, name, REFUSED_OF_LAYERS)
             return super().__getattribute__(name)  # raises the error again, with that of a property
@@ -284,7 +284,9 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
 
     def forward(self, plan: Plan, x: View) -> View:
         """Add the launches that compute y from x."""
-        raise NotImplementedError(f"{type(self).__name__} defines no forward(plan, x).")
+        raise NotImplementedError(
+            f"{type(self).__name__} defines neither call(self, x), which is array code, nor forward(self, plan, x)."
+        )
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         """Add the launches that compute the gradients of the weights and, where ``x.needs_gradient``, of x.

@@ -47,7 +47,8 @@ class AddsWeights:
                 built.
         """
         if self._in_use:
-            raise ValueError(f"{self._owner}: its weights are made; add {name!r} in __init__ or make_weights.")
+            what = "it" if name is None else repr(name)
+            raise ValueError(f"{self._owner}: its weights are made; add {what} in __init__, build or make_weights.")
         variable = _new_weight(self, name, shape, initializer, trainable, regularizer, constraint, dtype)
         self._variables.append(variable)
         return variable
@@ -77,6 +78,8 @@ def _new_weight(
         number = sum(variable.name.startswith("variable") for variable in layer._variables)
         name = f"variable_{number}" if number else "variable"
     shape = () if shape is None else (shape,) if checks.is_integer(shape) else tuple(shape)
+    if not all(checks.is_integer(size) and size >= 0 for size in shape):
+        raise ValueError(f"{layer._owner}: the shape of {name!r} must be a tuple of sizes, received {quoted(shape)}.")
     value = _first_value(layer, name, shape, "glorot_uniform" if initializer is None else initializer)
     penalty, projection = regularizers.get(regularizer), constraints.get(constraint)
     return Variable(value, name, trainable, penalty, projection, f"{layer.name}/{name}")

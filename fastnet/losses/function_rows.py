@@ -50,5 +50,5 @@ def traced_row(function: Callable, name: str, gradient: bool, problem: RuleError
     except TracingError as error:
         found = error
     if found is not None:
-        raise RuleError(f"{found} As a formula of two numbers: {problem}" if problem else str(found))
+        raise RuleError(registration.in_neither_form(function, found, problem, "two numbers"))
     return registry.Loss(name, targets="raw", traced=loss)

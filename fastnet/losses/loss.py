@@ -124,6 +124,8 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
 
     def completed(self) -> None:
         """Look at it once it is made: read its formula, whose arguments must be there."""
+        if "name" not in vars(self):
+            raise hooks.unmade(type(self))
         formula = inspect.getattr_static(type(self), "call", None)
         if self._row is None and formula is not None:
             if isinstance(formula, staticmethod):

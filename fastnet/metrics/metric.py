@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnet import config, initializers
+from fastnet import config, hooks, initializers
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules import metrics  # noqa: F401  (fills the table)
 from fastnet._kernels.templates import folds
@@ -40,6 +40,9 @@ class Metric(AlongAxis, Configurable):
     Args:
         dtype: accepted; metrics are counted in float64.
         name: its key in the logs; by default the class's name.
+
+    Raises:
+        NotImplementedError: the class defines neither `update_state` nor `size`, or neither `result` nor `value`.
 
     Attributes:
         direction: "up" if larger is better, "down" if smaller is, None if unknown; callbacks with ``mode="auto"`` read
@@ -91,7 +94,17 @@ class Metric(AlongAxis, Configurable):
             )
         super().__setattr__(name, value)
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if "name" not in vars(self) and not name.startswith("__"):
+                raise hooks.unmade(type(self))
+            return super().__getattribute__(name)  # raises the error again, with that of a property
+
     def __init__(self, dtype: Any = None, name: str | None = None):
+        for names in (("update_state", "size"), ("result", "value")):
+            if type(self) is not Metric and all(getattr(type(self), x) is getattr(Metric, x) for x in names):
+                raise NotImplementedError(f"{type(self).__name__} defines neither {names[0]} nor {names[1]}.")
         self.name = name or snake_case(type(self).__name__)
         self.dtype = None if dtype is None else config.check_dtype(dtype, f"metric {self.name!r}")
         self._state: np.ndarray | None = None

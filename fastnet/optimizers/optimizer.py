@@ -116,8 +116,8 @@ class Optimizer(
         row = registry.updates.find(row) if isinstance(row, str) else row
         if not isinstance(row, registry.Update):
             raise TypeError(
-                f"{type(self).__name__}: an optimizer has a row of the registry, or its name, received {quoted(row)}; "
-                "or its class defines update_step(self, gradient, variable, learning_rate)."
+                f"{type(self).__name__}: an optimizer's class defines update_step(self, gradient, variable, "
+                f"learning_rate), or gives a row of the registry or its name as row; received {quoted(row)}."
             )
         taken = set(row.parameters) & set(settable.argument_names(Optimizer))
         if taken:
@@ -150,6 +150,8 @@ class Optimizer(
 
     def __getattr__(self, name: str) -> Any:
         """The rule's parameters, ``optimizer.beta_1``."""
+        if "_parameters" not in vars(self) and not name.startswith("__"):
+            raise hooks.unmade(type(self))
         try:
             return self.__dict__["_parameters"][name]
         except KeyError:

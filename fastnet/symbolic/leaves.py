@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnet._kernels.errors import quoted
 from fastnet.engine.variable import Variable, tracing
-from fastnet.symbolic.array import Shape, SymbolicArray, refusal
+from fastnet.symbolic.array import Shape, SymbolicArray, TracingError, refusal
 
 
 def constant(value: Any) -> SymbolicArray:
@@ -30,6 +30,21 @@ def constant(value: Any) -> SymbolicArray:
     if array.dtype.kind != "b":
         array = array.astype(np.float64)
     return SymbolicArray(None, (), array.shape, array.dtype.kind == "b", value=array)
+
+
+def returned(value: Any) -> SymbolicArray:
+    """What a user's function returned, as a symbolic array.
+
+    Raises:
+        TracingError: it is not one array.
+    """
+    several = isinstance(value, (tuple, list, dict)) and any(
+        isinstance(x, SymbolicArray) for x in (value.values() if isinstance(value, dict) else value)
+    )
+    if value is None or several:
+        kind = "None" if value is None else f"a {type(value).__name__} of arrays"
+        raise TracingError(f"it returns {kind}, and must return one array.")
+    return constant(value)
 
 
 def argument(shape: Shape) -> SymbolicArray:

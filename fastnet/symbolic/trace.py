@@ -7,7 +7,7 @@ from typing import Any
 
 from fastnet.symbolic.array import Shape, SymbolicArray, TracingError
 from fastnet.symbolic.boundaries import IMAGE, LAYER
-from fastnet.symbolic.leaves import Weights, argument, constant, tracing_weights
+from fastnet.symbolic.leaves import Weights, argument, returned, tracing_weights
 from fastnet.symbolic.order import ordered, signature
 
 
@@ -30,7 +30,7 @@ def traced(
         arguments = [argument(shape) for shape in shapes]
         try:
             with tracing_weights(in_layer) as weights:
-                result = constant(function(*arguments))
+                result = returned(function(*arguments))
         except TracingError as error:
             problem = type(error)(f"{what} cannot be compiled: {error}")
         if problem is not None:

@@ -170,7 +170,10 @@ def traced_update(
         values, g = _Values(weight, known[1:], others), argument(weight.shape)
         w, *found = (values.current[id(v)] for v in known)
         with compiling(what), values.traced():
-            update(g, weight, step.rate)
+            if update(g, weight, step.rate) is not None:
+                raise TracingError(
+                    "it returns a value, which nothing reads: assign it, self.assign(variable, value), and return None."
+                )
         results, count = [values.current[id(v)] for v in known], len(states)
         calls.append(TracedUpdate(w, g, found[:count], found[count:], results, values.used))
     first, second = (_signature(step, each) for each in calls)

@@ -17,7 +17,7 @@ from fastnet.symbolic import formulas
 from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, TracingError, shown
 from fastnet.symbolic.gradient import Parts, gradients
 from fastnet.symbolic.launches import add_parts, part_results
-from fastnet.symbolic.leaves import constant, whole_arrays
+from fastnet.symbolic.leaves import constant, returned, whole_arrays
 from fastnet.symbolic.lowering import Lowering
 from fastnet.symbolic.rows import element_rule
 from fastnet.symbolic.trace import traced
@@ -133,7 +133,7 @@ class TracedPenalty:
         Raises:
             ShapeError: it is not one number.
         """
-        y = constant(self.function(x))
+        y = returned(self.function(x))
         if any(size != 1 for size in y.shape):
             raise ShapeError(
                 f"it gives an array of shape {shown(y.shape)} for one of shape {shown(x.shape)}, and must give one "
@@ -194,7 +194,7 @@ def project(plan: Plan, function: Callable[..., Any], name: str, variable: Varia
     found = plan.buffer(variable.shape, variable.dtype, per_row=False)
 
     def checked(w: SymbolicArray) -> SymbolicArray:
-        y = constant(function(w))
+        y = returned(function(w))
         if y.shape != w.shape:
             raise ShapeError(
                 f"it gives an array of shape {shown(y.shape)} for a weight of shape {shown(w.shape)}, and must keep "
