@@ -17,7 +17,7 @@ from fastnet.descriptions import Family, OfElements
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
-from fastnet.symbolic.weights import project
+from fastnet.symbolic.penalties import project
 
 
 class Constraint(OfElements):

@@ -20,7 +20,7 @@ from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
-from fastnet.symbolic.weights import TracedPenalty
+from fastnet.symbolic.penalties import TracedPenalty
 
 
 class Regularizer(OfElements):

@@ -1,4 +1,4 @@
-"""Penalties and constraints written as array code: of a weight, or of a layer's result."""
+"""Regularizers and constraints written as array code."""
 
 from __future__ import annotations
 
