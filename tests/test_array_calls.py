@@ -149,6 +149,7 @@ def test_added_losses_count():
 @pytest.mark.parametrize("call, message", [
     (lambda self, x: (self.add_loss(x[:, 0]), x)[1], "add_loss takes sums and means"),
     (lambda self, x: (self.add_loss(ops.mean(x) ** 2), x)[1], "add_loss takes sums and means"),
+    (lambda self, x: (self.add_loss(ops.mean(x) / 0.0), x)[1], "add_loss takes sums and means"),
     (lambda self, x: (self.add_loss(ops.max(x)), x)[1], "max over the batch"),
     (lambda self, x: x * ops.mean(x), r"mixes samples \(line \d+ of test_array_calls.py"),
     (lambda self, x: x - ops.mean(x, axis=0), "mixes samples"),

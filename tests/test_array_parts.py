@@ -72,6 +72,12 @@ def test_nan_is_kept():
     assert not np.isnan(found[:, [0, 2]]).any()
 
 
+def test_a_quotient_by_0_is_infinite():
+    with np.errstate(divide="ignore"):
+        model, x, y = penalized((5, 3), lambda w: ops.sum(ops.square(w)) / 0.0)
+        assert model.evaluate(x, y, verbose=0) == np.inf
+
+
 @pytest.mark.parametrize("rows", [1, 7, 300])
 @pytest.mark.parametrize("name", ACTIVITIES)
 def test_a_penalty_of_results_is_divided_by_the_rows(name, rows):

@@ -11,7 +11,9 @@ from fastnet.engine.operations import Penalty
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import tracing
 from fastnet.engine.view import View
+from fastnet.symbolic import formulas
 from fastnet.symbolic.array import SymbolicArray, TracingError
+from fastnet.symbolic.combinations import Terms, linear_combination
 from fastnet.symbolic.folds import BATCH_SUM, ROWS
 from fastnet.symbolic.leaves import constant
 from fastnet.symbolic.order import ordered
@@ -74,41 +76,27 @@ def check_samples(owner: str, result: SymbolicArray) -> None:
 
 def _terms_of(owner: str, value: SymbolicArray) -> list[Term]:
     """The parts of what is added once."""
-    terms = _terms(value)
+    terms = linear_combination(value, _parts)
     if terms is None or any(size != 1 for size in value.shape):
         raise TracingError(
             f"{owner}: add_loss takes sums and means over the batch, such as ops.mean(ops.square(x)), penalties of "
             f"weights, and their sums and multiples by numbers; received {value!r}."
         )
-    return terms
+    return [Term(factor, *part) for factor, part in terms]
 
 
-def _terms(y: SymbolicArray) -> list[Term] | None:
-    name = "" if y.operation is None else y.operation.name
+def _parts(y: SymbolicArray) -> Terms[tuple[SymbolicArray, bool]] | None:
+    """``rows`` and ``is_mean`` of the `Term` of a sum over the batch, its mean, or a number of weights."""
     if y.operation is BATCH_SUM:
-        return [Term(1.0, y.inputs[0], False)]
+        return [(1.0, (y.inputs[0], False))]
     if not any(x.operation is BATCH_SUM for x in ordered([y])):
-        return None if y.per_row or y.value is not None else [Term(1.0, _as_weight(y), False)]
-    if name in ("add", "subtract"):
-        first, second = map(_terms, y.inputs)
-        sign = -1.0 if name == "subtract" else 1.0
-        return None if first is None or second is None else [*first, *_scaled(second, sign)]
-    if name in ("negative", "reshape", "positive"):
-        found, factor = _terms(y.inputs[0]), -1.0 if name == "negative" else 1.0
-        return None if found is None else _scaled(found, factor)
-    if name == "divide" and y.inputs[1].operation is ROWS:
-        found = _terms(y.inputs[0])
-        return None if found is None else [Term(one.factor, one.rows, True) for one in found]
-    numbers = [x for x in y.inputs if x.value is not None and x.value.size == 1]
-    others = [x for x in y.inputs if x.value is None]
-    if name not in ("multiply", "divide") or len(numbers) != 1 or (name == "divide" and others[0] is not y.inputs[0]):
-        return None
-    number, found = float(numbers[0].value.reshape(-1)[0]), _terms(others[0])  # type: ignore[union-attr]
-    return None if found is None else _scaled(found, 1 / number if name == "divide" else number)
-
-
-def _scaled(terms: list[Term], factor: float) -> list[Term]:
-    return [Term(factor * one.factor, one.rows, one.is_mean) for one in terms]
+        return None if y.per_row or y.value is not None else [(1.0, (_as_weight(y), False))]
+    if y.operation is not None and y.operation.name == "reshape":
+        return linear_combination(y.inputs[0], _parts)
+    if y.operation is formulas.divide and y.inputs[1].operation is ROWS:
+        found = linear_combination(y.inputs[0], _parts)
+        return None if found is None else [(factor, (rows, True)) for factor, (rows, _) in found]
+    return None
 
 
 def _as_weight(y: SymbolicArray) -> SymbolicArray:

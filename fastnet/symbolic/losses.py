@@ -11,6 +11,7 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.symbolic import folds, formulas
 from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, shown
+from fastnet.symbolic.combinations import Terms, linear_combination
 from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.gradient import gradients
 from fastnet.symbolic.launches import add_parts, part_results
@@ -118,7 +119,7 @@ def of_rows(y: SymbolicArray, rows: Shape) -> SymbolicArray:
 
 def mean_of_elements(y: SymbolicArray, arguments: list[SymbolicArray]) -> SymbolicArray | None:
     """The formula of elements whose mean along the last axis a number of a row is; None if it is something else."""
-    terms = _terms(y)
+    terms = linear_combination(y, _sum_of_row)
     if not terms:
         return None
     known = {id(x) for x in arguments}
@@ -138,27 +139,7 @@ def mean_of_elements(y: SymbolicArray, arguments: list[SymbolicArray]) -> Symbol
     return total
 
 
-def _terms(y: SymbolicArray) -> list[tuple[float, SymbolicArray]] | None:
-    """Factors and formulas of elements whose sums along the last axis add up to a number of a row; None if it is not
-    such a sum."""
-    name = "" if y.operation is None else y.operation.name
-    if isinstance(y.operation, Fold):
-        is_sum = name == "sum" and y.settings[0] == (y.inputs[0].ndim - 1,)
-        return [(1.0, y.inputs[0])] if is_sum else None
-    if name in ("add", "subtract"):
-        first, second = map(_terms, y.inputs)
-        sign = -1.0 if name == "subtract" else 1.0
-        return None if first is None or second is None else [*first, *((sign * c, x) for c, x in second)]
-    if name == "negative":
-        terms, factor = _terms(y.inputs[0]), -1.0
-    elif name in ("multiply", "divide") and (number := _number(y.inputs[1])) is not None and number != 0:
-        terms, factor = _terms(y.inputs[0]), 1 / number if name == "divide" else number
-    elif name == "multiply" and (number := _number(y.inputs[0])) is not None:
-        terms, factor = _terms(y.inputs[1]), number
-    else:
-        return None
-    return None if terms is None else [(factor * c, x) for c, x in terms]
-
-
-def _number(x: SymbolicArray) -> float | None:
-    return float(x.value.reshape(-1)[0]) if x.value is not None and x.value.size == 1 else None
+def _sum_of_row(y: SymbolicArray) -> Terms[SymbolicArray] | None:
+    """What a number of a row sums along the last axis."""
+    is_sum = y.operation is folds.total and y.settings[0] == (y.inputs[0].ndim - 1,)
+    return [(1.0, y.inputs[0])] if is_sum else None

@@ -17,6 +17,7 @@ from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View
 from fastnet.symbolic import formulas
 from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, shown
+from fastnet.symbolic.combinations import Terms, linear_combination
 from fastnet.symbolic.folds import Fold, total
 from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.launches import launch, part_of
@@ -52,12 +53,18 @@ class WholeFormula:
     def element(self) -> SymbolicArray | None:
         """The formula of an element of the one argument whose sum over all elements the result is; None if it is
         something else."""
-        terms = _terms(self.result, self.arguments[0].shape)
+        terms = linear_combination(self.result, self._sum_of_all)
         if not terms:
             return None
         scaled = (x if factor == 1.0 else formulas.multiply(x, factor) for factor, x in terms)
         found: SymbolicArray = functools.reduce(formulas.add, scaled)
         return found if self.is_of_elements(found) else None
+
+    def _sum_of_all(self, y: SymbolicArray) -> Terms[SymbolicArray] | None:
+        """What a number sums over all elements of an array of the argument's shape."""
+        if y.operation is not total or y.inputs[0].shape != self.arguments[0].shape:
+            return None
+        return [(1.0, y.inputs[0])] if len(y.settings[0]) == y.inputs[0].ndim else None
 
     def is_of_elements(self, x: SymbolicArray) -> bool:
         """Whether an array is a formula of one element of the one argument, and of its shape."""
@@ -66,27 +73,6 @@ class WholeFormula:
             if not (is_leaf or isinstance(node.operation, Formula)):
                 return False
         return x.shape == self.arguments[0].shape
-
-
-def _terms(y: SymbolicArray, shape: Shape) -> list[tuple[float, SymbolicArray]] | None:
-    """Factors and formulas whose sums over all elements add up to a number; None if it is not such a sum."""
-    name = "" if y.operation is None else y.operation.name
-    if y.operation is total:
-        x = y.inputs[0]
-        return [(1.0, x)] if x.shape == shape and len(y.settings[0]) == len(shape) else None
-    if name in ("add", "subtract"):
-        first, second = (_terms(x, shape) for x in y.inputs)
-        sign = -1.0 if name == "subtract" else 1.0
-        return None if first is None or second is None else [*first, *((sign * c, x) for c, x in second)]
-    if name not in ("negative", "multiply", "divide"):
-        return None
-    numbers = [float(x.value.reshape(-1)[0]) for x in y.inputs if x.value is not None and x.value.size == 1]
-    others = [x for x in y.inputs if x.value is None]
-    if len(others) != 1 or (name == "divide" and others[0] is not y.inputs[0]):
-        return None
-    factor = -1.0 if name == "negative" else 1 / numbers[0] if name == "divide" else numbers[0]
-    terms = _terms(others[0], shape)
-    return None if terms is None else [(factor * c, x) for c, x in terms]
 
 
 class WholeLowering:
