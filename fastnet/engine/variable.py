@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 import threading
@@ -50,6 +51,17 @@ class Tracing(threading.local):
     check_fold: Callable[[str, Any, tuple[int, ...]], None] | None = None
     add_loss: Callable[[Any], None] | None = None
     rows: Any = None
+
+    @contextlib.contextmanager
+    def within(self, **state: Any) -> Iterator[None]:
+        """A context in which attributes of this thread have other values; afterwards all are as before."""
+        outer = vars(self).copy()
+        vars(self).update(state)
+        try:
+            yield
+        finally:
+            vars(self).clear()
+            vars(self).update(outer)
 
 
 tracing = Tracing()

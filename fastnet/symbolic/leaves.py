@@ -95,25 +95,13 @@ def tracing_weights(take_part: bool = True) -> Iterator[Weights]:
             )
         return found.setdefault(id(variable), (variable, SymbolicArray(None, (), variable.shape)))[1]
 
-    outer = vars(tracing).copy()
-    tracing.leaf, tracing.refuse = leaf, _refuse
-    tracing.assign = tracing.check_fold = None
-    try:
+    with tracing.within(leaf=leaf, refuse=_refuse, assign=None, check_fold=None):
         yield found
-    finally:
-        vars(tracing).clear()
-        vars(tracing).update(outer)
 
 
-@contextlib.contextmanager
-def not_tracing() -> Iterator[None]:
+def not_tracing() -> contextlib.AbstractContextManager[None]:
     """A context in which weights are arrays again."""
-    outer = vars(tracing).copy()
-    vars(tracing).clear()
-    try:
-        yield
-    finally:
-        vars(tracing).update(outer)
+    return tracing.within(leaf=None, assign=None, check_fold=None, add_loss=None, rows=None)
 
 
 def _refuse(variable: Variable) -> None:

@@ -114,17 +114,9 @@ class _Values:
             "states[self._get_variable_index(variable)]",
         )
 
-    @contextlib.contextmanager
-    def traced(self) -> Iterator[None]:
+    def traced(self) -> contextlib.AbstractContextManager[None]:
         """A context in which variables of this thread stand for these values."""
-        outer = vars(tracing).copy()
-        tracing.leaf, tracing.refuse, tracing.assign = self.leaf, self.refuse, self.assign
-        tracing.check_fold = _check_fold
-        try:
-            yield
-        finally:
-            vars(tracing).clear()
-            vars(tracing).update(outer)
+        return tracing.within(leaf=self.leaf, refuse=self.refuse, assign=self.assign, check_fold=_check_fold)
 
 
 @contextlib.contextmanager
