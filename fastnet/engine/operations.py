@@ -201,7 +201,7 @@ class Concatenate:
     keeps_values = True
 
     def forward(self, plan: Plan, *inputs: View) -> View:
-        y = plan.buffer((*inputs[0].shape[:-1], sum(x.shape[-1] for x in inputs)), inputs[0].dtype)
+        y = plan.buffer((*inputs[0].shape[:-1], sum(x.shape[-1] for x in inputs)), inputs[0].dtype, inputs[0].per_row)
         for x, part in zip(inputs, _parts(y, inputs), strict=True):
             plan.call(elementwise.copy, x=x, y=part)
         masks = [x.mask for x in inputs]

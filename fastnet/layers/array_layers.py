@@ -98,13 +98,16 @@ def forward(layer: Any, plan: Plan, x: View) -> View:
     given: dict[str, Any] = {"training": plan.training} if "training" in parameters else {}
     views = [x, *([x.mask] if "mask" in parameters and x.mask is not None else [])]
 
-    added = Added()
+    added, weight_count = Added(), len(layer._variables)
 
     def call(data: SymbolicArray, mask: SymbolicArray | None = None) -> Any:
         added.begin()
         if "mask" in parameters:
             given["mask"] = None if mask is None else not_equal(mask, 0.0)
-        return layer.call(data, **given)
+        result = layer.call(data, **given)
+        if made := layer._variables[weight_count:]:
+            raise RuleError(f"{layer._owner}: call makes the weight {made[0].name!r}: make it in build(input_shape).")
+        return result
 
     arguments, result, weights = traced(
         call, [(None, *view.shape) for view in views], f"{layer._owner}: call", in_layer=True
@@ -150,10 +153,11 @@ class _Lowering:
         name: of the kernels.
         weights: those that take part.
         known: the arguments and their views.
+        per_row: False for a formula of weights alone.
     """
 
-    def __init__(self, plan: Plan, name: str, weights: Weights, known: Known):
-        self.plan, self.weights, self.known = plan, weights, known
+    def __init__(self, plan: Plan, name: str, weights: Weights, known: Known, per_row: bool = True):
+        self.plan, self.weights, self.known, self.per_row = plan, weights, known, per_row
         self.loaded: dict[int, View] = {}  # weights as results, by their ids
         self.name = name if name.isidentifier() else "formula"
 
@@ -201,7 +205,7 @@ class _Lowering:
             if id(variable) not in self.loaded:
                 self.loaded[id(variable)] = self.plan.combine(Load(variable))
             known[id(sample)] = sample, self.loaded[id(variable)]
-        return _Lowering(self.plan, f"{self.name}_weights", {}, known).view(formula.root)
+        return _Lowering(self.plan, f"{self.name}_weights", {}, known, per_row=False).view(formula.root)
 
     def _operation(self, x: SymbolicArray, dtype: str) -> Any:
         """The operation of the tape of a boundary."""
@@ -220,7 +224,7 @@ class _Lowering:
         """The view of a formula of results that have views."""
         if id(root) not in self.known:
             leaves = [x for x in ordered([root], leaves=self.known) if id(x) in self.known]
-            segment = Segment(self.name, root, leaves, self.weights, dict(self.known))
+            segment = Segment(self.name, root, leaves, self.weights, dict(self.known), self.per_row)
             view = self.plan.combine(segment, *(self.known[id(x)][1] for x in leaves))
             self.known[id(root)] = root, view
         return self.known[id(root)][1]

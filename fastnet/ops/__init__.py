@@ -12,7 +12,9 @@ Example:
     2.0
 """
 
+import builtins as _builtins
 import functools as _functools
+import inspect as _inspect
 from collections.abc import Callable as _Callable
 from typing import Any as _Any
 
@@ -25,6 +27,8 @@ from fastnet.ops import moving as _moving
 from fastnet.ops import products as _products
 from fastnet.ops import shaping as _shaping
 from fastnet.symbolic import functions as _functions
+from fastnet.symbolic.array import SymbolicArray as _SymbolicArray
+from fastnet.symbolic.array import refusal as _refusal
 from fastnet.symbolic.leaves import leaf_of as _leaf_of
 
 
@@ -33,9 +37,26 @@ def _of_weights(function: _Callable) -> _Callable:
 
     @_functools.wraps(function)
     def wrapper(*arguments: _Any, **named: _Any) -> _Any:
-        return function(*map(_leaf_of, arguments), **{name: _leaf_of(value) for name, value in named.items()})
+        given, more = [*map(_leaf_of, arguments)], {name: _leaf_of(value) for name, value in named.items()}
+        try:
+            return function(*given, **more)
+        except TypeError as error:
+            _check_call(function, given, more, error)
+            raise
 
     return wrapper
+
+
+def _check_call(function: _Callable, given: list, more: dict, error: TypeError) -> None:
+    """Say with the line of the formula what a function takes, where it was called otherwise."""
+    if not _builtins.any(isinstance(x, _SymbolicArray) for x in (*given, *more.values())):
+        return
+    signature = _inspect.signature(function)
+    try:
+        signature.bind(*given, **more)
+    except TypeError:
+        names = ", ".join(signature.parameters)
+        raise _refusal(f"ops.{function.__name__}: {error}", f"in a formula it takes ({names})") from None
 
 
 _FUNCTIONS: dict[str, _Callable] = {}

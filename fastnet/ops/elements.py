@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from typing import Any
 
@@ -41,17 +42,30 @@ def _example(name: str, operation: formulas.Formula, count: int) -> str:
     shown = f"ops.{name}({', '.join(map(repr, given))})"
     if result.dtype.kind == "b":
         return f"bool({shown})\n        {bool(result)}"
-    return f"round(float({shown}), 4)\n        {round(float(result), 4)}"
+    return f"round(float({shown}), 4)\n        {builtins.round(float(result), 4)}"
 
 
-def clip(x: Any, x_min: Any, x_max: Any) -> Any:
-    """x, at least ``x_min`` and at most ``x_max``.
+def clip(x: Any, x_min: Any = None, x_max: Any = None) -> Any:
+    """x, at least ``x_min`` and at most ``x_max``; None is no limit.
 
     Example:
         >>> ops.clip([-1.0, 0.5, 3.0], 0.0, 1.0).tolist()
         [0.0, 0.5, 1.0]
     """
-    return formulas.minimum(formulas.maximum(x, x_min), x_max)
+    x = x if x_min is None else formulas.maximum(x, x_min)
+    return x if x_max is None else formulas.minimum(x, x_max)
+
+
+def round(x: Any, decimals: int = 0) -> Any:
+    """x rounded to so many digits behind the point, halves to the even one; no gradient flows.
+
+    Example:
+        >>> ops.round([0.5, 1.26], 1).tolist()
+        [0.5, 1.2999999523162842]
+    """
+    if not isinstance(x, SymbolicArray):
+        return np.round(formulas.as_floats(x), decimals)
+    return formulas.rint(x) if decimals == 0 else formulas.rint(formulas.multiply(x, 10.0**decimals)) / 10.0**decimals
 
 
 def cast(x: Any, dtype: Any) -> Any:
@@ -90,14 +104,20 @@ def logaddexp(x1: Any, x2: Any) -> Any:
     """
     x1, x2 = convert_to_tensor(x1), convert_to_tensor(x2)
     largest = formulas.maximum(x1, x2)
-    rest = formulas.log1p(formulas.exp(-formulas.absolute(x1 - x2)))
+    distance = formulas.where(formulas.isinf(largest), 0.0, x1 - x2)  # inf - inf would make the gradient NaN
+    rest = formulas.log1p(formulas.exp(-formulas.absolute(distance)))
     return formulas.where(formulas.isinf(largest), largest, largest + rest)
 
 
 def _activation(row: registry.Activation) -> Callable[..., Any]:
     """An activation of elements, in formulas by its rule."""
 
-    def function(x: Any, **parameters: float) -> Any:
+    def function(x: Any, *numbers: float, **parameters: float) -> Any:
+        parameters = {**dict(zip(row.parameters, numbers, strict=False)), **parameters}
+        if len(numbers) > len(row.parameters):
+            raise TypeError(
+                f"ops.{row.name} takes x, {', '.join(row.parameters)}; received {len(numbers) + 1} arguments."
+            )
         if not isinstance(x, SymbolicArray):
             return getattr(activations, row.name)(x, **parameters)
         values = {**row.parameters, **parameters}
@@ -149,6 +169,6 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         for name, row in registry.activations.items()
         if name.isidentifier() and name not in (*formulas.FORMULAS, *_NOT_KERAS) and not row.declared
     },
-    **{f.__name__: f for f in (clip, cast, convert_to_tensor, logaddexp, relu, gelu)},
+    **{f.__name__: f for f in (clip, round, cast, convert_to_tensor, logaddexp, relu, gelu)},
 }
 FUNCTIONS |= {name: FUNCTIONS[other] for name, other in _OTHER_NAMES.items()}

@@ -13,6 +13,7 @@ from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal
 from fastnet.symbolic.leaves import whole
 from fastnet.symbolic.products import running_sum
 from fastnet.symbolic.rearrange import transposed
+from fastnet.symbolic.weight_formulas import grounded, is_of_weights, lifted
 
 
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -77,26 +78,33 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return total / rows if None in sizes else total
 
 
-def var(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The variance along axes, of the distances from the mean.
+def var(x: Any, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> Any:
+    """The variance along axes, of the distances from the mean: Σ (x - mean)² / (n - ddof).
 
     Example:
         >>> ops.var([[1.0, 3.0]], axis=-1).tolist()
         [1.0]
     """
     if not isinstance(x, SymbolicArray):
-        return np.var(formulas.as_floats(x), axis=axis, keepdims=keepdims)
-    return mean(formulas.square(x - mean(x, axis, True)), axis, keepdims)
+        return np.var(formulas.as_floats(x), axis=axis, keepdims=keepdims, ddof=ddof)
+    y = mean(formulas.square(x - mean(x, axis, True)), axis, keepdims)
+    if ddof == 0:
+        return y
+    sizes = [x.shape[a] for a in folds.fold_axes("var", x, axis)]
+    if None in sizes:
+        raise refusal(f"var with ddof={ddof} over the batch", "leave ddof out, or give axis=-1")
+    count = math.prod(size or 0 for size in sizes)
+    return y * (count / (count - ddof) if count != ddof else math.nan)
 
 
-def std(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def std(x: Any, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> Any:
     """The standard deviation along axes.
 
     Example:
         >>> ops.std([[1.0, 3.0]], axis=-1).tolist()
         [1.0]
     """
-    return formulas.sqrt(var(x, axis, keepdims))
+    return formulas.sqrt(var(x, axis, keepdims, ddof))
 
 
 def any(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -144,19 +152,28 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """The length along axes: √Σ x² (ord None or 2), Σ |x| (1), or the largest |x| (infinity).
+    """The length along axes: √Σ x² (ord None or 2), Σ |x| (1), the largest |x| (infinity), or (Σ |x|^ord)^(1/ord).
+
+    Over several axes there is √Σ x² alone.
 
     Example:
         >>> ops.norm([[3.0, 4.0]], axis=-1).tolist()
         [5.0]
     """
-    if ord in (None, 2, "euclidean"):
+    several = (isinstance(axis, (tuple, list)) and len(axis) > 1) or (axis is None and np.ndim(x) > 1)
+    if several and ord not in (None, "fro"):
+        raise refusal(
+            f"ops.norm of order {ord!r} over several axes is one of matrices", "leave ord out, or give axis=-1"
+        )
+    if ord in (None, 2, "euclidean") or (ord == "fro" and several):
         return formulas.sqrt(folds.total(formulas.square(x), axis, keepdims))
     if ord == 1:
         return folds.total(formulas.absolute(x), axis, keepdims)
     if ord in (math.inf, np.inf):
         return folds.largest(formulas.absolute(x), axis, keepdims)
-    raise ValueError(f"ops.norm: ord must be None, 1, 2 or infinity, received {ord!r}.")
+    if isinstance(ord, (int, float)) and not isinstance(ord, bool) and ord > 0:
+        return folds.total(formulas.absolute(x) ** float(ord), axis, keepdims) ** (1.0 / ord)
+    raise ValueError(f"ops.norm: ord must be None, a number above 0 or infinity, received {ord!r}.")
 
 
 def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
@@ -205,6 +222,10 @@ def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     if axis is None:
         raise refusal("cumsum without an axis mixes samples", "give axis=-1", ShapeError)
     (at,) = folds.fold_axes("cumsum", x, axis)
+    if x.per_row and at == 0:
+        raise refusal("cumsum over the batch (axis 0) mixes samples", "sum along axis=-1", ShapeError)
+    if is_of_weights(x):
+        return grounded(cumsum(lifted(x), at + 1))
     if at == x.ndim - 1:
         return running_sum(x)
     order = (*(a for a in range(x.ndim) if a != at), at)

@@ -10,11 +10,12 @@ from fastnet._kernels.errors import quoted
 from fastnet.ops import shaping
 from fastnet.symbolic import folds, formulas
 from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal, shown
-from fastnet.symbolic.leaves import constant
+from fastnet.symbolic.leaves import constant, leaf_of
 from fastnet.symbolic.products import turned
-from fastnet.symbolic.rearrange import numbered, rearranged, repeated, taken, transposed
+from fastnet.symbolic.rearrange import expanded, numbered, rearranged, repeated, taken, transposed
 from fastnet.symbolic.reshape import reshaped
 from fastnet.symbolic.slices import sliced
+from fastnet.symbolic.weight_formulas import grounded, in_memory, is_of_weights, lifted, under_shape
 
 
 def transpose(x: Any, axes: Any = None) -> Any:
@@ -26,11 +27,12 @@ def transpose(x: Any, axes: Any = None) -> Any:
     """
     if not isinstance(x, SymbolicArray):
         return np.transpose(formulas.as_floats(x), axes)
-    order = [a % x.ndim for a in (range(x.ndim)[::-1] if axes is None else axes)]
-    if sorted(order) != list(range(x.ndim)):
+    given = [*(range(x.ndim)[::-1] if axes is None else axes)]
+    order = [a % x.ndim for a in given]
+    if any(not -x.ndim <= a < x.ndim for a in given) or sorted(order) != list(range(x.ndim)):
         raise refusal(f"ops.transpose: axes {axes!r} of {x!r}", "name each axis once", ShapeError)
     if not x.per_row:
-        return turned(x) if order == [1, 0] else x
+        return turned(x) if order == [1, 0] else _of_weights(transpose, x, [0, *(a + 1 for a in order)])
     if order[0] != 0:
         raise refusal("ops.transpose moves the axis of the batch", "begin with axis 0: axes=(0, 2, 1)")
     return transposed(x, order)
@@ -44,6 +46,7 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
         [[1.0], [2.0]]
     """
     order = list(range(shaping.ndim(x)))
+    _check_axes("swapaxes", x, (axis1, axis2), len(order))
     order[axis1], order[axis2] = order[axis2], order[axis1]
     return transpose(x, order)
 
@@ -56,6 +59,7 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Any:
         (2, 4, 3)
     """
     sizes = range(1, shaping.ndim(x) + 1)  # all different, so that the moved shape tells the order
+    _check_axes("moveaxis", x, (*np.ravel(source).tolist(), *np.ravel(destination).tolist()), len(sizes))
     order = np.moveaxis(np.empty(tuple(sizes)), source, destination).shape
     return transpose(x, [size - 1 for size in order])
 
@@ -70,6 +74,10 @@ def broadcast_to(x: Any, shape: Any) -> Any:
     if not isinstance(x, SymbolicArray):
         return np.broadcast_to(formulas.as_floats(x), shape)
     wanted = (None, *shape[1:])
+    if is_of_weights(x) or x.value is not None:
+        if shape[0] not in (None, -1):
+            return _of_weights(broadcast_to, x, (None, *shape))
+        x = expanded(in_memory(x if x.ndim < len(wanted) or x.shape[0] != 1 else under_shape(x, x.shape[1:])))
     if not x.per_row or shape[0] not in (None, -1) or x.ndim > len(wanted):
         raise refusal(f"ops.broadcast_to of {x!r} to {shape!r}", "give data, and (None, ...)", ShapeError)
     if any(size not in (1, new) for size, new in zip(x.shape[:0:-1], wanted[:0:-1])):
@@ -88,7 +96,13 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     """
     if not isinstance(x, SymbolicArray):
         return np.repeat(formulas.as_floats(x), repeats, axis)
+    if is_of_weights(x):
+        return _of_weights(repeat, x, repeats, axis=_next(x, axis))
     at = _axis("repeat", x, axis)
+    if np.size(repeats) not in (1, x.shape[at]):
+        raise refusal(
+            f"ops.repeat by {quoted(repeats)} of {x!r}", "give a number for each entry of the axis", ShapeError
+        )
     return taken(x, np.repeat(np.arange(x.shape[at] or 0), repeats), at)
 
 
@@ -102,6 +116,8 @@ def tile(x: Any, repeats: Any) -> Any:
     if not isinstance(x, SymbolicArray):
         return np.tile(formulas.as_floats(x), repeats)
     times = [repeats] if isinstance(repeats, (int, np.integer)) else list(repeats)
+    if is_of_weights(x):
+        return _of_weights(tile, x, (1, *(1,) * (x.ndim - len(times)), *times))
     times = [1] * (x.ndim - len(times)) + times
     if len(times) != x.ndim or times[0] != 1:
         raise refusal(f"ops.tile of {x!r} by {repeats!r}", "repeat the axes of samples: (1, ...)", ShapeError)
@@ -118,6 +134,10 @@ def flip(x: Any, axis: Any = None) -> Any:
     if not isinstance(x, SymbolicArray):
         return np.flip(formulas.as_floats(x), axis)
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    if is_of_weights(x):
+        return _of_weights(
+            flip, x, tuple(_next(x, a) for a in axes) if axis is not None else tuple(range(1, x.ndim + 1))
+        )
     return rearranged(x, np.flip(numbered(x), tuple(_axis("flip", x, a) - 1 for a in axes)))
 
 
@@ -130,6 +150,8 @@ def roll(x: Any, shift: int, axis: int | None = None) -> Any:
     """
     if not isinstance(x, SymbolicArray):
         return np.roll(formulas.as_floats(x), shift, axis)
+    if is_of_weights(x):
+        return _of_weights(roll, x, shift, _next(x, axis))
     return rearranged(x, np.roll(numbered(x), shift, _axis("roll", x, axis) - 1))
 
 
@@ -150,7 +172,11 @@ def pad(x: Any, pad_width: Any, mode: Any = "constant", constant_values: float |
     if not isinstance(x, SymbolicArray):
         more: dict[str, Any] = {"constant_values": value} if mode == "constant" else {}
         return np.pad(formulas.as_floats(x), pad_width, mode, **more)
+    if np.shape(pad_width) not in ((), (1,), (2,), (1, 2), (x.ndim, 2)) or np.min(pad_width) < 0:
+        raise refusal(f"ops.pad by {quoted(pad_width)} of {x!r}", "give (before, behind) for each axis", ShapeError)
     widths = [tuple(map(int, pair)) for pair in np.broadcast_to(np.asarray(pad_width, int), (x.ndim, 2))]
+    if is_of_weights(x):
+        return _of_weights(pad, x, [(0, 0), *widths], mode, constant_values)
     if any(widths[0]):
         raise refusal(f"ops.pad by {quoted(pad_width)} adds samples to the batch", "begin with (0, 0)")
     if mode == "constant":
@@ -171,6 +197,8 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
         return np.take(formulas.as_floats(x), indices, axis)
     if isinstance(indices, SymbolicArray):
         raise refusal("ops.take by indices that are computed", "use ops.take_along_axis, or ops.one_hot and a product")
+    if is_of_weights(x):
+        return _of_weights(take, x, indices, _next(x, axis))
     at = _axis("take", x, axis)
     found = taken(x, np.asarray(indices, np.int64).reshape(-1), at)
     if np.ndim(indices) == 1:
@@ -205,6 +233,7 @@ def stack(x: Any, axis: int = 0) -> Any:
         >>> ops.stack([[1.0, 2.0], [3.0, 4.0]], axis=-1).tolist()
         [[1.0, 3.0], [2.0, 4.0]]
     """
+    x = [leaf_of(each) for each in x]
     if not any(isinstance(each, SymbolicArray) for each in x):
         return np.stack([formulas.as_floats(each) for each in x], axis)
     return shaping.concatenate([shaping.expand_dims(each, axis) for each in x], axis)
@@ -219,6 +248,8 @@ def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
     """
     if not isinstance(a, SymbolicArray):
         return np.diff(formulas.as_floats(a), n, axis)
+    if is_of_weights(a):
+        return _of_weights(diff, a, n, _next(a, axis))
     at = _axis("diff", a, axis)
     for _ in range(n):
         size = a.shape[at] or 0
@@ -226,9 +257,31 @@ def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
     return a
 
 
+def _of_weights(function: Any, x: SymbolicArray, *more: Any, **named: Any) -> SymbolicArray:
+    """A function of weights alone, as that of one sample which holds them; its axes count from 1."""
+    return grounded(function(lifted(x), *more, **named))
+
+
+def _next(x: SymbolicArray, axis: int | None) -> int | None:
+    """An axis of a weight as that of the sample which holds it."""
+    if not isinstance(axis, (int, np.integer)) or not -x.ndim <= axis < x.ndim:
+        raise refusal(f"axis {axis} of a weight of shape {shown(x.shape)}", "give an axis that it has", ShapeError)
+    return axis % x.ndim + 1
+
+
+def _check_axes(name: str, x: Any, axes: Any, ndim: int) -> None:
+    """Check that an array has these axes.
+
+    Raises:
+        TracingError: it lacks one.
+    """
+    if isinstance(x, SymbolicArray) and any(not -ndim <= axis < ndim for axis in axes):
+        raise refusal(f"ops.{name}: axes {[*axes]} of {x!r}", "give axes that it has", ShapeError)
+
+
 def _axis(name: str, x: SymbolicArray, axis: int | None) -> int:
     """The number of an axis of samples, from the front."""
-    if axis is None or not -x.ndim <= axis < x.ndim or axis % x.ndim == 0:
+    if not isinstance(axis, (int, np.integer)) or not -x.ndim <= axis < x.ndim or axis % x.ndim == 0:
         raise refusal(f"ops.{name} along axis {axis} of {x!r}", "give an axis of the samples: 1, or -1", ShapeError)
     return axis % x.ndim
 

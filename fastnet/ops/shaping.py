@@ -11,7 +11,7 @@ import numpy as np
 from fastnet.symbolic import formulas, slices
 from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal
 from fastnet.symbolic.concatenation import concatenated
-from fastnet.symbolic.leaves import whole
+from fastnet.symbolic.leaves import leaf_of, whole
 from fastnet.symbolic.reshape import reshaped
 from fastnet.symbolic.weight_formulas import is_of_weights, under_shape
 
@@ -65,6 +65,8 @@ def expand_dims(x: Any, axis: int) -> Any:
         return np.expand_dims(formulas.as_floats(x), axis)
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
     for each in axes:
+        if not -x.ndim - 1 <= each <= x.ndim:
+            raise refusal(f"ops.expand_dims at axis {each} of {x!r}", "give an axis of the result", ShapeError)
         at = each % (x.ndim + 1)
         if x.per_row and at == 0:
             raise refusal("ops.expand_dims in front of the batch moves its axis", "give axis=1 or axis=-1", ShapeError)
@@ -199,6 +201,7 @@ def concatenate(xs: Any, axis: int = 0) -> Any:
         >>> ops.concatenate([[[1.0]], [[2.0]]], axis=-1).tolist()
         [[1.0, 2.0]]
     """
+    xs = [leaf_of(x) for x in xs]
     if not any(isinstance(x, SymbolicArray) for x in xs):
         return np.concatenate([formulas.as_floats(x) for x in xs], axis)
     return concatenated(xs, axis)

@@ -14,7 +14,7 @@ from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.gradient import gradients
 from fastnet.symbolic.leaves import constant
 from fastnet.symbolic.order import ordered
-from fastnet.symbolic.rows import CONSTANT, element_rule, level_of
+from fastnet.symbolic.rows import element_rule, is_number
 from fastnet.symbolic.segments import Segment
 from fastnet.symbolic.trace import traced
 
@@ -22,7 +22,7 @@ from fastnet.symbolic.trace import traced
 def _is_of_element(root: SymbolicArray, x: SymbolicArray) -> bool:
     """Whether a result is a formula of one element of the argument."""
     for node in ordered([root]):
-        is_leaf = node is x or (node.value is not None and level_of(node, 2) == CONSTANT)
+        is_leaf = node is x or (node.value is not None and is_number(node))
         if not (is_leaf or isinstance(node.operation, Formula)):
             return False
     return True

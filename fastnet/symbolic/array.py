@@ -137,6 +137,12 @@ class SymbolicArray:
     def __setitem__(self, key: Any, value: Any) -> None:
         raise refusal("arrays of a formula are not written", "write ops.where(condition, a, b), or ops.concatenate")
 
+    def __copy__(self) -> SymbolicArray:
+        return self  # nothing changes it
+
+    def __deepcopy__(self, memo: Any) -> SymbolicArray:
+        return self
+
     def __repr__(self) -> str:
         name = "argument" if self.operation is None else self.operation.name
         return f"<symbolic array {name}{shown(self.shape)}>"
@@ -160,6 +166,7 @@ for _name, _function in _OPERATORS.items():
 for _name, _function in {
     "neg": "negative", "pos": "positive", "abs": "abs", "invert": "logical_not", "lt": "less", "le": "less_equal",
     "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal", "and": "logical_and", "or": "logical_or",
+    "rand": "logical_and", "ror": "logical_or", "xor": "not_equal", "rxor": "not_equal", "round": "round",
     "getitem": "get_item",
 }.items():  # fmt: skip
     setattr(SymbolicArray, f"__{_name}__", _operator(_function))
@@ -171,8 +178,10 @@ _NUMPY = {
     "multiply.reduce": "prod", "maximum.reduce": "max", "minimum.reduce": "min", "rint": "round",
     "float_power": "power",
     "concat": "concatenate", "bitwise_and": "logical_and", "bitwise_or": "logical_or",
+    "bitwise_xor": "not_equal", "logical_xor": "not_equal",
     "invert": "logical_not",
 }  # fmt: skip
+_ARGUMENTS = {"a_min": "x_min", "a_max": "x_max"}  # of NumPy's functions, by other names in Keras's
 _METHODS = (
     "sum", "mean", "max", "min", "prod", "std", "var", "any", "all", "clip", "round", "squeeze", "reshape", "astype",
     "argmax", "argmin", "cumsum", "transpose", "swapaxes", "repeat", "take", "dot",
@@ -183,7 +192,7 @@ def _called(name: str, what: str, arguments: tuple, named: dict[str, Any]) -> An
     """The result of a function of `fastnet.ops` that NumPy or an operator stands for."""
     if any(named.get(key) is not None for key in ("out", "where")):
         raise refusal(f"{what} with out= or where= writes into an array", "use its result; ops.where chooses")
-    named = {key: value for key, value in named.items() if key not in ("out", "where")}
+    named = {_ARGUMENTS.get(key, key): each for key, each in named.items() if key not in ("out", "where", "dtype")}
     function = FUNCTIONS.get(_NUMPY.get(name, name))
     if function is None:
         raise refusal(f"{what} is not an operation of a formula", _near(name))
@@ -197,7 +206,7 @@ def _method(x: SymbolicArray, name: str) -> Callable[..., Any]:
         raise AttributeError(f"An array of a formula has no attribute {name!r}; its methods: {', '.join(_METHODS)}.")
     if name == "astype":
         return lambda dtype, **_: FUNCTIONS["cast"](x, dtype)
-    return lambda *arguments, **named: FUNCTIONS[name](x, *arguments, **named)
+    return lambda *arguments, **named: _called(name, f"the method {name}", (x, *arguments), named)
 
 
 def _near(name: str) -> str:

@@ -17,6 +17,7 @@ from fastnet.symbolic.leaves import constant
 from fastnet.symbolic.rearrange import expanded, rearranged
 from fastnet.symbolic.reshape import reshaped
 from fastnet.symbolic.slices import sliced
+from fastnet.symbolic.weight_formulas import grounded, in_memory, is_of_weights, lifted
 
 
 class _Concatenate(Boundary):
@@ -44,10 +45,19 @@ def concatenated(parts: Sequence[Any], axis: int) -> SymbolicArray:
     """
     arrays = list(map(constant, parts))
     ndim = max(x.ndim for x in arrays)
+    if not any(x.per_row for x in arrays) and any(map(is_of_weights, arrays)):
+        if not -ndim <= axis < ndim or any(x.ndim != ndim for x in arrays):
+            given = " and ".join(shown(x.shape) for x in arrays)
+            raise refusal(f"concatenate: shapes {given} along axis {axis}", "give as many axes", ShapeError)
+        return grounded(
+            concatenated(
+                [lifted(x) if x.value is None else reshaped(x, (1, *x.shape)) for x in arrays], axis % ndim + 1
+            )
+        )
     if not -ndim <= axis < ndim or axis % ndim == 0:
         raise refusal(f"concatenate along axis {axis} of arrays of {ndim} axes", "give another axis than the batch's")
     axis %= ndim
-    arrays = [x if x.per_row else expanded(_without_batch(x, ndim)) for x in arrays]
+    arrays = [x if x.per_row else expanded(in_memory(_without_batch(x, ndim))) for x in arrays]
     if len({(*x.shape[:axis], *x.shape[axis + 1 :]) for x in arrays}) > 1:
         given = " and ".join(shown(x.shape) for x in arrays)
         raise refusal(f"concatenate: shapes {given} differ in other axes than axis {axis}", "reshape them", ShapeError)

@@ -14,6 +14,7 @@ from fastnet.symbolic.leaves import constant
 from fastnet.symbolic.products import product, products_of_rows, turned
 from fastnet.symbolic.rearrange import expanded, transposed
 from fastnet.symbolic.reshape import reshaped
+from fastnet.symbolic.weight_formulas import in_memory, under_shape
 
 
 def einsum(equation: str, *operands: Any) -> SymbolicArray:
@@ -32,7 +33,7 @@ def einsum(equation: str, *operands: Any) -> SymbolicArray:
     (x, y), (first, second) = arrays, parts
     x, first = _summed(x, first, result + second)
     if not y.per_row and (y.operation is not None or not _is_matrix(first, second, result)):
-        y, second = expanded(y), first[0] + second
+        y, second = expanded(in_memory(y)), first[0] + second
     if y.per_row:
         y, second = _summed(y, second, result + first)
     return _product(x, first, y, second, result)
@@ -56,7 +57,7 @@ def _product(x: SymbolicArray, first: str, y: SymbolicArray, second: str, result
     else:
         is_turned = [*second] != shared + right
         a = reshaped(_ordered(x, first, left + shared), (*(sizes[c] for c in left), size(shared)))
-        w = reshaped(y, (size(right), size(shared)) if is_turned else (size(shared), size(right)))
+        w = under_shape(y, (size(right), size(shared)) if is_turned else (size(shared), size(right)))
         c = product(a, turned(w) if is_turned else w)
     return _ordered(reshaped(c, tuple(sizes[c] for c in kept + left + right)), "".join(kept + left + right), result)
 

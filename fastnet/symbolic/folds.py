@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnet.engine.variable import tracing
 from fastnet.symbolic import formulas
-from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, refusal, shown, user_line
+from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, TracingError, refusal, shown, user_line
 from fastnet.symbolic.leaves import leaf_of, whole
 from fastnet.symbolic.rearrange import transposed
 from fastnet.symbolic.reshape import reshaped
@@ -95,10 +95,13 @@ def fold_axes(name: str, x: SymbolicArray, axis: Any, over_batch: bool = False) 
                 ShapeError,
             )
         axes = tuple(sorted(int(a) % x.ndim for a in given))
+        if len(set(axes)) < len(axes):
+            raise refusal(f"{name}: axis {axis!r} names an axis of {x!r} twice", "name each axis once", ShapeError)
     if x.per_row and 0 in axes and whole.rows is None and (tracing.rows is None or not over_batch):
         raise refusal(
-            f"{name} over the batch (axis 0) mixes samples", "fold along axis=-1; the loss's reduction joins the rows"
-        )
+            f"{name} over the batch (axis 0) mixes samples", "fold along axis=-1; the loss's reduction joins the rows",
+            ShapeError if axis is not None and 0 not in given else TracingError,  # with more axes it may be another one
+        )  # fmt: skip
     return axes
 
 

@@ -15,6 +15,7 @@ from fastnet.symbolic.array import Operation, SymbolicArray, broadcast
 from fastnet.symbolic.broadcasting import aligned, aligned_whole
 from fastnet.symbolic.leaves import constant, leaf_of, whole
 from fastnet.symbolic.reshape import reshaped
+from fastnet.symbolic.weight_formulas import in_memory
 
 FORMULAS: dict[str, Formula] = {}
 
@@ -47,7 +48,7 @@ class Formula(Operation):
         inputs = tuple(map(leaf_of, inputs))
         if not any(isinstance(x, SymbolicArray) for x in inputs):
             return self.of_arrays(*inputs)
-        nodes = tuple(map(constant, inputs))
+        nodes = tuple(in_memory(constant(x)) for x in inputs)
         if all(x.value is not None for x in nodes):
             return constant(self.of_arrays(*(x.value for x in nodes)))
         shape = broadcast(self.name, *(x.shape for x in nodes))
@@ -93,7 +94,10 @@ reciprocal = formula("reciprocal", "1.0 / a", lambda dy, y, a: (-dy * y * y,), l
 sqrt = formula("sqrt", "math.sqrt(a)", lambda dy, y, a: (0.5 * dy / y,), np.sqrt)
 rsqrt = formula("rsqrt", "1.0 / math.sqrt(a)", lambda dy, y, a: (-0.5 * dy * y / a,), lambda a: 1 / np.sqrt(a))
 power = formula(
-    "power", "a ** b", lambda dy, y, a, b: (_by_base(dy, y, a, b), dy * where(equal(y, 0.0), y, y * log(a))), np.power
+    "power",
+    "a ** b",
+    lambda dy, y, a, b: (_by_base(dy, y, a, b), dy * where(equal(y, 0.0), y, y * log(where(equal(a, 0.0), 1.0, a)))),
+    np.power,
 )
 floor_divide = formula("floor_divide", "a // b", None, np.floor_divide)
 mod = formula("mod", "a % b", lambda dy, y, a, b: (dy, -dy * floor(a / b)), np.mod)

@@ -9,7 +9,7 @@ from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.boundaries import IMAGE, LAYER
 from fastnet.symbolic.leaves import whole
 from fastnet.symbolic.order import ordered
-from fastnet.symbolic.reshape import GROUND, TURNED, reshaped
+from fastnet.symbolic.reshape import FLAT, GROUND, TURNED, reshaped
 from fastnet.symbolic.slices import SLICE
 
 Parts = list[tuple[SymbolicArray, SymbolicArray]]  # of arguments, each with its gradient
@@ -45,10 +45,12 @@ def gradients(
             continue
         if node.operation is None or node.operation.adjoint is None:
             continue
+        if node.operation is FLAT and gradient.per_row:
+            gradient = _of_rows(gradient, node)
         for x, dx in _contributions(gradient, node):
             if dx is not None and id(x) in needing:
                 dx = _as_operand(dx, x)
-                found[id(x)] = dx if id(x) not in found else formulas.add(found[id(x)], dx)
+                found[id(x)] = dx if id(x) not in found else _added(found[id(x)], dx, x)
     return parts
 
 
@@ -82,6 +84,25 @@ def _as_operand(dx: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
     return dx
 
 
+def _added(a: SymbolicArray, b: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
+    """The sum of two gradients of an array; a weight that meets data of several shapes has them in its own shape."""
+    if a.shape != b.shape and not x.per_row and whole.rows is None:
+        a, b = _of_rows(a, x), _of_rows(b, x)
+    return formulas.add(a, b)
+
+
+def _of_rows(dx: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
+    """A gradient of a weight with an entry for each row of the batch, in the weight's shape: summed over other axes."""
+    if not dx.per_row or dx.shape[1:] == x.shape:
+        return dx
+    ahead = max(0, dx.ndim - 1 - x.ndim)
+    sizes = (*(1,) * (ahead + x.ndim + 1 - dx.ndim), *dx.shape[1:])
+    wanted = (*(1,) * ahead, *x.shape)
+    dx = reshaped(dx, (None, *sizes))
+    axes = tuple(axis + 1 for axis, (size, new) in enumerate(zip(sizes, wanted, strict=True)) if size != new)
+    return reshaped(folds.total(dx, axes, keepdims=True) if axes else dx, (None, *x.shape))
+
+
 #: operations whose gradient is a matter of the tape, or that are another reading of a weight
 NETWORK = (LAYER, IMAGE, GROUND, TURNED)
 
@@ -110,7 +131,8 @@ def _contributions(dy: SymbolicArray, y: SymbolicArray) -> Iterator[tuple[Symbol
         exponentials, total = y.inputs
         if total.operation is folds.total and total.inputs[0] is exponentials and total.ndim == y.ndim:
             (axes, keepdims), (exponent,) = total.settings, exponentials.inputs
-            if exponent.operation is formulas.subtract and exponent.inputs[1].shape[-1:] == (1,):
+            is_number = axes == (y.ndim - 1,) and exponent.operation is formulas.subtract
+            if is_number and exponent.inputs[1].shape[-1:] == (1,):
                 exponent = exponent.inputs[0]
             if exponent.shape == y.shape:
                 yield exponent, formulas.multiply(y, dy - folds.total(formulas.multiply(dy, y), axes, keepdims))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.symbolic import folds, formulas
 from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, shown
+from fastnet.symbolic.boundaries import sample_shape
 from fastnet.symbolic.combinations import Terms, linear_combination
 from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.gradient import gradients
@@ -18,7 +19,9 @@ from fastnet.symbolic.launches import add_parts, part_results
 from fastnet.symbolic.leaves import argument, constant
 from fastnet.symbolic.lowering import Lowering
 from fastnet.symbolic.order import ordered
-from fastnet.symbolic.rows import CONSTANT, ELEMENT, element_rule, level_of
+from fastnet.symbolic.rearrange import repeated
+from fastnet.symbolic.reshape import reshaped
+from fastnet.symbolic.rows import ELEMENT, ROW, Scheduler, element_rule, is_number, level_of
 from fastnet.symbolic.trace import traced
 
 
@@ -98,22 +101,53 @@ class TracedLoss:
         weight = argument(form.y.shape)
         parts = gradients(form.y, weight, [form.y_pred]) if gradient else []
         given = {id(form.y_true): y_true, id(form.y_pred): y_pred, id(weight): row_weight}
-        lowering = Lowering(plan, self.name, given, row_weight=weight)
+        takes_weights = _takes_weights([form.y, *(slope for _, slope in parts)], weight)
+        if gradient and not takes_weights:
+            given[id(weight)] = _stored_weights(plan, self.name, sample_shape(form.y), row_weight)
+        lowering = Lowering(plan, self.name, given, row_weight=weight if takes_weights else None)
         values = plan.buffer((y_pred.row_count,), y_pred.dtype)
+        result = plan.reshaped(values, sample_shape(form.y)) if form.y.ndim > 2 else values
         if not gradient:
-            lowering.add([form.y], [values])
+            lowering.add([form.y], [result])
             return values, None
         dy = plan.like(y_pred)
         slopes = part_results(plan, dy, parts)
-        lowering.add([form.y, *(slope for _, slope in parts)], [values, *slopes])
+        lowering.add([form.y, *(slope for _, slope in parts)], [result, *slopes])
         add_parts(plan, dy, parts, slopes)
         return values, dy
 
 
+def _takes_weights(roots: Sequence[SymbolicArray], weight: SymbolicArray) -> bool:
+    """Whether one loop does all, whose rows are those that the weights are of; there 1 / n need not be stored."""
+    nodes = ordered(roots)
+    if any(x.operation is not None and x.operation.is_boundary for x in nodes):
+        return False
+    if all(x.ndim <= 2 for x in nodes):
+        return True
+    try:
+        scheduler = Scheduler("formula", roots, weight)
+        scheduler.lowered()
+    except ShapeError:
+        return False
+    return scheduler.levels.get(id(weight), ROW) == ROW
+
+
+def _stored_weights(plan: Plan, name: str, shape: tuple[int, ...], row_weight: View | None) -> View:
+    """The weight of each row in memory, for loops of other rows; where none is given, 1 / n."""
+    if row_weight is not None:
+        return plan.reshaped(row_weight, shape)
+    each, weights = argument((None, *shape, 1)), plan.buffer((*shape, 1), plan.dtype)
+    lowering = Lowering(plan, f"{name}_weights", {id(each): None}, row_weight=each)
+    lowering.add([formulas.multiply(each, 1.0)], [weights])
+    return plan.reshaped(weights, shape)
+
+
 def of_rows(y: SymbolicArray, rows: Shape) -> SymbolicArray:
-    """What a loss gives for each row: of a loss of elements their mean."""
+    """What a loss gives for each row: their mean where it gives elements; each row has its sample's number."""
     if y.per_row and y.ndim == len(rows) + 1 and y.shape[:-1] == rows:
         return formulas.divide(folds.total(y, -1), float(y.shape[-1] or 1))
+    if y.per_row and y.ndim < len(rows) and y.shape == rows[: y.ndim]:
+        return repeated(reshaped(y, (*y.shape, *(1,) * (len(rows) - y.ndim))), rows)
     return y
 
 
@@ -128,7 +162,7 @@ def mean_of_elements(y: SymbolicArray, arguments: list[SymbolicArray]) -> Symbol
     total = None
     for factor, element in terms:
         for x in ordered([element]):
-            is_leaf = x.operation is None and (id(x) in known or level_of(x, max(2, axes)) == CONSTANT)
+            is_leaf = x.operation is None and (id(x) in known or is_number(x))
             if not (is_leaf or isinstance(x.operation, formulas.Formula)):
                 return None
         if element.shape[-1] != width or level_of(element, max(2, axes)) != ELEMENT:

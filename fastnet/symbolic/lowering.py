@@ -16,7 +16,7 @@ from fastnet.symbolic.boundaries import sample_shape
 from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.launches import launch, launch_elements, part_of
 from fastnet.symbolic.order import ordered
-from fastnet.symbolic.reshape import RESHAPE
+from fastnet.symbolic.reshape import FLAT, RESHAPE
 from fastnet.symbolic.rows import Scheduler, drops_axes
 from fastnet.symbolic.slices import SLICE
 
@@ -81,7 +81,9 @@ class Lowering:
         return self.plan.buffer(sample_shape(x), self.plan.dtype, self.per_row)
 
     def weight(self, x: SymbolicArray) -> Any:
-        """The weight of a leaf; a constant as a weight that is not trained."""
+        """The weight of a leaf, under any shape; a constant as a weight that is not trained."""
+        while x.operation is FLAT:
+            (x,) = x.inputs
         return self._views[id(x)] if x.value is None else constant_weight(x, self.plan.dtype)
 
     @property

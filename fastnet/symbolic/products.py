@@ -10,8 +10,8 @@ from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, broadcast, 
 from fastnet.symbolic.boundaries import Boundary
 from fastnet.symbolic.leaves import constant
 from fastnet.symbolic.rearrange import repeated, transposed
-from fastnet.symbolic.reshape import FLAT, GROUND, TURNED
-from fastnet.symbolic.weight_formulas import grounded, is_of_weights, lifted
+from fastnet.symbolic.reshape import FLAT, GROUND, TURNED, reshaped
+from fastnet.symbolic.weight_formulas import grounded, is_of_weights, lifted, under_shape
 
 
 class _MatMul(Boundary):
@@ -76,6 +76,11 @@ def product(x: Any, w: Any) -> SymbolicArray:
         return grounded(_of_results(lifted(x), lifted(w)))
     if is_of_weights(w) and w.operation not in (None, FLAT, GROUND, TURNED):
         w = grounded(lifted(w))
+    if not w.per_row and w.ndim == 1 and x.per_row and x.ndim > 1:
+        _check_sizes(x.shape, (*w.shape, 1))
+        return reshaped(product(x, under_shape(w, (*w.shape, 1))), x.shape[:-1])
+    if w.operation is FLAT and (w.inputs[0].operation is not None or w.inputs[0].ndim < 3):
+        w = grounded(lifted(w))  # a product reads matrices under their own shape
     is_turned = w.operation is TURNED
     if is_turned:
         (w,) = w.inputs

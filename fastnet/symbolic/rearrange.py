@@ -71,7 +71,7 @@ def rearranged(x: SymbolicArray, index: np.ndarray) -> SymbolicArray:
         x: an array of the batch, with axes of a sample.
         index: in the shape of a sample of the result: numbers of elements, in row-major order; negative for 0.
     """
-    index = np.ascontiguousarray(index, np.int32)
+    index = np.asarray(index, np.int32, order="C")  # ascontiguousarray would add an axis to a number
     shape: Shape = (None, *index.shape)
     if x.operation is REARRANGE:
         first = index_of(x).ravel()

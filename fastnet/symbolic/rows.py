@@ -35,7 +35,7 @@ def level_of(x: SymbolicArray, axes: int) -> str:
     """
     others = x.shape[:-1]
     if not x.per_row:
-        if math.prod(size or 1 for size in x.shape) == 1:
+        if is_number(x):
             return CONSTANT
         if math.prod(size or 1 for size in others) == 1:
             return ELEMENT
@@ -47,6 +47,11 @@ def level_of(x: SymbolicArray, axes: int) -> str:
         f"An array of shape {shown(x.shape)} beside others of {axes} axes is neither one number a row nor a row along "
         "the last axis: fold along axis=-1, and keep the other axes as they are."
     )
+
+
+def is_number(x: SymbolicArray) -> bool:
+    """Whether an array is one number, the same everywhere."""
+    return not x.per_row and math.prod(size or 1 for size in x.shape) == 1
 
 
 def drops_axes(x: SymbolicArray) -> bool:

@@ -112,6 +112,7 @@ class Segment:
         leaves: the results that it reads, in the order of its inputs.
         weights: those that it reads.
         known: results in front of these, which its gradient may read.
+        per_row: False for a formula of weights alone.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Segment:
     leaves: Sequence[SymbolicArray]
     weights: Weights
     known: Known = field(default_factory=dict)
+    per_row: bool = True
 
     @property
     def variables(self) -> list[Variable]:
@@ -127,7 +129,7 @@ class Segment:
         return [variable for variable, leaf in self.weights.values() if id(leaf) in used]
 
     def forward(self, plan: Plan, *inputs: View) -> View:
-        y = plan.buffer(sample_shape(self.root), plan.dtype, per_row=inputs[0].per_row)
+        y = plan.buffer(sample_shape(self.root), plan.dtype, per_row=self.per_row)
         lowering = Lowering(plan, self.name, self._weights, self._known(inputs), joins=True, per_row=y.per_row)
         lowering.add([self.root], [y], keep_folds=plan.training)
         if plan.training:

@@ -111,6 +111,10 @@ def item(x: Any, key: Any) -> Any:
     return under_shape(x, tuple(shape))
 
 
+def _taken(x: SymbolicArray, indices: np.ndarray, axis: int) -> SymbolicArray:
+    return grounded(taken(lifted(x), indices, axis + 1)) if is_of_weights(x) else taken(x, indices, axis)
+
+
 def _along(x: SymbolicArray, axis: int, key: Any) -> tuple[SymbolicArray, bool]:
     """x with an axis cut by a key, and whether the axis stays."""
     size = x.shape[axis]
@@ -123,7 +127,7 @@ def _along(x: SymbolicArray, axis: int, key: Any) -> tuple[SymbolicArray, bool]:
             raise refusal(f"the slice {key!r} is none of integers", "give integers")
         start, stop, step = key.indices(size)
         if step != 1:
-            return taken(x, np.arange(start, stop, step), axis), True
+            return _taken(x, np.arange(start, stop, step), axis), True
         return sliced(x, axis, start, max(start, stop)), True
     if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
         if not -size <= key < size:
@@ -134,7 +138,7 @@ def _along(x: SymbolicArray, axis: int, key: Any) -> tuple[SymbolicArray, bool]:
             )
         return sliced(x, axis, int(key) % size, int(key) % size + 1), False
     if isinstance(key, (list, np.ndarray)) and np.asarray(key).dtype.kind in "iu" and np.ndim(key) == 1:
-        return taken(x, np.asarray(key), axis), True
+        return _taken(x, np.asarray(key), axis), True
     raise refusal(
         f"an index of type {type(key).__name__}",
         "use integers, slices, a list of integers, None, or ops.where for conditions",

@@ -72,6 +72,11 @@ def grounded(y: SymbolicArray) -> SymbolicArray:
     return SymbolicArray(GROUND, weights, y.shape[1:], settings=(formula,))
 
 
+def in_memory(x: SymbolicArray) -> SymbolicArray:
+    """An array that formulas of elements read: a transposed weight, which products alone take, is computed once."""
+    return grounded(lifted(x)) if x.operation is TURNED and is_of_weights(x) else x
+
+
 def under_shape(x: SymbolicArray, shape: Shape) -> SymbolicArray:
     """An array under another shape, of data, weights or constants."""
     if not is_of_weights(x) or x.operation in (None, FLAT, GROUND) or x.shape == shape:

@@ -1,0 +1,188 @@
+"""Formulas of weights, and weights that meet data of several shapes; losses whose numbers are not those of rows.
+
+The oracle is NumPy, which computes the same functions of plain arrays, and central differences of it.
+"""
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import layers, losses, ops
+
+RNG = np.random.default_rng(3)
+
+
+@pytest.fixture
+def float64():
+    fastnet.config.set_floatx("float64")
+    yield
+    fastnet.config.set_floatx("float32")
+
+
+class Formula(layers.Layer):
+    def __init__(self, function, shape):
+        super().__init__(name="formula")
+        self.function, self.weight_shape = function, shape
+
+    def build(self, input_shape):
+        self.w = self.add_weight(shape=self.weight_shape, name="w")
+
+    def call(self, x):
+        return self.function(x, self.w)
+
+
+def differences(function, x, step=1e-5):
+    """The gradient of a number by an array."""
+    found = np.zeros(x.shape)
+    for index in np.ndindex(x.shape):
+        moved = []
+        for sign in (1.0, -1.0):
+            at = x.copy()
+            at[index] += sign * step
+            moved.append(function(at))
+        found[index] = (moved[0] - moved[1]) / (2 * step)
+    return found
+
+
+SEVERAL_SHAPES = {
+    "steps and their sum": (lambda x, w: x * w + ops.tanh(ops.sum(x, axis=1, keepdims=True) * w), (5, 3), (3,)),
+    "a step of several": (lambda x, w: x + w + x[:, :1] * w, (5, 3), (3,)),
+    "folded in between": (lambda x, w: ops.sum(x * w, axis=1) * w, (5, 3), (3,)),
+    "one number": (lambda x, w: ops.sum(x * w, axis=-1, keepdims=True) * w + x * w, (5, 3), ()),
+    "one number by samples": (lambda x, w: ops.sum(x * w, axis=(1, 2)) * w, (5, 3), ()),
+    "of size 1": (lambda x, w: ops.sum(x * w, axis=-1, keepdims=True) * w + x[:, :1] * w, (5, 1), (1,)),
+    "its formula": (lambda x, w: (lambda e: ops.sum(x * e, axis=1) * e)(ops.exp(w)), (5, 3), (3,)),
+    "its row": (lambda x, w: x * w[0] + w[1], (5, 3), (2, 3)),
+    "its row, of pictures": (lambda x, w: ops.tanh(x * w[0] + w[1]) * w[0], (2, 5, 3), (2, 3)),
+    "its elements": (lambda x, w: x * w[0] + w[1] * ops.sum(x, axis=1, keepdims=True), (5, 3), (2,)),
+    "over its length": (lambda x, w: x * (w / ops.norm(w)) + ops.sum(x, axis=1, keepdims=True) * w, (5, 3), (3,)),
+    "with an axis in front": (lambda x, w: x * w, (5, 3), (1, 5, 3)),
+    "of steps of pictures": (lambda x, w: x * w, (2, 5, 3), (5, 1)),
+}
+MOVED = {
+    "a transpose": (lambda x, w: x + ops.transpose(w), (2, 3), (3, 2)),
+    "a permutation": (lambda x, w: x * ops.transpose(w, (2, 0, 1)), (3, 2, 4), (2, 4, 3)),
+    "a reshaped factor": (lambda x, w: ops.matmul(x, ops.reshape(w, (3, 4))), (3,), (12,)),
+    "a vector": (lambda x, w: ops.matmul(ops.tanh(x), w), (4, 3), (3,)),
+    "steps": (lambda x, w: ops.matmul(x, w[:, ::2]) * ops.matmul(x, w[:, 1::2]), (3,), (3, 4)),
+    "chosen": (lambda x, w: x + ops.take(w, np.arange(5)[:, None] - np.arange(3) + 2, axis=0), (5, 3), (7,)),
+    "circulant": (lambda x, w: ops.matmul(x, ops.stack([ops.roll(w, i, axis=0) for i in range(3)])), (3,), (3,)),
+    "side by side": (lambda x, w: ops.matmul(x, ops.concatenate([w, w * w, np.eye(3)[:, :1]], axis=1)), (3,), (3, 2)),
+    "padded": (lambda x, w: ops.matmul(x, ops.pad(w, ((0, 1), (1, 0)), constant_values=0.5)), (3,), (2, 3)),
+    "repeated": (lambda x, w: x * ops.repeat(w, 2, axis=0) + ops.tile(ops.flip(w), 2), (6,), (3,)),
+    "running sums": (lambda x, w: x * ops.cumsum(w, axis=0) - ops.cumsum(w, axis=-1), (3, 2), (3, 2)),
+    "broadcast": (lambda x, w: x * ops.broadcast_to(w, (5, 3)), (5, 3), (1, 3)),
+    "an equation with its steps": (lambda x, w: ops.einsum("bik,ik->b", x, w), (5, 3), (5, 3)),
+    "an equation with heads": (lambda x, w: ops.einsum("bik,hkl->bhil", x, w), (5, 3), (2, 3, 4)),
+    "an equation with a vector": (lambda x, w: ops.einsum("bik,k->bi", x, w), (5, 3), (3,)),
+}
+CASES = SEVERAL_SHAPES | MOVED
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_and_gradients(float64, name):
+    function, shape, weight_shape = CASES[name]
+    x, w = RNG.normal(size=(2, *shape)), RNG.normal(size=weight_shape)
+    model = fastnet.Sequential([layers.Input(shape), Formula(function, weight_shape)])
+    model.set_weights([w])
+    expected = function(x, w)
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-12, atol=1e-12)
+    dy = RNG.normal(size=expected.shape)
+    found = model.gradients(x, gradient=dy)
+    by_weight = differences(lambda at: np.sum(function(x, at) * dy), w)
+    np.testing.assert_allclose(found["formula"]["w"], by_weight, rtol=1e-6, atol=1e-7)
+    by_data = differences(lambda at: np.sum(function(at, w) * dy), x)
+    np.testing.assert_allclose(found["input"], by_data, rtol=1e-6, atol=1e-7)
+
+
+def test_a_weight_for_each_sample():
+    """`broadcast_to` the batch: a token in front of the steps."""
+
+    def function(x, w):
+        return ops.concatenate([ops.broadcast_to(w, (ops.shape(x)[0], 1, 3)), x], axis=1)
+
+    layer = Formula(function, (1, 1, 3))
+    x = RNG.normal(size=(2, 4, 3)).astype("float32")
+    y = layer(x)
+    np.testing.assert_array_equal(y, function(x, layer.w.numpy()))
+
+
+KERNEL = RNG.normal(size=(3, 3))
+LOSSES = {
+    "steps of unequal weight": (lambda t, p: ops.mean(ops.square(t - p), axis=-1) * np.arange(1.0, 5.0), (4, 3)),
+    "softmax over steps": (lambda t, p: ops.sum(ops.square(t - ops.softmax(p, axis=1)), axis=-1), (5, 3)),
+    "one number a sample": (lambda t, p: 1 - ops.sum(t * p, axis=(1, 2)) / ops.sum(t * t + p * p, axis=(1, 2)), (4, 3)),
+    "mean of means": (lambda t, p: ops.mean(ops.mean(ops.abs(t - p), axis=-1), axis=-1), (4, 3)),
+    "of pictures": (lambda t, p: ops.mean(ops.square(t - p), axis=(2, 3)) * np.array([1.0, 3.0]), (2, 5, 3)),
+    "running sums of pictures": (lambda t, p: ops.mean(ops.cumsum(ops.square(t - p), axis=1), axis=-1), (2, 5, 3)),
+    "a constant matrix": (lambda t, p: ops.sum(ops.matmul(t - p, KERNEL.T @ KERNEL) * (t - p), axis=-1), (3,)),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses(float64, name, weighted):
+    function, shape = LOSSES[name]
+    t, p = RNG.normal(size=(2, 5, *shape))
+    weights = np.array([1.0, 2.0, 0.0, 0.5, 3.0]) if weighted else np.ones(5)
+
+    def expected(at):
+        return np.mean(function(t, at).reshape(5, -1).mean(axis=1) * weights)
+
+    model = fastnet.Sequential([layers.Input(shape), layers.Activation("linear")])
+    model.compile("sgd", losses.get(function))
+    given = (p, t, weights) if weighted else (p, t)
+    np.testing.assert_allclose(model.gradients(*given)["input"], differences(expected, p), rtol=1e-6, atol=1e-8)
+    found = model.evaluate(p, t, sample_weight=weights if weighted else None, verbose=0)
+    np.testing.assert_allclose(found, expected(p), rtol=1e-12)
+
+
+def functions_of_numpy(x):
+    """Arguments that NumPy's functions have, on symbolic arrays too."""
+    total = np.sum(x, axis=-1, dtype=np.float64) + np.mean(x, axis=-1, dtype=np.float64)
+    clipped = np.clip(x, a_min=-0.5, a_max=1.0) + np.clip(x, None, 0.3) + np.round(x, 1)
+    either = ops.where((x > 0) ^ (x < 1), x, 0.0)
+    return clipped + either + total[:, None] + np.std(x, axis=-1, ddof=1, keepdims=True) + np.var(x, 1, ddof=1)[:, None]
+
+
+def test_arguments_of_numpy(float64):
+    x = RNG.normal(size=(4, 3))
+    np.testing.assert_allclose(Formula(lambda x, w: functions_of_numpy(x), ())(x), functions_of_numpy(x), rtol=1e-12)
+
+
+def test_orders_and_parameters(float64):
+    x = RNG.normal(size=(4, 3))
+
+    def function(x, w):
+        return ops.norm(x, ord=3, axis=-1, keepdims=True) * ops.leaky_relu(x, 0.3) + ops.round(x, 2)
+
+    np.testing.assert_allclose(Formula(function, ())(x), function(x, None), rtol=1e-12)
+    expected = np.linalg.norm(x, 3, axis=-1, keepdims=True) * np.where(x > 0, x, 0.3 * x) + np.round(x, 2)
+    np.testing.assert_allclose(function(x, None), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda x: ops.norm(x, ord=1, axis=(1, 2)), "is one of matrices"),
+    (lambda x: ops.transpose(x, (0, 5, 1)), "name each axis once"),
+    (lambda x: ops.swapaxes(x, 1, 7), r"axes \[1, 7\]"),
+    (lambda x: ops.moveaxis(x, 1, 7), r"axes \[1, 7\]"),
+    (lambda x: ops.expand_dims(x, 7), "give an axis of the result"),
+    (lambda x: ops.mean(x, axis=(1, 1)), "name each axis once"),
+    (lambda x: ops.dot(x, x), "mixes samples"),
+    (lambda x: np.sum(x, axis=-1, initial=2.0), "it takes .x, axis, keepdims"),
+    (lambda x: ops.pad(x, ((0, 0), (1, 1))), "for each axis"),
+    (lambda x: ops.repeat(x, [1, 2], axis=1), "a number for each entry"),
+    (lambda x: ops.roll(x, 1, axis=(1, 2)), "give an axis of the samples"),
+])  # fmt: skip
+def test_what_is_refused(call, message):
+    with pytest.raises(fastnet.RuleError, match=message):
+        Formula(lambda x, w: call(x), ())(np.ones((2, 5, 3)))
+
+
+def test_a_weight_made_in_call():
+    class Late(layers.Layer):
+        def call(self, x):
+            return x * self.add_weight(shape=(3,), name="late")
+
+    with pytest.raises(fastnet.RuleError, match=r"call makes the weight 'late': make it in build"):
+        fastnet.Sequential([layers.Input((3,)), Late()])
