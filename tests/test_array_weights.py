@@ -186,3 +186,19 @@ def test_a_weight_made_in_call():
 
     with pytest.raises(fastnet.RuleError, match=r"call makes the weight 'late': make it in build"):
         fastnet.Sequential([layers.Input((3,)), Late()])
+
+
+def test_exponents_less_a_number_of_other_axes(float64):
+    """A quotient of exponentials is a softmax of x only where the number that is taken off belongs to its sum."""
+
+    def penalty(w):
+        e = ops.exp(w - ops.mean(w, axis=1, keepdims=True))
+        return ops.sum(ops.square(e / ops.sum(e, axis=0, keepdims=True)))
+
+    w = RNG.normal(size=(3, 4))
+    dense = layers.Dense(4, use_bias=False, kernel_regularizer=penalty, name="dense")
+    model = fastnet.Sequential([layers.Input((3,)), dense])
+    model.set_weights([w])
+    model.compile("sgd", "mse")
+    found = model.gradients(np.zeros((2, 3)), np.zeros((2, 4)))["dense"]["kernel"]
+    np.testing.assert_allclose(found, differences(penalty, w), rtol=1e-6, atol=1e-8)
