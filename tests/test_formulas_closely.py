@@ -43,6 +43,7 @@ FORMULAS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*no gradient reaches 'w'")  # of a condition
 @pytest.mark.parametrize("shape", [(), (1,), (4,), (1, 4)])
 @pytest.mark.parametrize("name", FORMULAS)
 def test_formulas_of_weights_follow_the_weights(name, shape):
@@ -61,11 +62,11 @@ def test_formulas_of_weights_follow_the_weights(name, shape):
 
 @pytest.mark.parametrize("call", [
     lambda s, x: x * float(s.w), lambda s, x: x * s.w.numpy(), lambda s, x: x * np.asarray(s.w),
-    lambda s, x: x * s.w.assign(s.w + 1.0), lambda s, x: x * ops.sum(s.w),
+    lambda s, x: x * s.w.assign(s.w + 1.0),
 ])  # fmt: skip
 def test_elements_of_weights_are_not_read(call):
     layer = layer_of(call, ("w", ()))
-    with pytest.raises(RuleError, match=r"weight 'mine.*/w' are read or set|of weights alone"):
+    with pytest.raises(RuleError, match=r"weight 'mine.*/w' are read or set"):
         fastnet.Sequential([layers.Input((4,)), layer])
 
 
