@@ -116,7 +116,7 @@ class Unread(metrics.Metric):
         (lambda: train(ReturnsNone()), "Layer 'returns_none' (ReturnsNone): call cannot be compiled: it returns None"),
         (lambda: train(ReturnsTwo()), "it returns a tuple of arrays, and must return one array."),
         (lambda: train(OfRows()), "(OfRows): the shape of 'variable' must be a tuple of sizes, received (None, 3)."),
-        (lambda: train(MadeInCall()), "its weights are made; add it in __init__, build or make_weights"),
+        (lambda: train(MadeInCall()), "call makes the weight 'variable': make it in build(input_shape)."),
         (lambda: train(layers.Dense(1, kernel_regularizer=lambda w: None)), "it returns None"),
         (lambda: train(layers.Dense(1, kernel_constraint=lambda w: [w, w])), "it returns a list of arrays"),
         (lambda: train(loss=lambda y_true, y_pred: {"loss": y_pred}), "it returns a dict of arrays"),
@@ -135,7 +135,7 @@ def mean_if(y_true, y_pred):
 
 def test_a_function_that_is_neither_array_code_nor_a_rule():
     """The default of an argument of what it calls (``axis=None``) is no number."""
-    with pytest.raises(fastnet.RuleError, match=r"mixes samples .* two numbers: .* defaults are not numbers"):
+    with pytest.raises(fastnet.RuleError, match=r"write ops.where.* two numbers: .* defaults are not numbers"):
         losses.get(mean_if)
 
 

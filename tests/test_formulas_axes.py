@@ -82,6 +82,28 @@ def test_losses_and_activations():
         assert found[index] == pytest.approx((ends[0] - ends[1]) / (2 * STEP), rel=1e-5, abs=1e-8)
 
 
+def test_a_loss_may_give_the_mean_of_the_batch():
+    def whole(t, p):
+        return ops.mean(ops.square(t - p)) + 0.5 * ops.mean(ops.abs(t - p))
+
+    def of_rows(t, p):
+        return ops.mean(ops.square(t - p) + 0.5 * ops.abs(t - p), axis=-1)
+
+    rng = np.random.default_rng(6)
+    for shape in ((7, 3), (4, 5, 3), (1, 1)):
+        t, p = rng.normal(size=shape), rng.normal(size=shape)
+        assert losses.get(whole)(t, p) == pytest.approx(whole(t, p), rel=1e-12)
+    x, found = rng.normal(size=(11, 3)), []
+    for loss in (whole, of_rows):
+        model = fastnet.Sequential([layers.Input((3,)), layers.Dense(3)], seed=2)
+        model.compile("sgd", loss)
+        found.append(model.fit(x, x[:, ::-1], epochs=2, batch_size=4, shuffle=False, verbose=0).history["loss"])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
+    for wrong in (lambda t, p: ops.sum(t - p), lambda t, p: ops.sqrt(ops.mean(ops.square(t - p)))):
+        with pytest.raises(RuleError, match="mixes samples"):
+            losses.get(wrong)(x, x)
+
+
 def test_nan_stays_in_its_sample_and_rows_may_be_none():
     x = np.random.default_rng(5).normal(size=(3, 5, 3))
     x[1, 2, 0] = np.nan

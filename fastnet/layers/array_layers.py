@@ -114,7 +114,7 @@ def forward(layer: Any, plan: Plan, x: View) -> View:
     )
     if not result.per_row:
         raise RuleError(f"{layer._owner}: call must return an array of the batch, and returned {result!r}.")
-    check_samples(layer._owner, result)
+    check_samples(f"{layer._owner}: call", result)
     terms = added.terms(layer._owner)
     known = {id(each): (each, view) for each, view in zip(arguments, views, strict=True)}
     lowering = _Lowering(plan, layer.name, weights, known)

@@ -69,14 +69,14 @@ def check_samples(owner: str, result: SymbolicArray) -> None:
     for x in ordered([result]):
         if x.operation is BATCH_SUM:
             raise TracingError(
-                f"{owner}: call cannot be compiled: a sum over the batch (axis 0) mixes samples{x.settings[0]}: fold "
-                "along axis=-1. Only what add_loss gets may fold the batch."
+                f"{owner} cannot be compiled: a sum over the batch (axis 0) mixes samples{x.settings[0]}: fold along "
+                "axis=-1. Only what add_loss gets, and the mean that is a loss's result, may fold the batch."
             )
 
 
 def _terms_of(owner: str, value: SymbolicArray) -> list[Term]:
     """The parts of what is added once."""
-    terms = linear_combination(value, _parts)
+    terms = linear_combination(value, parts_of_batch)
     if terms is None or any(size != 1 for size in value.shape):
         raise TracingError(
             f"{owner}: add_loss takes sums and means over the batch, such as ops.mean(ops.square(x)), penalties of "
@@ -85,16 +85,16 @@ def _terms_of(owner: str, value: SymbolicArray) -> list[Term]:
     return [Term(factor, *part) for factor, part in terms]
 
 
-def _parts(y: SymbolicArray) -> Terms[tuple[SymbolicArray, bool]] | None:
+def parts_of_batch(y: SymbolicArray) -> Terms[tuple[SymbolicArray, bool]] | None:
     """``rows`` and ``is_mean`` of the `Term` of a sum over the batch, its mean, or a number of weights."""
     if y.operation is BATCH_SUM:
         return [(1.0, (y.inputs[0], False))]
     if not any(x.operation is BATCH_SUM for x in ordered([y])):
         return None if y.per_row or y.value is not None else [(1.0, (_as_weight(y), False))]
     if y.operation is not None and y.operation.name == "reshape":
-        return linear_combination(y.inputs[0], _parts)
+        return linear_combination(y.inputs[0], parts_of_batch)
     if y.operation is formulas.divide and y.inputs[1].operation is ROWS:
-        found = linear_combination(y.inputs[0], _parts)
+        found = linear_combination(y.inputs[0], parts_of_batch)
         return None if found is None else [(factor, (rows, True)) for factor, (rows, _) in found]
     return None
 

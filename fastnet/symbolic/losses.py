@@ -8,12 +8,14 @@ from typing import Any
 
 from fastnet._kernels import registry
 from fastnet.engine.plan import Plan
+from fastnet.engine.variable import tracing
 from fastnet.engine.view import View
 from fastnet.symbolic import folds, formulas
+from fastnet.symbolic.added_losses import check_samples, parts_of_batch
 from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, shown
 from fastnet.symbolic.boundaries import sample_shape
 from fastnet.symbolic.combinations import Terms, linear_combination
-from fastnet.symbolic.folds import Fold
+from fastnet.symbolic.folds import ROWS, Fold
 from fastnet.symbolic.gradient import gradients
 from fastnet.symbolic.launches import add_parts, part_results
 from fastnet.symbolic.leaves import argument, constant
@@ -66,9 +68,10 @@ class TracedLoss:
 
     def _form(self, true_shape: tuple[int, ...], shape: tuple[int, ...]) -> TracedForm:
         what = f"The loss {self.name!r}"
-        (y_true, y_pred), y, _ = traced(self.function, [(None, *true_shape), (None, *shape)], what)
+        (y_true, y_pred), y, _ = traced(self._of_batch, [(None, *true_shape), (None, *shape)], what)
         rows = (None, *shape[:-1])
-        y = of_rows(y, rows)
+        y = of_rows(mean_of_batch(y), rows)
+        check_samples(what, y)
         if y.shape != rows:
             raise ShapeError(
                 f"{what} gives an array of shape {shown(y.shape)} for targets of shape {shown(y_true.shape)} and "
@@ -79,6 +82,11 @@ class TracedLoss:
         if true_shape == shape and (element := mean_of_elements(y, [y_true, y_pred])) is not None:
             row = self._element_row(y_true, y_pred, element)
         return TracedForm(y_true, y_pred, y, row)
+
+    def _of_batch(self, y_true: SymbolicArray, y_pred: SymbolicArray) -> Any:
+        """The function, which may give the mean of the batch."""
+        tracing.rows = SymbolicArray(ROWS, (), ())
+        return self.function(y_true, y_pred)
 
     def _element_row(
         self, y_true: SymbolicArray, y_pred: SymbolicArray, element: SymbolicArray
@@ -140,6 +148,18 @@ def _stored_weights(plan: Plan, name: str, shape: tuple[int, ...], row_weight: V
     lowering = Lowering(plan, f"{name}_weights", {id(each): None}, row_weight=each)
     lowering.add([formulas.multiply(each, 1.0)], [weights])
     return plan.reshaped(weights, shape)
+
+
+def mean_of_batch(y: SymbolicArray) -> SymbolicArray:
+    """The numbers of rows whose mean over the batch a number is, or several of these added up; any other array."""
+    terms = linear_combination(y, parts_of_batch) if y.shape == () else None
+    if not terms or not all(is_mean and rows.per_row for _, (rows, is_mean) in terms):
+        return y
+    total = None
+    for factor, (rows, _) in terms:
+        scaled = rows if factor == 1.0 else formulas.multiply(rows, factor)
+        total = scaled if total is None else formulas.add(total, scaled)
+    return y if total is None else total
 
 
 def of_rows(y: SymbolicArray, rows: Shape) -> SymbolicArray:
