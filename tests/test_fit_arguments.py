@@ -203,7 +203,7 @@ def test_verbose(verbose, capsys):
     net.predict(X, verbose=verbose)
     lines = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     # Standard output is no terminal here: two lines an epoch for 1 and 2, nothing for 0 and "auto".
-    assert lines == (["Epoch", "1/1", "Epoch", "1/1", "1/1"] if verbose in (1, 2) else [])
+    assert lines == (["Epoch", "1/1", "Epoch", "1/1", "1/1", "1/1"] if verbose in (1, 2) else [])
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,9 @@ def test_bad_arguments(tmp_path):
         load_model(tmp_path / "none")
     with pytest.raises(ValueError, match="no weights yet"):
         fastnet.Sequential([layers.Dense(1)]).save(tmp_path / "n")
-    lambda_model = fastnet.Sequential([layers.Input((6,)), layers.Dense(1, kernel_initializer=lambda s, d: np.ones(s))])
+    lambda_model = fastnet.Sequential(
+        [layers.Input((6,)), layers.Dense(1, kernel_initializer=lambda s, dtype: np.ones(s))]
+    )
     with pytest.raises(TypeError, match="lambda has no name"):
         lambda_model.save(tmp_path / "n")
     assert [path.name for path in tmp_path.iterdir()] == ["m"]

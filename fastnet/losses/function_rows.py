@@ -33,9 +33,9 @@ def numbers_of_a_row(row: registry.Loss, true_shape: tuple[int, ...], shape: tup
         true_shape, shape: of a target and a prediction.
     """
     if row.traced is not None:
-        _, y, _ = traced(row.traced.function, [(None, *true_shape), (None, *shape)], f"The loss {row.name!r}")
+        _, y, _ = traced(row.traced.of_batch, [(None, *true_shape), (None, *shape)], f"The loss {row.name!r}")
         return (y.shape[-1] or 1) if y.ndim > len(shape) else 1
-    is_of_elements = row.row is None and row.outputs == 1 and not registry.losses.knows(row)
+    is_of_elements = row.f is not None and row.outputs == 1 and not registry.losses.knows(row)
     return shape[-1] if is_of_elements and shape else 1
 
 

@@ -68,7 +68,7 @@ class TracedLoss:
 
     def _form(self, true_shape: tuple[int, ...], shape: tuple[int, ...]) -> TracedForm:
         what = f"The loss {self.name!r}"
-        (y_true, y_pred), y, _ = traced(self._of_batch, [(None, *true_shape), (None, *shape)], what)
+        (y_true, y_pred), y, _ = traced(self.of_batch, [(None, *true_shape), (None, *shape)], what)
         rows = (None, *shape[:-1])
         y = of_rows(mean_of_batch(y), rows)
         check_samples(what, y)
@@ -83,7 +83,7 @@ class TracedLoss:
             row = self._element_row(y_true, y_pred, element)
         return TracedForm(y_true, y_pred, y, row)
 
-    def _of_batch(self, y_true: SymbolicArray, y_pred: SymbolicArray) -> Any:
+    def of_batch(self, y_true: SymbolicArray, y_pred: SymbolicArray) -> Any:
         """The function, which may give the mean of the batch."""
         tracing.rows = SymbolicArray(ROWS, (), ())
         return self.function(y_true, y_pred)
