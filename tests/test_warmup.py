@@ -76,6 +76,14 @@ def test_what_is_warmed_up_without_a_model(monkeypatch):
     assert count[warmup.everything] > count[warmup.common] + 40
 
 
+def test_a_processor_that_is_none(monkeypatch):
+    monkeypatch.setenv("FASTNET_TARGET", "x86-64-v3")
+    assert compiler.cpu() == "x86-64-v3"
+    monkeypatch.setenv("FASTNET_TARGET", "pentium-99")
+    with pytest.raises(ValueError, match="FASTNET_TARGET is 'pentium-99', which names no processor"):
+        compiler.cpu()
+
+
 def test_a_model_without_a_shape_is_refused():
     with pytest.raises(ValueError, match="shape of a sample"):
         warmup.model(fastnet.Sequential([layers.Dense(3)]))

@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fastnet._kernels import cache
+from fastnet._kernels.errors import quoted
 
 LARGE_IR = 500_000  # characters: of a product, whose garbage in cycles of numba's objects takes 8 MB; 0.1 s to collect
 SIGNATURES = {"kernel": 3, "epilogue": 6}  # name: integers behind the two pointers (`abi`)
@@ -273,7 +274,31 @@ def cpu() -> str:
     """The processor for which kernels are compiled: ``FASTNET_TARGET``, else this machine's."""
     import llvmlite.binding as llvm
 
-    return os.environ.get("FASTNET_TARGET") or llvm.get_host_cpu_name()
+    name = os.environ.get("FASTNET_TARGET")
+    return _checked_processor(name) if name else llvm.get_host_cpu_name()
+
+
+@functools.cache
+def _checked_processor(name: str) -> str:
+    """A processor's name that LLVM knows. It says so only on standard error, of another process here, and with an
+    unknown one compiles for another machine, or ends the process.
+
+    Raises:
+        ValueError: LLVM does not know it.
+    """
+    import subprocess  # here: 3 ms, for processes that compile for another machine
+
+    text = (
+        "import sys, llvmlite.binding as llvm; llvm.initialize_native_target(); "
+        "llvm.Target.from_default_triple().create_target_machine(cpu=sys.argv[1])"
+    )
+    found = subprocess.run([sys.executable, "-c", text, name], capture_output=True, text=True, check=False)
+    if "not a recognized processor" in found.stderr:
+        raise ValueError(
+            f"FASTNET_TARGET is {quoted(name)}, which names no processor that LLVM knows: write a name such as "
+            "x86-64-v3, haswell, znver3 or skylake-avx512."
+        )
+    return name
 
 
 @lru_cache(maxsize=1)
