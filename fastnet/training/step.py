@@ -20,7 +20,7 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Inlet, outlet
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View
-from fastnet.training.traced_metrics import TracedMetric, traced_metric
+from fastnet.training.traced_metrics import InStepBlock, TracedMetric, traced_metric
 
 
 class Mode(NamedTuple):
@@ -52,7 +52,7 @@ MODES = {
 
 
 @dataclass(eq=False)
-class CompiledMetric:
+class CompiledMetric(InStepBlock):
     """The numbers that the loss or a metric counts, ``size`` from ``slot`` on, and their result.
 
     Attributes:
@@ -65,18 +65,6 @@ class CompiledMetric:
     value: Callable[[Any], Any]
     metric: Any = None
     counted: np.ndarray = field(init=False)
-
-    def bind(self, scalars: np.ndarray) -> None:
-        """Count in this step block."""
-        self.counted = scalars[self.slot.index : self.slot.index + self.size]
-
-    def read(self) -> np.ndarray:
-        """A view of the numbers counted so far."""
-        return self.counted
-
-    def write(self, values: np.ndarray) -> None:
-        """Go on from what `read` gave."""
-        self.counted[...] = values
 
     def reset(self) -> None:
         """Count from 0 on."""

@@ -15,19 +15,12 @@ from fastnet.symbolic import metrics
 from fastnet.symbolic.array import ShapeError
 
 
-@dataclass(eq=False)
-class TracedMetric:
-    """A metric of a user's class whose variables the step counts; its methods are those of a `CompiledMetric`.
+class InStepBlock:
+    """Numbers that the step counts: ``size`` of them from ``slot`` on."""
 
-    Attributes:
-        counted: the numbers of its variables, and behind them the rows of the last batch.
-    """
-
-    name: str
-    metric: Any
     slot: Slot
     size: int
-    counted: np.ndarray = field(init=False)
+    counted: np.ndarray
 
     def bind(self, scalars: np.ndarray) -> None:
         """Count in this step block."""
@@ -40,6 +33,21 @@ class TracedMetric:
     def write(self, values: np.ndarray) -> None:
         """Go on from what `read` gave."""
         self.counted[...] = values
+
+
+@dataclass(eq=False)
+class TracedMetric(InStepBlock):
+    """A metric of a user's class whose variables the step counts; its methods are those of a `CompiledMetric`.
+
+    Attributes:
+        counted: the numbers of its variables, and behind them the rows of the last batch.
+    """
+
+    name: str
+    metric: Any
+    slot: Slot
+    size: int
+    counted: np.ndarray = field(init=False)
 
     def reset(self) -> None:
         """Start from what the metric's `reset_state` gives its variables."""
