@@ -13,9 +13,13 @@ from numba.core import codegen, compiler, compiler_machinery, target_extension, 
 from numba.core.cpu import CPUContext
 from numba.core.registry import CPUDispatcher, CPUTarget
 
-SKIPPED = (
-    untyped_passes.InlineClosureLikes, untyped_passes.InlineInlinables, typed_passes.InlineOverloads,
-    typed_passes.NopythonRewrites,
+#: What scalar loops need of numba's passes. The others inline closures and overloads (which imports numba's arrays and
+#: strings, 5 MB), rewrite expressions of arrays, prune branches, unroll literals, and end the lives of variables, whose
+#: memory nobody counts here: a fifth of numba's time.
+PASSES = (
+    untyped_passes.TranslateByteCode, untyped_passes.FixupArgs, untyped_passes.IRProcessing,
+    untyped_passes.ReconstructSSA, typed_passes.NopythonTypeInference, typed_passes.PreLowerStripPhis,
+    typed_passes.NoPythonSupportedFeatureValidation, typed_passes.NativeLowering, typed_passes.NoPythonBackend,
 )  # fmt: skip
 # No fastmath at all: with "contract" LLVM fuses a product and a sum in a vector loop, but not always in its tail. Bits
 # would then depend on how threads divide a loop. Where fusing pays, rules say fma(a, b, c).
@@ -24,6 +28,7 @@ OPTIONS = {
     "error_model": "numpy",
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
+    "_nrt": False,
     "debug": False,  # whatever NUMBA_DEBUGINFO says: the cache does not tell
 }
 
@@ -97,12 +102,12 @@ class CUDAContext(Context):
 
 
 class Pipeline(compiler.CompilerBase):
-    """numba's passes without those that inline closures and overloads, which import its arrays and strings (5 MB), and
-    without the rewriting of expressions of arrays, which takes 3 % of the time."""
+    """The passes of scalar loops."""
 
     def define_pipelines(self) -> list[compiler_machinery.PassManager]:
-        passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.passes = [(one, why) for one, why in passes.passes if one not in SKIPPED]
+        passes = compiler_machinery.PassManager("fastnet")
+        for one in PASSES:
+            passes.add_pass(one, one.__name__)
         passes.finalize()
         return [passes]
 
