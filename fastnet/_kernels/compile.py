@@ -319,8 +319,8 @@ def shared_sources() -> str:
     """The contents of the files that decide every kernel."""
     folder = Path(__file__).parent
     names = (
-        "abi.py", "chunks.py", "compile.py", "generate.py", "intrinsics.py", "kinds.py", "memory_intrinsics.py",
-        "pasting.py", "rewriting.py", "syntax.py", "target.py", "template.py",
+        "abi.py", "chunks.py", "compile.py", "generate.py", "intrinsics.py", "kinds.py", "lane_intrinsics.py",
+        "memory_intrinsics.py", "pasting.py", "rewriting.py", "syntax.py", "target.py", "template.py",
     )  # fmt: skip
     files = [folder / name for name in names]
     return "".join(contents(str(path)) for path in [*files, *sorted((folder / "rules").rglob("*.py"))])

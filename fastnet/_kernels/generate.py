@@ -19,6 +19,7 @@ from fastnet._kernels.rewriting import Rewriter, default
 
 _HEADER = """import numpy as np
 from fastnet._kernels.intrinsics import *
+from fastnet._kernels.lane_intrinsics import *
 from fastnet._kernels.memory_intrinsics import *
 from numpy import float64, int32, int64, uint32, uint64
 """

@@ -126,8 +126,10 @@ class Rewriter(ast.NodeTransformer):
             raise self.error(node, f"{ast.unparse(node)} passes arguments by name")
         if (rewritten := rewritten_call(node, self.namespace)) is not None:
             return self.visit(rewritten)
-        node.args = self.written_out(node.args)
         name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name == "load_lanes" and isinstance(node.args[2], ast.Name) and node.args[2].id in self.kernel.absent:
+            node.func, node.args = ast.Name("fill_lanes", ast.Load()), node.args[:3]  # with the operand's default
+        node.args = self.written_out(node.args)
         if name == "stack" and len(node.args) == 1:
             node.args.insert(0, ast.Constant(self.kernel.dtype))
         elif name in self.names:
@@ -176,7 +178,13 @@ class Rewriter(ast.NodeTransformer):
         raise self.error(node, "it returns; a template assigns its results to operands")
 
     def outside(self, node: ast.Name) -> ast.AST:
-        """A name that is neither a parameter nor a local variable: a number of the function's module."""
+        """A name that is neither a parameter nor a local variable: a number of the function's module, or a rule that is
+        given to a loop over lanes."""
+        if self.template.built_in:
+            function = self.names.get(node.id) or called(node, self.namespace, self.kernel.dtype)
+            if function is not None:
+                name = function if isinstance(function, str) else paste(function, self.kernel.dtype, self.pasted)
+                return ast.Name(name, ast.Load())
         value = number(node, self.namespace)
         if value is not None and not isinstance(value, bool):
             return self.visit(ast.Constant(value)) if math.isfinite(value) else typed(value)

@@ -137,7 +137,7 @@ class Scheduler:
                 groups.setdefault((depths[id(x)], x.inputs[0].shape[-1] or 0), []).append(x)
         for (_, width), members in sorted(groups.items(), key=lambda item: item[0]):
             self._add_rows_within([x.inputs[0] for x in members])
-            self.steps.append(RowPass(self._width(width), tuple(map(self._fold, members)), in_parts=width > LANES))
+            self._add_folds(self._width(width), members, in_parts=width > LANES)
         results = self._add_results()
         program = RowProgram(self.name, tuple(self.steps), tuple(self.kinds.items()), self._cost())
         return Lowered(program, self.operands, results)
@@ -210,12 +210,16 @@ class Scheduler:
             )
         return True
 
-    def _fold(self, x: SymbolicArray) -> RowFold:
-        operation = x.operation
-        assert isinstance(operation, Fold)
-        rule, used = self._rule(operation.name, [x.inputs[0]], operation)
-        self.names[id(x)] = name = f"f{self.rule_count}"
-        return RowFold(name, rule, used, operation.start, operation.name == "sum")
+    def _add_folds(self, width: str, members: Sequence[SymbolicArray], in_parts: bool) -> None:
+        """Fold elements in one pass, by one rule."""
+        rule, used = self._rule("folds", members)
+        names = tuple(f"f{self.rule_count}_{i}" for i in range(len(members)))
+        operations = [x.operation for x in members if isinstance(x.operation, Fold)]
+        folds = tuple(
+            RowFold(name, fold.start, fold.name == "sum") for name, fold in zip(names, operations, strict=True)
+        )
+        self.steps.append(RowPass(width, Results(names, rule, (*names, *used)), folds, in_parts))
+        self.names |= {id(x): name for x, name in zip(members, names, strict=True)}
 
     def _add_rows_within(self, elements: Sequence[SymbolicArray]) -> None:
         """Compute the numbers of rows from which formulas of elements start."""
@@ -246,7 +250,7 @@ class Scheduler:
         for width, members in by_width.items():
             self._add_rows_within([self.roots[i] for i in members])
             rule, used = self._rule("elements", [self.roots[i] for i in members])
-            self.steps.append(RowPass(self._width(width), (), Results(tuple(names[i] for i in members), rule, used)))
+            self.steps.append(RowPass(self._width(width), Results(tuple(names[i] for i in members), rule, used)))
             self.kinds |= {names[i]: f"write['n, {self._width(width)}']" for i in members}
         if of_rows:
             rule, used = self._rule("values", [self.roots[i] for i in of_rows])
@@ -256,19 +260,25 @@ class Scheduler:
 
     # ---- rules
 
-    def _rule(
-        self, what: str, roots: Sequence[SymbolicArray], fold: Fold | None = None
-    ) -> tuple[Callable, tuple[str, ...]]:
-        """The rule that computes formulas of what has a name, and the names that it takes."""
+    def _rule(self, what: str, roots: Sequence[SymbolicArray]) -> tuple[Callable, tuple[str, ...]]:
+        """The rule that computes formulas of what has a name, and the names that it takes.
+
+        Folds are computed from their last values, which the rule takes first.
+        """
         self.rule_count += 1
         text = RuleText(self.names)
-        results = [text.number(x) for x in roots]
-        first = []
-        if fold is not None:
-            first, results = ["total"], [inserted(fold.text, dict(zip("a", results, strict=True)))]
-        self.cost += len(text.lines) + len(first)
-        name = f"{self.name}_{what}_{self.rule_count}"
-        return text.rule(name, first, results), tuple(text.used)
+        totals: list[str] = []
+        results: list[str] = []
+        for x in roots:
+            if what != "folds":
+                results.append(text.number(x))
+                continue
+            assert isinstance(x.operation, Fold)
+            totals.append(f"total_{len(totals)}")
+            results.append(inserted(x.operation.text, {"a": text.number(x.inputs[0]), "total": totals[-1]}))
+        text.drop_unused(results)
+        self.cost += len(text.lines) + len(totals)
+        return text.rule(f"{self.name}_{what}_{self.rule_count}", totals, results), tuple(text.used)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -298,6 +308,18 @@ class RuleText:
         for node in ordered([x], self.texts):
             self.texts[id(node)] = self._text(node)
         return self._as_number(x)
+
+    def drop_unused(self, results: list[str]) -> None:
+        """Leave out what results do not need: an operand may have given only its shape."""
+        needed = set(re.findall(r"\w+", " ".join(results)))
+        kept: list[str] = []
+        for line in reversed(self.lines):
+            name, text = line.split("=", 1)
+            if name.strip() in needed:
+                kept.insert(0, line)
+                needed |= set(re.findall(r"\w+", text))
+        self.lines = kept
+        self.used = {name: None for name in self.used if name in needed}
 
     def rule(self, name: str, first: list[str], results: list[str]) -> Callable:
         """The function of the names that are used, behind other arguments."""
@@ -369,4 +391,4 @@ def literal(x: SymbolicArray) -> str:
 
 def inserted(text: str, operands: dict[str, str]) -> str:
     """A formula's text with operands for its letters."""
-    return re.sub(r"\b[a-p]\b", lambda match: operands.get(match[0], match[0]), text)
+    return re.sub(r"\b(?:[a-p]|total)\b", lambda match: operands.get(match[0], match[0]), text)

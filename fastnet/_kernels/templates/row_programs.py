@@ -23,15 +23,11 @@ class RowFold:
 
     Args:
         name: of the number.
-        rule: ``(number, *used) -> number``, for each column.
-        used: operands and earlier numbers that the rule takes.
         start: the number before the first column.
         is_sum: whether each column only adds something.
     """
 
     name: str
-    rule: Callable
-    used: tuple[str, ...]
     start: float
     is_sum: bool
 
@@ -57,14 +53,14 @@ class RowPass:
 
     Args:
         width: the name of the size.
+        results: the folds as they are after each column, or elements, which are stored.
         folds: what it folds.
-        elements: what it stores for each element, or None.
         in_parts: whether sums are added in parts, as those of more than 64 columns must be.
     """
 
     width: str
+    results: Results
     folds: tuple[RowFold, ...] = ()
-    elements: Results | None = None
     in_parts: bool = True
 
 
@@ -96,19 +92,15 @@ class RowProgram(RowLoop):
 
     def rules(self) -> dict[str, Callable]:
         """Name in the text → rule."""
-        found: dict[str, Callable] = {}
-        for i, step in enumerate(self.steps):
-            if isinstance(step, Results):
-                found[f"rows_{i}"] = step.rule
-                continue
-            found |= {f"fold_{i}_{k}": fold.rule for k, fold in enumerate(step.folds)}
-            if step.elements is not None:
-                found[f"elements_{i}"] = step.elements.rule
-        return found
+        return {f"rule_{i}": _results_of(step).rule for i, step in enumerate(self.steps)}
 
     def text(self) -> str:
         """The template's source."""
         return _text(self)
+
+
+def _results_of(step: Results | RowPass) -> Results:
+    return step.results if isinstance(step, RowPass) else step
 
 
 @cache
@@ -135,9 +127,8 @@ class _Text:
     def written(self) -> str:
         program = self.program
         stored = [name for name, kind in self.kinds.items() if kind.dims[0] == "n"]
-        numbers = [n for step in program.steps if isinstance(step, Results) for n in step.names]
-        folds = [fold for step in program.steps if isinstance(step, RowPass) for fold in step.folds]
-        stacks = [f"{name}_" for name in dict.fromkeys([*stored, *numbers, *(fold.name for fold in folds)])]
+        numbers = [name for step in program.steps for name in _results_of(step).names]
+        stacks = [f"{name}_" for name in dict.fromkeys([*stored, *numbers])]
         stacks += [
             f"{part}_{fold.name}"
             for step in program.steps if isinstance(step, RowPass) and step.in_parts
@@ -147,71 +138,68 @@ class _Text:
         self.out = [f"def {program.name}():", *(f"    {name} = stack({LANES})" for name in stacks)]
         if "row_weight" in self.kinds:
             self.out.append("    inverse_count = 1.0 / T(n)")
-        self.out += [f"    for first in range(lo, hi, {LANES}):", f"        lanes = min({LANES}, hi - first)"]
+        self._add(4, f"for first in range(lo, hi, {LANES}):")
+        self._add(8, f"lanes = min({LANES}, hi - first)")
         rows = [name for name in stored if self._is_row(name) and self.kinds[name].access == "r"]
-        self._lanes(8, *(f"{name}_[k] = {name}[first + k, 0]" for name in rows))
+        for name in rows:
+            self._add(8, f"load_lanes(lanes, {name}_, {name}, {name}_ld, first, 0)")
         for i, step in enumerate(program.steps):
             if isinstance(step, Results):
-                self._rows(i, step)
+                self._rule(8, i, step)
+                self._store(8, step, "0")
             else:
                 self._pass(i, step)
         return "\n".join(self.out) + "\n"
 
+    def _add(self, indent: int, *lines: str) -> None:
+        self.out += [" " * indent + line for line in lines]
+
     def _is_row(self, name: str) -> bool:
         return self.kinds[name].dims == ("n", "one")
 
-    def _lanes(self, indent: int, *statements: str) -> None:
-        if statements:
-            self.out.append(" " * indent + "for k in range(lanes):")
-            self.out += [" " * indent + f"    {statement}" for statement in statements]
-
     def _value(self, name: str) -> str:
-        """An operand or a number of the row ``first + k``, column j."""
+        """An operand or a number: of each lane, of the column j, or one."""
         dims = self.kinds[name].dims if name in self.kinds else ("n",)
         if dims[0] == "n":
-            return f"{name}_[k]"
+            return f"{name}_"
         return f"{name}[0]" if dims == ("one",) else f"{name}[j]"
 
-    def _assigned(self, rule: str, results: Results) -> str:
-        names = ", ".join(f"{name}_[k]" for name in results.names)
-        return f"{names} = {rule}({', '.join(map(self._value, results.used))})"
+    def _rule(self, indent: int, i: int, results: Results) -> None:
+        operands = [*(f"{name}_" for name in results.names), *map(self._value, results.used)]
+        self._add(indent, f"over_lanes({', '.join(['lanes', f'rule_{i}', *operands])})")
 
-    def _rows(self, i: int, step: Results) -> None:
-        stored = (f"{name}[first + k, 0] = {name}_[k]" for name in step.names if name in self.kinds)
-        self._lanes(8, self._assigned(f"rows_{i}", step))
-        self._lanes(8, *stored)
+    def _store(self, indent: int, results: Results, column: str) -> None:
+        stored = [name for name in results.names if name in self.kinds]
+        self._add(indent, *(f"store_lanes(lanes, {x}_, {x}, {x}_ld, first, {column})" for x in stored))
 
     def _pass(self, i: int, step: RowPass) -> None:
         sums = [fold.name for fold in step.folds if fold.is_sum and step.in_parts]
-        starts = [f"{fold.name}_[k] = {start_of(fold.start)}" for fold in step.folds]
-        self._lanes(8, *starts, *(f"high_{name}[k], low_{name}[k] = 0.0, 0.0" for name in sums))
-        folded = [
-            f"{f.name}_[k] = fold_{i}_{k}({', '.join([f'{f.name}_[k]', *map(self._value, f.used)])})"
-            for k, f in enumerate(step.folds)
-        ]
-        used = {name for results in (*step.folds, step.elements) if results is not None for name in results.used}
-        statements, stores = folded, ()
-        if step.elements is not None:
-            statements = [*folded, self._assigned(f"elements_{i}", step.elements)]
-            stores = tuple(f"{name}[first + k, j] = {name}_[k]" for name in step.elements.names)
+        for fold in step.folds:
+            self._add(8, f"fill_lanes(lanes, {fold.name}_, {start_of(fold.start)})")
         if not sums:
-            self._columns(8, f"range({step.width})", used, statements, stores)
+            self._columns(8, f"range({step.width})", i, step)
             return
-        pairs = {name: f"high_{name}[k], low_{name}[k]" for name in sums}
-        self.out.append(f"        for left in range(0, {step.width}, 64):")
-        self._columns(12, f"range(left, min(left + 64, {step.width}))", used, statements, stores)
-        self.out.append(f"            if left + 64 < {step.width}:")
-        self._lanes(16, *(f"{pair} = added({pair}, {name}_[k]); {name}_[k] = 0.0" for name, pair in pairs.items()))
-        self.out.append(f"        if {step.width} > 64:")
-        self._lanes(
-            12,
-            *(f"{pair} = added({pair}, {name}_[k]); {name}_[k] = sum_of_pair({pair})" for name, pair in pairs.items()),
-        )
+        pairs = {f"{name}_": f"high_{name}, low_{name}" for name in sums}
+        self._add(8, *(f"fill_lanes(lanes, {part}_{name}, 0.0)" for name in sums for part in ("high", "low")))
+        self._add(8, f"for left in range(0, {step.width}, 64):")
+        self._columns(12, f"range(left, min(left + 64, {step.width}))", i, step)
+        self._add(12, f"if left + 64 < {step.width}:")
+        for total, pair in pairs.items():
+            self._add(16, f"over_lanes(lanes, added, {pair}, {pair}, {total})", f"fill_lanes(lanes, {total}, 0.0)")
+        self._add(8, f"if {step.width} > 64:")
+        for total, pair in pairs.items():
+            self._add(
+                12,
+                f"over_lanes(lanes, added, {pair}, {pair}, {total})",
+                f"over_lanes(lanes, sum_of_pair, {total}, {pair})",
+            )
 
-    def _columns(self, indent: int, columns: str, used: set[str], statements: list[str], stores: tuple) -> None:
-        """The statements for each column, whose elements are first copied to the stack (see `rows`)."""
-        self.out.append(" " * indent + f"for j in {columns}:")
-        loaded = [name for name in self.kinds if name in used and len(self.kinds[name].dims) == 2]
-        loads = [f"{name}_[k] = {name}[first + k, j]" for name in loaded if not self._is_row(name)]
-        for lines in (loads, statements, stores):
-            self._lanes(indent + 4, *lines)
+    def _columns(self, indent: int, columns: str, i: int, step: RowPass) -> None:
+        """The rule for each column, whose elements are first copied to the stack (see `rows`)."""
+        self._add(indent, f"for j in {columns}:")
+        loaded = [name for name in dict.fromkeys(step.results.used) if name in self.kinds]
+        for x in loaded:
+            if len(self.kinds[x].dims) == 2 and not self._is_row(x):
+                self._add(indent + 4, f"load_lanes(lanes, {x}_, {x}, {x}_ld, first, j)")
+        self._rule(indent + 4, i, step.results)
+        self._store(indent + 4, step.results, "j")

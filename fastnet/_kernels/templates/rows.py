@@ -218,7 +218,7 @@ class RowText:
 
 
 def start_of(start: float) -> str:
-    return ast.unparse(typed(float(start)))
+    return repr(float(start)) if math.isfinite(start) else ast.unparse(typed(start))
 
 
 @template("n", grain=16, cost="10 * width", aligned=False)
