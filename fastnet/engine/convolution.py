@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 
+from fastnet._kernels.chunks import CHUNK_ROWS, k_blocks
 from fastnet._kernels.errors import quoted
-from fastnet._kernels.templates import convolution, elementwise, winograd
+from fastnet._kernels.templates import convolution, elementwise, folds, winograd
 from fastnet._kernels.window import PANEL, Phase, Window, phases
 from fastnet.engine.launch import TapProducts
 from fastnet.engine.plan import Plan
@@ -16,6 +17,7 @@ from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 
 FORMS = ("fast", "exact")
+MOST_CHUNKS, LEAST_BLOCKS, MOST_SUMS = 32, 8, 2**18  # of the gradient of a kernel: K-blocks of each, elements of all
 _form = "fast"
 
 
@@ -84,13 +86,29 @@ def kernel_gradient(plan: Plan, x: View, dy: View, dkernel: View, window: Window
         plan.product(plan.reshaped(x, (window.rows, window.columns)), dy, dkernel, transpose_a=True)
         return
     if not uses_winograd(window, dy):
-        plan.product(x, dy, dkernel, transpose_a=True, window=window)
+        matrix = dkernel.view((window.columns, dkernel.width // window.columns))
+        chunks = _chunks(plan, window, dkernel.width)
+        if chunks == 1:
+            plan.product(x, dy, matrix, transpose_a=True, window=window)
+            return
+        sums = plan.buffer((chunks * window.columns, matrix.shape[1]), dy.dtype, per_row=False)
+        plan.product(x, dy, sums, transpose_a=True, window=window, chunks=chunks)
+        plan.call(folds.add_chunks, chunk_sums=sums.flat, total=dkernel.flat, count=chunks * CHUNK_ROWS)
         return
     x, dy = plan.packed(x, 2), plan.packed(dy, 2)
     launch, products = TapProducts.of(x, dy, window)
     plan.append(launch)
     groups = window.tap_groups(dy.shape[-1])
     plan.call(winograd.gather_taps, products=products.flat, gradient=dkernel.flat, **dataclasses.asdict(groups))
+
+
+def _chunks(plan: Plan, window: Window, elements: int) -> int:
+    """The chunks of the K-blocks of the gradient of a kernel: its result is small, and has few tiles for threads.
+
+    Each has some blocks, so that chunks cost little: their sums are written, and read once.
+    """
+    blocks = k_blocks(plan.rows * window.rows)
+    return max(1, min(MOST_CHUNKS, blocks // LEAST_BLOCKS, MOST_SUMS // max(1, elements)))
 
 
 def scatter(

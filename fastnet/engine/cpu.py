@@ -91,7 +91,8 @@ def _product(cpu: CPU, launch: Launch) -> Binding:
         a or 0, b or 0, c or 0, m=product.m, n=product.n, k=product.k, dtype=product.dtype,
         trans_a=product.transpose_a, trans_b=product.transpose_b, bias=bias, relu=product.relu,
         rows=cpu.executable.rows, lda=operands["a_ld"], ldb=operands["b_ld"], ldc=operands["c_ld"],
-        in_scratch=c is None, split=product.split, epilogue=code, epilogue_args=block, window=product.window,
+        in_scratch=c is None, split=product.split, chunks=product.chunks, epilogue=code, epilogue_args=block,
+        window=product.window,
     )  # fmt: skip
     if product.winograd:
         arguments[gemm.MB] = winograd.unit(product.window, cpu.executable.rows)

@@ -73,6 +73,7 @@ class Product:
         split: whether the sums of the K-blocks are written side by side, and added by others (`Plan.product`).
         window: a is the patch matrix of a batch of images, or None. n counts the columns of all its groups.
         winograd: whether b are the transformed taps of Winograd's convolution, 36 for each channel.
+        chunks: of the K-blocks. c has so many matrices, one behind the other, which others add.
     """
 
     dtype: str
@@ -85,6 +86,7 @@ class Product:
     split: bool = False
     window: Window | None = None
     winograd: bool = False
+    chunks: int = 1
     name = "product"
 
     @property
@@ -99,7 +101,7 @@ class Product:
     @property
     def takes_chain(self) -> bool:
         """Whether a chain may follow the tiles of its result."""
-        return not self.is_scattered
+        return not self.is_scattered and self.chunks == 1
 
     @property
     def of_batch(self) -> bool:
@@ -110,7 +112,7 @@ class Product:
     def launch(
         cls, a: View | Variable, b: View | Variable, c: View, bias: Variable | None = None, relu: bool = False,
         transpose_a: bool = False, transpose_b: bool = False, split: bool = False, window: Window | None = None,
-        winograd: bool = False,
+        winograd: bool = False, chunks: int = 1,
     ) -> Launch:  # fmt: skip
         """The launch of a product whose sizes follow from its operands."""
         for name, operand in (("a", a), ("b", b), ("c", c), ("bias", bias)):
@@ -122,7 +124,8 @@ class Product:
                     f"{operand.dtype} and c is {c.dtype}."
                 )
         matrices = {}
-        for name, operand in (("a", a), ("b", b), ("c", c.slice(-2, 0, 1) if split else c)):
+        one = c.slice(-2, 0, 1) if split else c.slice(0, 0, c.shape[0] // chunks) if chunks > 1 else c
+        for name, operand in (("a", a), ("b", b), ("c", one)):
             try:
                 matrices[name] = collapsed(operand, 2)
             except ValueError as error:
@@ -152,7 +155,7 @@ class Product:
         operands: dict[str, Any] = {"a": a, "b": b, "c": c, "bias": bias}
         operands |= {f"{name}_ld": distance for name, (_, distance) in matrices.items()}
         flops = 2 * abs(m * n * k) // (16 if winograd else 1)  # products of 16 results
-        kernel = cls(c.dtype, m, n, k, transpose_a, transpose_b, relu, split, window, winograd)
+        kernel = cls(c.dtype, m, n, k, transpose_a, transpose_b, relu, split, window, winograd, chunks)
         return Launch(kernel, operands, access, flops=flops)
 
 

@@ -317,7 +317,7 @@ class Plan:
     def product(
         self, a: View | Variable, b: View | Variable, c: View, bias: Variable | None = None, *, relu: bool = False,
         transpose_a: bool = False, transpose_b: bool = False, window: Window | None = None, winograd: bool = False,
-        period: int = 1,
+        period: int = 1, chunks: int = 1,
     ) -> Launch:  # fmt: skip
         """Append the matrix product c = op(a) op(b) + bias.
 
@@ -332,6 +332,9 @@ class Plan:
             relu: whether negative results become 0.
             window: a are images, and the factor is the matrix of their patches.
             winograd: b are the transformed taps of Winograd's convolution.
+            period: steps from one run to the next.
+            chunks: of k, whose sums are the matrices of c, one behind the other, and are still to be added. Only a
+                window's transposed matrix can be cut so.
 
         Returns:
             The launch, or the first of several.
@@ -346,7 +349,7 @@ class Plan:
             if not (transpose_a or transpose_b or window) and period == 1 and splits(self, b, c):
                 return split_product(self, a, b, c, bias, relu)
             transposed = {"transpose_a": transpose_a, "transpose_b": transpose_b}
-            launch = Product.launch(a, b, c, bias, relu, **transposed, window=window, winograd=winograd)
+            launch = Product.launch(a, b, c, bias, relu, **transposed, window=window, winograd=winograd, chunks=chunks)
             return self.append(launch, period)
         except (TypeError, ValueError):
             del self.launches[launch_count:]

@@ -59,5 +59,6 @@ def _formulas(kernel: Any) -> list[str]:
     if isinstance(kernel, Product):
         flags = {"aᵀ": kernel.transpose_a, "bᵀ": kernel.transpose_b, "relu": kernel.relu, "split": kernel.split}
         window = [] if kernel.window is None else [f"window={'×'.join(map(str, kernel.window.taps))}"]
-        return window + [text for text, is_set in flags.items() if is_set]
+        chunks = [f"chunks={kernel.chunks}"] if kernel.chunks > 1 else []
+        return window + chunks + [text for text, is_set in flags.items() if is_set]
     return [f"{name.rpartition('.')[2]}={rule.__name__}" for name, rule in kernel.rules]

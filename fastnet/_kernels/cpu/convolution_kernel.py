@@ -252,8 +252,8 @@ def gradient_chunk(args, i, end, run, a, a_step, run_bytes, table, count, b, b_s
 
 
 @local
-def gradient(bases, args, k, i0, i1, j0, j1):
-    """Rows i0 to i1 and columns j0 to j1 of the transposed P times B."""
+def gradient(bases, args, k, chunk, i0, i1, j0, j1):
+    """Rows i0 to i1 and columns j0 to j1 of the transposed P times B, from a chunk of the K-blocks."""
     flags = args[G.FLAGS]
     table = (bases[3] + LINE - 1) // LINE * LINE
     scratch = table + V.TABLE
@@ -269,9 +269,13 @@ def gradient(bases, args, k, i0, i1, j0, j1):
     run = run_of(args) if lines else args[G.M]
     mc = max(1, MC // run) * run if lines else MC
     group = GROUP if args[G.EPILOGUE] != 0 and mc * (j1 - j0) * SIZE > G.EPILOGUE_BYTES and not swapped else j1 - j0
-    for block in range(blocks):
-        k0, depth, last = block * KC, k_depth(k, block), block == blocks - 1
-        todo = T.ADD if block > 0 else 0
+    of_chunk = (blocks + args[G.CHUNKS] - 1) // args[G.CHUNKS]
+    first_block = min(chunk * of_chunk, blocks)
+    end_block = max(min(first_block + of_chunk, blocks), first_block + 1)
+    result = address(bases, args[G.C]) + chunk * args[G.M] * args[G.LDC] * SIZE
+    for block in range(first_block, end_block):
+        k0, depth, last = block * KC, k_depth(k, block) if block < blocks else 0, block == end_block - 1
+        todo = T.ADD if block > first_block else 0
         b = address(bases, args[G.B]) + (k0 * ldb + j0) * SIZE
         b, b_step, panel = packed(b, ldb, pack, depth, j1 - j0, packed_b)
         i = i0
@@ -292,7 +296,7 @@ def gradient(bases, args, k, i0, i1, j0, j1):
                     c = scratch if blocks == 1 else scratch + ((i - i0) * ld + j - j0) * SIZE
                 else:
                     ld = args[G.LDC]
-                    c = address(bases, args[G.C]) + (i * ld + j) * SIZE
+                    c = result + (i * ld + j) * SIZE
                 if swapped:
                     part = transposed + (i - i0) * SIZE
                     gradient_chunk(args, i, end, run, a, a_step, run_bytes, table, count, b, b_step, 0, part, row, n,
@@ -319,7 +323,8 @@ def kernel(bases, args, rows, lo, hi):
     most = max(1, SCRATCH_ROWS // mb) if args[G.FLAGS] & G.IN_SCRATCH and k > KC else down
     block = lo
     while block < hi:
-        first_column = block // (down * across) * n  # of a group of columns
+        chunk = block // (down * across * groups)
+        first_column = block // (down * across) % groups * n  # of a group of columns
         j = block // down % across
         i = block % down
         span = min(hi - block, down - i)
@@ -327,7 +332,7 @@ def kernel(bases, args, rows, lo, hi):
         i0, i1 = i * mb, min((i + span) * mb, m)
         j0, j1 = first_column + j * nb, first_column + min((j + 1) * nb, n)
         if args[G.FLAGS] & G.TRANS_A:
-            gradient(bases, args, k, i0, i1, j0, j1)
+            gradient(bases, args, k, chunk, i0, i1, j0, j1)
         else:
             results(bases, args, k, i0, i1, j0, j1)
         block += span

@@ -37,7 +37,7 @@ from fastnet._kernels.window import GROUPS, Window
 
 ROWS = -1  # as M or K: the rows of the call; -2 is twice as many, and so on
 # Positions in the argument block.
-A, B, C, LDA, LDB, LDC, M, N, K, BIAS, FLAGS, EPILOGUE, EPILOGUE_ARGS, MB, NB, WINDOW = range(16)
+A, B, C, LDA, LDB, LDC, M, N, K, BIAS, FLAGS, EPILOGUE, EPILOGUE_ARGS, MB, NB, CHUNKS, WINDOW = range(17)
 TRANS_A, TRANS_B, RELU, IN_SCRATCH, PACK_A, PACK_B, FEW_COLUMNS, SPLIT_K, PATCHES, SCATTERED = (
     1 << i for i in range(10)
 )  # FLAGS
@@ -108,6 +108,7 @@ def arguments(
     relu: bool = False,
     in_scratch: bool = False,
     split: bool = False,
+    chunks: int = 1,
     epilogue: int = 0,
     epilogue_args: int = 0,
     rows: int = 32,
@@ -128,6 +129,7 @@ def arguments(
         relu: ``0 if c < 0 else c`` last, so NaN stays.
         in_scratch: C is not written to memory: its block lies in scratch, and only the epilogue sees it.
         split: the sums of the K-blocks are written side by side, N elements apart, and not added.
+        chunks: of K-blocks; the sums of each lie behind those of the one before.
         epilogue: address of a function with the signature of an epilogue (`fastnet._kernels.abi`), called on finished
             parts of C; its ``ld`` is ldc, or where ``in_scratch`` that of the scratch tile.
         epilogue_args: address of the epilogue's own argument block.
@@ -149,7 +151,8 @@ def arguments(
         raise ValueError("gemm: in_scratch=True needs an epilogue: C is in scratch only")
     mm, kk = (rows * -size if size < 0 else size for size in (m, k))
     copies_a, groups = trans_a or window is not None, window.groups if window else 1
-    mb, nb = block or blocks(mm, n // groups, kk // k_blocks(kk) if split else kk, dtype, copies_a, in_scratch)
+    depth = kk // (k_blocks(kk) if split else chunks)
+    mb, nb = block or blocks(mm, n // groups, depth, dtype, copies_a, in_scratch)
     if nb * SIZES[dtype] > NC_BYTES or (in_scratch and mb > SCRATCH_ROWS):
         raise ValueError(f"gemm: a block of {mb} x {nb} {dtype} does not fit the scratch")
     lda = lda or (m if trans_a else k)
@@ -173,7 +176,7 @@ def arguments(
     ldc = ldc or n
     numbers = window.numbers() if window else []
     bias = -1 if bias is None else bias
-    return [a, b, c, lda, ldb, ldc, m, n, k, bias, flags, epilogue, epilogue_args, mb, nb, *numbers]
+    return [a, b, c, lda, ldb, ldc, m, n, k, bias, flags, epilogue, epilogue_args, mb, nb, chunks, *numbers]
 
 
 def packs(m: int, n: int, dtype: str, lda: int, trans_a: bool, few: bool) -> tuple[bool, bool]:
@@ -204,8 +207,8 @@ def has_few_columns(m: int, n: int, dtype: str, trans_a: bool) -> bool:
 
 
 def parts(args: list[int]) -> int:
-    """The number of parts of K."""
-    return k_blocks(args[K]) if args[FLAGS] & SPLIT_K else 1
+    """The number of parts of K whose sums are not added."""
+    return k_blocks(args[K]) if args[FLAGS] & SPLIT_K else args[CHUNKS]
 
 
 def extent(args: list[int]) -> tuple[int, int, int, int]:
@@ -219,6 +222,6 @@ def extent(args: list[int]) -> tuple[int, int, int, int]:
 
 def cost(args: list[int], dtype: str, rows: int) -> int:
     """Estimated picoseconds of one block, its epilogue not counted: 80 GF/s in float32, and 30 ns to get going."""
-    k = rows * -args[K] if args[K] < 0 else args[K] // parts(args)
+    k = (rows * -args[K] if args[K] < 0 else args[K]) // parts(args)
     m = min(rows * -args[M] if args[M] < 0 else args[M], args[MB])
     return 30_000 + 2 * m * min(args[N], args[NB]) * k * (12 if dtype == "float32" else 24)

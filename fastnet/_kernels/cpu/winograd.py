@@ -81,7 +81,7 @@ def tap_arguments(a: int, b: int, c: int, lda: int, ldb: int, window: Window, gr
         groups: the parts, which are the units of the parallel axis.
     """
     sizes = [groups.down, groups.across, groups.chunk_count]
-    return [a, b, c, lda, ldb, 0, *sizes, -1, 0, 0, 0, groups.channels, groups.columns, *window.numbers()]
+    return [a, b, c, lda, ldb, 0, *sizes, -1, 0, 0, 0, groups.channels, groups.columns, 1, *window.numbers()]
 
 
 def tap_scratch_bytes(groups: TapGroups, dtype: str) -> int:

@@ -61,6 +61,7 @@ class ProductKernel:
         wide: whether four neighbouring elements of C are finished together: they, the bias and all that the chain
             touches lie on boundaries of their size. A thread must compute as many.
         precision: "highest", or of float32 "high" or "medium".
+        is_chunked: whether the sums of chunks of the K-blocks lie one behind the other.
         epilogue: the chain behind it, or None.
     """
 
@@ -78,6 +79,7 @@ class ProductKernel:
     wide: bool = False
     epilogue: Kernel | None = None
     precision: str = "highest"
+    is_chunked: bool = False
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -101,13 +103,13 @@ class ProductKernel:
         elements = winograd.SHARED if self.winograd else slabs
         return elements * np.dtype(self.dtype).itemsize
 
-    def blocks(self, m: int, n: int, k: int, window: Window | None = None) -> int:
+    def blocks(self, m: int, n: int, k: int, window: Window | None = None, chunks: int = 1) -> int:
         """The number of blocks of threads for these sizes."""
         if self.winograd and window is not None:
             return winograd.blocks(m, n, window)
         groups = 1 if window is None else window.groups
         tiles = -(-m // self.tile) * -(-n // groups // self.tile) * groups if self.size else -(-n // SIDE)
-        return tiles * (k_blocks(k) if self.split else 1)
+        return tiles * (k_blocks(k) if self.split else chunks)
 
     @property
     def parameters(self) -> tuple[tuple[str, Kind], ...]:
@@ -116,6 +118,7 @@ class ProductKernel:
         views += [("c", _WRITE)] * self.is_stored + [("bias", _READ)] * self.has_bias
         sizes = [("m", _SIZE), ("n", _SIZE), ("k", _SIZE), ("lda", _INTEGER), ("ldb", _INTEGER), ("ldc", _INTEGER)]
         behind = () if self.epilogue is None else self.epilogue.parameters
+        sizes += [("chunks", _INTEGER)] * self.is_chunked
         sizes += [(name, _INTEGER) for name in patches.NAMES] if self.patches else []
         return *views, *sizes, *((f"then_{name}", kind) for name, kind in behind)
 
@@ -291,6 +294,7 @@ def _neighbours(kernel: ProductKernel, part: int, behind: list[str]) -> list[str
 
 def _index_in_c(kernel: ProductKernel) -> str:
     row = f"pixel_of_result(i, {', '.join(patches.NAMES)})" if kernel.scattered else "i"
+    row = f"(chunk * m + {row})" if kernel.is_chunked else row
     return f"{row} * ldc + {'first * n + ' if kernel.split else ''}j"
 
 
@@ -372,6 +376,14 @@ def _blocks(kernel: ProductKernel) -> list[str]:
             "for unit in range(lo, hi):",
             "    number, first = unit // parts, unit % parts",
             "    last = first + 1",
+        ]
+    if kernel.is_chunked:
+        return [
+            parts,
+            "of_chunk = (parts + chunks - 1) // chunks",
+            "for unit in range(lo, hi):",
+            "    number, chunk = unit // chunks, unit % chunks",
+            "    first, last = min(parts, chunk * of_chunk), min(parts, (chunk + 1) * of_chunk)",
         ]
     return [parts, "for number in range(lo, hi):", "    first, last = 0, parts"]
 

@@ -185,7 +185,7 @@ class Binder:
         kernel = ProductKernel(
             product.dtype, product.transpose_a, product.transpose_b, operands["c"] is not None,
             operands["bias"] is not None, product.relu, product.split, window is not None,
-            product.is_scattered, product.winograd,
+            product.is_scattered, product.winograd, is_chunked=product.chunks > 1,
             epilogue=None if behind is None else behind.kernel,
             precision=self.precision if product.dtype == "float32" and not product.winograd else "highest",
         )  # fmt: skip
@@ -199,10 +199,16 @@ class Binder:
         distances = [operands[f"{name}_ld"] for name in ("a", "b", "c")]
         further = () if behind is None else self._encoded(behind)
         numbers = [] if window is None else window.numbers()
+        numbers = [product.chunks] * kernel.is_chunked + numbers
         arguments = (*map(self._integer, [*views, *sizes, *distances, *numbers]), *further)
         call = Call(_references(kernel.parameters), 0, period=launch.period)
         return DeviceLaunch(
-            kernel.source(), call, kernel.blocks(m, n, k, window), arguments, position, kernel.shared_bytes
+            kernel.source(),
+            call,
+            kernel.blocks(m, n, k, window, product.chunks),
+            arguments,
+            position,
+            kernel.shared_bytes,
         )
 
     def _tap_products(self, launch: Launch, position: int) -> DeviceLaunch:
@@ -220,10 +226,11 @@ class Binder:
         in_a_row = not kernel.transpose_a or launch.operands["a_ld"] == 1
         if kernel.transpose_b and in_a_row and sizes[0] == 1 and not kernel.patches:
             return 0  # as the CPU sums it, in lanes
-        (m, n, k), window = sizes, launch.kernel.window
+        (m, n, k), window, chunks = sizes, launch.kernel.window, launch.kernel.chunks
 
         def cost(size: int) -> int:
-            rounds = math.ceil(dataclasses.replace(kernel, size=size).blocks(m, n, k, window) / self.processors)
+            blocks = dataclasses.replace(kernel, size=size).blocks(m, n, k, window, chunks)
+            rounds = math.ceil(blocks / self.processors)
             return rounds * (size * size + 4 * size)
 
         return min(kernel.sizes, key=cost)
