@@ -31,6 +31,7 @@ class CUdevice_attribute(enum.IntEnum):
     CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76
+    CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS = 88
     CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED = 115
 
 
@@ -119,11 +120,12 @@ ENUMERATIONS = (
     CUresult, CUdevice_attribute, CUstream_flags, CUmemPool_attribute, CUmemAllocationType, CUmemAllocationHandleType,
     CUmemLocationType, CUjitInputType, CUjit_option,
 )  # fmt: skip
+ELAPSED = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_float), ctypes.c_void_p, ctypes.c_void_p)
 DEVICE, CONTEXT = CUdevice(0), CUcontext(11)
 #: functions that need no context
 ANYWHERE = {
     "cuInit", "cuGetErrorName", "cuDeviceGet", "cuDeviceGetName", "cuDeviceGetAttribute", "cuMemPoolCreate",
-    "cuMemPoolSetAttribute", "cuDriverGetVersion", "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent",
+    "cuMemPoolSetAttribute", "cuDriverGetVersion", "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent", "cuGetProcAddress",
 }  # fmt: skip
 REFUSED = "ptxas fatal   : Unresolved extern function 'f'"
 
@@ -137,11 +139,16 @@ class Functions:
     """What the driver's functions do; a result is a tuple behind the status, where there is one."""
 
     def __init__(self, card, capability, version):
-        self.card, self.capability, self.version, self.pools = card, capability, version, 1
+        self.card, self.capability, self.version, self.pools, self.reads_host = card, capability, version, 1, 0
         self.machine = Machine()
         self.objects, self.handles, self.instructions = {}, itertools.count(1000), 0
         self.main: CUstream | None = None  # the stream in which kernels run
         self.copies: list = []  # that go on in another one: as late as a GPU may make them
+        self.elapsed_c = ELAPSED(self._elapsed)
+
+    def _elapsed(self, place, start, end):
+        place[0] = self.elapsed(start, end)
+        return 0
 
     def _given(self, kind, value):
         """A new handle of some kind, which stands for a value."""
@@ -161,7 +168,8 @@ class Functions:
         return self.card.encode().ljust(length, b"\0")
 
     def cuDeviceGetAttribute(self, attrib: CUdevice_attribute, dev: CUdevice):
-        return {16: 4, 75: self.capability // 10, 76: self.capability % 10, 115: self.pools}[attrib]
+        major, minor = divmod(self.capability, 10)
+        return {16: 4, 75: major, 76: minor, 88: self.reads_host, 115: self.pools}[attrib]
 
     def cuDriverGetVersion(self):
         return self.version
@@ -296,8 +304,13 @@ class Functions:
     def cuEventRecord(self, hEvent: CUevent, hStream: CUstream):
         self.objects[hEvent] = self.instructions
 
-    def cuEventElapsedTime(self, hStart: CUevent, hEnd: CUevent):
-        return float(self.objects[hEnd] - self.objects[hStart])
+    def elapsed(self, start, end):
+        """Milliseconds between two events: instructions."""
+        return float(self.objects[CUevent(end)] - self.objects[CUevent(start)])
+
+    def cuGetProcAddress(self, symbol: bytes, cudaVersion: int, flags: int):
+        assert (symbol, cudaVersion, flags) == (b"cuEventElapsedTime", 12000, 0)
+        return ctypes.cast(self.elapsed_c, ctypes.c_void_p).value, 0
 
     def cuEventDestroy(self, hEvent: CUevent):
         del self.objects[hEvent]

@@ -16,10 +16,9 @@ from fastnet._kernels import cache
 from fastnet._kernels.cuda.ptx import LEVELS
 from fastnet.engine.cuda.driver import FORKED, DeviceError, Driver, Node, OutOfMemory
 
-#: version of the driver's CUDA → the newest PTX that it takes; from 11.2 on it allocates in the order of a stream
+#: version of the driver's CUDA → the newest PTX that it takes; graphs of cuda-bindings 12 and 13 need CUDA 12.0
 _PTX = {
-    11020: 72, 11030: 73, 11040: 74, 11050: 75, 11060: 76, 11070: 77, 11080: 78, 12000: 80,
-    12010: 81, 12020: 82, 12030: 83, 12040: 84, 12050: 85, 12070: 86, 12080: 87, 12090: 88, 13000: 90,
+    12000: 80, 12010: 81, 12020: 82, 12030: 83, 12040: 84, 12050: 85, 12070: 86, 12080: 87, 12090: 88, 13000: 90,
 }  # fmt: skip
 _LOG = 4096  # bytes of the driver's report on PTX that it refuses
 _INSTALL = "pip install 'fastnet[cuda]'"
@@ -65,12 +64,12 @@ class NVIDIA(Driver):
         self._api = api
         self._process = os.getpid()
         self._functions: dict[str, Any] = {}  # by their PTX; a module lives as long as the process
+        self.version = self._ask("cuDriverGetVersion")
         self._device = self._ask("cuDeviceGet", 0)
         self.name = self._ask("cuDeviceGetName", 128, self._device).split(b"\0")[0].decode()
         attributes = api.CUdevice_attribute
         attribute = functools.partial(self._attribute, attributes)
         self.processors = attribute("MULTIPROCESSOR_COUNT")
-        self.version = self._ask("cuDriverGetVersion")
         capability = 10 * attribute("COMPUTE_CAPABILITY_MAJOR") + attribute("COMPUTE_CAPABILITY_MINOR")
         self.level = level_for(self.name, capability, self.version)
         self._context = self._ask("cuDevicePrimaryCtxRetain", self._device)
@@ -84,6 +83,8 @@ class NVIDIA(Driver):
                 "device='cpu', or on a GPU that is not shared this way."
             )
         self._pool = self._new_pool()
+        # such a device may read memory of the host where it lies, and then `upload` returns before it has
+        self._reads_host = bool(attribute("PAGEABLE_MEMORY_ACCESS"))
 
     def _attribute(self, attributes: Any, name: str) -> int:
         return self._ask("cuDeviceGetAttribute", getattr(attributes, f"CU_DEVICE_ATTRIBUTE_{name}"), self._device)
@@ -116,7 +117,10 @@ class NVIDIA(Driver):
         try:
             error, *results = getattr(self._api, function)(*arguments)
         except RuntimeError as missing:  # bindings that are newer than the driver
-            raise DeviceError(f"{self._named()}: {missing}") from None
+            raise DeviceError(
+                f"{self._named()}: {missing} in its driver of CUDA {_dotted(self.version)}, which is older than "
+                "cuda-bindings expects. Install a newer driver, or cuda-bindings of the driver's version."
+            ) from None
         if error != self._api.CUresult.CUDA_SUCCESS:
             raise DeviceError(f"{self._named()}: {function} failed with {_name(self._api, error)}.")
         return results[0] if len(results) == 1 else tuple(results) or None
@@ -164,6 +168,8 @@ class NVIDIA(Driver):
         self._enter()
         if array.nbytes:
             self._ask("cuMemcpyHtoDAsync", address, array.ctypes.data, array.nbytes, self._stream)
+            if self._reads_host:
+                self._ask("cuStreamSynchronize", self._stream)
 
     def upload_beside(self, address: int, array: np.ndarray) -> None:
         """See `Driver.upload_beside`: in the second stream."""
@@ -254,10 +260,25 @@ class NVIDIA(Driver):
             self.launch(node)
             self._ask("cuEventRecord", event, self._stream)
         self.synchronize()
-        spent = [1e-3 * self._ask("cuEventElapsedTime", *pair) for pair in itertools.pairwise(events)]
+        spent = [self._seconds(*pair) for pair in itertools.pairwise(events)]
         for event in events:
             self._ask("cuEventDestroy", event)
         return spent
+
+    def _seconds(self, start: Any, end: Any) -> float:
+        """The time between two events."""
+        milliseconds = ctypes.c_float()
+        error = self._elapsed(ctypes.byref(milliseconds), int(start), int(end))
+        if error:
+            raise DeviceError(f"{self.name}: cuEventElapsedTime failed with {_name(self._api, error)}.")
+        return 1e-3 * milliseconds.value
+
+    @functools.cached_property
+    def _elapsed(self) -> Any:
+        """``cuEventElapsedTime`` as CUDA 12.0 has it: that of bindings from 12.8 on is missing in older drivers."""
+        address, _ = self._ask("cuGetProcAddress", b"cuEventElapsedTime", min(_PTX), 0)
+        pointer = ctypes.POINTER(ctypes.c_float)
+        return ctypes.CFUNCTYPE(ctypes.c_int, pointer, ctypes.c_void_p, ctypes.c_void_p)(int(address))
 
     def synchronize(self) -> None:
         """See `Driver.synchronize`."""
