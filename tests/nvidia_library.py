@@ -46,8 +46,9 @@ int cuGetProcAddress_v2(const char *name, void **function, int since, unsigned l
 PLAIN = {
     "cuInit": ("", "I"), "cuDeviceGet": ("i", "i"), "cuDeviceGetAttribute": ("i", "ii"),
     "cuDriverGetVersion": ("i", ""), "cuDevicePrimaryCtxRetain": ("P", "i"), "cuCtxSetCurrent": ("", "P"),
-    "cuStreamCreate": ("P", "I"), "cuStreamSynchronize": ("", "P"), "cuMemPoolTrimTo": ("", "PN"), "cuMemAllocFromPoolAsync": ("Q", "NPP"),
-    "cuMemFreeAsync": ("", "QP"), "cuMemAllocHost": ("P", "N"), "cuMemFreeHost": ("", "P"), "cuMemGetInfo": ("NN", ""),
+    "cuStreamCreate": ("P", "I"), "cuStreamSynchronize": ("", "P"), "cuMemPoolTrimTo": ("", "PN"),
+    "cuMemAllocFromPoolAsync": ("Q", "NPP"), "cuMemFreeAsync": ("", "QP"), "cuMemAllocHost": ("P", "N"),
+    "cuMemFreeHost": ("", "P"), "cuMemGetInfo": ("NN", ""),
     "cuMemcpyHtoDAsync": ("", "QPNP"), "cuMemcpyDtoHAsync": ("", "PQNP"), "cuLinkDestroy": ("", "P"),
     "cuModuleGetFunction": ("P", "Ps"), "cuGraphCreate": ("P", "I"), "cuGraphInstantiate": ("P", "PQ"),
     "cuGraphDestroy": ("", "P"), "cuGraphLaunch": ("", "PP"), "cuGraphExecDestroy": ("", "P"),

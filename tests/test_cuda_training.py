@@ -332,6 +332,8 @@ def test_a_profile_by_launch():
     with testing.machine_gpu():
         profile = compiled("cuda", classifier, "adam", SPARSE).profile(x, y, batch_size=BATCH, seconds=0.01)
     assert {row.layer for row in profile.rows} >= {"first", "second", "third"} and profile.steps
+    assert profile.machine is None and all(np.isnan(row.of_machine) and row.gflops >= 0 for row in profile.rows)
+    assert "machine" not in str(profile)  # the processor's speed says nothing about it
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ class Row:
         gflops: billions of operations a second: exact for products, one for each element of other kernels.
         gigabytes: billions of bytes a second that are read and written, in caches or in memory.
         of_machine: share of the machine, max(operations / peak, bytes / bandwidth) / time; 1 is the limit of the
-            processor or its memory.
+            processor or its memory. NaN on a GPU, which is not measured.
     """
 
     layer: str
@@ -52,13 +52,13 @@ class Profile:
         steps: number of steps that were measured.
         microseconds: time of a step.
         machine: the peak of multiply-adds on registers, and the bandwidth of ``a += 3·b`` over as much memory as a step
-            touches.
+            touches; None on a GPU.
     """
 
     rows: tuple[Row, ...]
     steps: int
     microseconds: float
-    machine: Machine
+    machine: Machine | None
 
     @classmethod
     def take(
@@ -73,19 +73,21 @@ class Profile:
             train: trains for so many seconds, a step at least: (seconds of each launch, steps).
         """
         dtypes = [_dtype(launch, bound) for launch in bound.plan.launches]
-        gauge = Gauge(dtypes or [bound.plan.dtype], _touched(bound))
+        gauge = Gauge(dtypes or [bound.plan.dtype], _touched(bound)) if bound.device == "cpu" else None
         times, steps, left = np.zeros(len(dtypes)), 0, seconds
-        gauge.look()
+        if gauge:
+            gauge.look()
         while steps == 0 or left > 0:
             start = time.perf_counter()
             of_piece, done = train(seconds / PIECES)
             left -= time.perf_counter() - start
             times, steps = times + of_piece, steps + done
-            gauge.look()
-        return cls.of(bound, times, steps, rows, gauge.machine())
+            if gauge:
+                gauge.look()
+        return cls.of(bound, times, steps, rows, gauge.machine() if gauge else None)
 
     @classmethod
-    def of(cls, bound: Executable, times: np.ndarray, steps: int, rows: float, machine: Machine) -> Profile:
+    def of(cls, bound: Executable, times: np.ndarray, steps: int, rows: float, machine: Machine | None) -> Profile:
         """Sum the launches of each layer and phase.
 
         Args:
@@ -93,7 +95,7 @@ class Profile:
             times: seconds of each launch.
             steps: that took these times.
             rows: of a step, on the average.
-            machine: what the plan's machine reaches in the dtypes of its products.
+            machine: what the plan's machine reaches in the dtypes of its products; None on a GPU.
         """
         groups: dict[tuple[str, str], _Sums] = {}
         for launch, seconds in zip(bound.plan.launches, times, strict=True):
@@ -102,9 +104,10 @@ class Profile:
             group.seconds += seconds / steps
             group.operations += operations
             group.bytes += launch_bytes(launch, rows)
-            group.at_peak += operations / machine.gflops[_dtype(launch, bound)] / 1e9
+            group.at_peak += operations / machine.gflops[_dtype(launch, bound)] / 1e9 if machine else math.nan
         total = sum(group.seconds for group in groups.values()) or 1e-12
-        lines = tuple(group.row(*name, total, machine.gigabytes) for name, group in groups.items())
+        gigabytes = machine.gigabytes if machine else math.nan
+        lines = tuple(group.row(*name, total, gigabytes) for name, group in groups.items())
         return cls(lines, steps, total * 1e6, machine)
 
     def __str__(self) -> str:
@@ -112,7 +115,7 @@ class Profile:
         phases = list(dict.fromkeys(row.phase for row in self.rows))
         width = min(32, max([len("layer"), *map(len, layers)]))
         head = f"{'layer':<{width}}" + "".join(f" {phase:>9}" for phase in phases)
-        head += f" {'µs/step':>9} {'share':>7} {'GF/s':>7} {'GB/s':>7} {'machine':>8}"
+        head += f" {'µs/step':>9} {'share':>7} {'GF/s':>7} {'GB/s':>7}" + f" {'machine':>8}" * bool(self.machine)
         lines = [head, "-" * len(head)]
         for layer in layers:
             of_layer = [row for row in self.rows if row.layer == layer]
@@ -122,12 +125,14 @@ class Profile:
         foot = f"{'all':<{width}}" + "".join(
             f" {sum(row.microseconds for row in self.rows if row.phase == phase):>9.1f}" for phase in phases
         )
-        machine = f"{self.steps:,} steps. The machine: {self.machine}."
+        machine = f"{self.steps:,} steps." + f" The machine: {self.machine}." * bool(self.machine)
         table = [*lines, lines[1], f"{foot} {self._figures(self.rows)}"]
         return printable("\n".join([*table, "", machine, *self._above_all()]))
 
     def _above_all(self) -> list[str]:
         """Explain the lines of the table with more than 100 % of the machine."""
+        if self.machine is None:
+            return []
         fast = [row for row in self.rows if row.of_machine >= 1.0005]
         near = [row for row in fast if row.gigabytes / self.machine.gigabytes >= row.of_machine * 0.999]
         lines = []
@@ -158,7 +163,8 @@ class Profile:
             for name in ("gflops", "gigabytes", "of_machine")
         )
         fraction = total / max(self.microseconds, 1e-12)
-        return f"{total:>9.1f} {fraction:>7.1%} {gflops:>7.1f} {gigabytes:>7.1f} {of_machine:>8.1%}"
+        of_machine = f" {of_machine:>8.1%}" * bool(self.machine)
+        return f"{total:>9.1f} {fraction:>7.1%} {gflops:>7.1f} {gigabytes:>7.1f}{of_machine}"
 
 
 @dataclass
