@@ -53,10 +53,11 @@ def update(row, elements=ELEMENTS):
 
 
 def layer(factory, width, rows=None):
-    """Forward and backward of a layer."""
+    """Forward and backward of a layer; of rows of this width, or of samples of this shape."""
+    shape = width if isinstance(width, tuple) else (width,)
     rows = rows or ELEMENTS // width
-    one = LayerRun(factory, "float32", (width,), rows)
-    one.run.set(one.x, np.random.default_rng(0).uniform(-2, 2, (rows, width)))
+    one = LayerRun(factory, "float32", shape, rows)
+    one.run.set(one.x, np.random.default_rng(0).uniform(-2, 2, (rows, *shape)))
     one.run.set(one.dy, 1.0)
     return one.run
 

@@ -56,6 +56,15 @@ def kernel(make):
     return run.bound, run.rows, run
 
 
+IMAGES = {  # of 4 samples of 8×8 pixels: the layer, and the channels that it gets
+    "convolution 3×3, 16-32": (lambda: layers.Conv2D(32, 3, padding="same", name="conv"), 16),
+    "Winograd's 3×3, 32-32": (lambda: layers.Conv2D(32, 3, padding="same", name="conv"), 32),
+    "depthwise 3×3, 32": (lambda: layers.DepthwiseConv2D(3, padding="same", name="conv"), 32),
+    "max pooling 2×2, 32": (lambda: layers.MaxPooling2D(2, name="pool"), 32),
+    "average pooling 2×2, 32": (lambda: layers.AveragePooling2D(2, name="pool"), 32),
+}
+
+
 def cases():
     """(name, function that binds it) of every case."""
     adam = registry.updates["adam"]
@@ -66,6 +75,10 @@ def cases():
         ("softmax 128×10", lambda: kernel(lambda: layer(lambda: layers.Softmax(name="softmax"), 10, 128))),
         ("gather 128×784", lambda: kernel(lambda: gather("float32", 784, rows=128))),
         ("bias sum 128×512", lambda: kernel(lambda: column_sum(512, 128))),
+        *(
+            (f"{name}, 4×8×8", lambda make=make, channels=channels: kernel(lambda: layer(make, (8, 8, channels), 4)))
+            for name, (make, channels) in IMAGES.items()
+        ),
     ]
 
 

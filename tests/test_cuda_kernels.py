@@ -13,10 +13,12 @@ from fastnet._kernels import registry
 from fastnet._kernels.cuda import ptx
 from fastnet._kernels.cuda.entry import Call, LaunchEntry
 from fastnet._kernels.cuda.product import SIZES, ProductKernel
+from fastnet._kernels.templates import winograd
+from fastnet.engine.plan import Plan
 from fastnet.testing.devices import compare_devices
 from fastnet.testing.kernel_checks import _SPECIAL
 from fastnet.testing.plans import LayerRun, activate, loss_run, loss_values, scatter_weights, targets_for, update
-from fastnet.testing.running import Report
+from fastnet.testing.running import Report, Run
 
 PLAIN = {"gelu", "relu", "huber", "categorical_crossentropy", "adam", "Dropout"}
 #: rows of each kind that CI checks besides; the others are thorough
@@ -116,6 +118,25 @@ def test_layers(case, rows):
         return layer(x, dy)
 
     compare_devices(Report(str(shape)), "cuda", results)
+
+
+@pytest.mark.slow
+def test_taps_of_winograds_convolution():
+    """A thread has one element of them."""
+
+    def results(dtype):
+        rng, plan = np.random.default_rng(0), Plan(False, dtype, 1)
+        kernel, taps, products, gradient = (plan.buffer((size,)) for size in (1728, 6912, 55296, 4608))
+        plan.call(winograd.transform_taps, kernel=kernel.flat, transformed=taps.flat, panels=2, channels=3)
+        sizes = {"chunk_count": 3, "down": 1, "across": 2, "channels": 4, "columns": 64}
+        plan.call(winograd.gather_taps, products=products.flat, gradient=gradient.flat, **sizes)
+        run = Run(plan, 1, [kernel, taps, products, gradient])
+        for view in (kernel, products):
+            run.set(view, rng.standard_normal((1, view.width)))
+        run.steps()
+        return [run.get(view) for view in (taps, gradient)]
+
+    compare_devices(Report("taps"), "cuda", results)
 
 
 def leaky_cube(x):

@@ -38,6 +38,25 @@ def transform_taps(kernel: read, transformed: write, panels: size, channels: siz
                 transformed[to + 5 * plane] = f
 
 
+@template("panels * channels * 32", cost="120")
+def transform_taps_elements(kernel: read, transformed: write, panels: size, channels: size, lo, hi):
+    # `transform_taps` for a GPU, where neighbouring threads have neighbouring filters
+    lines = stack(18)
+    plane = panels * channels * 32
+    for element in range(lo, hi):
+        panel, channel = uint32(element // 32) // uint32(channels), uint32(element // 32) % uint32(channels)
+        start = (int64(channel) * panels + int64(panel)) * 32 + element % 32
+        for i in range(3):
+            at = start + i * plane
+            a, b, c, d, e, f = winograd_taps(kernel[at], kernel[at + 3 * plane], kernel[at + 6 * plane])
+            lines[i], lines[i + 3], lines[i + 6], lines[i + 9], lines[i + 12], lines[i + 15] = a, b, c, d, e, f
+        for point in range(6):
+            a, b, c, d, e, f = winograd_taps(lines[3 * point], lines[3 * point + 1], lines[3 * point + 2])
+            to = point * 6 * plane + element
+            transformed[to], transformed[to + plane], transformed[to + 2 * plane] = a, b, c
+            transformed[to + 3 * plane], transformed[to + 4 * plane], transformed[to + 5 * plane] = d, e, f
+
+
 @template("down * across * chunks(channels * columns, 128)", cost="13000 * chunk_count")
 def gather_taps(
     products: read, gradient: write, chunk_count: size, down: size, across: size, channels: size, columns: size, lo, hi
@@ -77,3 +96,33 @@ def gather_taps(
                     gradient[to + j] = a
                     gradient[to + tap + j] = b
                     gradient[to + 2 * tap + j] = c
+
+
+@template("down * across * channels * columns", cost="100 * chunk_count")
+def gather_taps_elements(
+    products: read, gradient: write, chunk_count: size, down: size, across: size, channels: size, columns: size, lo, hi
+):  # fmt: skip
+    # `gather_taps` for a GPU, where neighbouring threads have neighbouring columns
+    points, lines = stack(36), stack(18)
+    plane = channels * columns
+    tap = down * channels * across * columns
+    for element in range(lo, hi):
+        part, at = int64(uint32(element) // uint32(plane)), int64(uint32(element) % uint32(plane))
+        channel, column = int64(uint32(at) // uint32(columns)), int64(uint32(at) % uint32(columns))
+        for point in range(36):
+            start = (part * 36 + point) * plane + at
+            points[point] = products[start]
+            for chunk in range(1, chunk_count):
+                points[point] = points[point] + products[start + chunk * down * across * 36 * plane]
+        for j in range(6):
+            a, b, c = winograd_taps_gradient(
+                points[j], points[j + 6], points[j + 12], points[j + 18], points[j + 24], points[j + 30]
+            )
+            lines[j], lines[j + 6], lines[j + 12] = a, b, c
+        row = part // across * channels + channel
+        to = (row * across + part % across) * columns + column
+        for i in range(3):
+            a, b, c = winograd_taps_gradient(
+                lines[6 * i], lines[6 * i + 1], lines[6 * i + 2], lines[6 * i + 3], lines[6 * i + 4], lines[6 * i + 5]
+            )
+            gradient[to + 3 * i * tap], gradient[to + (3 * i + 1) * tap], gradient[to + (3 * i + 2) * tap] = a, b, c

@@ -21,6 +21,7 @@ from fastnet._kernels.cuda.tap_products import TapProductsKernel
 from fastnet._kernels.generate import Kernel, is_narrowed
 from fastnet._kernels.kinds import Kind
 from fastnet._kernels.templates import data, turn
+from fastnet._kernels.templates import winograd as loops
 from fastnet.engine import devices
 from fastnet.engine.cuda.driver import MOST_UNITS, DeviceError, Driver, Node
 from fastnet.engine.launch import Launch, Product, TapProducts
@@ -33,8 +34,12 @@ Entry = TypeVar("Entry", LaunchEntry, StepsEntry)
 BLOCK = 128  # threads: four warps
 TENSOR_CORES = 80  # the level from which on they multiply TF32 and bfloat16
 TOGETHER = 4  # elements of a chain that a thread takes, where they lie on boundaries of their size
-#: templates → those that stand for them on a GPU
-FORMS = {data.gather: data.gather_elements}
+#: templates → those that stand for them on a GPU, a thread for each element of a unit, and the number of these
+FORMS: dict[Any, tuple[Any, str | int]] = {
+    data.gather: (data.gather_elements, "width"),
+    loops.transform_taps: (loops.transform_taps_elements, 32),
+    loops.gather_taps: (loops.gather_taps_elements, 128),
+}
 
 
 @dataclass(frozen=True)
@@ -143,8 +148,9 @@ class Binder:
         """A launch's kernel on a GPU, the length of its axis, the units of a group of threads, and their number."""
         kernel, template = launch.kernel, launch.kernel.template
         if template in FORMS:
-            kernel = dataclasses.replace(kernel, template=FORMS[template])
-            return kernel, launch.extent.at(rows) * launch.operands["width"], 1, 1
+            form, elements = FORMS[template]
+            elements = launch.operands[elements] if isinstance(elements, str) else elements
+            return dataclasses.replace(kernel, template=form), launch.extent.at(rows) * elements, 1, 1
         if (of_rows := by_warps(template, kernel.dtype, launch.operands)) is not None:
             return dataclasses.replace(kernel, template=of_rows), launch.extent.at(rows), WARP, WARP
         form, (down, across) = getattr(template, "form", "loop"), (size_at(size, rows) for size in launch.shape)
