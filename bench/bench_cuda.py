@@ -11,6 +11,7 @@ import time
 from unittest import mock
 
 import numpy as np
+import pytest
 
 import fastnet
 from fastnet import layers
@@ -26,7 +27,7 @@ from . import bench_mnist, contest, cuda_peers, report
 from .bench_kernels import column_sum, gather, layer, update
 from .bench_ptx import training
 from .cuda_kernels import COPY, EMPTY, MULTIPLY_ADDS, ROUNDS
-from .workloads import ON_A_CARD, WORKLOADS
+from .workloads import ON_A_CARD, WORKLOADS, oracle
 
 PAUSE = 0.1  # seconds between contenders
 TOLERANCE = 1e-2  # of losses: PyTorch's Adam of a graph has another epsilon, which the first steps feel
@@ -226,3 +227,23 @@ def test_without_a_gpu(capsys):
     if not current.is_there():
         run()
         assert re.fullmatch(r"no GPU: .+\n", capsys.readouterr().out)
+
+
+def test_a_peer_that_fails_is_left_out(capsys):
+    """The others are measured; fastnet itself must not fail."""
+    workload = WORKLOADS["tiny"]
+
+    class Fake:
+        def __init__(self, name, fails=False):
+            self.name, self.fails = name, fails
+
+        def ask(self, command, **arguments):
+            if self.fails:
+                raise RuntimeError(f"{self.name}: the worker ended")
+            return {"loss": oracle(workload, contest.CHECK_STEPS), "version": "1", "seconds": 1.0}
+
+    times, versions = contest.measure(workload, [Fake("fastnet"), Fake("torch", True), Fake("jax")], 1, 1, 0)
+    assert list(times) == list(versions) == ["fastnet", "jax"]
+    assert capsys.readouterr().out == "tiny without torch: torch: the worker ended\n"
+    with pytest.raises(RuntimeError, match="fastnet: the worker ended"):
+        contest.measure(workload, [Fake("fastnet", True)], 1, 1, 0)
