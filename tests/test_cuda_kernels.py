@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from fastnet import activations, layers, losses, optimizers, testing
-from fastnet._kernels import registry
+from fastnet._kernels import abi, registry
 from fastnet._kernels.cuda import ptx
 from fastnet._kernels.cuda.entry import Call, LaunchEntry
 from fastnet._kernels.cuda.product import SIZES, ProductKernel
 from fastnet._kernels.templates import winograd
 from fastnet.engine.plan import Plan
+from fastnet.engine.sources import Inlet, Source
 from fastnet.testing.devices import compare_devices
 from fastnet.testing.kernel_checks import _SPECIAL
 from fastnet.testing.plans import LayerRun, activate, loss_run, loss_values, scatter_weights, targets_for, update
@@ -118,6 +119,30 @@ def test_layers(case, rows):
         return layer(x, dy)
 
     compare_devices(Report(str(shape)), "cuda", results)
+
+
+@pytest.mark.parametrize("kind", ["float32", pytest.param("uint8", marks=pytest.mark.slow)])
+def test_wide_rows_of_data(kind):
+    """A warp takes 128 elements of a row; the last ones are fewer, and a NaN is reported."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 255, (9, 131)).astype(kind)
+    if kind == "float32":
+        x[7, 130] = np.nan
+
+    def results(dtype):
+        plan, source = Plan(True, dtype, 5), Source(x)
+        batch = plan.buffer((131,))
+        inlet = Inlet(plan, source.signature, batch)
+        run = Run(plan, 5, [batch])
+        run.bound.connect(inlet, source)
+        run.bound.place(abi.ORDER, order := np.array([3, 7, 0, 8, 3]))
+        run.steps()
+        found = run.get(batch)
+        assert np.array_equal(found, x[order].astype(dtype), equal_nan=True)
+        assert bool(run.bound.step[abi.NONFINITE]) == (kind == "float32")
+        return [found]
+
+    compare_devices(Report("gather"), "cuda", results)
 
 
 @pytest.mark.slow

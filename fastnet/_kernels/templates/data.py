@@ -57,6 +57,36 @@ def gather_elements(
         raise_flag(nonfinite)
 
 
+@template("rows * chunks(width, 128)", cost=384)
+def gather_pieces(
+    address_source: function, convert: function, flag_nonfinite: function, bits: function, address: count,
+    stride: count, per: count, order: count, first: count, y: write[rows, width], nonfinite: update_int64,
+    width: size, lo, hi,
+):  # fmt: skip
+    # `gather` of wide rows for a GPU: a warp takes 128 neighbouring elements, a lane each 32nd. What is read is read
+    # before anything is written, so that loads do not wait for each other; behind the end of a row they repeat it.
+    base, row_stride, start, flag = address, stride, first, bits(0)
+    if per != 0:
+        part = address_pointer_int64(address + 16 * (first // per))
+        base, row_stride, start = part[0], part[1], 0
+    pieces, values = (width + 127) // 128, stack(4)
+    for unit in range(lo, hi):
+        r = int64(uint32(unit) // uint32(pieces))
+        row = start + r
+        if order != 0:
+            row = address_pointer_int64(order)[row]
+        x = address_source(base + row * row_stride)
+        left = (unit - r * pieces) * 128 + thread() % 32
+        for k in range(4):
+            values[k] = convert(x[min(left + 32 * k, width - 1)])
+        for k in range(4):
+            if left + 32 * k < width:
+                y[r, left + 32 * k] = values[k]
+                flag = flag_nonfinite(flag, values[k])
+    if flag < 0:
+        raise_flag(nonfinite)
+
+
 @template("rows", grain=16, cost="3 * width", aligned=False)
 def gather_strided(
     address_source: function, convert: function, flag_nonfinite: function, bits: function, address: count,

@@ -33,6 +33,7 @@ from fastnet.engine.view import Slot
 Entry = TypeVar("Entry", LaunchEntry, StepsEntry)
 BLOCK = 128  # threads: four warps
 TENSOR_CORES = 80  # the level from which on they multiply TF32 and bfloat16
+WIDE = 64  # columns of a gather from which on a warp, not a thread, takes neighbouring elements
 TOGETHER = 4  # elements of a chain that a thread takes, where they lie on boundaries of their size
 #: templates → those that stand for them on a GPU, a thread for each element of a unit, and the number of these
 FORMS: dict[Any, tuple[Any, str | int]] = {
@@ -147,6 +148,9 @@ class Binder:
     def _form(self, launch: Launch, rows: int) -> tuple[Kernel, int, int, int]:
         """A launch's kernel on a GPU, the length of its axis, the units of a group of threads, and their number."""
         kernel, template = launch.kernel, launch.kernel.template
+        if template is data.gather and launch.operands["width"] >= WIDE:
+            kernel = dataclasses.replace(kernel, template=data.gather_pieces)
+            return kernel, launch.extent.at(rows) * -(-launch.operands["width"] // 128), 1, WARP
         if template in FORMS:
             form, elements = FORMS[template]
             elements = launch.operands[elements] if isinstance(elements, str) else elements
