@@ -7,6 +7,7 @@ GPU it says so in one line. Written without a GPU at hand: its parts were run on
 import contextlib
 import math
 import re
+import shutil
 import time
 from unittest import mock
 
@@ -25,14 +26,15 @@ from fastnet.testing.running import on
 
 from . import bench_mnist, contest, cuda_peers, report
 from .bench_kernels import column_sum, gather, layer, update
-from .bench_ptx import training
-from .cuda_kernels import COPY, EMPTY, MULTIPLY_ADDS, ROUNDS
+from .bench_ptx import assembled, training
+from .cuda_kernels import BARRIERS, COPY, EMPTY, MULTIPLY_ADDS, ROUNDS
 from .workloads import ON_A_CARD, WORKLOADS, oracle
 
 PAUSE = 0.1  # seconds between contenders
 TOLERANCE = 1e-2  # of losses: PyTorch's Adam of a graph has another epsilon, which the first steps feel
 SHARE_OF_UPDATES = 0.85  # least share of the bandwidth of a copy
 GRAPH, BLOCK, POPULATION = 12, 10, 0.15  # most microseconds of a step of 16-64-64-4
+LARGE, SHARE_OF_TF32 = "large-gpu", 0.9
 MNIST_SECONDS, MNIST_ACCURACY, MNIST_EPOCHS = 1, 0.98, 20
 
 
@@ -68,6 +70,17 @@ def node_seconds(gpu, nodes=200, replays=50):
     return (seconds[1] - seconds[0]) / (replays * nodes / 2)
 
 
+def barrier_seconds(gpu, rounds=1000):
+    """Seconds of a barrier of a grid with a block on each multiprocessor: what 2,000 take beyond 1,000."""
+    counter, seconds = gpu.allocate(4), []
+    for count in (rounds, 2 * rounds):
+        gpu.upload(counter, np.zeros(1, np.uint32))
+        node = Node(gpu.load(BARRIERS, "barriers"), gpu.processors, 256, (counter, count))
+        seconds += gpu.times([node])
+    gpu.free(counter)
+    return (seconds[1] - seconds[0]) / rounds
+
+
 def timed(gpu, work, rounds=3):
     """Seconds of work on the device, the best of some rounds."""
     best = math.inf
@@ -88,8 +101,9 @@ def steps(quick):
     rows, names = [], cuda_peers.contenders()
     for workload in ON_A_CARD.values():
         count = max(contest.CHECK_STEPS, workload.steps // 20) if quick else workload.steps
+        chosen = [name for name in names if name not in cuda_peers.LOWER or workload.name == LARGE]
         with contextlib.ExitStack() as stack:
-            workers = [stack.enter_context(cuda_peers.Worker(name)) for name in names]
+            workers = [stack.enter_context(cuda_peers.Worker(name)) for name in chosen]
             times, _ = contest.measure(workload, workers, 2 if quick else 5, count, PAUSE, TOLERANCE)
         rows += contest.rows_of(workload, times)
     return rows
@@ -99,12 +113,17 @@ def figures(gpu, rows, quick):
     """Rows of single figures; `rows` are those of `steps`."""
     best = {(row["work"], row["contender"]): row["best µs"] for row in rows}
     yield report.figure("a node of a graph that does nothing", 1e6 * node_seconds(gpu), "µs")
+    yield report.figure("a barrier of all blocks of a grid", 1e6 * barrier_seconds(gpu), "µs")
     for name in ("tiny", "mlp512"):
         bound, batch, _sources = training(name, "graph")
         yield report.figure(f"launches a step, {name}", len(bound._nodes(batch)), "")
     for name, floor, contender in (("graph", GRAPH, "fastnet-graph"), ("one block", BLOCK, "fastnet")):
         if ("tiny-gpu", contender) in best:
             yield report.figure(f"a step of 16-64-64-4 b32, {name}", best["tiny-gpu", contender], "µs", floor)
+    ours, theirs = (best.get((LARGE, contender)) for contender in cuda_peers.LOWER)
+    if ours and theirs:
+        share = round(theirs / ours, 3)
+        yield report.figure(f"{LARGE}, high: speed beside PyTorch's TF32", share, "", SHARE_OF_TF32, at_least=True)
     for models in (1, gpu.processors, 2 * gpu.processors):
         floor = POPULATION if models > 1 else None
         seconds = population(gpu, models, 100 if quick else 1000)
@@ -216,10 +235,18 @@ def test_parts():
     """Every part that is this module's runs, in the PTX machine and in small."""
     with machine_gpu(processors=2, check=False) as gpu:
         assert bandwidth(gpu, 2048, 1) > 0 and peak(gpu, 1, 1) > 0 and node_seconds(gpu, 4, 1) > 0
+        assert barrier_seconds(gpu, 2) > 0
         assert population(gpu, 2, 1) > 0
         chosen = [case for case in cases(8192) if case[0] in ("update adam", "dense 1×1×1", "softmax 10")]
         rows = list(kernels(chosen, 1e9, 1e9, 1))
     assert {row["case"] for row in rows} == {case[0] for case in chosen}
+
+
+@pytest.mark.skipif(shutil.which("ptxas") is None, reason="needs ptxas")
+@pytest.mark.parametrize("text", [BARRIERS, COPY, EMPTY, MULTIPLY_ADDS], ids=["barriers", "copy", "empty", "adds"])
+def test_kernels_are_ptx(text):
+    (row,) = assembled({("a card", "kernel"): text}, "sm_90")
+    assert row["spilled bytes"] == 0
 
 
 def test_without_a_gpu(capsys):

@@ -1,4 +1,4 @@
-"""Kernels in PTX that show what a card can do: a copy, multiply-adds in registers, and nothing at all."""
+"""Kernels in PTX that show what a card can do: a copy, multiply-adds in registers, barriers, and nothing at all."""
 
 ROUNDS = 4096  # of eight multiply-adds
 
@@ -36,6 +36,27 @@ again:
     setp.ne.u32 %p1, %r2, 0; @%p1 ret;
     mul.wide.u32 %rd2, %r1, 4; add.s64 %rd1, %rd1, %rd2;
     st.global.f32 [%rd1], %f0;
+    ret;
+}}
+"""
+
+# Blocks that wait for each other: all of them must be on the card at once.
+BARRIERS = f"""{_HEAD}.visible .entry barriers(.param .u64 counter, .param .u64 rounds)
+{{
+    .reg .pred %p<3>; .reg .b32 %r<8>; .reg .b64 %rd<3>;
+    ld.param.u64 %rd1, [counter]; ld.param.u64 %rd2, [rounds];
+    cvt.u32.u64 %r1, %rd2; mov.u32 %r2, %nctaid.x; mov.u32 %r3, 0; mov.u32 %r4, 0; mov.u32 %r5, %tid.x;
+again:
+    add.u32 %r3, %r3, %r2;
+    bar.sync 0;
+    setp.ne.u32 %p1, %r5, 0; @%p1 bra passed;
+    red.release.gpu.global.add.u32 [%rd1], 1;
+waiting:
+    ld.acquire.gpu.global.u32 %r6, [%rd1];
+    setp.lt.u32 %p2, %r6, %r3; @%p2 bra waiting;
+passed:
+    bar.sync 0;
+    add.u32 %r4, %r4, 1; setp.lt.u32 %p1, %r4, %r1; @%p1 bra again;
     ret;
 }}
 """

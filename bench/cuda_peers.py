@@ -1,7 +1,7 @@
 """The contenders on a GPU, each in a process of its own (`bench.peers`): fastnet, PyTorch in three ways, JAX.
 
-All compute in float32 without TF32. Written without a GPU at hand: fastnet's part was run on the PTX machine, the
-others' on a CPU.
+All compute in float32, and two more with TF32, of fastnet and PyTorch. Written without a GPU at hand: fastnet's part
+was run on the PTX machine, the others' on a CPU.
 """
 
 import subprocess
@@ -28,6 +28,16 @@ class FastnetGraph(Fastnet):
         super().__init__(*arguments)
 
 
+class FastnetHigh(Fastnet):
+    """fastnet with products of TF32."""
+
+    def __init__(self, *arguments):
+        import fastnet
+
+        fastnet.config.set_matmul_precision("high")
+        super().__init__(*arguments)
+
+
 class Jax(peers.Jax):
     """JAX's scan; its products would round to TF32 otherwise."""
 
@@ -46,6 +56,16 @@ class Torch(peers.Torch):
     def fit(self, rows, shuffle):
         super().fit(rows, shuffle)
         self.torch.cuda.synchronize()
+
+
+class TorchTF32(Torch):
+    """PyTorch eager with products of TF32."""
+
+    def __init__(self, *arguments):
+        import torch
+
+        torch.set_float32_matmul_precision("high")
+        super().__init__(*arguments)
 
 
 class TorchSteps(Torch):
@@ -115,11 +135,14 @@ class TorchGraph(TorchSteps):
 CONTENDERS = {
     "fastnet": Fastnet,
     "fastnet-graph": FastnetGraph,
+    "fastnet-high": FastnetHigh,
     "torch": Torch,
     "torch-compiled": TorchCompiled,
     "torch-graph": TorchGraph,
+    "torch-tf32": TorchTF32,
     "jax": Jax,
 }
+LOWER = ("fastnet-high", "torch-tf32")  # on products that decide
 
 
 SEES_A_GPU = {  # asked in another process: JAX would take most of the card's memory
