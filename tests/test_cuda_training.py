@@ -9,6 +9,7 @@ import pytest
 import fastnet
 from fastnet import callbacks, layers, losses, ops, optimizers, testing
 from fastnet.engine.cuda import current, executable
+from fastnet.engine.cuda.driver import DeviceError
 from fastnet.engine.sources import Source
 
 ROWS, BATCH = 23, 9  # a short last batch
@@ -389,6 +390,28 @@ def test_an_interrupted_run_keeps_its_steps(monkeypatch):
     twin.set_weights(before)
     twin.fit(x[: done * BATCH], y[: done * BATCH], batch_size=BATCH, verbose=0, shuffle=False)
     assert done and same(after, twin.get_weights())
+
+
+@pytest.mark.parametrize("error", [DeviceError("no answer"), KeyboardInterrupt()], ids=["error", "interrupt"])
+def test_weights_that_could_not_be_read_are_read_again(error, monkeypatch):
+    """Not taken for what the host had before: in a fork, or after Ctrl-C."""
+    x, y = data(7, 3)
+
+    def refuse(array, address):
+        raise error
+
+    with testing.machine_gpu() as gpu:
+        model = compiled("cuda", classifier, "sgd", SPARSE)
+        model.train_on_batch(x, y)
+        monkeypatch.setattr(gpu, "download", refuse)
+        for _ in range(2):
+            with pytest.raises(type(error)):
+                model.layers[0].kernel.numpy()
+        monkeypatch.undo()
+        found = model.get_weights()
+    twin = compiled("cpu", classifier, "sgd", SPARSE)
+    twin.train_on_batch(x, y)
+    assert same(found, twin.get_weights())
 
 
 def test_models_of_two_threads_that_share_a_layer():

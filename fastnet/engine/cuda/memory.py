@@ -82,7 +82,11 @@ class Mirror:
         with _lock:
             newer, self._newer = self._newer, None  # first: a run that ends meanwhile says so again
             if newer is not None:
-                self.driver.download(self.array, newer.address)
+                try:
+                    self.driver.download(self.array, newer.address)
+                except BaseException:  # also an interrupt: the host still has what is older
+                    self._newer = newer
+                    raise
 
     def release(self) -> None:
         """Bring the host's copy up to date, which may be changed from now on."""
