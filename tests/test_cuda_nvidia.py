@@ -244,6 +244,17 @@ def test_full_memory(api):
     assert message(gpu.allocate, 7) == "NVIDIA H100: 7 bytes could not be allocated: CUDA_ERROR_LAUNCH_FAILED."
 
 
+@pytest.mark.parametrize("function", ["cuLaunchKernel", "cuModuleLoadData"])
+def test_full_memory_of_something_else(api, function):
+    """The driver needs some for the stacks of all threads, and for code."""
+    gpu = nvidia.open_device()
+    api.fails[function] = CUresult.CUDA_ERROR_OUT_OF_MEMORY
+    assert message(lambda: gpu.launch(Node(gpu.load(DOUBLE, "k"), 1, 32, (0, 0)))) == (
+        f"NVIDIA H100: {function} failed with CUDA_ERROR_OUT_OF_MEMORY. Take a smaller model, smaller batches, or less "
+        "data in one call."
+    )
+
+
 def test_failures_name_the_function(api):
     gpu = nvidia.open_device()
     api.fails["cuStreamSynchronize"] = CUresult.CUDA_ERROR_LAUNCH_FAILED

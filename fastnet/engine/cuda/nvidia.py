@@ -21,6 +21,7 @@ _PTX = {
     12000: 80, 12010: 81, 12020: 82, 12030: 83, 12040: 84, 12050: 85, 12070: 86, 12080: 87, 12090: 88, 13000: 90,
 }  # fmt: skip
 _LOG = 4096  # bytes of the driver's report on PTX that it refuses
+_FULL = " Take a smaller model, smaller batches, or less data in one call."
 _INSTALL = "pip install 'fastnet[cuda]'"
 
 
@@ -122,7 +123,8 @@ class NVIDIA(Driver):
                 "cuda-bindings expects. Install a newer driver, or cuda-bindings of the driver's version."
             ) from None
         if error != self._api.CUresult.CUDA_SUCCESS:
-            raise DeviceError(f"{self._named()}: {function} failed with {_name(self._api, error)}.")
+            full = error == self._api.CUresult.CUDA_ERROR_OUT_OF_MEMORY  # kernels' stacks and graphs take memory too
+            raise DeviceError(f"{self._named()}: {function} failed with {_name(self._api, error)}.{_FULL * full}")
         return results[0] if len(results) == 1 else tuple(results) or None
 
     def _named(self) -> str:
