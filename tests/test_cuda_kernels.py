@@ -25,7 +25,8 @@ PLAIN = {"gelu", "relu", "huber", "categorical_crossentropy", "adam", "Dropout"}
 #: rows of each kind that CI checks besides; the others are thorough
 SAMPLED = {
     "softmax", "glu", "mean_squared_error", "binary_crossentropy", "sparse_categorical_crossentropy", "rmsprop", "lamb",
-    "adafactor", "LayerNormalization", "GroupNormalization", "BatchNormalization", "MaxPooling2D", "RandomRotation",
+    "adafactor", "LayerNormalization", "GroupNormalization", "BatchNormalization", "MaxPooling2D", "AveragePooling2D",
+    "RandomRotation",
 }  # fmt: skip
 
 

@@ -78,6 +78,56 @@ def max_pooling(
                         far_place[r, column * channels + left + k] = int32(at[k])
 
 
+@template("rows * y_width", cost="3 * taps")
+def max_pooling_elements(
+    x: read[x_rows, x_width], y: write[rows, y_width], place: write_uint8[rows, y_width] | None,
+    far_place: write_int32[rows, y_width] | None, depths: read_int32[out_depth, two],
+    heights: read_int32[out_height, two], widths: read_int32[out_width, two], depth: integer, height: integer,
+    channels: integer, window_height: integer, window_width: integer, taps: integer, out_depth: size,
+    out_height: size, out_width: size, lo, hi,
+):  # fmt: skip
+    # `max_pooling` for a GPU, where neighbouring threads have neighbouring channels
+    across = out_width * channels
+    for element in range(lo, hi):
+        r = int64(uint32(element) // uint32(across))
+        j = element - r * across
+        column = int64(uint32(j) // uint32(channels))
+        c = j - column * channels
+        plane = uint32(r) // uint32(out_height)
+        od, oh = int64(plane % uint32(out_depth)), r - int64(plane) * out_height
+        d0, d1, h0, h1 = depths[od, 0], depths[od, 1], heights[oh, 0], heights[oh, 1]
+        w0, w1 = widths[column, 0], widths[column, 1]
+        image = int64(plane // uint32(out_depth)) * depth
+        first = (image + d0) * height + h0
+        largest = x[first, w0 * channels + c]
+        is_nan = largest != largest
+        if DEPTH > 0 and d1 - d0 == DEPTH and h1 - h0 == HEIGHT and w1 - w0 == WIDTH:
+            for i in range(DEPTH):
+                for k in range(HEIGHT):
+                    for w in range(WIDTH):
+                        v = x[first + i * height + k, (w0 + w) * channels + c]
+                        largest = at_least(largest, v)
+                        is_nan = is_nan | (v != v)
+            at = 0.0
+            for tap in range(DEPTH * HEIGHT * WIDTH - 2, -1, -1):
+                row = first + tap // (HEIGHT * WIDTH) * height + tap // WIDTH % HEIGHT
+                v = x[row, (w0 + tap % WIDTH) * channels + c]
+                at = select(v != largest, 1.0 + at, 0.0)
+        else:
+            at = 0.0
+            for d in range(d0, d1):
+                for h in range(h0, h1):
+                    row, above = (image + d) * height + h, (d - d0) * window_height + h - h0
+                    for w in range(w0, w1):
+                        v = x[row, w * channels + c]
+                        at = at_least(at, select(v > largest, T(above * window_width + w - w0), 0.0))
+                        largest = at_least(largest, v)
+                        is_nan = is_nan | (v != v)
+        y[r, j] = select(is_nan, math.nan, largest)
+        place[r, j] = int32(at)
+        far_place[r, j] = int32(at)
+
+
 @template("rows", cost="3 * x_width", aligned=False)
 def tiled_max_pooling_gradient(
     dy: read[y_rows, y_width], place: read_uint8[y_rows, y_width] | -1, far_place: read_int32[y_rows, y_width] | -1,
@@ -206,3 +256,39 @@ def window_sums(
                     for k in range(lanes):
                         whole = sum_of_pair(high[k], low[k]) if count > 64 else total[k]
                         y[r, column * channels + left + k] = whole / divisor
+
+
+@template("rows * y_width", cost="2 * taps")
+def window_sums_elements(
+    x: read[x_rows, x_width], y: write[rows, y_width], depths: read_int32[out_depth, two],
+    heights: read_int32[out_height, two], widths: read_int32[out_width, two],
+    depth_weights: read[out_depth, longest_depth] | 1.0, height_weights: read[out_height, longest_height] | 1.0,
+    width_weights: read[out_width, longest_width] | 1.0, depth: integer, height: integer, channels: integer,
+    taps: integer, out_depth: size, out_height: size, out_width: size, lo, hi,
+):  # fmt: skip
+    # `window_sums` for a GPU, where neighbouring threads have neighbouring channels
+    across = out_width * channels
+    for element in range(lo, hi):
+        r = int64(uint32(element) // uint32(across))
+        j = element - r * across
+        column = int64(uint32(j) // uint32(channels))
+        c = j - column * channels
+        plane = uint32(r) // uint32(out_height)
+        od, oh = int64(plane % uint32(out_depth)), r - int64(plane) * out_height
+        d0, d1, h0, h1 = depths[od, 0], depths[od, 1], heights[oh, 0], heights[oh, 1]
+        w0, w1 = widths[column, 0], widths[column, 1]
+        image = int64(plane // uint32(out_depth)) * depth
+        count = (d1 - d0) * (h1 - h0) * (w1 - w0)
+        total, high, low = 0.0, 0.0, 0.0
+        for d in range(d0, d1):
+            for h in range(h0, h1):
+                for start in range(w0, w1, 64):
+                    for w in range(start, min(start + 64, w1)):
+                        weight = depth_weights[od, d - d0] * height_weights[oh, h - h0]
+                        weight = weight * width_weights[column, w - w0]
+                        total = total + weight * x[(image + d) * height + h, w * channels + c]
+                    if count > 64:
+                        high, low = added(high, low, total)
+                        total = 0.0
+        whole = sum_of_pair(high, low) if count > 64 else total
+        y[r, j] = whole / (T(count) if AVERAGED == 1 else 1.0)

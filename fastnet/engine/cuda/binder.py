@@ -20,7 +20,8 @@ from fastnet._kernels.cuda.rows import WarpLoop, WarpRows, by_warps
 from fastnet._kernels.cuda.tap_products import TapProductsKernel
 from fastnet._kernels.generate import Kernel, is_narrowed
 from fastnet._kernels.kinds import Kind
-from fastnet._kernels.templates import data, turn
+from fastnet._kernels.template import Template
+from fastnet._kernels.templates import data, pooling, turn
 from fastnet._kernels.templates import winograd as loops
 from fastnet.engine import devices
 from fastnet.engine.cuda.driver import MOST_UNITS, DeviceError, Driver, Node
@@ -35,11 +36,14 @@ BLOCK = 128  # threads: four warps
 TENSOR_CORES = 80  # the level from which on they multiply TF32 and bfloat16
 WIDE = 64  # columns of a gather from which on a warp, not a thread, takes neighbouring elements
 TOGETHER = 4  # elements of a chain that a thread takes, where they lie on boundaries of their size
-#: templates → those that stand for them on a GPU, a thread for each element of a unit, and the number of these
-FORMS: dict[Any, tuple[Any, str | int]] = {
-    data.gather: (data.gather_elements, "width"),
-    loops.transform_taps: (loops.transform_taps_elements, 32),
-    loops.gather_taps: (loops.gather_taps_elements, 128),
+#: functions of templates → templates that stand for them on a GPU, a thread for each element of a unit, and operands
+#: or numbers whose product is the number of these
+FORMS: dict[Any, tuple[Template, tuple[str | int, ...]]] = {
+    data.gather.function: (data.gather_elements, ("width",)),
+    loops.transform_taps.function: (loops.transform_taps_elements, (32,)),
+    loops.gather_taps.function: (loops.gather_taps_elements, (128,)),
+    pooling.max_pooling.function: (pooling.max_pooling_elements, ("out_width", "channels")),
+    pooling.window_sums.function: (pooling.window_sums_elements, ("out_width", "channels")),
 }
 
 
@@ -151,10 +155,11 @@ class Binder:
         if template is data.gather and launch.operands["width"] >= WIDE:
             kernel = dataclasses.replace(kernel, template=data.gather_pieces)
             return kernel, launch.extent.at(rows) * -(-launch.operands["width"] // 128), 1, WARP
-        if template in FORMS:
-            form, elements = FORMS[template]
-            elements = launch.operands[elements] if isinstance(elements, str) else elements
-            return dataclasses.replace(kernel, template=form), launch.extent.at(rows) * elements, 1, 1
+        if isinstance(template, Template) and template.function in FORMS:
+            of_elements, sizes = FORMS[template.function]
+            elements = math.prod(launch.operands[size] if isinstance(size, str) else size for size in sizes)
+            kernel = dataclasses.replace(kernel, template=of_elements.having(**dict(template.constants)))
+            return kernel, launch.extent.at(rows) * elements, 1, 1
         if (of_rows := by_warps(template, kernel.dtype, launch.operands)) is not None:
             return dataclasses.replace(kernel, template=of_rows), launch.extent.at(rows), WARP, WARP
         form, (down, across) = getattr(template, "form", "loop"), (size_at(size, rows) for size in launch.shape)
