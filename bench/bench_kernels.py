@@ -3,17 +3,19 @@
 ``python -m bench kernels`` prints the table; ``pytest bench/bench_kernels.py`` times the same cases under
 pytest-benchmark. The cases follow the registry: a row of it is a case. Kernels run on one thread over arrays in the
 second-level cache, which shows their own speed instead of the memory's. Updates also run over weights that exceed the
-caches, where they must reach the memory's bandwidth.
+caches, where they must reach the memory's bandwidth, as do layers of images that only move pixels.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pytest
 
 from fastnet import activations, layers, losses, optimizers
 from fastnet._kernels import abi, registry
-from fastnet._kernels.templates import folds
+from fastnet._kernels.templates import elementwise, folds
 from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Inlet, Source
 from fastnet.testing.plans import LayerRun, activation_plan, loss_run, targets_for, update_run
@@ -25,6 +27,8 @@ ELEMENTS = 16_384
 WIDTHS = (10, 1000)
 WEIGHTS = 10_000_000  # of a large update
 LARGE_FLOOR = 0.85  # its least share of a += 3*b over as much memory
+IMAGES, SMALL = (64, 56, 56, 64), (1, 16, 16, 64)  # that exceed the caches (51 MB), and that fit the second level
+IMAGE_FLOOR = 0.8  # least share of a copy of layers of large images
 
 
 def activation(row):
@@ -78,6 +82,16 @@ def gather(dtype, width, contiguous=True, rows=None):
     return run
 
 
+def copies(shape):
+    """A copy of samples: a store that fetches its line first, which a += 3*b does not."""
+    plan = Plan(True, "float32", shape[0])
+    x, y = plan.buffer(shape[1:]), plan.buffer(shape[1:])
+    plan.call(elementwise.copy, x=x, y=y)
+    run = Run(plan, shape[0], [x, y])
+    run.set(x, 1.0)
+    return run
+
+
 def column_sum(width, rows=None):
     """The sum of every column: a bias's gradient."""
     rows = rows or ELEMENTS // width
@@ -87,6 +101,16 @@ def column_sum(width, rows=None):
     run = Run(plan, rows, [x, y])
     run.set(x, 1.0)
     return run
+
+
+IMAGE_LAYERS = {
+    "max pooling": layers.MaxPooling2D,
+    "average pooling": lambda: layers.AveragePooling2D(2),
+    "global average pooling": layers.GlobalAveragePooling2D,
+    "upsampling": layers.UpSampling2D,
+    "zero padding": layers.ZeroPadding2D,
+    "depthwise 3×3": lambda: layers.DepthwiseConv2D(3, padding="same", use_bias=False),
+}
 
 
 def cases():
@@ -100,6 +124,7 @@ def cases():
     out += [(f"update {r.name}", lambda r=r: update(r)) for r in registry.updates.unique()]
     out.append(("dropout", lambda: layer(lambda: layers.Dropout(0.2), 128)))
     out.append(("batch normalization", lambda: layer(layers.BatchNormalization, 128)))
+    out += [(name, lambda f=factory: layer(f, SMALL[1:], SMALL[0])) for name, factory in IMAGE_LAYERS.items()]
     for dtype in ("float32", "float64", "uint8"):
         out.append((f"gather {dtype} 784", lambda d=dtype: gather(d, 784)))
     out.append(("gather float32 784, columns apart", lambda: gather("float32", 784, contiguous=False)))
@@ -116,6 +141,7 @@ def measure(name, once, elements, floor=None, **repeats):
             "ns/element": f"{figure['ns']:.3f}",
             "GB/s": f"{figure['GB/s']:.1f}",
             "share of a += 3*b": round(figure["share"], 3),
+            "share of a copy": None,
             "floor": floor,
             "verdict": report.verdict(round(figure["share"], 3), floor, at_least=True),
         }
@@ -130,12 +156,27 @@ def large_updates(quick):
         yield from (line for line, launch in zip(measured, once.plan.launches) if launch.extent.at(1) == elements)
 
 
+def large_images(quick):
+    """Yield rows of layers of images in memory, without the launches of single channels."""
+    shape = (IMAGES[0] // 16, *IMAGES[1:]) if quick else IMAGES
+    copied = max(float(line["GB/s"]) for line in measure("copy", copies(shape), math.prod(shape), rounds=5, steps=1))
+    for name, factory in IMAGE_LAYERS.items():
+        once, elements = layer(factory, shape[1:], shape[0]), math.prod(shape)
+        measured = measure(f"{name}, {elements:,}", once, elements, rounds=5, steps=1)
+        for line, launch in zip(measured, once.plan.launches):
+            if launch.name != "add_chunks":
+                share = round(float(line["GB/s"]) / copied, 3)
+                verdict = report.verdict(share, IMAGE_FLOOR, at_least=True)
+                yield line | {"share of a copy": share, "floor": IMAGE_FLOOR, "verdict": verdict}
+
+
 def run(quick=False):
     """Measure every case and report it."""
     rows = []
     for name, make in cases():
         rows += measure(name, make(), ELEMENTS, rounds=2 if quick else 9)
     rows += large_updates(quick)
+    rows += large_images(quick)
     peak, memory = machine.peak_gflops(), machine.bandwidth(8 * machine.cache_sizes()[3])
     notes = f"{ELEMENTS} elements where nothing else is said, one thread"
     notes += f"; multiply-adds {peak:.0f} GF/s, a += 3*b from memory {memory:.1f} GB/s"
