@@ -193,12 +193,25 @@ def classes_of(layers, ops):
             pooled = ops.max_pool(y, 2, strides=2) - ops.average_pool(y, 2, strides=2)
             return pooled * ops.sigmoid(ops.mean(pooled, axis=(1, 2), keepdims=True))
 
+    class StandardizedConvolution(layers.Layer):
+        """Qiao et al. 2019, arXiv:1903.10520, behind a depthwise convolution."""
+
+        def build(self, input_shape):
+            self.depthwise = self.add_weight(shape=(3, 2, input_shape[-1], 2), name="depthwise")
+            self.kernel = self.add_weight(shape=(2, 2, 2 * input_shape[-1], 3), name="kernel")
+
+        def call(self, x):
+            x = ops.depthwise_conv(x, self.depthwise, strides=1, padding="same")
+            centered = self.kernel - ops.mean(self.kernel, axis=(0, 1, 2), keepdims=True)
+            variance = ops.mean(ops.square(centered), axis=(0, 1, 2), keepdims=True)
+            return ops.conv(ops.relu(x), centered / ops.sqrt(variance + 1e-3), strides=1, padding="valid")
+
     return {
         cls.__name__: cls
         for cls in (
             Linear, Antirectifier, RMSNorm, Maxout, GatedLinear, SqueezeExcite, FiLM, Rezero, Highway, TwiceTheSame,
             Steps, WeightNormalized, LowRank, Tied, Position, SelfAttention, Heads, Experts, Prototypes,
-            Penalizing, ImageBlock,
+            Penalizing, ImageBlock, StandardizedConvolution,
         )
     }  # fmt: skip
 
@@ -212,6 +225,7 @@ def layers_of(layers, ops):
         "Position": (5, 3),
         "SelfAttention": (5, 4),
         "ImageBlock": (6, 5, 2),
+        "StandardizedConvolution": (5, 4, 2),
         "Heads": (5, 4),
     }
     return {name: (cls, shapes.get(name, (6,))) for name, cls in classes.items()}

@@ -112,8 +112,9 @@ def _chunks(plan: Plan, window: Window, elements: int) -> int:
 
 
 def scatter(
-    plan: Plan, dy: View, kernel: Variable, dx: View, window: Window, bias: Variable | None = None, relu: bool = False
-) -> None:
+    plan: Plan, dy: View, kernel: Variable | View, dx: View, window: Window, bias: Variable | None = None,
+    relu: bool = False,
+) -> None:  # fmt: skip
     """Append: each result of a window's positions, times the kernel, is added to the pixels that the window reads.
 
     This is the gradient of a convolution's images, and the forward of a transposed convolution: a convolution of ``dy``
@@ -146,7 +147,7 @@ def scatter(
         first = end
 
 
-def _flipped(plan: Plan, kernel: Variable, parts: list[Phase], window: Window, columns: int) -> View:
+def _flipped(plan: Plan, kernel: Variable | View, parts: list[Phase], window: Window, columns: int) -> View:
     """The kernels of the phases, one behind the other: (taps, columns of a group, channels of all groups)."""
     order = np.array([tap for part in parts for tap in part.taps], "int32")
     filters = columns // window.groups

@@ -28,7 +28,7 @@ from fastnet.symbolic.order import ordered
 from fastnet.symbolic.products import MATMUL
 from fastnet.symbolic.randomness import NORMAL, UNIFORM, Draw
 from fastnet.symbolic.reshape import GROUND, RESHAPE_ALL
-from fastnet.symbolic.segments import Load, MatMul, Reshaped, Segment
+from fastnet.symbolic.segments import Load, MatMul, Reshaped, Segment, WithMask
 from fastnet.symbolic.trace import traced
 
 #: operations with an entry of the tape of their own
@@ -172,19 +172,17 @@ class _Lowering:
             elif x.operation is GROUND:
                 view = self._of_weights(x)
             elif x.operation is IMAGE:
-                kernel = self._factor(x.inputs[1], self.plan.dtype) if len(x.inputs) > 1 else None
-                view = self.plan.combine(x.settings[0].on_tape(self.plan.dtype, kernel), *views)
+                view = self.plan.combine(self._of_images(x), *views)
             elif x.operation is CUT:
                 view = views[0]
             elif x.operation is LAYER:
-                layer, training = x.settings
-                view = self._applied(layer, training, views[0])
+                view = self._applied(*x.settings, *views)
             else:
                 view = self.plan.combine(self._operation(x, views[0].dtype), *views)
             self.known[id(x)] = x, view
         return self._materialized(root)
 
-    def _applied(self, layer: Any, training: bool | None, x: View) -> View:
+    def _applied(self, layer: Any, training: bool | None, x: View, mask: View | None = None) -> View:
         """A layer applied, in the mode of the plan.
 
         Raises:
@@ -195,7 +193,7 @@ class _Lowering:
                 f"{layer._owner} is applied with training={training} in a call whose training is {self.plan.training}: "
                 "pass training on as it is; layer.trainable = False keeps a BatchNormalization as it is."
             )
-        return self.plan.apply(layer, x)
+        return self.plan.apply(layer, x if mask is None else self.plan.combine(WithMask(), x, mask))
 
     def _of_weights(self, x: SymbolicArray) -> View:
         """The result of a formula of weights alone."""
@@ -206,6 +204,12 @@ class _Lowering:
                 self.loaded[id(variable)] = self.plan.combine(Load(variable))
             known[id(sample)] = sample, self.loaded[id(variable)]
         return _Lowering(self.plan, f"{self.name}_weights", {}, known, per_row=False).view(formula.root)
+
+    def _of_images(self, x: SymbolicArray) -> Any:
+        """The operation of the tape of a convolution or of pooling."""
+        kernels = x.inputs[1:]
+        given = [self._factor(each, self.plan.dtype) for each in kernels if each.operation is not GROUND]
+        return x.settings[0].on_tape(self.plan.dtype, given[0] if given else None, bool(kernels))
 
     def _operation(self, x: SymbolicArray, dtype: str) -> Any:
         """The operation of the tape of a boundary."""

@@ -59,7 +59,7 @@ class _Depthwise(MovingKernel):
         return total
 
     def _depthwise(
-        self, plan: Plan, x: View, kernel: Variable, bias: Variable | None = None, lowest: float = -math.inf
+        self, plan: Plan, x: View, kernel: Variable | View, bias: Variable | None = None, lowest: float = -math.inf
     ) -> View:
         """Add the launch of the sums over windows, plus the bias, and at least ``lowest``; the result."""
         window = self._window(x.shape, x.shape[-1])
@@ -71,7 +71,9 @@ class _Depthwise(MovingKernel):
         plan.save(window=window, images=images)
         return y
 
-    def _depthwise_backward(self, plan: Plan, dy: View, x: View, kernel: Variable) -> View | None:
+    def _depthwise_backward(
+        self, plan: Plan, dy: View, x: View, kernel: Variable | View, dkernel: View | None
+    ) -> View | None:
         """Add the launches of the gradients of ``x``, which is the result if it is wanted, and of the kernel."""
         window, images, dx = plan.saved("window"), plan.saved("images"), None
         numbers, gradient = self._numbers(window), self._as_images(plan, dy)
@@ -79,14 +81,14 @@ class _Depthwise(MovingKernel):
             dx = plan.buffer((*x.shape[:-1], images.shape[-1]), self.dtype)
             self._input_gradient(plan, gradient, kernel, self._as_images(plan, dx), numbers)
             dx = self._repetitions_added(plan, dx)
-        if (dkernel := plan.gradient(kernel)) is not None:
-            sums, results = {"dkernel": dkernel.view((kernel.size,))}, -window.rows
-            chunk_sums = elements.sums_of_chunks(plan, sums, kernel.size, results)
+        if dkernel is not None:
+            sums, results = {"dkernel": dkernel.flat}, -window.rows
+            chunk_sums = elements.sums_of_chunks(plan, sums, math.prod(kernel.shape), results)
             plan.call(loops.depthwise_kernel_gradient, x=images, dy=gradient, **chunk_sums, **numbers)
             elements.add_chunks(plan, chunk_sums, sums, results)
         return dx
 
-    def _input_gradient(self, plan: Plan, dy: View, kernel: Variable, dx: View, numbers: dict[str, int]) -> None:
+    def _input_gradient(self, plan: Plan, dy: View, kernel: Variable | View, dx: View, numbers: dict[str, int]) -> None:
         """Add the launch of the gradient of the images.
 
         Without strides it is a depthwise convolution of ``dy``: tap t reads behind the pixel what it read in front.
@@ -153,7 +155,7 @@ class DepthwiseConvolution(_Depthwise):
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         dz = self.activation.backward(plan, dy, plan.saved("z"), y)
         self._bias_gradient(plan, dz)
-        return self._depthwise_backward(plan, dz, x, self.kernel)
+        return self._depthwise_backward(plan, dz, x, self.kernel, plan.gradient(self.kernel))
 
 
 class SeparableConvolution(_Depthwise):
@@ -227,7 +229,10 @@ class SeparableConvolution(_Depthwise):
         self._bias_gradient(plan, dz)
         if (dkernel := plan.gradient(self.pointwise_kernel)) is not None:
             plan.product(channels, dz, dkernel, transpose_a=True)
-        return None if dchannels is None else self._depthwise_backward(plan, dchannels, x, self.depthwise_kernel)
+        if dchannels is None:
+            return None
+        kernel = self.depthwise_kernel
+        return self._depthwise_backward(plan, dchannels, x, kernel, plan.gradient(kernel))
 
 
 class DepthwiseConv1D(DepthwiseConvolution):

@@ -225,7 +225,7 @@ def user_line() -> str:
     frame = sys._getframe(1)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
-        if not module.startswith(("fastnet.", "numpy.")) and module != "fastnet":
+        if not module.startswith(("fastnet.", "numpy.")) and module not in ("fastnet", "contextlib"):
             code = frame.f_code
             file = code.co_filename.rpartition("/")[2]
             return f" (line {frame.f_lineno} of {file}, in {code.co_name})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastnet.engine.view import View
-from fastnet.symbolic.array import Operation, SymbolicArray, refusal
+from fastnet.symbolic.array import Operation, ShapeError, SymbolicArray, refusal, shown
 from fastnet.symbolic.leaves import not_tracing
 
 if TYPE_CHECKING:
@@ -45,13 +45,23 @@ CUT = _Cut("cut", lambda dy, y, x: (dy,))  # what is in front of it is computed,
 def applied(layer: Any, x: SymbolicArray, training: bool | None, mask: Any) -> SymbolicArray:
     """A layer applied within a formula.
 
+    Args:
+        layer: the layer.
+        x: data.
+        training: the mode, or None for that of the call.
+        mask: None, or a truth value for each step of each sample, an array of the batch.
+
     Raises:
-        TracingError: the array is not one of a batch; a mask is given.
+        TracingError: the array is not one of a batch, or the mask does not fit it.
     """
     if not x.per_row:
         raise refusal(f"the layer {layer.name!r} is applied to an array without the batch", "apply it to data")
-    if mask is not None:
-        raise refusal(f"the layer {layer.name!r} is given a mask", "leave it out: masks do not take part in formulas")
+    if mask is not None and (not isinstance(mask, SymbolicArray) or mask.shape != x.shape[:-1]):
+        given = shown(mask.shape) if isinstance(mask, SymbolicArray) else type(mask).__name__
+        raise refusal(
+            f"the layer {layer.name!r} is given a mask ({given}) for data of shape {shown(x.shape)}",
+            f"give a truth value for each step, of shape {shown(x.shape[:-1])}", ShapeError,
+        )  # fmt: skip
     with not_tracing():
         shape = layer.sample_output_shape(sample_shape(x))
-    return SymbolicArray(LAYER, (x,), (None, *shape), settings=(layer, training))
+    return SymbolicArray(LAYER, (x,) if mask is None else (x, mask), (None, *shape), settings=(layer, training))

@@ -115,7 +115,7 @@ def with_gradient(results: Iterable[SymbolicArray]) -> set[int]:
         operation = x.operation
         if id(x) not in reached or operation is None or (operation.adjoint is None and operation not in NETWORK):
             continue
-        skipped = {"where": 0, "like": 1}.get(operation.name)  # operands without a gradient
+        skipped = {"where": 0, "like": 1, "layer": 1}.get(operation.name)  # operands without a gradient
         reached.update(id(y) for i, y in enumerate(x.inputs) if i != skipped)
     return reached
 

@@ -102,6 +102,20 @@ class Reshaped:
         return plan.reshaped(dy, x.shape)
 
 
+class WithMask:
+    """The same elements, with a mask: a number for each step, 0 where it does not count."""
+
+    keeps_values = True
+
+    def forward(self, plan: Plan, x: View, mask: View) -> View:
+        y = x.view(x.shape)
+        y.mask = mask
+        return y
+
+    def backward(self, plan: Plan, dy: View, x: View, mask: View, y: View) -> tuple[View, None]:
+        return dy, None
+
+
 @dataclass(frozen=True, eq=False)
 class Segment:
     """A formula of results of a network and of weights.
