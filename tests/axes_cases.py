@@ -142,9 +142,27 @@ def lengths(o, x):
     return x / (o.norm(x, axis=1, keepdims=True) + 0.1)
 
 
+def steps_along_an_axis(o, x):
+    at = o.cast(o.argmax(x, axis=1, keepdims=True), "int32")
+    return o.take_along_axis(x, at - 2, axis=1) * o.take_along_axis(x, o.concatenate([at, at - 1], axis=1), axis=1)
+
+
+def one_hots_of_steps(o, x):
+    return x * o.one_hot(o.cast(o.argmax(x, axis=1), "int32"), 5, axis=1)
+
+
+def equations_of_three(o, x):
+    return o.einsum("bik,...kl,bjl->bij", x, np.ones((3, 4)), o.matmul(x, _MATRIX)) + o.einsum("...k,...k", x, x)[:, :1]
+
+
+def entries_of_constants(o, x):
+    return o.take(_KERNEL, o.cast(o.argmax(x, axis=1), "int32"), axis=0) * x[:, :3]
+
+
 CASES = [
     differences, softmax_of_steps, standardized_samples, standardized_steps, squeeze_and_excite, constants_of_samples,
     largest_of_all, transposed, moved, every_second, chosen, repeats, flips, paddings, padded_by_a_number, stacked,
     side_by_side, running_sums, gram, attention, equations, equations_of_constants, constant_products, distances,
     one_hots, along_an_axis, triangles, neighbours, flattened, regrouped, products_of_steps, lengths,
+    steps_along_an_axis, one_hots_of_steps, equations_of_three, entries_of_constants,
 ]  # fmt: skip

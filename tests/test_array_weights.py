@@ -8,6 +8,7 @@ import pytest
 
 import fastnet
 from fastnet import layers, losses, ops
+from fastnet.testing.running import threads
 
 RNG = np.random.default_rng(3)
 
@@ -44,6 +45,7 @@ def differences(function, x, step=1e-5):
     return found
 
 
+FACTOR = RNG.normal(size=(2, 3))
 SEVERAL_SHAPES = {
     "steps and their sum": (lambda x, w: x * w + ops.tanh(ops.sum(x, axis=1, keepdims=True) * w), (5, 3), (3,)),
     "a step of several": (lambda x, w: x + w + x[:, :1] * w, (5, 3), (3,)),
@@ -74,6 +76,18 @@ MOVED = {
     "broadcast": (lambda x, w: x * ops.broadcast_to(w, (5, 3)), (5, 3), (1, 3)),
     "an equation with its steps": (lambda x, w: ops.einsum("bik,ik->b", x, w), (5, 3), (5, 3)),
     "an equation with heads": (lambda x, w: ops.einsum("bik,hkl->bhil", x, w), (5, 3), (2, 3, 4)),
+    "products with heads": (lambda x, w: ops.matmul(x, w) + ops.matmul(x[:, :1], w[:1]), (2, 4, 3), (2, 3, 5)),
+    "a constant by a weight": (lambda x, w: ops.matmul(x, ops.matmul(FACTOR, w) @ FACTOR), (2,), (3, 2)),
+    "weights alone": (lambda x, w: x * ops.einsum("ij,kj,j->i", w, w, FACTOR[0]) + ops.matmul(w, w[0]), (4,), (4, 3)),
+    "an equation of three": (lambda x, w: ops.einsum("...i,ij,...j->...", x, w, x[..., ::-1]), (5, 3), (3, 3)),
+    "entries at computed indices": (
+        lambda x, w: (
+            x[:, :1] * ops.take(w, ops.argmax(x, axis=-1), axis=0)
+            + ops.take(w * w, ops.argmin(x, axis=-1) - 3, axis=0)[:, ::-1]
+        ),
+        (3,),
+        (5, 2),
+    ),
     "an equation with a vector": (lambda x, w: ops.einsum("bik,k->bi", x, w), (5, 3), (3,)),
 }
 CASES = SEVERAL_SHAPES | MOVED
@@ -173,6 +187,14 @@ def test_orders_and_parameters(float64):
     (lambda x: ops.pad(x, ((0, 0), (1, 1))), "for each axis"),
     (lambda x: ops.repeat(x, [1, 2], axis=1), "a number for each entry"),
     (lambda x: ops.roll(x, 1, axis=(1, 2)), "give an axis of the samples"),
+    (lambda x: ops.take(x, ops.argmax(x, axis=-1), axis=1), "write ops.take_along_axis, which keeps samples apart"),
+    (lambda x: ops.take(np.ones((4, 3)), ops.argmax(x, axis=-1), axis=1), "take along axis 0"),
+    (lambda x: ops.take_along_axis(x, ops.argmax(x, axis=-1), axis=1), "give indices of as many axes"),
+    (lambda x: ops.matmul(x[:, 0], np.ones((4, 3, 2))), "multiply data"),
+    (lambda x: ops.matmul(x, np.ones((4, 3, 2))), "would move the axis of the batch"),
+    (lambda x: ops.einsum("bij...j,j->b", x, np.ones(3)), "for 2 arrays"),
+    (lambda x: ops.einsum("bij,j,k->bi", x, np.ones(3)), "for 2 arrays"),
+    (lambda x: ops.one_hot(x[:, 0], 3, axis=0), "in front of the batch"),
 ])  # fmt: skip
 def test_what_is_refused(call, message):
     with pytest.raises(fastnet.RuleError, match=message):
@@ -202,3 +224,28 @@ def test_exponents_less_a_number_of_other_axes(float64):
     model.compile("sgd", "mse")
     found = model.gradients(np.zeros((2, 3)), np.zeros((2, 4)))["dense"]["kernel"]
     np.testing.assert_allclose(found, differences(penalty, w), rtol=1e-6, atol=1e-8)
+
+
+def test_indices_outside_give_nan_and_no_gradient(float64):
+    x = np.array([[0.0], [-1.0], [5.0], [-6.0], [4.0], [np.nan], [np.inf], [4.0]])
+    w = RNG.normal(size=(5, 2))
+    model = fastnet.Sequential([layers.Input((1,)), Formula(lambda x, w: ops.take(w, x[:, 0], axis=0), (5, 2))])
+    model.set_weights([w])
+    outside = np.full((1, 2), np.nan)
+    expected = np.concatenate([w[[0, 4]], outside, outside, w[[4]], outside, outside, w[[4]]])
+    np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+    dy = RNG.normal(size=(8, 2))
+    wanted = np.zeros((5, 2))
+    wanted[0], wanted[4] = dy[0], dy[1] + dy[4] + dy[7]
+    np.testing.assert_array_equal(model.gradients(x, gradient=dy)["formula"]["w"], wanted)
+
+
+def test_the_gradient_of_entries_has_the_same_bits_on_any_number_of_threads():
+    x = RNG.integers(0, 7, size=(300, 11)).astype("f")
+    dy = RNG.normal(size=(300, 11, 40)).astype("f")
+    model = fastnet.Sequential([layers.Input((11,)), Formula(lambda x, w: ops.take(w, x, axis=0), (7, 40))])
+    found = []
+    for count in (1, 2):
+        with threads(count):
+            found.append(model.gradients(x, gradient=dy)["formula"]["w"])
+    assert np.array_equal(*found)

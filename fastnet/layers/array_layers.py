@@ -27,12 +27,13 @@ from fastnet.symbolic.lowering import Known, constant_weight
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.products import MATMUL
 from fastnet.symbolic.randomness import NORMAL, UNIFORM, Draw
+from fastnet.symbolic.rearrange import TAKE_ROWS
 from fastnet.symbolic.reshape import GROUND, RESHAPE_ALL
-from fastnet.symbolic.segments import Load, MatMul, Reshaped, Segment, WithMask
+from fastnet.symbolic.segments import Load, MatMul, Reshaped, Segment, TakeRows, WithMask
 from fastnet.symbolic.trace import traced
 
 #: operations with an entry of the tape of their own
-ON_TAPE = (LAYER, IMAGE, MATMUL, CUT, CONCATENATE, RESHAPE_ALL, GROUND, NORMAL, UNIFORM)
+ON_TAPE = (LAYER, IMAGE, MATMUL, TAKE_ROWS, CUT, CONCATENATE, RESHAPE_ALL, GROUND, NORMAL, UNIFORM)
 #: methods of Keras that such a layer may define
 ALLOWED = ("call", "build", "compute_output_shape")
 
@@ -213,10 +214,12 @@ class _Lowering:
 
     def _operation(self, x: SymbolicArray, dtype: str) -> Any:
         """The operation of the tape of a boundary."""
-        if x.operation is MATMUL:
+        if x.operation in (MATMUL, TAKE_ROWS):
+            weight = None if x.inputs[1].operation is GROUND else self._factor(x.inputs[1], dtype)
+            if x.operation is TAKE_ROWS:
+                return TakeRows(weight)
             is_turned, shape = x.settings
-            is_computed = x.inputs[1].operation is GROUND
-            return MatMul(None if is_computed else self._factor(x.inputs[1], dtype), shape, is_turned)
+            return MatMul(weight, shape, is_turned)
         return Concatenate() if x.operation is CONCATENATE else Reshaped(sample_shape(x))
 
     def _factor(self, x: SymbolicArray, dtype: str) -> Variable:

@@ -101,17 +101,23 @@ def _triangle(function: Any, x: Any, k: int) -> Any:
 
 
 def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Any:
-    """1 at the index of each integer, 0 elsewhere, along a new last axis; 0 everywhere for an integer outside.
+    """1 at the index of each integer, 0 elsewhere, along a new axis; 0 everywhere for an integer outside.
 
     Example:
         >>> ops.one_hot([0, 2], 3).tolist()
         [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    if axis not in (-1, np.ndim(x) if not isinstance(x, SymbolicArray) else x.ndim) or sparse:
-        raise ValueError(f"ops.one_hot: axis must be -1, and sparse False; received {axis!r} and {sparse!r}.")
+    ndim = x.ndim if isinstance(x, SymbolicArray) else np.ndim(x)
+    if not isinstance(axis, (int, np.integer)) or not -ndim - 1 <= axis <= ndim or sparse:
+        raise ValueError(
+            f"ops.one_hot: axis must be one of the {ndim + 1} axes of the result, and sparse False; received {axis!r} "
+            f"and {sparse!r}."
+        )
+    at = axis % (ndim + 1)
+    classes = np.arange(num_classes).reshape(-1, *(1,) * (ndim - at))
     if isinstance(x, SymbolicArray):
-        return formulas.where(formulas.equal(expand_dims(x, -1), np.arange(num_classes)), 1.0, 0.0)
-    return (np.asarray(x)[..., None] == np.arange(num_classes)).astype(dtype or config.floatx())
+        return formulas.where(formulas.equal(expand_dims(x, at), classes), 1.0, 0.0)
+    return (np.expand_dims(np.asarray(x), at) == classes).astype(dtype or config.floatx())
 
 
 FUNCTIONS = {f.__name__: f for f in (zeros, ones, full, arange, linspace, eye, tril, triu, one_hot)}

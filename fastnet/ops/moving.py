@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from fastnet.symbolic import folds, formulas
 from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal, shown
 from fastnet.symbolic.leaves import constant, leaf_of
 from fastnet.symbolic.products import turned
-from fastnet.symbolic.rearrange import expanded, numbered, rearranged, repeated, taken, transposed
-from fastnet.symbolic.reshape import reshaped
+from fastnet.symbolic.rearrange import TAKE_ROWS, expanded, numbered, rearranged, repeated, taken, transposed
+from fastnet.symbolic.reshape import GROUND, reshaped
 from fastnet.symbolic.slices import sliced
 from fastnet.symbolic.weight_formulas import grounded, in_memory, is_of_weights, lifted, under_shape
 
@@ -187,16 +188,22 @@ def pad(x: Any, pad_width: Any, mode: Any = "constant", constant_values: float |
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Any:
-    """The entries of an axis at integers; in a formula these are known when it is traced, or a symbolic array.
+    """The entries of an axis at integers, which count from the end where they are negative.
+
+    Args:
+        x: numbers; in a formula data, or, by computed indices, a weight, a formula of weights or an array.
+        indices: integers; in a formula those that are known when it is traced, or a symbolic array of the batch. The
+            entry of a computed index outside is NaN.
+        axis: of x; None for the elements of all axes. By computed indices the first one.
 
     Example:
         >>> ops.take([1.0, 2.0, 3.0], [0, 2], axis=0).tolist()
         [1.0, 3.0]
     """
+    if isinstance(indices, SymbolicArray):
+        return _taken_at(constant(x), indices, axis)
     if not isinstance(x, SymbolicArray):
         return np.take(formulas.as_floats(x), indices, axis)
-    if isinstance(indices, SymbolicArray):
-        raise refusal("ops.take by indices that are computed", "use ops.take_along_axis, or ops.one_hot and a product")
     if is_of_weights(x):
         return _of_weights(take, x, indices, _next(x, axis))
     at = _axis("take", x, axis)
@@ -206,8 +213,25 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     return reshaped(found, (*x.shape[:at], *np.shape(indices), *x.shape[at + 1 :]))
 
 
+def _taken_at(x: SymbolicArray, indices: SymbolicArray, axis: int | None) -> SymbolicArray:
+    """The entries of a weight or a constant at computed indices."""
+    if x.per_row or not indices.per_row:
+        raise refusal(
+            f"ops.take by computed indices of {x!r}",
+            "take entries of a weight or an array, or write ops.take_along_axis, which keeps samples apart",
+        )
+    if axis is None:
+        x, axis = under_shape(x, (math.prod(size or 0 for size in x.shape),)), 0
+    if not x.ndim or axis % x.ndim:
+        raise refusal(f"ops.take by computed indices along axis {axis}", "take along axis 0: transpose the weight")
+    if x.value is None and x.operation not in (None, GROUND):
+        x = grounded(lifted(x))
+    return SymbolicArray(TAKE_ROWS, (formulas.where(indices, 1.0, 0.0) if indices.is_bool else indices, x),
+                         (*indices.shape, *x.shape[1:]))  # fmt: skip
+
+
 def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
-    """For each entry of ``indices`` the element of x there along an axis; in a formula the last one.
+    """For each entry of ``indices`` the element of x there along an axis; in a formula of samples.
 
     Example:
         >>> ops.take_along_axis(np.array([[1.0, 2.0]]), np.array([[1]]), axis=-1).tolist()
@@ -216,10 +240,15 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
     if not isinstance(x, SymbolicArray) and not isinstance(indices, SymbolicArray):
         return np.take_along_axis(formulas.as_floats(x), np.asarray(indices), axis)
     x, indices = constant(x), constant(indices)
-    if axis not in (-1, x.ndim - 1) or indices.ndim != x.ndim:
+    if indices.ndim != x.ndim:
         raise refusal(
-            f"ops.take_along_axis along axis {axis} of {x!r}", "take along the last axis, axis=-1", ShapeError
-        )
+            f"ops.take_along_axis of arrays of shape {shown(x.shape)} and {shown(indices.shape)}",
+            "give indices of as many axes", ShapeError,
+        )  # fmt: skip
+    at = _axis("take_along_axis", x, axis)
+    if at < x.ndim - 1:
+        parts = (moveaxis(each, at, -1) if isinstance(each, SymbolicArray) else each for each in (x, indices))
+        return moveaxis(take_along_axis(*parts, axis=-1), -1, at)
     size = x.shape[-1] or 0
     places = formulas.where(formulas.less(indices, 0.0), indices + float(size), indices)
     at = formulas.equal(shaping.expand_dims(places, -1), np.arange(size))

@@ -12,7 +12,7 @@ from fastnet.symbolic.products import product
 
 
 def matmul(x1: Any, x2: Any) -> Any:
-    """x1 @ x2; in a formula data (n, ..., k) by a weight or an array (k, m), or samples that are matrices.
+    """x1 @ x2; in a formula of data, weights and arrays, of which those of more than two axes are repeated for each row.
 
     Example:
         >>> ops.matmul([[1.0, 2.0]], [[3.0], [4.0]]).tolist()
@@ -38,7 +38,9 @@ def dot(x1: Any, x2: Any) -> Any:
 
 
 def einsum(subscripts: str, *operands: Any) -> Any:
-    """The sums of products that an equation names; in a formula of one or two arrays, and the batch comes first.
+    """The sums of products that an equation names; in a formula the batch comes first.
+
+    Of more than two arrays, one is multiplied after the other.
 
     Example:
         >>> ops.einsum("bi,bi->b", [[1.0, 2.0]], [[3.0, 4.0]]).tolist()

@@ -1,9 +1,10 @@
-"""Sums of products that an equation names: `einsum` of two arrays, as one matrix product."""
+"""Sums of products that an equation names: `einsum`, as one matrix product for two arrays."""
 
 from __future__ import annotations
 
 import math
 import re
+import string
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,29 +15,52 @@ from fastnet.symbolic.leaves import constant
 from fastnet.symbolic.products import product, products_of_rows, turned
 from fastnet.symbolic.rearrange import expanded, transposed
 from fastnet.symbolic.reshape import reshaped
-from fastnet.symbolic.weight_formulas import in_memory, under_shape
+from fastnet.symbolic.weight_formulas import grounded, in_memory, is_of_weights, lifted, under_shape
 
 
 def einsum(equation: str, *operands: Any) -> SymbolicArray:
-    """The sums of products of one or two arrays, of which one is of the batch, its first axis.
+    """The sums of products of arrays, of which one is of the batch, its first axis; of several one product after the
+    other.
 
     Raises:
         TracingError: the equation does not fit the arrays, or sums over the batch.
     """
     arrays = list(map(constant, operands))
     parts, result = _labels(equation, arrays)
-    if len(arrays) == 2 and not arrays[0].per_row:
-        arrays, parts = arrays[::-1], parts[::-1]
+    if any(map(is_of_weights, arrays)) and not any(x.per_row for x in arrays):
+        return _of_weights(equation, arrays, parts, result)
     _check(equation, arrays, parts, result)
-    if len(arrays) == 1:
-        return _ordered(*_summed(arrays[0], parts[0], result), result)
-    (x, y), (first, second) = arrays, parts
+    terms = list(zip(arrays, parts, strict=True))
+    x, labels = terms.pop(next(i for i, array in enumerate(arrays) if array.per_row))
+    batch = labels[0]
+    if not terms:
+        return _ordered(*_summed(x, labels, result), result)
+    while terms:
+        shared = (i for i, (_, others) in enumerate(terms) if set(labels) & set(others) - {batch})
+        y, second = terms.pop(next(shared, 0))
+        wanted = result + "".join(others for _, others in terms)
+        kept = "".join(c for c in dict.fromkeys(labels + second) if c in wanted) if terms else result
+        x, labels = _of_two(x, labels, y, second, kept), kept
+    return x
+
+
+def _of_two(x: SymbolicArray, first: str, y: SymbolicArray, second: str, result: str) -> SymbolicArray:
+    """The sums of products of data and another array."""
     x, first = _summed(x, first, result + second)
     if not y.per_row and (y.operation is not None or not _is_matrix(first, second, result)):
         y, second = expanded(in_memory(y)), first[0] + second
     if y.per_row:
         y, second = _summed(y, second, result + first)
     return _product(x, first, y, second, result)
+
+
+def _of_weights(equation: str, arrays: list[SymbolicArray], parts: list[str], result: str) -> SymbolicArray:
+    """The same of weights alone, each as one sample."""
+    _check_sizes(equation, arrays, parts)
+    sample = _unused("".join(parts))[0]
+    given = [sample + labels if is_of_weights(x) else labels for x, labels in zip(arrays, parts, strict=True)]
+    samples = [lifted(x) if is_of_weights(x) else x for x in arrays]
+    return grounded(einsum(f"{','.join(given)}->{sample}{result}", *samples))
 
 
 def _product(x: SymbolicArray, first: str, y: SymbolicArray, second: str, result: str) -> SymbolicArray:
@@ -69,18 +93,32 @@ def _is_matrix(first: str, second: str, result: str) -> bool:
 
 
 def _labels(equation: str, arrays: list[SymbolicArray]) -> tuple[list[str], str]:
-    """The labels of each operand and of the result."""
+    """The labels of each operand and of the result, letters instead of an ellipsis."""
     given, arrow, result = equation.replace(" ", "").partition("->")
     parts = given.split(",")
-    found = {*"".join([*parts, result])}
-    if not (arrow and len(parts) == len(arrays) <= 2 and re.fullmatch(r"[A-Za-z]*", "".join(found))) or any(
-        len(set(part)) != len(part) for part in [*parts, result]
-    ):
+    if not arrow:
+        letters = [c for c in given if c.isalpha()]
+        result = "..." * ("..." in given) + "".join(sorted(c for c in letters if letters.count(c) == 1))
+    is_fit = len(parts) == len(arrays) and all(
+        re.fullmatch(r"[A-Za-z]*(\.\.\.)?[A-Za-z]*", part) for part in (*parts, result)
+    )
+    counts = [x.ndim - len(part.replace("...", "")) for x, part in zip(arrays, parts)]
+    most = max([0, *(count for count, part in zip(counts, parts) if "..." in part)])
+    if is_fit and min(counts) >= 0:
+        free = _unused(equation)[:most]
+        parts = [part.replace("...", free[most - count :]) for count, part in zip(counts, parts)]
+        result = result.replace("...", free)
+    if not is_fit or any(len(set(part)) != len(part) for part in (*parts, result)):
         raise refusal(
             f"the equation {quoted(equation)} for {len(arrays)} arrays",
-            "name the axes of one or two arrays and of the result, each once by a letter: 'bik,bkj->bij'",
+            "name the axes of each array and of the result, each once by a letter: 'bik,bkj->bij'",
         )
     return parts, result
+
+
+def _unused(equation: str) -> str:
+    """Letters that an equation does not use."""
+    return "".join(c for c in string.ascii_letters if c not in equation)
 
 
 def _check(equation: str, arrays: list[SymbolicArray], parts: list[str], result: str) -> None:
@@ -89,16 +127,26 @@ def _check(equation: str, arrays: list[SymbolicArray], parts: list[str], result:
     Raises:
         TracingError: they do not.
     """
-    sizes: dict[str, Any] = {}
-    for x, labels in zip(arrays, parts):
-        if x.ndim != len(labels) or any(sizes.setdefault(c, size) != size for c, size in zip(labels, x.shape)):
-            given = " and ".join(shown(each.shape) for each in arrays)
-            raise refusal(f"the equation {quoted(equation)} does not fit shapes {given}", "name each axis", ShapeError)
+    sizes = _check_sizes(equation, arrays, parts)
     batch = next((labels[0] for x, labels in zip(arrays, parts) if x.per_row), "")
     if not batch or result[:1] != batch or not set(result) <= set(sizes):
         raise refusal(
             f"the equation {quoted(equation)} moves the axis of the batch, or sums over it", "begin with it: 'bi->b'"
         )
+
+
+def _check_sizes(equation: str, arrays: list[SymbolicArray], parts: list[str]) -> dict[str, Any]:
+    """The size of each label.
+
+    Raises:
+        ShapeError: an array has other axes, or a label two sizes.
+    """
+    sizes: dict[str, Any] = {}
+    for x, labels in zip(arrays, parts):
+        if x.ndim != len(labels) or any(sizes.setdefault(c, size) != size for c, size in zip(labels, x.shape)):
+            given = " and ".join(shown(each.shape) for each in arrays)
+            raise refusal(f"the equation {quoted(equation)} does not fit shapes {given}", "name each axis", ShapeError)
+    return sizes
 
 
 def _summed(x: SymbolicArray, labels: str, kept: str) -> tuple[SymbolicArray, str]:

@@ -9,6 +9,7 @@ from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.boundaries import IMAGE, LAYER
 from fastnet.symbolic.leaves import whole
 from fastnet.symbolic.order import ordered
+from fastnet.symbolic.rearrange import TAKE_ROWS
 from fastnet.symbolic.reshape import FLAT, GROUND, TURNED, reshaped
 from fastnet.symbolic.slices import SLICE
 
@@ -104,7 +105,7 @@ def _of_rows(dx: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
 
 
 #: operations whose gradient is a matter of the tape, or that are another reading of a weight
-NETWORK = (LAYER, IMAGE, GROUND, TURNED)
+NETWORK = (LAYER, IMAGE, TAKE_ROWS, GROUND, TURNED)
 
 
 def with_gradient(results: Iterable[SymbolicArray]) -> set[int]:
@@ -115,7 +116,7 @@ def with_gradient(results: Iterable[SymbolicArray]) -> set[int]:
         operation = x.operation
         if id(x) not in reached or operation is None or (operation.adjoint is None and operation not in NETWORK):
             continue
-        skipped = {"where": 0, "like": 1, "layer": 1}.get(operation.name)  # operands without a gradient
+        skipped = {"where": 0, "like": 1, "layer": 1, "take": 0}.get(operation.name)  # operands without a gradient
         reached.update(id(y) for i, y in enumerate(x.inputs) if i != skipped)
     return reached
 

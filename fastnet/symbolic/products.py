@@ -9,9 +9,9 @@ from fastnet.engine.view import View
 from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, broadcast, refusal, shown
 from fastnet.symbolic.boundaries import Boundary
 from fastnet.symbolic.leaves import constant
-from fastnet.symbolic.rearrange import repeated, transposed
+from fastnet.symbolic.rearrange import expanded, repeated, transposed
 from fastnet.symbolic.reshape import FLAT, GROUND, TURNED, reshaped
-from fastnet.symbolic.weight_formulas import grounded, is_of_weights, lifted, under_shape
+from fastnet.symbolic.weight_formulas import grounded, in_memory, is_of_weights, lifted, under_shape
 
 
 class _MatMul(Boundary):
@@ -62,23 +62,38 @@ RUNNING_SUM = _RunningSum("cumsum", _running_sum_adjoint)
 
 def product(x: Any, w: Any) -> SymbolicArray:
     """x @ w: of data (n, ..., k) and a weight or an array (k, m), or of two arrays of the batch (n, ..., a, k) and
-    (n, ..., k, b).
+    (n, ..., k, b). Other weights and arrays are repeated for each row.
 
     Raises:
         TracingError: other operands, or sizes that do not fit.
     """
     x, w = constant(x), constant(w)
+    if x.ndim == 1 and not x.per_row and w.ndim > 1:
+        y = product(under_shape(x, (1, *x.shape)), w)
+        return under_shape(y, (*y.shape[:-2], y.shape[-1]))
+    if w.ndim == 1 and not w.per_row and x.ndim > 1:
+        _check_sizes(x.shape, (*w.shape, 1))
+        y = product(x, under_shape(w, (*w.shape, 1)))
+        return under_shape(y, x.shape[:-1])
     if x.per_row and w.per_row and min(x.ndim, w.ndim) > 2:
         return _of_results(x, w)
     if w.per_row and w.ndim > 2 and not x.per_row and x.ndim == 2:
         return turned(product(turned(w), turned(x)))
-    if is_of_weights(x) and is_of_weights(w) and x.ndim == w.ndim == 2:
-        return grounded(_of_results(lifted(x), lifted(w)))
+    if not x.per_row and not w.per_row and any(map(is_of_weights, (x, w))):
+        return grounded(product(*(lifted(each) if is_of_weights(each) else each for each in (x, w))))
+    if x.per_row != w.per_row and min(x.ndim, w.ndim) > 2:
+        return _of_results(_for_each_row(x, w), _for_each_row(w, x))
+    return _by_matrix(x, w)
+
+
+def _by_matrix(x: SymbolicArray, w: SymbolicArray) -> SymbolicArray:
+    """Data by a weight or an array of two axes.
+
+    Raises:
+        TracingError: they are something else.
+    """
     if is_of_weights(w) and w.operation not in (None, FLAT, GROUND, TURNED):
         w = grounded(lifted(w))
-    if not w.per_row and w.ndim == 1 and x.per_row and x.ndim > 1:
-        _check_sizes(x.shape, (*w.shape, 1))
-        return reshaped(product(x, under_shape(w, (*w.shape, 1))), x.shape[:-1])
     if w.operation is FLAT and (w.inputs[0].operation is not None or w.inputs[0].ndim < 3):
         w = grounded(lifted(w))  # a product reads matrices under their own shape
     is_turned = w.operation is TURNED
@@ -93,6 +108,21 @@ def product(x: Any, w: Any) -> SymbolicArray:
     depth, width = w.shape[::-1] if is_turned else w.shape
     _check_sizes(x.shape, (depth, width))
     return SymbolicArray(MATMUL, (x, weight), (*x.shape[:-1], width), settings=(is_turned, w.shape))
+
+
+def _for_each_row(x: SymbolicArray, other: SymbolicArray) -> SymbolicArray:
+    """A weight or an array of several axes as an array of the batch, with as many axes as another one; data as they
+    are."""
+    if x.per_row:
+        return x
+    if x.ndim == other.ndim and x.shape[0] == 1:
+        x = under_shape(x, x.shape[1:])
+    if x.ndim >= other.ndim:
+        raise refusal(
+            f"matmul of arrays of shape {shown(x.shape)} and {shown(other.shape)} would move the axis of the batch",
+            "give the data as many axes and one more, for the batch", ShapeError,
+        )  # fmt: skip
+    return reshaped(expanded(in_memory(x)), (None, *(1,) * (other.ndim - 1 - x.ndim), *x.shape))
 
 
 def turned(x: SymbolicArray) -> SymbolicArray:

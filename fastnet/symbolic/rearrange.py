@@ -15,6 +15,7 @@ import numpy as np
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules.scalars import unchanged
 from fastnet._kernels.templates import elementwise, indexed
+from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, refusal
@@ -49,6 +50,25 @@ class _Expand(Boundary):
         return y
 
 
+class _TakeRows(Boundary):
+    def launch(self, lowering: Any, x: SymbolicArray) -> View:
+        return rows_at(lowering.plan, lowering.view(x.inputs[0]), lowering.weight(x.inputs[1]))
+
+
+def rows_at(plan: Plan, index: View, w: View | Variable) -> View:
+    """Add the launch of the rows of w at indices (n, ...): (n, ..., *those of a row)."""
+    y, width = plan.buffer((*index.shape, *w.shape[1:]), plan.dtype), math.prod(w.shape[1:])
+    operands = {"index": plan.reshaped(index, (index.width,)), "w": w, "y": y.flat}
+    plan.call(indexed.take_rows, **operands, outside=math.nan, entries=w.shape[0], width=width)
+    return y
+
+
+def add_rows_at(plan: Plan, index: View, dy: View, dw: View) -> None:
+    """Add the launch of the gradient of w in `rows_at`: for each row the sum of those that were taken from it."""
+    operands = {"index": plan.reshaped(index, (index.width,)), "dy": plan.reshaped(dy, (dy.width,)), "dw": dw.flat}
+    plan.call(indexed.add_rows, **operands, entries=dw.shape[0], width=math.prod(dw.shape[1:]))
+
+
 def _sum_of_places(dy: SymbolicArray, y: SymbolicArray, x: SymbolicArray) -> tuple:
     index, width = index_of(y).ravel(), math.prod(sample_shape(x))
     used = index[index >= 0]
@@ -61,6 +81,7 @@ def _sum_of_places(dy: SymbolicArray, y: SymbolicArray, x: SymbolicArray) -> tup
 
 REARRANGE = _Rearrange("rearrange", _sum_of_places)
 SUM_MEMBERS = _SumMembers("sum_members", lambda dy, y, x: (rearranged(dy, index_of(y)),))
+TAKE_ROWS = _TakeRows("take")  # of a weight or a constant, at indices of the batch
 EXPAND = _Expand("expand", lambda dy, y, x: (dy,))  # a weight or a constant for each row of the batch
 
 

@@ -17,6 +17,7 @@ from fastnet.symbolic.launches import add_parts, part_results
 from fastnet.symbolic.leaves import Weights, argument
 from fastnet.symbolic.lowering import Known, Lowering
 from fastnet.symbolic.order import ordered
+from fastnet.symbolic.rearrange import add_rows_at, rows_at
 from fastnet.symbolic.reshape import RESHAPE_ALL
 from fastnet.symbolic.slices import SLICE
 
@@ -41,7 +42,7 @@ class MatMul:
         return [] if self.weight is None else [self.weight]
 
     def forward(self, plan: Plan, x: View, *w: View) -> View:
-        y = plan.buffer((*x.shape[:-1], self.shape[not self.is_turned]), x.dtype)
+        y = plan.buffer((*x.shape[:-1], self.shape[not self.is_turned]), x.dtype, x.per_row)
         plan.product(x, self._factor(w), y, transpose_b=self.is_turned)
         return y
 
@@ -49,7 +50,7 @@ class MatMul:
         *w, _ = others
         dx = None
         if x.needs_gradient:
-            dx = plan.buffer(x.shape, x.dtype)
+            dx = plan.buffer(x.shape, x.dtype, x.per_row)
             plan.product(dy, self._factor(w), dx, transpose_b=not self.is_turned)
         if self.weight is not None:
             dw = plan.gradient(self.weight)
@@ -62,6 +63,35 @@ class MatMul:
 
     def _factor(self, w: Sequence[View]) -> View | Variable:
         return w[0] if self.weight is None else self.weight
+
+
+@dataclass(frozen=True, eq=False)
+class TakeRows:
+    """The rows of a weight at indices.
+
+    Args:
+        weight: a weight or a constant; None where it is the second input, which is computed once.
+    """
+
+    weight: Variable | None
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The weights that it reads."""
+        return [] if self.weight is None else [self.weight]
+
+    def forward(self, plan: Plan, index: View, *w: View) -> View:
+        return rows_at(plan, index, w[0] if self.weight is None else self.weight)
+
+    def backward(self, plan: Plan, dy: View, index: View, *others: View) -> tuple[View | None, ...]:
+        *w, _ = others
+        if self.weight is not None:
+            dw = plan.gradient(self.weight)
+        else:
+            dw = plan.like(w[0]) if w[0].needs_gradient else None
+        if dw is not None:
+            add_rows_at(plan, index, dy, dw)
+        return (None,) if self.weight is not None else (None, dw)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ spreads the sources, and the other sums the elements.
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import read, read_int32, size, write
+from fastnet._kernels.kinds import read, read_int32, real, size, write
 from fastnet._kernels.template import template
 
 
@@ -86,3 +86,39 @@ def sum_present_members(
                 i = members[j, k]
                 total = total + (x[r, max(i, 0)] if i >= 0 else 0.0)
             y[r, j] = total
+
+
+@template("rows", grain=16, cost="count * (6 + width)", aligned=False)
+def take_rows(
+    index: read[rows, count], w: read, y: write[rows, y_width], outside: real, count: size, entries: size, width: size,
+    lo, hi,
+):  # fmt: skip
+    # w (entries, width)  y (rows, count, width). Fractions are cut off, and indices below 0 count from the end, as in
+    # NumPy; others give `outside`.
+    for r in range(lo, hi):
+        for k in range(count):
+            i = index[r, k] + T(entries) if index[r, k] < 0.0 else index[r, k]
+            if i > -1.0 and i < T(entries):
+                first = int64(i) * width
+                for j in range(width):
+                    y[r, k * width + j] = w[first + j]
+            else:
+                for j in range(width):
+                    y[r, k * width + j] = outside
+
+
+@template("width", grain=16, cost="2 * n * count", aligned=False)
+def add_rows(
+    index: read[n, count], dy: read[n, dy_width], dw: write, n: size, count: size, entries: size, width: size, lo, hi
+):
+    # dw (entries, width), of the columns of a part, in order of the rows: the same bits on any number of threads
+    for i in range(entries):
+        for j in range(lo, hi):
+            dw[i * width + j] = 0.0
+    for r in range(n):
+        for k in range(count):
+            i = index[r, k] + T(entries) if index[r, k] < 0.0 else index[r, k]
+            if i > -1.0 and i < T(entries):
+                first = int64(i) * width
+                for j in range(lo, hi):
+                    dw[first + j] = dw[first + j] + dy[r, k * width + j]
