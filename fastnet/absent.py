@@ -9,6 +9,8 @@ import functools
 import sys
 from typing import Any
 
+from fastnet._kernels.registry import nearest
+
 PLANNED = "planned"
 _IMAGES = f"{PLANNED}: images (convolutions, pooling, augmentation)"
 _SEQUENCES = f"{PLANNED}: sequences (recurrent layers, Embedding, attention)"
@@ -158,7 +160,9 @@ def module_error(module: str, name: str) -> AttributeError:
     """The error for a name that a module lacks."""
     if name in ABSENT.get(module, {}):
         return AttributeError(_sentence(module, name))
-    return AttributeError(f"module {module!r} has no attribute {name!r}")
+    near = [] if name.startswith("_") else nearest(name, [each for each in vars(sys.modules[module]) if each[0] != "_"])
+    offered = f"; did you mean {' or '.join(near[:3])}?" if near else ""
+    return AttributeError(f"module {module!r} has no attribute {name!r}{offered}")
 
 
 class _Finder:

@@ -1,5 +1,6 @@
 """Mistakes in functions and classes of users: each is refused in a sentence that names it and the remedy."""
 
+import math
 import re
 
 import numpy as np
@@ -146,3 +147,92 @@ def test_what_a_lambda_cannot_be_goes_without_saying(get):
     with pytest.raises(fastnet.RuleError, match="mixes samples") as caught:
         get()
     assert "def name" not in str(caught.value)
+
+
+def layer_of(call):
+    return type("Traced", (layers.Layer,), {"call": lambda self, x: call(x), "__module__": __name__})()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: x << 1, "<< and >> move bits of integers (line"),
+        (lambda x: 2 >> x, "<< and >> move bits of integers (line"),
+        (lambda x: math.trunc(x), "int() and range() need a number (line"),
+        (lambda x: x * len(f"{x:.2f}"), "a format needs a number (line"),
+        (lambda x: ops.where(x > 0), "ops.where takes condition, x1, x2"),
+        (lambda x: np.where(x > 0), "ops.where takes condition, x1, x2"),
+        (lambda x: ops.cast(x, "floot"), "'floot' is no dtype of numbers (line"),
+        (lambda x: x.astype("complex64"), "'complex64' is no dtype of numbers (line"),
+        (lambda x: ops.sofmax(x), "did you mean softmax"),
+    ],
+)
+def test_what_is_no_operation(call, message):
+    with pytest.raises((fastnet.RuleError, AttributeError), match=re.escape(message)):
+        layer_of(call)(np.ones((2, 3)))
+
+
+def test_divmod_and_formats():
+    x = np.array([[5.0, -3.0, 2.5]])
+    found = layer_of(lambda x: ops.concatenate([*divmod(x, 2), *divmod(7.0, x)], axis=-1))(x)
+    np.testing.assert_allclose(found, np.concatenate([*divmod(x, 2), *divmod(7.0, x)], axis=-1))
+    shapes = []
+    layer_of(lambda x: [x, shapes.append(f"{x}")][0])(x)
+    assert set(shapes) == {"<symbolic array argument(n, 3)>"}
+
+
+@pytest.mark.parametrize(
+    ("method", "function", "wanted"),
+    [
+        ("forward", lambda self, x: x, "forward(self, plan, x)"),
+        ("build", lambda self: None, "build(self, input_shape)"),
+        ("call", lambda self, x, y: x, "call(self, x)"),
+        ("backward", lambda self, dy: dy, "backward(self, plan, dy, x, y)"),
+        ("make_weights", lambda self: None, "make_weights(self, input_shape)"),
+        ("compute_mask", lambda self, x, mask=None: mask, "compute_mask(self, plan, x, y)"),
+    ],
+)
+def test_parameters_of_a_layers_methods(method, function, wanted):
+    with pytest.raises(TypeError, match=rf"class Wrong defines {method}\(self.*in fastnet it is {re.escape(wanted)}"):
+        type("Wrong", (layers.Layer,), {method: function, "__module__": __name__})
+    type("Right", (layers.Layer,), {"call": lambda self, x, *more, scale=2.0, **others: x, "__module__": __name__})
+
+
+def test_parameters_of_other_functions():
+    with pytest.raises(TypeError, match=r"in fastnet it is call\(self, y_true, y_pred\)"):
+        type("Wrong", (losses.Loss,), {"call": lambda self, y: y, "__module__": __name__})
+    with pytest.raises(TypeError, match=r"in fastnet it is update_step\(self, gradient, variable, learning_rate\)"):
+        type("Wrong", (optimizers.Optimizer,), {"update_step": lambda self, g: None, "__module__": __name__})
+    for wrong in (lambda: losses.get(lambda y: y), lambda: losses.get(lambda t, y, w: y)):
+        with pytest.raises(fastnet.RuleError, match=r"it takes \(.*\), and is called with 2 arrays"):
+            wrong()
+    with pytest.raises(fastnet.RuleError, match=r"it takes \(x, y\), and is called with 1 array\b"):
+        layers.Dense(1, activation=lambda x, y: x)
+
+
+def test_a_number_is_no_loss():
+    """Keras refuses one too."""
+
+    class Adds(layers.Layer):
+        def call(self, x):
+            self.add_loss(0.1 * 3)
+            return x
+
+    with pytest.raises(fastnet.RuleError, match=r"add_loss takes sums and means .* received 0\.3.*no weight depends"):
+        train(Adds())
+
+
+def test_names_of_functions_as_metrics_are_those_of_keras():
+    class Callable:
+        def __call__(self, y_true, y_pred):
+            return ops.mean(ops.abs(y_true - y_pred), axis=-1)
+
+    given = [lambda t, p: ops.mean(t - p, axis=-1), lambda t, p: ops.mean(p - t, axis=-1), Callable(), mean_difference]
+    model = fastnet.Sequential([layers.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=given)
+    logs = model.evaluate(np.ones((4, 3)), np.ones((4, 1)), verbose=0, return_dict=True)
+    assert set(logs) == {"loss", "lambda", "lambda_1", "callable", "mean_difference"}
+
+
+def mean_difference(y_true, y_pred):
+    return ops.mean(y_true - y_pred, axis=-1)

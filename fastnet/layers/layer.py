@@ -23,6 +23,16 @@ from fastnet.settable import SettableArguments, argument_names, unknown_argument
 from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.boundaries import applied
 
+#: the methods that a user's class may define, with their parameters
+_PARAMETERS = {
+    "call": "self, x",
+    "build": "self, input_shape",
+    "forward": "self, plan, x",
+    "backward": "self, plan, dy, x, y",
+    "make_weights": "self, input_shape",
+    "sample_output_shape": "self, input_shape",
+    "compute_mask": "self, plan, x, y",
+}
 #: arguments of every layer: those that its description has, and those that it leaves out
 _COMMON = ("name", "trainable", "dtype", "activity_regularizer")
 _BASE = ("autocast", "input_shape", "input_dim")
@@ -87,12 +97,13 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
 
     def __init_subclass__(cls, **more: Any):
         super().__init_subclass__(**more)
+        if cls._kind == "layer":
+            hooks.check_parameters(cls, **_PARAMETERS)
         if cls._kind == "layer" and array_layers.is_array_code(cls):
             array_layers.adopt(cls, Layer)
             hooks.refuse(cls, cls._kind, allowed=array_layers.ALLOWED)
         else:
             hooks.refuse(cls, cls._kind)
-        hooks.check_parameters(cls, "compute_mask", "self, plan, x, y")
         # Without weights to make, and without layers to build, it is built from the start, as in Keras.
         cls.built = cls.make_weights is Layer.make_weights and cls.backward is not Layer.backward
 

@@ -76,6 +76,7 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
     def __init_subclass__(cls, **more: Any):
         super().__init_subclass__(**more)
         hooks.refuse(cls, cls._kind)
+        hooks.check_parameters(cls, call="self, y_true, y_pred")
         if hooks.overrides(cls, "call"):  # the formula replaces the parent's
             cls._row = cls.target_range = None
 
@@ -334,6 +335,12 @@ def element_means(plan: Plan, weights: View) -> View:
     return means
 
 
+def _name_of(function: Any) -> str:
+    """The name of a function, that of an object's class: "lambda" of a lambda, as in Keras."""
+    name = getattr(function, "__name__", None)
+    return snake_case(type(function).__name__) if name is None else name.strip("<>")
+
+
 class FunctionLoss(Loss):
     """The loss of a formula given as a function, or of a row of the registry.
 
@@ -367,11 +374,8 @@ class FunctionLoss(Loss):
         gradient: bool = True,
         **parameters: float,
     ):
-        row = fn
-        if not isinstance(row, registry.Loss):
-            row = function_row(row, gradient)
-        self._found = row
-        super().__init__(name or row.name, reduction, dtype)
+        self._found = row = fn if isinstance(fn, registry.Loss) else function_row(fn, gradient)
+        super().__init__(name or (row.name if row is fn else _name_of(fn)), reduction, dtype)
         unknown = set(parameters) - set(row.parameters)
         if unknown:
             raise ValueError(f"The loss {row.name!r} takes {list(row.parameters)}, received {sorted(unknown)}.")

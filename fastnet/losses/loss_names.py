@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from fastnet import checks
 from fastnet._kernels import registry
 from fastnet._kernels.errors import quoted
-from fastnet.descriptions import Family
+from fastnet.descriptions import Configurable, Family
 from fastnet.losses import loss_functions, overlap, pairs
 from fastnet.losses.loss import FunctionLoss, Loss
 
@@ -61,7 +60,8 @@ def get(identifier: Any, gradient: bool = True, **parameters: Any) -> Any:
     if identifier is None:
         return None
     found = family.look_up(identifier)
-    if isinstance(found, registry.Loss) or inspect.isfunction(found):
+    is_function = callable(found) and not isinstance(found, (type, Configurable))
+    if isinstance(found, registry.Loss) or is_function:
         return FunctionLoss(found, gradient=gradient, **parameters)
     return family.create(found, **parameters)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnet import activations
 from fastnet._kernels import registry
+from fastnet._kernels.errors import quoted
 from fastnet.engine.variable import tracing
 from fastnet.symbolic import formulas
 from fastnet.symbolic.array import SymbolicArray, refusal
@@ -24,7 +25,10 @@ def _function(name: str, operation: formulas.Formula) -> Callable[..., Any]:
 
     def function(*arguments: Any) -> Any:
         if len(arguments) != len(names):
-            raise TypeError(f"ops.{name} takes {', '.join(names)}; received {len(arguments)} arguments.")
+            wanted = f"ops.{name} takes {', '.join(names)}"
+            if any(isinstance(x, SymbolicArray) for x in arguments):
+                raise refusal(f"ops.{name} of {len(arguments)} arguments", wanted)
+            raise TypeError(f"{wanted}; received {len(arguments)} arguments.")
         return operation(*arguments)
 
     function.__name__ = function.__qualname__ = name
@@ -76,13 +80,29 @@ def cast(x: Any, dtype: Any) -> Any:
         [1.0, 0.0]
     """
     if not isinstance(x, SymbolicArray):
-        is_number = isinstance(x, (int, float)) and np.dtype(dtype).kind == "f"
+        is_number = isinstance(x, (int, float)) and _kind("cast", dtype) == "f"
         return float(x) if is_number and tracing.leaf is not None else np.asarray(x).astype(dtype)
-    if np.dtype(dtype).kind == "b":
+    kind = _kind("cast", dtype)
+    if kind == "b":
         return formulas.not_equal(x, 0.0)
-    if np.dtype(dtype).kind in "iu":
+    if kind in "iu":
         return x if x.is_bool else formulas.trunc(x)
     return formulas.where(x, 1.0, 0.0) if x.is_bool else x
+
+
+def _kind(name: str, dtype: Any) -> str:
+    """Which numbers a dtype has: "b", "i", "u" or "f".
+
+    Raises:
+        TracingError: it is none of numbers.
+    """
+    try:
+        kind = "f" if dtype in ("bfloat16", "float") else np.dtype(dtype).kind
+    except TypeError:
+        kind = ""
+    if not kind or kind not in "biuf":
+        raise refusal(f"ops.{name}: {quoted(dtype)} is no dtype of numbers", "give 'float32', 'int32' or 'bool'")
+    return kind
 
 
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: None = None) -> Any:

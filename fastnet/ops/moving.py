@@ -247,8 +247,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
         )  # fmt: skip
     at = _axis("take_along_axis", x, axis)
     if at < x.ndim - 1:
-        parts = (moveaxis(each, at, -1) if isinstance(each, SymbolicArray) else each for each in (x, indices))
-        return moveaxis(take_along_axis(*parts, axis=-1), -1, at)
+        return moveaxis(take_along_axis(moveaxis(x, at, -1), moveaxis(indices, at, -1), axis=-1), -1, at)
     size = x.shape[-1] or 0
     places = formulas.where(formulas.less(indices, 0.0), indices + float(size), indices)
     at = formulas.equal(shaping.expand_dims(places, -1), np.arange(size))

@@ -12,7 +12,7 @@ from fastnet.symbolic.products import product
 
 
 def matmul(x1: Any, x2: Any) -> Any:
-    """x1 @ x2; in a formula of data, weights and arrays, of which those of more than two axes are repeated for each row.
+    """x1 @ x2; in a formula of data, weights and arrays, where those of more than two axes are repeated for each row.
 
     Example:
         >>> ops.matmul([[1.0, 2.0]], [[3.0], [4.0]]).tolist()

@@ -91,6 +91,7 @@ class Optimizer(
     def __init_subclass__(cls, **more: Any):
         super().__init_subclass__(**more)
         hooks.refuse(cls, "optimizer")
+        hooks.check_parameters(cls, build="self, variables", update_step="self, gradient, variable, learning_rate")
 
     def __init__(
         self,

@@ -78,9 +78,12 @@ def _terms_of(owner: str, value: SymbolicArray) -> list[Term]:
     """The parts of what is added once."""
     terms = linear_combination(value, parts_of_batch)
     if terms is None or any(size != 1 for size in value.shape):
+        received = repr(value)
+        if value.value is not None:
+            received = f"{value.value.tolist()}, on which no weight depends" if value.ndim == 0 else "constants"
         raise TracingError(
             f"{owner}: add_loss takes sums and means over the batch, such as ops.mean(ops.square(x)), penalties of "
-            f"weights, and their sums and multiples by numbers; received {value!r}."
+            f"weights, and their sums and multiples by numbers; received {received}."
         )
     return [Term(factor, *part) for factor, part in terms]
 

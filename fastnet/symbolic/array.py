@@ -123,7 +123,18 @@ class SymbolicArray:
     def __int__(self) -> int:
         raise refusal("int() and range() need a number", "write the operation on the whole array")
 
-    __index__ = __int__
+    __index__ = __trunc__ = __int__
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return repr(self)
+        raise refusal("a format needs a number", "print arrays outside of the function")
+
+    def __divmod__(self, other: Any) -> tuple[Any, Any]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
+        return other // self, other % self
 
     def __len__(self) -> int:
         raise refusal("len() of the batch is not known", "take .shape[-1] for other axes; ops.mean for a mean")
@@ -170,6 +181,17 @@ for _name, _function in {
     "getitem": "get_item",
 }.items():  # fmt: skip
     setattr(SymbolicArray, f"__{_name}__", _operator(_function))
+
+
+def _refused(what: str, remedy: str) -> Callable[..., Any]:
+    def method(self: SymbolicArray, *others: Any) -> Any:
+        raise refusal(what, remedy)
+
+    return method
+
+
+for _name in ("lshift", "rlshift", "rshift", "rrshift"):
+    setattr(SymbolicArray, f"__{_name}__", _refused("<< and >> move bits of integers", "write x * 2.0**n"))
 
 
 #: names by which NumPy knows functions of `fastnet.ops`

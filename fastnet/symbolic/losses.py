@@ -24,7 +24,7 @@ from fastnet.symbolic.order import ordered
 from fastnet.symbolic.rearrange import repeated
 from fastnet.symbolic.reshape import reshaped
 from fastnet.symbolic.rows import ELEMENT, ROW, Scheduler, element_rule, is_number, level_of
-from fastnet.symbolic.trace import traced
+from fastnet.symbolic.trace import check_arguments, traced
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class TracedLoss:
 
     def _form(self, true_shape: tuple[int, ...], shape: tuple[int, ...]) -> TracedForm:
         what = f"The loss {self.name!r}"
+        check_arguments(self.function, 2, what)
         (y_true, y_pred), y, _ = traced(self.of_batch, [(None, *true_shape), (None, *shape)], what)
         rows = (None, *shape[:-1])
         y = of_rows(mean_of_batch(y), rows)

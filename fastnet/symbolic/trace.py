@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,24 @@ from fastnet.symbolic.array import Shape, SymbolicArray, TracingError
 from fastnet.symbolic.boundaries import IMAGE, LAYER
 from fastnet.symbolic.leaves import Weights, argument, returned, tracing_weights
 from fastnet.symbolic.order import ordered, signature
+
+
+def check_arguments(function: Callable[..., Any], count: int, what: str) -> None:
+    """Check that a function can be called with so many arrays.
+
+    Raises:
+        TracingError: it takes more or fewer.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of a function without one
+        return
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        raise TracingError(
+            f"{what} cannot be compiled: it takes {signature}, and is called with {count} array{'s' * (count > 1)}."
+        ) from None
 
 
 def traced(
@@ -25,6 +44,7 @@ def traced(
     Raises:
         TracingError: it does what cannot be compiled, or gives another formula when it is called again.
     """
+    check_arguments(function, len(shapes), what)
     calls, problem = [], None
     for _ in range(2):
         arguments = [argument(shape) for shape in shapes]
