@@ -21,7 +21,7 @@ from fastnet.engine.view import View
 from fastnet.settable import ReadOnly
 from fastnet.symbolic.array import SymbolicArray, TracingError
 from fastnet.symbolic.functions import FUNCTIONS
-from fastnet.symbolic.rule_formulas import of_rule
+from fastnet.symbolic.rule_formulas import of_activation
 
 _OVER_SEVERAL = ("softmax", "log_softmax")  # axes together
 
@@ -87,7 +87,7 @@ class Activation:
             raise TypeError(f"The activation {self.name!r} takes {self.__signature__}: {error}.") from None
         if isinstance(x, SymbolicArray):
             numbers = (given.get(name, value) for name, value in self.parameters.items())
-            return of_rule(self.row.f, (x,), tuple(numbers), {0: self.row.df} if self.row.keeps == "x" else {})
+            return of_activation(self.row, x, tuple(numbers))
         return _apply(self.having(**{name: given[name] for name in self.parameters if name in given}), x)
 
     def having(self, **parameters: float) -> Activation:

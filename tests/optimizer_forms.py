@@ -305,6 +305,23 @@ def classes_of(library, ops):
             self.assign(slow, ops.where(now, slow + 0.5 * (fast - slow), 1.0 * slow))
             self.assign(variable, ops.where(now, 1.0 * slow, fast))
 
+    class ScheduleFree(Base):
+        """Defazio et al. 2024, arXiv:2405.15682, of SGD: the weight lies between z and the average of all z."""
+
+        def build(self, variables):
+            super().build(variables)
+            self.z = self.add_optimizer_variables(variables, "z")
+            for z, variable in zip(self.z, variables):
+                self.assign(z, ops.copy(variable))
+
+        def update_step(self, gradient, variable, learning_rate):
+            z = self.z[self._get_variable_index(variable)]
+            before = z.value
+            self.assign_sub(z, learning_rate * gradient)
+            average = (variable - 0.1 * before) / 0.9
+            average = average + (z - average) / ops.cast(self.iterations + 1, variable.dtype)
+            self.assign(variable, 0.1 * z + 0.9 * average)
+
     class Adan(Base):
         """Xie et al. 2022, arXiv:2208.06677: averages of the gradient and of its difference from the one before."""
 
@@ -335,6 +352,7 @@ CASES = {
     "AMSGrad": ("Adam", {"learning_rate": 0.01, "amsgrad": True}),
     "SignSGD": ("SignSGD", {"learning_rate": 0.003}),
     "Lookahead": ("Lookahead", {"learning_rate": 0.05}),
+    "ScheduleFree": ("ScheduleFree", {"learning_rate": 0.05}),
     "Adan": ("Adan", {"learning_rate": 0.01}),
     **{
         name: (name, {})

@@ -64,7 +64,18 @@ def centralized_steps(w, gradients, rate=0.01, beta_1=0.9, beta_2=0.99):
     return w
 
 
-ORACLES = {"Adam": adam_steps, "NAdam": nadam_steps, "NovoGrad": novograd_steps, "Centralized": centralized_steps}
+def schedule_free_steps(w, gradients, rate=0.001):
+    z = w - rate * np.cumsum(gradients, axis=0)
+    return 0.1 * z[-1] + 0.9 * z.mean(axis=0)
+
+
+ORACLES = {
+    "Adam": adam_steps,
+    "NAdam": nadam_steps,
+    "NovoGrad": novograd_steps,
+    "Centralized": centralized_steps,
+    "ScheduleFree": schedule_free_steps,
+}
 
 
 def given(shapes, dtype="float64", steps=6):

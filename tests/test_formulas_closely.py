@@ -241,3 +241,23 @@ def test_rules_may_have_any_names():
     both = losses.get(lambda t, p: first(t, p) + second(t, p))
     expected = np.square(X - 1).mean(-1) + np.abs(X - 1).mean(-1)
     np.testing.assert_allclose(both.per_row(np.ones_like(X), X), expected, rtol=1e-12)
+
+
+def test_gradients_of_activations_at_kinks_and_far_out():
+    """JAX's, except those of hard_tanh at ±1, which are those of fastnet's activation; σ has one of 0, not NaN."""
+    points = np.array([-np.inf, -1000.0, -3.0, -1.0, 0.0, 1.0, 3.0, 6.0, 1000.0])
+    s, scale, alpha = 0.5 + 0.5 * np.tanh(points / 2), 1.0507009873554805, 1.6732632423543772
+    expected = {
+        "sigmoid": s * (1 - s),
+        "selu": scale * np.where(points > 0, 1.0, alpha * np.exp(np.minimum(points, 0.0))),
+        "relu6": [0, 0, 0, 0, 0, 1, 1, 0, 0],
+        "hard_sigmoid": [0, 0, 0, 1 / 6, 1 / 6, 1 / 6, 0, 0, 0],
+        "hard_tanh": [0, 0, 0, 0, 1, 0, 0, 0, 0],
+    }
+    layer = layer_of(lambda s, x: ops.stack([getattr(ops, name)(x) for name in expected], axis=-1))
+    model = fastnet.Sequential([layers.Input((1,)), layer])
+    for i, (name, wanted) in enumerate(expected.items()):
+        dy = np.zeros((len(points), 1, len(expected)))
+        dy[:, 0, i] = 2.0
+        found = model.gradients(points[:, None], gradient=dy)["input"][:, 0]
+        np.testing.assert_allclose(found, 2 * np.asarray(wanted), rtol=1e-12, atol=1e-15, err_msg=name)

@@ -253,9 +253,9 @@ class Variable(NDArrayOperatorsMixin):
         return self.current.copy()
 
     @property
-    def value(self) -> np.ndarray:
-        """A copy of the value."""
-        return self.numpy()
+    def value(self) -> Any:
+        """A copy of the value; in array code what stands for it."""
+        return self.numpy() if tracing.leaf is None else tracing.leaf(self)
 
     def check(self, value: Any) -> np.ndarray:
         """``value`` as an array that can be assigned.

@@ -14,7 +14,7 @@ from fastnet._kernels.errors import quoted
 from fastnet.engine.variable import tracing
 from fastnet.symbolic import formulas
 from fastnet.symbolic.array import SymbolicArray, refusal
-from fastnet.symbolic.rule_formulas import of_rule
+from fastnet.symbolic.rule_formulas import of_activation
 
 _OTHER_NAMES = {"absolute": "abs", "true_divide": "divide"}
 _NOT_KERAS = ("like", "positive", "clipped_relu", "approximate_gelu", "exponential", "linear", "mish")
@@ -143,7 +143,7 @@ def _activation(row: registry.Activation) -> Callable[..., Any]:
         values = {**row.parameters, **parameters}
         if unknown := set(parameters) - set(row.parameters):
             raise refusal(f"ops.{row.name} has no argument {sorted(unknown)}", f"it has {list(row.parameters)}")
-        return of_rule(row.f, (x,), tuple(values.values()), {0: row.df} if row.keeps == "x" else {})
+        return of_activation(row, x, tuple(values.values()))
 
     function.__name__ = function.__qualname__ = row.name
     function.__doc__ = f"""{row.f.__doc__}
@@ -165,9 +165,7 @@ def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, th
     if not isinstance(x, SymbolicArray):
         return activations.relu(x, negative_slope, max_value, threshold)
     found = activations.relu_with(negative_slope, max_value, threshold)
-    return of_rule(
-        found.row.f, (x,), tuple(found.parameters.values()), {0: found.row.df} if found.row.keeps == "x" else {}
-    )
+    return of_activation(found.row, x, tuple(found.parameters.values()))
 
 
 def gelu(x: Any, approximate: bool = True) -> Any:
@@ -179,7 +177,7 @@ def gelu(x: Any, approximate: bool = True) -> Any:
     """
     if not isinstance(x, SymbolicArray):
         return activations.gelu(x, approximate)
-    return of_rule(registry.activations.find("approximate_gelu" if approximate else "gelu").f, (x,))
+    return of_activation(registry.activations.find("approximate_gelu" if approximate else "gelu"), x)
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {

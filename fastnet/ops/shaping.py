@@ -74,6 +74,16 @@ def expand_dims(x: Any, axis: int) -> Any:
     return x
 
 
+def copy(x: Any) -> Any:
+    """A copy of x; in a formula x, since nothing writes to it.
+
+    Example:
+        >>> ops.copy([1.0, 2.0]).tolist()
+        [1.0, 2.0]
+    """
+    return x if isinstance(x, SymbolicArray) else np.array(formulas.as_floats(x))
+
+
 def squeeze(x: Any, axis: Any = None) -> Any:
     """x without axes of size 1, by default all.
 
@@ -210,7 +220,7 @@ def concatenate(xs: Any, axis: int = 0) -> Any:
 FUNCTIONS = {
     f.__name__: f
     for f in (
-        concatenate, get_item, reshape, expand_dims, squeeze, split, unstack, shape, ndim, size,
+        concatenate, copy, get_item, reshape, expand_dims, squeeze, split, unstack, shape, ndim, size,
         zeros_like, ones_like, full_like,
     )
 }  # fmt: skip

@@ -216,6 +216,10 @@ class KerasForm:
         """The number of a weight in the lists that `build` made."""
         return self._form_of("_get_variable_index").indices[variable]
 
+    def _overwrite_variable_with_gradient(self, variable: Variable) -> bool:
+        """Whether the gradient is the new value: of no weight."""
+        return False
+
     def _form_of(self, method: str) -> ArrayForm:
         if self._form is None:
             raise TypeError(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnet._kernels.differentiate import derivative_rule
+from fastnet._kernels.registry import Activation
 from fastnet._kernels.tangents import rule_from_source
 from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.formulas import Formula
@@ -28,6 +29,14 @@ class RuleFormula(Formula):
 
     rule: Callable | None = None
     slopes: tuple[tuple[int, Callable], ...] = ()
+
+
+def of_activation(row: Activation, x: SymbolicArray, parameters: tuple[float, ...] = ()) -> SymbolicArray:
+    """An activation of elements, with the derivative that its row has, of x or of the result."""
+    if row.keeps == "x":
+        return of_rule(row.f, (x,), parameters, {0: row.df})
+    nodes = tuple(map(constant, (x, *parameters)))
+    return _operation(row.f, len(nodes), (), row.df)(*nodes)
 
 
 def of_rule(
@@ -57,7 +66,10 @@ def _slope(rule: Callable, name: str) -> Callable:
 
 
 @functools.lru_cache(maxsize=256)
-def _operation(rule: Callable, count: int, slopes: tuple[tuple[int, Callable], ...]) -> RuleFormula:
+def _operation(
+    rule: Callable, count: int, slopes: tuple[tuple[int, Callable], ...], slope_of_result: Callable | None = None
+) -> RuleFormula:
+    """A rule as an operation; the derivative by its first argument may be a function of the result and the others."""
     names = list(inspect.signature(rule).parameters)[:count]
     letters = ", ".join(LETTERS[:count])
 
@@ -67,6 +79,9 @@ def _operation(rule: Callable, count: int, slopes: tuple[tuple[int, Callable], .
         for i, x in enumerate(inputs):
             if x.value is not None:
                 out.append(None)
+                continue
+            if i == 0 and slope_of_result is not None:
+                out.append(dy * _operation(slope_of_result, count, ())(y, *inputs[1:]))
                 continue
             slope = known.get(i) or _slope(rule, names[i])
             out.append(dy * _operation(slope, count, ())(*inputs))

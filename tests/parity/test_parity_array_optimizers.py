@@ -66,7 +66,7 @@ SOURCES = {
     "SGD": [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}],
     "Adam": [{}, {"amsgrad": True}],
     "RMSprop": [{}, {"centered": True, "momentum": 0.5}],
-    **{name: [{}] for name in ("Adagrad", "Adadelta", "Adamax", "Lion", "Lamb", "Ftrl")},
+    **{name: [{}] for name in ("Adagrad", "Adadelta", "Adamax", "Lion", "Lamb", "Ftrl", "ScheduleFreeAdamW")},
 }
 
 
