@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import checks, config, serialization
-from fastnet._kernels import registration
+from fastnet import checks, config
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import weight_penalties as loops
-from fastnet.descriptions import Family, OfElements
+from fastnet.descriptions import Family, OfElements, OfFunction
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -66,7 +65,7 @@ class Constraint(OfElements):
         plan.call(loops.project, f=self._formula, w=variable, p=self._scalars())
 
 
-class FunctionConstraint(Constraint):
+class FunctionConstraint(OfFunction, Constraint):
     """A constraint that is a function of a weight, array code; a layer makes one of a function.
 
     Args:
@@ -81,24 +80,7 @@ class FunctionConstraint(Constraint):
         [-0.0, 2.0]
     """
 
-    def __init__(self, fn: Callable[[Any], Any]):
-        if not callable(fn):
-            raise TypeError(f"FunctionConstraint takes a function of an array, received {quoted(fn)}.")
-        self.fn = fn
-
-    def __call__(self, w: Any) -> Any:
-        return self.fn(w)
-
-    def as_config(self) -> Any:
-        """Its function's description."""
-        return serialization.serialize_keras_object(self.fn)
-
-    @property
-    def _label(self) -> str:
-        return registration.name_of(self.fn)
-
-    def __repr__(self) -> str:
-        return f"<constraint {self._label}>"
+    _noun = "constraint"
 
 
 class NonNeg(Constraint):

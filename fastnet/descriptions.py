@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnet import checks, hooks, serialization
-from fastnet._kernels import pasting
+from fastnet._kernels import pasting, registration
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.registry import nearest, unknown
 from fastnet._kernels.snapshots import snapshot
@@ -143,6 +143,31 @@ class OfElements(Configurable, metaclass=Completed):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+
+
+class OfFunction:
+    """An object that is a function of an array, ``fn``: a mixin in front of a subclass of `OfElements`."""
+
+    _noun: ClassVar[str]  # what it is
+
+    def __init__(self, fn: Callable[[Any], Any]):
+        if not callable(fn):
+            raise TypeError(f"{type(self).__name__} takes a function of an array, received {quoted(fn)}.")
+        self.fn = fn
+
+    def __call__(self, x: Any) -> Any:
+        return self.fn(x)
+
+    def as_config(self) -> Any:
+        """Its function's description."""
+        return serialization.serialize_keras_object(self.fn)
+
+    @property
+    def _label(self) -> str:
+        return registration.name_of(self.fn)
+
+    def __repr__(self) -> str:
+        return f"<{self._noun} {self._label}>"
 
 
 def _attribute(owner: Any, name: str) -> Any:

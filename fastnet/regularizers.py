@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import checks, config, serialization
-from fastnet._kernels import differentiate, registration
-from fastnet._kernels.errors import quoted
+from fastnet import checks, config
+from fastnet._kernels import differentiate
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import folds
 from fastnet._kernels.templates import weight_penalties as loops
-from fastnet.descriptions import Family, OfElements
+from fastnet.descriptions import Family, OfElements, OfFunction
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
@@ -102,7 +101,7 @@ class Regularizer(OfElements):
         return TracedPenalty(self, self._label)
 
 
-class FunctionRegularizer(Regularizer):
+class FunctionRegularizer(OfFunction, Regularizer):
     """A penalty that is a function of an array, array code; a layer makes one of a function.
 
     Args:
@@ -117,24 +116,7 @@ class FunctionRegularizer(Regularizer):
         5.0
     """
 
-    def __init__(self, fn: Callable[[Any], Any]):
-        if not callable(fn):
-            raise TypeError(f"FunctionRegularizer takes a function of an array, received {quoted(fn)}.")
-        self.fn = fn
-
-    def __call__(self, x: Any) -> Any:
-        return self.fn(x)
-
-    def as_config(self) -> Any:
-        """Its function's description."""
-        return serialization.serialize_keras_object(self.fn)
-
-    @property
-    def _label(self) -> str:
-        return registration.name_of(self.fn)
-
-    def __repr__(self) -> str:
-        return f"<regularizer {self._label}>"
+    _noun = "regularizer"
 
 
 @functools.cache

@@ -193,6 +193,17 @@ def classes_of(layers, ops):
             pooled = ops.max_pool(y, 2, strides=2) - ops.average_pool(y, 2, strides=2)
             return pooled * ops.sigmoid(ops.mean(pooled, axis=(1, 2), keepdims=True))
 
+    class Codebook(layers.Layer):
+        """The nearest code gates the data, after van den Oord et al. 2017, arXiv:1711.00937."""
+
+        def build(self, input_shape):
+            self.codes = self.add_weight(shape=(7, input_shape[-1]), initializer="glorot_uniform", name="codes")
+
+        def call(self, x):
+            distances = ops.sum(ops.square(self.codes), axis=-1) - 2 * ops.matmul(x, ops.transpose(self.codes))
+            nearest = ops.take(self.codes, ops.argmin(distances, axis=-1), axis=0)
+            return x * nearest + ops.matmul(x, ops.einsum("ki,kj->ij", self.codes, self.codes))
+
     class StandardizedConvolution(layers.Layer):
         """Qiao et al. 2019, arXiv:1903.10520, behind a depthwise convolution."""
 
@@ -211,7 +222,7 @@ def classes_of(layers, ops):
         for cls in (
             Linear, Antirectifier, RMSNorm, Maxout, GatedLinear, SqueezeExcite, FiLM, Rezero, Highway, TwiceTheSame,
             Steps, WeightNormalized, LowRank, Tied, Position, SelfAttention, Heads, Experts, Prototypes,
-            Penalizing, ImageBlock, StandardizedConvolution,
+            Penalizing, ImageBlock, StandardizedConvolution, Codebook,
         )
     }  # fmt: skip
 

@@ -14,7 +14,7 @@ from tests import layer_cases as cases
 OURS = cases.layers_of(fastnet.layers, ops)
 #: those that take seconds; CI runs them
 SLOW = ("Antirectifier", "Steps", "TwiceTheSame", "WeightNormalized", "SelfAttention", "Heads", "Experts", "Prototypes",
-        "Penalizing", "ImageBlock", "StandardizedConvolution", "Highway")  # fmt: skip
+        "Penalizing", "ImageBlock", "StandardizedConvolution", "Codebook", "Highway")  # fmt: skip
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in OURS]
 
 

@@ -43,6 +43,7 @@ class Tracing(threading.local):
             where all are.
         add_loss: takes what a layer's call adds to the loss; None where nothing may be added.
         rows: stands for the number of rows of the batch, over which what is added may be folded.
+        is_whole: whether the formulas are of whole arrays: they may fold the batch as any axis, and weights alone.
     """
 
     leaf: Callable[[Any], Any] | None = None
@@ -51,6 +52,7 @@ class Tracing(threading.local):
     check_fold: Callable[[str, Any, tuple[int, ...]], None] | None = None
     add_loss: Callable[[Any], None] | None = None
     rows: Any = None
+    is_whole = False
 
     @contextlib.contextmanager
     def within(self, **state: Any) -> Iterator[None]:

@@ -10,7 +10,6 @@ import numpy as np
 from fastnet.engine.variable import tracing
 from fastnet.symbolic import folds, formulas
 from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal
-from fastnet.symbolic.leaves import whole
 from fastnet.symbolic.products import running_sum
 from fastnet.symbolic.rearrange import transposed
 from fastnet.symbolic.weight_formulas import grounded, is_of_weights, lifted
@@ -74,8 +73,7 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         return np.mean(formulas.as_floats(x), axis=axis, keepdims=keepdims)
     sizes = [x.shape[a] for a in folds.fold_axes("mean", x, axis, over_batch=True)]
     total = folds.total(x, axis, keepdims) / float(math.prod(size or 1 for size in sizes))
-    rows = tracing.rows if whole.rows is None else whole.rows
-    return total / rows if None in sizes else total
+    return total / tracing.rows if None in sizes else total
 
 
 def var(x: Any, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> Any:

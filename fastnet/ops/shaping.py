@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from fastnet.engine.variable import tracing
 from fastnet.symbolic import formulas, slices
 from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal
 from fastnet.symbolic.concatenation import concatenated
-from fastnet.symbolic.leaves import leaf_of, whole
+from fastnet.symbolic.leaves import leaf_of
 from fastnet.symbolic.reshape import reshaped
 from fastnet.symbolic.weight_formulas import is_of_weights, under_shape
 
@@ -36,8 +37,8 @@ def reshape(x: Any, newshape: Any, *more: Any) -> Any:
     wanted = [newshape, *more] if more or not isinstance(newshape, (tuple, list)) else list(newshape)
     if not isinstance(x, SymbolicArray):
         return np.reshape(formulas.as_floats(x), wanted)
-    if whole.rows is not None:
-        wanted = [-1 if size is whole.rows else size for size in wanted]
+    if tracing.is_whole:
+        wanted = [-1 if size is tracing.rows else size for size in wanted]
         if not x.per_row:
             return reshaped(x, tuple(_filled(wanted, math.prod(size or 1 for size in x.shape))))
     if x.per_row and wanted[:1] in ([None], [-1]):
@@ -148,7 +149,7 @@ def shape(x: Any) -> tuple:
     """
     if not isinstance(x, SymbolicArray):
         return np.shape(x)
-    return tuple([whole.rows if size is None and whole.rows is not None else size for size in x.shape])
+    return tuple([tracing.rows if size is None and tracing.is_whole else size for size in x.shape])
 
 
 def ndim(x: Any) -> int:

@@ -12,7 +12,7 @@ from fastnet.symbolic import formulas
 from fastnet.symbolic.array import ShapeError, SymbolicArray, TracingError, broadcast, refusal, shown
 from fastnet.symbolic.boundaries import LAYER
 from fastnet.symbolic.formulas import Formula
-from fastnet.symbolic.leaves import argument, constant, whole
+from fastnet.symbolic.leaves import argument, constant
 from fastnet.symbolic.order import ordered
 
 
@@ -88,7 +88,7 @@ def _is_open(x: SymbolicArray) -> bool:
     """Whether a part of a formula is an argument, a weight, or the result of a layer."""
     if x.operation is not None:
         return x.operation is LAYER
-    return x.value is None and x is not whole.rows
+    return x.value is None and x is not tracing.rows
 
 
 def _check_operands(

@@ -12,7 +12,7 @@ import numpy as np
 from fastnet.engine.variable import tracing
 from fastnet.symbolic import formulas
 from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, TracingError, refusal, shown, user_line
-from fastnet.symbolic.leaves import leaf_of, whole
+from fastnet.symbolic.leaves import leaf_of
 from fastnet.symbolic.rearrange import transposed
 from fastnet.symbolic.reshape import reshaped
 from fastnet.symbolic.weight_formulas import grounded, is_of_weights, lifted
@@ -41,7 +41,7 @@ class Fold(Operation):
         axes = fold_axes(self.name, x, axis, self.name == "sum")
         if not axes:
             return x
-        if x.per_row and 0 in axes and whole.rows is None:
+        if x.per_row and 0 in axes and not tracing.is_whole:
             return self._over_batch(x, axes, keepdims)
         if tracing.check_fold is not None:
             tracing.check_fold(self.name, x, axes)
@@ -97,7 +97,7 @@ def fold_axes(name: str, x: SymbolicArray, axis: Any, over_batch: bool = False) 
         axes = tuple(sorted(int(a) % x.ndim for a in given))
         if len(set(axes)) < len(axes):
             raise refusal(f"{name}: axis {axis!r} names an axis of {x!r} twice", "name each axis once", ShapeError)
-    if x.per_row and 0 in axes and whole.rows is None and (tracing.rows is None or not over_batch):
+    if x.per_row and 0 in axes and not tracing.is_whole and (tracing.rows is None or not over_batch):
         raise refusal(
             f"{name} over the batch (axis 0) mixes samples", "fold along axis=-1; the loss's reduction joins the rows",
             ShapeError if axis is not None and 0 not in given else TracingError,  # with more axes it may be another one

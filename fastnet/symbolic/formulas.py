@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from fastnet import config
+from fastnet.engine.variable import tracing
 from fastnet.symbolic.array import Operation, SymbolicArray, broadcast
 from fastnet.symbolic.broadcasting import aligned, aligned_whole
-from fastnet.symbolic.leaves import constant, leaf_of, whole
+from fastnet.symbolic.leaves import constant, leaf_of
 from fastnet.symbolic.reshape import reshaped
 from fastnet.symbolic.weight_formulas import in_memory
 
@@ -52,7 +53,7 @@ class Formula(Operation):
         if all(x.value is not None for x in nodes):
             return constant(self.of_arrays(*(x.value for x in nodes)))
         shape = broadcast(self.name, *(x.shape for x in nodes))
-        operands, given = aligned(nodes, shape) if whole.rows is None else (aligned_whole(nodes, shape), shape)
+        operands, given = aligned(nodes, shape) if not tracing.is_whole else (aligned_whole(nodes, shape), shape)
         return reshaped(SymbolicArray(self, operands, given, self.is_bool), shape)
 
     def of_arrays(self, *inputs: Any) -> np.ndarray:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 
+from fastnet.engine.variable import tracing
 from fastnet.symbolic import folds, formulas
 from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.boundaries import IMAGE, LAYER
-from fastnet.symbolic.leaves import whole
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.rearrange import TAKE_ROWS
 from fastnet.symbolic.reshape import FLAT, GROUND, TURNED, reshaped
@@ -66,7 +66,7 @@ def _is_part(x: SymbolicArray, leaves: Container[int]) -> bool:
 
 def _as_operand(dx: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
     """A gradient summed over the axes along which its operand was repeated; a weight keeps the rows."""
-    if dx.per_row and not x.per_row and whole.rows is None:
+    if dx.per_row and not x.per_row and not tracing.is_whole:
         if dx.shape[1:] == x.shape:
             return dx
         if (x.shape or (1,))[-1] == 1:
@@ -87,7 +87,7 @@ def _as_operand(dx: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
 
 def _added(a: SymbolicArray, b: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
     """The sum of two gradients of an array; a weight that meets data of several shapes has them in its own shape."""
-    if a.shape != b.shape and not x.per_row and whole.rows is None:
+    if a.shape != b.shape and not x.per_row and not tracing.is_whole:
         a, b = _of_rows(a, x), _of_rows(b, x)
     return formulas.add(a, b)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,27 +51,9 @@ def argument(shape: Shape) -> SymbolicArray:
     return SymbolicArray(None, (), shape)
 
 
-class Whole(threading.local):
-    """Whether this thread traces or differentiates formulas of whole arrays, which may fold the batch and weights.
-
-    Attributes:
-        rows: stands for the number of rows of the batch; None elsewhere.
-    """
-
-    rows: SymbolicArray | None = None
-
-
-whole = Whole()
-
-
-@contextlib.contextmanager
-def whole_arrays(rows: SymbolicArray) -> Iterator[None]:
+def whole_arrays(rows: SymbolicArray) -> contextlib.AbstractContextManager[None]:
     """A context in which formulas may fold the batch, whose number of rows ``rows`` stands for, and weights alone."""
-    outer, whole.rows = whole.rows, rows
-    try:
-        yield
-    finally:
-        whole.rows = outer
+    return tracing.within(rows=rows, is_whole=True)
 
 
 Weights = dict[int, tuple[Variable, SymbolicArray]]
@@ -101,7 +82,7 @@ def tracing_weights(take_part: bool = True) -> Iterator[Weights]:
 
 def not_tracing() -> contextlib.AbstractContextManager[None]:
     """A context in which weights are arrays again."""
-    return tracing.within(leaf=None, assign=None, check_fold=None, add_loss=None, rows=None)
+    return tracing.within(leaf=None, assign=None, check_fold=None, add_loss=None, rows=None, is_whole=False)
 
 
 def _refuse(variable: Variable) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from fastnet.engine.variable import tracing
 from fastnet.engine.view import View
 from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, refusal, shown
 from fastnet.symbolic.boundaries import Boundary, sample_shape
-from fastnet.symbolic.leaves import whole
 
 
 class _ReshapeAll(Boundary):
@@ -48,7 +48,7 @@ def reshaped(x: SymbolicArray, shape: Shape) -> SymbolicArray:
         raise refusal(
             f"reshape from {shown(x.shape)} to {shown(shape)}", "keep the batch and the number of elements", ShapeError
         )
-    if whole.rows is not None:
+    if tracing.is_whole:
         return SymbolicArray(RESHAPE, (x,), shape, x.is_bool)
     if x.operation is not None and x.operation.is_elementwise and all(_moves_with(y, x) for y in x.inputs):
         inputs = tuple(reshaped(y, shape) if y.shape == x.shape else y for y in x.inputs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fastnet.engine.variable import tracing
 from fastnet.symbolic.array import Shape, SymbolicArray, refusal
-from fastnet.symbolic.leaves import argument, whole
+from fastnet.symbolic.leaves import argument
 from fastnet.symbolic.order import ordered, signature
 from fastnet.symbolic.rearrange import transposed
 from fastnet.symbolic.reshape import FLAT, GROUND, TURNED, reshaped
@@ -35,7 +35,7 @@ class OfWeights:
 
 def is_of_weights(x: SymbolicArray) -> bool:
     """Whether an array is a weight, or a formula of weights alone, within a layer's call."""
-    return not x.per_row and x.value is None and whole.rows is None and tracing.check_fold is None
+    return not x.per_row and x.value is None and not tracing.is_whole and tracing.check_fold is None
 
 
 def lifted(x: SymbolicArray) -> SymbolicArray:
@@ -44,7 +44,7 @@ def lifted(x: SymbolicArray) -> SymbolicArray:
     Raises:
         TracingError: in a formula of whole arrays, whose loops are others (`whole`).
     """
-    if whole.rows is not None:
+    if tracing.is_whole:
         raise refusal("a transposition of what has no batch", "fold the batch, or multiply")
     if x.operation is None:
         if x.lifted is None:
