@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,13 +43,13 @@ class Lowering:
         self.plan, self.name, self.given, self.known = plan, name, given, dict(known or {})
         self.row_weight, self.joins, self.per_row = row_weight, joins, per_row
 
-    def add(self, roots: Sequence[SymbolicArray], results: Sequence[View], keep_folds: bool = False) -> None:
+    def add(self, roots: Sequence[SymbolicArray], results: Sequence[View], keep: Container[int] = ()) -> None:
         """Add the launches that write the results of formulas.
 
         Args:
             roots: the formulas.
             results: where each is written.
-            keep_folds: whether numbers of rows that they fold become known too, where one loop does all.
+            keep: ids of folds, numbers of rows, that become known too, where one loop does all.
         """
         self._add_boundaries(roots)
         others = []
@@ -57,7 +57,7 @@ class Lowering:
             if not (self.joins and launch_elements(self.plan, self.name, root, result, self._views, self.known)):
                 others.append((root, result))
         if others:
-            self._add_loops([root for root, _ in others], [result for _, result in others], keep_folds)
+            self._add_loops([root for root, _ in others], [result for _, result in others], keep)
 
     def view(self, x: SymbolicArray) -> View:
         """Where a result is: a leaf, a slice of what is in memory, or a new buffer with its launches."""
@@ -72,7 +72,7 @@ class Lowering:
         self._add_boundaries([x])
         if id(x) not in self.known:
             result = self.buffer(x)
-            self._add_loops([x], [result], False)
+            self._add_loops([x], [result])
             self.known[id(x)] = x, result
         return self.known[id(x)][1]
 
@@ -95,10 +95,10 @@ class Lowering:
             if x.operation is not None and x.operation.is_boundary and id(x) not in self.known:
                 self.known[id(x)] = x, x.operation.launch(self, x)  # type: ignore[attr-defined]
 
-    def _add_loops(self, roots: list[SymbolicArray], results: list[View], keep_folds: bool) -> None:
+    def _add_loops(self, roots: list[SymbolicArray], results: list[View], keep: Container[int] = ()) -> None:
         """One loop for all formulas; where their shapes do not allow it, what changes the number of axes is computed
         first, or each formula alone."""
-        folds = [x for x in ordered(roots, leaves=self.known) if _is_fold(x)] if keep_folds else []
+        folds = [x for x in ordered(roots, leaves=self.known) if id(x) in keep and _is_fold(x)]
         folds = [x for x in folds if id(x) not in self.known and not any(x is root for root in roots)]
         try:
             lowered = Scheduler(self.name, [*roots, *folds], self.row_weight, self._known_arrays()).lowered()
@@ -113,13 +113,13 @@ class Lowering:
         changing = (x for x in ordered(roots, leaves=self.known) if _changes_axes(x) and id(x) not in self.known)
         first = next((x for x in changing if not any(x is root for root in roots)), None)
         if kept_folds:
-            self._add_loops(roots, results, False)
+            self._add_loops(roots, results)
         elif first is not None:
             self.known[id(first)] = first, self.view(first)
-            self._add_loops(roots, results, False)
+            self._add_loops(roots, results)
         elif len(roots) > 1:
             for root, result in zip(roots, results, strict=True):
-                self._add_loops([root], [result], False)
+                self._add_loops([root], [result])
         elif roots[0].operation is RESHAPE:
             self.plan.call(elementwise.copy, x=self.view(roots[0]), y=results[0])
         else:

@@ -12,6 +12,7 @@ from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.boundaries import sample_shape
+from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.gradient import Parts, gradients
 from fastnet.symbolic.launches import add_parts, part_results
 from fastnet.symbolic.leaves import Weights, argument
@@ -175,7 +176,7 @@ class Segment:
     def forward(self, plan: Plan, *inputs: View) -> View:
         y = plan.buffer(sample_shape(self.root), plan.dtype, per_row=self.per_row)
         lowering = Lowering(plan, self.name, self._weights, self._known(inputs), joins=True, per_row=y.per_row)
-        lowering.add([self.root], [y], keep_folds=plan.training)
+        lowering.add([self.root], [y], keep=self._read_by_gradient(plan, inputs) if plan.training else ())
         if plan.training:
             plan.save(**{self._saved: lowering.known})
         return y
@@ -183,10 +184,8 @@ class Segment:
     def backward(self, plan: Plan, dy: View, *inputs: View) -> tuple[View | None, ...]:
         *inputs, y = inputs  # type: ignore[assignment]
         slope = argument(self.root.shape)
-        wanted = [x for x, view in zip(self.leaves, inputs, strict=True) if view.needs_gradient]
-        trained = {id(leaf): variable for variable, leaf in self.weights.values() if plan.trains(variable)}
-        leaves = [leaf for _, leaf in self.weights.values() if id(leaf) in trained]
-        parts = gradients(self.root, slope, [*wanted, *leaves], {id(x) for x in self.leaves})
+        trained = self._trained(plan)
+        parts = self._gradients(plan, slope, inputs)
         written: list[tuple[SymbolicArray, View]] = []  # formulas, and where they are written
         parts_of = [_parts_of(x, parts) for x in self.leaves]
         shared = {id(x): plan.like(v) for x, v in zip(self.leaves, inputs) if v.needs_gradient and not x.per_row}
@@ -211,6 +210,26 @@ class Segment:
             plan.call(folds.sum_rows, x=plan.reshaped(view, shape), total=total.flat)
         self._add_missing(plan, parts, trained, shared)
         return tuple(dx for dx, _ in found)
+
+    def _trained(self, plan: Plan) -> dict[int, Variable]:
+        """The weights whose gradients are wanted, by the ids of their leaves."""
+        return {id(leaf): variable for variable, leaf in self.weights.values() if plan.trains(variable)}
+
+    def _gradients(self, plan: Plan, slope: SymbolicArray, inputs: Sequence[View]) -> Parts:
+        """The gradients of inputs and weights that are wanted."""
+        trained = self._trained(plan)
+        wanted = [x for x, view in zip(self.leaves, inputs, strict=True) if view.needs_gradient]
+        leaves = [leaf for _, leaf in self.weights.values() if id(leaf) in trained]
+        return gradients(self.root, slope, [*wanted, *leaves], {id(x) for x in self.leaves})
+
+    def _read_by_gradient(self, plan: Plan, inputs: Sequence[View]) -> set[int]:
+        """The ids of the folds that the gradient reads, beside the result."""
+        known = {id(x) for x in (self.root, *self.leaves)}
+        found = {id(x) for x in ordered([self.root], leaves=known - {id(self.root)}) if isinstance(x.operation, Fold)}
+        if not found:
+            return found
+        parts = self._gradients(plan, argument(self.root.shape), inputs)
+        return found & {id(x) for x in ordered([g for _, g in parts], leaves=known | found)}
 
     def _add_missing(self, plan: Plan, parts: Parts, trained: dict[int, Variable], shared: dict[int, View]) -> None:
         """A gradient of 0 for weights through which none flows."""
