@@ -177,3 +177,13 @@ def test_the_number_of_steps_and_the_rate_are_assigned():
     assert optimizer.iterations.assign(2) == 2 == optimizer.iterations
     assert optimizer.learning_rate.assign(0.5) == 0.5 == optimizer.learning_rate
     assert optimizer.variables[0].assign(3) is not None and optimizer.iterations == 3
+
+
+def test_the_step_count_and_the_rate_are_numbers():
+    """``optimizer.variables[0] == 1`` was False after a step."""
+    optimizer = optimizers.SGD(0.5)
+    optimizer.apply([np.ones(2)], [np.zeros(2)])
+    count, rate = optimizer.variables
+    assert count == 1 and not count != 1 and count + 1 == 2 and 1 - count == 0 and count < 2 and rate == 0.5
+    assert np.sqrt(2 * rate) == 1 and (count * np.ones(3)).tolist() == [1, 1, 1] and -rate == -0.5 and rate == rate
+    assert len({count, rate}) == 2 and bool(count) is True

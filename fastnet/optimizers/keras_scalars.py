@@ -6,6 +6,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from fastnet._kernels.errors import quoted
 from fastnet.checks import NOT_NEGATIVE, integer, number
@@ -71,8 +72,10 @@ class Count(int):
         return int, (int(self),)
 
 
-class StateNumber:
+class StateNumber(NDArrayOperatorsMixin):
     """The step count or the learning rate of an optimizer as one of its variables, which shows its present value.
+
+    Operators, comparisons and NumPy's functions take the value, as of every variable.
 
     Args:
         optimizer: whose.
@@ -81,6 +84,7 @@ class StateNumber:
 
     shape: tuple[()] = ()
     trainable = False
+    __hash__ = object.__hash__
 
     def __init__(self, optimizer: Any, name: str):
         self._optimizer, self.name = optimizer, name
@@ -98,6 +102,9 @@ class StateNumber:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self.value if dtype is None else self.value.astype(dtype)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **more: Any) -> Any:
+        return getattr(ufunc, method)(*(x.value if isinstance(x, StateNumber) else x for x in inputs), **more)
 
     def __float__(self) -> float:
         return float(self.value)
