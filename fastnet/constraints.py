@@ -24,7 +24,7 @@ class Constraint(OfElements):
 
     A subclass defines ``__call__(self, w)``, array code that gives an array of the weight's shape, or ``project``, a
     rule of one element (docs/extending.md). ``project`` is a static method; its first argument is the element, the
-    further ones are the object's attributes of the same names.
+    further ones are the object's attributes of the same names. ``Constraint()`` itself leaves a weight as it is.
 
     Raises:
         TypeError: when a subclass is defined that has both, or whose ``project`` is not a static method.
@@ -46,7 +46,7 @@ class Constraint(OfElements):
     """
 
     _rule = "project"
-    project: Callable[..., Any]
+    project: Callable[..., Any] = staticmethod(rules.same)
 
     def __call__(self, w: Any) -> np.ndarray:
         """The array after the constraint."""

@@ -114,3 +114,16 @@ def test_a_subclass_of_a_norm_may_be_array_code():
     model.compile("sgd", "mse")
     model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
     assert (model.get_weights()[0] == 0).all() and (Zero()(np.ones((3, 2))) == 0).all()
+
+
+def test_the_base_class_leaves_weights_as_they_are():
+    class Named(constraints.Constraint):
+        pass
+
+    w = np.array([[-0.0, np.nan], [np.inf, 3.0]])
+    for constraint in (constraints.Constraint(), Named()):
+        np.testing.assert_array_equal(constraint(w), w)
+        assert constraint.get_config() == {}
+    model = fastnet.Sequential([layers.Input((3,)), layers.Dense(2, kernel_constraint=constraints.Constraint())])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
