@@ -111,3 +111,12 @@ def test_bad_arguments_are_explained():
         initializers.VarianceScaling(distribution="cauchy")
     with pytest.raises(ValueError, match="An initializer is"):
         initializers.get(3)
+
+
+def test_an_array_fills_its_own_shape_only():
+    """Another shape was filled with the array as it is."""
+    values = np.arange(6.0).reshape(2, 3)
+    assert (initializers.get(values)((2, 3), "float64") == values).all()
+    assert initializers.get(np.array(4.0))((), "float32") == 4
+    with pytest.raises(ValueError, match=r"an array of shape \(2, 3\) received the shape \(3, 2\)"):
+        initializers.get(values)((3, 2))

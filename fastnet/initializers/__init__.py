@@ -52,7 +52,8 @@ def get(identifier: Any):
     An array may be of any library that knows ``__array__`` or DLPack.
 
     Raises:
-        ValueError: the name is unknown; the error offers similar names.
+        ValueError: the name is unknown; the error offers similar names. Or what was made of an array is asked for
+            another shape.
 
     Example:
         >>> import fastnet
@@ -64,7 +65,9 @@ def get(identifier: Any):
     values = as_array(identifier, "An initializer")
 
     def copy_of_array(shape, dtype="float32"):
-        return values.astype(dtype)  # the caller compares the shapes
+        if tuple(shape) != values.shape:
+            raise ValueError(f"An initializer given as an array of shape {values.shape} received the shape {shape}.")
+        return values.astype(dtype)
 
     return copy_of_array
 
