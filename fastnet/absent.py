@@ -30,7 +30,6 @@ _TEXT = "texts and categories become numbers before training: numpy, pandas or s
 _SOUND = "sounds become arrays before training, with scipy or librosa"
 _FOLDERS = "files are read by other libraries; fit takes arrays and any iterable of batches"
 _PICTURES = "pictures are read and drawn by other libraries, such as Pillow and matplotlib"
-_NUMPY = "numpy.random has it: fastnet.random.generator_of(seed) is one of its generators"
 _PRETRAINED = "fastnet has no trained models to download"
 _FOREIGN = "layers of other libraries cannot be compiled"
 _JOIN = "layers.Parallel(branches, merge={!r}) joins branches"
@@ -137,7 +136,6 @@ ABSENT: dict[str, dict[str, str]] = {
     "fastnet.optimizers": {
         "legacy": _LEGACY,
     },
-    "fastnet.random": _each(_NUMPY, "beta binomial categorical dropout gamma randint shuffle truncated_normal"),
     "fastnet.saving": {"KerasFileEditor": _FILES},
     "fastnet.utils": {
         **_each(_FOLDERS, "audio_dataset_from_directory text_dataset_from_directory"),

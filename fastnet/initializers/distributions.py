@@ -9,6 +9,7 @@ import numpy as np
 from fastnet import checks
 from fastnet.initializers.initializer import Initializer, Seed
 from fastnet.random import generator_of, uniform
+from fastnet.random.distributions import within_two_deviations
 
 
 class RandomUniform(Initializer):
@@ -67,7 +68,7 @@ class TruncatedNormal(Initializer):
         self.seed = self._seed(seed)
 
     def __call__(self, shape, dtype="float32"):
-        return (self.mean + self.stddev * truncated_normal(generator_of(self.seed), shape)).astype(dtype)
+        return (self.mean + self.stddev * within_two_deviations(generator_of(self.seed), shape)).astype(dtype)
 
 
 class Orthogonal(Initializer):
@@ -95,11 +96,3 @@ class Orthogonal(Initializer):
         q, r = np.linalg.qr(normal)
         q *= np.sign(np.diag(r))  # makes the distribution uniform over the orthogonal matrices
         return (self.gain * (q.T if rows < columns else q)).reshape(shape).astype(dtype)
-
-
-def truncated_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Standard normal values, drawn again where they are beyond two standard deviations."""
-    values = generator.standard_normal(shape)
-    while (outside := np.abs(values) > 2).any():
-        values[outside] = generator.standard_normal(int(outside.sum()))
-    return values

@@ -8,9 +8,9 @@ from typing import Any
 
 from fastnet import checks
 from fastnet._kernels.errors import quoted
-from fastnet.initializers.distributions import truncated_normal
 from fastnet.initializers.initializer import Initializer, Seed
 from fastnet.random import generator_of
+from fastnet.random.distributions import within_two_deviations
 
 
 class VarianceScaling(Initializer):
@@ -79,7 +79,7 @@ class VarianceScaling(Initializer):
         if self.distribution == "untruncated_normal":
             return generator.normal(0.0, math.sqrt(variance), shape).astype(dtype)
         # 0.8796... is the standard deviation of a standard normal that is cut at -2 and 2.
-        return (math.sqrt(variance) / 0.87962566103423978 * truncated_normal(generator, shape)).astype(dtype)
+        return (math.sqrt(variance) / 0.87962566103423978 * within_two_deviations(generator, shape)).astype(dtype)
 
 
 class GlorotUniform(VarianceScaling):

@@ -1,4 +1,4 @@
-"""The source of seeds, from which layers, initializers and shuffling draw by default; random arrays.
+"""The source of seeds, from which layers, initializers and shuffling draw by default.
 
 There is one source for the process, and one for each model with a seed of its own, whose weights are drawn from it.
 """
@@ -15,9 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import config
 from fastnet._kernels.errors import quoted
-from fastnet.symbolic.functions import DRAWN
 
 _lock = threading.Lock()
 _root: np.random.SeedSequence | None = None
@@ -164,89 +162,6 @@ def generator_of(seed: int | SeedGenerator | None) -> np.random.Generator:
     if isinstance(seed, SeedGenerator):
         return np.random.Generator(np.random.SFC64(seed.next()))
     return np.random.Generator(np.random.SFC64(next_seed() if seed is None else _checked(seed)))
-
-
-def normal(
-    shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: int | SeedGenerator | None = None
-) -> np.ndarray:
-    """Draw from a normal distribution.
-
-    Args:
-        shape: of the array; within a layer's call that of data, ``ops.shape(x)``, for numbers that are drawn anew in
-            each step, and follow from the model's seed or from an integer.
-        mean, stddev: of the distribution.
-        dtype: "float32" or "float64"; None for `config.floatx`.
-        seed: an integer, which gives the same numbers at each call, or a `SeedGenerator`; None for other numbers.
-
-    Raises:
-        ValueError: the dtype or the seed is another one.
-
-    Example:
-        >>> fastnet.random.normal((1000,), seed=1).std().round(1)
-        np.float32(1.0)
-    """
-    if _is_of_batch(shape):
-        return DRAWN["normal"](shape, mean, stddev, seed)
-    return generator_of(seed).normal(mean, stddev, shape).astype(_dtype("normal", dtype))
-
-
-def uniform(
-    shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: int | SeedGenerator | None = None
-) -> np.ndarray:
-    """Draw from a uniform distribution over [minval, maxval).
-
-    Args:
-        shape: as of `normal`.
-        minval, maxval: the limits.
-        dtype, seed: as of `normal`.
-
-    Raises:
-        ValueError: the dtype or the seed is another one.
-
-    Example:
-        >>> fastnet.random.uniform((1000,), seed=1).mean().round(1)
-        np.float32(0.5)
-    """
-    if _is_of_batch(shape):
-        return DRAWN["uniform"](shape, minval, maxval, seed)
-    drawn: np.ndarray = generator_of(seed).uniform(minval, maxval, shape).astype(_dtype("uniform", dtype))
-    if minval < maxval:  # rounding to the dtype may reach the upper limit
-        np.minimum(drawn, np.nextafter(drawn.dtype.type(maxval), drawn.dtype.type(minval)), out=drawn)
-    return drawn
-
-
-def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: int | SeedGenerator | None = None) -> Any:
-    """Set a share of the elements to 0, and divide the others by 1 - rate.
-
-    Args:
-        inputs: numbers.
-        rate: the share, from 0 to below 1.
-        noise_shape: of the draws, which are shared along axes of size 1; None for those of all elements.
-        seed: as of `normal`.
-
-    Raises:
-        ValueError: the rate is another one.
-
-    Example:
-        >>> fastnet.random.dropout(np.ones(4), 0.0).tolist()
-        [1.0, 1.0, 1.0, 1.0]
-    """
-    if getattr(inputs, "is_symbolic", False):
-        return DRAWN["dropout"](inputs, rate, noise_shape, seed)
-    if not 0 <= rate < 1:
-        raise ValueError(f"random.dropout: rate must be from 0 to below 1, received {quoted(rate)}.")
-    x = np.asarray(inputs)
-    keep = generator_of(seed).random(x.shape if noise_shape is None else noise_shape) >= rate
-    return np.where(keep, x / (1 - rate), 0).astype(x.dtype if x.dtype.kind == "f" else config.floatx())
-
-
-def _is_of_batch(shape: Any) -> bool:
-    """Whether a shape begins with the batch of a formula that is traced."""
-    return isinstance(shape, (tuple, list)) and len(shape) > 0 and shape[0] is None
-
-
-def _dtype(owner: str, dtype: Any) -> str:
-    return config.floatx() if dtype is None else config.check_dtype(dtype, f"random.{owner}")
 
 
 def _checked(seed: int, most: int | None = None) -> int:
