@@ -63,7 +63,8 @@ class EinsumDense(Layer):
         output_shape: of the result, without the batch and without the axes of ``...``; None for a size that follows
             from the data. An integer for one axis.
         activation: a name or one of `fastnet.activations`; None for the identity.
-        bias_axes: the axes of the result that the bias has, which are its last ones; None for no bias.
+        bias_axes: the axes of the result that the bias has, in the result's order; None for no bias. Where they are not
+            the last ones, the bias also has an axis of size 1 for each other axis behind its first one.
         kernel_initializer, bias_initializer: initial values.
         kernel_regularizer, bias_regularizer: penalties; see `fastnet.regularizers`.
         kernel_constraint, bias_constraint: see `fastnet.constraints`.
@@ -154,10 +155,12 @@ class EinsumDense(Layer):
                 f"{self._owner}: the kernel must have axes of the data and axes of the result, so that the sum is a "
                 f"matrix product; received the equation {quoted(equation)}."
             )
-        if bias_axes is not None and (not isinstance(bias_axes, str) or not result.endswith(bias_axes) or found[3]):
+        named = result if found[1] else result[1:]  # those behind the batch
+        in_order = isinstance(bias_axes, str) and bias_axes == "".join(label for label in named if label in bias_axes)
+        if bias_axes is not None and (not in_order or not bias_axes or found[3]):
             raise ValueError(
-                f"{self._owner}: bias_axes must be the last axes of the result {result!r}, in order, and '...' not "
-                f"behind them; received {quoted(bias_axes)}."
+                f"{self._owner}: bias_axes must be axes of the result {result!r} behind the batch, in order, and '...' "
+                f"not behind them; received {quoted(bias_axes)}."
             )
         return equation
 
@@ -209,6 +212,17 @@ class EinsumDense(Layer):
         sizes = self._sizes(shape)
         return tuple(sizes[label] for label in self._axes(len(shape)).kernel)
 
+    def _bias_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        axes, sizes, bias_axes = self._axes(len(shape)), self._sizes(shape), self.bias_axes or ""
+        behind = axes.result[axes.result.index(bias_axes[0]) :]
+        return tuple(sizes[label] if label in bias_axes else 1 for label in behind)
+
+    def _bias_last(self, axes: _Axes) -> tuple[int, ...]:
+        """The order of the result's axes that puts those of the bias last."""
+        bias_axes = self.bias_axes or ""
+        others = "".join(label for label in axes.result if label not in bias_axes)
+        return tuple(map(axes.result.index, others + bias_axes))
+
     def sample_output_shape(self, input_shape):
         sizes = self._sizes(input_shape)
         if self.kernel is not None and self._kernel_shape(input_shape) != self.kernel.shape:
@@ -217,7 +231,7 @@ class EinsumDense(Layer):
                 f"{input_shape}, which need {self._kernel_shape(input_shape)}."
             )
         result = tuple(sizes[label] for label in self._axes(len(input_shape)).result)
-        if self.bias is not None and result[-len(self.bias.shape) :] != self.bias.shape:
+        if self.bias is not None and self._bias_shape(input_shape) != self.bias.shape:
             raise ValueError(
                 f"{self._owner} was built for a bias of shape {self.bias.shape}; received samples of shape "
                 f"{input_shape}."
@@ -225,7 +239,7 @@ class EinsumDense(Layer):
         return activated_shape(self.activation, result)
 
     def make_weights(self, input_shape):
-        axes, sizes = self._axes(len(input_shape)), self._sizes(input_shape)
+        axes = self._axes(len(input_shape))
         initializer = self.kernel_initializer
         if isinstance(initializer, VarianceScaling) and initializer.input_axes is None:
             fan = {"input_axes": [axes.kernel.index(label) for label in axes.summed]}
@@ -236,7 +250,7 @@ class EinsumDense(Layer):
             constraint=self.kernel_constraint,
         )  # fmt: skip
         if self.bias_axes:
-            self.bias = self.add_named_weight("bias", tuple(sizes[label] for label in self.bias_axes))
+            self.bias = self.add_named_weight("bias", self._bias_shape(input_shape))
 
     def multiply_adds(self, input_shape):
         sizes = self._sizes(input_shape)
@@ -250,7 +264,7 @@ class EinsumDense(Layer):
         plan.product(rows, self.kernel, product, self.bias if direct else None, transpose_b=axes.transposed)
         z = permuted(plan, product.view([sizes[label] for label in axes.kept + axes.new]), axes.result_order)
         if self.bias is not None and not direct:
-            z = self._with_bias(plan, z)
+            z = self._with_bias(plan, z, self._bias_last(axes))
         plan.save(rows=rows, z=z)
         return self.activation.forward(plan, z)
 
@@ -259,10 +273,11 @@ class EinsumDense(Layer):
         """The shape of a sample's matrix."""
         return math.prod(sizes[label] for label in kept), math.prod(sizes[label] for label in others)
 
-    def _with_bias(self, plan: Plan, z: View) -> View:
-        y, columns = plan.like(z), (z.width // self.bias.size, self.bias.size)
-        plan.call(elementwise.add_row, x=plan.reshaped(z, columns), row=self.bias, y=y.view(columns))
-        return y
+    def _with_bias(self, plan: Plan, z: View, order: tuple[int, ...]) -> View:
+        moved = permuted(plan, z, order)
+        y, columns = plan.like(moved), (z.width // self.bias.size, self.bias.size)
+        plan.call(elementwise.add_row, x=plan.reshaped(moved, columns), row=self.bias, y=y.view(columns))
+        return permuted(plan, y, inverse(order))
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         axes, sizes = self._axes(len(x.shape)), self._sizes(x.shape)
@@ -270,7 +285,8 @@ class EinsumDense(Layer):
         dz = self.activation.backward(plan, dy, z, y)
         if self.bias is not None and (dbias := plan.gradient(self.bias)) is not None:
             columns = (dz.width // self.bias.size, self.bias.size)
-            plan.call(folds.sum_rows, x=plan.reshaped(dz, columns), total=dbias.view((self.bias.size,)))
+            moved = permuted(plan, dz, self._bias_last(axes))
+            plan.call(folds.sum_rows, x=plan.reshaped(moved, columns), total=dbias.view((self.bias.size,)))
         moved = permuted(plan, dz, inverse(axes.result_order))
         dproduct = plan.reshaped(moved, self._matrix(axes.kept, axes.new, sizes))
         dx = None
