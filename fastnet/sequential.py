@@ -350,13 +350,13 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
         """Whether `compile` was called."""
         return self.optimizer is not None or self.loss is not None
 
-    def __call__(self, x: Any, training: bool | None = None, mask: Any = None) -> np.ndarray:
+    def __call__(self, inputs: Any, training: bool | None = None, mask: Any = None) -> np.ndarray:
         """The same as `predict_on_batch`, or with ``training`` or a ``mask`` what a layer called so gives."""
-        if training or mask is not None or isinstance(x, SymbolicArray):
-            return super().__call__(x, training, mask)
-        refuse_layer(self._owner, x)
+        if training or mask is not None or isinstance(inputs, SymbolicArray):
+            return super().__call__(inputs, training, mask)
+        refuse_layer(self._owner, inputs)
         with trimmed:
-            return loop.predict_rows(self, x)
+            return loop.predict_rows(self, inputs)
 
     def profile(self, x: Any, y: Any, batch_size: int | None = None, seconds: float = 1.0) -> Profile:
         """Train for some time and measure where it goes.

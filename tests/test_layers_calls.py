@@ -56,7 +56,9 @@ def test_a_mask_of_a_call():
     np.testing.assert_allclose(model.layers[0].moving_mean.numpy(), X[:2].mean((0, 1)), rtol=1e-5)
     np.testing.assert_array_equal(layer(X, mask=mask), layer(X))
     for call in (layer, model):
-        with pytest.raises(ValueError, match=r"mask must say of each step of x.*\(4, 3\), received \(4, 3, 2\)"):
+        with pytest.raises(
+            ValueError, match=r"mask must say of each step of the inputs.*\(4, 3\), received \(4, 3, 2\)"
+        ):
             call(X, mask=np.ones((4, 3, 2)))
 
 
@@ -151,7 +153,7 @@ def test_softmax_with_a_mask():
     np.testing.assert_allclose(y[:, 1], softmax(x[:, 1], -1), atol=1e-6)
     assert not y[:, 2].any()
     np.testing.assert_array_equal(layers.Softmax()(x, mask=mask > 0), y)
-    with pytest.raises(ValueError, match=r"shape that broadcasts to that of x, \(2, 3, 2\); received \(3,\)"):
+    with pytest.raises(ValueError, match=r"shape that broadcasts to that of the inputs, \(2, 3, 2\); received \(3,\)"):
         layers.Softmax()(x, np.ones(3))
 
 
@@ -174,3 +176,40 @@ def test_a_call_as_in_training_leaves_the_plans_of_a_model():
     before = layer.changes
     results = [layer(np.ones((4, 8)), training=True) for _ in range(2)]
     assert layer.changes == before and not np.array_equal(*results)
+
+
+def test_a_layer_is_called_by_keras_names():
+    for layer in (layers.Dense(2), layers.Softmax(), layers.RandomFlip(seed=1), fastnet.Sequential([layers.Dense(2)])):
+        x = np.ones((3, 4, 4, 2), "float32") if isinstance(layer, layers.RandomFlip) else X
+        np.testing.assert_array_equal(layer(inputs=x, training=False), layer(x, training=False))
+    assert layers.CategoryEncoding(3)(inputs=[[1]]).tolist() == [[0, 1, 0]]
+
+
+class Added(layers.Layer):
+    def __init__(self, **more):
+        super().__init__(**more)
+        self.inner = layers.Dense(2, kernel_initializer="ones", activity_regularizer="l1", kernel_regularizer="l2")
+
+    def call(self, x):
+        self.add_loss(fastnet.ops.sum(x))
+        self.add_loss(2.0 * fastnet.ops.mean(fastnet.ops.square(x)))
+        return self.inner(x)
+
+
+def test_losses_of_the_last_call():
+    """They held the penalties of weights only, and left out in silence what the call added."""
+    layer = Added(activity_regularizer=fastnet.regularizers.L2(0.5))
+    for rows in (1, 5, 0):
+        x = np.arange(rows * 3.0).reshape(rows, 3)
+        y = x.sum(-1, keepdims=True) * np.ones(2)
+        layer(x)
+        mean = max(rows, 1)
+        added = [np.abs(y).sum() / 100 / mean, x.sum(), 2 * (x**2).sum() / (3 * mean), (y**2).sum() / 2 / mean]
+        np.testing.assert_allclose(sorted(layer.losses), sorted([0.06, *added]), rtol=1e-6)
+    layer.inner(np.ones((2, 3)))
+    np.testing.assert_allclose(sorted(layer.inner.losses), [0.06, 0.06], rtol=1e-6)
+    layer(np.zeros((0, 3)))
+    np.testing.assert_allclose(layer.inner.losses, [0.06], rtol=1e-6)
+    model = fastnet.Sequential([layers.Input((3,)), layer])
+    model(np.ones((2, 3)), training=True)
+    np.testing.assert_allclose(sorted(model.losses), [0.06, 0.06, 2.0, 6.0, 9.0], rtol=1e-6)

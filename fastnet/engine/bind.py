@@ -82,13 +82,21 @@ def run_once(
         >>> extend.run_once(plan, {x: np.array([[1.0, 2.0]])}, y).tolist()
         [[10.0, 20.0]]
     """
+    return read_once(plan, inputs, [result], step, device)[0]
+
+
+def read_once(
+    plan: Plan, inputs: Mapping[View, np.ndarray], results: Sequence[View], step: Mapping[int, int] | None = None,
+    device: str = "cpu",
+) -> list[np.ndarray]:  # fmt: skip
+    """Copies of several results of one batch; see `run_once`."""
     if not inputs:
         raise ValueError("run_once takes the number of rows from its inputs, and received none.")
     rows = len(next(iter(inputs.values())))
-    bound = bind(plan, rows, device, pinned=[*inputs, result])
+    bound = bind(plan, rows, device, pinned=[*inputs, *results])
     for view, value in inputs.items():
         bound.write(view, rows, value)
     for index, number in (step or {}).items():
         bound.step[index] = number
     bound.run(0, rows, rows, 1, 0.0)
-    return bound.read(result, rows).copy()
+    return [bound.read(result, rows).copy() for result in results]

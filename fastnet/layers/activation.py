@@ -174,23 +174,24 @@ class Softmax(AlongAxes, _Applied):
         return self.activation if self.axis in (-1, [-1]) else None
 
     def __call__(  # type: ignore[override]
-        self, x: Any, mask: Any = None, training: bool | None = None
+        self, inputs: Any, mask: Any = None, training: bool | None = None
     ) -> np.ndarray:
         """The result of the layer for these rows.
 
         Args:
-            x: (n, ...).
+            inputs: (n, ...).
             mask: False, or a number of at most 0.5, for each element that is left out; of a shape that broadcasts to
-                that of ``x``. The result is 0 there.
+                that of ``inputs``. The result is 0 there.
             training: accepted, without effect.
         """
         if mask is None:
-            return super().__call__(x)
-        x, mask = as_array(x, f"{self._owner}: x"), as_array(mask, f"{self._owner}: mask")
+            return super().__call__(inputs)
+        x, mask = as_array(inputs, f"{self._owner}: inputs"), as_array(mask, f"{self._owner}: mask")
         sizes = zip(mask.shape[::-1], x.shape[::-1])
         if mask.ndim > x.ndim or any(size not in (1, wanted) for size, wanted in sizes):
             raise ValueError(
-                f"{self._owner}: mask must have a shape that broadcasts to that of x, {x.shape}; received {mask.shape}."
+                f"{self._owner}: mask must have a shape that broadcasts to that of the inputs, {x.shape}; received "
+                f"{mask.shape}."
             )
         counts = mask > 0.5
         return np.where(counts, super().__call__(np.where(counts, x, _LEFT_OUT)), 0).astype(self.dtype)

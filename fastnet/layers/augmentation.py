@@ -132,15 +132,15 @@ class Augmentation(ImageLayer):
         """Add the launches that compute the gradient."""
         raise NotImplementedError
 
-    def __call__(self, x: Any, training: bool | None = True, mask: Any = None) -> Any:
+    def __call__(self, inputs: Any, training: bool | None = True, mask: Any = None) -> Any:
         """The images changed at random, as in training.
 
         Args:
-            x: (n, height, width, channels), or one image (height, width, channels).
+            inputs: (n, height, width, channels), or one image (height, width, channels).
             training: False for the result outside of training.
             mask: see `Layer`.
         """
-        images = as_array(x, f"{self._owner}: x")
+        images = as_array(inputs, f"{self._owner}: inputs")
         if images.ndim == 3:
             return super().__call__(images[None], training, None if mask is None else np.asarray(mask)[None])[0]
         return super().__call__(images, training, mask)

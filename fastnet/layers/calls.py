@@ -12,7 +12,7 @@ from fastnet._kernels import abi
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.templates import elementwise
 from fastnet.arrays import as_array
-from fastnet.engine.bind import run_once
+from fastnet.engine.bind import read_once
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.tree import LayerTree, all_parts
@@ -36,7 +36,7 @@ def run(layer: Any, x: Any, training: Any, mask: Any) -> np.ndarray:
     owner = layer._owner
     refuse_layer(owner, x)
     training = training is not None and checks.flag(f"{owner}: training", training)
-    rows = as_array(x, f"{owner}: x")
+    rows = as_array(x, f"{owner}: inputs")
     if not rows.ndim:
         raise ValueError(f"{owner} takes rows, an array (n, ...), received one number.")
     if rows.ndim == 1 and layer.reads_vectors and layer.input_shape != ():
@@ -56,9 +56,17 @@ def run(layer: Any, x: Any, training: Any, mask: Any) -> np.ndarray:
     moving = [part for part in all_parts(layer) if training and part.updates_own_weights]
     if moving:
         _go_back(plan, source, result)
+    for part in all_parts(layer):
+        vars(part)["_losses_of_call"] = ()  # no change from which plans follow
     if not len(rows):
+        vars(layer)["_losses_of_call"] = (0.0,) * len(plan.penalized)
         return np.zeros((0, *result.shape), layer.dtype)
-    y = run_once(plan, inputs, result, _random_numbers(layer) if training else {})
+    views = [result, *(penalty.view for penalty in plan.penalized)]
+    y, *penalized = read_once(plan, inputs, views, _random_numbers(layer) if training else {})
+    vars(layer)["_losses_of_call"] = [
+        float(penalty.regularizer(array)) / (len(rows) if penalty.is_mean else 1)
+        for penalty, array in zip(plan.penalized, penalized, strict=True)
+    ]
     for weight in (v for part in moving for v in part.variables):
         weight.assign(weight.array)  # trainings that go on see that it has changed
     return y
@@ -71,7 +79,7 @@ def _steps_of(owner: str, mask: Any, rows: np.ndarray) -> np.ndarray:
         array = np.broadcast_to(array, rows.shape[:-1])
     if array.shape != rows.shape[:-1]:
         raise ValueError(
-            f"{owner}: mask must say of each step of x, of shape {rows.shape}, whether it counts: shape "
+            f"{owner}: mask must say of each step of the inputs, of shape {rows.shape}, whether it counts: shape "
             f"{rows.shape[:-1]}, received {array.shape}."
         )
     return array != 0

@@ -103,17 +103,17 @@ class CategoryEncoding(Layer):
         """Raise, since integers do not have gradients."""
 
     def __call__(  # type: ignore[override]
-        self, x: Any, count_weights: None = None, training: bool | None = None, mask: Any = None
+        self, inputs: Any, count_weights: None = None, training: bool | None = None, mask: Any = None
     ) -> np.ndarray:
         """The result of the layer for these numbers.
 
         Args:
-            x: (n, ...), integers; as in Keras a number, or with "multi_hot" and "count" (n,), is one sample.
+            inputs: (n, ...), integers; as in Keras a number, or with "multi_hot" and "count" (n,), is one sample.
             count_weights: must be None.
             training, mask: accepted, without effect.
         """
         refuse(self._owner, count_weights=count_weights)
-        numbers = as_array(x, f"{self._owner}: x")
+        numbers = as_array(inputs, f"{self._owner}: inputs")
         if numbers.ndim == 0:
             rows = super().__call__(numbers.reshape(1, 1))
             return rows if self.output_mode == "one_hot" else rows[0]

@@ -369,12 +369,12 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
             setattr(layer, name, serialization.deserialize_keras_object(value))
         return layer
 
-    def __call__(self, x: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def __call__(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """The result of the layer for these rows; the layer is built for them if necessary.
 
         Args:
-            x: (n, ...); converted to the layer's dtype. A vector is n samples of one number; for a layer that works
-                along the last axis, such as `Softmax`, it is one sample, as in Keras.
+            inputs: (n, ...); converted to the layer's dtype. A vector is n samples of one number; for a layer that
+                works along the last axis, such as `Softmax`, it is one sample, as in Keras.
             training: True for the result as in training: noise is drawn, other one in each call, and batch
                 normalization takes the statistics of the rows and moves its averages.
             mask: says of each step (n, ...), without the last axis, whether it counts, as that of `Masking`.
@@ -382,9 +382,9 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
         Raises:
             ValueError: a shape does not fit, or the data are not numbers.
         """
-        if isinstance(x, SymbolicArray):
-            return applied(self, x, training, mask)
-        return calls.run(self, x, training, mask)
+        if isinstance(inputs, SymbolicArray):
+            return applied(self, inputs, training, mask)
+        return calls.run(self, inputs, training, mask)
 
     def add_loss(self, loss: Any) -> None:
         """Add a number to the loss of the batch, within ``call``: a sum or mean over all axes, or a penalty of weights.

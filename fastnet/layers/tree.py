@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ class LayerTree:
     _owner: Any
     composite: Any
     trainable: Any
+    _losses_of_call: Sequence[float] = ()
 
     @property
     def sublayers(self) -> list[Layer]:
@@ -119,8 +120,11 @@ class LayerTree:
 
     @property
     def losses(self) -> list[float]:
-        """The penalties of its trained weights, with their current values."""
-        return [float(v.regularizer(v.numpy())) for v in self.trainable_weights if v.regularizer is not None]
+        """The penalties of its trained weights, with their current values, and what the last call of a layer on arrays
+        added: penalties of results (``activity_regularizer``) and numbers of `add_loss`. `Sequential.predict`, and a
+        model called without ``training=True``, add none."""
+        weights = [float(v.regularizer(v.numpy())) for v in self.trainable_weights if v.regularizer is not None]
+        return weights + [number for part in all_parts(self) for number in part._losses_of_call]
 
     def count_params(self) -> int:
         """The number of elements of its weights."""
