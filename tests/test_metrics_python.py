@@ -346,3 +346,63 @@ def test_compute_loss():
     model.add(layers.ActivityRegularization(0.1))
     with pytest.raises(ValueError, match="use test_on_batch"):
         model.compute_loss(x, y)
+
+
+class F1(metrics.Metric):
+    """Of two metrics, as the guides of Keras write it, without a `reset_state`."""
+
+    def __init__(self, name="f1", **more):
+        super().__init__(name=name, **more)
+        self.kinds = {"precision": [metrics.Precision()], "recall": metrics.Recall()}
+        self.batches = fastnet.Variable(0.0)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.batches.assign_add(1.0)
+        for metric in (self.kinds["precision"][0], self.kinds["recall"]):
+            metric.update_state(y_true, y_pred, sample_weight)
+
+    def result(self):
+        precision, recall = self.kinds["precision"][0].result(), self.kinds["recall"].result()
+        return 2 * precision * recall / (precision + recall + 1e-7)
+
+
+def test_metrics_in_a_metric_start_again():
+    """They went on counting from one epoch, and one `evaluate`, to the next."""
+    x = np.array([[1.0], [2.0], [3.0], [-1.0]], "float32")
+    y = np.array([[1.0], [0.0], [1.0], [0.0]], "float32")
+    model = fastnet.Sequential([layers.Input((1,)), layers.Activation("sigmoid")])
+    found = F1()
+    model.compile("sgd", "mse", metrics=[found])
+    for _ in range(2):
+        assert model.evaluate(x, y, verbose=0)[1] == pytest.approx(0.8, abs=1e-6)  # 2 true and 1 false positives
+        assert float(found.batches) == 1 and [v.name for v in found.variables] == [
+            "variable", "true_positives", "false_positives", "true_positives", "false_negatives",
+        ]  # fmt: skip
+        assert model.evaluate(-x, y, verbose=0)[1] == 0
+    found.reset_state()
+    assert not any(v.numpy().any() for v in found.variables)
+
+
+def test_metrics_in_a_metric_go_on_from_what_was_saved():
+    metric, other = F1(), F1()
+    metric.update_state([[1], [1]], [[0.9], [0.2]])
+    other.set_accumulators(metric.accumulators())
+    assert other.result() == metric.result() == pytest.approx(2 / 3, abs=1e-6)
+    assert float(other.batches) == 1
+    empty = F1()
+    other.set_accumulators(empty.accumulators())
+    assert float(other.batches) == 0 and other.kinds["recall"].variables[0].numpy() == 0
+
+
+def test_weights_of_a_model_are_not_a_metrics():
+    class Norm(Bias):
+        def __init__(self, model, name="norm"):
+            super().__init__(name)
+            self.weights = model.weights
+
+    model = same()
+    before, metric = model.get_weights(), Norm(model)
+    metric.reset_state()
+    assert len(metric.variables) == 2
+    for got, want in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(got, want)

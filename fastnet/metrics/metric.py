@@ -13,6 +13,7 @@ from fastnet._kernels.rules import metrics  # noqa: F401  (fills the table)
 from fastnet._kernels.templates import folds
 from fastnet.descriptions import Configurable, snake_case
 from fastnet.engine.plan import Plan
+from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View, axes_of
 from fastnet.losses.axes import AlongAxis
 from fastnet.losses.loss import element_means, product
@@ -25,7 +26,8 @@ class Metric(AlongAxis, Configurable):
     """A number that sums up predictions and targets, counted inside the runner or on arrays.
 
     A metric of your own is written as in Keras: `add_weight` in ``__init__``, `update_state`, `result`, and
-    `reset_state` if the weights do not start at 0. `update_state` receives a batch's targets, as the loss reads them,
+    `reset_state` if the weights do not start at 0. Attributes that are metrics, and lists or dictionaries of them, are
+    reset with it, and so are `fastnet.Variable`. `update_state` receives a batch's targets, as the loss reads them,
     and predictions; for ``weighted_metrics`` also ``sample_weight``, or None.
 
     Where it is array code that assigns to the metric's weights alone, it is traced with symbolic arrays when a step is
@@ -123,13 +125,20 @@ class Metric(AlongAxis, Configurable):
         return False
 
     @property
-    def variables(self) -> list[MetricVariable]:
-        """The weights that `add_weight` made, in order; then read-only copies of what was counted inside the runner."""
-        return [*self._added, *(MetricVariable.of(name, value) for name, value in self.counted_variables().items())]
+    def variables(self) -> list[Variable]:
+        """The weights that `add_weight` made, in order, and other variables that are attributes; then read-only copies
+        of what was counted inside the runner; then the variables of metrics that are attributes."""
+        counted = [MetricVariable.of(name, value) for name, value in self.counted_variables().items()]
+        return [*self._added, *counted, *(v for part in self.parts for v in part.variables)]
 
     @property
-    def _added(self) -> list[MetricVariable]:
-        return self.__dict__.setdefault("_variables", [])
+    def _added(self) -> list[Variable]:
+        return [v for v in held(vars(self), Variable) if "/" not in v.path]  # those of layers are not a metric's
+
+    @property
+    def parts(self) -> list[Metric]:
+        """The metrics that are its attributes, or in lists, tuples and dictionaries that are."""
+        return held(vars(self), Metric)
 
     def counted_variables(self) -> dict[str, Any]:
         """The counts of the runner by Keras's names; subclasses define it."""
@@ -151,7 +160,7 @@ class Metric(AlongAxis, Configurable):
         make = initializers.get("zeros" if initializer is None else initializer)
         start = np.asarray(make(shape, dtype=dtype or "float64"))
         variable = MetricVariable(start, name or f"variable_{len(self._added)}", trainable=False)
-        self._added.append(variable)
+        vars(self).setdefault("_variables", []).append(variable)
         return variable
 
     def add_weight(
@@ -161,15 +170,20 @@ class Metric(AlongAxis, Configurable):
         return self.add_variable(shape, initializer, dtype, name=name)
 
     def accumulators(self) -> np.ndarray:
-        """Its accumulators, as one array of float64."""
-        state = np.zeros(0) if self._state is None else self._state
-        return np.concatenate([*(v.array.reshape(-1).astype(np.float64) for v in self._added), state])
+        """Its accumulators, as one array of float64; before those of each metric in it stands their number."""
+        own = [v.array.reshape(-1).astype(np.float64) for v in self._added]
+        parts = [array for part in self.parts for array in ([len(part.accumulators())], part.accumulators())]
+        return np.concatenate([*own, *parts, np.zeros(0) if self._state is None else self._state])
 
     def set_accumulators(self, values: np.ndarray) -> None:
         """Continue from the result of `accumulators`."""
         for variable in self._added:
             variable.assign(values[: variable.size].reshape(variable.shape))
             values = values[variable.size :]
+        for part in self.parts:
+            size, values = int(values[0]), values[1:]
+            part.set_accumulators(values[:size])
+            values = values[size:]
         self._state = values.copy() if len(values) else None
 
     def size(self, shape: tuple[int, ...]) -> int:
@@ -247,6 +261,8 @@ class Metric(AlongAxis, Configurable):
         self._state = None
         for variable in self._added:
             variable.assign(np.zeros(variable.shape))
+        for part in self.parts:
+            part.reset_state()
 
     def __call__(self, *args: Any, **more: Any) -> Any:
         """`update_state`, then the `result`."""
@@ -315,6 +331,15 @@ class MeanOfRows(Metric):
     def result(self) -> Any:
         """The mean so far; 0 without rows."""
         return 0.0 if self._state is None else self.value(self._state)
+
+
+def held(value: Any, kind: type) -> list[Any]:
+    """The objects of a kind that attributes hold: themselves, or in lists, tuples and dictionaries, each once."""
+    found = {id(value): value} if isinstance(value, kind) else {}
+    if isinstance(value, (list, tuple, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            found |= {id(one): one for one in held(each, kind)}
+    return list(found.values())
 
 
 def safe_divide(a: Any, b: Any) -> Any:

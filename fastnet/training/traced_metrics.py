@@ -80,7 +80,7 @@ def traced_metric(step: Any, name: str, metric: Any, weighted: bool) -> TracedMe
     has_mask = metric.masked and y_pred.mask is not None
     if has_mask or y_true.dtype != y_pred.dtype or not hooks.overrides(type(metric), "update_state"):
         return None
-    if not metric.accumulators().size:  # it may keep what it sees elsewhere
+    if metric.parts or not metric.accumulators().size:  # it may keep what it sees elsewhere
         return None
     views, more = [y_true, y_pred], {"sample_weight": None} if weighted else {}
     if weighted and step.sample_weight is not None:
