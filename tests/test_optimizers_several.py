@@ -190,3 +190,18 @@ def test_anew_leaves_the_original():
     fresh = optimizer.anew()
     assert (fresh.iterations, fresh.states) == (0, {}) and optimizer.iterations == 2
     assert {each.iterations for each in optimizer.optimizers} == {2} and len(optimizer.states) == 4
+
+
+def test_a_step_that_is_not_finite_is_left_out_by_a_loss_scale():
+    """The weights became infinite. The numbers are those of Keras's optimizer."""
+    w = np.array([1.0, 2.0], "float32")
+    optimizer = optimizers.LossScaleOptimizer(optimizers.SGD(0.5), initial_scale=16.0, dynamic_growth_steps=2)
+    for wrong in (np.inf, np.nan, -np.inf):
+        optimizer.apply([np.array([1.0, wrong], "float32")], [w])
+    assert w.tolist() == [1, 2] and optimizer.iterations == 0 and optimizer.scale_loss(3.0) == 6
+    for scale in (2, 4, 4, 8):
+        optimizer.apply([np.zeros(2, "float32")], [w])
+        assert optimizer.scale_loss(1.0) == scale
+    optimizer.apply([np.array([8.0, 16.0], "float32")], [w])
+    assert w.tolist() == [0.5, 1] and optimizer.iterations == 5
+    assert optimizers.deserialize(optimizers.serialize(optimizer)).scale_loss(1.0) == 16

@@ -305,13 +305,13 @@ class LossScaleOptimizer(MultiOptimizer):
     """An optimizer as it is, for programs that scale their loss: `scale_loss` multiplies, and `apply` divides.
 
     In `fit` nothing is scaled: weights and gradients are float32 or float64, where multiplying and dividing by a power
-    of two leaves every number as it was. A step that is not finite raises `fastnet.NonFiniteError` instead of halving
-    the scale, which therefore stays.
+    of two leaves every number as it was, and a step that is not finite raises `fastnet.NonFiniteError`. `apply` leaves
+    out a step whose gradients are not finite, and halves the scale, as in Keras.
 
     Args:
         inner_optimizer: the optimizer.
-        initial_scale: the scale of `scale_loss` and `apply`.
-        dynamic_growth_steps: accepted; the scale does not grow.
+        initial_scale: the scale of `scale_loss` and `apply` at first.
+        dynamic_growth_steps: after so many steps of `apply` with finite gradients the scale is doubled.
         name: as shown.
 
     Raises:
@@ -333,6 +333,20 @@ class LossScaleOptimizer(MultiOptimizer):
         self.inner_optimizer, self.initial_scale = _one(inner_optimizer), initial_scale
         self.dynamic_growth_steps = checks.integer("LossScaleOptimizer: dynamic_growth_steps", dynamic_growth_steps)
         super().__init__(OptimizerMap(inner_optimizer), initial_scale, name)
+        self._finite_steps = 0  # since the scale has changed
+
+    def _apply(self, variables: Sequence[Variable], gradients: Sequence[np.ndarray]) -> None:
+        if not all(np.isfinite(gradient).all() for gradient in gradients):
+            self._rescale(0.5)
+            return
+        super()._apply(variables, gradients)
+        self._finite_steps += 1
+        if self._finite_steps == self.dynamic_growth_steps:
+            self._rescale(2.0)
+
+    def _rescale(self, factor: float) -> None:
+        """Change the scale, of which no plan knows."""
+        vars(self).update(loss_scale_factor=self.loss_scale_factor * factor, _finite_steps=0)
 
     @property
     def learning_rate(self) -> Any:  # type: ignore[override]
