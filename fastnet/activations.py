@@ -90,6 +90,17 @@ class Activation:
             return of_activation(self.row, x, tuple(numbers))
         return _apply(self.having(**{name: given[name] for name in self.parameters if name in given}), x)
 
+    def __eq__(self, other: Any) -> bool:
+        """Whether the other one is the same function with the same arguments: ``layer.activation == relu``."""
+        if other is relu or other is gelu:
+            other = get(other)
+        if not isinstance(other, Activation):
+            return NotImplemented
+        return self.row.f is other.row.f and self._parameters == other._parameters
+
+    def __hash__(self) -> int:
+        return hash(self.row.name)
+
     def having(self, **parameters: float) -> Activation:
         """The same activation with other values of these arguments."""
         return type(self)(self.row, self.function, **{**self.parameters, **parameters})
@@ -178,6 +189,12 @@ class RowActivation:
     def as_config(self) -> str:
         """Its name."""
         return self.name
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, RowActivation) and self.name == other.name  # also of a copy
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def __repr__(self) -> str:
         return f"<activation {self.name}>"

@@ -1,5 +1,8 @@
 """Every activation of the table against float64 oracles, in both dtypes, over odd values too."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -266,3 +269,14 @@ def test_relu_at_its_threshold_and_the_sign_of_zeros(arguments, wanted, dtype):
     assert np.signbit(y[:-1]).tolist() == np.signbit(wanted).tolist()
     if arguments.get("threshold", 0.0) >= 0:
         np.testing.assert_array_equal(fastnet.layers.ReLU(**arguments, dtype=dtype)(x[None])[0], y)
+
+
+@pytest.mark.parametrize("name", ["relu", "gelu", "tanh", "linear", "softmax", "log_softmax", "glu"])
+def test_an_activation_equals_the_function_of_its_name(name):
+    """``layer.activation == activations.relu`` was False."""
+    function, other = getattr(activations, name), activations.elu
+    found = fastnet.layers.Dense(2, name).activation
+    assert found == function and function == found and not found != function and hash(found) == hash(found)
+    assert copy.deepcopy(found) == pickle.loads(pickle.dumps(found)) == function
+    assert found != other and other != found and found != name and found != activations.get("sigmoid")
+    assert activations.get("leaky_relu") != activations.get("leaky_relu").having(negative_slope=0.5)
