@@ -331,6 +331,10 @@ def _function(config: dict[str, Any]) -> Any:
     for key in (config.get("registered_name"), name):  # Keras writes the registered name "function"
         if key is not None and (found := get_registered_object(key)) is not None:
             return found
+    # Keras 3.6 and earlier leave out the package of a registered name.
+    named = [item for key, item in _registered.items() if key.endswith(f">{name}") and inspect.isfunction(item)]
+    if len(named) == 1:
+        return named[0]
     for module in _OF_FUNCTIONS:
         found = vars(importlib.import_module(module)).get(name)
         if callable(found) and next(iter(inspect.signature(found).parameters), None) in ("x", "y_true"):

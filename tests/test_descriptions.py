@@ -342,3 +342,18 @@ def test_the_summary_shows_what_is_nested():
     network().summary(print_fn=texts.append, expand_nested=True, show_trainable=True)
     assert "inner (Sequential)" in texts[0] and "BatchNorm" not in texts[0]
     assert "  batch_normalization" in texts[1] and "Trainable" in texts[1]
+
+
+def test_a_registered_function_without_its_package():
+    """So Keras 3.6 and earlier write them."""
+
+    @saving.register_keras_serializable(package="early")
+    def written_early(x):
+        return x * 2
+
+    config = {"module": "builtins", "class_name": "function", "registered_name": "function"}
+    for name in ("written_early", "early>written_early"):
+        assert saving.deserialize_keras_object({**config, "config": name}) is written_early
+    saving.register_keras_serializable(package="other")(type("Twin", (), {"get_config": dict}))
+    with pytest.raises(ValueError, match="Where 'Twin' is yours"):
+        saving.deserialize_keras_object({**config, "config": "Twin"})
