@@ -133,3 +133,18 @@ def test_nan_stays_in_its_sample_and_rows_may_be_none():
 def test_what_is_refused(call, message):
     with pytest.raises((RuleError, ValueError), match=message):
         class_of(lambda o, x: call(x))()(np.ones((2, 5, 3)))
+
+
+@pytest.mark.parametrize("name", [
+    "sum", "prod", "max", "min", "mean", "var", "std", "any", "all", "count_nonzero", "logsumexp", "norm",
+])  # fmt: skip
+def test_axes_of_arrays_as_lists(name):
+    """Keras takes lists too; NumPy's functions do not."""
+    x, fold = np.arange(24.0).reshape(2, 3, 4) % 5, getattr(ops, name)
+    for axes in ([0, 2], [-1], []):
+        np.testing.assert_array_equal(fold(x, axis=axes), fold(x, axis=tuple(axes)))
+    assert fold(x, axis=[1, 0]).shape == (4,)
+
+
+def test_squeeze_takes_a_list():
+    assert ops.squeeze(np.ones((1, 2, 1)), axis=[0, -1]).shape == (2,)

@@ -70,7 +70,7 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         [1.5]
     """
     if not isinstance(x, SymbolicArray):
-        return np.mean(formulas.as_floats(x), axis=axis, keepdims=keepdims)
+        return np.mean(formulas.as_floats(x), axis=folds.of_numpy(axis), keepdims=keepdims)
     sizes = [x.shape[a] for a in folds.fold_axes("mean", x, axis, over_batch=True)]
     total = folds.total(x, axis, keepdims) / float(math.prod(size or 1 for size in sizes))
     return total / tracing.rows if None in sizes else total
@@ -84,7 +84,7 @@ def var(x: Any, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> Any:
         [1.0]
     """
     if not isinstance(x, SymbolicArray):
-        return np.var(formulas.as_floats(x), axis=axis, keepdims=keepdims, ddof=ddof)
+        return np.var(formulas.as_floats(x), axis=folds.of_numpy(axis), keepdims=keepdims, ddof=ddof)
     y = mean(formulas.square(x - mean(x, axis, True)), axis, keepdims)
     if ddof == 0:
         return y

@@ -93,7 +93,7 @@ def squeeze(x: Any, axis: Any = None) -> Any:
         (2,)
     """
     if not isinstance(x, SymbolicArray):
-        return np.squeeze(formulas.as_floats(x), axis)
+        return np.squeeze(formulas.as_floats(x), tuple(axis) if isinstance(axis, list) else axis)
     sizes = list(enumerate(x.shape))
     if axis is None:
         return under_shape(x, tuple(size for _, size in sizes if size != 1))

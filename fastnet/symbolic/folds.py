@@ -37,7 +37,7 @@ class Fold(Operation):
         x = leaf_of(x)
         if not isinstance(x, SymbolicArray):
             assert self.on_arrays is not None
-            return self.on_arrays(formulas.as_floats(x), axis=axis, keepdims=keepdims)
+            return self.on_arrays(formulas.as_floats(x), axis=of_numpy(axis), keepdims=keepdims)
         axes = fold_axes(self.name, x, axis, self.name == "sum")
         if not axes:
             return x
@@ -76,6 +76,11 @@ class Fold(Operation):
 
 BATCH_SUM = Operation("sum over the batch")  # of numbers of rows
 ROWS = Operation("rows of the batch")
+
+
+def of_numpy(axis: Any) -> Any:
+    """Axes as NumPy takes them: no list."""
+    return tuple(axis) if isinstance(axis, list) else axis
 
 
 def fold_axes(name: str, x: SymbolicArray, axis: Any, over_batch: bool = False) -> tuple[int, ...]:
