@@ -29,6 +29,8 @@ EQUATIONS = [  # (equation, output_shape, bias_axes, shape of a sample)
     ("abc,cde->abde", (None, 2, 4), "be", (5, 3)),
     ("...c,cde->...de", (1, 4), "d", (5, 3)),
     ("abcd,ec->aebd", (6, None, None), "ed", (5, 3, 2)),
+    ("ab...,bc->ac...", (4,), "c", (3, 5, 2)),
+    ("ab...,bcd->acd...", (4, 2), "d", (3, 5)),
 ]
 
 
@@ -41,16 +43,15 @@ def test_results_and_gradients(equation, sizes, bias, shape):
     kernel = run.layer.kernel.numpy()
     x = RNG.standard_normal((3, *shape))
     wanted = np.einsum(equation, x, kernel) + (run.layer.bias.numpy() if bias else 0.0)
-    others = [label not in bias for label in equation[-len(run.layer.bias.shape) :]] if bias else []
     dy = RNG.standard_normal(wanted.shape)
     data, rest = equation.split(",")
     weight, result = rest.split("->")
     dkernel = np.einsum(f"{data},{result}->{weight}".replace("...", "ZYXW"[: x.ndim - len(data) + 3]), x, dy)
     gradients = [np.einsum(f"{result},{weight}->{data}", dy, kernel), dkernel]
     if bias:
-        first = dy.ndim - len(others)
-        dbias = dy.sum(tuple(range(first)))
-        gradients.append(dbias.sum(tuple(np.flatnonzero(others)), keepdims=True))
+        sizes_of_bias = run.layer.bias.shape
+        dbias = dy.sum(tuple(range(dy.ndim - len(sizes_of_bias))))
+        gradients.append(dbias.sum(tuple(k for k, size in enumerate(sizes_of_bias) if size == 1), keepdims=True))
     for got, want in zip(run(x, dy), [wanted, *gradients], strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
     assert run.layer.compute_output_shape((None, *shape)) == (None, *wanted.shape[1:])
@@ -114,7 +115,6 @@ WRONG = [
     (("abc,cd->abd", (None, 4), None, "db"), "bias_axes must be axes of the result 'abd' .* received 'db'"),
     (("abc,cd->abd", (None, 4), None, "ad"), "bias_axes must be axes of the result"),
     (("abc,cd->abd", (None, 4), None, ""), "bias_axes must be axes of the result"),
-    (("ab...,bc->ac...", 4, None, "c"), "bias_axes must be axes of the result"),
     (("abc,cd->abd", "four"), "output_shape must be a tuple"),
 ]
 WRONG_SHAPES = [

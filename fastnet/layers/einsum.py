@@ -157,10 +157,10 @@ class EinsumDense(Layer):
             )
         named = result if found[1] else result[1:]  # those behind the batch
         in_order = isinstance(bias_axes, str) and bias_axes == "".join(label for label in named if label in bias_axes)
-        if bias_axes is not None and (not in_order or not bias_axes or found[3]):
+        if bias_axes is not None and (not in_order or not bias_axes):
             raise ValueError(
-                f"{self._owner}: bias_axes must be axes of the result {result!r} behind the batch, in order, and '...' "
-                f"not behind them; received {quoted(bias_axes)}."
+                f"{self._owner}: bias_axes must be axes of the result {result!r} behind the batch, in order; received "
+                f"{quoted(bias_axes)}."
             )
         return equation
 
