@@ -32,6 +32,13 @@ def test_variables(metric, expected):
     assert {v.name: v.value.tolist() for v in metric.variables} == zeros
 
 
+def test_variables_of_values():
+    for metric, names in ((metrics.Mean(), ["total", "count"]), (metrics.Sum(), ["total"])):
+        assert [v.name for v in metric.variables] == names and not any(v.numpy() for v in metric.variables)
+        metric.update_state([1.0, 4.0], [1.0, 0.5])
+        assert [float(v) for v in metric.variables] == [3.0, 1.5][: len(names)]
+
+
 def test_variables_of_f_scores():
     """Their number of classes follows from the first predictions."""
     metric = metrics.F1Score()

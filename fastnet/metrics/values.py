@@ -19,7 +19,7 @@ class _OfValues(Metric):
 
     def __init__(self, name: str, dtype: Any):
         super().__init__(dtype, name)
-        self.total, self.weight = self.add_weight(name="total"), self.add_weight(name="weight")
+        self.total = self.add_weight(name="total")
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         """Add values, each times its weight."""
@@ -27,7 +27,10 @@ class _OfValues(Metric):
         weight = np.broadcast_to(self._matched(sample_weight, values), values.shape)
         elements = max(math.prod(values.shape[1:]), 1) if self._rows else 1
         self.total.assign_add((values * weight).sum() / elements)
-        self.weight.assign_add(weight.sum() / elements)
+        self._count(weight.sum() / elements)
+
+    def _count(self, weights: float) -> None:
+        """Add the weights of values."""
 
     def _matched(self, sample_weight: Any, values: np.ndarray) -> np.ndarray:
         if sample_weight is None:
@@ -43,10 +46,6 @@ class _OfValues(Metric):
                 f"{values.shape}."
             )
         return weight
-
-    def result(self) -> float:
-        """The number so far; 0 without values."""
-        return self.value(np.array([float(self.total), float(self.weight)]))
 
     def size(self, shape):
         raise ValueError(
@@ -73,9 +72,14 @@ class Mean(_OfValues):
 
     def __init__(self, name: str = "mean", dtype: Any = None):
         super().__init__(name, dtype)
+        self.weights = self.add_weight(name="count")
 
-    def value(self, state):
-        return float(state[0] / state[1]) if state[1] else 0.0
+    def _count(self, weights: float) -> None:
+        self.weights.assign_add(weights)
+
+    def result(self) -> float:
+        """The mean so far; 0 without values."""
+        return float(self.total / self.weights) if float(self.weights) else 0.0
 
 
 class Sum(_OfValues):
@@ -92,8 +96,9 @@ class Sum(_OfValues):
     def __init__(self, name: str = "sum", dtype: Any = None):
         super().__init__(name, dtype)
 
-    def value(self, state):
-        return float(state[0])
+    def result(self) -> float:
+        """The sum so far; 0 without values."""
+        return float(self.total)
 
 
 class ArrayMetric(Mean):
