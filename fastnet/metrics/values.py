@@ -47,6 +47,13 @@ class _OfValues(Metric):
             )
         return weight
 
+    def result(self) -> float:
+        """The number so far; 0 without values."""
+        return self._number()
+
+    def _number(self) -> float:
+        return float(self.total)
+
     def size(self, shape):
         raise ValueError(
             f"The metric {type(self).__name__} adds up values and knows no targets: it is not for compile(). A "
@@ -77,8 +84,7 @@ class Mean(_OfValues):
     def _count(self, weights: float) -> None:
         self.weights.assign_add(weights)
 
-    def result(self) -> float:
-        """The mean so far; 0 without values."""
+    def _number(self) -> float:
         return float(self.total / self.weights) if float(self.weights) else 0.0
 
 
@@ -95,10 +101,6 @@ class Sum(_OfValues):
 
     def __init__(self, name: str = "sum", dtype: Any = None):
         super().__init__(name, dtype)
-
-    def result(self) -> float:
-        """The sum so far; 0 without values."""
-        return float(self.total)
 
 
 class ArrayMetric(Mean):
