@@ -127,8 +127,9 @@ class Rewriter(ast.NodeTransformer):
         if (rewritten := rewritten_call(node, self.namespace)) is not None:
             return self.visit(rewritten)
         name = node.func.id if isinstance(node.func, ast.Name) else ""
-        if name == "load_lanes" and isinstance(node.args[2], ast.Name) and node.args[2].id in self.kernel.absent:
-            node.func, node.args = ast.Name("fill_lanes", ast.Load()), node.args[:3]  # with the operand's default
+        if name == "load_lanes" and isinstance(node.args[4], ast.Name) and node.args[4].id in self.kernel.absent:
+            lanes, _, _, x, operand, _ = node.args  # whose default all lanes have
+            node.func, node.args = ast.Name("fill_lanes", ast.Load()), [lanes, x, operand]
         node.args = self.written_out(node.args)
         if name == "stack" and len(node.args) == 1:
             node.args.insert(0, ast.Constant(self.kernel.dtype))

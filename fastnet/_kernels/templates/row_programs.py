@@ -6,7 +6,7 @@ columns are added in parts, to a pair.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -141,8 +141,10 @@ class _Text:
         self._add(4, f"for first in range(lo, hi, {LANES}):")
         self._add(8, f"lanes = min({LANES}, hi - first)")
         rows = [name for name in stored if self._is_row(name) and self.kinds[name].access == "r"]
-        for name in rows:
-            self._add(8, f"load_lanes(lanes, {name}_, {name}, {name}_ld, first, 0)")
+        if "row_weight" in rows:  # which may be absent, and is then a number
+            rows.remove("row_weight")
+            self._copy(8, "load", ["row_weight"], "0")
+        self._copy(8, "load", rows, "0")
         for i, step in enumerate(program.steps):
             if isinstance(step, Results):
                 self._rule(8, i, step)
@@ -168,19 +170,27 @@ class _Text:
         operands = [*(f"{name}_" for name in results.names), *map(self._value, results.used)]
         self._add(indent, f"over_lanes({', '.join(['lanes', f'rule_{i}', *operands])})")
 
+    def _copy(self, indent: int, what: str, names: Sequence[str], column: str) -> None:
+        """Load or store elements of a column of operands."""
+        if names:
+            operands = ", ".join(f"{x}_, {x}, {x}_ld" for x in names)
+            self._add(indent, f"{what}_lanes(lanes, first, {column}, {operands})")
+
+    def _fill(self, indent: int, pairs: Sequence[str]) -> None:
+        if pairs:
+            self._add(indent, f"fill_lanes({', '.join(['lanes', *pairs])})")
+
     def _store(self, indent: int, results: Results, column: str) -> None:
-        stored = [name for name in results.names if name in self.kinds]
-        self._add(indent, *(f"store_lanes(lanes, {x}_, {x}, {x}_ld, first, {column})" for x in stored))
+        self._copy(indent, "store", [name for name in results.names if name in self.kinds], column)
 
     def _pass(self, i: int, step: RowPass) -> None:
         sums = [fold.name for fold in step.folds if fold.is_sum and step.in_parts]
-        for fold in step.folds:
-            self._add(8, f"fill_lanes(lanes, {fold.name}_, {start_of(fold.start)})")
+        starts = [f"{fold.name}_, {start_of(fold.start)}" for fold in step.folds]
+        self._fill(8, starts + [f"{part}_{name}, 0.0" for name in sums for part in ("high", "low")])
         if not sums:
             self._columns(8, f"range({step.width})", i, step)
             return
         pairs = {f"{name}_": f"high_{name}, low_{name}" for name in sums}
-        self._add(8, *(f"fill_lanes(lanes, {part}_{name}, 0.0)" for name in sums for part in ("high", "low")))
         self._add(8, f"for left in range(0, {step.width}, 64):")
         self._columns(12, f"range(left, min(left + 64, {step.width}))", i, step)
         self._add(12, f"if left + 64 < {step.width}:")
@@ -197,9 +207,7 @@ class _Text:
     def _columns(self, indent: int, columns: str, i: int, step: RowPass) -> None:
         """The rule for each column, whose elements are first copied to the stack (see `rows`)."""
         self._add(indent, f"for j in {columns}:")
-        loaded = [name for name in dict.fromkeys(step.results.used) if name in self.kinds]
-        for x in loaded:
-            if len(self.kinds[x].dims) == 2 and not self._is_row(x):
-                self._add(indent + 4, f"load_lanes(lanes, {x}_, {x}, {x}_ld, first, j)")
+        loaded = [name for name in dict.fromkeys(step.results.used) if name in self.kinds and not self._is_row(name)]
+        self._copy(indent + 4, "load", [name for name in loaded if len(self.kinds[name].dims) == 2], "j")
         self._rule(indent + 4, i, step.results)
         self._store(indent + 4, step.results, "j")
