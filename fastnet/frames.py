@@ -72,7 +72,8 @@ def column_array(column: Any, argument: str) -> np.ndarray:
     if hasattr(dtype, "categories"):  # their codes, or their values: the user chooses
         return np.asarray(column, object)
     missing = np.asarray(column.isna() if _is_pandas(column) else column.is_null())
-    if not missing.any() and (array := np.asarray(column)).dtype.kind in "fiub":
+    in_numpy = not str(dtype).endswith("Int128")  # of polars, whose integers of 128 bits numpy lacks
+    if in_numpy and not missing.any() and (array := np.asarray(column)).dtype.kind in "fiub":
         return array
     if hasattr(dtype, "is_nested") and dtype.is_nested():
         raise ValueError(_several_a_row(argument, dtype))

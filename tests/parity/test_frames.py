@@ -43,6 +43,13 @@ def test_columns_of_any_kind_of_number():
     assert as_array(frame[["bool"]], "x").dtype == bool
 
 
+def test_integers_of_128_bits():
+    column = polars.Series("wide", [3, -1], dtype=polars.Int128)
+    assert as_array(polars.DataFrame({"wide": column, "float": [0.5, 2]}), "x").tolist() == [[3, 0.5], [-1, 2]]
+    assert as_array(column, "x").tolist() == [3, -1]
+    refuses(lambda: as_array(polars.DataFrame([polars.Series("i", [1, 2**70], polars.Int128)]), "x"), "'i' (Int128)")
+
+
 def test_columns_of_polars():
     frame = polars.DataFrame({"float": [1.5, None], "bool": [True, False], "int": [1, 2], "object": [3, 4]})
     frame = frame.with_columns(polars.col("object").cast(polars.Decimal(10, 0)).cast(polars.Int8))
