@@ -189,6 +189,7 @@ def test_orders_and_parameters(float64):
     (lambda x: ops.roll(x, 1, axis=(1, 2)), "give an axis of the samples"),
     (lambda x: ops.take(x, ops.argmax(x, axis=-1), axis=1), "write ops.take_along_axis, which keeps samples apart"),
     (lambda x: ops.take(np.ones((4, 3)), ops.argmax(x, axis=-1), axis=1), "take along axis 0"),
+    (lambda x: ops.take(np.ones((4, 3)), ops.argmax(x, axis=-1), axis=2), "take along axis 0"),
     (lambda x: ops.take_along_axis(x, ops.argmax(x, axis=-1), axis=1), "give indices of as many axes"),
     (lambda x: ops.matmul(x[:, 0], np.ones((4, 3, 2))), "multiply data"),
     (lambda x: ops.matmul(x, np.ones((4, 3, 2))), "would move the axis of the batch"),
@@ -238,6 +239,20 @@ def test_indices_outside_give_nan_and_no_gradient(float64):
     wanted = np.zeros((5, 2))
     wanted[0], wanted[4] = dy[0], dy[1] + dy[4] + dy[7]
     np.testing.assert_array_equal(model.gradients(x, gradient=dy)["formula"]["w"], wanted)
+
+
+def test_an_index_along_an_axis_of_samples_gives_nan_outside(float64):
+    index = np.array([[0.0, 2.0, -3.0], [3.0, 1.5, -4.0], [np.nan, np.inf, -1.0]])
+    w, nan = np.array([2.0, 3.0, 5.0]), np.nan
+    call = Formula(lambda x, w: ops.take_along_axis(x[:, 0] * w, x[:, 1], axis=-1), (3,))
+    model = fastnet.Sequential([layers.Input((2, 3)), call])
+    model.set_weights([w])
+    x = np.stack([np.ones((3, 3)), index], axis=1)
+    expected = [[2.0, 5.0, 2.0], [nan, 3.0, nan], [nan, nan, 5.0]]
+    np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+    dy = np.array([[1.0, 2.0, 4.0], [8.0, 16.0, 32.0], [64.0, 128.0, 256.0]])
+    found = model.gradients(x, gradient=dy)["formula"]["w"]
+    np.testing.assert_array_equal(found, [1.0 + 4.0, 16.0, 2.0 + 256.0])
 
 
 def test_the_gradient_of_entries_has_the_same_bits_on_any_number_of_threads():

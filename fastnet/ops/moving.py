@@ -222,7 +222,7 @@ def _taken_at(x: SymbolicArray, indices: SymbolicArray, axis: int | None) -> Sym
         )
     if axis is None:
         x, axis = under_shape(x, (math.prod(size or 0 for size in x.shape),)), 0
-    if not x.ndim or axis % x.ndim:
+    if not x.ndim or axis not in (0, -x.ndim):
         raise refusal(f"ops.take by computed indices along axis {axis}", "take along axis 0: transpose the weight")
     if x.value is None and x.operation not in (None, GROUND):
         x = grounded(lifted(x))
@@ -231,7 +231,8 @@ def _taken_at(x: SymbolicArray, indices: SymbolicArray, axis: int | None) -> Sym
 
 
 def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
-    """For each entry of ``indices`` the element of x there along an axis; in a formula of samples.
+    """For each entry of ``indices`` the element of x there along an axis; in a formula an axis of samples, and NaN
+    where the index is outside, as in `take`.
 
     Example:
         >>> ops.take_along_axis(np.array([[1.0, 2.0]]), np.array([[1]]), axis=-1).tolist()
@@ -248,10 +249,13 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
     at = _axis("take_along_axis", x, axis)
     if at < x.ndim - 1:
         return moveaxis(take_along_axis(moveaxis(x, at, -1), moveaxis(indices, at, -1), axis=-1), -1, at)
-    size = x.shape[-1] or 0
-    places = formulas.where(formulas.less(indices, 0.0), indices + float(size), indices)
+    size = float(x.shape[-1] or 0)
+    places = formulas.trunc(indices)
+    places = formulas.where(formulas.less(places, 0.0), places + size, places)
     at = formulas.equal(shaping.expand_dims(places, -1), np.arange(size))
-    return folds.total(formulas.where(at, shaping.expand_dims(x, -2), 0.0), -1)
+    found = folds.total(formulas.where(at, shaping.expand_dims(x, -2), 0.0), -1)
+    is_inside = formulas.logical_and(formulas.greater_equal(places, 0.0), formulas.less(places, size))
+    return formulas.where(is_inside, found, math.nan)
 
 
 def stack(x: Any, axis: int = 0) -> Any:
