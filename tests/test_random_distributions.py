@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fastnet import random
+import fastnet
+from fastnet import layers, random
 
 COUNT = 100_000
 # The mean and the deviation of a truncated standard normal, with its density φ and 0.9545 of the normal's mass.
@@ -112,3 +113,23 @@ WRONG = [
 def test_what_is_refused(draw, message):
     with pytest.raises(ValueError, match=rf"random\..*{message}"):
         draw()
+
+
+class Drawn(layers.Layer):
+    def __init__(self, draw):
+        super().__init__()
+        self.draw = draw
+
+    def call(self, x):
+        return self.draw(x)
+
+
+@pytest.mark.parametrize("draw", [
+    random.shuffle, lambda x: random.categorical(x, 2), lambda x: random.gamma((4,), x),
+    lambda x: random.binomial(4, 2, x),
+])  # fmt: skip
+def test_data_of_a_layer_are_refused(draw):
+    with pytest.raises(
+        fastnet.RuleError, match=r"random\..*symbolic array.*: draw with random.normal, uniform or drop"
+    ):
+        fastnet.Sequential([layers.Input((4,)), Drawn(draw)])

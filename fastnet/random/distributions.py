@@ -11,6 +11,7 @@ from fastnet._kernels.errors import quoted
 from fastnet.arrays import as_array
 from fastnet.random.arrays import float_dtype
 from fastnet.random.seeds import SeedGenerator, generator_of
+from fastnet.symbolic.array import SymbolicArray, refusal
 
 Seed = int | SeedGenerator | None
 
@@ -87,7 +88,7 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Seed 
         >>> fastnet.random.categorical([[0.0, 100.0], [100.0, 0.0]], 3, seed=1).tolist()
         [[1, 1, 1], [0, 0, 0]]
     """
-    kind, rows = _integer_dtype("categorical", dtype), as_array(logits, "random.categorical: logits")
+    kind, rows = _integer_dtype("categorical", dtype), _array("categorical: logits", logits)
     if rows.ndim != 2:
         raise ValueError(f"random.categorical: logits must have two axes, (n, classes), received shape {rows.shape}.")
     count = checks.integer("random.categorical: num_samples", num_samples, 0)
@@ -116,7 +117,7 @@ def shuffle(x: Any, axis: int = 0, seed: Seed = None) -> np.ndarray:
         >>> fastnet.random.shuffle([[1, 2], [3, 4], [5, 6]], seed=1).sum(-1).tolist()
         [7, 11, 3]
     """
-    array = as_array(x, "random.shuffle: x")
+    array = _array("shuffle: x", x)
     axis = checks.integer("random.shuffle: axis", axis, -array.ndim, array.ndim - 1)
     return generator_of(seed).permutation(array, axis=axis)
 
@@ -207,9 +208,16 @@ def _integer_dtype(owner: str, dtype: Any) -> np.dtype:
     return kind
 
 
+def _array(what: str, values: Any) -> np.ndarray:
+    """Values as an array; those of a formula have no numbers."""
+    if isinstance(values, SymbolicArray):
+        raise refusal(f"random.{what} of {values!r}", "draw with random.normal, uniform or dropout")
+    return as_array(values, f"random.{what}")
+
+
 def _numbers(what: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Numbers that broadcast to a shape."""
-    array = as_array(values, f"random.{what}").astype(np.float64)
+    array = _array(what, values).astype(np.float64)
     if array.ndim > len(shape) or any(a not in (1, b) for a, b in zip(array.shape[::-1], shape[::-1])):
         raise ValueError(f"random.{what} must broadcast to the shape {shape}, received shape {array.shape}.")
     return array
