@@ -91,9 +91,12 @@ class Activation:
         return _apply(self.having(**{name: given[name] for name in self.parameters if name in given}), x)
 
     def __eq__(self, other: Any) -> bool:
-        """Whether the other one is the same function with the same arguments: ``layer.activation == relu``."""
+        """Whether the other one is the same function with the same arguments: ``layer.activation == relu``. A user's
+        function has its defaults."""
         if other is relu or other is gelu:
             other = get(other)
+        elif other is self.function is not None:
+            return self._parameters == self.row.parameters
         if not isinstance(other, Activation):
             return NotImplemented
         return self.row.f is other.row.f and self._parameters == other._parameters

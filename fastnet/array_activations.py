@@ -32,13 +32,20 @@ class ArrayActivation:
     """
 
     def __init__(self, function: Callable[..., Any], arguments: dict[str, Any] | None = None):
-        self.function, self.name = function, registration.name_of(function)
+        self.function, self.arguments, self.name = function, arguments or {}, registration.name_of(function)
         self.__name__, self.__doc__ = self.name, function.__doc__
-        self.traced = TracedActivation(functools.partial(function, **(arguments or {})), self.name)
+        self.traced = TracedActivation(functools.partial(function, **self.arguments), self.name)
 
     def __call__(self, x: Any) -> Any:
         """Apply to an array (n, ...)."""
         return self.traced.function(x) if isinstance(x, SymbolicArray) else _apply_to_rows(self, x)
+
+    def __eq__(self, other: Any) -> bool:
+        """Whether the other one is this activation, or the function that it was made of."""
+        return self is other or (other is self.function and not self.arguments)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a result for samples of this shape."""

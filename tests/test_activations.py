@@ -280,3 +280,14 @@ def test_an_activation_equals_the_function_of_its_name(name):
     assert copy.deepcopy(found) == pickle.loads(pickle.dumps(found)) == function
     assert found != other and other != found and found != name and found != activations.get("sigmoid")
     assert activations.get("leaky_relu") != activations.get("leaky_relu").having(negative_slope=0.5)
+
+
+def test_an_activation_equals_the_function_that_it_was_made_of():
+    def steep(x, factor=2.0):
+        return x * factor
+
+    found = fastnet.layers.Dense(2, steep).activation
+    assert found == steep and steep == found and found != np.tanh
+    assert found.having(factor=3.0) != steep
+    found = fastnet.layers.Dense(2, lambda x: x * np.ones(2)).activation
+    assert found == found.function and found != steep
