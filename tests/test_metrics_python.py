@@ -406,3 +406,20 @@ def test_weights_of_a_model_are_not_a_metrics():
     assert len(metric.variables) == 2
     for got, want in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+def test_metrics_that_refer_to_each_other():
+    """A metric within another one may have that one, and a third one of its own."""
+    outer = F1()
+    inner = outer.kinds["recall"]
+    inner.owner, inner.further = outer, {"f1": F1()}
+    outer.update_state([[1], [1]], [[0.9], [0.2]])
+    inner.further["f1"].update_state([[1]], [[0.9]])
+    copied = F1()
+    copied.kinds["recall"].further = [F1()]
+    copied.set_accumulators(outer.accumulators())
+    assert copied.result() == outer.result() == pytest.approx(2 / 3, abs=1e-6)
+    assert copied.kinds["recall"].further[0].result() == pytest.approx(1, abs=1e-6)
+    assert len(outer.parts) == 5 and len(outer.variables) == 10
+    outer.reset_state()
+    assert not any(v.numpy().any() for v in outer.variables)

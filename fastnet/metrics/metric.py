@@ -128,8 +128,11 @@ class Metric(AlongAxis, Configurable):
     def variables(self) -> list[Variable]:
         """The weights that `add_weight` made, in order, and other variables that are attributes; then read-only copies
         of what was counted inside the runner; then the variables of metrics that are attributes."""
-        counted = [MetricVariable.of(name, value) for name, value in self.counted_variables().items()]
-        return [*self._added, *counted, *(v for part in self.parts for v in part.variables)]
+        found: list[Variable] = []
+        for metric in (self, *self.parts):
+            counted = [MetricVariable.of(name, value) for name, value in metric.counted_variables().items()]
+            found += [*metric._added, *counted]
+        return found
 
     @property
     def _added(self) -> list[Variable]:
@@ -137,8 +140,11 @@ class Metric(AlongAxis, Configurable):
 
     @property
     def parts(self) -> list[Metric]:
-        """The metrics that are its attributes, or in lists, tuples and dictionaries that are."""
-        return held(vars(self), Metric)
+        """The metrics that are its attributes or theirs, also in lists, tuples and dictionaries; each once."""
+        found = [self]
+        for metric in found:
+            found += [one for one in held(vars(metric), Metric) if all(one is not other for other in found)]
+        return found[1:]
 
     def counted_variables(self) -> dict[str, Any]:
         """The counts of the runner by Keras's names; subclasses define it."""
@@ -170,20 +176,29 @@ class Metric(AlongAxis, Configurable):
         return self.add_variable(shape, initializer, dtype, name=name)
 
     def accumulators(self) -> np.ndarray:
-        """Its accumulators, as one array of float64; before those of each metric in it stands their number."""
-        own = [v.array.reshape(-1).astype(np.float64) for v in self._added]
-        parts = [array for part in self.parts for array in ([len(part.accumulators())], part.accumulators())]
-        return np.concatenate([*own, *parts, np.zeros(0) if self._state is None else self._state])
+        """Those of the metrics in it, each behind their number, and its own, as one array of float64."""
+        parts = []
+        for part in self.parts:
+            own = part._own_accumulators()
+            parts += [[len(own)], own]
+        return np.concatenate([*parts, self._own_accumulators()])
+
+    def _own_accumulators(self) -> np.ndarray:
+        added = [v.array.reshape(-1).astype(np.float64) for v in self._added]
+        return np.concatenate([*added, np.zeros(0) if self._state is None else self._state])
 
     def set_accumulators(self, values: np.ndarray) -> None:
         """Continue from the result of `accumulators`."""
+        for part in self.parts:
+            size, values = int(values[0]), values[1:]
+            part._set_own_accumulators(values[:size])
+            values = values[size:]
+        self._set_own_accumulators(values)
+
+    def _set_own_accumulators(self, values: np.ndarray) -> None:
         for variable in self._added:
             variable.assign(values[: variable.size].reshape(variable.shape))
             values = values[variable.size :]
-        for part in self.parts:
-            size, values = int(values[0]), values[1:]
-            part.set_accumulators(values[:size])
-            values = values[size:]
         self._state = values.copy() if len(values) else None
 
     def size(self, shape: tuple[int, ...]) -> int:
@@ -258,11 +273,13 @@ class Metric(AlongAxis, Configurable):
 
     def reset_state(self) -> None:
         """Start to count again from 0."""
-        self._state = None
-        for variable in self._added:
-            variable.assign(np.zeros(variable.shape))
-        for part in self.parts:
-            part.reset_state()
+        for metric in (self, *self.parts):
+            if metric is not self and type(metric).reset_state is not Metric.reset_state:
+                metric.reset_state()
+                continue
+            metric._state = None
+            for variable in metric._added:
+                variable.assign(np.zeros(variable.shape))
 
     def __call__(self, *args: Any, **more: Any) -> Any:
         """`update_state`, then the `result`."""
