@@ -89,7 +89,7 @@ def test_random_numbers_that_are_refused(call, message):
 def test_dropout_of_arrays():
     found = fastnet.random.dropout(np.ones((1000,), "f"), 0.5, seed=1)
     assert set(np.unique(found)) == {0.0, 2.0} and found.dtype == np.float32
-    with pytest.raises(ValueError, match="rate must be from 0 to below 1"):
+    with pytest.raises(ValueError, match="rate must be a number that is at least 0 and at most 1"):
         fastnet.random.dropout(np.ones(3), 1.5)
 
 
