@@ -152,7 +152,8 @@ def one_hots_of_steps(o, x):
 
 
 def equations_of_three(o, x):
-    return o.einsum("bik,...kl,bjl->bij", x, np.ones((3, 4)), o.matmul(x, _MATRIX)) + o.einsum("...k,...k", x, x)[:, :1]
+    lengths = o.einsum("...k,...k", x, x)[:, :1, None]
+    return o.einsum("bik,...kl,bjl->bij", x, np.ones((3, 4)), o.matmul(x, _MATRIX)) + lengths
 
 
 def entries_of_constants(o, x):

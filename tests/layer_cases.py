@@ -205,7 +205,7 @@ def classes_of(layers, ops):
             return x * nearest + ops.matmul(x, ops.einsum("ki,kj->ij", self.codes, self.codes))
 
     class StandardizedConvolution(layers.Layer):
-        """Qiao et al. 2019, arXiv:1903.10520, behind a depthwise convolution."""
+        """Qiao et al. 2019, arXiv:1903.10520, by the fan-in as Brock et al. 2021, behind a depthwise convolution."""
 
         def build(self, input_shape):
             self.depthwise = self.add_weight(shape=(3, 2, input_shape[-1], 2), name="depthwise")
@@ -215,7 +215,8 @@ def classes_of(layers, ops):
             x = ops.depthwise_conv(x, self.depthwise, strides=1, padding="same")
             centered = self.kernel - ops.mean(self.kernel, axis=(0, 1, 2), keepdims=True)
             variance = ops.mean(ops.square(centered), axis=(0, 1, 2), keepdims=True)
-            return ops.conv(ops.relu(x), centered / ops.sqrt(variance + 1e-3), strides=1, padding="valid")
+            fan_in = 4 * x.shape[-1]
+            return ops.conv(ops.relu(x), centered / ops.sqrt(fan_in * variance + 1e-3), strides=1, padding="valid")
 
     return {
         cls.__name__: cls
