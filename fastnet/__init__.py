@@ -62,4 +62,4 @@ def version() -> str:
     return __version__
 
 
-_absent.explain(*(module for module in _absent.ABSENT if module != "fastnet.datasets"))
+_absent.explain("fastnet.random", *(module for module in _absent.ABSENT if module != "fastnet.datasets"))

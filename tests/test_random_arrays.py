@@ -116,3 +116,8 @@ def test_progress_goes_to_a_logger(monkeypatch, caplog, capsys):
     assert capsys.readouterr().out == ""
     config.enable_interactive_logging()
     assert config.is_interactive_logging_enabled()
+
+
+def test_near_names_are_offered():
+    with pytest.raises(AttributeError, match="did you mean categorical"):
+        fastnet.random.categoricl  # noqa: B018
