@@ -219,11 +219,17 @@ GEOMETRIES = {  # (shape of x, filters, kernel_size, strides, padding, dilation_
     "several K-blocks": ((2, 6, 5, 61), 40, (3, 3), (1, 1), "valid", (1, 1)),
     "many rows": ((5, 23, 19, 3), 9, (5, 4), (2, 1), "same", (1, 1)),
     "dilated": ((2, 9, 8, 16), 33, (3, 2), (1, 1), "same", (2, 3)),
-    # Lines of the image are copied (`cpu.convolution`), not patches:
+    # Lines of the image are copied (`cpu.lines`), not patches:
     "lines in several K-blocks": ((9, 9, 11, 37), 20, (5, 5), (1, 1), "same", (1, 1)),
     "lines in parts": ((2, 5, 131, 11), 16, (3, 3), (1, 1), "same", (1, 1)),
     "lines longer than a K-block": ((2, 3, 611, 40), 5, (3, 7), (1, 1), "same", (1, 1)),
     "strided lines": ((5, 23, 19, 16), 9, (3, 3), (2, 2), "valid", (1, 1)),
+    "lines left out by strides": ((3, 23, 13, 8), 9, (2, 3), (3, 1), "valid", (1, 1)),
+    "lines of many small images": ((41, 8, 8, 16), 24, (3, 3), (1, 1), "same", (1, 1)),
+    "lines cut by blocks": ((3, 31, 29, 16), 16, (3, 3), (1, 1), "same", (1, 1)),
+    "long lines, several at once": ((2, 9, 203, 8), 16, (3, 3), (1, 1), "same", (1, 1)),
+    "lines of one row": ((5, 1, 83, 8), 16, (1, 5), (1, 2), "same", (1, 1)),
+    "lines of volumes in several K-blocks": ((2, 4, 5, 9, 24), 17, (3, 3, 3), (1, 2, 1), "same", (1, 1, 1)),
     "dilated along the height": ((3, 9, 9, 32), 8, (2, 3), (1, 1), "same", (3, 1)),
 }
 
@@ -237,7 +243,8 @@ def test_the_bits_are_those_of_the_product_of_a_patch_matrix(name, dtype):
     matrix = oracles.patches(x, taps, strides, padding, dilations)
 
     def convolution():
-        return layers.Conv2D(filters, taps, strides, padding, dilation_rate=dilations, activation="relu")
+        conv = kind("Conv#D", len(taps))
+        return conv(filters, taps, strides, padding, dilation_rate=dilations, activation="relu")
 
     one = LayerRun(convolution, dtype, shape[1:], shape[0])
     other = LayerRun(lambda: layers.Dense(filters, activation="relu"), dtype, matrix.shape[1:], shape[0])
@@ -260,8 +267,8 @@ def test_the_bits_are_those_of_any_number_of_threads(name):
         with threads(count):
             fastnet.utils.set_random_seed(1)
             run = LayerRun(
-                lambda: layers.Conv2D(filters, taps, strides, padding, dilation_rate=dilations), "float32", shape[1:],
-                shape[0],
+                lambda: kind("Conv#D", len(taps))(filters, taps, strides, padding, dilation_rate=dilations), "float32",
+                shape[1:], shape[0],
             )  # fmt: skip
             x = data(shape, "float32")
             found.append(run(x, data(run.layer(x).shape, "float32", 3)))

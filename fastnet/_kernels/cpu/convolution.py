@@ -27,15 +27,17 @@ LEAST_POSITIONS = 7  # of a line of results, which tiles do not cross
 LEAST_RUN = 8  # elements that a row of taps reads; tiles of the weight gradient do not cross them
 RUN_BYTES = 1280  # that a row of taps reads, at most: longer runs are copied for fewer columns
 
-CHUNK_BYTES = 384  # of a column of patches whose lines are in scratch at once
+CHUNK_BYTES = 384  # of a column of patches: where lines of results are divided, positions of a part
+LINES_BYTES = 48 << 10  # of lines in scratch at once, unless one line of results reads more
+SHARED_LINES_BYTES = 256 << 10  # of lines that all rows of taps share in a weight gradient, at most
 MOST_SWAPPED = 2048  # rows of a weight gradient of few columns in scratch at once
 TABLE = 4096  # bytes of the table of segments: 24 for each line of results, or of taps
 # The steps of a K-block, of which each has a run or less, and the pixels beside each line.
 SCRATCH_A = KC_LAST * RUN_BYTES + (KC_LAST // LEAST_POSITIONS + 2) * (RUN_BYTES + LINE) + 64 * LINE
 SCRATCH_TRANSPOSED = LINE * MOST_SWAPPED + 64 * 2 * LINE
 _NAMES = (
-    "convolution_kernel.py", "convolution.py", "patches.py", "gemm.py", "gemm_intrinsics.py", "micro_kernel.py",
-    "packing.py", "blocking.py", "emit.py", "processor.py", "../window.py",
+    "convolution_kernel.py", "convolution.py", "patches.py", "lines.py", "gemm.py", "gemm_intrinsics.py",
+    "micro_kernel.py", "packing.py", "blocking.py", "emit.py", "processor.py", "../window.py",
 )  # fmt: skip
 _FILES = tuple(str((Path(__file__).parent / name).resolve()) for name in _NAMES)
 

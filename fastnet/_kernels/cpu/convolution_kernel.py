@@ -1,7 +1,7 @@
 # C = op(P) @ B (+ bias), ReLU, epilogue; P is the patch matrix of images.  DTYPE and TILE are bound above this line.
 from fastnet._kernels import chunks
 from fastnet._kernels import window as W
-from fastnet._kernels.cpu import blocking, gemm_intrinsics, patches, processor
+from fastnet._kernels.cpu import blocking, gemm_intrinsics, lines, patches, processor
 from fastnet._kernels.cpu import convolution as V
 from fastnet._kernels.cpu import gemm as G
 from fastnet._kernels.cpu import micro_kernel as T
@@ -14,8 +14,8 @@ _, copy_b, copy_rows, fill_rows, _, transpose_back, _ = gemm_intrinsics.copies(D
 call_epilogue = gemm_intrinsics.call_epilogue
 SIZE, LINE = processor.SIZES[DTYPE], processor.LINE
 copy_patches = patches.row_copies(SIZE, copy_rows, fill_rows)
-copy_pixels = patches.line_copies(SIZE, copy_rows, fill_rows)
-line_of = patches.line_of
+layout_of, copy_lines = lines.line_copies(SIZE, copy_rows, fill_rows)
+bytes_of_lines, lines_apart = lines.bytes_of_lines, lines.lines_apart
 MASKS = processor.target().masks
 LANES = SHAPE.lanes(DTYPE)
 MR, MR_SINGLE, NR = SHAPE.rows, SHAPE.single_rows, blocking.VECTORS * LANES
@@ -25,6 +25,9 @@ CHUNK, RUN = V.CHUNK_BYTES // SIZE, V.RUN_BYTES // SIZE
 POSITIONS, TAPS, STRIDES, DILATIONS, CHANNELS = (
     patches.POSITIONS, patches.TAPS, patches.STRIDES, patches.DILATIONS, patches.CHANNELS
 )  # fmt: skip
+
+
+NO_LAYOUT = (0,) * 7  # of lines, where patches are copied
 
 
 @local
@@ -52,11 +55,18 @@ def run_of(args):
 
 @local
 def has_lines(args):
-    """Whether lines of the image are copied, and not patches: their runs are neither too short nor too long, and lines
-    of results fill tiles."""
-    run = run_of(args)
-    side_by_side = args[DILATIONS + 2] == 1 and args[STRIDES + 2] <= args[TAPS + 2]
-    return side_by_side and V.LEAST_RUN <= run <= RUN and args[POSITIONS + 2] >= V.LEAST_POSITIONS
+    """Whether lines of the image are copied, and not patches: taps lie side by side, their runs are neither too short
+    nor too long, lines of results fill tiles, and what one of them reads for a K-block finds room."""
+    run, width, rows = run_of(args), args[POSITIONS + 2], args[TAPS + 1]
+    side_by_side = args[DILATIONS] == 1 and args[DILATIONS + 1] == 1 and args[DILATIONS + 2] == 1
+    if not side_by_side or args[STRIDES + 2] > args[TAPS + 2] or width < V.LEAST_POSITIONS:
+        return False
+    if run < V.LEAST_RUN or run > RUN:
+        return False
+    most = blocking.KC_LAST // run + 2  # runs of a K-block; all rows of a plane where it reads several
+    most = min(rows, most) if args[TAPS] == 1 else rows * min(args[TAPS], most // rows + 2)
+    line = ((min(width, CHUNK) - 1) * args[STRIDES + 2] + args[TAPS + 2]) * args[CHANNELS] * SIZE + LINE
+    return most * line <= V.SCRATCH_A
 
 
 @local
@@ -106,39 +116,51 @@ def pixel_of(args, row):
 
 
 @local
-def lines_of_results(x, pixel, args, i, end, k0, k, table, out):
-    """Copy what the rows ``i`` to ``end`` of a K-block read, line of results by line; write the table of segments.
-
-    Returns the bytes from one line's copy to the next, and the number of segments.
-    """
-    channels, width, run = args[CHANNELS], args[POSITIONS + 2], run_of(args)
-    first_run, last_run = k0 // run, (k0 + k - 1) // run
-    count = last_run - first_run + 1
-    most = min(width, end - i) - 1
-    pitch = ((most * args[STRIDES + 2] + args[TAPS + 2]) * channels * SIZE + LINE - 1) // LINE * LINE
-    row, piece = i, out
-    while row < end:
-        position = row % width
-        last = min(end, row - position + width)
-        for number in range(count):
-            start, stop = max(k0 - (first_run + number) * run, 0), min(k0 + k - (first_run + number) * run, run)
-            line = line_of(x, pixel, args, row // width, first_run + number)
-            copy_pixels(line, pixel, args, position, position + last - row, start // channels,
-                        (stop + channels - 1) // channels, piece + number * pitch)  # fmt: skip
-        piece += count * pitch
-        row = last
-    for number in range(count):
-        start, stop = max(k0 - (first_run + number) * run, 0), min(k0 + k - (first_run + number) * run, run)
-        ahead = start % channels if number == 0 else 0
-        entry(table, number, stop - start, pitch - (ahead + stop - start) * SIZE, 0)
-    return count * pitch, count
+def run_offset(args, layout, run):
+    """Bytes from the first copied line to the one that a run reads first."""
+    _, _, pitch, plane, planes, row, _ = layout
+    return ((run % args[TAPS + 1] - row) * planes + run // args[TAPS + 1] - plane) * pitch
 
 
 @local
-def chunk_of_results(bases, args, i, end, a, a_row, piece, table, count, b, b_step, b_panel, c, ld, j, n, shift, flags):
-    """C[i to end, n columns from j on] from one K-block; ``piece``: bytes from one line's A to the next, 0 where all
-    its rows are at one distance."""
-    width = args[POSITIONS + 2]
+def lines_of_results(x, pixel, args, i, end, k0, k, table, out):
+    """Copy what the rows ``i`` to ``end`` of a K-block read, line of results by line; write the table of segments,
+    which are runs.
+
+    Returns the address of the first element, the bytes from one line of results to the next, and to the next in
+    another plane, and the number of segments.
+    """
+    run = run_of(args)
+    first_run, last_run = k0 // run, (k0 + k - 1) // run + 1
+    layout = layout_of(args, i, end, first_run, last_run)
+    copy_lines(x, pixel, args, i, end, layout, out)
+    for number in range(first_run, last_run):
+        start, stop = max(k0 - number * run, 0), min(k0 + k - number * run, run)
+        jump = run_offset(args, layout, number + 1) - run_offset(args, layout, number) - stop * SIZE
+        entry(table, number - first_run, stop - start, jump, 0)
+    column, _, pitch, _, planes, _, count = layout
+    ahead = k0 % run + (i % args[POSITIONS + 2] - column) * args[STRIDES + 2] * args[CHANNELS]
+    first = out + run_offset(args, layout, first_run) + ahead * SIZE
+    return first, lines_apart(args, count) * planes * pitch, count * planes * pitch, last_run - first_run
+
+
+@local
+def lines_at_once(args, first, k0, k):
+    """Lines of results whose copies lie in scratch at once; 0 where lines are divided."""
+    width, run = args[POSITIONS + 2], run_of(args)
+    first -= first % width
+    _, _, pitch, _, planes, _, count = layout_of(args, first, first + width, k0 // run, (k0 + k - 1) // run + 1)
+    line = planes * pitch
+    most = min((V.LINES_BYTES // line - count) // lines_apart(args, count) + 1, V.SCRATCH_A // (line * count))
+    return max(most, 1 if width <= CHUNK else 0)
+
+
+@local
+def chunk_of_results(bases, args, i, end, a, a_row, piece, turn, table, count, b, b_step, b_panel, c, ld, j, n, shift,
+                     flags):  # fmt: skip
+    """C[i to end, n columns from j on] from one K-block; ``piece``: bytes from one line's A to the next, ``turn`` where
+    that is in another plane; 0 where all rows of A are at one distance."""
+    width, height = args[POSITIONS + 2], args[POSITIONS + 1]
     scattered = args[G.FLAGS] & G.SCATTERED
     c_row = ld * args[G.WINDOW + W.SPACING + 2] * SIZE if scattered else ld * SIZE
     for q in range(0, n, NR):
@@ -148,7 +170,10 @@ def chunk_of_results(bases, args, i, end, a, a_row, piece, table, count, b, b_st
             to = c + ((pixel_of(args, first) if scattered else first - i) * ld + q) * SIZE
             row_tiles(left, a_row, SIZE, b + q // NR * b_panel, b_step, table, count, to, c_row, last - first,
                       min(NR, n - q), shift + q * SIZE if shift else 0, flags)  # fmt: skip
-            left += piece if piece else (last - first) * a_row
+            if piece:
+                left += (turn if last // width % height == 0 else piece) - first % width * a_row
+            else:
+                left += (last - first) * a_row
             first = last
 
 
@@ -163,14 +188,13 @@ def results(bases, args, k, i0, i1, j0, j1):
     bias = 0 if args[G.BIAS] < 0 else address(bases, args[G.BIAS])
     pixel, ldb, blocks = args[G.LDA] * SIZE, args[G.LDB], k_blocks(k)
     x = address(bases, args[G.A]) + j0 // (args[G.N] // args[G.WINDOW + W.GROUPS]) * args[CHANNELS] * SIZE
-    lines = has_lines(args)
-    width = args[POSITIONS + 2]
+    lines, width = has_lines(args), args[POSITIONS + 2]
+    chunks = max(1, (i1 - i0 + MC - 1) // MC)
+    mc = ((i1 - i0 + chunks - 1) // chunks + MR - 1) // MR * MR
+    at_once = 0
     if lines:
         parts = (width + CHUNK - 1) // CHUNK
-        mc = (width + parts - 1) // parts if parts > 1 else CHUNK // width * width
-    else:
-        chunks = max(1, (i1 - i0 + MC - 1) // MC)
-        mc = ((i1 - i0 + chunks - 1) // chunks + MR - 1) // MR * MR
+        mc = (width + parts - 1) // parts
     group = GROUP if args[G.EPILOGUE] != 0 and mc * (j1 - j0) * SIZE > G.EPILOGUE_BYTES else j1 - j0
     for block in range(blocks):
         k0, depth, last = block * KC, k_depth(k, block), block == blocks - 1
@@ -178,17 +202,23 @@ def results(bases, args, k, i0, i1, j0, j1):
         b = address(bases, args[G.B]) + (k0 * ldb + j0) * SIZE
         pack = flags & G.PACK_B != 0 or (not MASKS and (j1 - j0) % LANES != 0)
         b, b_step, panel = packed(b, ldb, pack, depth, j1 - j0, packed_b)
+        if lines:
+            at_once = lines_at_once(args, i0, k0, depth)
         i = i0
         while i < i1:
-            end = min(i1, i - (i % width % mc if lines and width > CHUNK else i % mc if lines else 0) + mc)
+            if at_once:
+                end = min(i1, (i // width + at_once) * width)
+            elif lines:
+                end = min(i1, i - i % width + min(width, i % width // mc * mc + mc))
+            else:
+                end = min(i1, i + mc)
             if lines:
-                end = min(end, i - i % width + width) if width > CHUNK else end
-                piece, count = lines_of_results(x, pixel, args, i, end, k0, depth, table, copy)
-                a, a_row = copy + k0 % run_of(args) % args[CHANNELS] * SIZE, args[STRIDES + 2] * args[CHANNELS] * SIZE
+                a, piece, turn, count = lines_of_results(x, pixel, args, i, end, k0, depth, table, copy)
+                a_row = args[STRIDES + 2] * args[CHANNELS] * SIZE
             else:
                 copy_patches(x, pixel, args, i, end, k0, k0 + depth, copy, spread(depth))
                 entry(table, 0, depth, 0, 0)
-                a, a_row, piece, count = copy, spread(depth), 0, 1
+                a, a_row, piece, turn, count = copy, spread(depth), 0, 0, 1
             for j in range(j0, j1, group):
                 n = min(group, j1 - j)
                 ld = args[G.LDC]
@@ -199,8 +229,9 @@ def results(bases, args, k, i0, i1, j0, j1):
                     c = address(bases, args[G.C]) + j * SIZE
                 else:
                     c = address(bases, args[G.C]) + (i * ld + j) * SIZE
-                chunk_of_results(bases, args, i, end, a, a_row, piece, table, count, b + (j - j0) // NR * panel, b_step,
-                                 panel, c, ld, j, n, bias + j * SIZE if bias != 0 and last else 0, todo)  # fmt: skip
+                chunk_of_results(bases, args, i, end, a, a_row, piece, turn, table, count, b + (j - j0) // NR * panel,
+                                 b_step, panel, c, ld, j, n, bias + j * SIZE if bias != 0 and last else 0,
+                                 todo)  # fmt: skip
                 if last and args[G.EPILOGUE] != 0:
                     call_epilogue(args[G.EPILOGUE], bases, args[G.EPILOGUE_ARGS], c, ld, i, end, j, j + n)
             i = end
@@ -208,37 +239,33 @@ def results(bases, args, k, i0, i1, j0, j1):
 
 @local
 def lines_of_steps(x, pixel, args, first_run, last_run, k0, k, table, swapped, out):
-    """Copy what the runs of taps read at the positions k0 to k0 + k, run by run; write the table of segments, which are
-    the lines of results. Returns the bytes from one run's copy to the next, and the number of segments."""
-    channels, stride, width = args[CHANNELS], args[STRIDES + 2], args[POSITIONS + 2]
-    to, count, run_bytes = out, 0, 0
-    for run in range(first_run, last_run):
-        row, count = k0, 0
-        while row < k0 + k:
-            position = row % width
-            last = min(k0 + k, row - position + width)
-            line = line_of(x, pixel, args, row // width, run)
-            copy_pixels(line, pixel, args, position, position + last - row, 0, args[TAPS + 2], to)
-            # As many bytes as these positions need: lines may be longer than a K-block.
-            pixels = (last - row - 1) * stride + args[TAPS + 2]
-            bytes_of_line = (pixels * channels * SIZE + LINE - 1) // LINE * LINE
-            if run == first_run:
-                jump = bytes_of_line - (last - row) * stride * channels * SIZE
-                entry(table, count, last - row, 0 if swapped else jump, jump if swapped else 0)
-            to += bytes_of_line
-            count += 1
-            row = last
-        run_bytes = (to - out) // (run - first_run + 1)
-    return run_bytes, count
+    """Copy what the runs read at the positions k0 to k0 + k; write the table of segments, which are lines of results.
+
+    Returns the layout of the copies and the number of segments.
+    """
+    width, height = args[POSITIONS + 2], args[POSITIONS + 1]
+    layout = layout_of(args, k0, k0 + k, first_run, last_run)
+    copy_lines(x, pixel, args, k0, k0 + k, layout, out)
+    column, _, pitch, _, planes, _, rows = layout
+    step = args[STRIDES + 2] * args[CHANNELS] * SIZE
+    row, count = k0, 0
+    while row < k0 + k:
+        last = min(k0 + k, row - row % width + width)
+        lines = rows if last // width % height == 0 else lines_apart(args, rows)
+        jump = lines * planes * pitch - (last - row + row % width - column) * step
+        entry(table, count, last - row, 0 if swapped else jump, jump if swapped else 0)
+        count += 1
+        row = last
+    return layout, count
 
 
 @local
-def gradient_chunk(args, i, end, run, a, a_step, run_bytes, table, count, b, b_step, b_panel, c, ld, n, swapped, todo):
+def gradient_chunk(args, i, end, run, a, a_step, layout, table, count, b, b_step, b_panel, c, ld, n, swapped, todo):
     """C[i to end, n] from one K-block; where ``swapped``, its transpose, whose vectors are elements of runs."""
     element = i
     while element < end:
         stop = min(end, element - element % run + run)
-        left = a + (element // run - i // run) * run_bytes + (element % run) * SIZE
+        left = a + run_offset(args, layout, element // run) + (element % run) * SIZE
         if swapped:
             for q in range(element, stop, NR):
                 row_tiles(b, SIZE, b_step, left + (q - element) * SIZE, a_step, table, count, c + (q - i) * SIZE, ld,
@@ -252,6 +279,20 @@ def gradient_chunk(args, i, end, run, a, a_step, run_bytes, table, count, b, b_s
 
 
 @local
+def elements_at_once(args, i0, i1):
+    """Elements of runs, rows of C, whose lines lie in scratch at once: all, or as many as tiles in the second-level
+    cache have rows, at least a run."""
+    width, run = args[POSITIONS + 2], run_of(args)
+    first = width * args[POSITIONS + 1] - 1  # the K-block that needs most room begins with the last pixel of a plane
+    last = first + blocking.KC_LAST
+    _, _, pitch, _, planes, _, count = layout_of(args, first, last, i0 // run, (i1 + run - 1) // run)
+    if bytes_of_lines(args, first, last, planes, count, pitch) <= V.SHARED_LINES_BYTES:
+        return i1
+    runs = max(1, MC // run) if args[TAPS] == 1 else 1
+    return run * (runs if bytes_of_lines(args, first, last, 1, runs, pitch) <= V.SCRATCH_A else 1)
+
+
+@local
 def gradient(bases, args, k, chunk, i0, i1, j0, j1):
     """Rows i0 to i1 and columns j0 to j1 of the transposed P times B, from a chunk of the K-blocks."""
     flags = args[G.FLAGS]
@@ -262,12 +303,16 @@ def gradient(bases, args, k, chunk, i0, i1, j0, j1):
     transposed = packed_b + G.SCRATCH_B
     pixel, ldb, blocks = args[G.LDA] * SIZE, args[G.LDB], k_blocks(k)
     x = address(bases, args[G.A]) + j0 // (args[G.N] // args[G.WINDOW + W.GROUPS]) * args[CHANNELS] * SIZE
-    lines = has_lines(args)
+    lines, width = has_lines(args), args[POSITIONS + 2]
+    if lines:  # and those of a K-block, from within a line to within another one, find room
+        _, _, pitch, _, _, _, _ = layout_of(args, 0, width, 0, 1)
+        lines = ((blocking.KC_LAST + width - 2) // width + 1) * pitch <= V.SCRATCH_A
     swapped = swaps(i1 - i0, j1 - j0, LANES)
     row = spread(i1 - i0)  # bytes between rows of the transposed C
     pack = not swapped and (flags & G.PACK_B != 0 or (not MASKS and (j1 - j0) % LANES != 0))
-    run = run_of(args) if lines else args[G.M]
-    mc = max(1, MC // run) * run if lines else MC
+    run, mc = run_of(args) if lines else args[G.M], MC
+    if lines:
+        mc = elements_at_once(args, i0, i1)
     group = GROUP if args[G.EPILOGUE] != 0 and mc * (j1 - j0) * SIZE > G.EPILOGUE_BYTES and not swapped else j1 - j0
     of_chunk = (blocks + args[G.CHUNKS] - 1) // args[G.CHUNKS]
     first_block = min(chunk * of_chunk, blocks)
@@ -282,13 +327,14 @@ def gradient(bases, args, k, chunk, i0, i1, j0, j1):
         while i < i1:
             end = min(i1, i - i % mc + mc)
             if lines:
-                run_bytes, count = lines_of_steps(x, pixel, args, i // run, (end + run - 1) // run, k0, depth, table,
-                                                  swapped, copy)  # fmt: skip
-                a, a_step = copy, args[STRIDES + 2] * args[CHANNELS] * SIZE
+                layout, count = lines_of_steps(x, pixel, args, i // run, (end + run - 1) // run, k0, depth, table,
+                                               swapped, copy)  # fmt: skip
+                a_step = args[STRIDES + 2] * args[CHANNELS] * SIZE
+                a = copy + (k0 % width - layout[0]) * a_step
             else:
                 copy_patches(x, pixel, args, k0, k0 + depth, i, end, copy, spread(end - i))
                 entry(table, 0, depth, 0, 0)
-                a, a_step, run_bytes, count = copy - i * SIZE, spread(end - i), 0, 1
+                a, a_step, layout, count = copy - i * SIZE, spread(end - i), NO_LAYOUT, 1
             for j in range(j0, j1, group):
                 n = min(group, j1 - j)
                 if flags & G.IN_SCRATCH:
@@ -299,12 +345,12 @@ def gradient(bases, args, k, chunk, i0, i1, j0, j1):
                     c = result + (i * ld + j) * SIZE
                 if swapped:
                     part = transposed + (i - i0) * SIZE
-                    gradient_chunk(args, i, end, run, a, a_step, run_bytes, table, count, b, b_step, 0, part, row, n,
+                    gradient_chunk(args, i, end, run, a, a_step, layout, table, count, b, b_step, 0, part, row, n,
                                    True, todo)  # fmt: skip
                     if last:
                         transpose_back(part, row, end - i, n, c, ld * SIZE, 0, 0)
                 else:
-                    gradient_chunk(args, i, end, run, a, a_step, run_bytes, table, count, b + (j - j0) // NR * panel,
+                    gradient_chunk(args, i, end, run, a, a_step, layout, table, count, b + (j - j0) // NR * panel,
                                    b_step, panel, c, ld, n, False, todo)  # fmt: skip
                 if last and args[G.EPILOGUE] != 0:
                     call_epilogue(args[G.EPILOGUE], bases, args[G.EPILOGUE_ARGS], c, ld, i, end, j, j + n)

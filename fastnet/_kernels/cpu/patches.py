@@ -1,11 +1,8 @@
-"""Patches of images, the operand A of a convolution's products, copied to scratch in one of two forms.
+"""Rows of the patch matrix, the operand A of a convolution's products, copied to scratch.
 
-Rows of the patch matrix: pixels of a line and their channels lie side by side. Where taps do too, those of a line of
-the window are one run in memory. A run is copied for all positions of a line of results at once.
-
-Lines of the image: the runs of neighbouring positions overlap, and lie in a line of the image anyway. The line is
-copied once for each row of taps, with zeros beside it. A run then begins ``stride * channels`` elements behind the
-one before, and the columns of the patch matrix are segments, one for each row of taps.
+Pixels of a line and their channels lie side by side. Where taps do too, those of a line of the window are one run in
+memory. A run is copied for all positions of a line of results at once. Most convolutions copy lines of the image
+instead (`lines`).
 """
 
 from __future__ import annotations
@@ -118,31 +115,3 @@ def _run_copies(size: int, copy_rows, fill_rows):
             copy_clipped(line, pixel, columns, channels, begin + p * stride, start, stop, out + (p - first) * distance)
 
     return copy_run
-
-
-def line_copies(size: int, copy_rows, fill_rows):
-    """The function ``copy_pixels(line, pixel, args, first, last, begin, end, out)``.
-
-    It copies what the taps ``begin`` to ``end`` of a row of taps read at the positions ``first`` to ``last`` of a line
-    of results, as pixels side by side; 0 outside of the image, and where ``line`` is 0.
-    """
-
-    @local
-    def copy_pixels(line, pixel, args, first, last, begin, end, out):
-        channels, stride = args[CHANNELS], args[STRIDES + 2]
-        start = first * stride + begin - args[BEFORE + 2]
-        stop = (last - 1) * stride + end - args[BEFORE + 2]
-        inside, outside = min(stop, max(start, 0)), min(stop, args[IMAGE + 2])
-        if line == 0:
-            inside = stop
-        outside = max(inside, outside)
-        row = channels * size
-        fill_rows(1, (inside - start) * channels, out, 0)
-        out += (inside - start) * row
-        if outside > inside and pixel == row:
-            copy_rows(line + inside * pixel, 0, 1, (outside - inside) * channels, out, 0)
-        elif outside > inside:
-            copy_rows(line + inside * pixel, pixel, outside - inside, channels, out, row)
-        fill_rows(1, (stop - outside) * channels, out + (outside - inside) * row, 0)
-
-    return copy_pixels
