@@ -11,7 +11,7 @@ SHAPE = blocking.Tile(*TILE)
 define_tiles, tile, write_entry = gemm_intrinsics.segmented_tiles(DTYPE, SHAPE)
 k_blocks, swaps = local(chunks.k_blocks), local(V.swaps)
 _, copy_b, copy_rows, fill_rows, _, transpose_back, _ = gemm_intrinsics.copies(DTYPE, SHAPE)
-call_epilogue = gemm_intrinsics.call_epilogue
+call_epilogue, prefetch = gemm_intrinsics.call_epilogue, gemm_intrinsics.prefetching(DTYPE, SHAPE)
 SIZE, LINE = processor.SIZES[DTYPE], processor.LINE
 copy_patches = patches.row_copies(SIZE, copy_rows, fill_rows)
 layout_of, copy_lines = lines.line_copies(SIZE, copy_rows, fill_rows)
@@ -22,8 +22,9 @@ MR, MR_SINGLE, NR = SHAPE.rows, SHAPE.single_rows, blocking.VECTORS * LANES
 KC, MC = chunks.KC, blocking.MC_BYTES // SIZE
 SCRATCH_ROWS, GROUP = blocking.SCRATCH_ROWS, G.GROUP // SIZE
 CHUNK, RUN = V.CHUNK_BYTES // SIZE, V.RUN_BYTES // SIZE
-POSITIONS, TAPS, STRIDES, DILATIONS, CHANNELS = (
-    patches.POSITIONS, patches.TAPS, patches.STRIDES, patches.DILATIONS, patches.CHANNELS
+IMAGE, POSITIONS, TAPS, STRIDES, DILATIONS, BEFORE, CHANNELS = (
+    patches.IMAGE, patches.POSITIONS, patches.TAPS, patches.STRIDES, patches.DILATIONS, patches.BEFORE,
+    patches.CHANNELS,
 )  # fmt: skip
 
 
@@ -156,10 +157,21 @@ def lines_at_once(args, first, k0, k):
 
 
 @local
+def lines_to_come(x, pixel, args, row):
+    """The lines of the image that the next chunk of results is the first to read: address, and bytes for each line of
+    results. They are fetched while tiles compute."""
+    line, height = row // args[POSITIONS + 2], args[POSITIONS + 1]
+    below = args[TAPS + 1] - args[BEFORE + 1] - args[STRIDES + 1]
+    of_line = args[IMAGE + 2] * pixel
+    first = line // height * args[IMAGE + 1] + line % height * args[STRIDES + 1] + max(below, 0)
+    return x + first * of_line, args[STRIDES + 1] * of_line
+
+
+@local
 def chunk_of_results(bases, args, i, end, a, a_row, piece, turn, table, count, b, b_step, b_panel, c, ld, j, n, shift,
-                     flags):  # fmt: skip
+                     flags, ahead, ahead_bytes):  # fmt: skip
     """C[i to end, n columns from j on] from one K-block; ``piece``: bytes from one line's A to the next, ``turn`` where
-    that is in another plane; 0 where all rows of A are at one distance."""
+    that is in another plane; 0 where all rows of A are at one distance. ``ahead``: bytes fetched for each line."""
     width, height = args[POSITIONS + 2], args[POSITIONS + 1]
     scattered = args[G.FLAGS] & G.SCATTERED
     c_row = ld * args[G.WINDOW + W.SPACING + 2] * SIZE if scattered else ld * SIZE
@@ -168,6 +180,10 @@ def chunk_of_results(bases, args, i, end, a, a_row, piece, turn, table, count, b
         while first < end:
             last = min(end, first - first % width + width) if scattered or piece else end
             to = c + ((pixel_of(args, first) if scattered else first - i) * ld + q) * SIZE
+            if q == 0:
+                for place in range(0, ahead_bytes, LINE):
+                    prefetch(ahead + place)
+                ahead += ahead_bytes
             row_tiles(left, a_row, SIZE, b + q // NR * b_panel, b_step, table, count, to, c_row, last - first,
                       min(NR, n - q), shift + q * SIZE if shift else 0, flags)  # fmt: skip
             if piece:
@@ -215,10 +231,11 @@ def results(bases, args, k, i0, i1, j0, j1):
             if lines:
                 a, piece, turn, count = lines_of_results(x, pixel, args, i, end, k0, depth, table, copy)
                 a_row = args[STRIDES + 2] * args[CHANNELS] * SIZE
+                ahead, ahead_bytes = lines_to_come(x, pixel, args, end)
             else:
                 copy_patches(x, pixel, args, i, end, k0, k0 + depth, copy, spread(depth))
                 entry(table, 0, depth, 0, 0)
-                a, a_row, piece, turn, count = copy, spread(depth), 0, 0, 1
+                a, a_row, piece, turn, count, ahead, ahead_bytes = copy, spread(depth), 0, 0, 1, 0, 0
             for j in range(j0, j1, group):
                 n = min(group, j1 - j)
                 ld = args[G.LDC]
@@ -230,8 +247,8 @@ def results(bases, args, k, i0, i1, j0, j1):
                 else:
                     c = address(bases, args[G.C]) + (i * ld + j) * SIZE
                 chunk_of_results(bases, args, i, end, a, a_row, piece, turn, table, count, b + (j - j0) // NR * panel,
-                                 b_step, panel, c, ld, j, n, bias + j * SIZE if bias != 0 and last else 0,
-                                 todo)  # fmt: skip
+                                 b_step, panel, c, ld, j, n, bias + j * SIZE if bias != 0 and last else 0, todo,
+                                 ahead, ahead_bytes if j == j0 else 0)  # fmt: skip
                 if last and args[G.EPILOGUE] != 0:
                     call_epilogue(args[G.EPILOGUE], bases, args[G.EPILOGUE_ARGS], c, ld, i, end, j, j + n)
             i = end
