@@ -130,6 +130,15 @@ DEPTHWISE = {
     "dilated": ((2, 9, 30, 4), 3, 1, "same", (2, 3), 1),
     "steps": ((3, 9, 4), 3, 2, "same", 1, 2),
     "primes": ((3, 7, 37, 11), (3, 5), 1, "same", 1, 1),
+    # Whole vectors of channels (`loops.LANES`); blocks have four positions:
+    "vectors": ((3, 9, 13, 24), 3, 1, "same", 1, 1),
+    "vectors, few positions within the image": ((2, 7, 5, 8), 3, 1, "same", 1, 1),
+    "vectors, no position within the image": ((2, 3, 2, 80), 5, 1, "same", 1, 1),
+    "vectors, strided": ((3, 12, 19, 16), (3, 4), (2, 3), "same", 1, 1),
+    "vectors, dilated": ((2, 11, 14, 8), 3, 1, "same", (3, 2), 1),
+    "vectors, two for each channel": ((2, 6, 10, 12), (2, 3), 1, "valid", 1, 2),
+    "vectors, more taps than a part of the gradient": ((2, 9, 11, 72), 7, 1, "same", 1, 1),
+    "vectors, steps": ((3, 17, 8), 4, 1, "same", 2, 1),
 }
 
 
@@ -382,6 +391,7 @@ THOROUGH = pytest.mark.thorough
             (THOROUGH, lambda: layers.Conv2DTranspose(3, 3, 2, "same", activation="tanh"), (3, 4, 2)),
             (THOROUGH, lambda: layers.DepthwiseConv2D(3, padding="same", activation="relu"), (3, 4, 2)),
             (THOROUGH, lambda: layers.DepthwiseConv2D(2, 2, "same", 2), (3, 2, 2)),
+            (pytest.mark.slow, lambda: layers.DepthwiseConv2D(3, padding="same"), (3, 6, 8)),
         ]
     ],
 )

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from fastnet import checks
+from fastnet._kernels.template import Template
 from fastnet._kernels.templates import depthwise as loops
 from fastnet._kernels.window import Window
 from fastnet.engine import elements
@@ -66,7 +67,7 @@ class _Depthwise(MovingKernel):
         y = plan.buffer((*window.positions[3 - self.rank :], x.shape[-1] * self.depth_multiplier), self.dtype)
         images, results = self._as_images(plan, self._repeated(plan, x)), self._as_images(plan, y)
         plan.call(
-            loops.depthwise, x=images, kernel=kernel, bias=bias, y=results, lowest=lowest, **self._numbers(window)
+            _loops(images)[0], x=images, kernel=kernel, bias=bias, y=results, lowest=lowest, **self._numbers(window)
         )
         plan.save(window=window, images=images)
         return y
@@ -84,7 +85,7 @@ class _Depthwise(MovingKernel):
         if dkernel is not None:
             sums, results = {"dkernel": dkernel.flat}, -window.rows
             chunk_sums = elements.sums_of_chunks(plan, sums, math.prod(kernel.shape), results)
-            plan.call(loops.depthwise_kernel_gradient, x=images, dy=gradient, **chunk_sums, **numbers)
+            plan.call(_loops(images)[1], x=images, dy=gradient, **chunk_sums, **numbers)
             elements.add_chunks(plan, chunk_sums, sums, results)
         return dx
 
@@ -97,7 +98,14 @@ class _Depthwise(MovingKernel):
             plan.call(loops.depthwise_input_gradient, dy=dy, kernel=kernel, dx=dx, **numbers)
             return
         turned = {name: -number for name, number in numbers.items() if name.startswith(("step", "before"))}
-        plan.call(loops.depthwise, x=dy, kernel=kernel, y=dx, lowest=-math.inf, **numbers | turned)
+        plan.call(_loops(dy)[0], x=dy, kernel=kernel, y=dx, lowest=-math.inf, **numbers | turned)
+
+
+def _loops(images: View) -> tuple[Template, Template]:
+    """The loops over these images: of the sums over windows, and of the gradient of the kernel."""
+    if images.shape[-1] % loops.LANES:
+        return loops.depthwise, loops.depthwise_kernel_gradient
+    return loops.depthwise_vectors, loops.depthwise_kernel_gradient_vectors
 
 
 def _pixels(plan: Plan, x: View) -> View:

@@ -3,9 +3,11 @@
 A unit of a kernel's axis is a channel of a line of results, or of pixels. Where a channel has several filters, it is
 repeated before, and the sums of its repetitions are added behind the gradient.
 
-On the CPU a part of the axis has many channels, which are lanes. A block of 64 sums stays in registers over all taps:
-LLVM makes vectors of a loop of this fixed length, and then unrolls it. One of 32 it unrolls first, and leaves scalar.
-Of fewer channels a block has those of several positions, and their weights as often, on the stack.
+On the CPU a part of the axis has many channels. Where they are a multiple of `LANES`, a block has the channels of a
+vector at up to 8 positions, and reads a tap's weights once (`cpu.depthwise_intrinsics`). Other numbers of channels are
+lanes of loops: a block of 64 sums stays in registers over all taps, since LLVM makes vectors of a loop of this fixed
+length, and then unrolls it. One of 32 it unrolls first, and leaves scalar. Of fewer channels a block has those of
+several positions, and their weights as often, on the stack.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from __future__ import annotations
 from fastnet._kernels.chunks import CHUNK_ROWS
 from fastnet._kernels.kinds import integer, read, real, size, write
 from fastnet._kernels.template import template
+
+LANES = 8  # whose multiples are whole vectors of any dtype
 
 
 @template("pixels", cost="filters")
@@ -101,6 +105,78 @@ def depthwise(
         unit += lanes
 
 
+@template("n * lines * channels", grain=16, cost="2 * places * taps_y * taps_x", aligned=False)
+def depthwise_vectors(
+    x: read[n, image_y, image_x, channels], kernel: read, bias: read | 0.0, y: write[n, lines, places, channels],
+    lowest: real, taps_y: integer, taps_x: integer, stride_y: integer, stride_x: integer, step_y: integer,
+    step_x: integer, before_y: integer, before_x: integer, n: size, image_y: size, image_x: size, lines: size,
+    places: size, channels: size, lo, hi,
+):  # fmt: skip
+    # `depthwise` of whole vectors of channels
+    shift, unit, apart_y, apart_x = stack(64), lo, abs(step_y), abs(step_x)
+    # The first pixel that a window reads, before its position; positions from which, and to which, all are in the image
+    first_y, first_x = min(0, (taps_y - 1) * step_y) - before_y, min(0, (taps_x - 1) * step_x) - before_x
+    left = max(0, (stride_x - 1 - first_x) // stride_x)
+    right = min(places, (image_x - first_x - (taps_x - 1) * apart_x + stride_x - 1) // stride_x)
+    x_step, x_row, x_tap = stride_x * channels, step_y * image_x * channels, step_x * channels
+    while unit < hi:
+        line, c = unit // channels, unit % channels
+        lanes = min(64, channels - c, hi - unit)
+        for k in range(lanes):
+            shift[k] = bias[c + k]
+        y_of_image = line % lines * stride_y + first_y
+        above = min(taps_y, max(0, -(y_of_image // apart_y)))  # taps outside of the image, here and below
+        below = min(taps_y - above, max(0, taps_y + (y_of_image - image_y) // apart_y))
+        rows, row = taps_y - above - below, above if step_y > 0 else below
+        image = (line // lines * image_y + line % lines * stride_y - before_y + row * step_y) * image_x
+        p = 0
+        while p < places:
+            inside, count, taps, tap = left <= p < right, 1, taps_x, 0
+            if inside and (p + 4 <= right or right - left >= 8):
+                count, p = 4, min(p, right - 4)  # the last block computes some positions again
+            elif not inside:
+                x_of_image = p * stride_x + first_x
+                before = min(taps_x, max(0, -(x_of_image // apart_x)))
+                behind = min(taps_x - before, max(0, taps_x + (x_of_image - image_x) // apart_x))
+                taps, tap = taps_x - before - behind, before if step_x > 0 else behind
+            at = (image + p * stride_x - before_x + tap * step_x) * channels + c
+            out, weight = (line * places + p) * channels + c, (row * taps_x + tap) * channels + c
+            if count == 4:
+                window_sums_of_block(4, x, at, x_step, x_row, x_tap, kernel, weight, taps_x * channels, channels, rows,
+                                     taps, y, out, channels, shift, lowest, lanes)  # fmt: skip
+            else:
+                window_sums_of_block(1, x, at, x_step, x_row, x_tap, kernel, weight, taps_x * channels, channels, rows,
+                                     taps, y, out, channels, shift, lowest, lanes)  # fmt: skip
+            p += count
+        unit += lanes
+
+
+@template("n * lines * places * channels", cost="2 * taps_y * taps_x")
+def depthwise_elements(
+    x: read[n, image_y, image_x, channels], kernel: read, bias: read | 0.0, y: write[n, lines, places, channels],
+    lowest: real, taps_y: integer, taps_x: integer, stride_y: integer, stride_x: integer, step_y: integer,
+    step_x: integer, before_y: integer, before_x: integer, n: size, image_y: size, image_x: size, lines: size,
+    places: size, channels: size, lo, hi,
+):  # fmt: skip
+    # `depthwise` for a GPU, where neighbouring threads have neighbouring channels
+    for element in range(lo, hi):
+        pixel = int64(uint32(element) // uint32(channels))
+        c, line = element - pixel * channels, int64(uint32(pixel) // uint32(places))
+        image = int64(uint32(line) // uint32(lines))
+        top, start = (line - image * lines) * stride_y - before_y, (pixel - line * places) * stride_x - before_x
+        total = 0.0
+        for ty in range(taps_y):
+            row = top + ty * step_y
+            if row >= 0 and row < image_y:
+                for tx in range(taps_x):
+                    at = start + tx * step_x
+                    if at >= 0 and at < image_x:
+                        at = ((image * image_y + row) * image_x + at) * channels + c
+                        total = fma(x[at], kernel[(ty * taps_x + tx) * channels + c], total)
+        value = total + bias[c]
+        y[element] = lowest if value < lowest else value
+
+
 @template("n * image_y * channels", grain=16, cost="4 * places * taps_y * taps_x", aligned=False)
 def depthwise_input_gradient(
     dy: read[n, lines, places, channels], kernel: read, dx: write[n, image_y, image_x, channels], taps_y: integer,
@@ -182,3 +258,70 @@ def depthwise_kernel_gradient(
                 value = value + total[i * lanes + k]
             dkernel[unit + k] = value
         unit += lanes
+
+
+@template(f"{_CHUNKS} * channels", grain=16, cost=f"2 * {CHUNK_ROWS} * taps_y * taps_x", aligned=False)
+def depthwise_kernel_gradient_vectors(
+    x: read[n, image_y, image_x, channels], dy: read[n, lines, places, channels], dkernel: write, taps_y: integer,
+    taps_x: integer, stride_y: integer, stride_x: integer, step_y: integer, step_x: integer, before_y: integer,
+    before_x: integer, n: size, image_y: size, image_x: size, lines: size, places: size, channels: size, lo, hi,
+):  # fmt: skip
+    # `depthwise_kernel_gradient` of whole vectors of channels. Lines stay in the first-level cache over all taps.
+    total, unit, x_step = stack(1600), lo, stride_x * channels
+    while unit < hi:
+        c, chunk = unit % channels, unit // channels
+        lanes, last = min(64, channels - c, hi - unit), min((chunk + 1) * CHUNK_ROWS, n * lines * places)
+        for first_tap in range(0, taps_y * taps_x, 25):
+            taps = min(25, taps_y * taps_x - first_tap)
+            for k in range(taps * 64):
+                total[k] = 0.0
+            begin = chunk * CHUNK_ROWS
+            while begin < last:  # the part of each line that is in the chunk
+                line, end = begin // places, min(last, begin - begin % places + places)
+                for i in range(taps):
+                    tap = first_tap + i
+                    start = tap % taps_x * step_x - before_x
+                    row = line % lines * stride_y + tap // taps_x * step_y - before_y
+                    p = max(begin - line * places, (stride_x - 1 - start) // stride_x)
+                    stop = min(end - line * places, (image_x - 1 - start) // stride_x + 1)
+                    if row >= 0 and row < image_y and p < stop:
+                        at = ((line // lines * image_y + row) * image_x + start) * channels + c + p * x_step
+                        result = (line * places + p) * channels + c
+                        products_of_block(total, i * 64, x, at, x_step, dy, result, channels, stop - p, lanes)
+                begin = end
+            for i in range(taps):
+                for k in range(lanes):
+                    dkernel[(chunk * taps_y * taps_x + first_tap + i) * channels + c + k] = total[i * 64 + k]
+        unit += lanes
+
+
+@template(f"{_CHUNKS} * taps_y * taps_x * channels", cost=f"4 * {CHUNK_ROWS}")
+def depthwise_kernel_gradient_elements(
+    x: read[n, image_y, image_x, channels], dy: read[n, lines, places, channels], dkernel: write, taps_y: integer,
+    taps_x: integer, stride_y: integer, stride_x: integer, step_y: integer, step_x: integer, before_y: integer,
+    before_x: integer, n: size, image_y: size, image_x: size, lines: size, places: size, channels: size, lo, hi,
+):  # fmt: skip
+    # `depthwise_kernel_gradient` for a GPU, where neighbouring threads have neighbouring channels
+    total = stack(64)
+    groups = max(1, 64 // channels) if stride_x == 1 and channels % LANES > 0 else 1
+    for unit in range(lo, hi):
+        c, tap = unit % channels, unit // channels % (taps_y * taps_x)
+        chunk, start = unit // channels // (taps_y * taps_x), tap % taps_x * step_x - before_x
+        left = max(0, (stride_x - 1 - start) // stride_x)
+        right = min(places, (image_x - 1 - start) // stride_x + 1)
+        for i in range(groups):
+            total[i] = 0.0
+        begin, last = chunk * CHUNK_ROWS, min((chunk + 1) * CHUNK_ROWS, n * lines * places)
+        while begin < last:
+            line, end = begin // places, min(last, begin - begin % places + places)
+            row = line % lines * stride_y + tap // taps_x * step_y - before_y
+            source = ((line // lines * image_y + row) * image_x + start) * channels + c
+            p, stop, i = max(left, begin - line * places), min(right, end - line * places), 0
+            while row >= 0 and row < image_y and p < stop:
+                total[i] = fma(x[source + p * stride_x * channels], dy[(line * places + p) * channels + c], total[i])
+                p, i = p + 1, (i + 1) % groups
+            begin = end
+        value = total[0]
+        for i in range(1, groups):
+            value = value + total[i]
+        dkernel[unit] = value

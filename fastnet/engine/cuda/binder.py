@@ -21,7 +21,7 @@ from fastnet._kernels.cuda.tap_products import TapProductsKernel
 from fastnet._kernels.generate import Kernel, is_narrowed
 from fastnet._kernels.kinds import Kind
 from fastnet._kernels.template import Template
-from fastnet._kernels.templates import data, pooling, turn
+from fastnet._kernels.templates import data, depthwise, pooling, turn
 from fastnet._kernels.templates import winograd as loops
 from fastnet.engine import devices
 from fastnet.engine.cuda.driver import MOST_UNITS, DeviceError, Driver, Node
@@ -42,6 +42,13 @@ FORMS: dict[Any, tuple[Template, tuple[str | int, ...]]] = {
     data.gather.function: (data.gather_elements, ("width",)),
     loops.transform_taps.function: (loops.transform_taps_elements, (32,)),
     loops.gather_taps.function: (loops.gather_taps_elements, (128,)),
+    depthwise.depthwise.function: (depthwise.depthwise_elements, ("places",)),
+    depthwise.depthwise_vectors.function: (depthwise.depthwise_elements, ("places",)),
+    depthwise.depthwise_kernel_gradient.function: (depthwise.depthwise_kernel_gradient_elements, ()),
+    depthwise.depthwise_kernel_gradient_vectors.function: (
+        depthwise.depthwise_kernel_gradient_elements,
+        ("taps_y", "taps_x"),
+    ),
     pooling.max_pooling.function: (pooling.max_pooling_elements, ("out_width", "channels")),
     pooling.window_sums.function: (pooling.window_sums_elements, ("out_width", "channels")),
 }

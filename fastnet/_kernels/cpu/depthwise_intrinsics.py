@@ -1,0 +1,186 @@
+"""Blocks of a depthwise convolution as LLVM code: vectors of channels, whose sums stay in registers.
+
+Written as loops, LLVM keeps a block's sums in registers only if its length is fixed, and then reads the weights once
+for each result. Here a tap's weights are read once for all positions of a block.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from fastnet._kernels.cpu.emit import I64, PTR, Emitter
+from fastnet._kernels.cpu.micro_kernel import StridedRows
+
+#: bytes of a vector, which LLVM divides where registers are shorter: decides no bits. Positions may lie a multiple of
+#: 64 bytes apart, and Zen reads one vector a cycle from there, but two where they are the halves of 64 bytes.
+WIDTH = 32
+_DTYPES = {types.CPointer(types.float32): "float32", types.CPointer(types.float64): "float64"}
+
+
+class _Blocks(Emitter):
+    """The functions of a dtype."""
+
+    prefix = "depthwise"
+
+    def window_sums(self, positions: int) -> ir.Function:
+        """Of some channels at positions side by side: ::
+
+            y[p] = max(lowest, Σ x[p + r, t] * kernel[r, t] + shift)      over r and t, in this order; NaN stays
+
+        void (x, bytes from one position, one row of taps and one tap to the next,
+              kernel, bytes from one row of taps and one tap to the next, rows, taps,
+              y, bytes between positions, shift, lowest, channels)
+        """
+        arguments = [PTR, I64, I64, I64, PTR, I64, I64, I64, I64, PTR, I64, PTR, self.scalar, I64]
+        function, new = self.define(f"window_sums_{positions}", ir.VoidType(), arguments)
+        if not new:
+            return function
+        x, *steps, y, y_step, shift, lowest, channels = function.args
+        b = ir.IRBuilder(function.append_basic_block("entry"))
+        lowest = self.splat(b, lowest)
+
+        def block(across):
+            def body(values):
+                x, kernel, y, shift = values
+                sums = self._window(b, positions, across, x, kernel, steps)
+                biases = [self.load(b, place) for place in self._vectors(b, shift, across)]
+                for p in range(positions):
+                    for place, bias, total in zip(self._vectors(b, y, across), biases, sums[p], strict=True):
+                        value = b.fadd(total, bias)
+                        self.store(b, b.select(b.fcmp_ordered("<", value, lowest), lowest, value), place)
+                    y = self.at(b, y, y_step)
+                return [self.at(b, pointer, across * self.width) for pointer in values]
+
+            return body
+
+        values = [x, steps[3], y, shift]
+        values = self.loop(b, b.sdiv(channels, I64(2 * self.lanes)), values, block(2))
+        self.loop(b, b.srem(b.sdiv(channels, I64(self.lanes)), I64(2)), values, block(1))
+        b.ret_void()
+        return function
+
+    def _window(self, b: ir.IRBuilder, positions: int, across: int, x: ir.Value, kernel: ir.Value, steps) -> list:
+        """The sums of vectors of channels, for each position those side by side."""
+        x_step, x_row, x_tap, _, kernel_row, kernel_tap, rows, taps = steps
+        x_jump, kernel_jump = b.sub(x_row, b.mul(taps, x_tap)), b.sub(kernel_row, b.mul(taps, kernel_tap))
+        pixels = StridedRows(self, b, x, x_step, x_tap, positions)
+        count = len(pixels.pointers)
+
+        def tap(values):
+            addresses, pointers = pixels.step_by(b, values[:count], x_tap, positions)
+            kernel, sums = values[count], values[count + 1 :]
+            weights = [self.load(b, place) for place in self._vectors(b, kernel, across)]
+            read = [self.load(b, place) for address in addresses for place in self._vectors(b, address, across)]
+            sums = [self.fma(b, v, w, s) for v, w, s in zip(read, weights * positions, sums, strict=True)]
+            return [*pointers, self.at(b, kernel, kernel_tap), *sums]
+
+        def row(values):
+            values = self.loop(b, taps, values, tap)
+            pointers = pixels.advanced(b, values[:count], x_jump)
+            return [*pointers, self.at(b, values[count], kernel_jump), *values[count + 1 :]]
+
+        start = [*pixels.pointers, kernel, *[self.zero()] * (positions * across)]
+        sums = self.loop(b, rows, start, row)[count + 1 :]
+        return [sums[p * across : (p + 1) * across] for p in range(positions)]
+
+    def _vectors(self, b: ir.IRBuilder, pointer: ir.Value, across: int) -> list[ir.Value]:
+        """Addresses of vectors side by side."""
+        return [self.at(b, pointer, i * self.width) for i in range(across)]
+
+    def products(self) -> ir.Function:
+        """Of some channels: total += Σ x[p] * dy[p] over positions, in order.
+
+        void (total, x, bytes between its positions, dy, bytes between its positions, positions, channels)
+        """
+        function, new = self.define("products", ir.VoidType(), [PTR, PTR, I64, PTR, I64, I64, I64])
+        if not new:
+            return function
+        total, x, x_step, dy, dy_step, count, channels = function.args
+        b = ir.IRBuilder(function.append_basic_block("entry"))
+
+        def block(across):
+            def position(values):
+                x, dy, *sums = values
+                pairs = zip(self._vectors(b, x, across), self._vectors(b, dy, across), sums, strict=True)
+                sums = [self.fma(b, self.load(b, v), self.load(b, w), s) for v, w, s in pairs]
+                return [self.at(b, x, x_step), self.at(b, dy, dy_step), *sums]
+
+            def body(values):
+                total, x, dy = values
+                places = self._vectors(b, total, across)
+                sums = self.loop(b, count, [x, dy, *(self.load(b, place) for place in places)], position)[2:]
+                for place, value in zip(places, sums, strict=True):
+                    self.store(b, value, place)
+                return [self.at(b, pointer, across * self.width) for pointer in values]
+
+            return body
+
+        vectors, values = b.sdiv(channels, I64(self.lanes)), [total, x, dy]
+        values = self.loop(b, b.sdiv(vectors, I64(4)), values, block(4))
+        self.loop(b, b.srem(vectors, I64(4)), values, block(1))
+        b.ret_void()
+        return function
+
+
+def _made(builder: ir.IRBuilder, pointer: types.Type) -> _Blocks:
+    """The functions for what a pointer points to, in the caller's module."""
+    return _Blocks(builder.module, _DTYPES[pointer], WIDTH)
+
+
+def _call(builder: ir.IRBuilder, function: ir.Function, values: list[ir.Value]) -> None:
+    """Call a function with numba's pointers, which have the type of what they point to."""
+    kinds = function.function_type.args
+    values = [
+        builder.inttoptr(builder.ptrtoint(value, I64), PTR) if kind == PTR else value
+        for value, kind in zip(values, kinds, strict=True)
+    ]
+    builder.call(function, values)
+
+
+@intrinsic(prefer_literal=True)
+def window_sums_of_block(
+    typingctx, positions, x, at, x_step, x_row, x_tap, kernel, weight, kernel_row, kernel_tap, rows, taps, y, out,
+    y_step, shift, lowest, channels,
+):  # fmt: skip
+    """`_Blocks.window_sums` of ``positions`` positions, a literal, from ``x[at]``, ``kernel[weight]`` and ``y[out]``
+    on; distances are elements, and ``channels`` whole vectors."""
+    if not isinstance(positions, types.IntegerLiteral) or x not in _DTYPES:
+        return None
+
+    def codegen(context, b, sig, args):
+        blocks = _made(b, sig.args[1])
+        x, at, *x_steps, kernel, weight, kernel_row, kernel_tap, rows, taps, y, out, y_step = args[1:15]
+        *x_steps, kernel_row, kernel_tap, y_step = (
+            b.mul(step, I64(blocks.size)) for step in (*x_steps, kernel_row, kernel_tap, y_step)
+        )
+        windows = [b.gep(x, [at]), *x_steps, b.gep(kernel, [weight]), kernel_row, kernel_tap, rows, taps]
+        values = [*windows, b.gep(y, [out]), y_step, *args[15:]]  # shift, lowest, channels
+        _call(b, blocks.window_sums(sig.args[0].literal_value), values)
+        return context.get_dummy_value()
+
+    integer = types.int64
+    return types.void(
+        positions, x, *[integer] * 4, x, *[integer] * 5, x, integer, integer, x, x.dtype, integer
+    ), codegen
+
+
+@intrinsic
+def products_of_block(typingctx, total, first, x, at, x_step, dy, result, dy_step, positions, channels):
+    """`_Blocks.products` from ``total[first]``, ``x[at]`` and ``dy[result]`` on; distances are elements, and
+    ``channels`` whole vectors."""
+    if x not in _DTYPES:
+        return None
+
+    def codegen(context, b, sig, args):
+        blocks = _made(b, sig.args[0])
+        total, first, x, at, x_step, dy, result, dy_step, *counts = args
+        x_step, dy_step = (b.mul(step, I64(blocks.size)) for step in (x_step, dy_step))
+        _call(
+            b, blocks.products(), [b.gep(total, [first]), b.gep(x, [at]), x_step, b.gep(dy, [result]), dy_step, *counts]
+        )
+        return context.get_dummy_value()
+
+    integer = types.int64
+    return types.void(x, integer, x, integer, integer, x, integer, integer, integer, integer), codegen
