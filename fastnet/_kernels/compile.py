@@ -319,7 +319,8 @@ def shared_sources() -> str:
     """The contents of the files that decide every kernel."""
     folder = Path(__file__).parent
     names = (
-        "abi.py", "chunks.py", "compile.py", "generate.py", "intrinsics.py", "kinds.py", "lane_intrinsics.py",
+        "abi.py", "chunks.py", "compile.py", "cpu/depthwise_intrinsics.py", "cpu/emit.py", "cpu/micro_kernel.py",
+        "generate.py", "intrinsics.py", "kinds.py", "lane_intrinsics.py",
         "memory_intrinsics.py", "pasting.py", "rewriting.py", "syntax.py", "target.py", "template.py",
     )  # fmt: skip
     files = [folder / name for name in names]

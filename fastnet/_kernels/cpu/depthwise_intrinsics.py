@@ -13,6 +13,8 @@ from numba.extending import intrinsic
 from fastnet._kernels.cpu.emit import I64, PTR, Emitter
 from fastnet._kernels.cpu.micro_kernel import StridedRows
 
+__all__ = ["products_of_block", "window_sums_of_block"]
+
 #: bytes of a vector, which LLVM divides where registers are shorter: decides no bits. Positions may lie a multiple of
 #: 64 bytes apart, and Zen reads one vector a cycle from there, but two where they are the halves of 64 bytes.
 WIDTH = 32
