@@ -6,6 +6,7 @@ shuffled epochs are timed in turns.
 
 import contextlib
 import time
+from pathlib import Path
 
 import pytest
 
@@ -54,7 +55,27 @@ def run(quick=False, only=None, works=None, rounds=None):
             versions |= {name: answer["version"] for name, answer in answers.items()}
             rows += rows_of(workload, times)
     report.show("images", rows, machine.describe(versions), notes=f"{rounds} rounds, interleaved; time of one step")
+    if Path("/proc/self/status").exists() and (only is None or "fastnet" in only):
+        memory(only, works, machine.describe(versions))
     return rows
+
+
+def memory(only, works, described):
+    """Measure and report by how much a process grows at most that trains two steps, each in a fresh one."""
+    rows = []
+    for workload in works or WORKLOADS:
+        grown = {}
+        for name in contenders(WORKLOADS[workload]):
+            if "@" not in name or name == f"torch@{machine.cores()}":
+                with image_peers.Worker(name) as worker:
+                    if only is None or name in only:
+                        grown[name] = worker.ask("memory", workload=workload)["bytes"]
+        rows.append(report.figure(f"{workload}, fastnet", grown["fastnet"] / 1e6, "MB"))
+        for name in grown.keys() - {"fastnet"}:
+            rows.append(report.figure(f"{workload}, {name}", grown[name] / 1e6, "MB"))
+            ratio = grown["fastnet"] / grown[name]
+            rows.append(report.figure(f"{workload}, fastnet / {name}", ratio, "", 1 if "torch" in name else None))
+    report.show("images_memory", rows, described, notes="growth of a process over one with the library and the data")
 
 
 @pytest.mark.parametrize("name", WORKLOADS)

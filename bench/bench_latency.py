@@ -14,6 +14,8 @@ import numpy as np
 import fastnet
 
 from . import ROOT, machine, report, small_models
+from .image_peers import stack
+from .image_workloads import WORKLOADS
 from .small_models import batch, best_seconds, build_train_drop, new_architectures, small_model
 
 
@@ -64,9 +66,14 @@ def run(quick=False):
     best_seconds(lambda: model.predict(x[:1], verbose=0), 20)
     step = best_seconds(lambda: model.train_on_batch(x, y), repeats)
     predict = best_seconds(lambda: model.predict(x[:1], verbose=0), repeats)
+    images = WORKLOADS["convnet"]
+    convnet, image = fastnet.Sequential(stack(fastnet.layers, images)), images.data()[0][:1]
+    best_seconds(lambda: convnet.predict(image, verbose=0), 20)
+    predict_image = best_seconds(lambda: convnet.predict(image, verbose=0), repeats)
     rows = [
         report.figure("train_on_batch, tiny, 32 rows", step * 1e6, "µs", 40),
         report.figure("predict, tiny, 1 row", predict * 1e6, "µs", 25),
+        report.figure("predict, convnet, 1 image of 28×28", predict_image * 1e6, "µs", 100),
         report.figure("new architecture, cached kernels", new_architectures() * 1e3, "ms", 30),
     ]
     count = 100 if quick else 1000

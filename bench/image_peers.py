@@ -1,5 +1,6 @@
 """The contenders of the benchmarks of images, each in a process of its own (`bench.peers`): fastnet, PyTorch, Keras."""
 
+import importlib
 import os
 import sys
 import time
@@ -251,6 +252,22 @@ class Trainer:
         start = time.perf_counter()
         self.contender.fit(self.workload.samples, shuffle=True)
         return {"seconds": (time.perf_counter() - start) / self.workload.steps}
+
+    def memory(self, workload):
+        """Train two steps; the bytes by which the process grew at most, over one with the library and the data."""
+        importlib.import_module(self.cls.module)
+        work = replace(WORKLOADS[workload], steps=2)
+        x, y = work.data()
+        before = _status("VmRSS")
+        contender = self.cls(work, x, y)
+        contender.fit(len(x), shuffle=True)
+        return {"bytes": _status("VmHWM") - before, "version": sys.modules[self.cls.module].__version__}
+
+
+def _status(name):
+    """Bytes of a line of this process's status: VmRSS, its memory, or VmHWM, the most it had."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith(name))
 
 
 if __name__ == "__main__":
