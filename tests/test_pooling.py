@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import layers
+from fastnet import layers, testing
 from fastnet.testing.plans import LayerRun
 
 from . import image_oracles as oracles
@@ -173,3 +173,17 @@ def test_arguments_are_kept_as_in_keras():
     net = fastnet.Sequential([layers.Input((None, None, 3)), layers.MaxPooling2D(), layers.GlobalAveragePooling2D()])
     assert net.output_shape == (None, 3)
     assert net.predict(np.ones((1, 5, 9, 3)), verbose=0).shape == (1, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: layers.MaxPooling2D(2), (5, 7, 3)),
+        (lambda: layers.MaxPooling2D(3, 2, "same"), (7, 8, 4)),
+        (lambda: layers.MaxPooling1D(300, 300), (601, 2)),  # places of more than a byte
+        (lambda: layers.AdaptiveMaxPooling2D((2, 3)), (5, 7, 3)),
+    ],
+)
+def test_the_largest_on_a_gpu(make, shape):
+    assert "cuda" in str(testing.check_layer(make, shape, device="cuda"))

@@ -55,7 +55,6 @@ def largest(plan: Plan, x: View, windows: ImageWindows, y: View) -> View | None:
 def gradient_of_largest(plan: Plan, dy: View, windows: ImageWindows, places: View, dx: View) -> View:
     """Add the launch of dx: each element gets the gradients of the windows of which it is the largest; dx."""
     readers: dict[str, Any] = {f"{name[:-1]}_readers": table for name, table in windows.transposed.tables.items()}
-    del readers["width_readers"]
     name = "place" if places.dtype == "uint8" else "far_place"
     template, width = pooling.tiled_max_pooling_gradient, windows.longest[2]
     if not windows.tiled:

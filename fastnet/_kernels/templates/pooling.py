@@ -133,8 +133,8 @@ def tiled_max_pooling_gradient(
     dy: read[y_rows, y_width], place: read_uint8[y_rows, y_width] | -1, far_place: read_int32[y_rows, y_width] | -1,
     dx: write[rows, x_width], depths: read_int32[out_depth, two], heights: read_int32[out_height, two],
     widths: read_int32[out_width, two], depth_readers: read_int32[depth, two], height_readers: read_int32[height, two],
-    channels: integer, window_height: integer, window_width: integer, x_width: size, depth: size, height: size,
-    out_depth: size, out_height: size, out_width: size, lo, hi,
+    width_readers: read_int32[width, two], channels: integer, window_height: integer, window_width: integer,
+    x_width: size, depth: size, height: size, width: size, out_depth: size, out_height: size, out_width: size, lo, hi,
 ):  # fmt: skip
     # of windows that follow each other along all axes: each pixel has one, except for those behind the last one
     # Places are compared as floats: a select by integers would be a branch where channels are too few for vectors.
@@ -170,8 +170,9 @@ def max_pooling_gradient(
     dy: read[y_rows, y_width], place: read_uint8[y_rows, y_width] | -1, far_place: read_int32[y_rows, y_width] | -1,
     dx: write[rows, x_width], depths: read_int32[out_depth, two], heights: read_int32[out_height, two],
     widths: read_int32[out_width, two], depth_readers: read_int32[depth, two], height_readers: read_int32[height, two],
-    channels: integer, window_height: integer, window_width: integer, readers: integer, x_width: size, depth: size,
-    height: size, out_depth: size, out_height: size, out_width: size, lo, hi,
+    width_readers: read_int32[width, two], channels: integer, window_height: integer, window_width: integer,
+    readers: integer, x_width: size, depth: size, height: size, width: size, out_depth: size, out_height: size,
+    out_width: size, lo, hi,
 ):  # fmt: skip
     # Window by window, each of which is read once for all its pixels of a row. Each pixel's gradients are added in the
     # order of its windows.
@@ -200,6 +201,59 @@ def max_pooling_gradient(
                                 at = ow * channels + c
                                 mine = (T(place[row, at]) == tap) | (T(far_place[row, at]) == tap)
                                 dx[r, w * channels + c] = dx[r, w * channels + c] + select(mine, dy[row, at], 0.0)
+
+
+@template("rows * x_width", cost="3")
+def tiled_max_pooling_gradient_elements(
+    dy: read[y_rows, y_width], place: read_uint8[y_rows, y_width] | -1, far_place: read_int32[y_rows, y_width] | -1,
+    dx: write[rows, x_width], depths: read_int32[out_depth, two], heights: read_int32[out_height, two],
+    widths: read_int32[out_width, two], depth_readers: read_int32[depth, two], height_readers: read_int32[height, two],
+    width_readers: read_int32[width, two], channels: integer, window_height: integer, window_width: integer,
+    x_width: size, depth: size, height: size, width: size, out_depth: size, out_height: size, out_width: size, lo, hi,
+):  # fmt: skip
+    # `tiled_max_pooling_gradient` for a GPU, where neighbouring threads have neighbouring channels
+    for element in range(lo, hi):
+        r = int64(uint32(element) // uint32(x_width))
+        j = element - r * x_width
+        w = int64(uint32(j) // uint32(channels))
+        c, plane = j - w * channels, uint32(r) // uint32(height)
+        d, h = int64(plane % uint32(depth)), r - int64(plane) * height
+        image = int64(plane // uint32(depth)) * out_depth
+        od, oh, ow = depth_readers[d, 0], height_readers[h, 0], width_readers[w, 0]
+        value = 0.0
+        if od < depth_readers[d, 1] and oh < height_readers[h, 1] and ow < width_readers[w, 1]:
+            row, at = (image + od) * out_height + oh, ow * channels + c
+            tap = ((d - depths[od, 0]) * window_height + h - heights[oh, 0]) * window_width + w - widths[ow, 0]
+            value = select((place[row, at] == tap) | (far_place[row, at] == tap), dy[row, at], 0.0)
+        dx[r, j] = value
+
+
+@template("rows * x_width", cost="3 * readers")
+def max_pooling_gradient_elements(
+    dy: read[y_rows, y_width], place: read_uint8[y_rows, y_width] | -1, far_place: read_int32[y_rows, y_width] | -1,
+    dx: write[rows, x_width], depths: read_int32[out_depth, two], heights: read_int32[out_height, two],
+    widths: read_int32[out_width, two], depth_readers: read_int32[depth, two], height_readers: read_int32[height, two],
+    width_readers: read_int32[width, two], channels: integer, window_height: integer, window_width: integer,
+    readers: integer, x_width: size, depth: size, height: size, width: size, out_depth: size, out_height: size,
+    out_width: size, lo, hi,
+):  # fmt: skip
+    # `max_pooling_gradient` for a GPU, where neighbouring threads have neighbouring channels
+    for element in range(lo, hi):
+        r = int64(uint32(element) // uint32(x_width))
+        j = element - r * x_width
+        w = int64(uint32(j) // uint32(channels))
+        c, plane = j - w * channels, uint32(r) // uint32(height)
+        d, h = int64(plane % uint32(depth)), r - int64(plane) * height
+        image = int64(plane // uint32(depth)) * out_depth
+        total = 0.0
+        for od in range(depth_readers[d, 0], depth_readers[d, 1]):
+            for oh in range(height_readers[h, 0], height_readers[h, 1]):
+                row, start = (image + od) * out_height + oh, (d - depths[od, 0]) * window_height + h - heights[oh, 0]
+                for ow in range(width_readers[w, 0], width_readers[w, 1]):
+                    at, tap = ow * channels + c, start * window_width + w - widths[ow, 0]
+                    mine = (place[row, at] == tap) | (far_place[row, at] == tap)
+                    total = total + select(mine, dy[row, at], 0.0)
+        dx[r, j] = total
 
 
 @template("rows", cost="2 * y_width * taps", aligned=False)

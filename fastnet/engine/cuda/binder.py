@@ -50,6 +50,8 @@ FORMS: dict[Any, tuple[Template, tuple[str | int, ...]]] = {
         ("taps_y", "taps_x"),
     ),
     pooling.max_pooling.function: (pooling.max_pooling_elements, ("out_width", "channels")),
+    pooling.tiled_max_pooling_gradient.function: (pooling.tiled_max_pooling_gradient_elements, ("x_width",)),
+    pooling.max_pooling_gradient.function: (pooling.max_pooling_gradient_elements, ("x_width",)),
     pooling.window_sums.function: (pooling.window_sums_elements, ("out_width", "channels")),
 }
 
