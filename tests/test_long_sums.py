@@ -155,9 +155,12 @@ def test_correlations_and_overlaps_of_rows():
     x, t = wide(FAR) - wide(FAR).mean(1, keepdims=True), wide(near) - wide(near).mean(1, keepdims=True)
     wanted = (x * t).sum(1) / np.sqrt((x * x).sum(1) * (t * t).sum(1))
     assert error(metrics.PearsonCorrelation()(near, FAR), wanted.mean()) < 1e-6
-    apart = (wide(FAR).mean(1) - wide(near).mean(1)) ** 2
-    wanted = 2 * (x * t).mean(1) / ((x * x).mean(1) + (t * t).mean(1) + apart + 1e-7)
-    assert error(metrics.ConcordanceCorrelation()(near, FAR), wanted.mean()) < 1e-6
+    for shift in (0, 0.5):  # the distance of the means counts beside the variances
+        shifted = (near + shift).astype("float32")
+        t = wide(shifted) - wide(shifted).mean(1, keepdims=True)
+        apart = (wide(FAR).mean(1) - wide(shifted).mean(1)) ** 2
+        wanted = 2 * (x * t).mean(1) / ((x * x).mean(1) + (t * t).mean(1) + apart + 1e-7)
+        assert error(metrics.ConcordanceCorrelation()(shifted, FAR), wanted.mean()) < 1e-6
     p, t = wide(PROBABILITIES), wide(NEAR > 0)
     wanted = 1 - 2 * (p * t).sum() / (p.sum() + t.sum())
     assert error(losses.Dice()(t.astype("float32"), PROBABILITIES), wanted) < 1e-6

@@ -112,32 +112,32 @@ def index_of_largest(largest, index, column):
 argmax = RowRule((Pass((0.0, 0.0, 0.0), largest_column),), None, index_of_largest)
 
 
-# Correlations of a row: the means, then the sums of squares and products around them.
+# Correlations of a row: the means, then the sums of squares and products around them. The distance of the means has a
+# sum of its own: their difference would keep few digits where they are far from 0.
 
 
-def add_both(sum_t, sum_x, columns, x, t):
-    return sum_t + t, sum_x + x, columns + 1
+def add_both(sum_t, sum_x, distance, columns, x, t):
+    return sum_t + t, sum_x + x, distance + (x - t), columns + 1
 
 
-def means_of_both(sum_t, sum_x, columns):
-    return sum_t / columns, sum_x / columns, columns
+def means_of_both(sum_t, sum_x, distance, columns):
+    return sum_t / columns, sum_x / columns, distance / columns, columns
 
 
-def add_products(tt, xx, tx, x, t, mean_t, mean_x, columns):
+def add_products(tt, xx, tx, x, t, mean_t, mean_x, distance, columns):
     return tt + (t - mean_t) * (t - mean_t), xx + (x - mean_x) * (x - mean_x), tx + (t - mean_t) * (x - mean_x)
 
 
-def pearson(mean_t, mean_x, columns, tt, xx, tx):
+def pearson(mean_t, mean_x, distance, columns, tt, xx, tx):
     return tx / (math.sqrt(tt) * math.sqrt(xx))
 
 
-def concordance(mean_t, mean_x, columns, tt, xx, tx):
-    distance = (mean_t - mean_x) * (mean_t - mean_x)
-    return 2 * tx / columns / ((tt + xx) / columns + distance + EPSILON)
+def concordance(mean_t, mean_x, distance, columns, tt, xx, tx):
+    return 2 * tx / columns / ((tt + xx) / columns + distance * distance + EPSILON)
 
 
 around_means = (
-    Pass((0.0, 0.0, 0.0), add_both, means_of_both, sums=(0, 1, 2)),
+    Pass((0.0, 0.0, 0.0, 0.0), add_both, means_of_both, sums=(0, 1, 2, 3)),
     Pass((0.0, 0.0, 0.0), add_products, sums=(0, 1, 2)),
 )
 
