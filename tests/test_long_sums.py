@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import activations, constraints, layers, losses, metrics, regularizers
+from fastnet import activations, constraints, layers, losses, metrics, ops, regularizers
 from fastnet.testing.plans import LayerRun, activate, loss_run, loss_values
 
 RNG = np.random.default_rng(0)
@@ -172,6 +172,20 @@ def test_numbers_that_are_not_finite_stay_what_they_are(value):
     x[0, 77] = value
     wanted = np.inf if np.isinf(value) else np.nan
     np.testing.assert_array_equal(losses.MeanSquaredError(reduction=None)(np.zeros_like(x), x), [wanted, 1])
+
+
+@pytest.mark.parametrize("axis", [0, 1, None, [0, 1]])
+def test_functions_of_arrays(axis):
+    """numpy adds the rows of float32 one after another; the variance was off by a factor of 5,000."""
+    x, axes = np.ascontiguousarray(FAR.T), tuple(axis) if isinstance(axis, list) else axis
+    for name in ("sum", "mean", "var", "std"):
+        found = getattr(ops, name)(x, axis=axis)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, getattr(np, name)(wide(x), axis=axes), rtol=1e-6)
+    if not isinstance(axis, list):
+        np.testing.assert_allclose(ops.cumsum(x, axis), np.cumsum(wide(x), axis), rtol=1e-6)
+    norm = ops.norm(x, axis=axis)
+    np.testing.assert_allclose(norm, np.sqrt((wide(x) ** 2).sum(axes)), rtol=1e-6)
 
 
 def test_a_score_of_many_rows_far_from_0():

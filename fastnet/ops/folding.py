@@ -70,7 +70,7 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         [1.5]
     """
     if not isinstance(x, SymbolicArray):
-        return np.mean(formulas.as_floats(x), axis=folds.of_numpy(axis), keepdims=keepdims)
+        return folds.in_float64(np.mean, formulas.as_floats(x), axis=folds.of_numpy(axis), keepdims=keepdims)
     sizes = [x.shape[a] for a in folds.fold_axes("mean", x, axis, over_batch=True)]
     total = folds.total(x, axis, keepdims) / float(math.prod(size or 1 for size in sizes))
     return total / tracing.rows if None in sizes else total
@@ -84,7 +84,8 @@ def var(x: Any, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> Any:
         [1.0]
     """
     if not isinstance(x, SymbolicArray):
-        return np.var(formulas.as_floats(x), axis=folds.of_numpy(axis), keepdims=keepdims, ddof=ddof)
+        axes = folds.of_numpy(axis)
+        return folds.in_float64(np.var, formulas.as_floats(x), axis=axes, keepdims=keepdims, ddof=ddof)
     y = mean(formulas.square(x - mean(x, axis, True)), axis, keepdims)
     if ddof == 0:
         return y
@@ -216,7 +217,8 @@ def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
         [1.0, 3.0, 6.0]
     """
     if not isinstance(x, SymbolicArray):
-        return np.cumsum(formulas.as_floats(x), axis, dtype)
+        array = formulas.as_floats(x)
+        return folds.in_float64(np.cumsum, array, axis=axis) if dtype is None else np.cumsum(array, axis, dtype)
     if axis is None:
         raise refusal("cumsum without an axis mixes samples", "give axis=-1", ShapeError)
     (at,) = folds.fold_axes("cumsum", x, axis)

@@ -78,6 +78,14 @@ BATCH_SUM = Operation("sum over the batch")  # of numbers of rows
 ROWS = Operation("rows of the batch")
 
 
+def in_float64(function: Callable[..., Any], x: np.ndarray, **given: Any) -> Any:
+    """A sum, a mean or the like of numpy's, in the dtype of x; it adds in float64, since along the first axes numpy adds
+    float32 numbers one after another, and a million of them keep two digits."""
+    if x.dtype not in (np.float16, np.float32):
+        return function(x, **given)
+    return function(x, dtype=np.float64, **given).astype(x.dtype)
+
+
 def of_numpy(axis: Any) -> Any:
     """Axes as NumPy takes them: no list."""
     return tuple(axis) if isinstance(axis, list) else axis
@@ -145,7 +153,7 @@ def _product_adjoint(dy: Any, y: SymbolicArray, x: SymbolicArray) -> tuple:
     return (spread(dy, x, *y.settings) * formulas.where(is_zero, at_zero, elsewhere),)
 
 
-total = Fold("sum", _sum_adjoint, 0.0, "total + a", np.sum)
+total = Fold("sum", _sum_adjoint, 0.0, "total + a", lambda x, **axes: in_float64(np.sum, x, **axes))
 largest = Fold("max", _extreme_adjoint, -math.inf, "total if a < total or total != total else a", np.max)
 smallest = Fold("min", _extreme_adjoint, math.inf, "total if a > total or total != total else a", np.min)
 prod = Fold("prod", _product_adjoint, 1.0, "total * a", np.prod)
