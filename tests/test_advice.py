@@ -32,6 +32,8 @@ MISTAKES = {
     "one unit": ((1, "softmax", "mse"), LABELS, "softmax of the one unit of layer 'top' is always 1.*sigmoid"),
     "accuracy": ((1, None, "mse", ["accuracy"]), REAL, "accuracy.*regression.*metrics=\\['mae'\\]"),
     "accuracy of a class": ((1, None, "mse", [metrics.BinaryAccuracy()]), REAL, "accuracy.*regression"),
+    "accuracy of one-hot classes": ((1, None, "mse", ["categorical_accuracy"]), REAL, "accuracy.*regression"),
+    "generalized": ((2, None, losses.CategoricalGeneralizedCrossEntropy()), LABELS, "takes probabilities.*'softmax'"),
     "classes cut off": (
         (1, "sigmoid", "mse", [metrics.MeanIoU(2)]),
         LABELS,

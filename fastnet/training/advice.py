@@ -18,7 +18,11 @@ _REGRESSION = frozenset(
     ("MeanSquaredError", "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredLogarithmicError", "Huber",
      "LogCosh")
 )  # fmt: skip
-_ACCURACIES = frozenset(("accuracy", "acc", "binaryaccuracy", "binary_accuracy"))
+#: Losses of probabilities without the argument from_logits.
+_OF_PROBABILITIES = frozenset(("KLDivergence", "CategoricalGeneralizedCrossEntropy"))
+_ACCURACIES = frozenset(
+    ("accuracy", "acc", "binaryaccuracy", "binary_accuracy", "categoricalaccuracy", "categorical_accuracy")
+)
 _LARGE = 10.0  # inputs above are unscaled
 _LOOKED_AT = 1000  # rows whose values are looked at
 
@@ -52,7 +56,7 @@ def _found(model: Any, y: np.ndarray, units: int) -> str | None:
             f"the loss {loss.name!r} has from_logits=True and applies {activation} itself, but {where} has applied it. "
             "Leave out one of the two."
         )
-    takes_probabilities = from_logits is False or type(loss).__name__ == "KLDivergence"
+    takes_probabilities = from_logits is False or type(loss).__name__ in _OF_PROBABILITIES
     if takes_probabilities and activation == "linear" and getattr(type(layer), "forward", None) is Dense.forward:
         wanted = "sigmoid" if "binary" in type(loss).__name__.lower() else "softmax"
         return (
