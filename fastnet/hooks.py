@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from typing import Any
 
 _EXTENDING = "(docs/extending.md)"
 _SHAPE = "weights are made for the shape that the network has; leave it out"
@@ -55,6 +56,10 @@ HOOKS: dict[str, dict[str, str]] = {
     "model": _SEQUENTIAL,
     "loss": {"__call__": f"a loss defines call(y_true, y_pred), a static method of two numbers {_EXTENDING}"},
     "function loss": {"call": "its formula is the argument fn; make a subclass of losses.Loss"},
+    "loss of a batch": dict.fromkeys(
+        ("call", "__call__"),
+        "its number is that of the whole batch, which no formula of rows changes; make a subclass of losses.Loss",
+    ),
     "optimizer": {
         **dict.fromkeys(
             ("apply_gradients", "stateless_apply", "apply", "assign", "assign_add", "assign_sub", "scale_loss"), _STEP
@@ -138,6 +143,23 @@ def check_parameters(cls: type, **methods: str) -> None:
 def users_classes(cls: type) -> Iterator[type]:
     """The classes that a class inherits from, itself included, without fastnet's and Python's own."""
     return (owner for owner in cls.__mro__ if not owner.__module__.startswith(("fastnet.", "builtins", "typing")))
+
+
+def nearest_own(cls: type) -> Any:
+    """The nearest class in the ancestry of a class that is fastnet's own."""
+    return next(owner for owner in cls.__mro__ if owner.__module__.startswith("fastnet."))
+
+
+def as_parent(item: Any, state: dict[str, Any]) -> Any:
+    """An object of a user's class as one of the nearest class that is fastnet's: what ``super()`` is in its methods.
+
+    Args:
+        item: the object.
+        state: the attributes of the new one.
+    """
+    twin = object.__new__(nearest_own(type(item)))
+    vars(twin).update(state)
+    return twin
 
 
 def overrides(cls: type, method: str) -> bool:

@@ -34,6 +34,7 @@ class _Overlap(Loss):
     """
 
     _checks = Loss._checks | {"axis": _axis}
+    _kind = "loss of a batch"
 
     @property
     def row(self) -> registry.Loss:
