@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import checks, config
+from fastnet import checks, config, hooks
 from fastnet._kernels.errors import quoted
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import weight_penalties as loops
@@ -16,7 +16,10 @@ from fastnet.descriptions import Family, OfElements, OfFunction
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
+from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.functions import FUNCTIONS
 from fastnet.symbolic.penalties import project
+from fastnet.symbolic.rule_formulas import of_rule
 
 
 class Constraint(OfElements):
@@ -48,14 +51,21 @@ class Constraint(OfElements):
     _rule = "project"
     project: Callable[..., Any] = staticmethod(rules.same)
 
-    def __call__(self, w: Any) -> np.ndarray:
-        """The array after the constraint."""
+    def __call__(self, w: Any) -> Any:
+        """The array after the constraint; in the array code of a subclass ``super().__call__(w)`` is its parent's."""
+        if isinstance(w, SymbolicArray):
+            return self._of_symbols(w)
+        if self.is_array_code:
+            return hooks.as_parent(self, self.__getstate__())(w)
         w = np.asarray(w)
         variable = Variable(w if w.dtype == np.float64 else w.astype(np.float32), "w")
         plan = Plan(False, variable.dtype, 1)
         self.launch(plan, variable)
         bind(plan).run(0, 1, 1, 1, 0.0)
         return variable.numpy()
+
+    def _of_symbols(self, w: SymbolicArray) -> SymbolicArray:
+        return of_rule(self._formula, (w,), tuple(self._scalars()))
 
     def launch(self, plan: Plan, variable: Variable) -> None:
         """Add the launches that change a weight."""
@@ -111,6 +121,10 @@ class _OfNorms(Constraint):
         outer, reduced, width = self._parts(variable)
         sizes = {"outer": outer, "reduced": reduced, "width": width}
         plan.call(loops.project_norms, f=self._formula, w=variable, p=self._scalars(), **sizes)
+
+    def _of_symbols(self, w: SymbolicArray) -> SymbolicArray:
+        norm = FUNCTIONS["norm"](w, axis=self.axis, keepdims=True)
+        return FUNCTIONS["multiply"](w, of_rule(self._formula, (norm,), tuple(self._scalars())))
 
     def _parts(self, variable: Variable) -> tuple[int, int, int]:
         """Sizes before, along and behind the axes of the norm."""

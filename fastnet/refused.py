@@ -26,7 +26,6 @@ REFUSED: dict[str, str] = {
     "add_variable": "weights belong to layers; write a layer (docs/extending.md)",
     "autocast": "data become the dtype of the layer that reads them",
     "build_from_config": _CONFIG,
-    "call": "a model is called as model(x), or model.predict(x)",
     "call_signature_parameters": _GRAPH,
     "compute_dtype": _DTYPE,
     "compute_loss_and_updates": f"{_STEP} (docs/extending.md)",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import checks, config
+from fastnet import checks, config, hooks
 from fastnet._kernels import differentiate
 from fastnet._kernels.rules import penalties as rules
 from fastnet._kernels.templates import folds
@@ -19,7 +19,10 @@ from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
+from fastnet.symbolic.array import SymbolicArray, refusal
+from fastnet.symbolic.functions import FUNCTIONS
 from fastnet.symbolic.penalties import TracedPenalty
+from fastnet.symbolic.rule_formulas import of_rule
 
 
 class Regularizer(OfElements):
@@ -55,8 +58,17 @@ class Regularizer(OfElements):
     _rule = "penalty"
     penalty: Callable[..., Any]
 
-    def __call__(self, x: Any) -> float:
-        """The penalty of an array."""
+    def __call__(self, x: Any) -> Any:
+        """The penalty of an array; in the array code of a subclass ``super().__call__(x)`` is that of its parent."""
+        if isinstance(x, SymbolicArray):
+            if not hasattr(type(self), self._rule):
+                raise refusal(
+                    f"{type(self).__name__}: its parent's penalty has no formula", "write it with fastnet.ops"
+                )
+            of_elements = of_rule(self._formula, (x,), tuple(self._scalars()), {0: derivative(self._formula)})
+            return FUNCTIONS["sum"](of_elements)
+        if self.is_array_code:
+            return hooks.as_parent(self, self.__getstate__())(x)
         x = np.asarray(x)
         variable = Variable(x if x.dtype == np.float64 else x.astype(np.float32), "x")
         plan = Plan(False, variable.dtype, 1)

@@ -7,6 +7,7 @@ import itertools
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastnet import hooks
@@ -61,6 +62,70 @@ def adopt(cls: Any, base: Any) -> None:
         cls.make_weights, cls.build = _as_make_weights(build), _build_of_subclasses(build, base)
     if "compute_output_shape" in vars(cls):
         del cls.compute_output_shape
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """What a layer does without its class's `call`, as an operation of the tape: ``super().call(x)`` applies it.
+
+    Attributes:
+        layer: the layer.
+        parent: the nearest class that is fastnet's; has a backward of its own.
+        read: the weights that its launches read.
+    """
+
+    layer: Any
+    parent: Any
+    read: list[Any] = field(default_factory=list, compare=False)
+
+    @property
+    def name(self) -> str:
+        return self.layer.name
+
+    @property
+    def _owner(self) -> str:
+        return self.layer._owner
+
+    @property
+    def variables(self) -> list[Variable]:
+        return self.layer._variables
+
+    @property
+    def updates_own_weights(self) -> bool:
+        return self.layer.updates_own_weights
+
+    def sample_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of one sample's result."""
+        method = self.parent.sample_output_shape
+        is_default = method.__module__ == f"{__package__}.layer"  # which would trace `call`
+        return input_shape if is_default else method(self.layer, input_shape)
+
+    def forward(self, plan: Plan, x: View) -> View:
+        first = len(plan.launches)
+        y = self.parent.forward(self.layer, plan, x)
+        self.read.extend(operand for launch in plan.launches[first:] for operand, _ in launch.access)
+        y.mask = self.layer.compute_mask(plan, x, y)
+        return y
+
+    def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
+        return self.parent.backward(self.layer, plan, dy, x, y)
+
+
+def inherited(layer: Any, base: Any) -> Inherited:
+    """What ``super().call(x)`` is in the class of a layer.
+
+    Args:
+        layer: its class, or a parent that is not fastnet's, defines `call`.
+        base: `Layer`.
+
+    Raises:
+        NotImplementedError: the parent is `Layer`, or applies other layers.
+    """
+    parent = hooks.nearest_own(type(layer))
+    if parent.backward is base.backward:
+        why = "does nothing itself" if parent is base else "applies other layers: apply them in call"
+        raise NotImplementedError(f"{layer._owner}: super().call is that of {parent.__name__}, which {why}.")
+    return Inherited(layer, parent)
 
 
 def _of_users(cls: Any, name: str) -> Any:
@@ -132,7 +197,9 @@ def _fill_missing(layer: Any, plan: Plan, weights: Weights, results: Sequence[Sy
     """Warn, once a layer, of its trained weights that no gradient reaches; one of 0 for those that nothing reads."""
     reached = with_gradient(results)
     leaves = {id(variable): leaf for variable, leaf in weights.values()}
-    trained = [variable for variable in layer._variables if plan.training and plan.trains(variable)]
+    parents = [x.settings[0] for x in ordered(results) if x.operation is LAYER and id(x) in reached]
+    of_parents = {id(each) for one in parents if isinstance(one, Inherited) for each in one.read}
+    trained = [one for one in layer._variables if plan.training and plan.trains(one) and id(one) not in of_parents]
     missing = [one for one in trained if id(one) not in leaves or id(leaves[id(one)]) not in reached]
     for variable in missing:
         if id(variable) not in leaves and (gradient := plan.gradient(variable)) is not None:
@@ -194,7 +261,8 @@ class _Lowering:
                 f"{layer._owner} is applied with training={training} in a call whose training is {self.plan.training}: "
                 "pass training on as it is; layer.trainable = False keeps a BatchNormalization as it is."
             )
-        return self.plan.apply(layer, x if mask is None else self.plan.combine(WithMask(), x, mask))
+        x = x if mask is None else self.plan.combine(WithMask(), x, mask)
+        return self.plan.combine(layer, x) if isinstance(layer, Inherited) else self.plan.apply(layer, x)
 
     def _of_weights(self, x: SymbolicArray) -> View:
         """The result of a formula of weights alone."""

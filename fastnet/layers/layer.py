@@ -386,6 +386,29 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
             return applied(self, inputs, training, mask)
         return calls.run(self, inputs, training, mask)
 
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """What the layer does with its data. A subclass's own is array code, which may use its parent's.
+
+        Args:
+            inputs, training, mask: as of ``layer(inputs)``; in a subclass's call an array of the formula.
+
+        Raises:
+            NotImplementedError: in a subclass's call, where the parent is `Layer` or applies other layers.
+            TypeError: in a subclass's call, for other arrays.
+
+        Example:
+            >>> class Doubled(fastnet.layers.Dense):
+            ...     def call(self, x):
+            ...         return 2 * super().call(x)
+            >>> Doubled(1, kernel_initializer="ones")([[1.0, 2.0]]).tolist()
+            [[6.0]]
+        """
+        if not array_layers.is_array_code(type(self)):
+            return self(inputs, training, mask)
+        if not isinstance(inputs, SymbolicArray):
+            raise TypeError(f"{self._owner}: super().call takes an array that call is given, or a formula of it.")
+        return applied(array_layers.inherited(self, Layer), inputs, training, mask)
+
     def add_loss(self, loss: Any) -> None:
         """Add a number to the loss of the batch, within ``call``: a sum or mean over all axes, or a penalty of weights.
 

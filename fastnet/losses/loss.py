@@ -66,7 +66,6 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         0.1
     """
 
-    call: Any  # of subclasses
     _row: str | None = None  # name of its row in the registry, of fastnet's own losses
     _checks: ClassVar = {"reduction": lambda what, value: checks.one_of(what, value, *REDUCTIONS)}
     ignore_class: int | None = None
@@ -110,7 +109,7 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         state = self.changes, changes.losses.token
         if vars(self).get("_traced", (None,))[0] == state:
             return vars(self)["_traced"][1]
-        formula, slope = (inspect.getattr_static(type(self), name, None) for name in ("call", "gradient"))
+        formula, slope = _users_call(type(self)), inspect.getattr_static(type(self), "gradient", None)
         if formula is not None and not isinstance(formula, staticmethod):
             if slope is not None:
                 raise ValueError(
@@ -127,7 +126,7 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         """Look at it once it is made: read its formula, whose arguments must be there."""
         if "name" not in vars(self):
             raise hooks.unmade(type(self))
-        formula = inspect.getattr_static(type(self), "call", None)
+        formula = _users_call(type(self))
         if self._row is None and formula is not None:
             if isinstance(formula, staticmethod):
                 rule_parameters(self, _formula(self, formula), 2)
@@ -303,6 +302,28 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
             return -FUNCTIONS["sum"](normalize(y_true) * normalize(y_pred), axis=-1)
         raise TracingError(f"The loss {self.name!r} is not there in formulas: write it with fastnet.ops.")
 
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss of each row, without the axis of the predictions' elements.
+
+        A subclass's own is a formula (see `Loss`), which may use this as ``super().call(y_true, y_pred)``.
+
+        Raises:
+            NotImplementedError: no parent of the class has a formula.
+            TracingError: in a formula, of a loss that is not there in formulas.
+
+        Example:
+            >>> class Squared(losses.MeanAbsoluteError):
+            ...     def call(self, y_true, y_pred):
+            ...         return super().call(y_true, y_pred) ** 2
+            >>> Squared()([[0.0]], [[3.0]])
+            9.0
+        """
+        if hooks.nearest_own(type(self)) is Loss:
+            raise NotImplementedError(
+                f"The loss class {type(self).__name__} needs a method call(self, y_true, y_pred); no parent has one."
+            )
+        return hooks.as_parent(self, self.__getstate__()).per_row(y_true, y_pred)
+
     def per_row(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each row: of the predictions' shape without the last axis.
 
@@ -415,6 +436,12 @@ class FunctionLoss(Loss):
         fn = config.pop("fn")
         fn = registry.losses.find(fn) if isinstance(fn, str) else serialization.deserialize_keras_object(fn)
         return cls(fn, **config)
+
+
+def _users_call(cls: type) -> Any:
+    """The method `call` of a loss's class; None where it is that of `Loss`."""
+    found = inspect.getattr_static(cls, "call")
+    return None if found is vars(Loss)["call"] else found
 
 
 def _formula(loss: Loss, function: Any) -> Callable:

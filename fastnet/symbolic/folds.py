@@ -79,8 +79,8 @@ ROWS = Operation("rows of the batch")
 
 
 def in_float64(function: Callable[..., Any], x: np.ndarray, **given: Any) -> Any:
-    """A sum, a mean or the like of numpy's, in the dtype of x; it adds in float64, since along the first axes numpy adds
-    float32 numbers one after another, and a million of them keep two digits."""
+    """A sum, a mean or the like of numpy's, in the dtype of x; it adds in float64, since numpy adds float32 numbers
+    of the first axes one after another, and a million of them keep two digits."""
     if x.dtype not in (np.float16, np.float32):
         return function(x, **given)
     return function(x, dtype=np.float64, **given).astype(x.dtype)
