@@ -78,7 +78,8 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
         self._loss_weights: float | None = None
         self.device = devices.default()
         self._trainer = loop.new_trainer(self)
-        super().__init__(layers, trainable, numbered("sequential") if name is None else name)
+        with trimmed:
+            super().__init__(layers, trainable, numbered("sequential") if name is None else name)
 
     def is_argument(self, name: str) -> bool:
         """Another optimizer or loss counts from the next step on, as after `compile`."""

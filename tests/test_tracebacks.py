@@ -31,6 +31,15 @@ def rounded(y_true, y_pred):
     return max(y_true, y_pred)
 
 
+class Forgetful(layers.Layer):
+    def call(self, x):
+        return x * self.factor
+
+
+def misspelt(x):
+    return x.squared()
+
+
 CALLS = {
     "fit": lambda: model().fit(np.ones((4, 5)), Y),
     "evaluate": lambda: model().evaluate(np.ones((4, 5)), Y),
@@ -45,8 +54,14 @@ CALLS = {
     "loss": lambda: fastnet.losses.Huber(delta=-1.0),
     "optimizer": lambda: fastnet.optimizers.Adam("fast"),
     "layer": lambda: layers.Dense(1, activation="rellu"),
+    "network": lambda: fastnet.Sequential([layers.Input((3,)), Forgetful()]),
+    "call of a layer": lambda: Forgetful()(X),
+    "function of a layer": lambda: layers.Lambda(misspelt),
 }
-USERS = {"callback": "on_epoch_end", "generator": "broken_batches"}
+USERS = {
+    "callback": "on_epoch_end", "generator": "broken_batches", "network": "call", "call of a layer": "call",
+    "function of a layer": "misspelt",
+}  # fmt: skip
 
 
 def frames(call, full, monkeypatch):

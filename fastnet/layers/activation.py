@@ -18,6 +18,7 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
 from fastnet.layers.along_axes import AlongAxes
 from fastnet.layers.layer import Layer
+from fastnet.tracebacks import trimmed
 
 _LEFT_OUT = -1e9  # in place of elements that a mask leaves out, as in Keras
 
@@ -294,7 +295,8 @@ class Lambda(_Applied):
             if gradient is not None:
                 raise
             problem = error
-        self.activation = activations.of_arrays(function, self.arguments, problem, self._owner)
+        with trimmed:
+            self.activation = activations.of_arrays(function, self.arguments, problem, self._owner)
 
     def _formula_of_a_number(self) -> activations.Activation:
         """The function as an activation of elements.

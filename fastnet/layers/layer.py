@@ -22,6 +22,7 @@ from fastnet.refused import REFUSED_OF_LAYERS, attribute_error
 from fastnet.settable import SettableArguments, argument_names, unknown_argument
 from fastnet.symbolic.array import SymbolicArray
 from fastnet.symbolic.boundaries import applied
+from fastnet.tracebacks import trimmed
 
 #: the methods that a user's class may define, with their parameters
 _PARAMETERS = {
@@ -384,7 +385,8 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
         """
         if isinstance(inputs, SymbolicArray):
             return applied(self, inputs, training, mask)
-        return calls.run(self, inputs, training, mask)
+        with trimmed:
+            return calls.run(self, inputs, training, mask)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """What the layer does with its data. A subclass's own is array code, which may use its parent's.

@@ -24,6 +24,7 @@ from fastnet.layers.tree import all_parts
 from fastnet.layers.undo import unchanged_on_error
 from fastnet.summary import summary_text
 from fastnet.terminal import printable
+from fastnet.tracebacks import trimmed
 
 _WEIGHTS = 1  # key of the seeds of weights
 
@@ -167,11 +168,13 @@ class Network(NetworkDescription, Layer):
                 f"The model {self.name!r} does not know the shape of its input: put fastnet.layers.Input(shape) first, "
                 "or call build((None, ...))."
             )
-        self._connect(shape)
+        with trimmed:
+            self._connect(shape)
 
     def _maybe_build(self) -> None:
         if not self.built and self.given_input_shape is not None:
-            self._connect(self.given_input_shape)
+            with trimmed:
+                self._connect(self.given_input_shape)
 
     @property
     def given_input_shape(self) -> tuple[int, ...] | None:
