@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet.arrays import as_array
+from fastnet.saving.archive import named_errors
 
 
 def learning_curves(history: Mapping[str, Sequence[float]], path: Path) -> Path:
@@ -299,5 +300,6 @@ def _figure(width: float, height: float):
 
 
 def _save(figure, path: Path) -> Path:
-    figure.savefig(path, dpi=120)
+    with named_errors(path):
+        figure.savefig(path, dpi=120)
     return path

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,6 +100,18 @@ def test_bad_arguments_of_images_are_explained(tmp_path, call, message):
     (tmp_path / "text.png").write_text("text")
     with pytest.raises(ValueError, match=message):
         call(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no device that is full")
+@pytest.mark.parametrize("write", [
+    lambda path: utils.save_img(path, np.zeros((4, 4, 3)), file_format="png"),
+    lambda path: utils.plot_model(fastnet.Sequential([layers.Input((3,)), layers.Dense(1)]), to_file=path),
+])  # fmt: skip
+def test_a_full_disk_names_the_file(write, tmp_path):
+    path = tmp_path / "picture.png"
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device.*picture.png"):
+        write(str(path))
 
 
 def test_without_pillow(monkeypatch, folder):

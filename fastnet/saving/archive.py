@@ -124,6 +124,17 @@ def naming(error: OSError, path: Path) -> OSError:
     return type(error)(error.errno, error.strerror, str(path))
 
 
+@contextlib.contextmanager
+def named_errors(path: Any) -> Iterator[None]:
+    """Name the file in errors of another library that writes it; ``path`` may be an open file too."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and isinstance(path, (str, os.PathLike)):
+            raise naming(error, Path(path)) from error
+        raise
+
+
 def warn_of_other_format(path: Path) -> None:
     """Warn where a file has a suffix of Keras's formats, which are others."""
     if path.suffix in (".keras", ".h5", ".hdf5"):

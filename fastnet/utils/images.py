@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnet import checks, config
 from fastnet._kernels.errors import quoted
+from fastnet.saving.archive import named_errors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -203,4 +204,5 @@ def save_img(
     if image.mode == "RGBA" and file_format == "jpeg":
         checks.warn(f"save_img: JPEG files have no transparency: {quoted(path)} is saved without it.")
         image = image.convert("RGB")
-    image.save(path, format=file_format, **more)
+    with named_errors(path):
+        image.save(path, format=file_format, **more)

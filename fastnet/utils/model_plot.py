@@ -13,6 +13,7 @@ from fastnet.layers.composites import Parallel, Residual, Stack
 from fastnet.layers.core import InputLayer
 from fastnet.layers.network import Network
 from fastnet.layers.trace import Use
+from fastnet.saving.archive import named_errors
 from fastnet.utils.diagrams import Box, Fork, Part, Row, figure_of
 
 _PIXELS = 2**16  # of a side: what matplotlib can draw
@@ -168,7 +169,8 @@ def _saved(matplotlib: Any, diagram: Part, path: Path, direction: str, dpi: int)
             "to_file end with .svg or .pdf, or give a smaller dpi."
         )
     with matplotlib.rc_context({"svg.fonttype": "none", "pdf.fonttype": 42}):  # text stays text
-        figure.savefig(path, dpi=dpi, format=form)
+        with named_errors(path):
+            figure.savefig(path, dpi=dpi, format=form)
     if getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)() is None:
         return None
     from IPython import display
