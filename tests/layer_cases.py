@@ -204,6 +204,16 @@ def classes_of(layers, ops):
             nearest = ops.take(self.codes, ops.argmin(distances, axis=-1), axis=0)
             return x * nearest + ops.matmul(x, ops.einsum("ki,kj->ij", self.codes, self.codes))
 
+    class Chosen(layers.Layer):
+        """Steps and entries that weights choose."""
+
+        def build(self, input_shape):
+            self.w = self.add_weight(shape=(5, input_shape[-1]), initializer="glorot_uniform", name="w")
+
+        def call(self, x):
+            at = ops.argmax(self.w, axis=0)
+            return ops.take(x, at, axis=1) * ops.take(self.w, at - 2, axis=-1)[1] + ops.take(x, at - 4, axis=-1)[:, :4]
+
     class StandardizedConvolution(layers.Layer):
         """Qiao et al. 2019, arXiv:1903.10520, by the fan-in as Brock et al. 2021, behind a depthwise convolution."""
 
@@ -223,7 +233,7 @@ def classes_of(layers, ops):
         for cls in (
             Linear, Antirectifier, RMSNorm, Maxout, GatedLinear, SqueezeExcite, FiLM, Rezero, Highway, TwiceTheSame,
             Steps, WeightNormalized, LowRank, Tied, Position, SelfAttention, Heads, Experts, Prototypes,
-            Penalizing, ImageBlock, StandardizedConvolution, Codebook,
+            Penalizing, ImageBlock, StandardizedConvolution, Codebook, Chosen,
         )
     }  # fmt: skip
 
@@ -234,6 +244,7 @@ def layers_of(layers, ops):
     shapes = {
         "Steps": (5, 4),
         "Linear": (3, 7),
+        "Chosen": (5, 4),
         "Position": (5, 3),
         "SelfAttention": (5, 4),
         "ImageBlock": (6, 5, 2),

@@ -88,6 +88,24 @@ MOVED = {
         (3,),
         (5, 2),
     ),
+    "entries at indices of weights": (
+        lambda x, w: (
+            ops.take(x, ops.argmax(w, axis=0), axis=1) * ops.take(w, ops.argmin(w, axis=0) - 2, axis=-1)[1]
+            + ops.take(x * ops.sum(w), ops.argmin(w, axis=-1), axis=-1)[:, 2:, 1:]
+            + ops.take(FACTOR, ops.argmax(w, axis=-1)[::-1], axis=1)[0, :3]
+        ),
+        (5, 3),
+        (4, 3),
+    ),
+    "several indices of weights, and one": (
+        lambda x, w: (
+            ops.take(x, ops.stack([ops.argmax(w, axis=0), ops.argmin(w, axis=0)]), axis=1)
+            + ops.take(x, ops.argmax(w[0], axis=0), axis=1)[:, None, None]
+            + ops.take(w, ops.argmax(w, axis=0) + 3)
+        ),
+        (5, 3),
+        (4, 3),
+    ),
     "an equation with a vector": (lambda x, w: ops.einsum("bik,k->bi", x, w), (5, 3), (3,)),
 }
 CASES = SEVERAL_SHAPES | MOVED
@@ -188,8 +206,9 @@ def test_orders_and_parameters(float64):
     (lambda x: ops.repeat(x, [1, 2], axis=1), "a number for each entry"),
     (lambda x: ops.roll(x, 1, axis=(1, 2)), "give an axis of the samples"),
     (lambda x: ops.take(x, ops.argmax(x, axis=-1), axis=1), "write ops.take_along_axis, which keeps samples apart"),
-    (lambda x: ops.take(np.ones((4, 3)), ops.argmax(x, axis=-1), axis=1), "take along axis 0"),
-    (lambda x: ops.take(np.ones((4, 3)), ops.argmax(x, axis=-1), axis=2), "take along axis 0"),
+    (lambda x: ops.take(x, ops.argmax(x, axis=-1)), "write ops.take_along_axis, which keeps samples apart"),
+    (lambda x: ops.take(np.ones((4, 3)), ops.argmax(x, axis=-1), axis=1), "another axis in front of the batch"),
+    (lambda x: ops.take(np.ones((4, 3)), ops.argmax(x, axis=-1), axis=2), "axis 0, to which ops.moveaxis brings it"),
     (lambda x: ops.take_along_axis(x, ops.argmax(x, axis=-1), axis=1), "give indices of as many axes"),
     (lambda x: ops.matmul(x[:, 0], np.ones((4, 3, 2))), "multiply data"),
     (lambda x: ops.matmul(x, np.ones((4, 3, 2))), "would move the axis of the batch"),
@@ -239,6 +258,21 @@ def test_indices_outside_give_nan_and_no_gradient(float64):
     wanted = np.zeros((5, 2))
     wanted[0], wanted[4] = dy[0], dy[1] + dy[4] + dy[7]
     np.testing.assert_array_equal(model.gradients(x, gradient=dy)["formula"]["w"], wanted)
+
+
+def test_indices_of_weights_outside_give_nan_and_no_gradient(float64):
+    at = np.array([0.0, -5.0, 5.0, np.nan, -6.0, 4.0])
+    model = fastnet.Sequential([layers.Input((5, 3)), Formula(lambda x, w: ops.take(x + 0.0 * w[0], w, axis=1), (6,))])
+    model.set_weights([at])
+    x, dy = RNG.normal(size=(2, 5, 3)), RNG.normal(size=(2, 6, 3))
+    outside = np.full((2, 2, 3), np.nan)
+    expected = np.concatenate([x[:, [0, 0]], outside, outside[:, :1], x[:, 4:]], axis=1)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+    found = model.gradients(x, gradient=dy)
+    by_data = np.zeros_like(x)
+    by_data[:, 0], by_data[:, 4] = dy[:, 0] + dy[:, 1], dy[:, 5]
+    np.testing.assert_allclose(found["input"], by_data, rtol=1e-12)
+    np.testing.assert_array_equal(found["formula"]["w"], 0.0)
 
 
 def test_an_index_along_an_axis_of_samples_gives_nan_outside(float64):

@@ -249,6 +249,8 @@ def test_a_view_knows_no_shape_that_cuts_across_its_rows():
     with pytest.raises(ValueError, match="whose rows lie apart cannot have the shape"):
         part.view((2, 6))
     assert part.view((2, 2, 3)).strides == (12, 6, 1)
+    numbers = part.view((STEPS, 3, 1))  # an axis of size 1 at the end cuts across nothing
+    assert numbers.strides[:2] == part.strides and numbers.offset == 1
     assert plan.buffer((STEPS, CHANNELS)).slice(0, 1, 3).flat.span() == (6, 18)
 
 

@@ -124,7 +124,9 @@ class View:
             ValueError: its rows lie apart, and the shape cuts across them.
         """
         shape, strides = tuple(shape), row_major(tuple(shape))
-        if self.strides != row_major(self.shape):
+        if shape == (*self.shape, 1):
+            strides = (*self.strides, 1)
+        elif self.strides != row_major(self.shape):
             if self.shape[-1:] != shape[-1:]:
                 raise ValueError(f"A view of shape {self.shape} whose rows lie apart cannot have the shape {shape}.")
             distance = merged(self.shape[:-1], self.strides[:-1])

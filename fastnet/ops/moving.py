@@ -191,17 +191,18 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     """The entries of an axis at integers, which count from the end where they are negative.
 
     Args:
-        x: numbers; in a formula data, or, by computed indices, a weight, a formula of weights or an array.
-        indices: integers; in a formula those that are known when it is traced, or a symbolic array of the batch. The
-            entry of a computed index outside is NaN.
-        axis: of x; None for the elements of all axes. By computed indices the first one.
+        x: numbers; in a formula data, a weight, a formula of weights or an array.
+        indices: integers; in a formula those that are known when it is traced, or a symbolic array: a formula of
+            weights, or, for x without the batch, of data. The entry of a computed index outside is NaN.
+        axis: of x; None for the elements of all axes. The first one where indices are data.
 
     Example:
         >>> ops.take([1.0, 2.0, 3.0], [0, 2], axis=0).tolist()
         [1.0, 3.0]
     """
-    if isinstance(indices, SymbolicArray):
+    if isinstance(indices, SymbolicArray) and indices.value is None:
         return _taken_at(constant(x), indices, axis)
+    indices = indices.value if isinstance(indices, SymbolicArray) else indices
     if not isinstance(x, SymbolicArray):
         return np.take(formulas.as_floats(x), indices, axis)
     if is_of_weights(x):
@@ -214,20 +215,33 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
 
 
 def _taken_at(x: SymbolicArray, indices: SymbolicArray, axis: int | None) -> SymbolicArray:
-    """The entries of a weight or a constant at computed indices."""
-    if x.per_row or not indices.per_row:
-        raise refusal(
-            f"ops.take by computed indices of {x!r}",
-            "take entries of a weight or an array, or write ops.take_along_axis, which keeps samples apart",
-        )
+    """The entries of an array at computed indices: of data and weights those of weights, of weights also the batch's.
+
+    Raises:
+        TracingError: the batch would not be the first axis of the result, or be there twice.
+    """
+    if indices.is_bool:
+        indices = formulas.where(indices, 1.0, 0.0)
+    if x.per_row:
+        if indices.per_row:
+            raise refusal(
+                f"ops.take of {x!r} at indices of the batch takes from each sample at those of all others",
+                "write ops.take_along_axis, which keeps samples apart",
+            )
+        return _within_samples(x, indices, _axis("take", x, axis))
     if axis is None:
         x, axis = under_shape(x, (math.prod(size or 0 for size in x.shape),)), 0
+    if not indices.per_row:
+        sample = expanded(x) if x.value is not None else lifted(x)
+        return grounded(_within_samples(sample, lifted(indices), _next(x, axis)))
     if not x.ndim or axis not in (0, -x.ndim):
-        raise refusal(f"ops.take by computed indices along axis {axis}", "take along axis 0: transpose the weight")
+        raise refusal(
+            f"ops.take of {x!r} along axis {axis} at indices of the batch would put another axis in front of the batch",
+            "take along axis 0, to which ops.moveaxis brings it",
+        )
     if x.value is None and x.operation not in (None, GROUND):
         x = grounded(lifted(x))
-    return SymbolicArray(TAKE_ROWS, (formulas.where(indices, 1.0, 0.0) if indices.is_bool else indices, x),
-                         (*indices.shape, *x.shape[1:]))  # fmt: skip
+    return SymbolicArray(TAKE_ROWS, (indices, x), (*indices.shape, *x.shape[1:]))
 
 
 def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
@@ -249,6 +263,20 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
     at = _axis("take_along_axis", x, axis)
     if at < x.ndim - 1:
         return moveaxis(take_along_axis(moveaxis(x, at, -1), moveaxis(indices, at, -1), axis=-1), -1, at)
+    return _last_at(x, indices)
+
+
+def _within_samples(x: SymbolicArray, indices: SymbolicArray, axis: int) -> SymbolicArray:
+    """The entries of each sample along an axis at computed indices, which are those of the sample or of weights."""
+    batch, shape = indices.shape[: indices.per_row], indices.shape[indices.per_row :]
+    count = math.prod(size or 0 for size in shape)
+    flat = under_shape(indices, (*batch, *(1,) * (x.ndim - 2), count))
+    found = moveaxis(_last_at(moveaxis(x, axis, -1), flat), -1, axis)
+    return reshaped(found, (*x.shape[:axis], *shape, *x.shape[axis + 1 :]))
+
+
+def _last_at(x: SymbolicArray, indices: SymbolicArray) -> SymbolicArray:
+    """The elements of x at computed indices along its last axis: each is compared with the number of each element."""
     size = float(x.shape[-1] or 0)
     places = formulas.trunc(indices)
     places = formulas.where(formulas.less(places, 0.0), places + size, places)
@@ -294,7 +322,7 @@ def _of_weights(function: Any, x: SymbolicArray, *more: Any, **named: Any) -> Sy
     return grounded(function(lifted(x), *more, **named))
 
 
-def _next(x: SymbolicArray, axis: int | None) -> int | None:
+def _next(x: SymbolicArray, axis: int | None) -> int:
     """An axis of a weight as that of the sample which holds it."""
     if not isinstance(axis, (int, np.integer)) or not -x.ndim <= axis < x.ndim:
         raise refusal(f"axis {axis} of a weight of shape {shown(x.shape)}", "give an axis that it has", ShapeError)
