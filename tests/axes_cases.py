@@ -3,6 +3,7 @@
 import numpy as np
 
 _KERNEL = np.random.default_rng(1).normal(size=(5, 3))
+_SQUARE = _KERNEL @ _KERNEL.T
 _MATRIX = np.random.default_rng(2).normal(size=(3, 4))
 
 
@@ -156,6 +157,12 @@ def equations_of_three(o, x):
     return o.einsum("bik,...kl,bjl->bij", x, np.ones((3, 4)), o.matmul(x, _MATRIX)) + lengths
 
 
+def traces_and_diagonals(o, x):
+    square = o.einsum("bik,bjk->bij", x, o.tanh(x))
+    trace = o.einsum("bii->b", square)[:, None, None]
+    return o.einsum("...ii->...i", square)[:, :, None] * o.einsum("bij,ii->bji", square, _SQUARE) + trace
+
+
 def entries_of_constants(o, x):
     return o.take(_KERNEL, o.cast(o.argmax(x, axis=1), "int32"), axis=0) * x[:, :3]
 
@@ -166,4 +173,5 @@ CASES = [
     side_by_side, running_sums, gram, attention, equations, equations_of_constants, constant_products, distances,
     one_hots, along_an_axis, triangles, neighbours, flattened, regrouped, products_of_steps, lengths,
     steps_along_an_axis, one_hots_of_steps, equations_of_three, entries_of_constants,
+    traces_and_diagonals,
 ]  # fmt: skip

@@ -106,6 +106,13 @@ MOVED = {
         (5, 3),
         (4, 3),
     ),
+    "diagonals and traces": (
+        lambda x, w: (
+            ops.einsum("bi,iji->bj", x, w) * ops.einsum("iii,iji->j", w, w * w) + ops.einsum("bi,ijj->bi", x, w)
+        ),
+        (3,),
+        (3, 3, 3),
+    ),
     "an equation with a vector": (lambda x, w: ops.einsum("bik,k->bi", x, w), (5, 3), (3,)),
 }
 CASES = SEVERAL_SHAPES | MOVED
@@ -212,7 +219,10 @@ def test_orders_and_parameters(float64):
     (lambda x: ops.take_along_axis(x, ops.argmax(x, axis=-1), axis=1), "give indices of as many axes"),
     (lambda x: ops.matmul(x[:, 0], np.ones((4, 3, 2))), "multiply data"),
     (lambda x: ops.matmul(x, np.ones((4, 3, 2))), "would move the axis of the batch"),
-    (lambda x: ops.einsum("bij...j,j->b", x, np.ones(3)), "for 2 arrays"),
+    (lambda x: ops.einsum("bij...j,j->b", x, np.ones(3)), "does not fit shapes"),
+    (lambda x: ops.einsum("bii->b", x), "does not fit shapes"),
+    (lambda x: ops.einsum("bbi->b", x), "does not fit shapes"),
+    (lambda x: ops.einsum("bij->bii", x), "those of the result each once"),
     (lambda x: ops.einsum("bij,j,k->bi", x, np.ones(3)), "for 2 arrays"),
     (lambda x: ops.one_hot(x[:, 0], 3, axis=0), "in front of the batch"),
 ])  # fmt: skip

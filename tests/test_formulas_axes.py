@@ -104,6 +104,21 @@ def test_a_loss_may_give_the_mean_of_the_batch():
             losses.get(wrong)(x, x)
 
 
+def test_traces_and_diagonals():
+    x = np.random.default_rng(7).normal(size=(3, 5, 5))
+    expected = np.stack([np.diag(a) * np.trace(a) for a in x])
+
+    def function(o, x):
+        return o.einsum("bii->bi", x) * o.einsum("bii->b", x)[:, None]
+
+    np.testing.assert_allclose(class_of(function)()(x), expected, rtol=1e-12)
+    assert class_of(function)()(x[:0]).shape == (0, 5)
+    model = fastnet.Sequential([layers.Input((5, 5)), class_of(function)()])
+    dy = np.arange(1.0, 16.0).reshape(3, 5)
+    wanted = [np.diag(d * np.trace(a)) + np.eye(5) * (d @ np.diag(a)) for a, d in zip(x, dy)]
+    np.testing.assert_allclose(model.gradients(x, gradient=dy)["input"], wanted, rtol=1e-12)
+
+
 def test_nan_stays_in_its_sample_and_rows_may_be_none():
     x = np.random.default_rng(5).normal(size=(3, 5, 3))
     x[1, 2, 0] = np.nan

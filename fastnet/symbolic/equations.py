@@ -8,19 +8,21 @@ import string
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from fastnet._kernels.errors import quoted
 from fastnet.symbolic import folds
 from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal, shown
 from fastnet.symbolic.leaves import constant
 from fastnet.symbolic.products import product, products_of_rows, turned
-from fastnet.symbolic.rearrange import expanded, transposed
+from fastnet.symbolic.rearrange import expanded, numbered, rearranged, transposed
 from fastnet.symbolic.reshape import reshaped
 from fastnet.symbolic.weight_formulas import grounded, in_memory, is_of_weights, lifted, under_shape
 
 
 def einsum(equation: str, *operands: Any) -> SymbolicArray:
     """The sums of products of arrays, of which one is of the batch, its first axis; of several one product after the
-    other.
+    other. A label that an array has twice names its diagonal.
 
     Raises:
         TracingError: the equation does not fit the arrays, or sums over the batch.
@@ -30,8 +32,8 @@ def einsum(equation: str, *operands: Any) -> SymbolicArray:
     if any(map(is_of_weights, arrays)) and not any(x.per_row for x in arrays):
         return _of_weights(equation, arrays, parts, result)
     _check(equation, arrays, parts, result)
-    terms = list(zip(arrays, parts, strict=True))
-    x, labels = terms.pop(next(i for i, array in enumerate(arrays) if array.per_row))
+    terms = [_diagonal(x, labels) for x, labels in zip(arrays, parts, strict=True)]
+    x, labels = terms.pop(next(i for i, (array, _) in enumerate(terms) if array.per_row))
     batch = labels[0]
     if not terms:
         return _ordered(*_summed(x, labels, result), result)
@@ -42,6 +44,19 @@ def einsum(equation: str, *operands: Any) -> SymbolicArray:
         kept = "".join(c for c in dict.fromkeys(labels + second) if c in wanted) if terms else result
         x, labels = _of_two(x, labels, y, second, kept), kept
     return x
+
+
+def _diagonal(x: SymbolicArray, labels: str) -> tuple[SymbolicArray, str]:
+    """An array with each of its labels once: of axes that share one, the elements of equal indices."""
+    once = "".join(dict.fromkeys(labels))
+    if once == labels:
+        return x, labels
+    if x.value is not None:
+        return constant(np.einsum(f"{labels}->{once}", x.value)), once
+    if not x.per_row:
+        sample, _ = _diagonal(lifted(x), _unused(labels)[0] + labels)
+        return grounded(sample), once
+    return rearranged(x, np.einsum(f"{labels[1:]}->{once[1:]}", numbered(x))), once
 
 
 def _of_two(x: SymbolicArray, first: str, y: SymbolicArray, second: str, result: str) -> SymbolicArray:
@@ -108,10 +123,10 @@ def _labels(equation: str, arrays: list[SymbolicArray]) -> tuple[list[str], str]
         free = _unused(equation)[:most]
         parts = [part.replace("...", free[most - count :]) for count, part in zip(counts, parts)]
         result = result.replace("...", free)
-    if not is_fit or any(len(set(part)) != len(part) for part in (*parts, result)):
+    if not is_fit or len(set(result)) != len(result):
         raise refusal(
             f"the equation {quoted(equation)} for {len(arrays)} arrays",
-            "name the axes of each array and of the result, each once by a letter: 'bik,bkj->bij'",
+            "name the axes of each array by letters, and those of the result each once: 'bik,bkj->bij'",
         )
     return parts, result
 
