@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fastnet import activations
+import fastnet
+from fastnet import activations, layers, ops
 
 keras = pytest.importorskip("keras")
 
@@ -33,3 +34,25 @@ def test_sparsemax_sums_to_one_where_kerass_does_not():
     x = np.array([[1.0, 0.5, 0.2]], "float32")
     assert abs(np.asarray(keras.activations.sparsemax(x)).sum() - 1) > 0.1
     np.testing.assert_allclose(activations.sparsemax(x), [[0.75, 0.25, 0.0]], rtol=1e-6)
+
+
+KINKS = {
+    "abs": ([-1.0, 0.0, 1.0], [-1, 0, 1], [-1, 1, 1]),
+    "hard_tanh": ([-1.5, -1.0, 0.0, 1.0, 1.5], [0, 0, 1, 0, 0], [0, 1, 1, 1, 0]),
+    "sparse_sigmoid": ([-1.5, -1.0, 0.0, 1.0, 1.5], [0, 0, 0.5, 0, 0], [0, 0.25, 0.5, 0.25, 0]),
+    "hard_sigmoid": ([-3.0, 0.0, 3.0], [0, 1 / 6, 0], [0, 1 / 6, 0]),
+    "relu": ([0.0, np.nan], [0, 1], [0, 0]),
+    "leaky_relu": ([0.0, np.nan], [1, 1], [1, 0.2]),
+}
+
+
+@pytest.mark.parametrize("name", KINKS)
+def test_slopes_at_kinks(name):
+    """Those that docs/keras.md lists as different, and two that are alike."""
+    jax = pytest.importorskip("jax")
+    points, expected, of_keras = KINKS[name]
+    theirs = jax.grad(lambda x: getattr(keras.ops, name)(x).sum())(np.array(points, "float32"))
+    np.testing.assert_allclose(theirs, of_keras, rtol=1e-6)
+    model = fastnet.Sequential([layers.Input((len(points),)), layers.Lambda(getattr(ops, name))])
+    ours = model.gradients(np.array([points]), gradient=np.ones((1, len(points))))["input"][0]
+    np.testing.assert_allclose(ours, expected, rtol=1e-6)
