@@ -102,7 +102,9 @@ class Activation:
         return self.row.f is other.row.f and self._parameters == other._parameters
 
     def __hash__(self) -> int:
-        return hash(self.row.name)
+        """That of the function of this module which it is equal to. Users' functions with one text are one activation,
+        which cannot have the hash of each."""
+        return hash({"relu": relu, "gelu": gelu}.get(self.row.name, self.row.name))
 
     def having(self, **parameters: float) -> Activation:
         """The same activation with other values of these arguments."""

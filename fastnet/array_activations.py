@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ class ArrayActivation:
         return self is other or (other is self.function and not self.arguments)
 
     def __hash__(self) -> int:
-        return hash(self.name)
+        return hash(self.function if isinstance(self.function, Hashable) else self.name)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a result for samples of this shape."""

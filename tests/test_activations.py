@@ -276,7 +276,7 @@ def test_an_activation_equals_the_function_of_its_name(name):
     """``layer.activation == activations.relu`` was False."""
     function, other = getattr(activations, name), activations.elu
     found = fastnet.layers.Dense(2, name).activation
-    assert found == function and function == found and not found != function and hash(found) == hash(found)
+    assert found == function and function == found and not found != function and hash(found) == hash(function)
     assert copy.deepcopy(found) == pickle.loads(pickle.dumps(found)) == function
     assert found != other and other != found and found != name and found != activations.get("sigmoid")
     assert activations.get("leaky_relu") != activations.get("leaky_relu").having(negative_slope=0.5)
@@ -290,4 +290,4 @@ def test_an_activation_equals_the_function_that_it_was_made_of():
     assert found == steep and steep == found and found != np.tanh
     assert found.having(factor=3.0) != steep
     found = fastnet.layers.Dense(2, lambda x: x * np.ones(2)).activation
-    assert found == found.function and found != steep
+    assert found == found.function and found != steep and {found.function: 3}[found] == 3
