@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnet import frames
 from fastnet._arrays import all_below
+from fastnet._kernels.errors import RuleError
 from fastnet.sparse import SparseRows, csr_parts, is_sparse
 
 _DTYPES = {
@@ -94,6 +95,8 @@ def _converted(value: Any, argument: str) -> np.ndarray:
     try:
         bare = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
         return np.from_dlpack(value) if bare else np.asarray(value)
+    except RuleError:  # of a symbolic array, whose sentence says what to write
+        raise
     except ValueError as error:
         shapes = [getattr(row, "shape", None) for row in value] if isinstance(value, (list, tuple)) else [None]
         other = next((k for k, shape in enumerate(shapes) if shape != shapes[0]), None)

@@ -42,6 +42,9 @@ def _of_weights(function: _Callable) -> _Callable:
             return function(*given, **more)
         except TypeError as error:
             _check_call(function, given, more, error)
+            if "not understood" in str(error):  # a dtype that NumPy lacks
+                remedy = "give 'float32', 'float64', 'int32' or 'bool'"
+                raise _refusal(f"ops.{function.__name__}: {error} by NumPy", remedy) from None
             raise
 
     return wrapper

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from fastnet import activations
 from fastnet.ops import folding
 from fastnet.ops.elements import clip, convert_to_tensor
@@ -47,18 +49,22 @@ def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float | None = No
         [[0.6000000238418579, 0.800000011920929]]
     """
     epsilon = _EPSILON if epsilon is None else epsilon
-    return convert_to_tensor(x) / formulas.maximum(folding.norm(x, order, axis, True), epsilon)
+    x = x if isinstance(x, SymbolicArray) else formulas.as_real(x)
+    return x / formulas.maximum(folding.norm(x, order, axis, True), epsilon)
 
 
 def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> tuple[Any, Any]:
-    """Mean and variance along axes.
+    """Mean and variance along axes; those of float16 are computed in float32, and at most the largest float16.
 
     Example:
         >>> mean, variance = ops.moments([[1.0, 3.0]], axes=-1)
         >>> mean.tolist(), variance.tolist()
         ([2.0], [1.0])
     """
-    x = convert_to_tensor(x)
+    if not isinstance(x, SymbolicArray) and (x := formulas.as_real(x)).dtype == np.float16:
+        mean, variance = moments(x.astype("float32"), axes, keepdims)
+        limit = np.finfo("float16").max
+        return np.clip(mean, -limit, limit).astype("float16"), np.clip(variance, -limit, limit).astype("float16")
     return folding.mean(x, axes, keepdims), folding.var(x, axes, keepdims)
 
 

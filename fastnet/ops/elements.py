@@ -122,6 +122,8 @@ def logaddexp(x1: Any, x2: Any) -> Any:
         >>> round(float(ops.logaddexp(0.0, 0.0)), 4)
         0.6931
     """
+    if not isinstance(x1, SymbolicArray) and not isinstance(x2, SymbolicArray):
+        x1, x2 = formulas.of_one_kind([formulas.as_floats(x1), formulas.as_floats(x2)], keeps_integers=False)
     x1, x2 = convert_to_tensor(x1), convert_to_tensor(x2)
     largest = formulas.maximum(x1, x2)
     distance = formulas.where(formulas.isinf(largest), 0.0, x1 - x2)  # inf - inf would make the gradient NaN

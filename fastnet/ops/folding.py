@@ -70,7 +70,7 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         [1.5]
     """
     if not isinstance(x, SymbolicArray):
-        return folds.in_float64(np.mean, formulas.as_floats(x), axis=folds.of_numpy(axis), keepdims=keepdims)
+        return folds.in_float64(np.mean, formulas.as_real(x), axis=folds.of_numpy(axis), keepdims=keepdims)
     sizes = [x.shape[a] for a in folds.fold_axes("mean", x, axis, over_batch=True)]
     total = folds.total(x, axis, keepdims) / float(math.prod(size or 1 for size in sizes))
     return total / tracing.rows if None in sizes else total
@@ -85,7 +85,7 @@ def var(x: Any, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> Any:
     """
     if not isinstance(x, SymbolicArray):
         axes = folds.of_numpy(axis)
-        return folds.in_float64(np.var, formulas.as_floats(x), axis=axes, keepdims=keepdims, ddof=ddof)
+        return folds.in_float64(np.var, formulas.as_real(x), axis=axes, keepdims=keepdims, ddof=ddof)
     y = mean(formulas.square(x - mean(x, axis, True)), axis, keepdims)
     if ddof == 0:
         return y
@@ -133,6 +133,8 @@ def count_nonzero(x: Any, axis: Any = None) -> Any:
         >>> int(ops.count_nonzero([0.0, 3.0]))
         1
     """
+    if not isinstance(x, SymbolicArray):
+        return np.sum(np.not_equal(x, 0), axis=folds.of_numpy(axis), dtype="int32")
     return folds.total(_truth(x), axis)
 
 
@@ -143,7 +145,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         >>> ops.logsumexp([[1000.0, 1000.0]], axis=-1).round(3).tolist()
         [1000.6929931640625]
     """
-    x = x if isinstance(x, SymbolicArray) else formulas.as_floats(x)
+    x = x if isinstance(x, SymbolicArray) else formulas.as_real(x)
     largest = folds.largest(x, axis, True)
     largest = formulas.stop_gradient(formulas.where(formulas.isfinite(largest), largest, 0.0))
     kept = formulas.log(folds.total(formulas.exp(x - largest), axis, True)) + largest
@@ -159,6 +161,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         >>> ops.norm([[3.0, 4.0]], axis=-1).tolist()
         [5.0]
     """
+    x = x if isinstance(x, SymbolicArray) else formulas.as_real(x)
     several = (isinstance(axis, (tuple, list)) and len(axis) > 1) or (axis is None and np.ndim(x) > 1)
     if several and ord not in (None, "fro"):
         raise refusal(

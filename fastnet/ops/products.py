@@ -20,7 +20,7 @@ def matmul(x1: Any, x2: Any) -> Any:
     """
     if isinstance(x1, SymbolicArray) or isinstance(x2, SymbolicArray):
         return product(x1, x2)
-    return np.matmul(formulas.as_floats(x1), formulas.as_floats(x2))
+    return np.matmul(*_arrays(x1, x2))
 
 
 def dot(x1: Any, x2: Any) -> Any:
@@ -34,7 +34,7 @@ def dot(x1: Any, x2: Any) -> Any:
         if np.ndim(x2) > 2:
             raise refusal("ops.dot with an array of more than two axes mixes samples", "write ops.matmul or ops.einsum")
         return product(x1, x2)
-    return np.dot(formulas.as_floats(x1), formulas.as_floats(x2))
+    return np.dot(*_arrays(x1, x2))
 
 
 def einsum(subscripts: str, *operands: Any) -> Any:
@@ -48,7 +48,11 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     """
     if any(isinstance(x, SymbolicArray) for x in operands):
         return equations.einsum(subscripts, *operands)
-    return np.einsum(subscripts, *map(formulas.as_floats, operands))
+    return np.einsum(subscripts, *_arrays(*operands))
+
+
+def _arrays(*operands: Any) -> list[Any]:
+    return formulas.of_one_kind([*map(formulas.as_floats, operands)])
 
 
 FUNCTIONS = {f.__name__: f for f in (matmul, dot, einsum)}

@@ -19,6 +19,10 @@ from fastnet.symbolic.reshape import reshaped
 from fastnet.symbolic.weight_formulas import in_memory
 
 FORMULAS: dict[str, Formula] = {}
+_OF_INTEGERS = frozenset([
+    "add", "subtract", "multiply", "negative", "positive", "square", "power", "floor_divide", "mod", "sign", "abs",
+    "maximum", "minimum", "trunc", "round", "stop_gradient", "like", "where",
+])  # fmt: skip  # whose result for integers is one
 
 
 @dataclass(frozen=True)
@@ -51,17 +55,20 @@ class Formula(Operation):
             return self.of_arrays(*inputs)
         nodes = tuple(in_memory(constant(x)) for x in inputs)
         if all(x.value is not None for x in nodes):
-            return constant(self.of_arrays(*(x.value for x in nodes)))
+            assert self.on_arrays is not None
+            return constant(self.on_arrays(*(x.value for x in nodes)))
         shape = broadcast(self.name, *(x.shape for x in nodes))
         operands, given = aligned(nodes, shape) if not tracing.is_whole else (aligned_whole(nodes, shape), shape)
         return reshaped(SymbolicArray(self, operands, given, self.is_bool), shape)
 
     def of_arrays(self, *inputs: Any) -> np.ndarray:
-        """The result for arrays and numbers."""
+        """The result for arrays and numbers; integers beside fractions have their dtype, as in Keras."""
         assert self.on_arrays is not None
-        if all(isinstance(x, (int, float)) for x in inputs):
-            return self.on_arrays(*map(as_floats, inputs))
-        return self.on_arrays(*(x if isinstance(x, (int, float)) else as_floats(x) for x in inputs))
+        given = [x if type(x) in (bool, int, float) else as_floats(x) for x in inputs]  # np.float64 is a float
+        if self.is_bool:
+            return self.on_arrays(*given)
+        first = 1 if self.name == "where" else 0  # behind the condition
+        return self.on_arrays(*given[:first], *of_one_kind(given[first:], self.name in _OF_INTEGERS))
 
 
 def as_floats(x: Any) -> Any:
@@ -70,6 +77,31 @@ def as_floats(x: Any) -> Any:
     if hasattr(x, "dtype") or array.dtype.kind == "b":
         return array
     return array.astype(config.floatx())
+
+
+def as_real(x: Any) -> Any:
+    """An array, a weight, a list or a number; integers and truth values in the default dtype."""
+    array = as_floats(x)
+    return array.astype(config.floatx()) if _is_whole(array) else array
+
+
+def of_one_kind(inputs: list[Any], keeps_integers: bool = True) -> list[Any]:
+    """Arrays and numbers as real numbers: integers get the dtype of the others, or the default one, as in Keras.
+
+    Args:
+        inputs: arrays, as `as_floats` gives them, and Python's numbers.
+        keeps_integers: whether they stay where there is nothing else.
+    """
+    arrays = [x for x in inputs if isinstance(x, np.ndarray)]
+    real = [x.dtype for x in arrays if x.dtype.kind == "f"]
+    if keeps_integers and arrays and not real and not any(isinstance(x, float) for x in inputs):
+        return inputs
+    dtype = np.result_type(*real) if real else np.dtype(config.floatx())
+    return [np.asarray(x, dtype) if not arrays or _is_whole(x) else x for x in inputs]
+
+
+def _is_whole(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype.kind in "iub"
 
 
 def formula(name: str, text: str, adjoint: Callable | None, on_arrays: Callable, is_bool: bool = False) -> Formula:

@@ -121,3 +121,23 @@ def test_history_and_monitors():
         assert {type(value) for values in history.values() for value in values} <= {float, int}, lib
         with pytest.raises(ValueError, match="val_nothing"):
             model.fit(x, y, epochs=1, verbose=0, callbacks=[lib.callbacks.EarlyStopping("val_nothing")])
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "float16", "float32"])
+def test_dtypes_of_arrays(dtype):
+    """Those of JAX, whose 64 bits are off."""
+    x = np.array([1, 1, 1], dtype)
+    names = "sqrt exp log2 sin tanh reciprocal floor ceil mean std var logsumexp abs square max".split()
+    calls = {name: lambda ops, name=name: getattr(ops, name)(x) for name in names}
+    calls["square"] = lambda ops: ops.square(np.array([1], "int32" if dtype == "bool" else dtype))  # NumPy's is int8
+    calls |= {
+        "divide": lambda ops: ops.divide(x, x),
+        "add": lambda ops: ops.add(x, 0.5),
+        "add a row": lambda ops: ops.add(x, np.ones(3, "float32")),
+        "matmul": lambda ops: ops.matmul(x, np.ones(3, "float32")),
+        "where": lambda ops: ops.where(x > 0, x, 0.5),
+        "moments": lambda ops: ops.moments(x, axes=0)[1],
+        "count": lambda ops: ops.count_nonzero(x),
+    }
+    found, wanted = ({name: str(call(lib.ops).dtype) for name, call in calls.items()} for lib in (fastnet, keras))
+    assert found == wanted
