@@ -144,9 +144,9 @@ def get_registered_object(
 def serialize_keras_object(obj: Any) -> Any:
     """Describe an object as plain data for JSON, from which `deserialize_keras_object` makes an equal one.
 
-    Numbers, strings, None, lists and dictionaries are returned as they are. An object becomes ``{"module",
-    "class_name", "config", "registered_name"}``, where the config is that of its ``get_config()``, as in Keras. A
-    compiled model has ``"compile_config"`` too.
+    Numbers, strings, None, lists and dictionaries are returned as they are; bytes must be UTF-8. An object becomes
+    ``{"module", "class_name", "config", "registered_name"}``, where the config is that of its ``get_config()``, as in
+    Keras. A compiled model has ``"compile_config"`` too.
 
     Raises:
         TypeError: a part has no ``get_config``, or is a lambda; the error names the object and the argument.
@@ -169,12 +169,28 @@ def serialize_keras_object(obj: Any) -> Any:
         return {str(key): serialize_part(str(key), value) for key, value in obj.items()}
     if isinstance(obj, np.ndarray):
         return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}
+    if isinstance(obj, bytes):
+        return {"class_name": "__bytes__", "config": {"value": _text(obj)}}
+    if isinstance(obj, slice):
+        parts = {"start": obj.start, "stop": obj.stop, "step": obj.step}
+        return {"class_name": "__slice__", "config": serialize_keras_object(parts)}
+    if obj is ...:
+        return {"class_name": "__ellipsis__", "config": {}}
     if hasattr(obj, "get_config") and not isinstance(obj, type):
         with _within(getattr(obj, "_owner", type(obj).__name__)):
             return _described(obj)
     if callable(obj) and hasattr(obj, "__name__"):
         return {"module": "builtins", "class_name": "function", "config": _name(obj), "registered_name": _name(obj)}
     raise _NoDescriptionError(f"{quoted(obj)} cannot be written to a file: {type(obj).__name__} has no get_config().")
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise _NoDescriptionError(
+            f"{quoted(value)} cannot be written to a file: bytes must be UTF-8; an array of uint8 can hold others."
+        ) from None
 
 
 def _described(obj: Any) -> dict[str, Any]:
@@ -273,6 +289,18 @@ def _deserialize(config: Any) -> Any:
                 f"The description of an array has the entries 'value' and 'dtype', received {quoted(values)}."
             )
         return np.array(values["value"], values["dtype"])
+    if name == "__bytes__":
+        if not isinstance(text := (given := config["config"]).get("value"), str):
+            raise ValueError(f"The description of bytes has the entry 'value', a text, received {quoted(given)}.")
+        return text.encode()
+    if name == "__slice__":
+        if not {"start", "stop", "step"} <= set(parts := config["config"]):
+            raise ValueError(
+                f"The description of a slice has the entries 'start', 'stop' and 'step', received {quoted(parts)}."
+            )
+        return slice(*(_deserialize(parts[part]) for part in ("start", "stop", "step")))
+    if name == "__ellipsis__":
+        return ...
     if name == "function":
         return _function(config)
     cls = _lookup(config.get("registered_name"), name, config.get("module"))
@@ -293,6 +321,8 @@ _NEEDED: dict[str, tuple[str, type]] = {
     "__tuple__": ("items", list),
     "__shared__": ("shared_object_id", int),
     "__numpy__": ("config", dict),
+    "__bytes__": ("config", dict),
+    "__slice__": ("config", dict),
     "function": ("config", str),
 }
 

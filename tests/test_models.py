@@ -105,6 +105,19 @@ def test_registered_functions_in_descriptions():
     assert activations.deserialize(FUNCTION | {"config": "mine"}, custom)([1.0]).tolist() == [2.0]
 
 
+@pytest.mark.parametrize(
+    "value", [b"", b"\xc3\xa4", slice(None), slice(1, None, -2), ..., (..., [slice(3)], {"a": b"b"})]
+)
+def test_other_constants_of_python(value):
+    described = json.loads(json.dumps(saving.serialize_keras_object(value)))
+    assert saving.deserialize_keras_object(described) == value
+
+
+def test_bytes_that_are_no_text():
+    with pytest.raises(TypeError, match="an array of uint8 can hold others"):
+        saving.serialize_keras_object(b"\xff")
+
+
 DENSE = {"class_name": "Dense", "config": {"units": 2}}
 WRONG = [
     (DENSE | {"config": [1]}, r"Dense.from_config takes a dictionary {argument: value}.*received \[1\]"),
@@ -114,6 +127,9 @@ WRONG = [
     ({"class_name": 5}, "'class_name' must be of str, received 5"),
     ({"class_name": "function"}, "'config' must be of str, received None"),
     ({"class_name": "__tuple__"}, "'items' must be of list, received None"),
+    ({"class_name": "__slice__", "config": 1}, "'config' must be of dict, received 1"),
+    ({"class_name": "__bytes__", "config": {}}, "has the entry 'value', a text, received {}"),
+    ({"class_name": "__slice__", "config": {"start": 1}}, "has the entries 'start', 'stop' and 'step', received"),
     ({"class_name": "__shared__", "shared_object_id": 7}, "names the shared layer 7, which it does not describe"),
     ({"class_name": "__numpy__", "config": {"value": 1}}, "has the entries 'value' and 'dtype', received {'value': 1}"),
     ({"class_name": "Sequential", "config": {"name": "a"}}, "has the entries 'name' and 'layers', received"),
