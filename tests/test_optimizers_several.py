@@ -164,6 +164,29 @@ def test_misuse_is_told():
         several().loss_scale_factor = 2.0
 
 
+def test_an_optimizer_without_weights_counts_no_steps():
+    """As in Keras; the first weights that it gets later are those of the same step."""
+    idle = optimizers.SGD(0.1)
+    optimizer = optimizers.MultiOptimizer(optimizers.OptimizerMap(optimizers.Adam(0.1), {"none.*": idle}))
+    model = network(optimizer)
+    model.fit(*data(), batch_size=5, epochs=2, verbose=0)
+    assert [o.iterations for o in (optimizer, *optimizer.optimizers)] == [8, 0, 8]
+    late = fastnet.Variable(np.ones(2), "none")
+    optimizer.apply([np.ones(2)], [late])
+    assert [o.iterations for o in (optimizer, *optimizer.optimizers)] == [9, 9, 9]
+
+
+def test_a_loss_scale_takes_the_defaults_of_other_optimizers():
+    """Keras accepts them for files of its earlier versions."""
+    inner = optimizers.SGD(0.5)
+    optimizer = optimizers.LossScaleOptimizer(inner, clipnorm=None, use_ema=False, ema_momentum=0.99, dynamic=True)
+    assert optimizer.inner_optimizer is inner and "clipnorm" not in optimizer.get_config()
+    with pytest.raises(ValueError, match=r"clipnorm=1.0 is an argument of inner_optimizer: set it there"):
+        optimizers.LossScaleOptimizer(optimizers.SGD(0.5), clipnorm=1.0)
+    with pytest.raises(TypeError, match="no argument 'initial_scal'. Did you mean 'initial_scale'"):
+        optimizers.LossScaleOptimizer(optimizers.SGD(0.5), initial_scal=2.0)
+
+
 def test_weights_that_do_not_decay_where_a_function_chooses():
     decayed = optimizers.SGD(0.1, weight_decay=0.5)
     optimizer = optimizers.MultiOptimizer(lambda variable: decayed)

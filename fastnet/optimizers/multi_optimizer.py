@@ -17,6 +17,7 @@ from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View
 from fastnet.optimizers.keras_scalars import Count
 from fastnet.optimizers.optimizer import Optimizer
+from fastnet.settable import unknown_argument
 
 
 class OptimizerMap(MutableMapping):
@@ -202,8 +203,13 @@ class MultiOptimizer(Optimizer):
     def advance(self, steps: int) -> None:
         """Count steps that were done."""
         super().advance(steps)
-        for optimizer in self.optimizers:
+        for optimizer in self._used:
             optimizer.advance(steps)
+
+    @property
+    def _used(self) -> list[Optimizer]:
+        """Those that have weights, which count the steps."""
+        return list({id(optimizer): optimizer for optimizer in self._chosen.values()}.values())
 
     @property
     def version(self) -> Any:  # type: ignore[override]
@@ -227,8 +233,11 @@ class MultiOptimizer(Optimizer):
         """Make the state of weights that have none yet."""
         new = [v for v in map(self.variable_of, variables) if v not in self._chosen]
         found = {v: self._include(self.optimizer_map(v)) for v in new}
+        used = self._used
         for optimizer in self.optimizers:
-            optimizer.build([v for v, chosen in found.items() if chosen is optimizer])
+            if (mine := [v for v, chosen in found.items() if chosen is optimizer]) and optimizer not in used:
+                optimizer.iterations = self.iterations
+            optimizer.build(mine)
         self._chosen |= found
 
     def finalize_variable_values(self, variables: Iterable[Variable]) -> None:
@@ -301,6 +310,13 @@ class MultiOptimizer(Optimizer):
         return f"<optimizer {self.name} of {self.optimizers!r}>"
 
 
+_OF_INNER: dict[str, Any] = {
+    "dynamic": True, "weight_decay": None, "clipnorm": None, "clipvalue": None, "global_clipnorm": None,
+    "use_ema": False, "ema_momentum": 0.99, "ema_overwrite_frequency": None, "loss_scale_factor": None,
+    "gradient_accumulation_steps": None,
+}  # fmt: skip
+
+
 class LossScaleOptimizer(MultiOptimizer):
     """An optimizer as it is, for programs that scale their loss: `scale_loss` multiplies, and `apply` divides.
 
@@ -313,9 +329,10 @@ class LossScaleOptimizer(MultiOptimizer):
         initial_scale: the scale of `scale_loss` and `apply` at first.
         dynamic_growth_steps: after so many steps of `apply` with finite gradients the scale is doubled.
         name: as shown.
+        **more: arguments of other optimizers, which belong to ``inner_optimizer``: only their defaults are accepted.
 
     Raises:
-        ValueError: a scale that is not positive, or an optimizer that has been used.
+        ValueError: a scale that is not positive, an optimizer that has been used, or an argument of it.
 
     Example:
         >>> optimizer = optimizers.LossScaleOptimizer(optimizers.SGD(0.5))
@@ -329,11 +346,22 @@ class LossScaleOptimizer(MultiOptimizer):
         initial_scale: float = 2.0**15,
         dynamic_growth_steps: int = 2000,
         name: str | None = None,
+        **more: Any,
     ):
+        for argument, value in more.items():  # which Keras accepts for files of its earlier versions
+            if argument not in _OF_INNER:
+                raise TypeError(unknown_argument("LossScaleOptimizer", argument, self._arguments))
+            if value != _OF_INNER[argument]:
+                given = f"{argument}={quoted(value)}"
+                raise ValueError(f"LossScaleOptimizer: {given} is an argument of inner_optimizer: set it there.")
         self.inner_optimizer, self.initial_scale = _one(inner_optimizer), initial_scale
         self.dynamic_growth_steps = checks.integer("LossScaleOptimizer: dynamic_growth_steps", dynamic_growth_steps)
         super().__init__(OptimizerMap(inner_optimizer), initial_scale, name)
         self._finite_steps = 0  # since the scale has changed
+
+    @property
+    def _arguments(self) -> list[str]:
+        return ["inner_optimizer", "initial_scale", "dynamic_growth_steps", "name"]
 
     def _apply(self, variables: Sequence[Variable], gradients: Sequence[np.ndarray]) -> None:
         if not all(np.isfinite(gradient).all() for gradient in gradients):
