@@ -52,6 +52,16 @@ def test_steps_of_the_value_become_zeros(shape, mask_value, dtype):
     assert got.dtype == dtype and np.array_equal(got, want) and not got[-1].any()
 
 
+def test_masks_of_arrays():
+    x, mask = np.array([[[0.0, 0.0], [0.0, np.nan]]]), np.array([[True, False]])
+    assert layers.Masking().compute_mask(x).tolist() == [[False, True]]
+    assert layers.Dense(3).compute_mask(x, mask) is mask and layers.Dropout(0.5).compute_mask(x) is None
+    assert layers.GlobalAveragePooling1D().compute_mask(x, mask) is None
+    y = layers.Masking()(x[:, :1])
+    averaged = layers.GlobalAveragePooling1D()(x, mask=layers.Masking().compute_mask(np.nan_to_num(x, nan=1.0)))
+    assert y.tolist() == [[[0, 0]]] and np.isnan(averaged).tolist() == [[False, True]]
+
+
 def test_what_equals_the_value():
     """-0 is 0; NaN and infinity are values; a step counts as soon as one feature differs."""
     x = np.array([[-0.0, 0.0], [np.nan, 0.0], [np.inf, 0.0], [np.nan, np.nan], [0.0, 1e-45]], "float32")

@@ -139,6 +139,28 @@ def test_build_makes_the_weights_once():
         dense.build(4)
 
 
+def test_layers_without_weights_are_built_for_any_shape():
+    for layer in (layers.Flatten(), layers.Dropout(0.5), layers.Activation("relu"), layers.Reshape((-1,))):
+        layer.build(None)
+        assert layer.built and layer(np.ones((2, 3))).shape == (2, 3)
+        assert layer(np.ones((2, 5))).shape == (2, 5)
+    with pytest.raises(ValueError, match="input_shape must be a tuple of the batch"):
+        layers.Dense(2).build(None)
+
+
+def test_metrics_of_layers():
+    class Counting(layers.Layer):
+        def __init__(self, inner=None):
+            super().__init__()
+            self.seen, self.inner = fastnet.metrics.Mean("seen"), inner or layers.Dense(2)
+
+        def call(self, x):
+            return self.inner(x)
+
+    assert [metric.name for metric in Counting(Counting()).metrics] == ["seen", "seen"]
+    assert layers.Dense(2).metrics == []
+
+
 def test_calls_as_in_keras():
     model = compiled(layers.Dense(2), layers.Dropout(0.5))
     for call in (model, model.layers[1]):

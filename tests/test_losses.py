@@ -443,3 +443,15 @@ def test_sums_of_what_a_loss_gives(make, shape):
     model.compile("sgd", loss)
     np.testing.assert_allclose(model.gradients(x, y)["input"], 2 * (x - y) * scale, rtol=1e-12)
     np.testing.assert_allclose(model.evaluate(x, y, verbose=0), ((y - x) ** 2).sum() * scale, rtol=1e-12)
+
+
+def test_the_dtype_is_the_default_one():
+    assert losses.Huber().dtype == losses.get(lambda t, p: (t - p) ** 2).dtype == "float32"
+    assert (
+        losses.Huber(dtype="float64").dtype == losses.deserialize(losses.serialize(losses.Huber(dtype="float64"))).dtype
+    )
+    fastnet.config.set_floatx("float64")
+    try:
+        assert losses.MeanSquaredError().dtype == "float64"
+    finally:
+        fastnet.config.set_floatx("float32")

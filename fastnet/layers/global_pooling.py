@@ -85,7 +85,7 @@ class GlobalAveragePooling1D(_GlobalAverage):
         )  # fmt: skip
         return y
 
-    def compute_mask(self, plan: Plan, x: Any = None, y: View | None = None) -> None:
+    def compute_mask(self, plan: Any, x: Any = None, y: View | None = None) -> None:
         return None
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:

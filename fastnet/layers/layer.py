@@ -252,11 +252,13 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
         """Make the weights for data of this shape, once.
 
         Args:
-            input_shape: with the batch first, as in Keras: ``(None, 784)``.
+            input_shape: with the batch first, as in Keras: ``(None, 784)``; None for layers without weights.
 
         Raises:
             ValueError: the shape does not fit, or existing weights do not fit it.
         """
+        if input_shape is None and type(self).built:
+            return
         if "_is_building" in vars(self):  # `super().build(input_shape)` in a build of Keras's form
             made = (owner for owner in type(self).__mro__ if owner.__module__.startswith("fastnet."))
             next(vars(owner)["make_weights"] for owner in made if "make_weights" in vars(owner))(
@@ -313,18 +315,37 @@ class Layer(LayerTree, AddsWeights, SettableArguments, Configurable):
         """Whether its backward is that of the layers that its forward applies."""
         return type(self).backward is Layer.backward
 
-    def compute_mask(self, plan: Plan, x: Any = None, y: View | None = None) -> View | None:
+    @property
+    def metrics(self) -> list[Any]:
+        """Its attributes that are metrics, and those of the layers within it."""
+        own = [value for value in vars(self).values() if hasattr(value, "update_state") and hasattr(value, "result")]
+        return own + [metric for layer in self.sublayers for metric in layer.metrics]
+
+    def mask_of_arrays(self, inputs: Any, previous_mask: Any) -> Any:
+        """What `compute_mask` gives for arrays. A subclass's own; by default ``previous_mask``, as in Keras."""
+        if self.composite:
+            raise TypeError(
+                f"{self._owner} applies other layers: call compute_mask(inputs, previous_mask) of each of them."
+            )
+        return previous_mask
+
+    def compute_mask(self, plan: Any, x: Any = None, y: View | None = None) -> Any:
         """The mask of the result: that of ``x`` if the layer supports masking, otherwise None, with a warning.
+
+        Of arrays, as in Keras, ``compute_mask(inputs, previous_mask)``: a truth value for each step, or None.
 
         Raises:
             ValueError: the layer supports masking and changes the steps.
-            TypeError: it is called on arrays.
+            TypeError: it is called on arrays, and applies other layers.
+
+        Example:
+            >>> layers.Masking(0.0).compute_mask(np.array([[[0.0, 0.0], [1.0, 0.0]]])).tolist()
+            [[False, True]]
         """
-        if not isinstance(plan, Plan) or y is None:  # Keras's compute_mask(x, mask=None)
-            raise TypeError(
-                f"{self._owner}: compute_mask(plan, x, y) is a part of a plan, and takes no arrays; "
-                "Sequential(model.layers[:k]) gives the output of the first k layers."
-            )
+        if not isinstance(plan, Plan):
+            return self.mask_of_arrays(plan, x)
+        if y is None:
+            raise TypeError(f"{self._owner}: compute_mask takes (plan, x, y), or arrays (inputs, previous_mask).")
         if x.mask is None:
             return None
         if not self.supports_masking:

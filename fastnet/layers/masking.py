@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 from fastnet import checks
 from fastnet._kernels.templates import step_masks
 from fastnet.engine.plan import Plan
@@ -50,8 +52,11 @@ class Masking(Layer):
         y.mask = mask
         return y
 
-    def compute_mask(self, plan: Plan, x: Any = None, y: View | None = None) -> View | None:
+    def compute_mask(self, plan: Any, x: Any = None, y: View | None = None) -> Any:
         return super().compute_mask(plan, x) if y is None else y.mask
+
+    def mask_of_arrays(self, inputs: Any, previous_mask: Any) -> np.ndarray:
+        return (np.asarray(inputs) != self.mask_value).any(axis=-1)
 
     def backward(self, plan: Plan, dy: View, x: View, y: View) -> View | None:
         if not x.needs_gradient:

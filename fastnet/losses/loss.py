@@ -46,7 +46,7 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
             "mean_with_sample_weight", the same over the sum of the weights; "sum", where a formula of your own that
             gives a number for each element is summed over all of them; "none" or None, the loss of each row, which
             cannot be trained on.
-        dtype: accepted; a loss is computed in the dtype of the predictions.
+        dtype: accepted, by default `fastnet.config.floatx()`; a loss is computed in the dtype of the predictions.
 
     Raises:
         ValueError: the reduction or the dtype is another one; ``call`` is not a formula of numbers, or its further
@@ -82,7 +82,7 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None):
         self.name = name or snake_case(type(self).__name__)
         self.reduction = reduction
-        self.dtype = None if dtype is None else config.check_dtype(dtype, f"loss {self.name!r}")
+        self.dtype = config.floatx() if dtype is None else config.check_dtype(dtype, f"loss {self.name!r}")
         self.weight = 1.0  # `compile`'s loss_weights
 
     def set_argument(self, name: str, value: Any) -> None:
