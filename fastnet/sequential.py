@@ -16,6 +16,7 @@ from fastnet.engine import devices
 from fastnet.layers.calls import refuse_layer
 from fastnet.layers.layer import Layer
 from fastnet.layers.network import Network
+from fastnet.losses.penalties_alone import PENALTIES_ALONE
 from fastnet.metrics.compiled import CompiledMetrics
 from fastnet.refused import NotAnEstimator, attribute_error
 from fastnet.saving.saveable import Saveable
@@ -140,7 +141,7 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
             optimizer: a name or one of `fastnet.optimizers`; None to evaluate only.
             loss: a name, one of `fastnet.losses`, or a plain function of two numbers ``f(y_true, y_pred)``, which is
                 differentiated. This and the following arguments may stand in a list or a dictionary of one entry, for
-                the one output.
+                the one output. None to train on penalties and what layers `add_loss` alone: targets are not read.
             loss_weights: a number, by which the loss is multiplied.
             metrics: a list of names, of `fastnet.metrics`, or of functions: of two numbers, or of a batch's arrays.
                 Functions of arrays, and metrics written in Python (see `fastnet.metrics.Metric`), make the runner stop
@@ -215,6 +216,11 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
         with trimmed:
             return loop.compute_loss(self, x, y, y_pred, sample_weight)
 
+    @property
+    def loss_of_steps(self) -> losses.Loss:
+        """The loss, or what stands for it where penalties and `add_loss` are trained on alone."""
+        return PENALTIES_ALONE if self.loss is None else self.loss
+
     def metrics_for(self, output_shape: tuple[int, ...] | None) -> list[tuple[str, metrics_module.Metric, bool]]:
         """(key in the logs, metric, whether it is weighted), as compiled, for predictions of this shape."""
         if self.is_open:  # one metric counts predictions of all shapes
@@ -247,7 +253,7 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
                 converted as they are used. Or batches: a generator, a `fastnet.utils.PyDataset`, a PyTorch DataLoader,
                 a list or anything else that can be iterated, of (x, y) or (x, y, sample_weight); they may differ in
                 their number of rows and their dtypes only.
-            y: targets (n, ...); left out where ``x`` yields them.
+            y: targets (n, ...); left out where ``x`` yields them, or `compile` was given no loss.
             batch_size: rows in a step of arrays, 32 by default; the last step has the remaining rows.
             epochs: number of the last epoch, from 1.
             verbose: 0 silent, 1 bar, 2 a line an epoch, "auto" a bar on a terminal or in a notebook.

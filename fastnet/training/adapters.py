@@ -158,6 +158,8 @@ def adapt(x: Any, y: Any, sample_weight: Any, caller: str, network: Any) -> Adap
 
 def paired(x: Any, y: Any, sample_weight: Any, caller: str, network: Any) -> Batch:
     """x and y as arrays with the same number of rows, at least one; see `adapt`."""
+    if y is None and x is not None and network.loss is None:  # the model is trained on penalties alone
+        y = np.zeros((len(inputs(x, network).x), 1), "float32")
     if x is None or y is None:
         raise ValueError(f"{caller} needs x and y, received {'no x' if x is None else 'no y'}.")
     batch = Batch(as_array(x, "x")) if type(x) is np.ndarray else _inputs(x, network, y)

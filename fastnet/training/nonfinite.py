@@ -203,7 +203,7 @@ def _first_nonfinite(trainer: Any, session: Session, segment: Segment, first: in
         return f"The {what} not finite: {_nonfinite_element(array, targets, first, order)}."
     is_first = trainer.network.optimizer.iterations == 0
     remedy = _remedy(session, "Scale the data." if is_first else _REMEDY)
-    return _of_loss(trainer.network.loss, probe.scalars[abi.LOSS], remedy)
+    return _of_loss(trainer.network.loss_of_steps, probe.scalars[abi.LOSS], remedy)
 
 
 def _remedy(session: Session, advice: str = _REMEDY) -> str:

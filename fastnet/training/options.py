@@ -18,9 +18,12 @@ WIDE_BATCH = 256  # the default where it does not change results: evaluate, pred
 
 
 def must_be_compiled(model: Any, caller: str, trains: bool = True) -> None:
-    """Check that the model has a loss and, if it is trained, an optimizer."""
-    if model.loss is not None and (model.optimizer is not None or not trains):
+    """Check that the model is compiled: with an optimizer if it is trained. The loss may be that of penalties alone,
+    which the step knows, but for `compute_loss`."""
+    if model.optimizer is not None and (model.loss is not None or caller != "compute_loss"):
         return  # before each step, without the dictionary
+    if model.loss is not None and not trains:
+        return
     parts = {"optimizer": model.optimizer, "loss": model.loss}
     missing = [name for name, part in parts.items() if part is None and (trains or name == "loss")]
     if missing:

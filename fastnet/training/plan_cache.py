@@ -121,7 +121,7 @@ class PlanCache:
         x, *others = [source.signature for source in sources]
         y, weights = (*others, None, None)[:2]
         if kind.loss:
-            loss = network.loss
+            loss = network.loss_of_steps
             counts = kind.updates or not kind.backward  # what only gives gradients has no metrics
             metrics = network.metrics_for(network.sample_output_shape(x[0])) if counts else ()
         if kind.updates:

@@ -99,6 +99,8 @@ def check_shape(model: Any, shape: Shape) -> Shape:
 
 def check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
     """The targets of data of this shape as the loss reads them."""
+    if model.loss is None:
+        return _without_loss(model, shape, y)
     loss, known, key = model.loss, model._trainer.plans.known_shapes, (shape[1:], y.shape[1:])
     if key in known and shape[0] == len(y):  # these shapes fitted before: not checked again
         if known[key]:
@@ -129,6 +131,18 @@ def check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
     if y is given and model.built and are_known and loss.ignore_class is None and loss.row.targets != "group":
         known[key] = along[-1] if loss.sparse else 0
     return y
+
+
+def _without_loss(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
+    """What stands in for the targets of data of this shape, where penalties alone are trained on.
+
+    Raises:
+        ValueError: metrics read targets.
+    """
+    predicted = model.sample_output_shape(check_shape(model, shape))
+    if metrics := [name for name, _, _ in model.metrics_for(predicted)]:
+        raise ValueError(f"The model has the metrics {metrics} and no loss, which would say what their targets are.")
+    return np.zeros((len(y), 1), "float32")
 
 
 def _check_metrics(model: Any, predicted: Shape, y: np.ndarray) -> bool:
@@ -183,7 +197,7 @@ def _weights(
     if sample_weight is not None and class_weight is not None:
         raise ValueError("sample_weight and class_weight cannot be given both; multiply the sample weights yourself.")
     predicted = model.sample_output_shape(check_shape(model, shape)) or (1,)
-    loss, along = model.loss, model.loss.along(predicted)
+    loss, along = model.loss_of_steps, model.loss_of_steps.along(predicted)
     if class_weight is not None:
         sample_weight = class_weight.of_rows(loss, y, along.shape[-1])
     if np.ndim(sample_weight) <= len(along.shape) or along.shape[-1] == 1:

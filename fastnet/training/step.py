@@ -20,6 +20,7 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Inlet, outlet
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View
+from fastnet.losses.penalties_alone import PENALTIES_ALONE
 from fastnet.training.traced_metrics import InStepBlock, TracedMetric, traced_metric
 
 
@@ -234,6 +235,11 @@ def lower(
     assert y is not None
     dy = _losses(step, prediction, y, weights, loss, metrics) if kind.loss else _given_gradient(step, prediction, y)
     _penalties(step, wanted)
+    if loss is PENALTIES_ALONE and not (plan.penalized or any(v.regularizer is not None for v in wanted)):
+        raise RuntimeError(
+            f"The model {network.name!r} has no loss, since compile was given no loss, and neither penalties nor "
+            "add_loss instead: call model.compile(optimizer=..., loss=...) first."
+        )
     if kind.backward:
         plan.phase = "backward"
         _backward(step, prediction, dy, kind)

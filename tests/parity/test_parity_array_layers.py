@@ -39,3 +39,22 @@ def test_same_as_keras(floatx, name):
     np.testing.assert_allclose(predictions, expected, rtol=1e-9, atol=1e-10)
     for value, wanted in zip(values, expected_values, strict=True):
         np.testing.assert_allclose(value, wanted, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("floatx", ["float64"], indirect=True)
+def test_no_loss_but_that_of_layers(floatx):
+    def model_without_loss(library, operations):
+        stack = [library.layers.Input((6,)), library.layers.Dense(3, kernel_regularizer="l2")]
+        model = library.Sequential([*stack, cases.classes_of(library.layers, operations)["Penalizing"]()])
+        model.compile(optimizer=library.optimizers.Adam(0.01))
+        return model
+
+    ours, theirs = model_without_loss(fastnet, ops), model_without_loss(keras, keras.ops)
+    ours.set_weights(theirs.get_weights())
+    x = np.random.default_rng(3).normal(size=(ROWS, 6))
+    found, expected = (
+        model.fit(x, batch_size=8, epochs=3, shuffle=False, verbose=0).history["loss"] for model in (ours, theirs)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    for value, wanted in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-8, atol=1e-10)
