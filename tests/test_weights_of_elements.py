@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import layers, losses, metrics
+from fastnet import layers, losses, metrics, ops
 
 RNG = np.random.default_rng(0)
 Y, P, W = RNG.uniform(0.1, 0.9, (3, 7, 4))
@@ -40,6 +40,45 @@ def test_weights_of_a_loss(weights, full):
     np.testing.assert_allclose(got["mean_with_sample_weight"], (full * SQUARES).sum() / full.sum(), rtol=1e-12)
     np.testing.assert_allclose(got[None], (full * SQUARES).mean(1), rtol=1e-12)
     np.testing.assert_allclose(metrics.MeanSquaredError()(Y, P, weights), (full * SQUARES).sum() / full.sum())
+
+
+class Absolute(losses.Loss):
+    def call(self, y_true, y_pred):
+        return ops.abs(y_true - y_pred)
+
+
+def largest(y_true, y_pred):
+    return ops.max(ops.abs(y_true - y_pred), axis=-1)
+
+
+def folded_where_wide(y_true, y_pred):
+    return largest(y_true, y_pred) if y_pred.shape[-1] > 3 else ops.square(y_true - y_pred)
+
+
+def test_array_code_of_elements_weighs_them():
+    """As in Keras; predictions of one axis have as many weights."""
+    errors = np.abs(Y - P)
+    loss, mean = Absolute(), losses.get(lambda t, p: ops.mean(ops.square(t - p), axis=-1))
+    assert loss(Y, P, W) == pytest.approx((W * errors).mean(), rel=1e-12)
+    assert mean(Y, P, W) == pytest.approx((W * SQUARES).mean(), rel=1e-12)
+    for weights in (W[0], W[0][:, None]):
+        assert loss(Y[0], P[0], weights) == pytest.approx((W * errors)[0].mean(), rel=1e-12)
+    model = fastnet.Sequential([layers.Input((4,)), layers.Activation("linear", dtype="float64")])
+    model.compile("sgd", loss)
+    assert model.test_on_batch(P, Y, W) == pytest.approx((W * errors).mean(), rel=1e-12)
+    np.testing.assert_allclose(model.gradients(P, Y, W)["input"], W * np.sign(P - Y) / 28, rtol=1e-12)
+
+
+@pytest.mark.parametrize("function", [largest, folded_where_wide])
+def test_array_code_of_rows_has_no_weights_of_elements(function):
+    loss = losses.get(function)
+    assert loss(Y, P, W[:, 0]) == pytest.approx((W[:, 0] * np.abs(Y - P).max(1)).mean(), rel=1e-12)
+    with pytest.raises(ValueError, match="gives one number for each row"):
+        loss(Y, P, W)
+    model = fastnet.Sequential([layers.Input((4,)), layers.Activation("linear", dtype="float64")])
+    model.compile("sgd", loss)
+    with pytest.raises(ValueError, match="gives one number for each row"):
+        model.fit(P, Y, sample_weight=W, verbose=0)
 
 
 def test_weights_of_steps_and_of_their_elements():

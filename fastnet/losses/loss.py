@@ -158,7 +158,9 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
     @property
     def weighs_elements(self) -> bool:
         """Whether it is a mean over elements, each of which may have a weight."""
-        return self.row.row is None and self.row.traced is None and self.row.outputs == 1
+        if self.row.traced is not None:
+            return self.row.traced.is_of_elements
+        return self.row.row is None and self.row.outputs == 1
 
     def target_shape(self, shape: tuple[int, ...], received: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """The shape of the targets of predictions of this shape a sample.
@@ -277,8 +279,8 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
     def _on_arrays(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> OnArrays:
         return OnArrays(
             y_true, y_pred, self.sparse, self.name, sample_weight, ignored=self.ignore_class,
-            target_shape=self.row.target_shape, weighs_elements=self.weighs_elements, classes=self.row.classes,
-            axis=self,
+            target_shape=self.row.target_shape, classes=self.row.classes, axis=self,
+            weighs_elements=sample_weight is not None and self.weighs_elements,
         )  # fmt: skip
 
     def of_symbols(self, y_true: Any, y_pred: Any) -> SymbolicArray:

@@ -63,6 +63,11 @@ class RowFunction:
         form = self.row.traced.form(y_true.shape, y_pred.shape)
         if form.row is not None:
             return RowFunction(form.row).launch(plan, y_pred, y_true, gradient, row_weight)
+        if y_true.weights is not None:
+            raise ValueError(
+                f"{self.row.name!r} gives one number for each row of samples of shape {y_pred.shape}, whose "
+                "elements cannot be weighted: give a weight for each row."
+            )
         return self.row.traced.launch(plan, y_pred, y_true, gradient, row_weight)
 
     def _launch_rows(self, plan, y_pred, y_true, values, dy, row_weight):
@@ -181,6 +186,8 @@ class OnArrays:
 
     def _add_weights(self, given: np.ndarray, row_wise: str) -> None:
         shape = self.prediction.shape
+        if self.shape == () and given.shape == (*shape, 1) != (1, 1):  # as in Keras, the weights of a column
+            given = given[:, 0]
         if self.shape == () and given.shape == shape:
             if row_wise and shape != (1,):
                 raise ValueError(

@@ -243,7 +243,7 @@ class Metric(AlongAxis, Configurable):
             sample_weight,
             self.elements,
             self.ignore_class,
-            weighs_elements=self.weighs_elements,
+            weighs_elements=sample_weight is not None and self.weighs_elements,
             axis=self,
         )
         self.check_targets(once.inputs[once.target])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastnet._kernels import registry
+from fastnet._kernels.errors import RuleError
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import tracing
 from fastnet.engine.view import View
@@ -54,6 +56,14 @@ class TracedLoss:
     def __init__(self, function: Callable[..., Any], name: str, has_gradient: bool = True):
         self.function, self.name, self.has_gradient = function, name, has_gradient
         self.forms: dict[tuple[Shape, Shape], TracedForm] = {}
+
+    @functools.cached_property
+    def is_of_elements(self) -> bool:
+        """Whether it is the mean of a formula of elements, tried with rows of 3."""
+        try:
+            return self.form((3,), (3,)).row is not None
+        except (RuleError, ValueError):
+            return False
 
     def form(self, true_shape: tuple[int, ...], shape: tuple[int, ...]) -> TracedForm:
         """The loss of samples of these shapes, traced once.
