@@ -148,6 +148,22 @@ def test_layers_without_weights_are_built_for_any_shape():
         layers.Dense(2).build(None)
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_model_without_weights_and_input_takes_data_of_several_shapes(nested):
+    model = fastnet.Sequential([layers.Rescaling(2.0), layers.Reshape((-1, 1)), layers.Flatten()])
+    model = fastnet.Sequential([model]) if nested else model
+    for shape in ((2, 3, 4), (2, 3, 5), (1, 7), (2, 3, 4), (3, 2, 2, 2), (0, 3, 3)):
+        x = np.arange(np.prod(shape), dtype="f").reshape(shape)
+        wanted = 2 * x.reshape(len(x), np.prod(shape[1:]))
+        np.testing.assert_array_equal(model(x), wanted)
+        np.testing.assert_array_equal(model.predict(x, verbose=0), wanted)
+    for first in ([layers.Input((3, 4))], [layers.Flatten(), layers.Dense(2)]):
+        fixed = fastnet.Sequential([*first, layers.Flatten()])
+        fixed(np.ones((2, 3, 4)))
+        with pytest.raises(ValueError, match=r"takes samples of shape \(3, 4\)"):
+            fixed(np.ones((2, 3, 5)))
+
+
 def test_metrics_of_layers():
     class Counting(layers.Layer):
         def __init__(self, inner=None):

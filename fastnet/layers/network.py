@@ -183,6 +183,13 @@ class Network(NetworkDescription, Layer):
             return self._shapes[0]
         return self._layers[0].given_input_shape if self._layers else None
 
+    @property
+    def takes_any_shape(self) -> bool:
+        """Whether neither an Input nor a weight determines the shape of a sample: that of the first data may change."""
+        first = self._layers[0]
+        is_free = first.takes_any_shape if isinstance(first, Network) else first.given_input_shape is None
+        return is_free and not self.weights
+
     def connect(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Build for samples of this shape, as a layer of a network; return the shape of the result."""
         if self.built:  # its own shapes do not change

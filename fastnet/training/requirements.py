@@ -87,6 +87,8 @@ def check_shape(model: Any, shape: Shape) -> Shape:
     if shape[1:] == wanted:
         return wanted
     if (found := next((s for s in (shape[1:], (*shape[1:], 1)) if fits(s, wanted)), None)) is None:
+        if model.takes_any_shape:
+            return checks.sample_shape(f"The model {model.name!r}: the shape of a sample", shape[1:])
         hint = f" For one sample give x[None], of shape {(1, *shape)}." if shape == wanted else ""
         if len(shape) == len(wanted) + 1 > 2 and shape[-1] == wanted[-1]:
             hint = f" Input({(*(None for _ in wanted[1:]), wanted[-1])}) takes samples of other lengths too."
