@@ -341,6 +341,66 @@ def classes_of(library, ops):
             step = learning_rate / (ops.sqrt(n) + 1e-3)
             self.assign(variable, (variable - step * (m + 0.92 * v)) / (1 + learning_rate * 0.02))
 
+    class SM3(Base):
+        """Anil et al. 2019, arXiv:1901.11150, SM3-II: of a weight's squares an accumulator for each axis."""
+
+        def build(self, variables):
+            super().build(variables)
+            self.accumulators = []
+            for v in variables:
+                sizes = [[n if i == axis else 1 for i, n in enumerate(v.shape)] for axis in range(len(v.shape))]
+                self.accumulators.append([self.add_variable(s, dtype=v.dtype, name="accumulator") for s in sizes])
+
+        def update_step(self, gradient, variable, learning_rate):
+            accumulators = self.accumulators[self._get_variable_index(variable)]
+            least = 1.0 * accumulators[0]
+            for each in accumulators[1:]:
+                least = ops.minimum(least, each)
+            squares = least + ops.square(gradient)
+            self.assign_sub(variable, learning_rate * gradient / ops.sqrt(squares + 1e-12))
+            for axis, each in enumerate(accumulators):
+                others = tuple(i for i in range(len(variable.shape)) if i != axis)
+                self.assign(each, ops.max(squares, axis=others, keepdims=True) if others else squares)
+
+    class Shampoo(Base):
+        """Gupta et al. 2018, arXiv:1802.09568, of the rows alone: a matrix that is multiplied by the gradient. Its
+        inverse root comes from the iteration of Denman and Beavers in the form of Newton and Schulz."""
+
+        def __init__(self, learning_rate=0.05, steps=8, **kwargs):
+            super().__init__(learning_rate=learning_rate, **kwargs)
+            self.steps = steps
+
+        def build(self, variables):
+            super().build(variables)
+            rows = [v.shape[0] if len(v.shape) == 2 else 1 for v in variables]
+            self.rows = [self.add_variable((n, n), dtype=v.dtype, name="rows") for n, v in zip(rows, variables)]
+
+        def update_step(self, gradient, variable, learning_rate):
+            rows = self.rows[self._get_variable_index(variable)]
+            g = gradient if len(variable.shape) == 2 else ops.reshape(gradient, (1, -1))
+            one = ops.eye(g.shape[0])
+            self.assign(rows, 0.9 * rows + ops.matmul(g, ops.transpose(g)))
+            size = ops.norm(rows) + 1e-3
+            y, z = rows / size + 1e-2 * one, one
+            for _ in range(self.steps):
+                factor = 1.5 * one - 0.5 * ops.matmul(z, y)
+                y, z = ops.matmul(y, factor), ops.matmul(factor, z)
+            step = ops.matmul(z, g) / ops.sqrt(size)
+            self.assign_sub(variable, learning_rate * ops.reshape(step, variable.shape))
+
+    class ColumnLAMB(Moments):
+        """LAMB whose trust is a number for each column."""
+
+        def update_step(self, gradient, variable, learning_rate):
+            m, v = self.states_of(variable)
+            correction_1, correction_2 = self.corrections(variable)
+            self.assign(m, self.beta_1 * m + (1 - self.beta_1) * gradient)
+            self.assign(v, self.beta_2 * v + (1 - self.beta_2) * ops.square(gradient))
+            update = (m / correction_1) / (ops.sqrt(v / correction_2) + self.epsilon)
+            w_norm = ops.norm(variable, axis=0, keepdims=True)
+            trust = ops.where(w_norm > 0, w_norm / (ops.norm(update, axis=0, keepdims=True) + 1e-6), 1.0)
+            self.assign_sub(variable, learning_rate * trust * update)
+
     return {name: cls for name, cls in locals().items() if isinstance(cls, type) and cls not in (Base, Moments)}
 
 
@@ -354,11 +414,12 @@ CASES = {
     "Lookahead": ("Lookahead", {"learning_rate": 0.05}),
     "ScheduleFree": ("ScheduleFree", {"learning_rate": 0.05}),
     "Adan": ("Adan", {"learning_rate": 0.01}),
+    "SM3": ("SM3", {"learning_rate": 0.05}),
     **{
         name: (name, {})
         for name in (
             "AdaBelief", "Yogi", "AdaMax", "RAdam", "LAMB", "LARS", "Lion", "Adagrad", "CenteredRMSprop", "NAdam",
-            "NovoGrad", "Centralized",
+            "NovoGrad", "Centralized", "Shampoo", "ColumnLAMB",
         )
     },
 }  # fmt: skip

@@ -454,14 +454,6 @@ def wrong_shape(self, g, w, rate):
     w.assign(rate)
 
 
-def one_axis(self, g, w, rate):
-    w.assign(g - ops.mean(g, axis=0, keepdims=True))
-
-
-def largest(self, g, w, rate):
-    w.assign(g / ops.max(g))
-
-
 def elements(self, g, w, rate):
     w.assign(np.linalg.norm(w) * g)
 
@@ -474,12 +466,8 @@ def product(self, g, w, rate):
     w.assign(ops.matmul(g, g))
 
 
-def slice_of_it(self, g, w, rate):
-    w.assign_sub(g[:1])
-
-
-def array_from_outside(self, g, w, rate):
-    w.assign(w - np.arange(float(np.prod(w.shape))).reshape(w.shape))
+def axis_that_is_not_there(self, g, w, rate):
+    w.assign(g - ops.mean(g, axis=1, keepdims=True))
 
 
 def late_state(self, g, w, rate):
@@ -501,13 +489,10 @@ def late_state(self, g, w, rate):
         (random_number, "something else when it is called again"),
         (counter, "a counter.*self.iterations"),
         (wrong_shape, r"shape \(3,\), and is assigned an array of shape \(\)"),
-        (one_axis, r"sum over the axes \(0,\) of an array of shape \(4, 3\)"),
-        (largest, "max over the axes.*ops.norm"),
         (elements, "the elements of 'variable' are read"),
         (python_number, r"float\(\)"),
-        (product, "matmul"),
-        (slice_of_it, r"a slice of a weight \(line \d+ of test_array_optimizers.py, in slice_of_it\)"),
-        (array_from_outside, "from outside.*initializer=array"),
+        (product, r"shape \(3,\), and is assigned an array of shape \(\)"),
+        (axis_that_is_not_there, r"axis 1 is none of an array of shape \(3,\) \(line \d+ of test_array_optimizers.py"),
         (late_state, r"'late' must be made in build"),
     ],
     ids=lambda case: getattr(case, "__name__", ""),
@@ -522,34 +507,20 @@ def test_refused(body, message):
     OUTSIDE.bias.assign(np.zeros(3))  # as a layer's weights are after an error
 
 
-def test_states_of_other_shapes():
-    class Rows(optimizers.Optimizer):
+def test_a_state_of_another_weight():
+    class Strange(optimizers.Optimizer):
         def build(self, variables):
             super().build(variables)
-            self.rows = [self.add_variable((v.shape[0], 1), name="rows") for v in variables]
+            self.add_variable_from_reference(OUTSIDE.bias, "m")
 
         def update_step(self, gradient, variable, learning_rate):
             variable.assign_sub(gradient)
 
-    with pytest.raises(ValueError, match=r"the state 'rows' has shape \(3, 1\).*shape of a weight"):
-        Rows(learning_rate=0.1).build([np.ones((3, 2))])
     with pytest.raises(ValueError, match=r"the state 'm' is of .*not among the variables"):
-
-        class Strange(Rows):
-            def build(self, variables):
-                super().build(variables)
-
-        Strange.__mro__[1].build = lambda self, variables: self.add_variable_from_reference(OUTSIDE.bias, "m")
         Strange(learning_rate=0.1).build([np.ones((3, 2))])
 
 
 def test_methods_that_are_not_called():
-    with pytest.raises(TypeError, match=r"defines _backend_update_step, .*add_variable\(\(\)\)"):
-
-        class Old(optimizers.Optimizer):
-            def _backend_update_step(self, grads, trainable_variables, learning_rate):
-                pass
-
     class Empty(optimizers.Optimizer):
         pass
 

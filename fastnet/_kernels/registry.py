@@ -230,6 +230,8 @@ class Update:
         stages: instead of sums, numbers of the weight, one stage after the other; ``f`` takes them behind the scalars.
         carried: names of float64 numbers of each weight that the last numbers of the last stage hand on to the next
             step; ``f`` does not take these last numbers.
+        whole: instead of ``f``, whose parameters still tell the scalars, what adds the launches of the update
+            (`symbolic.whole_updates`); states may have any shapes, and those of one number are float64.
         learning_rate: its default.
         public: name of the class in `fastnet.optimizers` that is this rule with its parameters and no more.
         declared: as of an `Activation`.
@@ -247,6 +249,7 @@ class Update:
     total_sums: Mapping[str, Callable] = field(default_factory=dict)
     stages: tuple[Stage, ...] = ()
     carried: tuple[str, ...] = ()
+    whole: Any = None
     learning_rate: float = 0.001
     public: str = ""
     declared: tuple = ()

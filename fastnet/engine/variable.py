@@ -44,6 +44,7 @@ class Tracing(threading.local):
         add_loss: takes what a layer's call adds to the loss; None where nothing may be added.
         rows: stands for the number of rows of the batch, over which what is added may be folded.
         is_whole: whether the formulas are of whole arrays: they may fold the batch as any axis, and weights alone.
+        is_update: whether they are of arrays without a batch alone, and need no gradient: updates of optimizers.
     """
 
     leaf: Callable[[Any], Any] | None = None
@@ -53,6 +54,7 @@ class Tracing(threading.local):
     add_loss: Callable[[Any], None] | None = None
     rows: Any = None
     is_whole = False
+    is_update = False
 
     @contextlib.contextmanager
     def within(self, **state: Any) -> Iterator[None]:

@@ -13,10 +13,11 @@ from fastnet._kernels.registry import Update
 from fastnet.descriptions import snake_case
 from fastnet.engine.variable import Variable
 from fastnet.optimizers.shared_stages import AVERAGE, SUM
-from fastnet.symbolic.array import refusal
+from fastnet.symbolic.array import TracingError, refusal
 from fastnet.symbolic.rule_formulas import of_rule, result_of
 from fastnet.symbolic.update_rules import StepNumbers, WeightRules
 from fastnet.symbolic.updates import StepLeaves, compiling, traced_update
+from fastnet.symbolic.whole_updates import WholeUpdate
 
 #: attributes that do not change an update
 OUTSIDE = frozenset(
@@ -125,25 +126,30 @@ class ArrayForm:
         changed = {k: v for k, v in found.items() if isinstance(v, plain) and k not in OUTSIDE}
         return {k: v for k, v in changed.items() if k not in other or other[k] != v}
 
-    def add(self, owner: str, shape: tuple[int, ...], initializer: Any, name: str, of: Variable | None) -> Variable:
+    def add(
+        self, owner: str, shape: tuple[int, ...], initializer: Any, name: str, of: Variable | None, dtype: Any = None
+    ) -> Variable:
         """A new state.
 
+        Args:
+            owner: the class, for errors.
+            shape: its shape; one without axes is one number.
+            initializer: of its first value.
+            name: its name.
+            of: the weight whose state it is, or None where the update that uses it tells that.
+            dtype: of an array, where weights have several dtypes and none has its shape.
+
         Raises:
-            ValueError: `build` does not run, or the shape is that of no weight.
+            ValueError: `build` does not run, or the weight is none of those that it was given.
         """
         if not self.is_building:
             raise ValueError(f"{owner}: the state {name!r} must be made in build(self, variables).")
         if of is not None and of not in self._of_weight:
             raise ValueError(f"{owner}: the state {name!r} is of {of!r}, which is not among the variables of build.")
-        if shape and all(shape != v.shape for v in self.indices):
-            raise ValueError(
-                f"{owner}: the state {name!r} has shape {shape}; a state has the shape of a weight, "
-                "add_variable_from_reference(variable), or is one number for a weight, add_variable(())."
-            )
         if of is not None:
             dtype = of.dtype
         else:
-            dtype = next(v.dtype for v in self.indices if v.shape == shape) if shape else "float64"
+            dtype = self._dtype_of(shape, dtype) if shape else "float64"
         state = Variable(np.asarray(initializers.get(initializer)(shape, dtype)), name, trainable=False)
         if of is not None:
             self._of_weight[of].append(state)
@@ -152,6 +158,12 @@ class ArrayForm:
         if not shape:
             self._numbers[state] = None
         return state
+
+    def _dtype_of(self, shape: tuple[int, ...], dtype: Any) -> str:
+        """The dtype of an array: that of the weights, or of the first of its shape, or the given one."""
+        dtypes = [v.dtype for v in self.indices]
+        dtypes = [v.dtype for v in self.indices if v.shape == shape] or dtypes
+        return dtypes[0] if len(set(dtypes)) == 1 or dtype is None else np.dtype(dtype).name
 
     def has_rule(self, optimizer: Any) -> bool:
         """Whether the class is made of a built-in one."""
@@ -189,19 +201,44 @@ class ArrayForm:
             names |= {id(each): f"{each.name!r}, a state of {v.path!r}" for each in states}
         try:
             for v in self.indices:
-                states, single = self._states([*self._of_weight[v], *self._others], v.shape)
-                others = {key: name for key, name in names.items() if key not in map(id, (v, *states, *single))}
-                what = f"{owner}.update_step for {v.path!r} of shape {v.shape}"
-                update = traced_update(optimizer.update_step, self.step, v, states, single, others, what)
-                self._adopt(v, update.used, names)
-                owned = dict.fromkeys(self._of_weight[v])
-                with compiling(what):
-                    rules[v] = WeightRules(update.of_states([s in owned for s in (*states, *single)]), numbers)
+                try:
+                    rules[v] = self._rules(optimizer, v, numbers, names, is_whole=False)
+                except Exception:  # also where an operation knows no arrays without a batch
+                    rules[v] = self._rules(optimizer, v, numbers, names, is_whole=True)
         finally:
             self.step = None
         scalars, name = numbers.rule(), snake_case(owner)
         self._rows = {v: self._row(optimizer, v, each, name, scalars) for v, each in rules.items()}
         self._changes = optimizer.changes
+
+    def _rules(
+        self, optimizer: Any, v: Variable, numbers: StepNumbers, names: dict[int, str], is_whole: bool
+    ) -> WeightRules | WholeUpdate:
+        """What an update does with a weight: formulas of elements and sums, or of whole arrays.
+
+        Raises:
+            TracingError: it does something else.
+        """
+        step = self.step
+        assert step is not None
+        states, single = self._states([*self._of_weight[v], *self._others])
+        if not is_whole:
+            states = [s for s in states if s.shape == v.shape]
+        others = {key: name for key, name in names.items() if key not in map(id, (v, *states, *single))}
+        what = f"{type(optimizer).__name__}.update_step for {v.path!r} of shape {v.shape}"
+        update = traced_update(optimizer.update_step, step, v, states, single, others, what, is_whole)
+        owned = dict.fromkeys(self._of_weight[v])
+        update = update.of_states([s in owned or id(s) in update.used for s in (*states, *single)])
+        for state in states:
+            if id(state) in update.used and state.dtype != v.dtype:
+                raise TracingError(
+                    f"{what}: its state {state.name!r} is {state.dtype}, and the weight {v.dtype}; give "
+                    "add_variable(..., dtype=variable.dtype)."
+                )
+        with compiling(what):
+            found = WholeUpdate(update, numbers, what) if is_whole else WeightRules(update, numbers)
+        self._adopt(v, update.used, names)
+        return found
 
     def _adopt(self, v: Variable, used: set[int], names: dict[int, str]) -> None:
         """Count the states that `add_variable` made, and the update of a weight uses, among its states."""
@@ -210,15 +247,16 @@ class ArrayForm:
             self._of_weight[v].append(each)
             names[id(each)] = f"{each.name!r}, a state that the update of {v.path!r} uses"
 
-    def _states(self, candidates: Iterable[Variable], shape: tuple[int, ...]) -> tuple[list[Variable], list[Variable]]:
-        """Of some states those of a weight's shape, and those of one number."""
+    def _states(self, candidates: Iterable[Variable]) -> tuple[list[Variable], list[Variable]]:
+        """Of some states the arrays, and those of one number."""
         given = list(candidates)
-        single = [s for s in given if s in self._numbers]
-        return [s for s in given if s.shape == shape and s not in self._numbers], single
+        return [s for s in given if s not in self._numbers], [s for s in given if s in self._numbers]
 
-    def _row(self, optimizer: Any, v: Variable, rules: WeightRules, name: str, scalars: Callable[..., Any]) -> Update:
+    def _row(
+        self, optimizer: Any, v: Variable, rules: WeightRules | WholeUpdate, name: str, scalars: Callable[..., Any]
+    ) -> Update:
         """The row of a weight, whose states get names that differ."""
-        states, single = self._states(self._of_weight[v], v.shape)
+        states, single = self._states(self._of_weight[v])
         taken = [AVERAGE, SUM]
         for state in (*states, *single):
             free = (f"{state.name}_{i}" if i else state.name for i in itertools.count())

@@ -38,6 +38,15 @@ class KerasForm:
         """Whether there are states of weights."""
         return bool(self.states)
 
+    @property
+    def _learning_rate(self) -> Any:
+        """The learning rate, or the schedule."""
+        return self._schedule if self.scheduled else self.learning_rate  # type: ignore[attr-defined]
+
+    @_learning_rate.setter
+    def _learning_rate(self, value: Any) -> None:
+        self.learning_rate = value
+
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Change a weight and its states: what a subclass defines in array code, and fastnet compiles.
 
@@ -102,7 +111,8 @@ class KerasForm:
             >>> w.tolist()
             [3.25]
         """
-        return self._form_of("add_variable").add(type(self).__name__, tuple(shape), initializer, name or "var", None)
+        form = self._form_of("add_variable")
+        return form.add(type(self).__name__, tuple(shape), initializer, name or "var", None, dtype)
 
     def add_variable_from_reference(
         self, reference_variable: Variable, name: str | None = None, initializer: Any = "zeros"

@@ -91,6 +91,10 @@ def launch(optimizer: Optimizer, plan: Plan, given: Sequence[tuple[str, Variable
     for (label, variable), g in zip(weights, gradients, strict=True):
         plan.label, row = label, optimizer.row_of(variable)
         states = optimizer.states[variable][: len(row.states)]
+        if row.whole is not None:
+            row.whole.launch(plan, row.name, variable, g, states, scalars.rule, period)
+            _finish(optimizer, plan, variable, scalars)
+            continue
         operands = {"f": row.f, "w": variable, "g": g, "states": states}
         numbers = staged[variable][: len(staged[variable]) - len(row.carried)]
         operands["scalars"] = [*scalars.rule, *sums.get(variable, ()), *numbers]

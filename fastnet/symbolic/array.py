@@ -223,6 +223,8 @@ def _called(name: str, what: str, arguments: tuple, named: dict[str, Any]) -> An
 
 def _method(x: SymbolicArray, name: str) -> Callable[..., Any]:
     if name == "T":
+        if not x.per_row:
+            return FUNCTIONS["transpose"](x)
         raise refusal(".T moves the axis of the batch", "transpose other axes")
     if name not in _METHODS:
         raise AttributeError(f"An array of a formula has no attribute {name!r}; its methods: {', '.join(_METHODS)}.")

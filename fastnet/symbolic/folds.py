@@ -45,7 +45,7 @@ class Fold(Operation):
             return self._over_batch(x, axes, keepdims)
         if tracing.check_fold is not None:
             tracing.check_fold(self.name, x, axes)
-        elif is_of_weights(x):
+        elif is_of_weights(x) and not tracing.is_update:
             return grounded(self(lifted(x), [axis + 1 for axis in axes], keepdims))
         if axes == (x.ndim - 1,) or not x.per_row or 0 in axes:
             return SymbolicArray(self, (x,), folded(x.shape, axes, keepdims), settings=(axes, bool(keepdims)))

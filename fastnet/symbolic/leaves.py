@@ -82,7 +82,9 @@ def tracing_weights(take_part: bool = True) -> Iterator[Weights]:
 
 def not_tracing() -> contextlib.AbstractContextManager[None]:
     """A context in which weights are arrays again."""
-    return tracing.within(leaf=None, assign=None, check_fold=None, add_loss=None, rows=None, is_whole=False)
+    return tracing.within(
+        leaf=None, assign=None, check_fold=None, add_loss=None, rows=None, is_whole=False, is_update=False
+    )
 
 
 def _refuse(variable: Variable) -> None:

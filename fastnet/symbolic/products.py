@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnet._kernels.templates import row_matrices
+from fastnet.engine.variable import tracing
 from fastnet.engine.view import View
 from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, broadcast, refusal, shown
 from fastnet.symbolic.boundaries import Boundary
@@ -33,6 +34,14 @@ class _RowProducts(Boundary):
         return y
 
 
+class _Product(Boundary):
+    def launch(self, lowering: Any, x: SymbolicArray) -> View:
+        (a, a_is_turned), (b, b_is_turned) = (lowering.factor(each) for each in x.inputs)
+        y = lowering.buffer(x)
+        lowering.plan.product(a, b, y, transpose_a=a_is_turned, transpose_b=b_is_turned)
+        return y
+
+
 class _RunningSum(Boundary):
     def launch(self, lowering: Any, x: SymbolicArray) -> View:
         source, y, (from_end,) = lowering.view(x.inputs[0]), lowering.buffer(x), x.settings
@@ -57,6 +66,7 @@ def _running_sum_adjoint(dy: SymbolicArray, y: SymbolicArray, x: SymbolicArray) 
 
 MATMUL = _MatMul("matmul", _matmul_adjoint)
 ROW_PRODUCTS = _RowProducts("matmul of rows", _row_products_adjoint)
+PRODUCT = _Product("matmul of matrices")  # of arrays without a batch, in updates
 RUNNING_SUM = _RunningSum("cumsum", _running_sum_adjoint)
 
 
@@ -68,6 +78,8 @@ def product(x: Any, w: Any) -> SymbolicArray:
         TracingError: other operands, or sizes that do not fit.
     """
     x, w = constant(x), constant(w)
+    if tracing.is_update and not (x.per_row or w.per_row):
+        return _without_batch(x, w)
     if x.ndim == 1 and not x.per_row and w.ndim > 1:
         y = product(under_shape(x, (1, *x.shape)), w)
         return under_shape(y, (*y.shape[:-2], y.shape[-1]))
@@ -110,6 +122,23 @@ def _by_matrix(x: SymbolicArray, w: SymbolicArray) -> SymbolicArray:
     return SymbolicArray(MATMUL, (x, weight), (*x.shape[:-1], width), settings=(is_turned, w.shape))
 
 
+def _without_batch(x: SymbolicArray, w: SymbolicArray) -> SymbolicArray:
+    """x @ w as in NumPy, of arrays without a batch."""
+    if not (x.ndim and w.ndim):
+        raise refusal("matmul of a number", "write x * y", ShapeError)
+    a = reshaped(x, (1, *x.shape)) if x.ndim == 1 else x
+    b = reshaped(w, (*w.shape, 1)) if w.ndim == 1 else w
+    _check_sizes(a.shape, b.shape)
+    if a.ndim == b.ndim == 2:
+        y = SymbolicArray(PRODUCT, (a, b), (a.shape[0], b.shape[1]))
+    else:
+        lead = broadcast("matmul", a.shape[:-2], b.shape[:-2])
+        given = (reshaped(each, (*(1,) * (len(lead) + 2 - each.ndim), *each.shape)) for each in (a, b))
+        y = grounded(products_of_rows(*(repeated(lifted(each), (None, *lead, *each.shape[-2:])) for each in given)))
+    shape = y.shape[:-2] + y.shape[-2:-1] * (x.ndim > 1) + y.shape[-1:] * (w.ndim > 1)
+    return reshaped(y, shape)
+
+
 def _for_each_row(x: SymbolicArray, other: SymbolicArray) -> SymbolicArray:
     """A weight or an array of several axes as an array of the batch, with as many axes as another one; data as they
     are."""
@@ -133,7 +162,9 @@ def turned(x: SymbolicArray) -> SymbolicArray:
         return transposed(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
     if x.operation is TURNED:
         return x.inputs[0]
-    if x.operation not in (None, FLAT, GROUND):
+    if tracing.is_update and x.ndim > 2:
+        return grounded(turned(lifted(x)))
+    if x.operation not in (None, FLAT, GROUND) and not tracing.is_update:
         x = grounded(lifted(x))
     if x.ndim != 2:
         raise refusal(f"transpose of weights of shape {shown(x.shape)}", "transpose those of two axes", ShapeError)

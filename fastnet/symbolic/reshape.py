@@ -16,6 +16,11 @@ class _ReshapeAll(Boundary):
         return lowering.plan.reshaped(lowering.view(x.inputs[0]), sample_shape(x))
 
 
+class _Same(Boundary):
+    def launch(self, lowering: Any, x: SymbolicArray) -> View:
+        return lowering.under_shape(x)
+
+
 def _adjoint(dy: Any, y: SymbolicArray, x: SymbolicArray) -> tuple:
     """The gradient of a weight has an entry for each row of the batch."""
     return (reshaped(dy, (None, *x.shape) if dy.per_row and not x.per_row else x.shape),)
@@ -28,6 +33,7 @@ FLAT = Operation("flat", _adjoint)  # of a weight: its elements as one row
 
 TURNED = Boundary("transpose")  # of a weight: only a product reads it so
 GROUND = Boundary("weight")  # a formula of weights alone (`weight_formulas`)
+SAMPLE, OF_SAMPLE = _Same("sample"), _Same("array of a sample")  # in updates: an array as one sample, and back
 
 
 def reshaped(x: SymbolicArray, shape: Shape) -> SymbolicArray:

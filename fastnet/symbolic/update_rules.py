@@ -109,8 +109,12 @@ class StepNumbers:
 
     def names(self, nodes: Iterable[SymbolicArray]) -> dict[int, str]:
         """The names of those of some numbers that are results, by the ids of their arrays."""
+        return {id(x): _named(x, f"s{i}") for x, i in self.positions(nodes)}
+
+    def positions(self, nodes: Iterable[SymbolicArray]) -> list[tuple[SymbolicArray, int]]:
+        """Those of some numbers that are results, each with its number among them."""
         known = [x for x in nodes if self._keys.get(id(x)) in self.found]
-        return {id(x): _named(x, f"s{self.found[self._keys[id(x)]][0]}") for x in known}
+        return [(x, self.found[self._keys[id(x)]][0]) for x in known]
 
     @property
     def arguments(self) -> list[str]:
@@ -126,7 +130,7 @@ class StepNumbers:
         constants = _constants(ordered(roots), self._keys)
         names |= {key: f"p{i}" for key, (i, _) in constants.items()}
         values = dict(constants.values())
-        return _with_defaults(_rule("update_scalars", roots, names), tuple(values.values()))
+        return _with_defaults(rule_of("update_scalars", roots, names), tuple(values.values()))
 
     def _key(self, x: SymbolicArray) -> Hashable:
         for node in ordered([x], self._keys):
@@ -190,7 +194,7 @@ class WeightRules:
         carried_names = {id(x): f"c{i}" for i, x in enumerate(self.carried)}
         for at, (sums, results) in enumerate(zip(self.sums, self.by_depth, strict=True)):
             rules = tuple(
-                _rule("update_sum", [x.inputs[0]], operands | known, [*operands.values(), *arguments]) for x in sums
+                rule_of("update_sum", [x.inputs[0]], operands | known, [*operands.values(), *arguments]) for x in sums
             )
             results = [*results, *(self.carried_roots if at == len(self.sums) - 1 else ())]
             if not results:
@@ -201,12 +205,12 @@ class WeightRules:
             names = {key: f"p{i}" for key, (i, _) in constants.items()}
             totals = {id(x): f"t{i}" for i, x in enumerate(sums)}
             taken = [*(f"p{i}" for i in values), *arguments, *totals.values(), *carried_names.values()]
-            f = _rule("update_numbers", results, names | known | totals | carried_names, taken)
+            f = rule_of("update_numbers", results, names | known | totals | carried_names, taken)
             stages.append(Stage(f, len(results), tuple(values.values()), rules))
             for x in self.by_depth[at]:
                 arguments.append(f"n{len(arguments) - len(scalar_names)}")
                 known[id(x)] = _named(x, arguments[-1])
-        f = _rule("update", self.roots, operands | known, [*operands.values(), *arguments])
+        f = rule_of("update", self.roots, operands | known, [*operands.values(), *arguments])
         return Update(name, f, scalars, states, stages=tuple(stages), carried=carried)
 
     def _elements(self) -> dict[int, str]:
@@ -238,7 +242,7 @@ def _constants(nodes: Iterable[SymbolicArray], keys: Mapping[int, Hashable]) -> 
     }
 
 
-def _rule(
+def rule_of(
     name: str, roots: Sequence[SymbolicArray], names: dict[int, str], arguments: Sequence[str] | None = None
 ) -> Callable:
     """The rule of some results.

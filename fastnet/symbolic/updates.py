@@ -29,6 +29,11 @@ class StepLeaves:
         self.rate, self.t = argument(()), argument(())
         self.iterations = formulas.subtract(self.t, 1.0)
 
+    @property
+    def leaves(self) -> list[SymbolicArray]:
+        """What all numbers of a step are made of."""
+        return [self.rate, self.t]
+
 
 @dataclass
 class TracedUpdate:
@@ -114,9 +119,11 @@ class _Values:
             "states[self._get_variable_index(variable)]",
         )
 
-    def traced(self) -> contextlib.AbstractContextManager[None]:
+    def traced(self, is_whole: bool) -> contextlib.AbstractContextManager[None]:
         """A context in which variables of this thread stand for these values."""
-        return tracing.within(leaf=self.leaf, refuse=self.refuse, assign=self.assign, check_fold=_check_fold)
+        check = None if is_whole else _check_fold
+        values = {"leaf": self.leaf, "refuse": self.refuse, "assign": self.assign, "check_fold": check}
+        return tracing.within(**values, is_whole=is_whole, is_update=is_whole)
 
 
 @contextlib.contextmanager
@@ -142,7 +149,7 @@ def _check_fold(name: str, x: SymbolicArray, axes: tuple[int, ...]) -> None:
 
 def traced_update(
     update: Callable[[SymbolicArray, Variable, SymbolicArray], Any], step: StepLeaves, weight: Variable,
-    states: Sequence[Variable], numbers: Sequence[Variable], others: dict[int, str], what: str,
+    states: Sequence[Variable], numbers: Sequence[Variable], others: dict[int, str], what: str, is_whole: bool = False,
 ) -> TracedUpdate:  # fmt: skip
     """What an update does with a weight.
 
@@ -153,6 +160,7 @@ def traced_update(
         states, numbers: its states, of its shape and of one number.
         others: names of the other weights and their states, by their ids.
         what: it is, for errors.
+        is_whole: whether it may fold along axes and multiply, and its states have any shapes (`whole_updates`).
 
     Raises:
         TracingError: it does what cannot be compiled, or something else when it is called again.
@@ -161,7 +169,7 @@ def traced_update(
     for _ in range(2):
         values, g = _Values(weight, known[1:], others), argument(weight.shape)
         w, *found = (values.current[id(v)] for v in known)
-        with compiling(what), values.traced():
+        with compiling(what), values.traced(is_whole):
             if update(g, weight, step.rate) is not None:
                 raise TracingError(
                     "it returns a value, which nothing reads: assign it, self.assign(variable, value), and return None."
@@ -178,5 +186,5 @@ def traced_update(
 
 
 def _signature(step: StepLeaves, update: TracedUpdate) -> list[Any]:
-    arguments = [step.rate, step.t, step.iterations, *update.arguments]
+    arguments = [*step.leaves, step.iterations, *update.arguments]
     return [signature(arguments, result) for result in update.results]

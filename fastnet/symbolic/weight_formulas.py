@@ -1,7 +1,8 @@
 """Formulas of weights alone: each is computed once a step, as a formula of one sample that holds the weight.
 
 `lifted` gives the weight as such a sample, on which all operations work, and `grounded` takes the result as a weight
-again, which formulas of data and products read.
+again, which formulas of data and products read. In an update (`whole_updates`) both are operations of their own, since
+most others take arrays without a batch as they are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from fastnet.symbolic.array import Shape, SymbolicArray, refusal
 from fastnet.symbolic.leaves import argument
 from fastnet.symbolic.order import ordered, signature
 from fastnet.symbolic.rearrange import transposed
-from fastnet.symbolic.reshape import FLAT, GROUND, TURNED, reshaped
+from fastnet.symbolic.reshape import FLAT, GROUND, OF_SAMPLE, SAMPLE, TURNED, reshaped
 
 
 class OfWeights:
@@ -34,8 +35,10 @@ class OfWeights:
 
 
 def is_of_weights(x: SymbolicArray) -> bool:
-    """Whether an array is a weight, or a formula of weights alone, within a layer's call."""
-    return not x.per_row and x.value is None and not tracing.is_whole and tracing.check_fold is None
+    """Whether an array is a weight, or a formula of weights alone, within a layer's call or an update."""
+    if x.per_row or x.value is not None:
+        return False
+    return tracing.is_update or (not tracing.is_whole and tracing.check_fold is None)
 
 
 def lifted(x: SymbolicArray) -> SymbolicArray:
@@ -44,6 +47,12 @@ def lifted(x: SymbolicArray) -> SymbolicArray:
     Raises:
         TracingError: in a formula of whole arrays, whose loops are others (`whole`).
     """
+    if tracing.is_update:
+        if x.operation is OF_SAMPLE:
+            return x.inputs[0]
+        if x.lifted is None:
+            x.lifted = SymbolicArray(SAMPLE, (x,), (None, *x.shape), x.is_bool)
+        return x.lifted
     if tracing.is_whole:
         raise refusal("a transposition of what has no batch", "fold the batch, or multiply")
     if x.operation is None:
@@ -67,6 +76,8 @@ def _of_axes(x: SymbolicArray, count: int) -> SymbolicArray:
 
 def grounded(y: SymbolicArray) -> SymbolicArray:
     """A formula of lifted weights as a weight: its result is computed once."""
+    if tracing.is_update:
+        return y.inputs[0] if y.operation is SAMPLE else SymbolicArray(OF_SAMPLE, (y,), y.shape[1:], y.is_bool)
     formula = OfWeights(y)
     weights = tuple(x.lifted for x in formula.arguments if x.lifted is not None)
     return SymbolicArray(GROUND, weights, y.shape[1:], settings=(formula,))
@@ -74,11 +85,11 @@ def grounded(y: SymbolicArray) -> SymbolicArray:
 
 def in_memory(x: SymbolicArray) -> SymbolicArray:
     """An array that formulas of elements read: a transposed weight, which products alone take, is computed once."""
-    return grounded(lifted(x)) if x.operation is TURNED and is_of_weights(x) else x
+    return grounded(lifted(x)) if x.operation is TURNED and is_of_weights(x) and not tracing.is_update else x
 
 
 def under_shape(x: SymbolicArray, shape: Shape) -> SymbolicArray:
     """An array under another shape, of data, weights or constants."""
-    if not is_of_weights(x) or x.operation in (None, FLAT, GROUND) or x.shape == shape:
+    if not is_of_weights(x) or tracing.is_update or x.operation in (None, FLAT, GROUND) or x.shape == shape:
         return reshaped(x, shape)
     return grounded(reshaped(lifted(x), (None, *shape)))

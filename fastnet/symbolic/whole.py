@@ -115,8 +115,9 @@ class WholeLowering:
         """Compute an array where the view says."""
         nodes = self._with_folds(root)
         names, operands = self._operands(nodes, root)
+        parameters = self._parameters(nodes, names)
         rule = element_rule(self.name, root, names)
-        self.plan.call(loops.whole_formula, f=rule, **operands, y=y)
+        self.plan.call(loops.whole_formula, f=rule, **operands, p=parameters, y=y)
 
     def add_numbers(self, root: SymbolicArray, total: Slot) -> None:
         """Add an array without a batch to the numbers from a slot on."""
@@ -131,13 +132,17 @@ class WholeLowering:
         nodes = self._with_folds(root)
         leaves = [x for x in nodes if self._is_leaf(x)]
         names = {id(x): f"s{i}" for i, x in enumerate(leaves)}
-        slots = [self.number(x) for x in leaves]
+        slots, parameters = [self.number(x) for x in leaves], self._parameters(nodes, names)
         rule = element_rule(self.name, root, names)
-        self.plan.call(loops.formula_of_numbers, f=rule, s=slots, y=y, dtype="float64")
+        self.plan.call(loops.formula_of_numbers, f=rule, s=slots, p=parameters, y=y, dtype="float64")
+
+    def _parameters(self, nodes: Sequence[SymbolicArray], names: dict[int, str]) -> list[float]:
+        """The constants that are arguments of a rule, to whose names they are added; here they are its text."""
+        return []
 
     def _compute_cuts(self, root: SymbolicArray) -> None:
         """Compute what cuts a formula into loops: folds, and arrays under other shapes."""
-        for x in ordered([root], self.places, self.places):
+        for x in self._order(root):
             if id(x) in self.places:
                 continue
             if drops_axes(x):
@@ -147,6 +152,10 @@ class WholeLowering:
                 self.places[id(x)] = self._folded(x)
             elif x.operation is not None and x.operation.is_boundary:
                 self.places[id(x)] = self._launched(x)
+
+    def _order(self, root: SymbolicArray) -> list[SymbolicArray]:
+        """What a formula is made of, as far as it has not been computed."""
+        return ordered([root], self.places, self.places)
 
     def _with_folds(self, root: SymbolicArray) -> list[SymbolicArray]:
         """What a formula is made of, of which the folds have been computed."""
@@ -204,7 +213,7 @@ class WholeLowering:
         return self.plan.reshaped(place, sizes)
 
     def _computed(self, root: SymbolicArray) -> View | Slot:
-        if _is_number(root):
+        if is_number(root):
             slot = self.plan.slot()
             self.store_number(root, slot)
             return slot
@@ -226,35 +235,37 @@ class WholeLowering:
         """
         leaves = [x for x in nodes if self._is_leaf(x)]
         shape = root.shape
-        numbers = [x for x in leaves if _is_number(x)]
-        arrays = [(x, (1,) * (len(shape) - x.ndim) + x.shape) for x in leaves if not _is_number(x)]
-        for axis in range(len(shape), -1, -1):
-            row = (*shape[:axis], *(1 for _ in shape[axis:]))
-            column = (*(1 for _ in shape[:axis]), *shape[axis:])
-            kinds = ["x" if s == shape else "r" if s == row else "c" if s == column else "" for _, s in arrays]
-            if all(kinds):
-                break
-        else:
-            given = " and ".join(shown(x.shape) for x, _ in arrays)
-            raise ShapeError(
-                f"{self.form.what}: arrays of shapes {given} meet in a formula; there one may have the first axes or "
-                "the last ones of the others, and no other part."
-            )
+        numbers = [x for x in leaves if is_number(x)]
+        arrays = [x for x in leaves if not is_number(x)]
+        shapes = [(1,) * (len(shape) - x.ndim) + x.shape for x in arrays]
+        loops_over = (_kinds(shapes, shape, axis) for axis in range(len(shape), -1, -1))
+        kinds = min(loops_over, key=lambda each: each.count(""))
         found: dict[str, list[SymbolicArray]] = {"x": [], "r": [], "c": [], "s": numbers}
-        for (x, _), kind in zip(arrays, kinds, strict=True):
-            found[kind].append(x)
+        places = dict(self.places)
+        for x, given, kind in zip(arrays, shapes, kinds, strict=True):
+            if not kind:
+                places[id(x)] = self._repeated(x, given, arrays, shape)
+            found[kind or "x"].append(x)
         names = {id(x): f"{kind}{i}" for kind, members in found.items() for i, x in enumerate(members)}
-        operands = {kind: [self.places[id(x)] for x in members] for kind, members in found.items() if kind != "s"}
+        operands = {kind: [places[id(x)] for x in members] for kind, members in found.items() if kind != "s"}
         return names, {**operands, "s": [self.number(x) for x in numbers]}
+
+    def _repeated(self, x: SymbolicArray, given: Shape, others: Sequence[SymbolicArray], shape: Shape) -> View:
+        """An array in the shape of a formula, whose loop cannot read it in its own.
+
+        Raises:
+            ShapeError: there is no such launch.
+        """
+        shapes = " and ".join(shown(each.shape) for each in others)
+        raise ShapeError(
+            f"{self.form.what}: arrays of shapes {shapes} meet in a formula; there one may have the first axes or the "
+            "last ones of the others, and no other part."
+        )
 
     # ---- folds
 
     def _folded(self, x: SymbolicArray) -> View | Slot:
-        """The launches of a fold.
-
-        Raises:
-            ShapeError: of axes that are neither the first ones nor the last ones.
-        """
+        """The launches of a fold."""
         operation, source = x.operation, x.inputs[0]
         assert isinstance(operation, Fold)
         shape, axes = source.shape, [a for a in x.settings[0] if source.shape[a] != 1]
@@ -270,24 +281,35 @@ class WholeLowering:
             y = self.plan.buffer([shape[a] or 0 for a in kept], self.dtype, per_row=False)
             self.plan.call(folds.sum_rows, x=self.view(source), total=y)
             return y
+        return self._other_axes(x, axes, kept)
+
+    def _other_axes(self, x: SymbolicArray, axes: list[int], kept: list[int]) -> View:
+        """The fold of axes that are neither the first ones nor the last ones.
+
+        Raises:
+            ShapeError: there is no such launch.
+        """
+        assert x.operation is not None
         raise ShapeError(
-            f"{self.form.what}: ops.{operation.name} over the axes {x.settings[0]} of an array of shape "
-            f"{shown(shape)}: fold the last axes, or all; sums and means may also be of the first axes."
+            f"{self.form.what}: ops.{x.operation.name} over the axes {x.settings[0]} of an array of shape "
+            f"{shown(x.inputs[0].shape)}: fold the last axes, or all; sums and means may also be of the first axes."
         )
 
     def _sum_of_all(self, x: SymbolicArray) -> Slot:
         """The sum over everything; a formula of one array is computed within the fold."""
         nodes = self._with_folds(x)
         leaves = [each for each in nodes if self._is_leaf(each)]
-        if len(leaves) == 1 and leaves[0].shape == x.shape and id(x) not in self.places and not _is_number(x):
+        if len(leaves) == 1 and leaves[0].shape == x.shape and id(x) not in self.places and not is_number(x):
             place = self.places[id(leaves[0])]
             assert not isinstance(place, Slot)
-            return self._total(element_rule(self.name, x, {id(leaves[0]): "x"}), place)
+            names = {id(leaves[0]): "x"}
+            parameters = self._parameters(nodes, names)
+            return self._total(element_rule(self.name, x, names), place, parameters)
         return self._total(rules.same, self.view(x))
 
-    def _total(self, rule: Callable, x: View | Variable) -> Slot:
+    def _total(self, rule: Callable, x: View | Variable, parameters: Sequence[float] = ()) -> Slot:
         slot = self.plan.slot()
-        sums, count = self.plan.sums(folds.sum_rule, f=rule, x=x, p=[])
+        sums, count = self.plan.sums(folds.sum_rule, f=rule, x=x, p=list(parameters))
         self.plan.call(folds.total_of, f=rules.same, chunk_sums=sums, result=slot, count=count, p=[], dtype="float64")
         return slot
 
@@ -302,5 +324,14 @@ class WholeLowering:
         return self._reshaped(y, rows)
 
 
-def _is_number(x: SymbolicArray) -> bool:
+def _kinds(shapes: Sequence[Shape], shape: Shape, axis: int) -> list[str]:
+    """What arrays are in a loop over a shape whose columns are the axes from one on: "x" of elements, "r" a number of
+    each row, "c" one of each column, "" something else."""
+    row = (*shape[:axis], *(1 for _ in shape[axis:]))
+    column = (*(1 for _ in shape[:axis]), *shape[axis:])
+    return ["x" if s == shape else "r" if s == row else "c" if s == column else "" for s in shapes]
+
+
+def is_number(x: SymbolicArray) -> bool:
+    """Whether an array without a batch is one number."""
     return not x.per_row and math.prod(size or 1 for size in x.shape) == 1

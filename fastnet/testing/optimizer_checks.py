@@ -16,6 +16,8 @@ from fastnet.testing.kernel_checks import ELEMENTS, MANY
 from fastnet.testing.plans import update, update_run
 from fastnet.testing.running import Report, check_single_precision, compare_python, same_bits, speed
 
+MATRIX = 384, 96  # whose update is shared by threads
+
 
 def check_optimizer(optimizer: Any, device: str = "cpu") -> Report:
     """Prove an optimizer: its update runs as in training.
@@ -24,6 +26,9 @@ def check_optimizer(optimizer: Any, device: str = "cpu") -> Report:
     steps lower ½ |w|². A NaN in the gradient reaches its own weight, and if the rule changes each weight by itself, no
     other one. The float32 kernels contain no double instruction. 1 and 2 threads give the same bits. The speed is
     reported, not judged.
+
+    Where an update folds along axes or multiplies matrices, the last three are proved of a matrix too; what it computes
+    should be compared with NumPy in a test of its own.
 
     Args:
         optimizer: a name, or one of `fastnet.optimizers`, or a row of the registry. Its state does not change.
@@ -43,8 +48,10 @@ def check_optimizer(optimizer: Any, device: str = "cpu") -> Report:
     report, rng = Report(f"optimizer {optimizer.name!r}"), np.random.default_rng(0)
     start, gradients = rng.standard_normal(53), rng.standard_normal((10, 53))
     results = {dtype: update(optimizer, dtype, start, gradients) for dtype in ("float64", "float32")}
-    compare_python(report, "ten steps", _flat(results["float64"]), _flat(_plain_updates(optimizer, start, gradients)))
     row = _built(optimizer, start)[0]
+    if row.whole is None:
+        expected = _plain_updates(optimizer, start, gradients)
+        compare_python(report, "ten steps", _flat(results["float64"]), _flat(expected))
     names = ("weight", *row.states, *row.carried)
     for name, double, single in zip(names, *results.values(), strict=True):
         if not np.abs(double - single).max() <= 1e-4 * max(1.0, np.abs(double).max()):
@@ -53,7 +60,7 @@ def check_optimizer(optimizer: Any, device: str = "cpu") -> Report:
     spoilt = gradients.copy()
     spoilt[0, 5] = np.nan
     weight = update(optimizer, "float32", start, spoilt)[0]
-    spreads = row.direction or row.sums or row.total_sums or any(stage.sums for stage in row.stages)
+    spreads = row.whole or row.direction or row.sums or row.total_sums or any(stage.sums for stage in row.stages)
     others = "" if spreads else ", and no other"
     if not np.isnan(weight[5]) or (others and np.isnan(np.delete(weight, 5)).any()):
         raise AssertionError(
@@ -76,7 +83,28 @@ def check_optimizer(optimizer: Any, device: str = "cpu") -> Report:
     run.set(gradient, rng.standard_normal(ELEMENTS))
     speed(report, run, ELEMENTS)
     compare_devices(report, device, lambda dtype: update(optimizer, dtype, start, spoilt[:3]))
+    _check_matrix(report, optimizer, device)
     return report
+
+
+def _check_matrix(report: Report, optimizer: Any, device: str) -> None:
+    """Check an update that is one of whole arrays, for a matrix."""
+    rng = np.random.default_rng(4)
+    start, gradients = rng.standard_normal((9, 6)), rng.standard_normal((3, 9, 6))
+    if _built(optimizer, start)[0].whole is None:
+        return
+    run, variable, gradient = update_run(optimizer, "float32", start)
+    check_single_precision(report, run.plan)
+
+    def make():
+        run, variable, gradient = update_run(optimizer, "float32", rng.standard_normal(MATRIX))
+        run.set(gradient, np.ones(MATRIX))
+        variable.assign(np.random.default_rng(2).standard_normal(MATRIX))
+        return run, lambda: (variable.numpy(), *(s.numpy() for s in run.states))
+
+    same_bits(report, make)
+    compare_devices(report, device, lambda dtype: update(optimizer, dtype, start, gradients))
+    report.add("folds", "also of a matrix")
 
 
 def _plain_updates(optimizer: Any, start: np.ndarray, gradients: np.ndarray) -> list[np.ndarray]:

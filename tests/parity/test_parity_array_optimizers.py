@@ -21,8 +21,7 @@ OPTIONS = {
 }
 
 
-def trained(library, operations, name, weights, more):
-    optimizer = forms.makers(forms.classes_of(library, operations))[name](**more)
+def trained(library, optimizer, weights):
     model = library.Sequential(
         [library.layers.Input((5,)), library.layers.Dense(7, activation="tanh"), library.layers.Dense(1)]
     )
@@ -34,13 +33,17 @@ def trained(library, operations, name, weights, more):
     return losses, model.predict(x, verbose=0), model.get_weights()
 
 
-def compare(name, more):
+def made(library, operations, name, more):
+    return forms.makers(forms.classes_of(library, operations))[name](**more)
+
+
+def compare(ours, theirs):
+    """Train with both for three epochs."""
     rng = np.random.default_rng(5)
     weights = [rng.normal(size=shape) / 2 for shape in ((5, 7), (7,), (7, 1), (1,))]
     weights[1][:] = 0  # a norm of 0
     (losses, predictions, values), (expected_losses, expected, expected_values) = (
-        trained(library, operations, name, weights, more)
-        for library, operations in ((fastnet, ops), (keras, keras.ops))
+        trained(library, optimizer, weights) for library, optimizer in ((fastnet, ours), (keras, theirs))
     )
     np.testing.assert_allclose(losses, expected_losses, rtol=1e-9)
     np.testing.assert_allclose(predictions, expected, rtol=1e-9, atol=1e-10)
@@ -51,14 +54,15 @@ def compare(name, more):
 @pytest.mark.parametrize("floatx", ["float64"], indirect=True)
 @pytest.mark.parametrize("name", forms.CASES)
 def test_same_as_keras(floatx, name):
-    compare(name, {})
+    compare(made(fastnet, ops, name, {}), made(keras, keras.ops, name, {}))
 
 
 @pytest.mark.parametrize("floatx", ["float64"], indirect=True)
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("name", ["NAdam", "NovoGrad", "Centralized"])
+@pytest.mark.parametrize("name", ["NAdam", "NovoGrad", "Centralized", "SM3", "Shampoo"])
 def test_options_of_all_optimizers(floatx, name, option):
-    compare(name, OPTIONS[option])
+    more = OPTIONS[option]
+    compare(made(fastnet, ops, name, more), made(keras, keras.ops, name, more))
 
 
 #: classes of Keras's → arguments
@@ -66,7 +70,11 @@ SOURCES = {
     "SGD": [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}],
     "Adam": [{}, {"amsgrad": True}],
     "RMSprop": [{}, {"centered": True, "momentum": 0.5}],
-    **{name: [{}] for name in ("Adagrad", "Adadelta", "Adamax", "Lion", "Lamb", "Ftrl", "ScheduleFreeAdamW")},
+    "Muon": [{}, {"nesterov": False, "rms_rate": None, "exclude_layers": ["variable_1"]}],
+    **{
+        name: [{}]
+        for name in ("Adagrad", "Adadelta", "Adamax", "Lion", "Lamb", "Ftrl", "ScheduleFreeAdamW", "Adafactor")
+    },
 }
 
 
@@ -76,7 +84,8 @@ def from_source(name, monkeypatch):
     source = re.sub(r"^from keras[^\n]*$|^@keras_export\(.*?\)$", "", source, flags=re.MULTILINE | re.DOTALL)
     module = types.ModuleType(f"users_{name.lower()}")
     base = types.SimpleNamespace(Optimizer=fastnet.optimizers.Optimizer, base_optimizer_keyword_args="")
-    vars(module).update(ops=ops, optimizer=base, initializers=fastnet.initializers)
+    backend = types.SimpleNamespace(Variable=fastnet.Variable, floatx=fastnet.config.floatx)
+    vars(module).update(ops=ops, optimizer=base, initializers=fastnet.initializers, backend=backend)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(compile(source, module.__name__, "exec"), vars(module))
     return getattr(module, name)
@@ -95,3 +104,30 @@ def test_classes_of_keras_from_their_source(name, more, monkeypatch):
         built_in.apply(gradients, expected)
     for weight, wanted in zip(weights, expected, strict=True):
         np.testing.assert_allclose(weight, wanted, rtol=1e-12)  # Lamb and Ftrl sum in another order
+
+
+#: class, arguments
+WHOLE = [
+    ("Adafactor", {"learning_rate": 0.05}),
+    ("Adafactor", {"learning_rate": 0.01, "weight_decay": 0.1, "clipnorm": 0.3}),
+    ("Adafactor", {"learning_rate": 0.05, "gradient_accumulation_steps": 2, "use_ema": True}),
+    ("Muon", {"learning_rate": 0.02}),
+    ("Muon", {"learning_rate": 0.02, "exclude_layers": ["dense"], "gradient_accumulation_steps": 2}),
+    (
+        "Muon",
+        {
+            "learning_rate": 0.02,
+            "weight_decay": None,
+            "adam_weight_decay": None,
+            "use_ema": True,
+            "global_clipnorm": 0.5,
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize("floatx", ["float64"], indirect=True)
+@pytest.mark.parametrize("name, more", WHOLE, ids=str)
+def test_trains_as_keras_from_its_source(floatx, name, more, monkeypatch):
+    """Folds along axes, and products."""
+    compare(from_source(name, monkeypatch)(**more), getattr(keras.optimizers, name)(**more))

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from fastnet._kernels.kinds import read, reads, rule, size, update_float64, values, write, write_float64
+from fastnet._kernels.kinds import (
+    read,
+    read_int32,
+    reads,
+    reals,
+    rule,
+    size,
+    update_float64,
+    values,
+    write,
+    write_float64,
+)
 from fastnet._kernels.template import elementwise, template
 
 
 @elementwise
-def whole_formula(f: rule, x: reads, r: reads[row], c: reads["column"], s: values, y: write):
-    y = f(*x, *r, *c, *s)
+def whole_formula(f: rule, x: reads, r: reads[row], c: reads["column"], s: values, p: reals, y: write):
+    y = f(*x, *r, *c, *s, *p)
 
 
 @template()
-def formula_of_numbers(f: rule, s: values, y: write_float64):
+def formula_of_numbers(f: rule, s: values, p: reals, y: write_float64):
     # y (1,)
-    y[0] = f(*s)
+    y[0] = f(*s, *p)
+
+
+@template("width", grain=64, cost="6", aligned=False)
+def elements_at(x: read, index: read_int32[width], y: write[width], width: size, lo, hi):
+    # an element whose index is negative is 0
+    for j in range(lo, hi):
+        i = index[j]
+        y[j] = x[max(i, 0)] if i >= 0 else 0.0
 
 
 @template()
