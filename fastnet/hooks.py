@@ -64,8 +64,9 @@ HOOKS: dict[str, dict[str, str]] = {
         **dict.fromkeys(
             ("apply_gradients", "stateless_apply", "apply", "assign", "assign_add", "assign_sub", "scale_loss"), _STEP
         ),
-        "_backend_update_step": "what a step hands on to the next one is a number of each weight: in build "
-        f"add_variable(()), and assign it in update_step {_EXTENDING}",
+        **dict.fromkeys(
+            ("_backend_update_step", "_apply_weight_decay"), f"it belongs to a class with update_step {_EXTENDING}"
+        ),
     },
 }
 

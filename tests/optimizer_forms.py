@@ -401,6 +401,31 @@ def classes_of(library, ops):
             trust = ops.where(w_norm > 0, w_norm / (ops.norm(update, axis=0, keepdims=True) + 1e-6), 1.0)
             self.assign_sub(variable, learning_rate * trust * update)
 
+    class Shared(Moments):
+        """Dozat's product of momenta as Keras has it, a number of all weights; biases decay half as fast."""
+
+        def build(self, variables):
+            super().build(variables)
+            self._product = library.Variable(1.0, dtype=variables[0].dtype)
+
+        def _backend_update_step(self, grads, trainable_variables, learning_rate):
+            t = ops.cast(self.iterations + 1, self._product.dtype)
+            self.assign(self._product, self._product * self.beta_1 * (1 - 0.5 * 0.96**t))
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+
+        def update_step(self, gradient, variable, learning_rate):
+            m, v = self.states_of(variable)
+            self.assign(m, self.beta_1 * m + (1 - self.beta_1) * gradient)
+            self.assign(v, self.beta_2 * v + (1 - self.beta_2) * ops.square(gradient))
+            m_hat = m / (1 - ops.cast(self._product, variable.dtype))
+            self.assign_sub(variable, learning_rate * m_hat / (ops.sqrt(v) + 0.1))
+
+        def _apply_weight_decay(self, variables):
+            for variable in variables:
+                if self._use_weight_decay(variable):
+                    share = 0.1 if len(variable.shape) > 1 else 0.05
+                    variable.assign(variable - variable * share * ops.cast(self.learning_rate, variable.dtype))
+
     return {name: cls for name, cls in locals().items() if isinstance(cls, type) and cls not in (Base, Moments)}
 
 
@@ -419,7 +444,7 @@ CASES = {
         name: (name, {})
         for name in (
             "AdaBelief", "Yogi", "AdaMax", "RAdam", "LAMB", "LARS", "Lion", "Adagrad", "CenteredRMSprop", "NAdam",
-            "NovoGrad", "Centralized", "Shampoo", "ColumnLAMB",
+            "NovoGrad", "Centralized", "Shampoo", "ColumnLAMB", "Shared",
         )
     },
 }  # fmt: skip

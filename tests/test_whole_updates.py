@@ -12,7 +12,7 @@ from fastnet.testing.running import threads
 from tests import optimizer_forms as forms
 
 CLASSES = forms.classes_of(fastnet, ops)
-SM3, Shampoo, ColumnLAMB = (CLASSES[name] for name in ("SM3", "Shampoo", "ColumnLAMB"))
+SM3, Shampoo, ColumnLAMB, Shared = (CLASSES[name] for name in ("SM3", "Shampoo", "ColumnLAMB", "Shared"))
 SHAPES = [(7,), (13, 3), (1, 1), (2, 1, 5), (1,), (3, 8)]
 
 
@@ -55,7 +55,18 @@ def column_lamb_steps(w, gradients, rate=0.01, beta_1=0.9, beta_2=0.99, epsilon=
     return w
 
 
-ORACLES = {"SM3": sm3_steps, "Shampoo": shampoo_steps, "ColumnLAMB": column_lamb_steps}
+def shared_steps(w, gradients, rate=0.01, beta_1=0.9, beta_2=0.99):
+    m, v, product = np.zeros_like(w), np.zeros_like(w), 1.0
+    for t, g in enumerate(gradients, 1):
+        w = w * (1 - rate * (0.1 if w.ndim > 1 else 0.05))
+        product *= beta_1 * (1 - 0.5 * 0.96**t)
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * g**2
+        w = w - rate * m / (1 - product) / (np.sqrt(v) + 0.1)
+    return w
+
+
+ORACLES = {"SM3": sm3_steps, "Shampoo": shampoo_steps, "ColumnLAMB": column_lamb_steps, "Shared": shared_steps}
 
 
 def given(shapes, dtype="float64", steps=5):
@@ -84,7 +95,7 @@ def test_steps_of_arrays(name, dtype, tolerance):
         np.testing.assert_allclose(weight, expected, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", ["SM3", "Shampoo"])
+@pytest.mark.parametrize("name", ["SM3", "Shampoo", "Shared"])
 def test_accumulated_gradients_update_states_once(name):
     weights, gradients = given([(4, 3)], steps=4)
     first = weights[0].copy()
@@ -143,11 +154,17 @@ def test_names_and_order_of_the_state():
     other.set_weights([v.numpy() for v in model.optimizer.variables])
     for name, value in other.state(model.trainable_weights).items():
         np.testing.assert_array_equal(value, state[name])
+    other = Shared()
+    other.build([np.ones(2, "f")])
+    assert [v.name for v in other.variables] == ["iteration", "learning_rate", "m", "v", "product"]
+    assert other.variables[-1].dtype == "float64" and float(other.variables[-1]) == 1.0
+    other.set_weights([3, 0.1, np.ones(2), np.zeros(2), 0.25])
+    assert float(other._product) == 0.25 and list(other.state())[-1] == "product"
 
 
 def test_more_weights_later_keep_the_states():
     weights, gradients = given([(4, 3), (2,)])
-    for name in ("SM3", "Shampoo"):
+    for name in ("SM3", "Shared"):
         ours, theirs = make(name), make(name)
         first, second = copy.deepcopy(weights), copy.deepcopy(weights)
         ours.apply(gradients[0][:1], first[:1])
@@ -186,10 +203,10 @@ def test_the_options_of_all_optimizers():
 
 
 def test_several_optimizers():
-    chosen = optimizers.OptimizerMap(make("Shampoo"), {".*bias": make("SM3", learning_rate=0.02)})
+    chosen = optimizers.OptimizerMap(make("Shampoo"), {".*bias": make("Shared", learning_rate=0.02)})
     model = fitted(optimizers.MultiOptimizer(chosen), 1)
     other, (x, y) = network("sgd"), data()
-    kernels, biases = make("Shampoo"), make("SM3", learning_rate=0.02)
+    kernels, biases = make("Shampoo"), make("Shared", learning_rate=0.02)
     for first in range(0, 23, 5):
         found = other.gradients(x[first : first + 5], y[first : first + 5])
         pairs = [(layer, found[layer.name]) for layer in other.layers if layer.name in found]
@@ -212,7 +229,7 @@ def test_a_changed_number_is_no_other_kernel():
 
 def test_a_step_that_is_not_finite_leaves_everything():
     x, y = data()
-    for name in ("Shampoo", "SM3"):
+    for name in ("Shampoo", "Shared"):
         model = fitted(make(name))
         before, state = model.get_weights(), model.optimizer.state(model.trainable_weights)
         spoilt = x.copy()
@@ -294,6 +311,20 @@ def test_operations(name):
         np.testing.assert_allclose(weight, wanted, rtol=1e-12, atol=1e-12)
 
 
+def test_a_decay_of_the_class_goes_on_with_that_of_all_optimizers():
+    class Kernels(Step):
+        def _apply_weight_decay(self, variables):
+            super()._apply_weight_decay([v for v in variables if len(v.shape) > 1])
+
+    weights, (gradients,) = given([(4, 3), (2,)], steps=1)
+    expected = [weights[0] * (1 - 0.5 * 0.2) - gradients[0].max(axis=0), weights[1] - gradients[1]]
+    optimizer = Kernels(lambda g, w: w - (ops.max(g, axis=0) if g.ndim > 1 else g))
+    optimizer.weight_decay = 0.2
+    optimizer.apply(gradients, weights)
+    for weight, wanted in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(weight, wanted, rtol=1e-14)
+
+
 def test_weights_without_elements():
     weight = np.zeros((0, 3))
     Step(lambda g, w: w - ops.sum(g, axis=0)).apply([np.zeros((0, 3))], [weight])
@@ -307,7 +338,7 @@ class Swapping(optimizers.Optimizer):
         super().build(variables)
         (v,) = variables
         self.a, self.b, self.c = (self.add_variable((v.shape[1],), name=n, initializer="ones") for n in "abc")
-        self.fixed = self.add_variable((3,), lambda shape, dtype: np.arange(3.0), name="fixed")
+        self.fixed = fastnet.Variable(np.arange(3.0), dtype=v.dtype)
 
     def update_step(self, gradient, variable, learning_rate):
         first = 1.0 * self.a
@@ -369,7 +400,7 @@ def test_the_same_bits_on_any_number_of_threads():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["SM3", "ColumnLAMB", "Shampoo"])
+@pytest.mark.parametrize("name", ["SM3", "ColumnLAMB", "Shampoo", "Shared"])
 def test_the_same_bits_on_a_gpu(name):
     assert "the CPU's bits" in str(testing.check_optimizer(make(name), device="cuda"))
 
@@ -380,9 +411,9 @@ def test_the_same_bits_on_a_gpu(name):
 class Given(optimizers.Optimizer):
     """An update with states of each kind."""
 
-    def __init__(self, step=None):
+    def __init__(self, step=None, shared=None):
         super().__init__(0.1)
-        self.step = step
+        self.step, self.shared = step, shared
 
     def build(self, variables):
         super().build(variables)
@@ -393,6 +424,12 @@ class Given(optimizers.Optimizer):
     def update_step(self, gradient, variable, learning_rate):
         if self.step is not None:
             self.step(self, gradient, variable)
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        if self.shared is not None:
+            found = self.shared(self, grads, trainable_variables)
+            grads = grads if found is None else found
+        super()._backend_update_step(grads, trainable_variables, learning_rate)
 
 
 def other_state(self, g, w):
@@ -407,6 +444,14 @@ def random_numbers(self, g, w):
     w.assign(g + fastnet.random.normal(w.shape))
 
 
+def shared_in_update(self, g, w):
+    self.number.assign(ops.max(g))
+
+
+def halved(self, grads, variables):
+    self.number.assign(0.5 * self.number)
+
+
 DENSE = layers.Dense(3)
 DENSE.build((None, 2))
 
@@ -416,21 +461,43 @@ def weight_of_a_layer(self, g, w):
 
 
 REFUSED = {
-    "weight of a layer": (weight_of_a_layer, "'kernel', not a variable of this optimizer"),
-    "other state": (other_state, "'rows', a state that the update of 'variable' uses.*update of 'variable_1'"),
-    "wrong shape": (wrong_shape, r"'rows' has shape \(4,\), and is assigned an array of shape \(4, 3\)"),
-    "random numbers": (random_numbers, "Given.update_step for 'variable'"),
+    "weight of a layer": (weight_of_a_layer, None, "'kernel', not a variable of this optimizer"),
+    "other state": (other_state, None, "'rows', a state that the update of 'variable' uses.*update of 'variable_1'"),
+    "wrong shape": (wrong_shape, None, r"'rows' has shape \(4,\), and is assigned an array of shape \(4, 3\)"),
+    "random numbers": (random_numbers, None, "Given.update_step for 'variable'"),
+    "shared": (shared_in_update, halved, "'number', a number that all weights share, is assigned in the update"),
+    "gradients": (None, lambda s, g, v: [2.0 * each for each in g], "the gradients are read in _backend_update_step"),
+    "weights": (None, lambda s, g, v: v[0], "the weights are read in _backend_update_step"),
+    "other gradients": (None, lambda s, g, v: [1.0], "other gradients or weights"),
+    "array": (None, lambda s, g, v: s.number.assign(np.ones(2)), r"is one number, and is assigned .*\(2,\)"),
+    "state": (None, lambda s, g, v: s.rows[0].assign(0.0 * s.rows[0]), "'rows' is read in _backend_update_step"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name):
-    step, message = REFUSED[name]
+    step, shared, message = REFUSED[name]
     weights = [np.ones((4, 3)), np.ones((4, 3))]
-    optimizer = Given(step)
+    optimizer = Given(step, shared)
     with pytest.raises(RuleError, match=message):
         optimizer.apply([np.ones((4, 3))] * 2, weights)
     assert not optimizer.built and all((w == 1).all() for w in weights)
+
+
+def test_refused_when_it_is_defined():
+    for method in ("_backend_update_step", "_apply_weight_decay"):
+        with pytest.raises(TypeError, match=f"defines {method}.*belongs to a class with update_step"):
+            type("Old", (optimizers.Adam,), {method: lambda *_: None})
+
+    class Twice(optimizers.Optimizer):
+        def update_step(self, gradient, variable, learning_rate):
+            variable.assign_sub(gradient)
+
+        def _backend_update_step(self, *given):
+            pass
+
+    with pytest.raises(RuleError, match=r"Twice._backend_update_step cannot be compiled: .*call super\(\)"):
+        Twice(0.1).apply([np.ones(2)], [np.ones(2)])
 
 
 def test_states_of_another_dtype():

@@ -15,6 +15,7 @@ from fastnet.engine.variable import Variable
 from fastnet.optimizers.shared_stages import AVERAGE, SUM
 from fastnet.symbolic.array import TracingError, refusal
 from fastnet.symbolic.rule_formulas import of_rule, result_of
+from fastnet.symbolic.shared_numbers import SharedStep, traced_shared_step
 from fastnet.symbolic.update_rules import StepNumbers, WeightRules
 from fastnet.symbolic.updates import StepLeaves, compiling, traced_update
 from fastnet.symbolic.whole_updates import WholeUpdate
@@ -34,12 +35,14 @@ class ArrayForm:
         indices: weight → its number in the lists that `build` makes.
         is_building: whether `build` runs.
         step: the arguments of the update that is traced; None where none is.
+        shared_step: the call of `_backend_update_step` that is traced; None where none is.
     """
 
     def __init__(self) -> None:
         self.indices: dict[Variable, int] = {}
         self.is_building = False
         self.step: StepLeaves | None = None
+        self.shared_step: SharedStep | None = None
         self._of_weight: dict[Variable, list[Variable]] = {}
         self._of_rule: dict[Variable, list[Variable]] = {}  # the states of a built-in class's rule
         self._others: dict[Variable, None] = {}  # states that `add_variable` made, of which the weight is not known
@@ -86,6 +89,7 @@ class ArrayForm:
                 vars(owner).update(attributes)
             raise
         _keep_values(old, optimizer.states)
+        _keep_values({None: before[0]["memory"]}, {None: optimizer.memory})
         optimizer.__dict__["changes"] = self._changes = optimizer.changes + bool(old)
 
     def _restore_lists(self, optimizer: Any) -> None:
@@ -159,6 +163,13 @@ class ArrayForm:
             self._numbers[state] = None
         return state
 
+    def own(self, owner: str, variable: Variable, attribute: str) -> Variable:
+        """A variable that `build` makes an attribute, as a state; a layer's weight stays, and what is a state."""
+        known = (*self.indices, *self._others, *(s for states in self._of_weight.values() for s in states))
+        if "/" in variable.path or any(variable is each for each in known):
+            return variable
+        return self.add(owner, variable.shape, variable.numpy(), attribute.strip("_"), None, variable.dtype)
+
     def _dtype_of(self, shape: tuple[int, ...], dtype: Any) -> str:
         """The dtype of an array: that of the weights, or of the first of its shape, or the given one."""
         dtypes = [v.dtype for v in self.indices]
@@ -195,21 +206,50 @@ class ArrayForm:
     def _trace(self, optimizer: Any) -> None:
         """Make the rows of all weights, and put their states in the order of the rows."""
         owner, self.step = type(optimizer).__name__, StepLeaves()
-        numbers, rules = StepNumbers(self.step), {}
+        rules = {}
         names = {id(v): f"the weight {v.path!r}" for v in self.indices}
         for v, states in self._of_weight.items():
             names |= {id(each): f"{each.name!r}, a state of {v.path!r}" for each in states}
         try:
+            memory = self._shared_numbers(optimizer, f"{owner}._backend_update_step")
+            with compiling(f"{owner}._backend_update_step"):
+                numbers = StepNumbers(self.step)
             for v in self.indices:
                 try:
                     rules[v] = self._rules(optimizer, v, numbers, names, is_whole=False)
                 except Exception:  # also where an operation knows no arrays without a batch
                     rules[v] = self._rules(optimizer, v, numbers, names, is_whole=True)
         finally:
-            self.step = None
-        scalars, name = numbers.rule(), snake_case(owner)
+            self.step = self.shared_step = None
+        scalars, name = numbers.rule([float(v) for v in memory]), snake_case(owner)
+        optimizer.memory = memory
         self._rows = {v: self._row(optimizer, v, each, name, scalars) for v, each in rules.items()}
         self._changes = optimizer.changes
+
+    def _shared_numbers(self, optimizer: Any, what: str) -> list[Variable]:
+        """The numbers that `_backend_update_step` assigns, where the class defines it.
+
+        Raises:
+            TracingError: it does what cannot be compiled.
+        """
+        step = self.step
+        assert step is not None
+        if not optimizer._has_shared_step:
+            return []
+
+        def begin(call: SharedStep) -> None:
+            self.shared_step = call
+
+        with compiling(what):
+            candidates = [s for s in self._others if s in self._numbers]
+            call = traced_shared_step(optimizer, candidates, step.rate, [*step.leaves, step.iterations], begin)
+        changed = [v for v in call.variables if call.current[id(v)] is not call.leaves[id(v)]]
+        step.memory = [(call.leaves[id(v)], call.current[id(v)]) for v in changed]
+        assert call.at_updates is not None
+        step.shared = {id(v): call.at_updates[id(v)] for v in changed}
+        step.rate_of_updates = call.rate
+        _name_apart(changed, ())
+        return changed
 
     def _rules(
         self, optimizer: Any, v: Variable, numbers: StepNumbers, names: dict[int, str], is_whole: bool
@@ -221,12 +261,13 @@ class ArrayForm:
         """
         step = self.step
         assert step is not None
-        states, single = self._states([*self._of_weight[v], *self._others])
+        free = [s for s in self._others if id(s) not in step.shared]
+        states, single = self._states([*self._of_weight[v], *free])
         if not is_whole:
             states = [s for s in states if s.shape == v.shape]
         others = {key: name for key, name in names.items() if key not in map(id, (v, *states, *single))}
         what = f"{type(optimizer).__name__}.update_step for {v.path!r} of shape {v.shape}"
-        update = traced_update(optimizer.update_step, step, v, states, single, others, what, is_whole)
+        update = traced_update(optimizer._decay_and_update, step, v, states, single, others, what, is_whole)
         owned = dict.fromkeys(self._of_weight[v])
         update = update.of_states([s in owned or id(s) in update.used for s in (*states, *single)])
         for state in states:
@@ -257,14 +298,19 @@ class ArrayForm:
     ) -> Update:
         """The row of a weight, whose states get names that differ."""
         states, single = self._states(self._of_weight[v])
-        taken = [AVERAGE, SUM]
-        for state in (*states, *single):
-            free = (f"{state.name}_{i}" if i else state.name for i in itertools.count())
-            state.name = next(each for each in free if each not in taken)
-            taken.append(state.name)
+        _name_apart([*states, *single], (AVERAGE, SUM))
         extras = [s for s in optimizer.states[v] if s.name in (AVERAGE, SUM)]
         optimizer.states[v] = [*states, *single, *extras]
         return rules.row(name, scalars, tuple(s.name for s in states), tuple(s.name for s in single))
+
+
+def _name_apart(states: Iterable[Variable], others: Iterable[str]) -> None:
+    """Give states names that differ, also from others."""
+    taken = list(others)
+    for state in states:
+        free = (f"{state.name}_{i}" if i else state.name for i in itertools.count())
+        state.name = next(each for each in free if each not in taken)
+        taken.append(state.name)
 
 
 def _containers(optimizer: Any) -> dict[str, Any]:
@@ -272,7 +318,7 @@ def _containers(optimizer: Any) -> dict[str, Any]:
     return {key: type(value)(value) for key, value in vars(optimizer).items() if type(value) in (list, dict)}
 
 
-def _keep_values(old: dict[Variable, list[Variable]], new: dict[Variable, list[Variable]]) -> None:
+def _keep_values(old: dict[Any, list[Variable]], new: dict[Any, list[Variable]]) -> None:
     """Give new states of weights that had states the values of these, by name."""
     for v, states in old.items():
         values = {s.name: s.current for s in states}

@@ -26,8 +26,10 @@ class KerasForm:
 
     def __setattr__(self, name: str, value: Any) -> None:
         before: Any = vars(self).get(name)
-        super().__setattr__(name, value)
         form = vars(self).get("_form")
+        if form is not None and form.is_building and isinstance(value, Variable):
+            value = form.own(type(self).__name__, value, name)
+        super().__setattr__(name, value)
         if form is None or form.is_building or form.step is not None or name in OUTSIDE or name[:2] == "__":
             return
         if "_completed" in vars(self) and (type(before) is not type(value) or not np.array_equal(before, value)):
@@ -226,6 +228,36 @@ class KerasForm:
         """The number of a weight in the lists that `build` made."""
         return self._form_of("_get_variable_index").indices[variable]
 
+    def decays(self, variable: Variable) -> bool:
+        """Whether a weight decays in front of the rule: not where a class defines its own decay."""
+        return not defines(type(self), "_apply_weight_decay") and super().decays(variable)  # type: ignore[misc]
+
+    def _apply_weight_decay(self, variables: Iterable[Variable]) -> None:
+        """Let weights decay, which a subclass may do in another way: it is traced as a part of the update of each."""
+        for variable in variables:
+            decay = self.decay_of(variable)  # type: ignore[attr-defined]
+            if decay and self._use_weight_decay(variable):  # type: ignore[attr-defined]
+                variable.assign(variable - variable * (decay * self.learning_rate))  # type: ignore[attr-defined]
+
+    def _decay_and_update(self, gradient: Any, variable: Variable, learning_rate: Any) -> Any:
+        """The update of a weight as it is traced."""
+        if defines(type(self), "_apply_weight_decay"):
+            self._apply_weight_decay([variable])
+        return self.update_step(gradient, variable, learning_rate)  # type: ignore[func-returns-value]
+
+    @property
+    def _has_shared_step(self) -> bool:
+        return defines(type(self), "_backend_update_step")
+
+    def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
+        """Update all weights. A subclass may assign numbers that they share before or after it calls this method."""
+        shared = self._form_of("_backend_update_step").shared_step
+        if shared is None:
+            raise TypeError(
+                f"{type(self).__name__}._backend_update_step is traced; apply(gradients, weights) is a step."
+            )
+        shared.update_all(grads, trainable_variables, learning_rate)
+
     def _overwrite_variable_with_gradient(self, variable: Variable) -> bool:
         """Whether the gradient is the new value: of no weight."""
         return False
@@ -236,6 +268,11 @@ class KerasForm:
                 f"{type(self).__name__}.{method}: states are added to an optimizer whose class defines update_step."
             )
         return self._form
+
+
+def defines(cls: type, method: str) -> bool:
+    """Whether a user's class defines a method of `KerasForm`."""
+    return getattr(cls, method) is not getattr(KerasForm, method)
 
 
 def form_of(optimizer: Any, base: type) -> ArrayForm | None:

@@ -90,7 +90,8 @@ class Optimizer(
 
     def __init_subclass__(cls, **more: Any):
         super().__init_subclass__(**more)
-        hooks.refuse(cls, "optimizer")
+        in_array_code = cls.update_step is not KerasForm.update_step
+        hooks.refuse(cls, "optimizer", allowed=("_backend_update_step", "_apply_weight_decay") * in_array_code)
         hooks.check_parameters(cls, build="self, variables", update_step="self, gradient, variable, learning_rate")
 
     def __init__(

@@ -56,9 +56,13 @@ class SharedStages:
         return self.weight_decay or 0.0
 
     def decays(self, variable: Variable) -> bool:
-        """Whether a weight decays."""
+        """Whether a weight decays in front of the rule."""
+        return bool(self.decay_of(variable)) and self._use_weight_decay(variable)
+
+    def _use_weight_decay(self, variable: Variable) -> bool:
+        """Whether a weight is not excluded from decay."""
         variables, pattern = self.undecayed
-        if not self.decay_of(variable) or any(variable is v for v in variables):
+        if any(variable is v for v in variables):
             return False
         return pattern is None or re.search(pattern, variable.name) is None
 

@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-from fastnet._kernels.registry import Stage, Update
+from fastnet._kernels.registry import Carried, Stage, Update
 from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, TracingError, shown
 from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.formulas import Formula
@@ -89,7 +89,16 @@ class StepNumbers:
     def __init__(self, step: StepLeaves):
         self.step = step
         self.found: dict[Hashable, tuple[int, SymbolicArray]] = {}
-        self._keys: dict[int, Hashable] = {id(step.rate): "rate", id(step.t): "t"}
+        self._keys: dict[int, Hashable] = {id(x): ("leaf", i) for i, x in enumerate(step.leaves)}
+        roots = [root for _, root in step.memory]
+        self._check(roots)
+        self.enter(ordered(roots))
+
+    def _check(self, roots: Sequence[SymbolicArray]) -> None:
+        for x in ordered(roots):
+            is_leaf = id(x) in self._keys or (x.value is not None and x.value.size == 1)
+            if not (is_leaf or isinstance(x.operation, Formula)):
+                raise TracingError("A number that all weights share is assigned something that is none of the step.")
 
     def enter(self, nodes: Iterable[SymbolicArray]) -> None:
         """Tell the constants of a weight's update apart, the same for every weight: by value, and how many were equal.
@@ -121,16 +130,19 @@ class StepNumbers:
         """The names of all results."""
         return [f"s{i}" for i in range(len(self.found))]
 
-    def rule(self) -> Callable:
-        """The rule ``(rate, t, *constants) -> *numbers``; its defaults are the constants."""
+    def rule(self, memory: Sequence[float] = ()) -> Callable:
+        """The rule ``(rate, t, *constants, *memory) -> *numbers, *memory``; its defaults are the constants, and what is
+        given as the memory."""
         if not self.found:
             self.add(self.step.rate)
-        roots = [x for _, x in self.found.values()]
+        roots = [*(x for _, x in self.found.values()), *(root for _, root in self.step.memory)]
         names = {id(self.step.rate): "rate", id(self.step.t): "t"}
         constants = _constants(ordered(roots), self._keys)
         names |= {key: f"p{i}" for key, (i, _) in constants.items()}
         values = dict(constants.values())
-        return _with_defaults(rule_of("update_scalars", roots, names), tuple(values.values()))
+        carried = {id(leaf): f"c{i}" for i, (leaf, _) in enumerate(self.step.memory)}
+        rule = rule_of("update_scalars", roots, names | carried)
+        return _with_defaults(rule, (*values.values(), *memory), tuple(carried.values()))
 
     def _key(self, x: SymbolicArray) -> Hashable:
         for node in ordered([x], self._keys):
@@ -260,8 +272,9 @@ def rule_of(
 
 
 @functools.lru_cache(maxsize=256)
-def _with_defaults(rule: Any, defaults: tuple[float, ...]) -> Callable:
-    """A rule with defaults of its last arguments; the same one each time."""
+def _with_defaults(rule: Any, defaults: tuple[float, ...], carried: tuple[str, ...]) -> Callable:
+    """A rule with defaults of its last arguments, some of them carried to the next step; the same one each time."""
     copy: Any = types.FunctionType(rule.__code__, rule.__globals__, rule.__name__, defaults, rule.__closure__)
     copy.source, copy.__module__ = rule.source, rule.__module__
+    copy.__annotations__ = dict.fromkeys(carried, Carried)
     return copy

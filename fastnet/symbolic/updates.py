@@ -23,16 +23,22 @@ class StepLeaves:
         rate: the learning rate.
         t: the number of the update, from 1.
         iterations: t - 1.
+        rate_of_updates: the learning rate that updates are given.
+        shared: values of numbers that all updates may read, by the ids of these.
+        memory: numbers that are handed on from step to step: each as it is found, and as it is left.
     """
 
     def __init__(self) -> None:
         self.rate, self.t = argument(()), argument(())
         self.iterations = formulas.subtract(self.t, 1.0)
+        self.rate_of_updates = self.rate
+        self.shared: dict[int, SymbolicArray] = {}
+        self.memory: list[tuple[SymbolicArray, SymbolicArray]] = []
 
     @property
     def leaves(self) -> list[SymbolicArray]:
         """What all numbers of a step are made of."""
-        return [self.rate, self.t]
+        return [self.rate, self.t, *(leaf for leaf, _ in self.memory)]
 
 
 @dataclass
@@ -78,16 +84,21 @@ class _Values:
     Args:
         weight: the weight that is updated.
         states: of this weight.
+        shared: the values of numbers that all updates may read.
         others: the name of each other weight and of its states, by their ids.
     """
 
-    def __init__(self, weight: Variable, states: Sequence[Variable], others: dict[int, str]):
-        self.weight, self.others = weight, others
+    def __init__(
+        self, weight: Variable, states: Sequence[Variable], shared: dict[int, SymbolicArray], others: dict[int, str]
+    ):
+        self.weight, self.shared, self.others = weight, shared, others
         self.current = {id(v): argument(v.shape) for v in (weight, *states)}
         self.used: set[int] = set()
 
     def leaf(self, variable: Variable) -> SymbolicArray:
-        """The present value of the weight, or of a state."""
+        """The present value of the weight, of a state, or of a number that all updates share."""
+        if id(variable) in self.shared:
+            return self.shared[id(variable)]
         return self.current[self._known(variable, "read")]
 
     def assign(self, variable: Variable, value: Any) -> None:
@@ -112,6 +123,11 @@ class _Values:
         if id(variable) in self.current:
             self.used.add(id(variable))
             return id(variable)
+        if id(variable) in self.shared:
+            raise refusal(
+                f"{variable.name!r}, a number that all weights share, is {what} in the update of {self.weight.path!r}",
+                "assign it in _backend_update_step alone, or make one for each weight",
+            )
         name = self.others.get(id(variable), f"{variable.name!r}, not a variable of this optimizer")
         raise refusal(
             f"{name}, is {what} in the update of {self.weight.path!r}",
@@ -167,10 +183,10 @@ def traced_update(
     """
     calls, known = [], (weight, *states, *numbers)
     for _ in range(2):
-        values, g = _Values(weight, known[1:], others), argument(weight.shape)
+        values, g = _Values(weight, known[1:], step.shared, others), argument(weight.shape)
         w, *found = (values.current[id(v)] for v in known)
         with compiling(what), values.traced(is_whole):
-            if update(g, weight, step.rate) is not None:
+            if update(g, weight, step.rate_of_updates) is not None:
                 raise TracingError(
                     "it returns a value, which nothing reads: assign it, self.assign(variable, value), and return None."
                 )

@@ -59,7 +59,7 @@ def test_same_as_keras(floatx, name):
 
 @pytest.mark.parametrize("floatx", ["float64"], indirect=True)
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("name", ["NAdam", "NovoGrad", "Centralized", "SM3", "Shampoo"])
+@pytest.mark.parametrize("name", ["NAdam", "NovoGrad", "Centralized", "SM3", "Shampoo", "Shared"])
 def test_options_of_all_optimizers(floatx, name, option):
     more = OPTIONS[option]
     compare(made(fastnet, ops, name, more), made(keras, keras.ops, name, more))
@@ -73,7 +73,7 @@ SOURCES = {
     "Muon": [{}, {"nesterov": False, "rms_rate": None, "exclude_layers": ["variable_1"]}],
     **{
         name: [{}]
-        for name in ("Adagrad", "Adadelta", "Adamax", "Lion", "Lamb", "Ftrl", "ScheduleFreeAdamW", "Adafactor")
+        for name in ("Adagrad", "Adadelta", "Adamax", "Lion", "Lamb", "Ftrl", "ScheduleFreeAdamW", "Adafactor", "Nadam")
     },
 }
 
@@ -111,23 +111,16 @@ WHOLE = [
     ("Adafactor", {"learning_rate": 0.05}),
     ("Adafactor", {"learning_rate": 0.01, "weight_decay": 0.1, "clipnorm": 0.3}),
     ("Adafactor", {"learning_rate": 0.05, "gradient_accumulation_steps": 2, "use_ema": True}),
-    ("Muon", {"learning_rate": 0.02}),
+    ("Muon", {"learning_rate": 0.02, "adam_weight_decay": 0.1}),
     ("Muon", {"learning_rate": 0.02, "exclude_layers": ["dense"], "gradient_accumulation_steps": 2}),
-    (
-        "Muon",
-        {
-            "learning_rate": 0.02,
-            "weight_decay": None,
-            "adam_weight_decay": None,
-            "use_ema": True,
-            "global_clipnorm": 0.5,
-        },
-    ),
+    ("Muon", {"learning_rate": 0.02, "weight_decay": None, "use_ema": True, "global_clipnorm": 0.5}),
+    ("Nadam", {"learning_rate": 0.05}),
+    ("Nadam", {"learning_rate": 0.05, "gradient_accumulation_steps": 2, "clipvalue": 0.1}),
 ]
 
 
 @pytest.mark.parametrize("floatx", ["float64"], indirect=True)
 @pytest.mark.parametrize("name, more", WHOLE, ids=str)
 def test_trains_as_keras_from_its_source(floatx, name, more, monkeypatch):
-    """Folds along axes, and products."""
+    """Folds along axes, products, numbers that all weights share, and a decay of the class's own."""
     compare(from_source(name, monkeypatch)(**more), getattr(keras.optimizers, name)(**more))
