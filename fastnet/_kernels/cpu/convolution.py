@@ -28,6 +28,7 @@ LEAST_RUN = 8  # elements that a row of taps reads; tiles of the weight gradient
 RUN_BYTES = 1280  # that a row of taps reads, at most: longer runs are copied for fewer columns
 
 CHUNK_BYTES = 384  # of a column of patches: where lines of results are divided, positions of a part
+FETCHED_BYTES = 4096  # of a line of the image that is fetched ahead, at most
 LINES_BYTES = 48 << 10  # of lines in scratch at once, unless one line of results reads more
 SHARED_LINES_BYTES = 256 << 10  # of lines that all rows of taps share in a weight gradient, at most
 MOST_SWAPPED = 2048  # rows of a weight gradient of few columns in scratch at once

@@ -159,12 +159,12 @@ def lines_at_once(args, first, k0, k):
 @local
 def lines_to_come(x, pixel, args, row):
     """The lines of the image that the next chunk of results is the first to read: address, and bytes for each line of
-    results. They are fetched while tiles compute."""
+    results. They are fetched while tiles compute; longer ones the processor fetches itself."""
     line, height = row // args[POSITIONS + 2], args[POSITIONS + 1]
-    below = args[TAPS + 1] - args[BEFORE + 1] - args[STRIDES + 1]
+    below = max(0, args[TAPS + 1] - args[BEFORE + 1] - args[STRIDES + 1])
     of_line = args[IMAGE + 2] * pixel
-    first = line // height * args[IMAGE + 1] + line % height * args[STRIDES + 1] + max(below, 0)
-    return x + first * of_line, args[STRIDES + 1] * of_line
+    first = line // height * args[IMAGE + 1] + line % height * args[STRIDES + 1] + below
+    return x + first * of_line, args[STRIDES + 1] * of_line if of_line <= V.FETCHED_BYTES else 0
 
 
 @local
