@@ -11,7 +11,7 @@ from fastnet.losses.classes import CategoricalFocalCrossentropy as CategoricalFo
 from fastnet.losses.classes import CosineSimilarity as CosineSimilarity
 from fastnet.losses.classes import Huber as Huber
 from fastnet.losses.classes import SparseCategoricalCrossentropy as SparseCategoricalCrossentropy
-from fastnet.losses.loss import FunctionLoss as FunctionLoss
+from fastnet.losses.function_loss import FunctionLoss as FunctionLoss
 from fastnet.losses.loss import Loss as Loss
 from fastnet.losses.loss_names import deserialize as deserialize
 from fastnet.losses.loss_names import get as get

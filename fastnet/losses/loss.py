@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnet import checks, config, hooks, serialization
+from fastnet import checks, config, hooks
 from fastnet._kernels import abi, registration, registry
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
 from fastnet._kernels.rules import scalars as rules
@@ -18,9 +18,9 @@ from fastnet.engine import changes
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View
 from fastnet.losses.axes import AlongAxis
-from fastnet.losses.function_rows import function_row, numbers_of_a_row, traced_row
+from fastnet.losses.function_rows import numbers_of_a_row, traced_row
 from fastnet.losses.rowwise import OnArrays, RowFunction
-from fastnet.settable import Completed, SettableArguments, argument_names
+from fastnet.settable import Completed, SettableArguments
 from fastnet.symbolic.array import SymbolicArray, TracingError
 from fastnet.symbolic.functions import FUNCTIONS
 from fastnet.symbolic.leaves import constant
@@ -139,11 +139,11 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
     @property
     def parameters(self) -> dict[str, float]:
         """The values of its formula's arguments."""
-        if self._row is None and not isinstance(self, FunctionLoss):
-            if self.row.f is None:  # written as array code, which reads attributes itself
-                return {}
-            return rule_parameters(self, self.row.f, 2)
-        return {name: float(getattr(self, name, default)) for name, default in self.row.parameters.items()}
+        if self._row is not None:
+            return {name: float(getattr(self, name, default)) for name, default in self.row.parameters.items()}
+        if self.row.f is None:  # written as array code, which reads attributes itself
+            return {}
+        return rule_parameters(self, self.row.f, 2)
 
     @property
     def function(self) -> RowFunction:
@@ -356,88 +356,6 @@ def element_means(plan: Plan, weights: View) -> View:
     means = plan.buffer((weights.row_count,), weights.dtype)
     plan.call(rows.mean_of_row, f=rules.first_of_two, y_true=weights.as_rows, y_pred=weights.as_rows, loss=means, p=())
     return means
-
-
-def _name_of(function: Any) -> str:
-    """The name of a function, that of an object's class: "lambda" of a lambda, as in Keras."""
-    name = getattr(function, "__name__", None)
-    return snake_case(type(function).__name__) if name is None else name.strip("<>")
-
-
-class FunctionLoss(Loss):
-    """The loss of a formula given as a function, or of a row of the registry.
-
-    Args:
-        fn: a function ``f(y_true, y_pred)`` of two numbers, whose mean over the last axis is a row's loss, or of arrays
-            (`fastnet.ops`); or a row of the registry.
-        reduction, name, dtype: as for every `Loss`.
-        gradient: False for a function that need have no derivative, as a metric.
-        parameters: values of the function's further arguments.
-
-    Raises:
-        ValueError: a function that cannot become a kernel, or unknown arguments.
-
-    Example:
-        >>> def cubic(y_true, y_pred):
-        ...     return abs(y_pred - y_true) ** 3
-        >>> losses.FunctionLoss(cubic)([[0.0, 1.0]], [[2.0, 1.0]])
-        4.0
-    """
-
-    _fixed = ("fn",)
-    _kind = "function loss"
-
-    def __init__(
-        self,
-        fn: Callable | registry.Loss,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = None,
-        dtype: Any = None,
-        *,
-        gradient: bool = True,
-        **parameters: float,
-    ):
-        self._found = row = fn if isinstance(fn, registry.Loss) else function_row(fn, gradient)
-        super().__init__(name or (row.name if row is fn else _name_of(fn)), reduction, dtype)
-        unknown = set(parameters) - set(row.parameters)
-        if unknown:
-            raise ValueError(f"The loss {row.name!r} takes {list(row.parameters)}, received {sorted(unknown)}.")
-        self.fn = fn
-        for parameter, value in {**row.parameters, **parameters}.items():
-            setattr(self, parameter, value)
-
-    def is_argument(self, name: str) -> bool:
-        """Whether an attribute is an argument, or one of the function's."""
-        return super().is_argument(name) or ("_found" in vars(self) and name in self.row.parameters)
-
-    def checked_argument(self, name: str, value: Any) -> Any:
-        """The value that an argument gets; a number or a truth value where it is the function's."""
-        if name in self.row.parameters and not isinstance(value, bool):
-            return checks.number(f"{self.name}: {name}", value, self.row.ranges.get(name, checks.FINITE))
-        return super().checked_argument(name, value)
-
-    @property
-    def row(self) -> registry.Loss:
-        return self._found
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make another one like it; a registered loss is known by its name."""
-        if "fn" not in argument_names(type(self)):  # a subclass that gives the function itself
-            return super().get_config()
-        known = registry.losses.knows(self.row)
-        fn = self.row.name if known else serialization.serialize_keras_object(self.fn)
-        given = {name: getattr(self, name) for name in self.row.parameters}
-        return {"fn": fn, "name": self.name, "reduction": self.reduction, **given}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> FunctionLoss:
-        """The loss that `get_config` described."""
-        if "fn" not in argument_names(cls):
-            return super().from_config(config)
-        config = serialization.arguments(cls, config)
-        fn = config.pop("fn")
-        fn = registry.losses.find(fn) if isinstance(fn, str) else serialization.deserialize_keras_object(fn)
-        return cls(fn, **config)
 
 
 def _users_call(cls: type) -> Any:

@@ -9,7 +9,8 @@ from fastnet._kernels import registry
 from fastnet._kernels.errors import quoted
 from fastnet.descriptions import Configurable, Family
 from fastnet.losses import loss_functions, overlap, pairs
-from fastnet.losses.loss import FunctionLoss, Loss
+from fastnet.losses.function_loss import FunctionLoss
+from fastnet.losses.loss import Loss
 
 family = Family(
     "a loss",
