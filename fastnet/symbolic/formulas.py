@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,6 @@ from fastnet.symbolic.reshape import reshaped
 from fastnet.symbolic.weight_formulas import in_memory
 
 FORMULAS: dict[str, Formula] = {}
-_OF_INTEGERS = frozenset([
-    "add", "subtract", "multiply", "negative", "positive", "square", "power", "floor_divide", "mod", "sign", "abs",
-    "maximum", "minimum", "trunc", "round", "stop_gradient", "like", "where",
-])  # fmt: skip  # whose result for integers is one
 
 
 @dataclass(frozen=True)
@@ -33,11 +29,13 @@ class Formula(Operation):
         text: its value as an expression of a rule, in a, b and c.
         on_arrays: the same for arrays.
         is_bool: whether its result is a truth value.
+        keeps_integers: whether its result for arrays of integers is one of integers, as in Keras.
     """
 
     text: str = ""
     on_arrays: Callable[..., Any] | None = None
     is_bool: bool = False
+    keeps_integers: bool = field(default=False, kw_only=True)
 
     @property
     def is_elementwise(self) -> bool:
@@ -68,7 +66,7 @@ class Formula(Operation):
         if self.is_bool:
             return self.on_arrays(*given)
         first = 1 if self.name == "where" else 0  # behind the condition
-        return self.on_arrays(*given[:first], *of_one_kind(given[first:], self.name in _OF_INTEGERS))
+        return self.on_arrays(*given[:first], *of_one_kind(given[first:], self.keeps_integers))
 
 
 def as_floats(x: Any) -> Any:
@@ -104,9 +102,12 @@ def _is_whole(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.dtype.kind in "iub"
 
 
-def formula(name: str, text: str, adjoint: Callable | None, on_arrays: Callable, is_bool: bool = False) -> Formula:
+def formula(
+    name: str, text: str, adjoint: Callable | None, on_arrays: Callable, is_bool: bool = False,
+    keeps_integers: bool = False,
+) -> Formula:  # fmt: skip
     """Declare an operation on elements."""
-    FORMULAS[name] = Formula(name, adjoint, text, on_arrays, is_bool)
+    FORMULAS[name] = Formula(name, adjoint, text, on_arrays, is_bool, keeps_integers=keeps_integers)
     return FORMULAS[name]
 
 
@@ -116,13 +117,13 @@ def _erf(x: Any) -> np.ndarray:
 
 # ---- arithmetic
 
-add = formula("add", "a + b", lambda dy, y, a, b: (dy, dy), np.add)
-subtract = formula("subtract", "a - b", lambda dy, y, a, b: (dy, -dy), np.subtract)
-multiply = formula("multiply", "a * b", lambda dy, y, a, b: (dy * b, dy * a), np.multiply)
+add = formula("add", "a + b", lambda dy, y, a, b: (dy, dy), np.add, keeps_integers=True)
+subtract = formula("subtract", "a - b", lambda dy, y, a, b: (dy, -dy), np.subtract, keeps_integers=True)
+multiply = formula("multiply", "a * b", lambda dy, y, a, b: (dy * b, dy * a), np.multiply, keeps_integers=True)
 divide = formula("divide", "a / b", lambda dy, y, a, b: (dy / b, -dy * y / b), np.divide)
-negative = formula("negative", "-a", lambda dy, y, a: (-dy,), np.negative)
-positive = formula("positive", "a", lambda dy, y, a: (dy,), np.positive)
-square = formula("square", "a * a", lambda dy, y, a: (2.0 * dy * a,), np.square)
+negative = formula("negative", "-a", lambda dy, y, a: (-dy,), np.negative, keeps_integers=True)
+positive = formula("positive", "a", lambda dy, y, a: (dy,), np.positive, keeps_integers=True)
+square = formula("square", "a * a", lambda dy, y, a: (2.0 * dy * a,), np.square, keeps_integers=True)
 reciprocal = formula("reciprocal", "1.0 / a", lambda dy, y, a: (-dy * y * y,), lambda a: 1 / a)
 sqrt = formula("sqrt", "math.sqrt(a)", lambda dy, y, a: (0.5 * dy / y,), np.sqrt)
 rsqrt = formula("rsqrt", "1.0 / math.sqrt(a)", lambda dy, y, a: (-0.5 * dy * y / a,), lambda a: 1 / np.sqrt(a))
@@ -131,18 +132,19 @@ power = formula(
     "a ** b",
     lambda dy, y, a, b: (_by_base(dy, y, a, b), dy * where(equal(y, 0.0), y, y * log(where(equal(a, 0.0), 1.0, a)))),
     np.power,
+    keeps_integers=True,
 )
-floor_divide = formula("floor_divide", "a // b", None, np.floor_divide)
-mod = formula("mod", "a % b", lambda dy, y, a, b: (dy, -dy * floor(a / b)), np.mod)
-sign = formula("sign", "-1.0 if a < 0.0 else 1.0 if a > 0.0 else a", None, np.sign)
-absolute = formula("abs", "abs(a)", lambda dy, y, a: (dy * sign(a),), np.abs)
+floor_divide = formula("floor_divide", "a // b", None, np.floor_divide, keeps_integers=True)
+mod = formula("mod", "a % b", lambda dy, y, a, b: (dy, -dy * floor(a / b)), np.mod, keeps_integers=True)
+sign = formula("sign", "-1.0 if a < 0.0 else 1.0 if a > 0.0 else a", None, np.sign, keeps_integers=True)
+absolute = formula("abs", "abs(a)", lambda dy, y, a: (dy * sign(a),), np.abs, keeps_integers=True)
 maximum = formula(
     "maximum", "a if a > b or a != a else b",
-    lambda dy, y, a, b: (_share(dy, greater, a, b), _share(dy, greater, b, a)), np.maximum,
+    lambda dy, y, a, b: (_share(dy, greater, a, b), _share(dy, greater, b, a)), np.maximum, keeps_integers=True,
 )  # fmt: skip
 minimum = formula(
     "minimum", "a if a < b or a != a else b", lambda dy, y, a, b: (_share(dy, less, a, b), _share(dy, less, b, a)),
-    np.minimum,
+    np.minimum, keeps_integers=True,
 )  # fmt: skip
 
 # ---- functions
@@ -169,11 +171,13 @@ arctanh = formula("arctanh", "math.atanh(a)", lambda dy, y, a: (dy / ((1.0 - a) 
 erf = formula("erf", "math.erf(a)", lambda dy, y, a: (dy * (2 / math.sqrt(math.pi)) * exp(-a * a),), _erf)
 floor: Formula = formula("floor", "math.floor(a)", None, np.floor)
 ceil = formula("ceil", "math.ceil(a)", None, np.ceil)
-trunc = formula("trunc", "math.trunc(a)", None, np.trunc)
-rint = formula("round", "np.rint(a)", None, np.round)
-stop_gradient = formula("stop_gradient", "a", None, np.asarray)
+trunc = formula("trunc", "math.trunc(a)", None, np.trunc, keeps_integers=True)
+rint = formula("round", "np.rint(a)", None, np.round, keeps_integers=True)
+stop_gradient = formula("stop_gradient", "a", None, np.asarray, keeps_integers=True)
 
-like = formula("like", "a", lambda dy, y, a, b: (dy, None), lambda a, b: np.broadcast_arrays(a, b)[0])  # of b's shape
+like = formula(
+    "like", "a", lambda dy, y, a, b: (dy, None), lambda a, b: np.broadcast_arrays(a, b)[0], keeps_integers=True
+)  # of b's shape
 
 # ---- conditions
 
@@ -190,7 +194,11 @@ logical_and = formula("logical_and", "a and b", None, np.logical_and, is_bool=Tr
 logical_or = formula("logical_or", "a or b", None, np.logical_or, is_bool=True)
 logical_not = formula("logical_not", "not a", None, np.logical_not, is_bool=True)
 where: Formula = formula(
-    "where", "b if a else c", lambda dy, y, a, b, c: (None, where(a, dy, 0.0), where(a, 0.0, dy)), np.where
+    "where",
+    "b if a else c",
+    lambda dy, y, a, b, c: (None, where(a, dy, 0.0), where(a, 0.0, dy)),
+    np.where,
+    keeps_integers=True,
 )
 
 CONDITIONS = frozenset(["logical_and", "logical_or", "logical_not"])  # whose operands are truth values
