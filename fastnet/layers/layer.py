@@ -163,10 +163,7 @@ class Layer(LayerTree, AddsWeights, LayerAttributes, Configurable):
         if input_shape is None and type(self).built:
             return
         if "_is_building" in vars(self):  # `super().build(input_shape)` in a build of Keras's form
-            made = (owner for owner in type(self).__mro__ if owner.__module__.startswith("fastnet."))
-            next(vars(owner)["make_weights"] for owner in made if "make_weights" in vars(owner))(
-                self, tuple(input_shape)[1:]
-            )
+            hooks.nearest_own(type(self)).make_weights(self, tuple(input_shape)[1:])
             return
         shape = checks.batch_shape(f"{self._owner}: input_shape", input_shape)
         open_shapes.connect(self, open_shapes.probes(shape))

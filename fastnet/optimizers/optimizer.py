@@ -183,7 +183,7 @@ class Optimizer(
         """
         owner, cls = type(self).__name__, type(self)
         if name not in self.arguments():  # a user's class need not take what its parent takes
-            cls = next(parent for parent in cls.__mro__ if parent.__module__.startswith("fastnet."))
+            cls = hooks.nearest_own(cls)
         arguments = self.arguments(cls)
         if name not in arguments:
             raise AttributeError(settable.unknown_argument(owner, name, arguments, common_arguments.INSTEAD))
