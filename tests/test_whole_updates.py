@@ -484,6 +484,15 @@ def test_refused(name):
     assert not optimizer.built and all((w == 1).all() for w in weights)
 
 
+def test_an_error_in_update_step_is_shown_once():
+    def mistaken(self, g, w):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as error:
+        Given(mistaken, None).apply([np.ones(3)], [np.ones(3)])
+    assert error.value.__context__ is None
+
+
 def test_refused_when_it_is_defined():
     for method in ("_backend_update_step", "_apply_weight_decay"):
         with pytest.raises(TypeError, match=f"defines {method}.*belongs to a class with update_step"):

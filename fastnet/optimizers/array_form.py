@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -206,7 +207,7 @@ class ArrayForm:
     def _trace(self, optimizer: Any) -> None:
         """Make the rows of all weights, and put their states in the order of the rows."""
         owner, self.step = type(optimizer).__name__, StepLeaves()
-        rules = {}
+        rules: dict[Variable, WeightRules | WholeUpdate] = {}
         names = {id(v): f"the weight {v.path!r}" for v in self.indices}
         for v, states in self._of_weight.items():
             names |= {id(each): f"{each.name!r}, a state of {v.path!r}" for each in states}
@@ -215,9 +216,9 @@ class ArrayForm:
             with compiling(f"{owner}._backend_update_step"):
                 numbers = StepNumbers(self.step)
             for v in self.indices:
-                try:
+                with contextlib.suppress(Exception):  # also where an operation knows no arrays without a batch
                     rules[v] = self._rules(optimizer, v, numbers, names, is_whole=False)
-                except Exception:  # also where an operation knows no arrays without a batch
+                if v not in rules:
                     rules[v] = self._rules(optimizer, v, numbers, names, is_whole=True)
         finally:
             self.step = self.shared_step = None
