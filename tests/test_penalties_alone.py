@@ -107,7 +107,7 @@ def test_what_is_refused():
     plain = fastnet.Sequential([layers.Input((3,)), layers.Dense(2)])
     plain.compile(optimizer="sgd")
     for call in (plain.fit, plain.train_on_batch, plain.evaluate):
-        with pytest.raises(RuntimeError, match="compile was given no loss, and neither penalties nor add_loss"):
+        with pytest.raises(RuntimeError, match="compile was given no loss, and no layer has a penalty or calls"):
             call(X, X[:, :2])
     with pytest.raises(ValueError, match=r"metrics \['mae'\] and no loss"):
         network(metrics=["mae"]).fit(X, X, verbose=0)

@@ -237,8 +237,8 @@ def lower(
     _penalties(step, wanted)
     if loss is PENALTIES_ALONE and not (plan.penalized or any(v.regularizer is not None for v in wanted)):
         raise RuntimeError(
-            f"The model {network.name!r} has no loss, since compile was given no loss, and neither penalties nor "
-            "add_loss instead: call model.compile(optimizer=..., loss=...) first."
+            f"The model {network.name!r} has no loss: compile was given no loss, and no layer has a penalty or calls "
+            "add_loss; call model.compile(optimizer=..., loss=...) first."
         )
     if kind.backward:
         plan.phase = "backward"
