@@ -310,6 +310,7 @@ class MultiOptimizer(Optimizer):
         return f"<optimizer {self.name} of {self.optimizers!r}>"
 
 
+#: arguments of other optimizers → their defaults, which alone are accepted
 _OF_INNER: dict[str, Any] = {
     "dynamic": True, "weight_decay": None, "clipnorm": None, "clipvalue": None, "global_clipnorm": None,
     "use_ema": False, "ema_momentum": 0.99, "ema_overwrite_frequency": None, "loss_scale_factor": None,

@@ -57,8 +57,7 @@ class WholeUpdate:
         self.update, self.what, self._numbers = update, what, numbers
         self._nodes = ordered([*update.results, update.g])
         for x in self._nodes:
-            known = x.operation is None or isinstance(x.operation, (Formula, Fold)) or id(x.operation) in _ALLOWED
-            if not known:
+            if not (x.operation is None or isinstance(x.operation, (Formula, Fold)) or id(x.operation) in _ALLOWED):
                 name = getattr(x.operation, "name", "")
                 raise TracingError(
                     f"ops.{name} takes part: an update is made of formulas, folds, products and moved elements of its "
@@ -71,7 +70,7 @@ class WholeUpdate:
         of_step = {id(x) for x in self._numbers.step.leaves}
         for x in self._nodes:
             if x.value is not None:
-                is_of_step = x.value.size == 1 and not x.is_bool
+                is_of_step = x.value.size == 1
             else:
                 is_of_step = isinstance(x.operation, Formula) and all(id(y) in of_step for y in x.inputs)
             if is_of_step and not x.is_bool:
