@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -98,14 +98,18 @@ def _converted(value: Any, argument: str) -> np.ndarray:
     except RuleError:  # of a symbolic array, whose sentence says what to write
         raise
     except ValueError as error:
-        shapes = [getattr(row, "shape", None) for row in value] if isinstance(value, (list, tuple)) else [None]
-        other = next((k for k, shape in enumerate(shapes) if shape != shapes[0]), None)
-        if other is not None and None not in shapes:
-            raise ValueError(
-                f"{argument} cannot become an array: {argument}[0] has the shape {shapes[0]}, and {argument}[{other}] "
-                f"{shapes[other]}. Give rows of one shape."
-            ) from None
+        if isinstance(value, (list, tuple)) and (shapes := _different_shapes(value, argument)):
+            raise ValueError(f"{argument} cannot become an array: {shapes}") from None
         raise ValueError(f"{argument} cannot become an array: {error}. Give rows of equal length.") from None
+
+
+def _different_shapes(rows: Iterable[Any], argument: str) -> str:
+    """The sentences about rows that are arrays of different shapes; empty for others."""
+    shapes = [getattr(row, "shape", None) for row in rows]
+    other = next((k for k, shape in enumerate(shapes) if shape != shapes[0]), None)
+    if other is None or None in shapes:
+        return ""
+    return f"{argument}[0] has the shape {shapes[0]}, and {argument}[{other}] {shapes[other]}. Give rows of one shape."
 
 
 def _kind(array: np.ndarray) -> str:
@@ -119,6 +123,8 @@ def _remedy(value: Any, array: np.ndarray, argument: str) -> str:
         return f" Give their parts as columns, {argument}.real and {argument}.imag, or one of them."
     if array.dtype.kind in "Mm":
         return f" Days as numbers: ({argument} - {argument}.min()) / np.timedelta64(1, 'D')."
+    if array.dtype.kind == "O" and (shapes := _different_shapes(np.atleast_1d(array), argument)):
+        return f" {shapes}"
     if argument == "y":
         return " Class labels become numbers by classes, y = np.unique(y, return_inverse=True)."
     return " If they are numbers all the same: .astype('float32')." if hasattr(value, "astype") else ""

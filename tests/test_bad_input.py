@@ -75,6 +75,11 @@ DATA = {
     "complex targets": (X, Y * 1j, ["y must hold real numbers", "complex"]),
     "dates": (np.zeros((8, 3), "M8[s]"), Y, ["x must hold real numbers", "datetime64", "Days as numbers"]),
     "ragged": ([[1, 2, 3]] * 7 + [[1]], Y, ["x cannot become an array", "equal length"]),
+    "objects of different sizes": (
+        np.array([X[:2], *[X[:3]] * 7], object),
+        Y,
+        ["x[0] has the shape (2, 3), and x[1] (3, 3)"],
+    ),
     "no y": (X, None, ["needs x and y", "no y"]),
     "no x": (None, Y, ["needs x and y", "no x"]),
 }
