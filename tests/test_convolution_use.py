@@ -88,6 +88,9 @@ ERRORS = {  # what is done, and what the error says behind the layer's name
     "channels that come first, groups": (
         lambda: L.Conv2D(6, 3, groups=3).build((None, 3, 32, 32)), f"multiple of groups=3.*{FIRST}"
     ),
+    "channels that come first, pooled": (
+        lambda: L.MaxPooling2D().build((None, 1, 28, 28)), f"windows of (2, 2) do not fit .*{FIRST}"
+    ),
     "output_padding": (
         lambda: L.Conv2DTranspose(4, 3, strides=(2, 3), output_padding=2),
         "output_padding must be less than strides along each axis, received output_padding=2, strides=(2, 3)",
@@ -115,6 +118,17 @@ def test_errors(name):
     pattern = ".*".join(re.escape(part) for part in message.split(".*"))
     with pytest.raises(ValueError, match=rf"^Layer '\w+' \(\w+\).*{pattern}"):
         act()
+
+
+@pytest.mark.parametrize("shape", [(32, 24, 3), (None, None, 3)])
+def test_data_whose_channels_come_first(shape):
+    model = fastnet.Sequential([L.Input(shape), L.GlobalAveragePooling2D()])
+    with pytest.raises(
+        ValueError, match=r"data of shape \(2, 3, 32, 24\)\. Their channels .*: np.moveaxis\(x, 1, -1\)"
+    ):
+        model.predict(np.zeros((2, 3, 32, 24)), verbose=0)
+    with pytest.raises(ValueError, match=r"data of shape \(2, 5, 32, 24\)\.$"):
+        model.predict(np.zeros((2, 5, 32, 24)), verbose=0)
 
 
 def fitted(shape, *stack):

@@ -9,6 +9,7 @@ from fastnet.activations import RELU, Activation
 from fastnet.engine.axis_windows import MOST_WRITTEN_OUT, AxisWindows, ImageWindows, channels_of
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
+from fastnet.layers import spatial
 from fastnet.layers.images import ImageLayer
 
 _RELU = Activation(RELU)
@@ -139,12 +140,17 @@ class _Pooling(Windowed):
             AxisWindows.of_pool(n, window, stride, same)
             for n, window, stride in zip(sizes, self.pool_size, self.strides)
         ]
-        if not all(axis.outputs for axis in axes):
-            raise ValueError(
-                f"{self._owner}: its windows of {self.pool_size} do not fit in images of {tuple(sizes)}. "
-                "padding='same' pools what there is; else make the windows smaller, or pool less before."
-            )
         return ImageWindows(axes)
+
+    def sample_output_shape(self, input_shape):
+        shape = super().sample_output_shape(input_shape)
+        if not all(shape[:-1]):
+            raise ValueError(
+                f"{self._owner}: its windows of {self.pool_size} do not fit in images of {tuple(input_shape[:-1])}. "
+                "padding='same' pools what there is; else make the windows smaller, or pool less before."
+                f"{spatial.channels_hint(input_shape)}"
+            )
+        return shape
 
 
 class MaxPooling1D(_Largest, _Pooling):

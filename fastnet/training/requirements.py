@@ -92,6 +92,8 @@ def check_shape(model: Any, shape: Shape) -> Shape:
         hint = f" For one sample give x[None], of shape {(1, *shape)}." if shape == wanted else ""
         if len(shape) == len(wanted) + 1 > 2 and shape[-1] == wanted[-1]:
             hint = f" Input({(*(None for _ in wanted[1:]), wanted[-1])}) takes samples of other lengths too."
+        elif len(wanted) > 2 and fits((*shape[2:], *shape[1:2]), wanted):
+            hint = " Their channels seem to come first: np.moveaxis(x, 1, -1) puts them last."
         raise ValueError(
             f"The model {model.name!r} (first layer {model.layers_to_run[0].name!r}) takes samples of shape {wanted}, "
             f"that is data of shape {('n', *wanted)}; received data of shape {shape}.{hint}".replace("'n'", "n")
