@@ -190,7 +190,9 @@ def of_function(function: Callable[..., Any]) -> Any:
     return of_arrays(function, {}, problem)
 
 
-def of_arrays(function: Callable[..., Any], arguments: dict[str, Any], error: RuleError, owner: str = "") -> Any:
+def of_arrays(
+    function: Callable[..., Any], arguments: dict[str, Any], error: RuleError, owner: str = "", keeps_axes: bool = True
+) -> Any:
     """The activation of a formula of arrays.
 
     Args:
@@ -198,6 +200,7 @@ def of_arrays(function: Callable[..., Any], arguments: dict[str, Any], error: Ru
         arguments: values of its further arguments.
         error: why it is no formula of a number.
         owner: what it is given to, for errors.
+        keeps_axes: whether the result must have the axes of x, but for the size of the last one.
 
     Raises:
         RuleError: the function cannot be compiled.
@@ -206,7 +209,7 @@ def of_arrays(function: Callable[..., Any], arguments: dict[str, Any], error: Ru
         >>> activations.of_arrays(lambda x, k: x * k, {"k": 3.0}, fastnet.RuleError("a lambda"))([1.0]).tolist()
         [3.0]
     """
-    found = ArrayActivation(function, arguments)
+    found = ArrayActivation(function, arguments, keeps_axes)
     try:
         row = found.traced.element_row()
         return found if row is None else Activation(row, function)

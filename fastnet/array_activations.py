@@ -24,6 +24,7 @@ class ArrayActivation:
     Args:
         function: ``x -> y``, of arrays whose first axis is the batch.
         arguments: values of its further arguments.
+        keeps_axes: whether the result must have the axes of x, but for the size of the last one.
 
     Example:
         >>> from fastnet import ops
@@ -31,10 +32,10 @@ class ArrayActivation:
         [[-1.0, 1.0]]
     """
 
-    def __init__(self, function: Callable[..., Any], arguments: dict[str, Any] | None = None):
+    def __init__(self, function: Callable[..., Any], arguments: dict[str, Any] | None = None, keeps_axes: bool = True):
         self.function, self.arguments, self.name = function, arguments or {}, registration.name_of(function)
         self.__name__, self.__doc__ = self.name, function.__doc__
-        self.traced = TracedActivation(functools.partial(function, **self.arguments), self.name)
+        self.traced = TracedActivation(functools.partial(function, **self.arguments), self.name, keeps_axes)
 
     def __call__(self, x: Any) -> Any:
         """Apply to an array (n, ...)."""

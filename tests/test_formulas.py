@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import activations, layers, losses, ops
+from fastnet import activations, layers, losses, ops, testing
 from fastnet._kernels.errors import RuleError
 from fastnet.engine.bind import bind
 from fastnet.engine.plan import Plan
@@ -287,6 +287,29 @@ def test_lambda_of_arrays():
     assert layer([[1.0, 2.0, 9.0]]).tolist() == [[3.0, 6.0]]
     model = fastnet.Sequential([layers.Input((4,)), layers.Lambda(lambda x: ops.sum(x, axis=-1, keepdims=True))])
     assert model.output_shape == (None, 1) and model.predict(np.ones((3, 4)), verbose=0).tolist() == [[4.0]] * 3
+
+
+@pytest.mark.parametrize("function, input_shape, expected", [
+    (lambda x: ops.mean(x, axis=1), (5, 3), lambda x: x.mean(1)),
+    (lambda x: ops.expand_dims(ops.square(x), 1), (3,), lambda x: (x * x)[:, None]),
+    (lambda x: x[:, -1], (5, 3), lambda x: x[:, -1]),
+    (lambda x: x[:, :, None] * x[:, None], (3,), lambda x: x[:, :, None] * x[:, None]),
+    (lambda x: ops.transpose(x, (0, 2, 1)), (2, 3), lambda x: x.transpose(0, 2, 1)),
+    (lambda x: ops.reshape(ops.tanh(x), (-1, 6)), (2, 3), lambda x: np.tanh(x).reshape(-1, 6)),
+])  # fmt: skip
+def test_lambda_that_changes_the_axes(function, input_shape, expected):
+    layer, x = layers.Lambda(function, dtype="float64"), np.random.default_rng(0).normal(size=(4, *input_shape))
+    np.testing.assert_allclose(layer(x), expected(x), rtol=1e-14)
+    assert layer(x[:0]).shape == expected(x[:0]).shape
+    assert layer.compute_output_shape((None, *input_shape)) == (None, *expected(x).shape[1:])
+    testing.check_layer(lambda: layers.Lambda(function), input_shape)
+
+
+def test_lambda_of_the_batch_and_activations_that_change_the_axes():
+    with pytest.raises(RuleError, match=r"over the batch \(axis 0\) mixes samples"):
+        layers.Lambda(lambda x: x - ops.mean(x, axis=0))
+    with pytest.raises(ValueError, match="keep the axes"):
+        layers.Dense(2, activation=lambda x: ops.sum(x, axis=-1))(np.ones((3, 2)))
 
 
 @pytest.mark.parametrize("function, message", [

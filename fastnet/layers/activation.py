@@ -231,7 +231,8 @@ class Lambda(_Applied):
 
     Args:
         function: a plain function of a number (docs/extending.md), written with def, whose further arguments need
-            defaults; or a function of an array (n, ...), in operators and functions of NumPy or `fastnet.ops`.
+            defaults; or a function of an array (n, ...), in operators and functions of NumPy or `fastnet.ops`, whose
+            result may have other axes behind the batch's.
         output_shape: must be None: the shape follows from the function.
         mask: must be None.
         arguments: values of the further arguments.
@@ -296,7 +297,7 @@ class Lambda(_Applied):
                 raise
             problem = error
         with trimmed:
-            self.activation = activations.of_arrays(function, self.arguments, problem, self._owner)
+            self.activation = activations.of_arrays(function, self.arguments, problem, self._owner, keeps_axes=False)
 
     def _formula_of_a_number(self) -> activations.Activation:
         """The function as an activation of elements.

@@ -9,6 +9,7 @@ from typing import Any
 from fastnet._kernels import registry
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
+from fastnet.symbolic.added_losses import check_samples
 from fastnet.symbolic.array import ShapeError, SymbolicArray, shown
 from fastnet.symbolic.formulas import Formula
 from fastnet.symbolic.gradient import gradients
@@ -29,15 +30,16 @@ def _is_of_element(root: SymbolicArray, x: SymbolicArray) -> bool:
 
 
 class TracedActivation:
-    """A function of an array of data, which keeps the axes but for the size of the last one.
+    """A function of an array of data.
 
     Args:
         function: ``x -> y``.
         name: of the activation.
+        keeps_axes: whether the result must have the axes of x, but for the size of the last one.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str):
-        self.function, self.name = function, name
+    def __init__(self, function: Callable[..., Any], name: str, keeps_axes: bool = True):
+        self.function, self.name, self.keeps_axes = function, name, keeps_axes
         self.forms: dict[tuple[int, ...], tuple[SymbolicArray, SymbolicArray]] = {}
 
     def form(self, shape: tuple[int, ...]) -> tuple[SymbolicArray, SymbolicArray]:
@@ -49,7 +51,9 @@ class TracedActivation:
         if shape not in self.forms:
             what = f"The activation {self.name!r}"
             (x,), y, _ = traced(self.function, [(None, *shape)], what)
-            if y.shape[:-1] != x.shape[:-1] or not y.shape[1:]:
+            if not self.keeps_axes:
+                check_samples(what, y)
+            elif y.shape[:-1] != x.shape[:-1] or not y.shape[1:]:
                 raise ShapeError(
                     f"{what} gives an array of shape {shown(y.shape)} for one of shape {shown(x.shape)}: keep the axes."
                 )
