@@ -217,6 +217,10 @@ def gated_halves(o, x):
     return x[:, :3] * o.sigmoid(x[:, 3:])
 
 
+def gated_linear_units(o, x):
+    return o.glu(+x)
+
+
 def largest_kept(o, x):
     return o.where(x >= o.max(x, axis=-1, keepdims=True), x, 0.1 * x)
 
@@ -252,5 +256,6 @@ def competitive(o, x):
 ACTIVATIONS = [
     serf, bump, tanh_of_exponential, competitive,
     shifted_elu, mish, snake, bent, where_positive, arctangent, softmax_of_logits, centred, standardized,
-    root_mean_square, unit_length, gated_halves, largest_kept, squeeze_and_excite, first_and_rest, log_softmax_scaled,
+    root_mean_square, unit_length, gated_halves, gated_linear_units, largest_kept, squeeze_and_excite, first_and_rest,
+    log_softmax_scaled,
 ]  # fmt: skip

@@ -122,7 +122,8 @@ def test_parents_that_have_no_call():
 
 @pytest.mark.parametrize("base", [
     losses.MeanSquaredError, losses.Huber, losses.BinaryCrossentropy, losses.CategoricalCrossentropy,
-    losses.CosineSimilarity, losses.LogCosh, losses.Poisson,
+    losses.CosineSimilarity, losses.LogCosh, losses.Poisson, losses.KLDivergence, losses.CategoricalHinge,
+    losses.CategoricalFocalCrossentropy,
 ])  # fmt: skip
 def test_a_losss_parent_is_a_part_of_its_formula(base):
     class Twice(base):
@@ -135,13 +136,31 @@ def test_a_losss_parent_is_a_part_of_its_formula(base):
     np.testing.assert_allclose(base().call(t, p), base(reduction=None)(t, p), rtol=1e-6)
 
 
+@pytest.mark.parametrize("base, more", [
+    (losses.SparseCategoricalCrossentropy, {}), (losses.SparseCategoricalCrossentropy, {"from_logits": True}),
+    (losses.CategoricalGeneralizedCrossEntropy, {"q": 0.3}),
+])  # fmt: skip
+def test_a_loss_of_labels_is_a_part_of_a_formula(base, more):
+    p, labels = RNG.uniform(0.1, 0.9, (5, 3)), np.array([0, 2, 1, 1, 0])
+    twice = losses.get(lambda y_true, y_pred: 2 * base(**more)(y_true, y_pred))
+    expected = 2 * base(reduction=None, **more)(labels, p)
+    for target in (labels, labels[:, None]):
+        assert twice(target, p) == pytest.approx(expected.mean(), rel=1e-6)
+
+
+def test_a_loss_that_ignores_labels_or_has_another_axis_is_not_there_in_formulas():
+    for more in ({"ignore_class": 1}, {"axis": 1}):
+        with pytest.raises(ValueError, match="is not there in formulas"):
+            losses.get(lambda y, p, m=more: losses.SparseCategoricalCrossentropy(**m)(y, p))
+
+
 def test_a_loss_that_is_not_there_in_formulas_says_so():
-    class Twice(losses.KLDivergence):
+    class Twice(losses.Hinge):
         def call(self, y_true, y_pred):
             return 2 * super().call(y_true, y_pred)
 
-    with pytest.raises(ValueError, match="'kl_divergence' is not there in formulas: write it with fastnet.ops"):
-        Twice(name="kl_divergence")(Y, Y)
+    with pytest.raises(ValueError, match="'hinge' is not there in formulas: write it with fastnet.ops"):
+        Twice(name="hinge")(Y, Y)
 
 
 def kernel(**given):

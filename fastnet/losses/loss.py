@@ -19,6 +19,7 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.view import Slot, View
 from fastnet.losses.axes import AlongAxis
 from fastnet.losses.function_rows import numbers_of_a_row, traced_row
+from fastnet.losses.row_formulas import formula_of_row
 from fastnet.losses.rowwise import OnArrays, RowFunction
 from fastnet.settable import Completed, SettableArguments
 from fastnet.symbolic.array import SymbolicArray, TracingError
@@ -295,13 +296,8 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         if row.f is not None and row.outputs == 1 and row.targets in ("dense", "raw"):
             slopes = {} if row.df is None else {1: row.df}
             return FUNCTIONS["mean"](of_rule(row.f, (y_true, y_pred), values, slopes), axis=-1)
-        if self._row == "categorical_crossentropy" and self.axis == -1:
-            smoothing = float(getattr(self, "label_smoothing", 0.0))
-            y_true = y_true * (1.0 - smoothing) + smoothing / float(y_pred.shape[-1])
-            return FUNCTIONS["categorical_crossentropy"](y_true, y_pred, bool(getattr(self, "from_logits", False)))
-        if self._row == "cosine_similarity" and self.axis == -1:
-            normalize = FUNCTIONS["normalize"]
-            return -FUNCTIONS["sum"](normalize(y_true) * normalize(y_pred), axis=-1)
+        if (of_each := formula_of_row(self, self._row, y_true, y_pred)) is not None:
+            return of_each
         raise TracingError(f"The loss {self.name!r} is not there in formulas: write it with fastnet.ops.")
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

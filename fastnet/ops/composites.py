@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from fastnet import activations
-from fastnet.ops import folding
+from fastnet.ops import folding, making, shaping
+from fastnet.ops.elements import FUNCTIONS as ELEMENTS
 from fastnet.ops.elements import clip, convert_to_tensor
 from fastnet.symbolic import custom, folds, formulas
-from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal, shown
 
 _EPSILON = 1e-7
 
@@ -98,6 +99,66 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
     return -folds.total(target * formulas.log(p), axis)
 
 
+def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:
+    """-log p of the label along an axis, as `categorical_crossentropy` of one-hot targets; 0 for a label outside.
+
+    Args:
+        target: labels, of the shape of ``output`` without the axis, or with size 1 along the last one.
+        output: probabilities, or logits.
+        from_logits: whether output are logits.
+        axis: of the classes.
+
+    Raises:
+        ValueError: the shapes do not fit; `fastnet.RuleError`, a subclass, in a formula.
+
+    Example:
+        >>> ops.sparse_categorical_crossentropy([1], [[0.5, 0.5]]).round(4).tolist()
+        [0.6930999755859375]
+    """
+    target, output = convert_to_tensor(target), convert_to_tensor(output)
+    labels = making.one_hot(labels_of(target, output), output.shape[axis], axis, getattr(output, "dtype", None))
+    return categorical_crossentropy(labels, output, from_logits, axis)
+
+
+def labels_of(target: Any, output: Any) -> Any:
+    """Labels without an axis of size 1 in place of that of the classes.
+
+    Raises:
+        ValueError: the shapes do not fit; `fastnet.RuleError`, a subclass, in a formula.
+
+    Example:
+        >>> from fastnet.ops.composites import labels_of
+        >>> labels_of(np.ones((4, 1)), np.ones((4, 3))).shape
+        (4,)
+    """
+    if target.ndim == output.ndim and target.shape[-1] == 1:
+        return shaping.squeeze(target, -1)
+    if target.ndim != output.ndim - 1:
+        raise refusal(
+            f"labels of shape {shown(target.shape)} for predictions of shape {shown(output.shape)}",
+            "give labels without the axis of the classes",
+            ShapeError,
+        )
+    return target
+
+
+def glu(x: Any, axis: int = -1) -> Any:
+    """a σ(b), a and b the halves of an axis; Dauphin et al. 2017, arXiv:1612.08083.
+
+    Raises:
+        ValueError: the axis is of odd size; `fastnet.RuleError`, a subclass, in a formula.
+
+    Example:
+        >>> ops.glu([[2.0, 0.0]]).tolist()
+        [[1.0]]
+    """
+    x = convert_to_tensor(x)
+    if x.shape[axis] % 2:
+        raise refusal(f"ops.glu halves an axis of size {x.shape[axis]}", "give an even one", ShapeError)
+    a, b = shaping.split(x, 2, axis)
+    return a * ELEMENTS["sigmoid"](b)
+
+
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     """A function of arrays with a gradient of your own.
 
@@ -124,6 +185,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
 FUNCTIONS = {
     f.__name__: f
     for f in (
-        softmax, log_softmax, normalize, moments, binary_crossentropy, categorical_crossentropy, custom_gradient,
+        softmax, log_softmax, normalize, moments, binary_crossentropy, categorical_crossentropy,
+        sparse_categorical_crossentropy, glu, custom_gradient,
     )
 }  # fmt: skip

@@ -175,7 +175,7 @@ for _name, _function in _OPERATORS.items():
     setattr(SymbolicArray, f"__{_name}__", _operator(_function))
     setattr(SymbolicArray, f"__r{_name}__", _operator(_function, swapped=True))
 for _name, _function in {
-    "neg": "negative", "pos": "positive", "abs": "abs", "invert": "logical_not", "lt": "less", "le": "less_equal",
+    "neg": "negative", "pos": "copy", "abs": "abs", "invert": "logical_not", "lt": "less", "le": "less_equal",
     "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal", "and": "logical_and", "or": "logical_or",
     "rand": "logical_and", "ror": "logical_or", "xor": "not_equal", "rxor": "not_equal", "round": "round",
     "getitem": "get_item",
@@ -198,7 +198,7 @@ for _name in ("lshift", "rlshift", "rshift", "rrshift"):
 _NUMPY = {
     "true_divide": "divide", "absolute": "abs", "fabs": "abs", "amax": "max", "amin": "min", "add.reduce": "sum",
     "multiply.reduce": "prod", "maximum.reduce": "max", "minimum.reduce": "min", "rint": "round",
-    "float_power": "power",
+    "float_power": "power", "positive": "copy",
     "concat": "concatenate", "bitwise_and": "logical_and", "bitwise_or": "logical_or",
     "bitwise_xor": "not_equal", "logical_xor": "not_equal",
     "invert": "logical_not",

@@ -51,3 +51,19 @@ def test_losses(floatx, function):
 @pytest.mark.parametrize("function", cases.ACTIVATIONS, ids=lambda f: f.__name__)
 def test_activations(floatx, function):
     check(function, 6, as_activation=True)
+
+
+@pytest.mark.parametrize("floatx", ["float64"], indirect=True)
+@pytest.mark.parametrize("name, more", [
+    ("KLDivergence", {}), ("CategoricalHinge", {}), ("CategoricalFocalCrossentropy", {"from_logits": True}),
+    ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.1}), ("CosineSimilarity", {}),
+])  # fmt: skip
+def test_multiples_of_built_in_losses(floatx, name, more):
+    found = []
+    for library, o in ((fastnet, ops), (keras, keras.ops)):
+        loss = getattr(library.losses, name)(**more)
+        found.append(trained(library, None, lambda t, p, o=o, loss=loss: 2 * loss(o.softmax(t), p), WIDTH))
+    (ours, our_weights), (theirs, their_weights) = found
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+    for weight, expected in zip(our_weights, their_weights, strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=1e-9, atol=1e-9)
