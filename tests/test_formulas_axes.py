@@ -163,3 +163,32 @@ def test_axes_of_arrays_as_lists(name):
 
 def test_squeeze_takes_a_list():
     assert ops.squeeze(np.ones((1, 2, 1)), axis=[0, -1]).shape == (2,)
+
+
+def test_parts_and_replaced_parts():
+    rng = np.random.default_rng(0)
+    x, part = rng.normal(size=(4, 5, 3)), rng.normal(size=(4, 2, 3))
+
+    def replaced(x):
+        return ops.slice_update(x, (0, 2, 1), 2 * ops.slice(x, (0, 1, 0), (4, 3, 2)))
+
+    expected = x.copy()
+    expected[:, 2:, 1:] = 2 * x[:, 1:4, :2]
+    layer = layers.Lambda(replaced, dtype="float64")
+    np.testing.assert_array_equal(layer(x), expected)
+    np.testing.assert_array_equal(replaced(x), expected)
+    testing.check_layer(lambda: layers.Lambda(replaced), (5, 3))
+    before = x.copy()
+    ops.slice_update(x, (0, 0, 0), part)
+    np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("function, message", [
+    (lambda x: ops.slice_update(x, (0, 4), x[:, :2]), "from 4 to 6 of an axis of size 5.*: stay within it"),
+    (lambda x: ops.slice(x, (1, 0), (2, 2)), "give a start for each axis, 0 for the batch"),
+    (lambda x: ops.slice(x, (0,), (2, 2)), "give a start for each axis"),
+    (lambda x: ops.slice_update(x, (0, 1), np.ones((2, 2))), "without the batch.*: write ops.where"),
+])  # fmt: skip
+def test_parts_that_do_not_fit(function, message):
+    with pytest.raises(ValueError, match=message):
+        layers.Lambda(function)(np.ones((2, 5)))

@@ -24,6 +24,7 @@ from fastnet.ops import folding as _folding
 from fastnet.ops import images as _images
 from fastnet.ops import making as _making
 from fastnet.ops import moving as _moving
+from fastnet.ops import parts as _parts
 from fastnet.ops import products as _products
 from fastnet.ops import shaping as _shaping
 from fastnet.symbolic import functions as _functions
@@ -63,7 +64,7 @@ def _check_call(function: _Callable, given: list, more: dict, error: TypeError) 
 
 
 _FUNCTIONS: dict[str, _Callable] = {}
-for _module in (_elements, _folding, _shaping, _moving, _making, _products, _images, _composites):
+for _module in (_elements, _folding, _shaping, _moving, _parts, _making, _products, _images, _composites):
     _FUNCTIONS |= _module.FUNCTIONS  # type: ignore[attr-defined]
 _FUNCTIONS = {name: _of_weights(function) for name, function in _FUNCTIONS.items()}
 globals().update(_FUNCTIONS)

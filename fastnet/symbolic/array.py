@@ -146,7 +146,7 @@ class SymbolicArray:
         raise refusal("`in` needs the elements of an argument", "compare: ops.any(x == value, axis=-1)")
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        raise refusal("arrays of a formula are not written", "write ops.where(condition, a, b), or ops.concatenate")
+        raise refusal("arrays of a formula are not written", "write ops.where(condition, a, b), or ops.slice_update")
 
     def __copy__(self) -> SymbolicArray:
         return self  # nothing changes it
