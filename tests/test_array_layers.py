@@ -105,6 +105,7 @@ def test_a_layer_that_is_used_twice_and_a_frozen_one():
     (lambda self, x: ops.matmul(x, x), r"matmul of arrays of shape \(n, 3\) and \(n, 3\)"),
     (lambda self, x: ops.matmul(x, np.ones((2, 2))), "differ in the size that is summed"),
     (lambda self, x: x * np.random.default_rng().normal(), "another formula when it is called again"),
+    (lambda self, x: x * fastnet.Variable(np.ones(x.shape[-1], "f")), "makes a variable of shape"),
     (lambda self, x: 3.0, "must return an array of the batch"),
     (lambda self, x: x + np.ones(4), "do not broadcast"),
     (lambda self, x: ops.sum(x, axis=0), "mixes samples"),
