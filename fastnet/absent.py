@@ -14,7 +14,7 @@ from fastnet._kernels.registry import nearest
 PLANNED = "planned"
 _IMAGES = f"{PLANNED}: images (convolutions, pooling, augmentation)"
 _SEQUENCES = f"{PLANNED}: sequences (recurrent layers, Embedding, attention)"
-_ARRAYS = f"{PLANNED}: further operations of formulas (fastnet.ops); arrays are also numpy's"
+_ARRAYS = f"{PLANNED}: further operations of formulas; write it with those there are, or as a rule (fastnet.extend)"
 _OPS = "fastnet.ops has its functions that are there"
 _FILES = f"{PLANNED}: files of Keras"
 

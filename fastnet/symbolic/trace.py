@@ -64,8 +64,8 @@ def traced(
     first, second = (weights for *_, weights in calls)
     if made := [variable for number, (variable, _) in first.items() if number not in second]:
         raise TracingError(
-            f"{what} makes a variable of shape {made[0].shape} each time it is called, which would not be trained. Make "
-            "weights in build, with self.add_weight; a number or an array of NumPy is a constant."
+            f"{what} makes a variable of shape {made[0].shape} each time it is called, which would not be trained. "
+            "Make weights in build, with self.add_weight; a number or an array of NumPy is a constant."
         )
     if signature(*calls[0][:2]) != signature(*calls[1][:2]):
         raise TracingError(
