@@ -268,6 +268,16 @@ def test_the_bits_are_those_of_the_product_of_a_patch_matrix(name, dtype):
     np.testing.assert_array_equal(dbias, wanted[3])
 
 
+@pytest.mark.parametrize("shape", [(2, 32, 32, 3), (1, 3, 400, 4), (3, 7, 331, 8), (2, 17, 9, 40)])
+def test_an_epilogue_on_many_rows(shape):
+    """The chain behind a convolution gets what the convolution alone gives, with C in scratch."""
+    convolution = layers.Conv2D(72, 3, padding="same")
+    model = fastnet.Sequential([layers.Input(shape[1:]), convolution, layers.BatchNormalization(), layers.ReLU()])
+    x = data(shape, "float32")
+    alone = fastnet.Sequential([layers.Input(shape[1:]), convolution]).predict(x, verbose=0)
+    np.testing.assert_allclose(model.predict(x, verbose=0), np.maximum(alone / np.sqrt(1.001), 0), rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", [name for name in GEOMETRIES if "lines" in name])
 def test_the_bits_are_those_of_any_number_of_threads(name):
     shape, filters, taps, strides, padding, dilations = GEOMETRIES[name]

@@ -153,7 +153,7 @@ def lines_at_once(args, first, k0, k):
     _, _, pitch, _, planes, _, count = layout_of(args, first, first + width, k0 // run, (k0 + k - 1) // run + 1)
     line = planes * pitch
     most = min((V.LINES_BYTES // line - count) // lines_apart(args, count) + 1, V.SCRATCH_A // (line * count))
-    return max(most, 1 if width <= CHUNK else 0)
+    return max(min(most, SCRATCH_ROWS // width), 1 if width <= CHUNK else 0)  # as many rows of C find room in scratch
 
 
 @local
@@ -211,7 +211,6 @@ def results(bases, args, k, i0, i1, j0, j1):
     if lines:
         parts = (width + CHUNK - 1) // CHUNK
         mc = (width + parts - 1) // parts
-    group = GROUP if args[G.EPILOGUE] != 0 and mc * (j1 - j0) * SIZE > G.EPILOGUE_BYTES else j1 - j0
     for block in range(blocks):
         k0, depth, last = block * KC, k_depth(k, block), block == blocks - 1
         todo = (T.ADD if block > 0 else 0) | (T.RELU if last and flags & G.RELU else 0)
@@ -220,6 +219,8 @@ def results(bases, args, k, i0, i1, j0, j1):
         b, b_step, panel = packed(b, ldb, pack, depth, j1 - j0, packed_b)
         if lines:
             at_once = lines_at_once(args, i0, k0, depth)
+        rows = at_once * width if at_once else mc
+        group = GROUP if args[G.EPILOGUE] != 0 and rows * (j1 - j0) * SIZE > G.EPILOGUE_BYTES else j1 - j0
         i = i0
         while i < i1:
             if at_once:
