@@ -216,7 +216,7 @@ class ArrayForm:
             with compiling(f"{owner}._backend_update_step"):
                 numbers = StepNumbers(self.step)
             for v in self.indices:
-                with contextlib.suppress(Exception):  # also where an operation knows no arrays without a batch
+                with contextlib.suppress(TracingError):  # it is of more than elements, or the next call says what it is
                     rules[v] = self._rules(optimizer, v, numbers, names, is_whole=False)
                 if v not in rules:
                     rules[v] = self._rules(optimizer, v, numbers, names, is_whole=True)

@@ -114,7 +114,13 @@ def numbered(x: SymbolicArray) -> np.ndarray:
 
 
 def transposed(x: SymbolicArray, order: Sequence[int]) -> SymbolicArray:
-    """The axes in another order, that of the batch first."""
+    """The axes in another order, that of the batch first.
+
+    Raises:
+        TracingError: another axis is first, as of an array without a batch.
+    """
+    if order[0] != 0:
+        raise refusal("axis 0 of an array is moved, which is not the batch's", "move the other axes")
     return rearranged(x, numbered(x).transpose([axis - 1 for axis in order[1:]]))
 
 
