@@ -278,6 +278,22 @@ def test_an_epilogue_on_many_rows(shape):
     np.testing.assert_allclose(model.predict(x, verbose=0), np.maximum(alone / np.sqrt(1.001), 0), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(("shape", "taps"), [((1, 16, 16, 40), 7), ((1, 12, 12, 64), 5), ((2, 9, 11, 8), 3)])
+def test_an_update_behind_the_gradient_of_many_taps(shape, taps):
+    """A thread has all rows of the kernel's gradient, which lies in scratch for the update behind it."""
+    with threads(1):
+        model = fastnet.Sequential([layers.Input(shape[1:]), layers.Conv2D(64, taps, padding="same")], seed=1)
+        x, y = data(shape, "float32"), data((*shape[:-1], 64), "float32", 1)
+        model.compile(fastnet.optimizers.SGD(1.0), "mse")
+        before, predicted = model.layers[0].kernel.numpy(), model.predict(x, verbose=0)
+        model.train_on_batch(x, y)
+    dy = 2 * (predicted.astype("float64") - y) / y.size
+    patches = oracles.patches(x.astype("float64"), (taps, taps), (1, 1), "same", (1, 1))
+    wanted = patches.reshape(-1, patches.shape[-1]).T @ dy.reshape(-1, 64)
+    found = (before.astype("float64") - model.layers[0].kernel.numpy()).reshape(wanted.shape)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-6 * np.abs(wanted).max())
+
+
 @pytest.mark.parametrize("name", [name for name in GEOMETRIES if "lines" in name])
 def test_the_bits_are_those_of_any_number_of_threads(name):
     shape, filters, taps, strides, padding, dilations = GEOMETRIES[name]

@@ -298,13 +298,14 @@ def gradient_chunk(args, i, end, run, a, a_step, layout, table, count, b, b_step
 
 @local
 def elements_at_once(args, i0, i1):
-    """Elements of runs, rows of C, whose lines lie in scratch at once: all, or as many as tiles in the second-level
-    cache have rows, at least a run."""
+    """Elements of runs, rows of C, whose lines lie in scratch at once: all, if their columns up to an epilogue's group do
+    too, or as many as tiles in the second-level cache have rows, at least a run."""
     width, run = args[POSITIONS + 2], run_of(args)
     first = width * args[POSITIONS + 1] - 1  # the K-block that needs most room begins with the last pixel of a plane
     last = first + blocking.KC_LAST
     _, _, pitch, _, planes, _, count = layout_of(args, first, last, i0 // run, (i1 + run - 1) // run)
-    if bytes_of_lines(args, first, last, planes, count, pitch) <= V.SHARED_LINES_BYTES:
+    fits = bytes_of_lines(args, first, last, planes, count, pitch) <= V.SHARED_LINES_BYTES
+    if fits and (i1 - i0) * G.GROUP <= G.SCRATCH_C:
         return i1
     runs = max(1, MC // run) if args[TAPS] == 1 else 1
     return run * (runs if bytes_of_lines(args, first, last, 1, runs, pitch) <= V.SCRATCH_A else 1)
