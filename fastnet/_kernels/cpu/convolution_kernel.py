@@ -298,7 +298,7 @@ def gradient_chunk(args, i, end, run, a, a_step, layout, table, count, b, b_step
 
 @local
 def elements_at_once(args, i0, i1):
-    """Elements of runs, rows of C, whose lines lie in scratch at once: all, if their columns up to an epilogue's group do
+    """Elements of runs, rows of C, whose lines lie in scratch at once: all, if so many rows of an epilogue's columns do
     too, or as many as tiles in the second-level cache have rows, at least a run."""
     width, run = args[POSITIONS + 2], run_of(args)
     first = width * args[POSITIONS + 1] - 1  # the K-block that needs most room begins with the last pixel of a plane
