@@ -10,6 +10,7 @@ import fastnet
 from fastnet import callbacks, layers, ops, optimizers, testing
 from fastnet._kernels.errors import RuleError
 from tests import optimizer_forms as forms
+from tests.small_network import check_kernels_and_biases, data, fitted, network
 
 CLASSES = forms.classes_of(fastnet, ops)
 MAKE = forms.makers(CLASSES)
@@ -117,24 +118,6 @@ def test_adam_has_the_bits_and_the_launches_of_the_built_in(dtype):
     assert ours.keys() == theirs.keys()
 
 
-def network(optimizer, dtype="float64", seed=1):
-    stack = [layers.Input((5,)), layers.Dense(3, "tanh", dtype=dtype), layers.Dense(2, dtype=dtype)]
-    model = fastnet.Sequential(stack, seed=seed)
-    model.compile(optimizer, "mse")
-    return model
-
-
-def data():
-    rng = np.random.default_rng(7)
-    return rng.normal(size=(23, 5)), rng.normal(size=(23, 2))
-
-
-def fitted(optimizer, epochs=2, **more):
-    model = network(optimizer)
-    model.fit(*data(), epochs=epochs, batch_size=5, shuffle=False, verbose=0, **more)
-    return model
-
-
 FEW = ("AMSGrad", "NAdam", "NovoGrad", "Lookahead")
 
 
@@ -194,18 +177,7 @@ def test_accumulated_gradients_update_numbers_of_weights_once(name):
 
 def test_several_optimizers():
     for make in (lambda: NovoGrad(0.02), lambda: NAdam(0.02)):
-        chosen = optimizers.OptimizerMap(make(), {".*bias": Momentum(0.1)})
-        model = fitted(optimizers.MultiOptimizer(chosen), 1)
-        x, y = data()
-        other = network("sgd")
-        kernels, biases = make(), Momentum(0.1)
-        for first in range(0, 23, 5):
-            found = other.gradients(x[first : first + 5], y[first : first + 5])
-            pairs = [(layer, found[layer.name]) for layer in other.layers if layer.name in found]
-            kernels.apply([g["kernel"] for _, g in pairs], [layer.kernel for layer, _ in pairs])
-            biases.apply([g["bias"] for _, g in pairs], [layer.bias for layer, _ in pairs])
-        for weight, expected in zip(model.get_weights(), other.get_weights(), strict=True):
-            np.testing.assert_allclose(weight, expected, rtol=1e-12)
+        check_kernels_and_biases(make, lambda: Momentum(0.1))
     scaled = fitted(optimizers.LossScaleOptimizer(Adam(0.02)))
     np.testing.assert_array_equal(scaled.get_weights()[0], fitted(Adam(0.02)).get_weights()[0])
 

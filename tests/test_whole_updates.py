@@ -10,6 +10,7 @@ from fastnet import layers, ops, optimizers, testing
 from fastnet._kernels.errors import RuleError
 from fastnet.testing.running import threads
 from tests import optimizer_forms as forms
+from tests.small_network import check_kernels_and_biases, data, fitted, network
 
 CLASSES = forms.classes_of(fastnet, ops)
 SM3, Shampoo, ColumnLAMB, Shared = (CLASSES[name] for name in ("SM3", "Shampoo", "ColumnLAMB", "Shared"))
@@ -109,24 +110,6 @@ def test_accumulated_gradients_update_states_once(name):
 # ---- in models
 
 
-def network(optimizer):
-    stack = [layers.Input((5,)), layers.Dense(3, "tanh", dtype="float64"), layers.Dense(2, dtype="float64")]
-    model = fastnet.Sequential(stack, seed=1)
-    model.compile(optimizer, "mse")
-    return model
-
-
-def data():
-    rng = np.random.default_rng(7)
-    return rng.normal(size=(23, 5)), rng.normal(size=(23, 2))
-
-
-def fitted(optimizer, epochs=2, model=None):
-    model = model or network(optimizer)
-    model.fit(*data(), epochs=epochs, batch_size=5, shuffle=False, verbose=0)
-    return model
-
-
 def assert_same(model, other):
     for weight, expected in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, expected)
@@ -203,17 +186,7 @@ def test_the_options_of_all_optimizers():
 
 
 def test_several_optimizers():
-    chosen = optimizers.OptimizerMap(make("Shampoo"), {".*bias": make("Shared", learning_rate=0.02)})
-    model = fitted(optimizers.MultiOptimizer(chosen), 1)
-    other, (x, y) = network("sgd"), data()
-    kernels, biases = make("Shampoo"), make("Shared", learning_rate=0.02)
-    for first in range(0, 23, 5):
-        found = other.gradients(x[first : first + 5], y[first : first + 5])
-        pairs = [(layer, found[layer.name]) for layer in other.layers if layer.name in found]
-        kernels.apply([g["kernel"] for _, g in pairs], [layer.kernel for layer, _ in pairs])
-        biases.apply([g["bias"] for _, g in pairs], [layer.bias for layer, _ in pairs])
-    for weight, expected in zip(model.get_weights(), other.get_weights(), strict=True):
-        np.testing.assert_allclose(weight, expected, rtol=1e-11)
+    check_kernels_and_biases(lambda: make("Shampoo"), lambda: make("Shared", learning_rate=0.02))
 
 
 def test_a_changed_number_is_no_other_kernel():
