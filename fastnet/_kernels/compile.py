@@ -170,14 +170,14 @@ def texts(source: Source) -> tuple[str, str]:
 def _optimised(source: Source, name: str):
     import llvmlite.binding as llvm
 
-    text, entry = numba_ir(source, name)
+    text, inner = numba_ir(source, name)
     if len(text) > LARGE_IR:
         gc.collect()
     types = ["ptr"] * 2 + ["i64"] * SIGNATURES[source.signature]
     arguments = ", ".join(f"{t} %a{i}" for i, t in enumerate(types))
     text += (
         f'\ndefine void @"{_symbol(name)}"({arguments}) {{\n  %r = alloca ptr\n  %e = alloca ptr\n'
-        f'  %s = call i32 @"{entry}"(ptr %r, ptr %e, {arguments})\n  ret void\n}}\n'
+        f'  %s = call i32 @"{inner}"(ptr %r, ptr %e, {arguments})\n  ret void\n}}\n'
     )
     module = llvm.parse_assembly(text)
     for function in module.functions:
@@ -214,7 +214,8 @@ def numba_ir(source: Source, name: str, device: str = "cpu") -> tuple[str, str]:
     from numba import types as kinds
     from numba.core.errors import NumbaError
 
-    from fastnet._kernels.target import compiled, lowering, shared_rule
+    from fastnet._kernels import entry
+    from fastnet._kernels.target import GLOBAL_SPACES, compiled, lowering, shared_rule
 
     text = source.text()
     path = cache.write_source(name, text)
@@ -223,12 +224,19 @@ def numba_ir(source: Source, name: str, device: str = "cpu") -> tuple[str, str]:
         "rule": functools.partial(shared_rule, device=device),
         "body": functools.partial(_body, device=device),
     }
-    types = (kinds.CPointer(kinds.int64),) * 2 + (kinds.int64,) * SIGNATURES[source.signature]
+    writer, integers = None, SIGNATURES[source.signature]
+    types = (kinds.CPointer(kinds.int64),) * 2 + (kinds.int64,) * integers
     try:
         exec(compile(text, path, "exec"), namespace)
-        entry = compiled(namespace["kernel"], device)
+        kernel = namespace["kernel"]
+        if entry.is_entry(kernel):
+            writer = entry.Writer(getattr(kinds, namespace["T"].__name__), GLOBAL_SPACES[device])
+            writer.record(kernel, integers)
+            function, types = namespace["body"], tuple(value.kind for value in writer.arguments)
+        else:
+            function = compiled(kernel, device)
         with lowering(device):
-            entry.compile(types)
+            function.compile(types)
     except (NumbaError, SyntaxError, TypeError, NameError) as error:
         raise KernelError(
             f"The kernel {source.name!r} does not compile. Its generated source is {path}; docs/extending.md lists "
@@ -238,8 +246,9 @@ def numba_ir(source: Source, name: str, device: str = "cpu") -> tuple[str, str]:
     finally:  # rules that later kernels share refer to the namespace: all else in it is freed
         namespace.pop("kernel", None)
         namespace.pop("body", None)
-    result = entry.overloads[types]
-    return result.library.get_llvm_str(), result.fndesc.llvm_func_name
+    result = function.overloads[types]
+    ir, called = result.library.get_llvm_str(), result.fndesc.llvm_func_name
+    return (ir + writer.written(called, ir), entry.NAME) if writer else (ir, called)
 
 
 def _body(function, device):
@@ -320,7 +329,7 @@ def shared_sources() -> str:
     folder = Path(__file__).parent
     names = (
         "abi.py", "chunks.py", "compile.py", "cpu/depthwise_intrinsics.py", "cpu/emit.py", "cpu/micro_kernel.py",
-        "generate.py", "intrinsics.py", "kinds.py", "lane_intrinsics.py",
+        "entry.py", "generate.py", "intrinsics.py", "kinds.py", "lane_intrinsics.py",
         "memory_intrinsics.py", "pasting.py", "rewriting.py", "syntax.py", "target.py", "template.py",
     )  # fmt: skip
     files = [folder / name for name in names]

@@ -9,7 +9,14 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from numba.core import codegen, compiler, compiler_machinery, target_extension, typed_passes, untyped_passes
+from numba.core import (
+    codegen,
+    compiler,
+    compiler_machinery,
+    target_extension,
+    typed_passes,
+    untyped_passes,
+)
 from numba.core.cpu import CPUContext
 from numba.core.registry import CPUDispatcher, CPUTarget
 
@@ -165,4 +172,6 @@ def lowering(device: str) -> Any:
     return target_extension.target_override(f"fastnet_{device}")
 
 
-DISPATCHERS = {"cpu": _dispatcher("cpu", Context), "cuda": _dispatcher("cuda", CUDAContext)}
+CONTEXTS = {"cpu": Context, "cuda": CUDAContext}
+DISPATCHERS = {device: _dispatcher(device, context) for device, context in CONTEXTS.items()}
+GLOBAL_SPACES = {device: context.global_space for device, context in CONTEXTS.items()}
