@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from fastnet._kernels import cache
 from fastnet._kernels.errors import quoted
@@ -219,7 +220,7 @@ def numba_ir(source: Source, name: str, device: str = "cpu") -> tuple[str, str]:
 
     text = source.text()
     path = cache.write_source(name, text)
-    namespace = {
+    namespace: dict[str, Any] = {
         "__name__": f"fastnet_kernel_{name.replace('-', '_')}",
         "rule": functools.partial(shared_rule, device=device),
         "body": functools.partial(_body, device=device),
