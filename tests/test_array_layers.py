@@ -10,15 +10,18 @@ import fastnet
 from fastnet import layers, ops, testing
 from fastnet._kernels.errors import RuleError
 from tests import layer_cases as cases
+from tests.sampling import every_second
 
 OURS = cases.layers_of(fastnet.layers, ops)
 #: those that take seconds; CI runs them
 SLOW = ("Antirectifier", "Steps", "TwiceTheSame", "WeightNormalized", "SelfAttention", "Heads", "Experts", "Prototypes",
         "Penalizing", "ImageBlock", "StandardizedConvolution", "Codebook", "Highway")  # fmt: skip
-NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in OURS]
+LONG = [pytest.param(name, marks=pytest.mark.slow) for name in SLOW]
+QUICK = [name for name in OURS if name not in SLOW]
+NAMES = [*QUICK, *LONG]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*every_second(QUICK), *LONG])
 def test_check_layer(name):
     make, shape = OURS[name]
     testing.check_layer(make, shape)

@@ -10,6 +10,7 @@ import pytest
 import fastnet
 from fastnet import constraints, layers, ops, regularizers, serialization
 from tests import part_cases as cases
+from tests.sampling import every_second
 
 PENALTIES, ACTIVITIES = cases.penalties_of(ops), cases.activity_penalties_of(ops)
 IMAGES, CONSTRAINTS = cases.image_penalties_of(ops), cases.constraints_of(ops)
@@ -43,7 +44,7 @@ def penalized(shape, function, dtype="float64", **arguments):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("name", PENALTIES)
+@pytest.mark.parametrize("name", every_second(PENALTIES))
 def test_a_penalty_and_its_gradient(name, shape):
     model, x, y = penalized(shape, PENALTIES[name])
     weight = model.layers[0].kernel

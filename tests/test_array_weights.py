@@ -9,6 +9,7 @@ import pytest
 import fastnet
 from fastnet import layers, losses, ops
 from fastnet.testing.running import threads
+from tests.sampling import every_second
 
 RNG = np.random.default_rng(3)
 
@@ -118,7 +119,7 @@ MOVED = {
 CASES = SEVERAL_SHAPES | MOVED
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", every_second(CASES))
 def test_values_and_gradients(float64, name):
     function, shape, weight_shape = CASES[name]
     x, w = RNG.normal(size=(2, *shape)), RNG.normal(size=weight_shape)
@@ -158,7 +159,7 @@ LOSSES = {
 }
 
 
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses(float64, name, weighted):
     function, shape = LOSSES[name]
