@@ -56,10 +56,6 @@ HOOKS: dict[str, dict[str, str]] = {
     "model": _SEQUENTIAL,
     "loss": {"__call__": f"a loss defines call(y_true, y_pred), a static method of two numbers {_EXTENDING}"},
     "function loss": {"call": "its formula is the argument fn; make a subclass of losses.Loss"},
-    "loss of a batch": dict.fromkeys(
-        ("call", "__call__"),
-        "its number is that of the whole batch, which no formula of rows changes; make a subclass of losses.Loss",
-    ),
     "optimizer": {
         **dict.fromkeys(
             ("apply_gradients", "stateless_apply", "apply", "assign", "assign_add", "assign_sub", "scale_loss"), _STEP

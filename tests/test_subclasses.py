@@ -26,7 +26,6 @@ BASES = {
     "model": fastnet.Sequential,
     "loss": losses.MeanSquaredError,
     "function loss": losses.FunctionLoss,
-    "loss of a batch": losses.Dice,
     "optimizer": optimizers.Adam,
     "regularizer": regularizers.L2,
     "constraint": constraints.MaxNorm,
@@ -51,12 +50,6 @@ def test_a_hook_that_is_not_called_is_refused(kind, method):
     with pytest.raises(TypeError, match=method):
         define(define(**{method: hook}), BASES[kind])  # by a mixin
     define(BASES[kind], other_method=hook)
-
-
-@pytest.mark.parametrize("base", [losses.Dice, losses.Tversky, losses.Circle])
-def test_a_formula_of_a_loss_of_the_whole_batch_is_refused(base):
-    with pytest.raises(TypeError, match="defines call, which fastnet does not call: its number is that of the whole"):
-        type("Mine", (base,), {"call": lambda self, y_true, y_pred: y_pred})
 
 
 @pytest.mark.parametrize("method", hooks.AT_COMPILE)

@@ -43,6 +43,8 @@ class Tracing(threading.local):
             where all are.
         add_loss: takes what a layer's call adds to the loss; None where nothing may be added.
         rows: stands for the number of rows of the batch, over which what is added may be folded.
+        joining: gets what joins rows in a loss's formula: None for a fold over the batch, and of a loss that is their
+            mean the numbers of rows that stand for it. None where nobody asks.
         is_whole: whether the formulas are of whole arrays: they may fold the batch as any axis, and weights alone.
         is_update: whether they are of arrays without a batch alone, and need no gradient: updates of optimizers.
     """
@@ -53,6 +55,7 @@ class Tracing(threading.local):
     check_fold: Callable[[str, Any, tuple[int, ...]], None] | None = None
     add_loss: Callable[[Any], None] | None = None
     rows: Any = None
+    joining: list[Any] | None = None
     is_whole = False
     is_update = False
 

@@ -8,7 +8,6 @@ from fastnet._kernels import registration, registry
 from fastnet._kernels.errors import RuleError
 from fastnet.symbolic.array import ShapeError, TracingError
 from fastnet.symbolic.losses import TracedLoss
-from fastnet.symbolic.trace import traced
 
 
 def function_row(function: Callable, gradient: bool) -> registry.Loss:
@@ -33,8 +32,7 @@ def numbers_of_a_row(row: registry.Loss, true_shape: tuple[int, ...], shape: tup
         true_shape, shape: of a target and a prediction.
     """
     if row.traced is not None:
-        _, y, _ = traced(row.traced.of_batch, [(None, *true_shape), (None, *shape)], f"The loss {row.name!r}")
-        return (y.shape[-1] or 1) if y.ndim > len(shape) else 1
+        return row.traced.form(true_shape, shape).numbers
     is_of_elements = row.f is not None and row.outputs == 1 and not registry.losses.knows(row)
     return shape[-1] if is_of_elements and shape else 1
 

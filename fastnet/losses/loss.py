@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -16,20 +17,24 @@ from fastnet._kernels.templates import elementwise, folds, labels, rows
 from fastnet.descriptions import Configurable, rule_parameters, snake_case
 from fastnet.engine import changes
 from fastnet.engine.plan import Plan
+from fastnet.engine.variable import tracing
 from fastnet.engine.view import Slot, View
 from fastnet.losses.axes import AlongAxis
 from fastnet.losses.function_rows import numbers_of_a_row, traced_row
-from fastnet.losses.row_formulas import formula_of_row
+from fastnet.losses.reductions import reduced
+from fastnet.losses.row_formulas import formula_of_row, signs_of_labels
 from fastnet.losses.rowwise import OnArrays, RowFunction
 from fastnet.settable import Completed, SettableArguments
 from fastnet.symbolic.array import SymbolicArray, TracingError
 from fastnet.symbolic.functions import FUNCTIONS
 from fastnet.symbolic.leaves import constant
-from fastnet.symbolic.losses import of_rows
+from fastnet.symbolic.loss_results import of_rows
 from fastnet.symbolic.rule_formulas import of_rule
 
 MEANS = ("sum_over_batch_size", "mean")
 REDUCTIONS = (*MEANS, "mean_with_sample_weight", "sum", "none", None)
+#: what a formula of a subclass's own decides, instead of its parent
+_OF_FORMULA = ("row", "function", "weighs_elements", "counted_rows", "of_symbols", "_counted", "_is_one", "_values")
 
 
 class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
@@ -72,6 +77,7 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
     ignore_class: int | None = None
     target_range: tuple[float, float] | None = None  # what targets must lie in; Keras trains on others without a word
     _kind = "loss"  # of `hooks.HOOKS`
+    _of_no_rows = math.nan  # of a loss that is one number of the batch
 
     def __init_subclass__(cls, **more: Any):
         super().__init_subclass__(**more)
@@ -79,6 +85,9 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         hooks.check_parameters(cls, call="self, y_true, y_pred")
         if hooks.overrides(cls, "call"):  # the formula replaces the parent's
             cls._row = cls.target_range = None
+            for name in _OF_FORMULA:
+                setattr(cls, name, vars(Loss)[name])
+            cls.row_axis = -1  # type: ignore[method-assign, assignment]  # it gets arrays as they are
 
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None):
         self.name = name or snake_case(type(self).__name__)
@@ -214,20 +223,19 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         Args:
             sample_weight: the weight of each row, or None.
         """
-        dtype, counts, reduction = y_pred.dtype, y_pred.mask, self._reduction_of(y_pred, sample_weight)
+        dtype, counts, reduction = y_pred.dtype, y_pred.mask, self._reduction_of(y_pred, y_true, sample_weight)
         counts = product(plan, counts, self.counted_rows(plan, y_true, dtype))
         each = product(plan, sample_weight, counts)  # the weights of elements are in the values
         counted = counts if reduction in MEANS else each  # what the mean is taken over; None for all rows
         if y_true.weights is not None and reduction == "mean_with_sample_weight":
             counted = product(plan, counts, element_means(plan, y_true.weights))
-        plain = each is None and counted is None and self.weight == 1.0
+        weight = self.weight * self._numbers(y_pred, y_true)
+        plain = each is None and counted is None and weight == 1.0
         if plain and reduction not in ("sum", "none", None):
             return None
         row_weight = plan.buffer((y_pred.row_count,), dtype)
         if reduction == "sum" or counted is None:
-            count, weight = -y_pred.row_count, self.weight
-            if reduction == "sum":
-                count, weight = 1, self.weight * numbers_of_a_row(self.row, y_true.shape, y_pred.shape)
+            count = 1 if reduction == "sum" else -y_pred.row_count
             plan.call(folds.divide_by_count, x=each, y=row_weight, factor=weight, count=count)
             return row_weight
         chunk_sums, count = plan.sums(folds.sum_weighted, values=counted)
@@ -237,8 +245,19 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         plan.call(folds.scale_by, x=each, y=row_weight, factor=factor)
         return row_weight
 
-    def _reduction_of(self, y_pred: View, sample_weight: View | None) -> str | None:
-        return self.reduction
+    def _reduction_of(self, y_pred: View, y_true: View, sample_weight: View | None) -> str | None:
+        # Without weights of rows, the sum is that of one number, the batch's; with them, as in Keras, one of each row.
+        is_plain = self.reduction == "sum" and sample_weight is None and y_pred.mask is None
+        return "mean" if is_plain and self._is_one(y_pred, y_true) else self.reduction
+
+    def _numbers(self, y_pred: View, y_true: View) -> int:
+        """How many numbers a sum adds for a row, or for the batch, of which the loss has the mean."""
+        return numbers_of_a_row(self.row, y_true.shape, y_pred.shape) if self.reduction == "sum" else 1
+
+    def _is_one(self, y_pred: View, y_true: View) -> bool:
+        """Whether it is one number of the batch, which then stands for each row."""
+        traced = self.row.traced
+        return traced is not None and traced.form(y_true.shape, y_pred.shape).is_one
 
     def total(self, plan: Plan, values: View, row_weight: View | None) -> Slot:
         """Add the launches of the batch's loss; the slot of its sum over the rows of an epoch, and of their number."""
@@ -263,12 +282,15 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         Raises:
             ValueError: shapes that do not fit.
         """
-        if isinstance(y_true, SymbolicArray) or isinstance(y_pred, SymbolicArray):
-            if sample_weight is not None:
-                raise TracingError(f"The loss {self.name!r} is given sample_weight in a formula: multiply its result.")
-            return self.of_symbols(y_true, y_pred)
+        if any(isinstance(given, SymbolicArray) for given in (y_true, y_pred, sample_weight)):
+            given = self.of_symbols(y_true, y_pred)
+            return reduced(given, sample_weight, self.reduction, self._counted(given))
         once = self._on_arrays(y_true, y_pred, sample_weight)
-        values = self.values(once.plan, once.prediction, once.target)
+        values, is_one = self._values_of(once)
+        if is_one and sample_weight is None:
+            value = self._read(once, values, is_one)
+            numbers = self._numbers(once.prediction, once.target)
+            return value if self.reduction in ("none", None) else float(value) * numbers
         if self.reduction in ("none", None):
             result = once.run(values).read(values, once.rows)
             if once.weights is not None:
@@ -276,6 +298,18 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
             return result.reshape(once.shape).copy()
         self.total(once.plan, values, self.row_weight(once.plan, once.prediction, once.target, once.weights))
         return float(once.run().scalars[abi.LOSS])
+
+    def _values_of(self, once: OnArrays) -> tuple[View, bool]:
+        """Add the launches of the loss of each row; its view, and whether it is one number of the batch."""
+        values = self.values(once.plan, once.prediction, once.target)
+        return values, self._is_one(once.prediction, once.target)
+
+    def _read(self, once: OnArrays, values: View, is_one: bool) -> Any:
+        """The loss of each row, or the number of the batch."""
+        found = once.run(values).read(values, once.rows).reshape(once.shape).copy()
+        if not is_one:
+            return found
+        return found.reshape(-1)[0] if found.size else found.dtype.type(self._of_no_rows)
 
     def _on_arrays(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> OnArrays:
         return OnArrays(
@@ -285,20 +319,26 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         )  # fmt: skip
 
     def of_symbols(self, y_true: Any, y_pred: Any) -> SymbolicArray:
-        """Its formula of arrays: the number of each row, also of a loss that reduces them, which training does later.
+        """Its formula of arrays: the number of each row, or that of the batch.
 
         Raises:
             TracingError: it has none.
         """
         row, values = self.row, tuple(self.parameters.values())
         if row.traced is not None:
-            return of_rows(constant(row.traced.function(y_true, y_pred)), constant(y_pred).shape[:-1])
-        if row.f is not None and row.outputs == 1 and row.targets in ("dense", "raw"):
+            given = constant(row.traced.function(y_true, y_pred))
+            return given if tracing.is_whole else of_rows(given, constant(y_pred).shape[:-1])
+        if row.f is not None and row.outputs == 1 and row.targets in ("dense", "raw", "signs"):
+            y_true = signs_of_labels(y_true) if row.targets == "signs" else y_true
             slopes = {} if row.df is None else {1: row.df}
             return FUNCTIONS["mean"](of_rule(row.f, (y_true, y_pred), values, slopes), axis=-1)
         if (of_each := formula_of_row(self, self._row, y_true, y_pred)) is not None:
             return of_each
         raise TracingError(f"The loss {self.name!r} is not there in formulas: write it with fastnet.ops.")
+
+    def _counted(self, values: SymbolicArray) -> SymbolicArray | None:
+        """In a formula, what says of each row whether it counts in the mean; None where all rows do."""
+        return None
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each row, without the axis of the predictions' elements.
@@ -323,7 +363,8 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         return hooks.as_parent(self, self.__getstate__()).per_row(y_true, y_pred)
 
     def per_row(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of each row: of the predictions' shape without the last axis.
+        """The loss of each row: of the predictions' shape without the last axis; of a loss that gives one number for
+        the batch, this.
 
         Raises:
             ValueError: shapes that do not fit.
@@ -331,8 +372,7 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         if isinstance(y_true, SymbolicArray) or isinstance(y_pred, SymbolicArray):
             return self.of_symbols(y_true, y_pred)
         once = self._on_arrays(y_true, y_pred)
-        values = self.values(once.plan, once.prediction, once.target)
-        return once.run(values).read(values, once.rows).reshape(once.shape).copy()
+        return self._read(once, *self._values_of(once))
 
     def __repr__(self) -> str:
         return f"<loss {self.name}>"

@@ -14,8 +14,11 @@ from fastnet.engine.view import View, axes_of
 from fastnet.losses.axes import check_axis
 from fastnet.losses.loss import Loss
 from fastnet.losses.rowwise import RowFunction
+from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.functions import FUNCTIONS as ops
 
 _MEAN = "sum_over_batch_size"
+_EPSILON = 1e-7
 _ROW = registry.Loss("overlap", row=row_losses.overlap, targets="raw")
 
 
@@ -34,7 +37,7 @@ class _Overlap(Loss):
     """
 
     _checks = Loss._checks | {"axis": _axis}
-    _kind = "loss of a batch"
+    _of_no_rows = 1.0
 
     @property
     def row(self) -> registry.Loss:
@@ -49,10 +52,8 @@ class _Overlap(Loss):
         """The scale, and the factors of B, T and P in D."""
         raise NotImplementedError
 
-    def _reduction_of(self, y_pred: View, sample_weight: View | None) -> str | None:
-        # Without weights of rows, the sum is that of one number, the batch's; with them, as in Keras, one of each row.
-        is_one = self.axis is None and sample_weight is None and y_pred.mask is None
-        return "mean" if is_one and self.reduction == "sum" else self.reduction
+    def _is_one(self, y_pred: View, y_true: View) -> bool:
+        return self.axis is None
 
     def _values(self, plan, y_pred, y_true, gradient=False, row_weight=None):
         if self.axis is not None:
@@ -75,18 +76,12 @@ class _Overlap(Loss):
         plan.call(folds.line, t=y_true, y=dy, slope=numbers["slope"], offset=numbers["offset"], factor=factor)
         return values, dy
 
-    def per_row(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of each row, or that of the batch: 1 without rows."""
-        values = super().per_row(y_true, y_pred)
-        if self.axis is not None:
-            return values
-        return values.reshape(-1)[0] if values.size else values.dtype.type(1)
-
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        if self.axis is not None or sample_weight is not None:
-            return super().__call__(y_true, y_pred, sample_weight)
-        value = self.per_row(y_true, y_pred)  # which is the batch's, with any reduction
-        return value if self.reduction in ("none", None) else float(value)
+    def of_symbols(self, y_true: Any, y_pred: Any) -> SymbolicArray:
+        """Its formula of arrays, of whole arrays without an axis."""
+        scale, *factors = self.coefficients
+        sums = [ops["sum"](x, axis=self.axis) for x in (y_true * y_pred, y_true, y_pred)]
+        both, targets, predictions = (factor * x for factor, x in zip(factors, sums, strict=True))
+        return 1.0 - scale * sums[0] / (both + targets + predictions + _EPSILON)
 
 
 class Dice(_Overlap):

@@ -44,7 +44,6 @@ class Circle(Loss):
 
     _checks = Loss._checks | {"remove_diagonal": checks.flag}
     _ranges: ClassVar = {"gamma": checks.FINITE, "margin": checks.FINITE}
-    _kind = "loss of a batch"
     weighs_elements = False
 
     def __init__(

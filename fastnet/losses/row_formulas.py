@@ -51,7 +51,14 @@ def _categorical_hinge(loss: Any, y_true: Any, y_pred: Any) -> Any:
     return ops["maximum"](wrong - right + 1.0, 0.0)
 
 
-#: by the names of the registry; Hinge reads the targets of the whole batch, Dice, Tversky and Circle fold it
+def signs_of_labels(y_true: Any) -> Any:
+    """Targets as -1 and 1, where all of the batch are 0 or 1; others as they are."""
+    is_label = ops["logical_or"](ops["equal"](y_true, 0.0), ops["equal"](y_true, 1.0))
+    others = ops["sum"](ops["where"](is_label, 0.0, 1.0))
+    return ops["where"](ops["equal"](others, 0.0), 2.0 * y_true - 1.0, y_true)
+
+
+#: by the names of the registry; Dice, Tversky and Circle are classes with formulas of their own
 _FORMULAS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "categorical_crossentropy": _categorical_crossentropy,
     "sparse_categorical_crossentropy": _sparse_categorical_crossentropy,

@@ -47,6 +47,8 @@ class Fold(Operation):
             tracing.check_fold(self.name, x, axes)
         elif is_of_weights(x) and not tracing.is_update:
             return grounded(self(lifted(x), [axis + 1 for axis in axes], keepdims))
+        if x.per_row and axes[0] == 0 and axes != tuple(range(len(axes))) and len(axes) < x.ndim:
+            x = self(x, axes[1:], keepdims=True)  # other axes first: a loop folds the batch and what follows it
         if axes == (x.ndim - 1,) or not x.per_row or 0 in axes:
             return SymbolicArray(self, (x,), folded(x.shape, axes, keepdims), settings=(axes, bool(keepdims)))
         return reshaped(self._along_last(x, axes), folded(x.shape, axes, keepdims))
@@ -110,7 +112,10 @@ def fold_axes(name: str, x: SymbolicArray, axis: Any, over_batch: bool = False) 
         axes = tuple(sorted(int(a) % x.ndim for a in given))
         if len(set(axes)) < len(axes):
             raise refusal(f"{name}: axis {axis!r} names an axis of {x!r} twice", "name each axis once", ShapeError)
-    if x.per_row and 0 in axes and not tracing.is_whole and (tracing.rows is None or not over_batch):
+    joins_rows = x.per_row and 0 in axes and not tracing.is_whole
+    if joins_rows and tracing.joining is not None:
+        tracing.joining.append(None)
+    if joins_rows and (tracing.rows is None or not over_batch):
         raise refusal(
             f"{name} over the batch (axis 0) mixes samples", "fold along axis=-1; the loss's reduction joins the rows",
             ShapeError if axis is not None and 0 not in given else TracingError,  # with more axes it may be another one

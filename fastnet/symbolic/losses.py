@@ -13,18 +13,18 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.variable import tracing
 from fastnet.engine.view import View
 from fastnet.symbolic import folds, formulas
-from fastnet.symbolic.added_losses import check_samples, parts_of_batch
-from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, shown
+from fastnet.symbolic.added_losses import check_samples
+from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, TracingError
+from fastnet.symbolic.batch_losses import BatchLoss
 from fastnet.symbolic.boundaries import sample_shape
 from fastnet.symbolic.combinations import Terms, linear_combination
 from fastnet.symbolic.folds import ROWS, Fold
 from fastnet.symbolic.gradient import gradients
 from fastnet.symbolic.launches import add_parts, part_results
 from fastnet.symbolic.leaves import argument, constant
+from fastnet.symbolic.loss_results import check_rows, is_linear, mean_of_batch, numbers_of_a_row, of_rows
 from fastnet.symbolic.lowering import Lowering
 from fastnet.symbolic.order import ordered
-from fastnet.symbolic.rearrange import repeated
-from fastnet.symbolic.reshape import reshaped
 from fastnet.symbolic.rows import ELEMENT, ROW, Scheduler, element_rule, is_number, level_of
 from fastnet.symbolic.trace import check_arguments, traced
 
@@ -36,12 +36,21 @@ class TracedForm:
     Attributes:
         y_true, y_pred, y: the arguments and the result, one number a row.
         row: of the registry, where it is the mean of a formula of a target and a prediction; else None.
+        numbers: how many numbers the function gives for a row.
+        batch: the loss, where it reads the whole batch; else None.
     """
 
     y_true: SymbolicArray
     y_pred: SymbolicArray
     y: SymbolicArray
     row: registry.Loss | None
+    numbers: int
+    batch: BatchLoss | None = None
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is one number of the batch."""
+        return self.batch is not None and self.batch.is_one
 
 
 class TracedLoss:
@@ -77,22 +86,34 @@ class TracedLoss:
         return self.forms[key]
 
     def _form(self, true_shape: tuple[int, ...], shape: tuple[int, ...]) -> TracedForm:
+        """The loss as a formula of rows, or else as one of whole arrays, where something in it joins the batch."""
         what = f"The loss {self.name!r}"
         check_arguments(self.function, 2, what)
-        (y_true, y_pred), y, _ = traced(self.of_batch, [(None, *true_shape), (None, *shape)], what)
-        rows = (None, *shape[:-1])
-        y = of_rows(mean_of_batch(y), rows)
+        joining: list[Any] = []
+        try:
+            with tracing.within(joining=joining, is_whole=False):
+                return self._of_rows(what, true_shape, shape, joining)
+        except TracingError:
+            if not (joining and self.has_gradient):
+                raise
+        batch = BatchLoss(self.function, (None, *true_shape), (None, *shape), what)
+        y_true, y_pred = batch.form.arguments
+        return TracedForm(y_true, y_pred, batch.y, None, batch.numbers, batch)
+
+    def _of_rows(
+        self, what: str, true_shape: tuple[int, ...], shape: tuple[int, ...], joining: list[Any]
+    ) -> TracedForm:
+        (y_true, y_pred), given, _ = traced(self.of_batch, [(None, *true_shape), (None, *shape)], what)
+        rows, y = (None, *shape[:-1]), mean_of_batch(given)
+        if not is_linear(y, [x for x in joining if x is not None]):
+            raise TracingError(f"{what} cannot be compiled: it is no sum of multiples of the losses in it.")
+        y = of_rows(y, rows)
         check_samples(what, y)
-        if y.shape != rows:
-            raise ShapeError(
-                f"{what} gives an array of shape {shown(y.shape)} for targets of shape {shown(y_true.shape)} and "
-                f"predictions of shape {shown(y_pred.shape)}; it must give one number for each row, {shown(rows)}, or "
-                "for each element: fold along axis=-1."
-            )
+        check_rows(what, y, y_true.shape, y_pred.shape)
         row = None
         if true_shape == shape and (element := mean_of_elements(y, [y_true, y_pred])) is not None:
             row = self._element_row(y_true, y_pred, element)
-        return TracedForm(y_true, y_pred, y, row)
+        return TracedForm(y_true, y_pred, y, row, numbers_of_a_row(given, rows))
 
     def of_batch(self, y_true: SymbolicArray, y_pred: SymbolicArray) -> Any:
         """The function, which may give the mean of the batch."""
@@ -117,6 +138,8 @@ class TracedLoss:
     ) -> tuple[View, View | None]:
         """Add the launch of the number of each row, and of the gradient of the batch's loss by ``y_pred``."""
         form = self.form(y_true.shape, y_pred.shape)
+        if form.batch is not None:
+            return form.batch.launch(plan, self.name, y_pred, y_true, gradient, row_weight)
         weight = argument(form.y.shape)
         parts = gradients(form.y, weight, [form.y_pred]) if gradient else []
         given = {id(form.y_true): y_true, id(form.y_pred): y_pred, id(weight): row_weight}
@@ -159,27 +182,6 @@ def _stored_weights(plan: Plan, name: str, shape: tuple[int, ...], row_weight: V
     lowering = Lowering(plan, f"{name}_weights", {id(each): None}, row_weight=each)
     lowering.add([formulas.multiply(each, 1.0)], [weights])
     return plan.reshaped(weights, shape)
-
-
-def mean_of_batch(y: SymbolicArray) -> SymbolicArray:
-    """The numbers of rows whose mean over the batch a number is, or several of these added up; any other array."""
-    terms = linear_combination(y, parts_of_batch) if y.shape == () else None
-    if not terms or not all(is_mean and rows.per_row for _, (rows, is_mean) in terms):
-        return y
-    total = None
-    for factor, (rows, _) in terms:
-        scaled = rows if factor == 1.0 else formulas.multiply(rows, factor)
-        total = scaled if total is None else formulas.add(total, scaled)
-    return y if total is None else total
-
-
-def of_rows(y: SymbolicArray, rows: Shape) -> SymbolicArray:
-    """What a loss gives for each row: their mean where it gives elements; each row has its sample's number."""
-    if y.per_row and y.ndim == len(rows) + 1 and y.shape[:-1] == rows:
-        return formulas.divide(folds.total(y, -1), float(y.shape[-1] or 1))
-    if y.per_row and y.ndim < len(rows) and y.shape == rows[: y.ndim]:
-        return repeated(reshaped(y, (*y.shape, *(1,) * (len(rows) - y.ndim))), rows)
-    return y
 
 
 def mean_of_elements(y: SymbolicArray, arguments: list[SymbolicArray]) -> SymbolicArray | None:

@@ -1,0 +1,117 @@
+"""Losses in array code that read the whole batch, as people write them: of a library, its operations, targets of 0 and
+1, and predictions between them."""
+
+
+def crossentropy_and_dice(k, o, t, p):
+    return k.losses.BinaryCrossentropy()(t, p) + 0.5 * k.losses.Dice()(t, p)
+
+
+def errors_and_dice(k, o, t, p):
+    """Functions: numbers of rows, and one of the batch."""
+    return k.losses.mean_squared_error(t, p) + k.losses.dice(t, p)
+
+
+def focal_tversky(k, o, t, p):
+    return k.losses.tversky(t, p, alpha=0.7, beta=0.3) ** 0.75
+
+
+def hinges(k, o, t, p):
+    return k.losses.Hinge()(t, 3.0 * p - 1.0) + 2.0 * k.losses.squared_hinge(t, p)
+
+
+def hinges_of_numbers(k, o, t, p):
+    return k.losses.hinge(t - 0.5, 3.0 * p - 1.0)
+
+
+def product(k, o, t, p):
+    return k.losses.MeanSquaredError()(t, p) * k.losses.Dice()(t, p)
+
+
+def root_of_a_loss(k, o, t, p):
+    return o.sqrt(k.losses.MeanSquaredError()(t, p))
+
+
+def root_of_mean(k, o, t, p):
+    return o.sqrt(o.mean(o.square(t - p)))
+
+
+def correlation(k, o, t, p):
+    t, p = t - o.mean(t), p - o.mean(p)
+    return 1.0 - o.sum(t * p) / o.sqrt(o.sum(o.square(t)) * o.sum(o.square(p)) + 1e-3)
+
+
+def concordance(k, o, t, p):
+    both = o.mean((t - o.mean(t)) * (p - o.mean(p)))
+    return 1.0 - 2.0 * both / (o.var(t) + o.var(p) + o.square(o.mean(t) - o.mean(p)) + 1e-3)
+
+
+def jaccard(k, o, t, p):
+    both = o.sum(t * p, keepdims=True)
+    return 1.0 - (both + 1.0) / (o.sum(t) + o.sum(p) - both + 1.0)
+
+
+def dice_of_columns(k, o, t, p):
+    """Numbers of columns, whose mean is the loss."""
+    axes = tuple(range(len(t.shape) - 1))
+    return 1.0 - (2.0 * o.sum(t * p, axis=axes) + 1.0) / (o.sum(t, axis=axes) + o.sum(p, axis=axes) + 1.0)
+
+
+def errors_of_places(k, o, t, p):
+    """Numbers of places: the batch and the last axis are folded."""
+    return o.sqrt(o.mean(o.square(t - p), axis=(0, len(t.shape) - 1)))
+
+
+def errors_by_variance(k, o, t, p):
+    """Numbers of rows that follow from all."""
+    return o.mean(o.square(t - p), axis=-1) / (o.mean(o.square(t - o.mean(t, axis=0))) + 0.1)
+
+
+def balanced(k, o, t, p):
+    """Numbers of elements that follow from all."""
+    share = o.mean(t)
+    return -(1.0 - share) * t * o.log(p + 1e-3) - share * (1.0 - t) * o.log(1.001 - p)
+
+
+def weighted_dice(k, o, t, p):
+    return k.losses.Dice()(t, p, sample_weight=0.5 + t[..., 0])
+
+
+def weighted_mean(k, o, t, p):
+    return k.losses.MeanSquaredError(reduction="mean_with_sample_weight")(t, p, sample_weight=0.5 + t[..., 0])
+
+
+def weighted_errors(k, o, t, p):
+    return k.losses.MeanSquaredError()(t, p, sample_weight=t[..., 0])
+
+
+def weighted_sum(k, o, t, p):
+    weights = (0.5 + t[..., 0])[..., None]
+    return 0.1 * k.losses.MeanAbsoluteError(reduction="sum")(t, p, sample_weight=weights) + k.losses.huber(t, p)
+
+
+def weighted_rows(k, o, t, p):
+    return o.square(k.losses.Huber(reduction=None)(t, p, sample_weight=0.5 + t[..., 0]))
+
+
+def overlap_of_rows(k, o, t, p):
+    return k.losses.binary_crossentropy(t, p) + k.losses.Dice(axis=-1)(t, p)
+
+
+#: of the whole batch: Keras multiplies their number by the mean of the samples' weights, or weighs their rows
+OF_BATCH = [
+    crossentropy_and_dice, errors_and_dice, focal_tversky, hinges, hinges_of_numbers, product, root_of_a_loss,
+    root_of_mean, correlation, concordance, jaccard, errors_by_variance, weighted_mean,
+]  # fmt: skip
+OF_ROWS = [weighted_errors, weighted_rows, overlap_of_rows]
+ALL = [*OF_BATCH, *OF_ROWS, balanced, dice_of_columns, errors_of_places, weighted_dice, weighted_sum]
+#: for predictions of several axes
+OF_IMAGES = [
+    crossentropy_and_dice,
+    focal_tversky,
+    correlation,
+    hinges,
+    jaccard,
+    dice_of_columns,
+    errors_and_dice,
+    errors_of_places,
+]

@@ -1,0 +1,124 @@
+"""Losses in array code that read the whole batch: values, differences, reductions, and what they leave alone."""
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import layers, losses, ops
+from fastnet._kernels.errors import RuleError
+
+from . import batch_loss_cases as cases
+from .test_formulas import value_and_gradient
+
+RNG = np.random.default_rng(6)
+STEP = 1e-6
+CHECKED = [
+    cases.crossentropy_and_dice, cases.hinges, cases.concordance, cases.errors_by_variance,
+    cases.weighted_mean,
+]  # fmt: skip
+
+
+def samples(rows, width=3):
+    """Labels of 0 and 1, of which the first ones differ, and probabilities."""
+    t = RNG.integers(0, 2, (rows, width)).astype("float64")
+    t[: rows // 2, 0], t[rows // 2 :, 0] = 0, 1
+    return t, RNG.uniform(0.1, 0.9, (rows, width))
+
+
+@pytest.mark.parametrize("function", CHECKED, ids=lambda f: f.__name__)
+def test_values_and_differences(function):
+    """On arrays, loss objects and operations of arrays say what the formula must give."""
+    loss = losses.get(lambda t, p: function(fastnet, ops, t, p))
+    for rows in (1, 7, 131):
+        t, p = samples(rows)
+        for weight in (None, RNG.uniform(0.1, 1.0, rows)):
+            factor = np.full(rows, 1 / rows) if weight is None else weight
+
+            def wanted(x, t=t, factor=factor):
+                return np.sum(factor * function(fastnet, ops, t, x))
+
+            values, dy = value_and_gradient(loss, t, p, weight)
+            assert (factor * values).sum() == pytest.approx(wanted(p), rel=1e-12)
+            for index in [(0, 0), (rows // 2, 2), (rows - 1, 1)]:
+                moved = np.zeros_like(p)
+                moved[index] = STEP
+                slope = (wanted(p + moved) - wanted(p - moved)) / (2 * STEP)
+                assert dy[index] == pytest.approx(slope, rel=1e-5, abs=1e-8), (rows, index)
+
+
+def test_one_number_of_the_batch():
+    """As in Keras: no reduction changes it, and weights multiply it by their mean or sum."""
+    t, p = samples(7)
+    weights, value = RNG.uniform(0.5, 2, 7), cases.root_of_mean(fastnet, ops, t, p)
+
+    def of(reduction):
+        return losses.FunctionLoss(lambda t, p: cases.root_of_mean(fastnet, ops, t, p), reduction)
+
+    for reduction in ("sum_over_batch_size", "sum", "mean_with_sample_weight", None):
+        assert of(reduction)(t, p) == pytest.approx(value, rel=1e-12)
+    assert of("sum_over_batch_size")(t, p, weights) == pytest.approx(value * weights.mean(), rel=1e-12)
+    assert of("sum")(t, p, weights) == pytest.approx(value * weights.sum(), rel=1e-12)
+    assert of("mean_with_sample_weight")(t, p, weights) == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(of(None)(t, p, weights), value * weights, rtol=1e-12)
+    assert np.isnan(of(None)(t, np.where(p > 0.5, np.nan, p))) and np.isnan(of("sum")(t[:0], p[:0]))
+    columns = losses.FunctionLoss(lambda t, p: ops.mean(ops.square(t - p), axis=0), "sum")
+    assert columns(t, p) == pytest.approx(np.square(t - p).mean(0).sum(), rel=1e-12)
+
+
+def test_it_is_trained_with_a_mask_and_the_sum_as_reduction():
+    x, y = RNG.standard_normal((5, 3, 2)), RNG.integers(0, 2, (5, 3, 1)).astype("float64")
+    x[:, 1] = 0
+    double = {"dtype": "float64"}
+    dense = layers.Dense(1, "sigmoid", **double)
+    model = fastnet.Sequential([layers.Input((3, 2), **double), layers.Masking(**double), dense])
+
+    class Overlap(losses.Dice):
+        def call(self, y_true, y_pred):
+            return 3.0 * super().call(y_true, y_pred)
+
+    model.compile(fastnet.optimizers.SGD(0.1), Overlap(), loss_weights=0.5)
+    before = losses.Dice()(y, model.predict(x, verbose=0))
+    assert model.test_on_batch(x, y) == pytest.approx(1.5 * before, rel=1e-12)
+    model.fit(x, y, batch_size=4, epochs=3, verbose=0)
+    assert losses.Dice()(y, model.predict(x, verbose=0)) < before
+
+
+@pytest.mark.parametrize("function, is_of_batch", [
+    (lambda t, p: losses.MeanSquaredError()(t, p) + 0.5 * losses.Huber()(t, p), False),
+    (lambda t, p: ops.mean(ops.square(t - p)) - losses.mean_absolute_error(t, p) / 2.0, True),
+    (lambda t, p: losses.MeanSquaredError()(t, p, sample_weight=t[:, 0]), False),
+    (lambda t, p: ops.square(losses.mean_squared_error(t, p)), False),
+    (lambda t, p: ops.square(losses.MeanSquaredError(reduction=None)(t, p)), False),
+    (lambda t, p: losses.MeanSquaredError()(t, p) * ops.mean(p, axis=-1), True),
+    (lambda t, p: losses.MeanSquaredError(reduction="sum")(t, p), True),
+])  # fmt: skip
+def test_only_what_joins_rows_otherwise_than_by_a_mean_is_of_whole_arrays(function, is_of_batch):
+    loss = losses.get(function)
+    assert (loss.row.traced.form((3,), (3,)).batch is not None) is is_of_batch
+    t, p = samples(7)
+    assert loss(t, p) == pytest.approx(np.mean(function(t, p)), rel=1e-12)
+
+
+def test_a_metric_of_a_root_is_that_of_each_batch():
+    """Which the step cannot count: it is called with the arrays."""
+
+    def root(t, p):
+        return ops.sqrt(losses.MeanSquaredError()(t, p))
+
+    x = RNG.standard_normal((8, 3))
+    model = fastnet.Sequential([layers.Input((3,), dtype="float64"), layers.Dense(2, dtype="float64")])
+    model.compile("sgd", "mse", metrics=[root])
+    y = model.predict(x, verbose=0) + RNG.standard_normal((8, 2))
+    _, found = model.evaluate(x, y, batch_size=8, verbose=0)
+    assert found == pytest.approx(np.sqrt(np.mean((y - model.predict(x, verbose=0)) ** 2)), rel=1e-6)
+
+
+@pytest.mark.parametrize("function, message", [
+    (lambda t, p: ops.mean(p) + ops.min(p), r"min over the batch \(axis 0\) mixes samples \(line .*sums and means"),
+    (lambda t, p: ops.square(losses.Huber()(t, p)) + ops.max(t, axis=0), "max over the batch"),
+])  # fmt: skip
+def test_what_stays_refused(function, message):
+    with pytest.raises(RuleError, match=message):
+        losses.get(function)
+    with pytest.raises(ValueError, match="sample_weight|do not broadcast|would move"):
+        losses.get(lambda t, p: losses.Huber()(t, p, sample_weight=t))(*samples(3))
