@@ -23,6 +23,15 @@ def hinges_of_numbers(k, o, t, p):
     return k.losses.hinge(t - 0.5, 3.0 * p - 1.0)
 
 
+def circle(k, o, t, p):
+    x = o.normalize(p - 0.3)
+    return 0.2 * k.losses.Circle(gamma=2.0)(t[..., 0], x) + o.mean(o.square(t - p), axis=-1)
+
+
+def circles_of_rows(k, o, t, p):
+    return o.sqrt(1.0 + k.losses.circle(t[..., :1], o.normalize(p - 0.3), gamma=2.0, remove_diagonal=False))
+
+
 def product(k, o, t, p):
     return k.losses.MeanSquaredError()(t, p) * k.losses.Dice()(t, p)
 
@@ -103,7 +112,8 @@ OF_BATCH = [
     root_of_mean, correlation, concordance, jaccard, errors_by_variance, weighted_mean,
 ]  # fmt: skip
 OF_ROWS = [weighted_errors, weighted_rows, overlap_of_rows]
-ALL = [*OF_BATCH, *OF_ROWS, balanced, dice_of_columns, errors_of_places, weighted_dice, weighted_sum]
+CIRCLES = [circle, circles_of_rows]
+ALL = [*OF_BATCH, *OF_ROWS, *CIRCLES, balanced, dice_of_columns, errors_of_places, weighted_dice, weighted_sum]
 #: for predictions of several axes
 OF_IMAGES = [
     crossentropy_and_dice,

@@ -13,7 +13,7 @@ from .test_formulas import value_and_gradient
 RNG = np.random.default_rng(6)
 STEP = 1e-6
 CHECKED = [
-    cases.crossentropy_and_dice, cases.hinges, cases.concordance, cases.errors_by_variance,
+    cases.crossentropy_and_dice, cases.hinges, cases.circle, cases.concordance, cases.errors_by_variance,
     cases.weighted_mean,
 ]  # fmt: skip
 
@@ -116,9 +116,12 @@ def test_a_metric_of_a_root_is_that_of_each_batch():
 @pytest.mark.parametrize("function, message", [
     (lambda t, p: ops.mean(p) + ops.min(p), r"min over the batch \(axis 0\) mixes samples \(line .*sums and means"),
     (lambda t, p: ops.square(losses.Huber()(t, p)) + ops.max(t, axis=0), "max over the batch"),
+    (lambda t, p: losses.circle(t[:, 0], p, ref_labels=t[:, 0], ref_embeddings=p), "compare the rows of the batch"),
 ])  # fmt: skip
 def test_what_stays_refused(function, message):
     with pytest.raises(RuleError, match=message):
         losses.get(function)
+    with pytest.raises(ValueError, match=r"labels of shape \(n, 3\) .*give labels without the axis of the classes"):
+        losses.get(lambda t, p: losses.Circle()(t, p))(*samples(3))
     with pytest.raises(ValueError, match="sample_weight|do not broadcast|would move"):
         losses.get(lambda t, p: losses.Huber()(t, p, sample_weight=t))(*samples(3))

@@ -14,6 +14,11 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.losses.loss import Loss
+from fastnet.ops.composites import labels_of
+from fastnet.symbolic.array import ShapeError, SymbolicArray, TracingError, shown
+from fastnet.symbolic.boundaries import Boundary
+from fastnet.symbolic.functions import FUNCTIONS as ops
+from fastnet.symbolic.leaves import constant
 
 _ROW = registry.Loss("circle", targets="group")
 
@@ -68,6 +73,25 @@ class Circle(Loss):
         plan.call(templates.has_both_kinds, labels=y_true, counts=counts, diagonal=not self.remove_diagonal)
         return counts
 
+    def of_symbols(self, y_true: Any, y_pred: Any) -> SymbolicArray:
+        """The loss of each row as an operation of a formula, with launches of its own.
+
+        Raises:
+            ShapeError: targets or predictions have more axes.
+        """
+        y_pred, y_true = constant(y_pred), constant(y_true)
+        labels = labels_of(y_true, y_pred)
+        if y_pred.ndim != 2 or not (y_pred.per_row and labels.per_row):
+            raise ShapeError(
+                f"The loss {self.name!r} compares rows: predictions must have shape (n, units) and targets (n,), "
+                f"received {shown(y_pred.shape)} and {shown(y_true.shape)}."
+            )
+        settings = self.gamma, self.margin, self.remove_diagonal
+        return SymbolicArray(_CIRCLE, (labels, y_pred), labels.shape, settings=settings)
+
+    def _counted(self, values: SymbolicArray) -> SymbolicArray:
+        return ops["where"](ops["greater"](values, 0.0), 1.0, 0.0)  # as Keras knows rows of one kind of pairs
+
     def _values(self, plan, y_pred, y_true, gradient=False, row_weight=None):
         values, exponents, slope = self._exponents(plan, y_pred, y_true, y_pred, y_true)
         if not gradient:
@@ -116,6 +140,27 @@ class Circle(Loss):
         return once.run(values).read(values, once.rows).reshape(once.shape).copy()
 
 
+class _CircleOperation(Boundary):
+    """The losses of rows, or with three operands, of which the first is their gradient, that of the predictions."""
+
+    def launch(self, lowering: Any, x: SymbolicArray) -> View:
+        *gradient, labels, predictions = map(lowering.view, x.inputs)
+        whole = lowering.plan.buffer((1,), "int32")
+        lowering.plan.call(templates.whole_numbers, x=lowering.plan.reshaped(labels, (1,)), y=whole)
+        weight = lowering.plan.reshaped(gradient[0], (1,)) if gradient else None
+        loss = Circle(*x.settings)
+        values, dy = loss._values(lowering.plan, predictions, whole, bool(gradient), weight)
+        return lowering.plan.reshaped(values, ()) if dy is None else dy
+
+
+def _gradient_of_circle(dy: Any, y: SymbolicArray, labels: SymbolicArray, x: SymbolicArray) -> tuple:
+    return None, SymbolicArray(_CIRCLE_GRADIENT, (dy, labels, x), x.shape, settings=y.settings)
+
+
+_CIRCLE = _CircleOperation("circle", _gradient_of_circle)
+_CIRCLE_GRADIENT = _CircleOperation("circle_gradient")
+
+
 def circle(
     y_true: Any, y_pred: Any, ref_labels: Any = None, ref_embeddings: Any = None, remove_diagonal: bool = True,
     gamma: float = 80, margin: float = 0.4,
@@ -139,6 +184,12 @@ def circle(
         [0.4518, 0.7763, 0.0]
     """
     loss = Circle(gamma, margin, remove_diagonal)
+    is_symbolic = any(isinstance(x, SymbolicArray) for x in (y_true, y_pred, ref_labels, ref_embeddings))
+    if is_symbolic and not (ref_labels is None and ref_embeddings is None):
+        raise TracingError(
+            "circle with ref_labels or ref_embeddings is not there in formulas, which compare the rows of the batch: "
+            "leave them out."
+        )
     if ref_labels is None and ref_embeddings is None:
         return loss.per_row(y_true, y_pred)
     labels = y_true if ref_labels is None else ref_labels

@@ -42,7 +42,7 @@ def test_functions(floatx, function):
     compare(lambda k, o: lambda t, p: function(k, o, t, p))
 
 
-@pytest.mark.parametrize("function", cases.OF_BATCH, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("function", [*cases.OF_BATCH, cases.circles_of_rows], ids=lambda f: f.__name__)
 def test_weights_of_samples(floatx, function):
     compare(lambda k, o: lambda t, p: function(k, o, t, p), weighted=True)
 
@@ -75,3 +75,14 @@ def test_subclasses(floatx, name, more, weighted, reduction):
         return Mine(reduction=reduction, **more)
 
     compare(make, weighted=weighted)
+
+
+def test_a_subclass_of_the_circle_loss(floatx):
+    def make(k, o):
+        class Mine(k.losses.Circle):
+            def call(self, y_true, y_pred):
+                return 0.1 * super().call(y_true[:, 0], o.normalize(y_pred)) + o.mean(o.square(y_pred), axis=-1)
+
+        return Mine(gamma=3.0)
+
+    compare(make)

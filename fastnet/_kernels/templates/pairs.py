@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from fastnet._kernels.kinds import integer, read, read_int32, real, size, write
+from fastnet._kernels.kinds import integer, read, read_int32, real, size, write, write_int32
 from fastnet._kernels.rules.activation_rules import sigmoid, softplus
 from fastnet._kernels.rules.pairs import circle
 from fastnet._kernels.template import elementwise, template
@@ -46,6 +46,13 @@ def circle_exponents(
                     most_positive = most
         positive[i] = most_positive + math.log(sum_positive)
         negative[i] = most_negative + math.log(sum_negative)
+
+
+@template("n", grain=64, cost="2")
+def whole_numbers(x: read[n], y: write_int32[n], n: size, lo, hi):
+    # the labels of a formula, whose arrays are of floats
+    for i in range(lo, hi):
+        y[i] = int32(x[i])
 
 
 @elementwise
