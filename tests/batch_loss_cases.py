@@ -70,6 +70,12 @@ def errors_of_places(k, o, t, p):
     return o.sqrt(o.mean(o.square(t - p), axis=(0, len(t.shape) - 1)))
 
 
+def errors_from_means(k, o, t, p):
+    """Means of the batch and every second axis, which meet all others."""
+    axes = tuple(range(0, len(t.shape) - 1, 2))
+    return o.mean(o.square(t - p + o.mean(p, axis=axes, keepdims=True)), axis=-1)
+
+
 def errors_by_variance(k, o, t, p):
     """Numbers of rows that follow from all."""
     return o.mean(o.square(t - p), axis=-1) / (o.mean(o.square(t - o.mean(t, axis=0))) + 0.1)
@@ -113,7 +119,17 @@ OF_BATCH = [
 ]  # fmt: skip
 OF_ROWS = [weighted_errors, weighted_rows, overlap_of_rows]
 CIRCLES = [circle, circles_of_rows]
-ALL = [*OF_BATCH, *OF_ROWS, *CIRCLES, balanced, dice_of_columns, errors_of_places, weighted_dice, weighted_sum]
+ALL = [
+    *OF_BATCH,
+    *OF_ROWS,
+    *CIRCLES,
+    balanced,
+    dice_of_columns,
+    errors_of_places,
+    errors_from_means,
+    weighted_dice,
+    weighted_sum,
+]
 #: for predictions of several axes
 OF_IMAGES = [
     crossentropy_and_dice,
@@ -124,4 +140,5 @@ OF_IMAGES = [
     dice_of_columns,
     errors_and_dice,
     errors_of_places,
+    errors_from_means,
 ]

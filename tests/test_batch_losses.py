@@ -9,6 +9,7 @@ from fastnet._kernels.errors import RuleError
 
 from . import batch_loss_cases as cases
 from .test_formulas import value_and_gradient
+from .test_losses import run
 
 RNG = np.random.default_rng(6)
 STEP = 1e-6
@@ -44,6 +45,22 @@ def test_values_and_differences(function):
                 moved[index] = STEP
                 slope = (wanted(p + moved) - wanted(p - moved)) / (2 * STEP)
                 assert dy[index] == pytest.approx(slope, rel=1e-5, abs=1e-8), (rows, index)
+
+
+@pytest.mark.parametrize("function", [
+    lambda t, p: ops.sqrt(ops.mean(ops.square(t - p), axis=(0, 2))),
+    lambda t, p: (t - p + ops.mean(p, axis=(0, 1), keepdims=True) - ops.mean(t * p, axis=(0, 3), keepdims=True)) ** 2,
+])  # fmt: skip
+def test_folds_of_any_axes(function):
+    """With the batch, in front of those that stay and behind them."""
+    t, p = RNG.uniform(0, 1, (3, 2, 3, 5)), RNG.uniform(0, 1, (3, 2, 3, 5))
+    values, dy = run(losses.get(function), t, p)
+    assert np.mean(values) == pytest.approx(function(t, p).mean(), rel=1e-12)
+    for index in [(0, 0, 0, 0), (1, 1, 0, 3), (2, 1, 2, 4)]:
+        moved = np.zeros_like(p)
+        moved[index] = STEP
+        slope = (function(t, p + moved).mean() - function(t, p - moved).mean()) / (2 * STEP)
+        assert dy[index] == pytest.approx(slope, rel=1e-5, abs=1e-9)
 
 
 def test_one_number_of_the_batch():
@@ -116,11 +133,12 @@ def test_a_metric_of_a_root_is_that_of_each_batch():
 @pytest.mark.parametrize("function, message", [
     (lambda t, p: ops.mean(p) + ops.min(p), r"min over the batch \(axis 0\) mixes samples \(line .*sums and means"),
     (lambda t, p: ops.square(losses.Huber()(t, p)) + ops.max(t, axis=0), "max over the batch"),
+    (lambda t, p: ops.sum(ops.reshape(t, (-1, 1)) * ops.reshape(p, (-1, 1))), r"joins the batch .* fold all axes"),
     (lambda t, p: losses.circle(t[:, 0], p, ref_labels=t[:, 0], ref_embeddings=p), "compare the rows of the batch"),
 ])  # fmt: skip
 def test_what_stays_refused(function, message):
     with pytest.raises(RuleError, match=message):
-        losses.get(function)
+        losses.get(function)(*samples(3))
     with pytest.raises(ValueError, match=r"labels of shape \(n, 3\) .*give labels without the axis of the classes"):
         losses.get(lambda t, p: losses.Circle()(t, p))(*samples(3))
     with pytest.raises(ValueError, match="sample_weight|do not broadcast|would move"):

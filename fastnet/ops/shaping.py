@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnet.engine.variable import tracing
 from fastnet.symbolic import formulas, slices
-from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal
+from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal, shown
 from fastnet.symbolic.concatenation import concatenated
 from fastnet.symbolic.leaves import leaf_of
 from fastnet.symbolic.reshape import reshaped
@@ -42,8 +42,13 @@ def reshape(x: Any, newshape: Any, *more: Any) -> Any:
         if not x.per_row:
             return reshaped(x, tuple(_filled(wanted, math.prod(size or 1 for size in x.shape))))
     if x.per_row and wanted[:1] in ([None], [-1]):
-        head, wanted = (None,), wanted[1:]
-        return reshaped(x, (*head, *_filled(wanted, math.prod(size or 1 for size in x.shape[1:]))))
+        head, wanted = (None,), _filled(wanted[1:], math.prod(size or 1 for size in x.shape[1:]))
+        if math.prod(wanted) < math.prod(size or 1 for size in x.shape[1:]):
+            raise refusal(
+                f"ops.reshape from {shown(x.shape)} joins the batch with other axes",
+                "keep all elements of a sample; ops.sum(x) and ops.mean(x) fold all axes without it", ShapeError,
+            )  # fmt: skip
+        return reshaped(x, (*head, *wanted))
     if is_of_weights(x):
         return under_shape(x, tuple(_filled(wanted, math.prod(size or 0 for size in x.shape))))
     raise refusal("ops.reshape moves the axis of the batch", "write ops.reshape(x, (-1, ...)), of the other sizes")

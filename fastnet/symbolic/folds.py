@@ -48,7 +48,7 @@ class Fold(Operation):
         elif is_of_weights(x) and not tracing.is_update:
             return grounded(self(lifted(x), [axis + 1 for axis in axes], keepdims))
         if x.per_row and axes[0] == 0 and axes != tuple(range(len(axes))) and len(axes) < x.ndim:
-            x = self(x, axes[1:], keepdims=True)  # other axes first: a loop folds the batch and what follows it
+            return reshaped(self._along_first(x, axes), folded(x.shape, axes, keepdims))
         if axes == (x.ndim - 1,) or not x.per_row or 0 in axes:
             return SymbolicArray(self, (x,), folded(x.shape, axes, keepdims), settings=(axes, bool(keepdims)))
         return reshaped(self._along_last(x, axes), folded(x.shape, axes, keepdims))
@@ -62,6 +62,12 @@ class Fold(Operation):
             )
         rows = self(x, axes[1:]) if len(axes) > 1 else x
         return SymbolicArray(BATCH_SUM, (rows,), (1,) * x.ndim if keepdims else (), settings=(user_line(),))
+
+    def _along_first(self, x: SymbolicArray, axes: tuple[int, ...]) -> SymbolicArray:
+        """The fold over the batch and axes that do not follow it, which are put there; without these."""
+        kept = tuple(axis for axis in range(x.ndim) if axis not in axes)
+        first, sizes = tuple(range(len(axes))), tuple(x.shape[axis] for axis in kept)
+        return SymbolicArray(self, (transposed(x, axes + kept),), sizes, settings=(first, False))
 
     def _along_last(self, x: SymbolicArray, axes: tuple[int, ...]) -> SymbolicArray:
         """The fold over several axes, or others than the last one, which are put there as one; without these."""

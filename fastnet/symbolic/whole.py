@@ -24,6 +24,7 @@ from fastnet.symbolic.launches import launch, part_of
 from fastnet.symbolic.leaves import argument, whole_arrays
 from fastnet.symbolic.lowering import constant_weight
 from fastnet.symbolic.order import ordered
+from fastnet.symbolic.rearrange import repeated
 from fastnet.symbolic.rows import Scheduler, drops_axes, element_rule
 from fastnet.symbolic.slices import SLICE
 from fastnet.symbolic.trace import traced
@@ -90,6 +91,7 @@ class WholeLowering:
         self.plan, self.form, self.dtype = plan, form, dtype
         self.name = name if name.isidentifier() else "formula"
         self.places: dict[int, View | Variable | Slot] = dict(places)
+        self.made: list[SymbolicArray] = []  # arrays of its own, whose ids stay theirs
 
     def place(self, root: SymbolicArray) -> View | Variable | Slot:
         """The view of an array, or the slot of a number, computed once."""
@@ -256,11 +258,29 @@ class WholeLowering:
         Raises:
             ShapeError: there is no such launch.
         """
-        shapes = " and ".join(shown(each.shape) for each in others)
-        raise ShapeError(
-            f"{self.form.what}: arrays of shapes {shapes} meet in a formula; there one may have the first axes or the "
-            "last ones of the others, and no other part."
-        )
+        if shape[:1] != (None,):
+            shapes = " and ".join(shown(each.shape) for each in others)
+            raise ShapeError(
+                f"{self.form.what}: arrays of shapes {shapes} meet in a formula; there one may have the first axes or "
+                "the last ones of the others, and no other part."
+            )
+        source = argument((None, *given[1:]))
+        self.places[id(source)] = self._of_batch(x, source.shape)
+        y = repeated(source, shape)
+        self.made += [source, y]
+        view = self.view(y)
+        assert isinstance(view, View)
+        return view
+
+    def _of_batch(self, x: SymbolicArray, shape: Shape) -> View:
+        """An array with as many axes as a shape, of which the batch is the first."""
+        place = self.places[id(x)]
+        assert not isinstance(place, Slot)
+        if x.per_row:
+            return self._reshaped(place, shape)
+        y = self._buffer(shape)
+        self.plan.call(loops.whole_formula, f=rules.same, x=[], r=[], c=[place], s=[], p=[], y=y)
+        return y
 
     # ---- folds
 
