@@ -130,6 +130,19 @@ def test_a_metric_of_a_root_is_that_of_each_batch():
     assert found == pytest.approx(np.sqrt(np.mean((y - model.predict(x, verbose=0)) ** 2)), rel=1e-6)
 
 
+def test_add_loss_takes_the_number_of_a_loss_object():
+    class Between(layers.Layer):
+        def call(self, x):
+            self.add_loss(0.5 * losses.MeanSquaredError()(x, 2.0 * x, sample_weight=ops.abs(x[:, 0])))
+            return x
+
+    x = RNG.standard_normal((7, 3))
+    model = fastnet.Sequential([layers.Input((3,), dtype="float64"), Between(dtype="float64")])
+    model.compile("sgd", "mse")
+    expected = 0.5 * np.mean(np.square(x).mean(-1) * np.abs(x[:, 0]))
+    assert model.evaluate(x, x, verbose=0) == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("function, message", [
     (lambda t, p: ops.mean(p) + ops.min(p), r"min over the batch \(axis 0\) mixes samples \(line .*sums and means"),
     (lambda t, p: ops.square(losses.Huber()(t, p)) + ops.max(t, axis=0), "max over the batch"),

@@ -36,11 +36,11 @@ def reduced(values: Any, sample_weight: Any, reduction: str | None, counted: Sym
     divisor = each if reduction == "mean_with_sample_weight" else counted
     if divisor is not None:
         return _quotient(ops["sum"](weighted), ops["sum"](divisor))
-    if tracing.is_whole:
-        return ops["mean"](weighted)
-    if tracing.joining is not None:
+    if tracing.joining is not None and not tracing.is_whole:
         tracing.joining.append(weighted)
-    return weighted
+        return weighted
+    # where nothing folds the batch, as in an activation, it is the numbers of rows
+    return ops["mean"](weighted) if tracing.is_whole or tracing.rows is not None else weighted
 
 
 def _beside(weights: SymbolicArray, values: SymbolicArray) -> SymbolicArray:
