@@ -9,6 +9,7 @@ import pytest
 import fastnet
 from fastnet import layers, ops, testing
 from fastnet._kernels.errors import RuleError
+from fastnet.testing.plans import LayerRun
 from tests import layer_cases as cases
 from tests.sampling import every_second
 
@@ -129,3 +130,22 @@ def test_a_weight_within_a_loss():
     weight = fastnet.Variable(np.ones(3), "scale")
     with pytest.raises(RuleError, match="outside a layer's call"):
         fastnet.losses.get(lambda t, p: ops.sum(p * weight, axis=-1))
+
+
+def product_count(cls, name="product"):
+    """The products of a step of a layer by itself, on samples of six numbers."""
+    return sum(launch.name == name for launch in LayerRun(cls, "float32", (6,), 8).run.plan.launches)
+
+
+def test_a_layer_within_is_applied_once_where_its_result_is_also_added_to_the_loss():
+    class Penalizing(layers.Layer):
+        def __init__(self, **more):
+            super().__init__(**more)
+            self.inner = layers.Dense(3)
+
+        def call(self, x):
+            y = self.inner(x)
+            self.add_loss(ops.mean(ops.square(y)))
+            return y
+
+    assert product_count(Penalizing) == 3  # forward, and two gradients

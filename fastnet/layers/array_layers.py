@@ -232,7 +232,7 @@ class _Lowering:
     def view(self, root: SymbolicArray) -> View:
         """The view of a formula's result."""
         for x in ordered([root]):
-            if x.operation not in ON_TAPE:
+            if x.operation not in ON_TAPE or id(x) in self.known:
                 continue
             views = [self._materialized(each) for each in x.inputs if each.per_row or each.operation is GROUND]
             if x.operation in (NORMAL, UNIFORM):
