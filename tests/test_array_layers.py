@@ -149,3 +149,15 @@ def test_a_layer_within_is_applied_once_where_its_result_is_also_added_to_the_lo
             return y
 
     assert product_count(Penalizing) == 3  # forward, and two gradients
+
+
+def test_parts_of_formulas_of_weights_are_computed_once():
+    class Squared(layers.Layer):
+        def build(self, input_shape):
+            self.w = self.add_weight(shape=(input_shape[-1],) * 2, name="w")
+
+        def call(self, x):
+            squared = ops.matmul(self.w, self.w)
+            return ops.matmul(x, squared) + ops.matmul(ops.tanh(x), squared / ops.norm(squared))
+
+    assert product_count(Squared, "products") == 3  # forward, and two gradients

@@ -227,6 +227,7 @@ class _Lowering:
     def __init__(self, plan: Plan, name: str, weights: Weights, known: Known, per_row: bool = True):
         self.plan, self.weights, self.known, self.per_row = plan, weights, known, per_row
         self.loaded: dict[int, View] = {}  # weights as results, by their ids
+        self.of_weights: _Lowering | None = None  # adds the formulas of weights alone, whose parts are computed once
         self.name = name if name.isidentifier() else "formula"
 
     def view(self, root: SymbolicArray) -> View:
@@ -272,7 +273,10 @@ class _Lowering:
             if id(variable) not in self.loaded:
                 self.loaded[id(variable)] = self.plan.combine(Load(variable))
             known[id(sample)] = sample, self.loaded[id(variable)]
-        return _Lowering(self.plan, f"{self.name}_weights", {}, known, per_row=False).view(formula.root)
+        if self.of_weights is None:
+            self.of_weights = _Lowering(self.plan, f"{self.name}_weights", {}, {}, per_row=False)
+        self.of_weights.known |= known
+        return self.of_weights.view(formula.root)
 
     def _of_images(self, x: SymbolicArray) -> Any:
         """The operation of the tape of a convolution or of pooling."""

@@ -66,8 +66,10 @@ def lifted(x: SymbolicArray) -> SymbolicArray:
         return reshaped(lifted(x.inputs[0]), (None, *x.shape))
     if x.operation is TURNED:
         return transposed(lifted(x.inputs[0]), (0, 2, 1))
-    operands = (y if y.value is not None else _of_axes(lifted(y), x.ndim + 1) for y in x.inputs)
-    return x.operation(*operands)  # type: ignore[operator]
+    if x.lifted is None:
+        operands = (y if y.value is not None else _of_axes(lifted(y), x.ndim + 1) for y in x.inputs)
+        x.lifted = x.operation(*operands)  # type: ignore[operator]
+    return x.lifted
 
 
 def _of_axes(x: SymbolicArray, count: int) -> SymbolicArray:
