@@ -24,7 +24,7 @@ def trained(model, x, y, **more):
 
 
 def new_layers(library, ops):
-    """Weights in `build`, layers of layers, penalties, a layer that acts in training only, descriptions."""
+    """Weights, also assigned ones, layers of layers, penalties, a layer that acts in training only, descriptions."""
     layers = library.layers
 
     class Linear(layers.Layer):
@@ -73,6 +73,17 @@ def new_layers(library, ops):
                 return library.random.dropout(inputs, rate=self.rate, seed=self.seed_generator)
             return inputs
 
+    class ComputeSum(layers.Layer):
+        def __init__(self, input_dim):
+            super().__init__()
+            self.total = self.add_weight(initializer="zeros", shape=(input_dim,), trainable=False)
+
+        def call(self, inputs):
+            self.total.assign_add(ops.sum(inputs, axis=0))
+            return self.total
+
+    my_sum = ComputeSum(2)
+    sums = [np.array(my_sum(np.ones((2, 2))) + 0.0) for _ in range(2)]  # Keras gives the weight itself
     copy = Linear.from_config(Linear(units=3).get_config())
     y = OnlyInTraining(0.5)(np.ones((4, 3), "float32"), training=True)
     model = library.Sequential([layers.Input((6,)), Penalized(0.1), Linear(4), OnlyInTraining(0.0), Block()])
@@ -81,6 +92,8 @@ def new_layers(library, ops):
     return {
         **trained(model, x, target),
         "units": copy.units,
+        "sums": sums,
+        "weights of sums": [len(my_sum.weights), len(my_sum.non_trainable_weights), len(my_sum.trainable_weights)],
         "dropped": sorted({round(float(v), 6) for v in np.ravel(np.asarray(y))} - {0.0, 2.0}),
         "weights": str(sorted(tuple(w.shape) for w in model.weights)),
         "untrained": float(np.asarray(OnlyInTraining(0.5)(np.ones((2, 2), "float32"))).sum()),

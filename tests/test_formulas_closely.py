@@ -62,7 +62,6 @@ def test_formulas_of_weights_follow_the_weights(name, shape):
 
 @pytest.mark.parametrize("call", [
     lambda s, x: x * float(s.w), lambda s, x: x * s.w.numpy(), lambda s, x: x * np.asarray(s.w),
-    lambda s, x: x * s.w.assign(s.w + 1.0),
 ])  # fmt: skip
 def test_elements_of_weights_are_not_read(call):
     layer = layer_of(call, ("w", ()))

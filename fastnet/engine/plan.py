@@ -65,6 +65,7 @@ class Plan:
     outputs: list[tuple[Any, View]] = field(default_factory=list)  # (layer, its result) in order; last the network's
     penalized: list[Penalty] = field(default_factory=list)  # on results of layers
     prepared: set[Any] = field(default_factory=set)  # layers whose launches of once a step are there
+    assigned: dict[Variable, View] = field(default_factory=dict)  # by layers' calls, to be stored
     penalty_state: dict[Variable, dict[str, View]] = field(default_factory=dict)  # from a penalty to its gradient
     snapshots: dict[Any, Any] = field(default_factory=dict)  # users' templates and rules as the model read them first
     tape: Tape = field(init=False)
@@ -176,6 +177,22 @@ class Plan:
         """The view of a weight's gradient, or a new buffer if the gradient is computed but not wanted."""
         gradient = None if variable is None else self.gradient(variable)
         return self.buffer(shape, per_row=False) if gradient is None else gradient
+
+    def store_assigned(self) -> None:
+        """Add the launches that give weights what layers assigned to them, behind all that reads their values.
+
+        Raises:
+            RuleError: a weight is changed by another launch too.
+        """
+        for variable, view in self.assigned.items():
+            access = (pair for launch in self.launches for pair in launch.access)
+            if any(operand is variable and "w" in mode for operand, mode in access):
+                raise RuleError(
+                    f"The weight {variable.path!r} is assigned in call, and its layer changes it by itself: assign "
+                    "weights of the class's own."
+                )
+            self.label = variable.path.rpartition("/")[0]
+            self.call(elementwise.copy, x=view, y=variable)
 
     def operations_at(self, rows: int) -> float:
         """Operations of a step for a batch of ``rows``: those of the products, or of all else if these are more."""

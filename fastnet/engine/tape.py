@@ -206,6 +206,7 @@ class Tape:
         for label, dtype, template, operands in reversed(self.deferred):
             self.plan.label, self.plan.dtype = label, dtype
             self.plan.call(template, **operands)
+        self.plan.store_assigned()
         self.open, self.plan.dtype, self.deferred = None, outer, []
         contributions = gradients.get(id(source), [])
         return total(self.plan, contributions) if contributions else None

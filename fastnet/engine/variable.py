@@ -42,7 +42,8 @@ class Tracing(threading.local):
         check_fold: takes an operation, an array and axes, and raises the error for a fold that is not there; None
             where all are.
         add_loss: takes what a layer's call adds to the loss; None where nothing may be added.
-        rows: stands for the number of rows of the batch, over which what is added may be folded.
+        alone: the layer that is called with arrays, outside of a network, whose result need not be one of the batch.
+        rows: stands for the number of rows of the batch, over which what is added or assigned may be folded.
         joining: gets what joins rows in a loss's formula: None for a fold over the batch, and of a loss that is their
             mean the numbers of rows that stand for it. None where nobody asks.
         is_whole: whether the formulas are of whole arrays: they may fold the batch as any axis, and weights alone.
@@ -54,6 +55,7 @@ class Tracing(threading.local):
     assign: Callable[[Any, Any], None] | None = None
     check_fold: Callable[[str, Any, tuple[int, ...]], None] | None = None
     add_loss: Callable[[Any], None] | None = None
+    alone: Any = None
     rows: Any = None
     joining: list[Any] | None = None
     is_whole = False
@@ -199,12 +201,12 @@ class Variable(NDArrayOperatorsMixin):
         if not targets:
             result = getattr(ufunc, method)(*plain, **more)
             if method == "at" and isinstance(inputs[0], Variable):
-                inputs[0]._count_assignment()
+                inputs[0].count_assignment()
             return result
         getattr(ufunc, method)(*plain, out=tuple(_plain(target) for target in targets), **more)
         for target in targets:
             if isinstance(target, Variable):
-                target._count_assignment()
+                target.count_assignment()
         return targets[0] if len(targets) == 1 else targets
 
     def __jax_array__(self) -> np.ndarray:
@@ -296,10 +298,11 @@ class Variable(NDArrayOperatorsMixin):
         if tracing.leaf is not None:
             tracing.refuse(self)
         self.array[...] = self.check(value)
-        self._count_assignment()
+        self.count_assignment()
         return self
 
-    def _count_assignment(self) -> None:
+    def count_assignment(self) -> None:
+        """Note that its value has been set: trainings that go on see it."""
         self.assignments += 1
         changes.weights.mark()
 

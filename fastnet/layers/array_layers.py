@@ -6,7 +6,7 @@ import inspect
 import itertools
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +15,11 @@ from fastnet._kernels.errors import RuleError
 from fastnet._kernels.templates import elementwise
 from fastnet.engine.operations import Concatenate
 from fastnet.engine.plan import Plan
-from fastnet.engine.variable import Variable
+from fastnet.engine.variable import Variable, tracing
 from fastnet.engine.view import View
 from fastnet.symbolic.added_losses import Added, AddLosses, check_samples
 from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.assigned_weights import Assigned, RowCount, SumOverBatch
 from fastnet.symbolic.boundaries import CUT, IMAGE, LAYER, sample_shape
 from fastnet.symbolic.concatenation import CONCATENATE
 from fastnet.symbolic.formulas import not_equal
@@ -32,9 +33,12 @@ from fastnet.symbolic.rearrange import TAKE_ROWS
 from fastnet.symbolic.reshape import GROUND, RESHAPE_ALL
 from fastnet.symbolic.segments import Load, MatMul, Reshaped, Segment, TakeRows, WithMask
 from fastnet.symbolic.trace import traced
+from fastnet.symbolic.weight_formulas import ASSIGNED, BATCH_SUM, ONCE_A_STEP, ROWS, grounded, lifted
 
 #: operations with an entry of the tape of their own
-ON_TAPE = (LAYER, IMAGE, MATMUL, TAKE_ROWS, CUT, CONCATENATE, RESHAPE_ALL, GROUND, NORMAL, UNIFORM)
+ON_TAPE = (
+    LAYER, IMAGE, MATMUL, TAKE_ROWS, CUT, CONCATENATE, RESHAPE_ALL, GROUND, NORMAL, UNIFORM, *ONCE_A_STEP
+)  # fmt: skip
 #: methods of Keras that such a layer may define
 ALLOWED = ("call", "build", "compute_output_shape")
 
@@ -165,9 +169,11 @@ def forward(layer: Any, plan: Plan, x: View) -> View:
     views = [x, *([x.mask] if "mask" in parameters and x.mask is not None else [])]
 
     added, weight_count = Added(), len(layer._variables)
+    assigned = Assigned(layer._owner, layer._variables, plan.assigned)
 
     def call(data: SymbolicArray, mask: SymbolicArray | None = None) -> Any:
         added.begin()
+        assigned.begin()
         if "mask" in parameters:
             given["mask"] = None if mask is None else not_equal(mask, 0.0)
         result = layer.call(data, **given)
@@ -178,25 +184,54 @@ def forward(layer: Any, plan: Plan, x: View) -> View:
     arguments, result, weights = traced(
         call, [(None, *view.shape) for view in views], f"{layer._owner}: call", in_layer=True
     )
-    if not result.per_row:
-        raise RuleError(f"{layer._owner}: call must return an array of the batch, and returned {result!r}.")
     check_samples(f"{layer._owner}: call", result)
-    terms = added.terms(layer._owner)
+    if not result.per_row:
+        if tracing.alone is not layer or result.value is not None:
+            raise RuleError(f"{layer._owner}: call must return an array of the batch, and returned {result!r}.")
+        result = grounded(lifted(result))
+    terms, values = added.terms(layer._owner), assigned.values()
     known = {id(each): (each, view) for each, view in zip(arguments, views, strict=True)}
-    lowering = _Lowering(plan, layer.name, weights, known)
+    lowering = _Lowering(plan, layer.name, weights, known | assigned.known(plan))
     y = lowering.view(result)
     if terms:
         y = plan.combine(AddLosses(layer.name, terms), y, *(lowering.view(term.rows) for term in terms))
+    new = {variable: lowering.view(value) for variable, value in values.items()}
+    _check_assigned(layer, plan, weights, new, [result, *values.values()])
+    plan.assigned |= new
     _fill_missing(layer, plan, weights, [result, *(term.rows for term in terms)])
     if layer.supports_masking and y is not x and y.shape[:-1] == x.shape[:-1]:
         y.mask = x.mask
     return y
 
 
+def _check_assigned(
+    layer: Any, plan: Plan, weights: Weights, new: Mapping[Variable, View], results: Sequence[SymbolicArray]
+) -> None:
+    """Check that what was assigned is read as it is assigned: launches read a weight as it was when the step began.
+
+    Raises:
+        RuleError: a layer that is applied assigns what the call reads, or a parent's call reads what is assigned.
+    """
+    for variable, _ in weights.values():
+        if variable in plan.assigned:
+            raise RuleError(
+                f"{layer._owner}: call reads the weight {variable.path!r}, which a layer that it applies assigns: read "
+                "it in that layer's call."
+            )
+    parents = (x.settings[0] for x in ordered(results) if x.operation is LAYER)
+    for operand in (each for one in parents if isinstance(one, Inherited) for each in one.read):
+        if isinstance(operand, Variable) and operand in new:
+            raise RuleError(
+                f"{layer._owner}: call assigns the weight {operand.name!r}, which super().call reads as it was: assign "
+                "weights of the class's own."
+            )
+
+
 def _fill_missing(layer: Any, plan: Plan, weights: Weights, results: Sequence[SymbolicArray]) -> None:
     """Warn, once a layer, of its trained weights that no gradient reaches; one of 0 for those that nothing reads."""
     reached = with_gradient(results)
-    leaves = {id(variable): leaf for variable, leaf in weights.values()}
+    read = {id(x) for x in ordered(results)}
+    leaves = {id(variable): leaf for variable, leaf in weights.values() if id(leaf) in read}
     parents = [x.settings[0] for x in ordered(results) if x.operation is LAYER and id(x) in reached]
     of_parents = {id(each) for one in parents if isinstance(one, Inherited) for each in one.read}
     trained = [one for one in layer._variables if plan.training and plan.trains(one) and id(one) not in of_parents]
@@ -244,6 +279,12 @@ class _Lowering:
                 view = self.plan.combine(self._of_images(x), *views)
             elif x.operation is CUT:
                 view = views[0]
+            elif x.operation is BATCH_SUM:
+                view = self.plan.combine(SumOverBatch(tuple(size or 0 for size in x.shape)), *views)
+            elif x.operation is ROWS:
+                view = self.plan.combine(RowCount())
+            elif x.operation is ASSIGNED:
+                view = views[0] if views else self.plan.combine(Load(constant_weight(x.inputs[0], self.plan.dtype)))
             elif x.operation is LAYER:
                 view = self._applied(*x.settings, *views)
             else:
@@ -269,6 +310,9 @@ class _Lowering:
         """The result of a formula of weights alone."""
         formula, known = x.settings[0], {}
         for sample in formula.arguments:
+            if id(sample.lifted) in self.known:  # what is there once a step
+                known[id(sample)] = sample, self.known[id(sample.lifted)][1]
+                continue
             variable = self._factor(sample.lifted, self.plan.dtype)
             if id(variable) not in self.loaded:
                 self.loaded[id(variable)] = self.plan.combine(Load(variable))

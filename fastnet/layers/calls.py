@@ -14,6 +14,7 @@ from fastnet._kernels.templates import elementwise
 from fastnet.arrays import as_array
 from fastnet.engine.bind import read_once
 from fastnet.engine.plan import Plan
+from fastnet.engine.variable import tracing
 from fastnet.engine.view import View
 from fastnet.layers.tree import LayerTree, all_parts
 
@@ -45,17 +46,21 @@ def run(layer: Any, x: Any, training: Any, mask: Any) -> np.ndarray:
     rows = np.asarray(rows, layer.dtype, order="C")
     # A layer of a model must keep the model's shapes.
     is_connected = layer.built and layer.output_shape is not None
-    (layer.sample_output_shape if is_connected else layer.connect)(rows.shape[1:])
+    with tracing.within(alone=layer):
+        (layer.sample_output_shape if is_connected else layer.connect)(rows.shape[1:])
     plan = Plan(training, layer.dtype, max(1, len(rows)), frozenset())
     source = plan.buffer(rows.shape[1:])
     inputs = {source: rows}
     if mask is not None:
         source.mask = plan.buffer(rows.shape[1:-1])
         inputs[source.mask] = _steps_of(owner, mask, rows).astype(layer.dtype)
-    result = plan.apply(layer, source)
+    with tracing.within(alone=layer):
+        result = plan.apply(layer, source)
     moving = [part for part in all_parts(layer) if training and part.updates_own_weights]
     if moving:
         _go_back(plan, source, result)
+    else:
+        plan.store_assigned()
     for part in all_parts(layer):
         vars(part)["_losses_of_call"] = ()  # no change from which plans follow
     if not len(rows):
@@ -67,7 +72,7 @@ def run(layer: Any, x: Any, training: Any, mask: Any) -> np.ndarray:
         float(penalty.regularizer(array)) / (len(rows) if penalty.is_mean else 1)
         for penalty, array in zip(plan.penalized, penalized, strict=True)
     ]
-    for weight in (v for part in moving for v in part.variables):
+    for weight in (*(v for part in moving for v in part.variables), *plan.assigned):
         weight.assign(weight.array)  # trainings that go on see that it has changed
     return y
 

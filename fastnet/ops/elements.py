@@ -79,6 +79,10 @@ def cast(x: Any, dtype: Any) -> Any:
         >>> ops.cast([True, False], "float32").tolist()
         [1.0, 0.0]
     """
+    if x is None and tracing.leaf is not None:  # as `ops.shape` has the rows of the batch
+        if tracing.assign is None or tracing.rows is None:
+            raise refusal("the rows of the batch are not known in a formula", "fold the batch: ops.mean")
+        return tracing.rows
     if not isinstance(x, SymbolicArray):
         is_number = isinstance(x, (int, float)) and _kind("cast", dtype) == "f"
         return float(x) if is_number and tracing.leaf is not None else np.asarray(x).astype(dtype)

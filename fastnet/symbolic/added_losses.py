@@ -14,11 +14,10 @@ from fastnet.engine.view import View
 from fastnet.symbolic import formulas
 from fastnet.symbolic.array import SymbolicArray, TracingError
 from fastnet.symbolic.combinations import Terms, linear_combination
-from fastnet.symbolic.folds import BATCH_SUM, ROWS
 from fastnet.symbolic.leaves import constant
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.reshape import GROUND
-from fastnet.symbolic.weight_formulas import grounded, lifted
+from fastnet.symbolic.weight_formulas import ASSIGNED, BATCH_SUM, ROWS, grounded, lifted
 
 
 @dataclass(frozen=True)
@@ -61,16 +60,18 @@ class Added:
 
 
 def check_samples(owner: str, result: SymbolicArray) -> None:
-    """Check that a result reads no fold over the batch.
+    """Check that a result reads no fold over the batch but those that were assigned to weights.
 
     Raises:
         TracingError: it does.
     """
-    for x in ordered([result]):
+    every = ordered([result])
+    for x in ordered([result], leaves={id(x) for x in every if x.operation is ASSIGNED}):
         if x.operation is BATCH_SUM:
             raise TracingError(
                 f"{owner} cannot be compiled: a sum over the batch (axis 0) mixes samples{x.settings[0]}: fold along "
-                "axis=-1. Only what add_loss gets, and the mean that is a loss's result, may fold the batch."
+                "axis=-1. Only what add_loss gets, what is assigned to a weight, and the mean that is a loss's result, "
+                "may fold the batch."
             )
 
 

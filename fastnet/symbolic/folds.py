@@ -15,7 +15,7 @@ from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, 
 from fastnet.symbolic.leaves import leaf_of
 from fastnet.symbolic.rearrange import transposed
 from fastnet.symbolic.reshape import reshaped
-from fastnet.symbolic.weight_formulas import grounded, is_of_weights, lifted
+from fastnet.symbolic.weight_formulas import BATCH_SUM, grounded, is_of_weights, lifted
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,16 @@ class Fold(Operation):
         return reshaped(self._along_last(x, axes), folded(x.shape, axes, keepdims))
 
     def _over_batch(self, x: SymbolicArray, axes: tuple[int, ...], keepdims: bool) -> SymbolicArray:
-        """The sum over the batch and all other axes, which a layer may add to the loss (`added_losses`)."""
-        if len(axes) != x.ndim:
+        """The sum over the batch, and over other axes, which a layer may add to the loss (`added_losses`) or assign to
+        a weight (`assigned_weights`)."""
+        if len(axes) != x.ndim and tracing.assign is None:
             raise refusal(
                 f"{self.name} over the batch (axis 0) mixes samples",
-                "fold along axis=-1; what add_loss gets is a sum or a mean over all axes",
+                "fold along axis=-1; only a sum or a mean over all axes may fold the batch",
             )
-        rows = self(x, axes[1:]) if len(axes) > 1 else x
-        return SymbolicArray(BATCH_SUM, (rows,), (1,) * x.ndim if keepdims else (), settings=(user_line(),))
+        rows = formulas.where(x, 1.0, 0.0) if x.is_bool else x
+        rows = self(rows, axes[1:]) if len(axes) > 1 else rows
+        return SymbolicArray(BATCH_SUM, (rows,), folded(x.shape, axes, keepdims), settings=(user_line(),))
 
     def _along_first(self, x: SymbolicArray, axes: tuple[int, ...]) -> SymbolicArray:
         """The fold over the batch and axes that do not follow it, which are put there; without these."""
@@ -80,10 +82,6 @@ class Fold(Operation):
         sizes = x.shape[: len(kept)]
         x = reshaped(x, (*sizes, math.prod(size or 0 for size in x.shape[len(kept) :])))
         return SymbolicArray(self, (x,), sizes, settings=((len(kept),), False))
-
-
-BATCH_SUM = Operation("sum over the batch")  # of numbers of rows
-ROWS = Operation("rows of the batch")
 
 
 def in_float64(function: Callable[..., Any], x: np.ndarray, **given: Any) -> Any:

@@ -12,6 +12,7 @@ from fastnet.symbolic.order import ordered
 from fastnet.symbolic.rearrange import TAKE_ROWS
 from fastnet.symbolic.reshape import FLAT, GROUND, TURNED, reshaped
 from fastnet.symbolic.slices import SLICE
+from fastnet.symbolic.weight_formulas import ASSIGNED, BATCH_SUM
 
 Parts = list[tuple[SymbolicArray, SymbolicArray]]  # of arguments, each with its gradient
 
@@ -105,7 +106,7 @@ def _of_rows(dx: SymbolicArray, x: SymbolicArray) -> SymbolicArray:
 
 
 #: operations whose gradient is a matter of the tape, or that are another reading of a weight
-NETWORK = (LAYER, IMAGE, TAKE_ROWS, GROUND, TURNED)
+NETWORK = (LAYER, IMAGE, TAKE_ROWS, GROUND, TURNED, BATCH_SUM, ASSIGNED)
 
 
 def with_gradient(results: Iterable[SymbolicArray]) -> set[int]:

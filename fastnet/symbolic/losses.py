@@ -18,7 +18,7 @@ from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, TracingErro
 from fastnet.symbolic.batch_losses import BatchLoss
 from fastnet.symbolic.boundaries import sample_shape
 from fastnet.symbolic.combinations import Terms, linear_combination
-from fastnet.symbolic.folds import ROWS, Fold
+from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.gradient import gradients
 from fastnet.symbolic.launches import add_parts, part_results
 from fastnet.symbolic.leaves import argument, constant
@@ -27,6 +27,7 @@ from fastnet.symbolic.lowering import Lowering
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.rows import ELEMENT, ROW, Scheduler, element_rule, is_number, level_of
 from fastnet.symbolic.trace import check_arguments, traced
+from fastnet.symbolic.weight_formulas import ROWS
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,24 @@
 """Formulas of weights alone: each is computed once a step, as a formula of one sample that holds the weight.
 
 `lifted` gives the weight as such a sample, on which all operations work, and `grounded` takes the result as a weight
-again, which formulas of data and products read. In an update (`whole_updates`) both are operations of their own, since
+again, which formulas of data and products read. Sums over the batch and values that were assigned take part as weights
+do. In an update (`whole_updates`) both are operations of their own, since
 most others take arrays without a batch as they are.
 """
 
 from __future__ import annotations
 
 from fastnet.engine.variable import tracing
-from fastnet.symbolic.array import Shape, SymbolicArray, refusal
+from fastnet.symbolic.array import Operation, Shape, SymbolicArray, refusal
 from fastnet.symbolic.leaves import argument
 from fastnet.symbolic.order import ordered, signature
 from fastnet.symbolic.rearrange import transposed
 from fastnet.symbolic.reshape import FLAT, GROUND, OF_SAMPLE, SAMPLE, TURNED, reshaped
+
+BATCH_SUM, ROWS = Operation("sum over the batch"), Operation("rows of the batch")
+ASSIGNED = Operation("assigned")  # what a weight is from an assignment on (`assigned_weights`)
+#: what is there once a step beside weights
+ONCE_A_STEP = (BATCH_SUM, ROWS, ASSIGNED)
 
 
 class OfWeights:
@@ -35,7 +41,7 @@ class OfWeights:
 
 
 def is_of_weights(x: SymbolicArray) -> bool:
-    """Whether an array is a weight, or a formula of weights alone, within a layer's call or an update."""
+    """Whether an array is a weight, or a formula of what is there once a step, within a layer's call or an update."""
     if x.per_row or x.value is not None:
         return False
     return tracing.is_update or (not tracing.is_whole and tracing.check_fold is None)
@@ -55,7 +61,7 @@ def lifted(x: SymbolicArray) -> SymbolicArray:
         return x.lifted
     if tracing.is_whole:
         raise refusal("a transposition of what has no batch", "fold the batch, or multiply")
-    if x.operation is None:
+    if x.operation is None or x.operation in ONCE_A_STEP:
         if x.lifted is None:
             x.lifted = argument((None, *x.shape))
             x.lifted.lifted = x

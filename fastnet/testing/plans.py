@@ -104,10 +104,13 @@ class LayerRun:
         self.run = Run(plan, rows, [self.x, self.dy])
 
     def __call__(self, x: np.ndarray, dy: np.ndarray) -> list[np.ndarray]:
-        """The result, the gradient of x, the gradients of the weights."""
+        """The result, the gradient of x, the gradients of the weights; what the layer assigns is as before."""
         self.run.set(self.x, x)
         self.run.set(self.dy, dy)
+        values = {variable: variable.numpy() for variable in self.run.plan.assigned}
         self.run.steps()
+        for variable, value in values.items():
+            variable.assign(value)
         return [self.run.get(view) for view in self.views]
 
     def loss(self, x: np.ndarray, dy: np.ndarray) -> float:

@@ -88,6 +88,9 @@ class Session:
         self._free.append(self.step)
         if self.updates:
             self.plans.training.release()
+        else:
+            for variable in self.step.plan.assigned:
+                variable.count_assignment()
         if self._recent is not None:
             self.sources = ()  # the arrays are the user's
             self._recent[self._key] = self  # last, as the one used last

@@ -229,6 +229,7 @@ def lower(
     if not (kind.loss or kind.backward):
         plan.label = "output"
         step.result = outlet(plan, prediction)
+        plan.store_assigned()
         if join:
             fuse(plan)
         return step
@@ -250,6 +251,8 @@ def lower(
         else:
             step.gradients = {v: g for _, v, g in gradients}
             step.copies = {v: Variable(v.array, v.name) for v in _written(plan)}
+    else:
+        plan.store_assigned()
     found = (step.target, step.input_gradient, *step.gradients.values(), *_python_metric_inputs(step))
     plan.results += [view for view in found if view is not None]
     if join:

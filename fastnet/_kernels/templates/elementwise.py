@@ -52,6 +52,11 @@ def add_row(x: read, row: read["column"], y: write):
 
 
 @elementwise
+def repeat_row(row: read["column"], y: write):
+    y = row
+
+
+@elementwise
 def multiply(a: read, b: read, counts_a: read[row] | 1.0, counts_b: read[row] | 1.0, y: write):
     # Elements that a mask leaves out are 1, as in Keras.
     y = (a if counts_a > 0.0 else 1.0) * (b if counts_b > 0.0 else 1.0)
@@ -103,6 +108,11 @@ def fill(y: write, number: real):
 @elementwise
 def fill_share(y: write, number: real, batch: size):
     y = number * (1.0 / T(batch))
+
+
+@elementwise
+def fill_size(y: write, batch: size):
+    y = T(batch)
 
 
 @elementwise
