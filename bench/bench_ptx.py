@@ -17,7 +17,7 @@ import pytest
 
 from fastnet import layers, utils
 from fastnet._kernels import registry
-from fastnet._kernels.cuda.product import THREADS
+from fastnet._kernels.cuda.tiles import THREADS
 from fastnet.engine.cuda import executable
 from fastnet.engine.profiling import launch_bytes, launch_operations
 from fastnet.engine.sources import Source

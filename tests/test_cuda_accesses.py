@@ -6,8 +6,8 @@ import pytest
 import fastnet
 from fastnet import layers, losses, optimizers, testing
 from fastnet._kernels import abi, registry
-from fastnet._kernels.cuda.product import THREADS
 from fastnet._kernels.cuda.rows import LOOPS, shared_bytes
+from fastnet._kernels.cuda.tiles import THREADS
 from fastnet._kernels.templates import elementwise, folds
 from fastnet.engine.cuda import executable
 from fastnet.engine.cuda.joining import joined_launches

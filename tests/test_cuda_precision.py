@@ -6,14 +6,13 @@ import pytest
 import fastnet
 from fastnet import extend, layers, losses, optimizers, testing
 from fastnet._kernels.cuda import ptx
-from fastnet._kernels.cuda.entry import Call, LaunchEntry
-from fastnet._kernels.cuda.product import WARP_SIZES, ProductKernel
+from fastnet._kernels.cuda.tensor_cores import TILES
 from fastnet.engine import devices
 from fastnet.engine.cuda import executable
 from fastnet.engine.split import split_product
 from fastnet.engine.variable import Variable
 
-from .test_cuda_kernels import _ptxas
+from .test_cuda_kernels import _product, _ptxas
 
 #: precision → bits of a factor that count, with the one that is not stored
 BITS = {"high": 11, "medium": 8}
@@ -43,7 +42,7 @@ def product(m, n, k, transpose="", device="cuda", bias=False, relu=False, split=
     rng = np.random.default_rng(m + n + k)
     a = rng.normal(size=(m, k)).astype("f") if a is None else a
     b, add = rng.normal(size=(k, n)).astype("f"), rng.normal(size=n).astype("f") if bias else None
-    plan = extend.Plan(training=False, dtype="float32", rows=1000)
+    plan = extend.Plan(training=False, dtype="float32", rows=k if transpose == "a" else m)
     weight = None if add is None else Variable(add, "bias")
     if transpose == "a":
         left, right, c = plan.buffer((m,)), plan.buffer((n,)), plan.buffer((m, n), per_row=False)
@@ -214,13 +213,13 @@ def test_subnormal_numbers(dtype, tiny):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("size", WARP_SIZES)
+@pytest.mark.parametrize("tile", TILES)
 @pytest.mark.parametrize("precision, steps", [("high", 8), ("medium", 16)])
-def test_tiles_stay_in_registers(precision, steps, size, tmp_path):
-    kernel = ProductKernel("float32", has_bias=True, relu=True, size=size, precision=precision)
-    references = tuple(bool(kind.access) for _, kind in kernel.parameters)
-    text = ptx.text((kernel.source(),), LaunchEntry(Call(references, 0), 256), "sm_80")
-    assert text.count(f"mma.sync.aligned.m16n8k{steps}.row.col.f32") == size * size // 4 * (16 // steps)
+def test_tiles_stay_in_registers(precision, steps, tile, tmp_path):
+    source, entry = _product(tile=tile, precision=precision)
+    text = ptx.text((source,), entry, "sm_80")
+    count = tile.rows * tile.columns // 4 * (16 // steps)
+    assert text.count(f"mma.sync.aligned.m16n8k{steps}.row.col.f32") == count
     assert ".local" not in text and ".f64" not in text
     found = _ptxas(text, "sm_80", tmp_path)
     assert found is None or "0 bytes spill stores" in found

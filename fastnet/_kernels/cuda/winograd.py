@@ -67,7 +67,7 @@ def lines(dtype: str, pasted: dict[str, str], parts: str, span: str, finish: lis
         for line in [
             f"value, i = y{r}_{s}, (image * positions_1 + top + {r}) * positions_2 + left + {s}",
             f"if is_own and top + {r} < positions_1 and left + {s} < positions_2:",
-            *finish,
+            *(f"    {line}" for line in finish),
         ]
     ]
     where = [
@@ -85,7 +85,7 @@ def lines(dtype: str, pasted: dict[str, str], parts: str, span: str, finish: lis
         "    clear(totals, 36)",
         "    for part in range(parts):",
         "        clear(sums, 36)",
-        span,
+        f"        {span}",
         f"        for k0 in range(start, end, {CHANNELS}):",
         "            barrier()",
         f"            tile, channel, at = first + thread() // {CHANNELS}, k0 + thread() % {CHANNELS}, thread()",

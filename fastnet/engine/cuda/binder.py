@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from fastnet._kernels.chain import Chain
@@ -15,14 +14,16 @@ from fastnet._kernels.chunks import CHUNK_ROWS, LANES
 from fastnet._kernels.compile import Source
 from fastnet._kernels.cuda import ptx, winograd
 from fastnet._kernels.cuda.entry import NAME, WARP, WIDEST, Call, LaunchEntry, StepsEntry
-from fastnet._kernels.cuda.product import THREADS, ProductKernel
+from fastnet._kernels.cuda.product import ProductKernel
 from fastnet._kernels.cuda.rows import WarpLoop, WarpRows, by_warps
 from fastnet._kernels.cuda.tap_products import TapProductsKernel
+from fastnet._kernels.cuda.tiles import THREADS, Tile, depth_of, slabs
 from fastnet._kernels.generate import Kernel, is_narrowed
 from fastnet._kernels.kinds import Kind
 from fastnet._kernels.template import Template
 from fastnet._kernels.templates import data, depthwise, pooling, turn
 from fastnet._kernels.templates import winograd as loops
+from fastnet._kernels.window import Window
 from fastnet.engine import devices
 from fastnet.engine.cuda.driver import MOST_UNITS, DeviceError, Driver, Node
 from fastnet.engine.launch import Launch, Product, TapProducts
@@ -123,7 +124,7 @@ class Binder:
     """
 
     def __init__(self, driver: Driver, plan: Plan, step: int, address: Callable[[Any], int]):
-        self.driver, self.step, self.address = driver, step, address
+        self.driver, self.step, self.address, self._rows = driver, step, address, plan.rows
         self._narrow = step + 8 * plan.slots
         self._narrowed = {slot.index for launch in plan.launches for slot in _read_narrowed(launch)}
         self.processors = driver.processors
@@ -162,15 +163,15 @@ class Binder:
         """A launch's kernel on a GPU, the length of its axis, the units of a group of threads, and their number."""
         kernel, template = launch.kernel, launch.kernel.template
         if template is data.gather and launch.operands["width"] >= WIDE:
-            kernel = dataclasses.replace(kernel, template=data.gather_pieces)
+            kernel = replace(kernel, template=data.gather_pieces)
             return kernel, launch.extent.at(rows) * -(-launch.operands["width"] // 128), 1, WARP
         if isinstance(template, Template) and template.function in FORMS:
             of_elements, sizes = FORMS[template.function]
             elements = math.prod(launch.operands[size] if isinstance(size, str) else size for size in sizes)
-            kernel = dataclasses.replace(kernel, template=of_elements.having(**dict(template.constants)))
+            kernel = replace(kernel, template=of_elements.having(**dict(template.constants)))
             return kernel, launch.extent.at(rows) * elements, 1, 1
         if (of_rows := by_warps(template, kernel.dtype, launch.operands)) is not None:
-            return dataclasses.replace(kernel, template=of_rows), launch.extent.at(rows), WARP, WARP
+            return replace(kernel, template=of_rows), launch.extent.at(rows), WARP, WARP
         form, (down, across) = getattr(template, "form", "loop"), (size_at(size, rows) for size in launch.shape)
         if form in ("flat", "grid") and (form == "flat" or across % TOGETHER == 0) and self._are_aligned(launch):
             return _together(kernel), down * across, TOGETHER, 1
@@ -206,6 +207,8 @@ class Binder:
     def _product(self, launch: Launch, rows: int, position: int) -> DeviceLaunch:
         product, operands, behind, window = launch.kernel, launch.operands, launch.epilogue, launch.kernel.window
         m, n, k = sizes = [size_at(size, rows) for size in (product.m, product.n, product.k)]
+        # those of whole batches, whose kernels a smaller last one takes too
+        most = [size_at(size, max(rows, self._rows)) for size in (product.m, product.n, product.k)]
         kernel = ProductKernel(
             product.dtype, product.transpose_a, product.transpose_b, operands["c"] is not None,
             operands["bias"] is not None, product.relu, product.split, window is not None,
@@ -213,12 +216,19 @@ class Binder:
             epilogue=None if behind is None else behind.kernel,
             precision=self.precision if product.dtype == "float32" and not product.winograd else "highest",
         )  # fmt: skip
-        kernel = dataclasses.replace(kernel, size=self._size_of_tile(launch, kernel, sizes))
+        kernel = replace(kernel, in_lanes=_is_in_lanes(kernel, m, operands["a_ld"]))
         columns = n if window is None else n // window.groups
-        takes = kernel.size >= TOGETHER and kernel.precision == "highest" and not kernel.winograd
-        if takes and columns % TOGETHER == 0 and self._is_result_aligned(launch):
+        if not kernel.in_lanes:
+            kernel = replace(kernel, tile=self._tile(kernel, most, window, product.chunks))
+        by_tiles = kernel.precision == "highest" and not (kernel.in_lanes or kernel.winograd)
+        if by_tiles:
+            depth, is_short = depth_of(kernel.tile, most[2], BYTES[kernel.dtype], kernel.patches)
+            kernel = replace(kernel, depth=depth, is_short=is_short)
+            kernel = replace(kernel, together=self._moved_together(launch, kernel, [m, columns, k]))
+        takes = by_tiles and kernel.tile.columns >= TOGETHER and columns % TOGETHER == 0
+        if takes and self._is_result_aligned(launch):
             epilogue = None if behind is None else _together(behind.kernel)
-            kernel = dataclasses.replace(kernel, wide=True, epilogue=epilogue)
+            kernel = replace(kernel, wide=True, epilogue=epilogue)
         views = [operands[name] for name in ("a", "b", "c", "bias") if operands[name] is not None]
         distances = [operands[f"{name}_ld"] for name in ("a", "b", "c")]
         further = () if behind is None else self._encoded(behind)
@@ -245,17 +255,23 @@ class Binder:
         units = winograd.tap_blocks(groups)
         return DeviceLaunch(kernel.source(), call, units, arguments, position, kernel.shared_bytes)
 
-    def _size_of_tile(self, launch: Launch, kernel: ProductKernel, sizes: list[int]) -> int:
-        """Rows and columns of C of a thread: the fewest rounds of blocks, each as long as its products and loads."""
-        in_a_row = not kernel.transpose_a or launch.operands["a_ld"] == 1
-        if kernel.transpose_b and in_a_row and sizes[0] == 1 and not kernel.patches:
-            return 0  # as the CPU sums it, in lanes
-        (m, n, k), window, chunks = sizes, launch.kernel.window, launch.kernel.chunks
+    def _moved_together(self, launch: Launch, kernel: ProductKernel, sizes: list[int]) -> str:
+        """The operands of a product of which a thread moves 16 bytes at once; sizes are rows, columns and steps."""
+        found, operands, count = "", launch.operands, WIDEST // BYTES[kernel.dtype]
+        for slab, entries in zip(slabs(kernel), sizes[:2], strict=True):
+            is_run = (sizes[2] if slab.is_by_steps else entries) % count == 0
+            at, apart = self.address(operands[slab.name]), operands[f"{slab.name}_ld"]
+            is_aligned = at % WIDEST == apart % count == 0 or not slab.is_kept
+            found += slab.name * (is_run and is_aligned and not (kernel.patches and slab.name == "a"))
+        return found
 
-        def cost(size: int) -> int:
-            blocks = dataclasses.replace(kernel, size=size).blocks(m, n, k, window, chunks)
-            rounds = math.ceil(blocks / self.processors)
-            return rounds * (size * size + 4 * size)
+    def _tile(self, kernel: ProductKernel, sizes: list[int], window: Window | None, chunks: int) -> Tile:
+        """The tile of C of a product: the fewest rounds of blocks, each as long as its products and loads."""
+        m, n, k = sizes
+
+        def cost(tile: Tile) -> int:
+            blocks = replace(kernel, tile=tile).blocks(m, n, k, window, chunks)
+            return math.ceil(blocks / self.processors) * tile.work(k)
 
         return min(kernel.sizes, key=cost)
 
@@ -333,6 +349,11 @@ def _kernel(kind: type[Entry], launches: Sequence[DeviceLaunch], threads: int) -
     return sources, kind(tuple(launch.call for launch in launches), inner, threads, shared)
 
 
+def _is_in_lanes(kernel: ProductKernel, m: int, a_ld: int) -> bool:
+    """Whether the CPU sums the elements of a product in lanes."""
+    return kernel.transpose_b and m == 1 and (not kernel.transpose_a or a_ld == 1) and not kernel.patches
+
+
 def _read_narrowed(launch: Launch) -> list[Slot]:
     """The numbers of the step that a launch reads as float32."""
     parts = [part for part in (launch, launch.epilogue) if part is not None and not isinstance(part.kernel, Product)]
@@ -359,7 +380,7 @@ def _shared_bytes(kernel: Kernel) -> int:
 
 def _together(kernel: Kernel) -> Kernel:
     """A chain whose threads take neighbouring elements together."""
-    return dataclasses.replace(kernel, template=dataclasses.replace(kernel.template, together=TOGETHER))
+    return replace(kernel, template=replace(kernel.template, together=TOGETHER))
 
 
 def _references(parameters: tuple[tuple[str, Kind], ...]) -> tuple[bool, ...]:

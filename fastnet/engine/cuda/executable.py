@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnet._kernels import abi
 from fastnet._kernels.cuda.entry import MOST_PARAMETERS
-from fastnet._kernels.cuda.product import THREADS
+from fastnet._kernels.cuda.tiles import THREADS
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import turn
 from fastnet.engine import _runner

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnet._kernels import abi
 from fastnet._kernels.cuda.entry import MOST_PARAMETERS
-from fastnet._kernels.cuda.product import THREADS
+from fastnet._kernels.cuda.tiles import THREADS
 from fastnet.engine.cuda.binder import DeviceLaunch
 from fastnet.engine.memory import Spans
 from fastnet.engine.view import Slot
