@@ -95,6 +95,15 @@ def test_an_update_takes_four_weights_a_thread(size):
     assert counts.accesses == 7 * ((size >= 4) + size % 4) + 4 + 4  # and the numbers of the step, STOPPED of each warp
 
 
+def test_warps_with_nothing_to_do_do_not_call_a_launch():
+    """Numbers of the step, an update of 97 weights, the end of the step: one warp of eight is enough for each."""
+    with testing.machine_gpu() as gpu, on("cuda"):
+        run, _, gradient = update_run(optimizers.Adam(), "float32", np.ones(97))
+        run.set(gradient, 1.0)
+        run.steps()
+    assert gpu.launches == 1 and gpu.counts.by_kind["ret"] == 8 + 3
+
+
 @pytest.mark.parametrize("columns", [8, 7])
 def test_formulas_of_rows_and_columns(columns):
     """Four elements a thread where rows lie on boundaries of 16 bytes."""
