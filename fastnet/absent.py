@@ -124,7 +124,7 @@ ABSENT: dict[str, dict[str, str]] = {
             "ldexp left_shift linspace logaddexp2 logdet logical_xor logspace lstsq lu_factor map matrix_rank "
             "max_pool median meshgrid moveaxis multi_hot nan_to_num nanargmax nanargmin nancumprod nancumsum nanmax "
             "nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar nextafter nonzero "
-            "one_hot ones outer pad percentile pinv polar psnr ptp qr quantile rad2deg ravel real rearrange repeat "
+            "one_hot ones outer pad percentile pinv polar psnr ptp qr quantile rad2deg real rearrange repeat "
             "rfft right_shift rms_normalization roll rot90 saturate_cast scan scatter scatter_update searchsorted "
             "segment_max segment_min segment_prod segment_sum select separable_conv signbit sinc slice slice_update "
             "slogdet solve solve_triangular sort space_to_depth sparse_categorical_crossentropy sparsemax stack stft "

@@ -59,6 +59,18 @@ def jaccard(k, o, t, p):
     return 1.0 - (both + 1.0) / (o.sum(t) + o.sum(p) - both + 1.0)
 
 
+def dice_of_elements(k, o, t, p):
+    """As segmentation has it: all elements in a row."""
+    t, p = o.reshape(t, (-1,)), o.reshape(p, [-1])
+    return 1.0 - (2.0 * o.sum(t * p) + 1.0) / (o.sum(t) + o.sum(p) + 1.0)
+
+
+def elements_in_a_row(k, o, t, p):
+    t, p = o.ravel(t), o.ravel(p)
+    both = o.dot(t, p) / (o.sum(t, axis=0) + 3.0 * o.mean(p, axis=-1) + 1.0)
+    return o.mean(o.square(t - o.mean(t, keepdims=True) - p)) - both + o.sqrt(o.var(p) + 0.1)
+
+
 def dice_of_columns(k, o, t, p):
     """Numbers of columns, whose mean is the loss."""
     axes = tuple(range(len(t.shape) - 1))
@@ -115,7 +127,7 @@ def overlap_of_rows(k, o, t, p):
 #: of the whole batch: Keras multiplies their number by the mean of the samples' weights, or weighs their rows
 OF_BATCH = [
     crossentropy_and_dice, errors_and_dice, focal_tversky, hinges, hinges_of_numbers, product, root_of_a_loss,
-    root_of_mean, correlation, concordance, jaccard, errors_by_variance, weighted_mean,
+    root_of_mean, correlation, concordance, jaccard, errors_by_variance, weighted_mean, dice_of_elements,
 ]  # fmt: skip
 OF_ROWS = [weighted_errors, weighted_rows, overlap_of_rows]
 CIRCLES = [circle, circles_of_rows]
@@ -125,6 +137,7 @@ ALL = [
     *CIRCLES,
     balanced,
     dice_of_columns,
+    elements_in_a_row,
     errors_of_places,
     errors_from_means,
     weighted_dice,
@@ -138,6 +151,8 @@ OF_IMAGES = [
     hinges,
     jaccard,
     dice_of_columns,
+    dice_of_elements,
+    elements_in_a_row,
     errors_and_dice,
     errors_of_places,
     errors_from_means,

@@ -15,7 +15,7 @@ RNG = np.random.default_rng(6)
 STEP = 1e-6
 CHECKED = [
     cases.crossentropy_and_dice, cases.hinges, cases.circle, cases.concordance, cases.errors_by_variance,
-    cases.weighted_mean,
+    cases.weighted_mean, cases.elements_in_a_row,
 ]  # fmt: skip
 
 
@@ -147,6 +147,12 @@ def test_add_loss_takes_the_number_of_a_loss_object():
     (lambda t, p: ops.mean(p) + ops.min(p), r"min over the batch \(axis 0\) mixes samples \(line .*sums and means"),
     (lambda t, p: ops.square(losses.Huber()(t, p)) + ops.max(t, axis=0), "max over the batch"),
     (lambda t, p: ops.sum(ops.reshape(t, (-1, 1)) * ops.reshape(p, (-1, 1))), r"joins the batch .* fold all axes"),
+    (lambda t, p: ops.sum(ops.ravel(t) * p), r"in a row and of \(n, 3\) \(line .*: reshape both with \(-1,\)"),
+    (lambda t, p: ops.sum(ops.ravel(t) * ops.ravel(p) * np.ones(3)), r"in a row and of \(3,\)"),
+    (lambda t, p: ops.mean(ops.flip(ops.ravel(t - p), -1)), r"in a row \(line .*: fold them"),
+    (lambda t, p: ops.mean(ops.cumsum(ops.ravel(t - p), -1)), "cumsum"),
+    (lambda t, p: ops.argmax(ops.ravel(t - p), axis=-1), "argmax"),
+    (lambda t, p: ops.sum(ops.ravel(t - p), axis=1), "sum along axis 1 of all elements of the batch in a row"),
     (lambda t, p: losses.circle(t[:, 0], p, ref_labels=t[:, 0], ref_embeddings=p), "compare the rows of the batch"),
 ])  # fmt: skip
 def test_what_stays_refused(function, message):

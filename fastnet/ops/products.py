@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnet.symbolic import equations, formulas
 from fastnet.symbolic.array import SymbolicArray, refusal
+from fastnet.symbolic.folds import total
 from fastnet.symbolic.products import product
 
 
@@ -31,6 +32,8 @@ def dot(x1: Any, x2: Any) -> Any:
         [[11.0]]
     """
     if isinstance(x1, SymbolicArray) or isinstance(x2, SymbolicArray):
+        if all(isinstance(x, SymbolicArray) and x.is_flat for x in (x1, x2)):
+            return total(x1 * x2)
         if np.ndim(x2) > 2:
             raise refusal("ops.dot with an array of more than two axes mixes samples", "write ops.matmul or ops.einsum")
         return product(x1, x2)

@@ -13,7 +13,7 @@ from fastnet.symbolic import formulas, slices
 from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal, shown
 from fastnet.symbolic.concatenation import concatenated
 from fastnet.symbolic.leaves import leaf_of
-from fastnet.symbolic.reshape import reshaped
+from fastnet.symbolic.reshape import flattened, reshaped
 from fastnet.symbolic.weight_formulas import is_of_weights, under_shape
 
 
@@ -28,7 +28,8 @@ def get_item(x: Any, key: Any) -> Any:
 
 
 def reshape(x: Any, newshape: Any, *more: Any) -> Any:
-    """x under another shape, which in a formula differs in axes of size 1 only; one size may be -1.
+    """x under another shape; one size may be -1. A formula keeps the batch, but for ``(-1,)`` in a loss or a metric: a
+    fold then takes the elements of all samples.
 
     Example:
         >>> ops.reshape([[1.0, 2.0]], (2, 1)).tolist()
@@ -39,11 +40,15 @@ def reshape(x: Any, newshape: Any, *more: Any) -> Any:
         return np.reshape(formulas.as_floats(x), wanted)
     if tracing.is_whole:
         wanted = [-1 if size is tracing.rows else size for size in wanted]
+        if x.per_row and wanted == [-1]:
+            return flattened(x)
         if not x.per_row:
             return reshaped(x, tuple(_filled(wanted, math.prod(size or 1 for size in x.shape))))
     if x.per_row and wanted[:1] in ([None], [-1]):
         head, wanted = (None,), _filled(wanted[1:], math.prod(size or 1 for size in x.shape[1:]))
         if math.prod(wanted) < math.prod(size or 1 for size in x.shape[1:]):
+            if tracing.joining is not None:
+                tracing.joining.append(None)
             raise refusal(
                 f"ops.reshape from {shown(x.shape)} joins the batch with other axes",
                 "keep all elements of a sample; ops.sum(x) and ops.mean(x) fold all axes without it", ShapeError,
@@ -52,6 +57,16 @@ def reshape(x: Any, newshape: Any, *more: Any) -> Any:
     if is_of_weights(x):
         return under_shape(x, tuple(_filled(wanted, math.prod(size or 0 for size in x.shape))))
     raise refusal("ops.reshape moves the axis of the batch", "write ops.reshape(x, (-1, ...)), of the other sizes")
+
+
+def ravel(x: Any) -> Any:
+    """The elements of x in a row: ``reshape(x, (-1,))``. In a formula of the whole batch, a fold takes all of them.
+
+    Example:
+        >>> ops.ravel([[1.0, 2.0], [3.0, 4.0]]).tolist()
+        [1.0, 2.0, 3.0, 4.0]
+    """
+    return reshape(x, (-1,))
 
 
 def _filled(shape: list, size: int) -> list:
@@ -226,7 +241,7 @@ def concatenate(xs: Any, axis: int = 0) -> Any:
 FUNCTIONS = {
     f.__name__: f
     for f in (
-        concatenate, copy, get_item, reshape, expand_dims, squeeze, split, unstack, shape, ndim, size,
+        concatenate, copy, get_item, reshape, ravel, expand_dims, squeeze, split, unstack, shape, ndim, size,
         zeros_like, ones_like, full_like,
     )
 }  # fmt: skip

@@ -49,6 +49,11 @@ class Operation:
         """Whether each element of the result follows from one of each operand."""
         return False
 
+    @property
+    def flattens(self) -> bool:
+        """Whether the result is the elements of the whole batch in a row (`reshape.flattened`)."""
+        return False
+
 
 class SymbolicArray:
     """An operation and its operands, or a leaf: an argument of the formula, or a constant.
@@ -66,7 +71,7 @@ class SymbolicArray:
     """
 
     is_symbolic = True  # what stands below asks for it
-    __slots__ = ("inputs", "is_bool", "lifted", "operation", "settings", "shape", "value")
+    __slots__ = ("inputs", "is_bool", "is_flat", "lifted", "operation", "settings", "shape", "value")
     __hash__ = object.__hash__
 
     def __init__(
@@ -75,6 +80,7 @@ class SymbolicArray:
     ):  # fmt: skip
         self.operation, self.inputs, self.shape, self.is_bool = operation, inputs, shape, is_bool
         self.settings, self.value = settings, value
+        self.is_flat = operation is not None and (operation.flattens or _joins_flat(operation, inputs))
         self.lifted: SymbolicArray | None = None  # a weight's sample, and the weight of a sample (`weight_formulas`)
 
     @property
@@ -206,7 +212,7 @@ _NUMPY = {
 _ARGUMENTS = {"a_min": "x_min", "a_max": "x_max"}  # of NumPy's functions, by other names in Keras's
 _METHODS = (
     "sum", "mean", "max", "min", "prod", "std", "var", "any", "all", "clip", "round", "squeeze", "reshape", "astype",
-    "argmax", "argmin", "cumsum", "transpose", "swapaxes", "repeat", "take", "dot",
+    "argmax", "argmin", "cumsum", "transpose", "swapaxes", "repeat", "take", "dot", "ravel", "flatten",
 )  # fmt: skip
 
 
@@ -230,7 +236,28 @@ def _method(x: SymbolicArray, name: str) -> Callable[..., Any]:
         raise AttributeError(f"An array of a formula has no attribute {name!r}; its methods: {', '.join(_METHODS)}.")
     if name == "astype":
         return lambda dtype, **_: FUNCTIONS["cast"](x, dtype)
+    if name == "flatten":
+        return lambda: FUNCTIONS["ravel"](x)
     return lambda *arguments, **named: _called(name, f"the method {name}", (x, *arguments), named)
+
+
+def _joins_flat(operation: Operation, inputs: tuple[SymbolicArray, ...]) -> bool:
+    """Whether operands are elements of the whole batch in a row.
+
+    Raises:
+        TracingError: the operation needs another order of elements than theirs.
+    """
+    if not any(x.is_flat for x in inputs):
+        return False
+    if not operation.is_elementwise:
+        raise refusal(f"{operation.name} of all elements of the batch in a row", "fold them: ops.sum(x), ops.mean(x)")
+    others = [x for x in inputs if not x.is_flat and (x.per_row or any(size != 1 for size in x.shape))]
+    if others:
+        raise refusal(
+            f"{operation.name} of all elements of the batch in a row and of {shown(others[0].shape)}",
+            "reshape both with (-1,)", ShapeError,
+        )  # fmt: skip
+    return True
 
 
 def _near(name: str) -> str:

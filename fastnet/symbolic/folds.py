@@ -14,8 +14,10 @@ from fastnet.symbolic import formulas
 from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, TracingError, refusal, shown, user_line
 from fastnet.symbolic.leaves import leaf_of
 from fastnet.symbolic.rearrange import transposed
-from fastnet.symbolic.reshape import reshaped
+from fastnet.symbolic.reshape import reshaped, unflattened
 from fastnet.symbolic.weight_formulas import BATCH_SUM, grounded, is_of_weights, lifted
+
+OF_ONE_AXIS = ("argmax", "cumsum")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Fold(Operation):
         if not isinstance(x, SymbolicArray):
             assert self.on_arrays is not None
             return self.on_arrays(formulas.as_floats(x), axis=of_numpy(axis), keepdims=keepdims)
-        axes = fold_axes(self.name, x, axis, self.name == "sum")
+        axes, x = fold_axes(self.name, x, axis, self.name == "sum"), unflattened(x)
         if not axes:
             return x
         if x.per_row and 0 in axes and not tracing.is_whole:
@@ -103,7 +105,12 @@ def fold_axes(name: str, x: SymbolicArray, axis: Any, over_batch: bool = False) 
     Raises:
         TracingError: x lacks one, or it is that of the batch.
     """
-    if axis is None:
+    if x.is_flat and (name in OF_ONE_AXIS or axis not in (None, 0, -1, (0,), (-1,))):
+        raise refusal(
+            f"{name} along axis {axis!r} of all elements of the batch in a row",
+            "there are sums and means of all of them", ShapeError,
+        )  # fmt: skip
+    if axis is None or x.is_flat:
         axes = tuple(range(x.ndim))
     else:
         given = axis if isinstance(axis, (tuple, list)) else (axis,)

@@ -9,6 +9,19 @@ from fastnet.engine.variable import tracing
 from fastnet.engine.view import View
 from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, refusal, shown
 from fastnet.symbolic.boundaries import Boundary, sample_shape
+from fastnet.symbolic.order import ordered
+
+
+class _Flattened(Operation):
+    """Of a batch: its elements in a row, in which they keep their shape. A fold takes all of them (`unflattened`)."""
+
+    @property
+    def is_elementwise(self) -> bool:
+        return True
+
+    @property
+    def flattens(self) -> bool:
+        return True
 
 
 class _ReshapeAll(Boundary):
@@ -29,6 +42,7 @@ def _adjoint(dy: Any, y: SymbolicArray, x: SymbolicArray) -> tuple:
 RESHAPE = Operation("reshape", _adjoint)  # of last axes of size 1, which come and go within a formula
 RESHAPE_ALL = _ReshapeAll("reshape", _adjoint)
 FLAT = Operation("flat", _adjoint)  # of a weight: its elements as one row
+FLAT_BATCH = _Flattened("reshape")
 
 
 TURNED = Boundary("transpose")  # of a weight: only a product reads it so
@@ -62,6 +76,25 @@ def reshaped(x: SymbolicArray, shape: Shape) -> SymbolicArray:
     if x.per_row:
         return SymbolicArray(RESHAPE_ALL, (x,), shape)
     return _of_weight(x, shape)
+
+
+def flattened(x: SymbolicArray) -> SymbolicArray:
+    """The elements of a batch, a whole array, in a row."""
+    return x if x.is_flat else SymbolicArray(FLAT_BATCH, (x,), x.shape, x.is_bool)
+
+
+def unflattened(x: SymbolicArray) -> SymbolicArray:
+    """A formula of elements in a row as one of the arrays that they are from."""
+    if not x.is_flat:
+        return x
+    found: dict[int, SymbolicArray] = {}
+    for y in ordered([x]):
+        inputs = tuple(found[id(each)] for each in y.inputs)
+        if y.operation is FLAT_BATCH:
+            found[id(y)] = inputs[0]
+        else:
+            found[id(y)] = SymbolicArray(y.operation, inputs, y.shape, y.is_bool, y.settings) if y.is_flat else y
+    return found[id(x)]
 
 
 def _of_weight(x: SymbolicArray, shape: Shape) -> SymbolicArray:

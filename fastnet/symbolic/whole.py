@@ -25,6 +25,7 @@ from fastnet.symbolic.leaves import argument, whole_arrays
 from fastnet.symbolic.lowering import constant_weight
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.rearrange import repeated
+from fastnet.symbolic.reshape import unflattened
 from fastnet.symbolic.rows import Scheduler, drops_axes, element_rule
 from fastnet.symbolic.slices import SLICE
 from fastnet.symbolic.trace import traced
@@ -49,7 +50,8 @@ class WholeFormula:
     def __init__(self, function: Callable[..., Any], shapes: Sequence[Shape], what: str):
         self.what, self.rows = what, argument(())
         with whole_arrays(self.rows):
-            self.arguments, self.result, _ = traced(function, shapes, what)
+            self.arguments, result, _ = traced(function, shapes, what)
+        self.result = unflattened(result)
 
     def element(self) -> SymbolicArray | None:
         """The formula of an element of the one argument whose sum over all elements the result is; None if it is
