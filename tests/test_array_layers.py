@@ -16,7 +16,7 @@ from tests.sampling import every_second
 OURS = cases.layers_of(fastnet.layers, ops)
 #: those that take seconds; CI runs them
 SLOW = ("Antirectifier", "Steps", "TwiceTheSame", "WeightNormalized", "SelfAttention", "Heads", "Experts", "Prototypes",
-        "Penalizing", "ImageBlock", "StandardizedConvolution", "Codebook", "Highway")  # fmt: skip
+        "Penalizing", "ImageBlock", "StandardizedConvolution", "Codebook", "Highway", "Chosen")  # fmt: skip
 LONG = [pytest.param(name, marks=pytest.mark.slow) for name in SLOW]
 QUICK = [name for name in OURS if name not in SLOW]
 NAMES = [*QUICK, *LONG]

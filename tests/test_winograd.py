@@ -51,7 +51,7 @@ def rms(difference):
     return float(np.sqrt((np.asarray(difference, float) ** 2).mean()))
 
 
-@pytest.mark.parametrize("channels", [32, 64, 256, 608])  # the last one in two K-blocks
+@pytest.mark.parametrize("channels", [32, 64, pytest.param(256, marks=pytest.mark.slow), 608])  # two K-blocks
 def test_the_error_is_near_that_of_a_sum_in_order(channels, form):
     x, dy = sample(1, 12, 12, channels, 32)
     fast = step(convolution(32), x, dy)[0]
