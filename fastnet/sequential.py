@@ -164,9 +164,9 @@ class Sequential(Differentiable, StepMethods, Saveable, NotAnEstimator, Network)
             optimizer = optimizers.get(optimizer)
             loss = losses.get(losses.of_one_output(loss, "loss"))
             weight = losses.loss_weight(loss_weights)
-            if loss is not None and weight != loss.weight:
+            if loss is not None and weight != loss.compiled_weight:
                 loss = copy.copy(loss)
-                loss.weight = weight
+                loss.compiled_weight = weight
                 loss.completed()
             self.compiled_metrics = CompiledMetrics(metrics, weighted_metrics)
             self.optimizer, self.loss = optimizer, loss

@@ -82,6 +82,70 @@ def test_one_number_of_the_batch():
     assert columns(t, p) == pytest.approx(np.square(t - p).mean(0).sum(), rel=1e-12)
 
 
+def test_a_sum_of_a_mean_is_the_mean():
+    class Mean(losses.Loss):
+        def call(self, y_true, y_pred):
+            return ops.mean(ops.square(y_true - y_pred))
+
+    class Objects(losses.Loss):
+        def call(self, y_true, y_pred):
+            return losses.MeanSquaredError()(y_true, y_pred) + 0.5 * losses.MeanAbsoluteError()(y_true, y_pred)
+
+    class Rows(losses.Loss):
+        def call(self, y_true, y_pred):
+            return losses.MeanSquaredError()(y_true, y_pred) + ops.mean(y_pred, axis=-1)
+
+    t, p = samples(7)
+    mean = np.square(t - p).mean()
+    assert Mean(reduction="sum")(t, p) == pytest.approx(mean, rel=1e-12)
+    assert Objects(reduction="sum")(t, p) == pytest.approx(mean + 0.5 * np.abs(t - p).mean(), rel=1e-12)
+    assert Rows(reduction="sum")(t, p) == pytest.approx(7 * mean + p.mean(-1).sum(), rel=1e-12)
+
+
+def test_an_attribute_called_weight_is_the_users():
+    class Weighted(losses.Loss):
+        def __init__(self):
+            super().__init__()
+            self.weight = 2.0
+
+        def call(self, y_true, y_pred):
+            return self.weight * ops.mean(ops.square(y_true - y_pred), axis=-1)
+
+    t, p = samples(7)
+    assert Weighted()(t, p) == pytest.approx(2 * np.square(t - p).mean(), rel=1e-12)
+
+
+def test_loss_objects_do_not_ignore_a_mask():
+    x = RNG.standard_normal((5, 3, 2))
+    x[:, 1] = 0
+    model = fastnet.Sequential([layers.Input((3, 2)), layers.Masking(), layers.Dense(1)])
+    model.compile("sgd", lambda t, p: ops.sqrt(losses.MeanSquaredError()(t, p)))
+    with pytest.raises(RuleError, match=r"loss 'function' reads the whole batch, .* would count masked steps"):
+        model.fit(x, np.ones((5, 3, 1)), verbose=0)
+
+
+def test_the_shape_of_elements_in_a_row():
+    def errors(t, p):
+        e = ops.ravel(ops.square(t - p))
+        assert ops.ndim(e) == 1
+        return ops.sqrt(ops.sum(e) / ops.cast(ops.shape(e)[0], "float64"))
+
+    t, p = samples(7)
+    assert losses.get(errors)(t, p) == pytest.approx(np.sqrt(np.square(t - p).mean()), rel=1e-12)
+
+
+def test_a_metric_of_elements_in_a_row_is_called_with_the_arrays():
+    def overlap(t, p):
+        return ops.sum(ops.reshape(t, (-1,)) * ops.ravel(p))
+
+    x = RNG.standard_normal((8, 3))
+    model = fastnet.Sequential([layers.Input((3,), dtype="float64"), layers.Dense(2, dtype="float64")])
+    model.compile("sgd", "mse", metrics=[overlap])
+    y = RNG.standard_normal((8, 2))
+    _, found = model.evaluate(x, y, batch_size=8, verbose=0)
+    assert found == pytest.approx(np.sum(y * model.predict(x, verbose=0)), rel=1e-6)
+
+
 def test_it_is_trained_with_a_mask_and_the_sum_as_reduction():
     x, y = RNG.standard_normal((5, 3, 2)), RNG.integers(0, 2, (5, 3, 1)).astype("float64")
     x[:, 1] = 0
@@ -151,6 +215,8 @@ def test_add_loss_takes_the_number_of_a_loss_object():
     (lambda t, p: ops.sum(ops.ravel(t) * ops.ravel(p) * np.ones(3)), r"in a row and of \(3,\)"),
     (lambda t, p: ops.mean(ops.flip(ops.ravel(t - p), -1)), r"in a row \(line .*: fold them"),
     (lambda t, p: ops.mean(ops.cumsum(ops.ravel(t - p), -1)), "cumsum"),
+    (lambda t, p: ops.mean(ops.reshape(ops.ravel(t - p), (-1, 3)) ** 2, axis=-1), "reshape of all .* in a row"),
+    (lambda t, p: ops.mean(ops.ravel(t[:, :1]) * ops.ravel(p)), r"in a row and of others .* from one shape"),
     (lambda t, p: ops.argmax(ops.ravel(t - p), axis=-1), "argmax"),
     (lambda t, p: ops.sum(ops.ravel(t - p), axis=1), "sum along axis 1 of all elements of the batch in a row"),
     (lambda t, p: losses.circle(t[:, 0], p, ref_labels=t[:, 0], ref_embeddings=p), "compare the rows of the batch"),

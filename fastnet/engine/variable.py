@@ -44,8 +44,8 @@ class Tracing(threading.local):
         add_loss: takes what a layer's call adds to the loss; None where nothing may be added.
         alone: the layer that is called with arrays, outside of a network, whose result need not be one of the batch.
         rows: stands for the number of rows of the batch, over which what is added or assigned may be folded.
-        joining: gets what joins rows in a loss's formula: None for a fold over the batch, and of a loss that is their
-            mean the numbers of rows that stand for it. None where nobody asks.
+        joining: gets what joins rows in a loss's formula: None for a fold over the batch, and of a loss object the
+            numbers of rows that stand for it. None where nobody asks.
         is_whole: whether the formulas are of whole arrays: they may fold the batch as any axis, and weights alone.
         is_update: whether they are of arrays without a batch alone, and need no gradient: updates of optimizers.
     """

@@ -93,7 +93,7 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         self.name = name or snake_case(type(self).__name__)
         self.reduction = reduction
         self.dtype = config.floatx() if dtype is None else config.check_dtype(dtype, f"loss {self.name!r}")
-        self.weight = 1.0  # `compile`'s loss_weights
+        self.compiled_weight = 1.0  # `compile`'s loss_weights
 
     def set_argument(self, name: str, value: Any) -> None:
         """Check an argument's value and keep it; plans with another value of it are void."""
@@ -229,7 +229,7 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         counted = counts if reduction in MEANS else each  # what the mean is taken over; None for all rows
         if y_true.weights is not None and reduction == "mean_with_sample_weight":
             counted = product(plan, counts, element_means(plan, y_true.weights))
-        weight = self.weight * self._numbers(y_pred, y_true)
+        weight = self.compiled_weight * self._numbers(y_pred, y_true)
         plain = each is None and counted is None and weight == 1.0
         if plain and reduction not in ("sum", "none", None):
             return None
@@ -240,7 +240,7 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
             return row_weight
         chunk_sums, count = plan.sums(folds.sum_weighted, values=counted)
         factor = plan.slot()
-        operands = {"chunk_sums": chunk_sums, "count": count, "result": factor, "p": [self.weight]}
+        operands = {"chunk_sums": chunk_sums, "count": count, "result": factor, "p": [self.compiled_weight]}
         plan.call(folds.total_of, f=rules.divided_by, **operands)
         plan.call(folds.scale_by, x=each, y=row_weight, factor=factor)
         return row_weight
@@ -248,7 +248,7 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
     def _reduction_of(self, y_pred: View, y_true: View, sample_weight: View | None) -> str | None:
         # Without weights of rows, the sum is that of one number, the batch's; with them, as in Keras, one of each row.
         is_plain = self.reduction == "sum" and sample_weight is None and y_pred.mask is None
-        return "mean" if is_plain and self._is_one(y_pred, y_true) else self.reduction
+        return "mean" if is_plain and self._is_of_batch(y_pred, y_true) else self.reduction
 
     def _numbers(self, y_pred: View, y_true: View) -> int:
         """How many numbers a sum adds for a row, or for the batch, of which the loss has the mean."""
@@ -258,6 +258,12 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         """Whether it is one number of the batch, which then stands for each row."""
         traced = self.row.traced
         return traced is not None and traced.form(y_true.shape, y_pred.shape).is_one
+
+    def _is_of_batch(self, y_pred: View, y_true: View) -> bool:
+        """Whether it is one number of the batch, or the mean of its rows."""
+        traced = self.row.traced
+        is_mean = traced is not None and traced.form(y_true.shape, y_pred.shape).is_mean
+        return is_mean or self._is_one(y_pred, y_true)
 
     def total(self, plan: Plan, values: View, row_weight: View | None) -> Slot:
         """Add the launches of the batch's loss; the slot of its sum over the rows of an epoch, and of their number."""

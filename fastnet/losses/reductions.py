@@ -25,6 +25,8 @@ def reduced(values: Any, sample_weight: Any, reduction: str | None, counted: Sym
     """
     each: Any = counted
     weighted = values
+    if tracing.joining is not None and tracing.is_whole:
+        tracing.joining.append(values)
     if sample_weight is not None:
         weights: Any = constant(sample_weight)
         weights = like(_beside(weights, values), values) if values.ndim else weights

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnet.engine.variable import tracing
 from fastnet.symbolic import formulas, slices
-from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal, shown
+from fastnet.symbolic.array import ShapeError, SymbolicArray, TracingError, refusal, shown
 from fastnet.symbolic.concatenation import concatenated
 from fastnet.symbolic.leaves import leaf_of
 from fastnet.symbolic.reshape import flattened, reshaped
@@ -38,6 +38,8 @@ def reshape(x: Any, newshape: Any, *more: Any) -> Any:
     wanted = [newshape, *more] if more or not isinstance(newshape, (tuple, list)) else list(newshape)
     if not isinstance(x, SymbolicArray):
         return np.reshape(formulas.as_floats(x), wanted)
+    if x.is_flat and wanted != [-1]:
+        raise refusal("ops.reshape of all elements of the batch in a row", "fold them: ops.sum(x), ops.mean(x)")
     if tracing.is_whole:
         wanted = [-1 if size is tracing.rows else size for size in wanted]
         if x.per_row and wanted == [-1]:
@@ -51,7 +53,8 @@ def reshape(x: Any, newshape: Any, *more: Any) -> Any:
                 tracing.joining.append(None)
             raise refusal(
                 f"ops.reshape from {shown(x.shape)} joins the batch with other axes",
-                "keep all elements of a sample; ops.sum(x) and ops.mean(x) fold all axes without it", ShapeError,
+                "keep all elements of a sample; ops.sum(x) and ops.mean(x) fold all axes without it",
+                ShapeError if wanted else TracingError,  # a metric that puts all in a row is called with the arrays
             )  # fmt: skip
         return reshaped(x, (*head, *wanted))
     if is_of_weights(x):
@@ -169,6 +172,8 @@ def shape(x: Any) -> tuple:
     """
     if not isinstance(x, SymbolicArray):
         return np.shape(x)
+    if x.is_flat:
+        return (formulas.multiply(tracing.rows, float(math.prod(each or 1 for each in x.shape))),)
     return tuple([tracing.rows if size is None and tracing.is_whole else size for size in x.shape])
 
 

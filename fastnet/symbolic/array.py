@@ -251,11 +251,13 @@ def _joins_flat(operation: Operation, inputs: tuple[SymbolicArray, ...]) -> bool
         return False
     if not operation.is_elementwise:
         raise refusal(f"{operation.name} of all elements of the batch in a row", "fold them: ops.sum(x), ops.mean(x)")
-    others = [x for x in inputs if not x.is_flat and (x.per_row or any(size != 1 for size in x.shape))]
+    flat = next(x.shape for x in inputs if x.is_flat)
+    others = [x for x in inputs if (x.shape != flat if x.is_flat else x.per_row or any(size != 1 for size in x.shape))]
     if others:
+        what = "others" if others[0].is_flat else shown(others[0].shape)
         raise refusal(
-            f"{operation.name} of all elements of the batch in a row and of {shown(others[0].shape)}",
-            "reshape both with (-1,)", ShapeError,
+            f"{operation.name} of all elements of the batch in a row and of {what}",
+            "reshape both with (-1,), from one shape", ShapeError,
         )  # fmt: skip
     return True
 

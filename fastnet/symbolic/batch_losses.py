@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from fastnet._kernels.errors import RuleError
 from fastnet._kernels.templates import folds as templates
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import tracing
@@ -35,6 +36,7 @@ class BatchLoss:
         what: it is, for errors.
 
     Attributes:
+        objects: the values of loss objects that take part.
         y: a number, or a number for each row.
         numbers: how many numbers the function gives for a row, or for the batch.
 
@@ -43,7 +45,9 @@ class BatchLoss:
     """
 
     def __init__(self, function: Callable[..., Any], true_shape: Shape, shape: Shape, what: str):
-        self.form = WholeFormula(functools.partial(_called, function), [true_shape, shape], what)
+        self.what, self.objects = what, list[Any]()
+        with tracing.within(joining=self.objects):
+            self.form = WholeFormula(functools.partial(_called, function), [true_shape, shape], what)
         self.rows, y = shape[:-1], self.form.result
         with whole_arrays(self.form.rows):
             if y.per_row:
@@ -63,6 +67,11 @@ class BatchLoss:
     ) -> tuple[View, View | None]:
         """Add the launches of the number of each row, that of the batch for all of them, and of the gradient of their
         weighted sum by ``y_pred``; without weights that of their mean."""
+        if self.objects and y_pred.mask is not None:
+            raise RuleError(
+                f"{self.what} reads the whole batch, and loss objects in it would count masked steps: give them the "
+                "weights of steps, as in losses.MeanSquaredError()(y_true, y_pred, sample_weight=...), and no mask."
+            )
         values = plan.buffer((y_pred.row_count,), y_pred.dtype)
         weight = argument(self.rows)
         if gradient and row_weight is None and not self.is_one:

@@ -38,6 +38,7 @@ class TracedForm:
         y_true, y_pred, y: the arguments and the result, one number a row.
         row: of the registry, where it is the mean of a formula of a target and a prediction; else None.
         numbers: how many numbers the function gives for a row.
+        is_mean: whether it is a mean over the batch, that of these numbers.
         batch: the loss, where it reads the whole batch; else None.
     """
 
@@ -46,6 +47,7 @@ class TracedForm:
     y: SymbolicArray
     row: registry.Loss | None
     numbers: int
+    is_mean: bool = False
     batch: BatchLoss | None = None
 
     @property
@@ -99,14 +101,15 @@ class TracedLoss:
                 raise
         batch = BatchLoss(self.function, (None, *true_shape), (None, *shape), what)
         y_true, y_pred = batch.form.arguments
-        return TracedForm(y_true, y_pred, batch.y, None, batch.numbers, batch)
+        return TracedForm(y_true, y_pred, batch.y, None, batch.numbers, batch=batch)
 
     def _of_rows(
         self, what: str, true_shape: tuple[int, ...], shape: tuple[int, ...], joining: list[Any]
     ) -> TracedForm:
         (y_true, y_pred), given, _ = traced(self.of_batch, [(None, *true_shape), (None, *shape)], what)
         rows, y = (None, *shape[:-1]), mean_of_batch(given)
-        if not is_linear(y, [x for x in joining if x is not None]):
+        means = [x for x in joining if x is not None]
+        if not is_linear(y, means):
             raise TracingError(f"{what} cannot be compiled: it is no sum of multiples of the losses in it.")
         y = of_rows(y, rows)
         check_samples(what, y)
@@ -114,7 +117,9 @@ class TracedLoss:
         row = None
         if true_shape == shape and (element := mean_of_elements(y, [y_true, y_pred])) is not None:
             row = self._element_row(y_true, y_pred, element)
-        return TracedForm(y_true, y_pred, y, row, numbers_of_a_row(given, rows))
+        others = ordered([given], known={id(x) for x in means})
+        is_mean = not given.per_row or not any(x.per_row and x.operation is None for x in others)
+        return TracedForm(y_true, y_pred, y, row, numbers_of_a_row(given, rows), is_mean)
 
     def of_batch(self, y_true: SymbolicArray, y_pred: SymbolicArray) -> Any:
         """The function, which may give the mean of the batch."""
