@@ -115,6 +115,17 @@ def test_an_attribute_called_weight_is_the_users():
     assert Weighted()(t, p) == pytest.approx(2 * np.square(t - p).mean(), rel=1e-12)
 
 
+def test_names_that_the_class_needs_are_not_taken():
+    with pytest.raises(TypeError, match="class Helped defines 'row', a name that fastnet.losses.Loss needs"):
+
+        class Helped(losses.Loss):
+            def row(self, e):
+                return e
+
+            def call(self, y_true, y_pred):
+                return self.row(ops.square(y_true - y_pred))
+
+
 def test_loss_objects_do_not_ignore_a_mask():
     x = RNG.standard_normal((5, 3, 2))
     x[:, 1] = 0

@@ -86,6 +86,11 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         if hooks.overrides(cls, "call"):  # the formula replaces the parent's
             cls._row = cls.target_range = None
             for name in _OF_FORMULA:
+                if name in vars(cls):
+                    raise TypeError(
+                        f"The class {cls.__name__} defines {name!r}, a name that fastnet.losses.Loss needs beside "
+                        "call: give it another one."
+                    )
                 setattr(cls, name, vars(Loss)[name])
             cls.row_axis = -1  # type: ignore[method-assign, assignment]  # it gets arrays as they are
 
