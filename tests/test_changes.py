@@ -136,7 +136,7 @@ COUNTED = {
     "3.scale": 0.25,
     "loss.factor": 3.0,
     "loss.reduction": "sum",
-    "loss.weight": 3.0,
+    "loss.compiled_weight": 3.0,
     "optimizer.learning_rate": 0.5,
     "optimizer.beta_1": 0.1,
     "optimizer.weight_decay": 0.3,
@@ -170,7 +170,7 @@ def test_in_every_hook(hook, unchanged):
 
 def test_the_batch_that_begins_is_the_next_step():
     """By hand: a rate that is set before a batch decides its step; so does a weight of the loss."""
-    for path, value in (("optimizer.learning_rate", 0.25), ("loss.weight", 0.5)):
+    for path, value in (("optimizer.learning_rate", 0.25), ("loss.compiled_weight", 0.5)):
         net = fastnet.Sequential([layers.Input((1,)), layers.Dense(1, use_bias=False, kernel_initializer="ones")])
         net.compile(optimizers.SGD(0.5), "mse")
         owner, name = path.split(".")

@@ -231,7 +231,7 @@ def test_reductions_of_value_and_gradient(rows, reduction, weighted):
     w = np.ones(rows) if weights is None else weights
     divisor = {"sum": 1.0, "mean_with_sample_weight": w.sum()}.get(reduction, rows)
     loss = losses.MeanSquaredError(reduction)
-    loss.weight = 0.5
+    loss.compiled_weight = 0.5
     got = check_batch(loss, y_true, y_pred, weights)
     assert got == pytest.approx(0.5 * (((y_true - y_pred) ** 2).mean(1) * w).sum() / divisor, rel=1e-13)
 
