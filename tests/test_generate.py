@@ -9,11 +9,13 @@ from pkgutil import iter_modules
 
 import numpy as np
 import pytest
+from numba.core import types
 
 import fastnet
 from fastnet._kernels import compile as compiler
 from fastnet._kernels import templates
 from fastnet._kernels.chain import Chain, ChainStep
+from fastnet._kernels.entry import Writer
 from fastnet._kernels.errors import RuleError
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.pasting import check_rule
@@ -151,12 +153,15 @@ def test_repeated_parameters_are_written_out():
 
 
 def test_a_module_is_complete():
-    """Its text alone, in an empty namespace, names nothing that is missing."""
+    """Its text alone, in an empty namespace, names nothing that is missing; the entry's names are `entry.Writer`'s."""
     kernel = kernel_of(rules()[-2], "float64")
     text = kernel.source().text()
     namespace = {"rule": lambda f: f, "body": lambda f: f}
     exec(compile(text, "generated", "exec"), namespace)
-    for node in ast.walk(ast.parse(text)):
+    Writer(types.float64, 0).record(namespace["kernel"], 3)
+    *rest, entry = ast.parse(text).body
+    assert entry.name == "kernel"
+    for node in ast.walk(ast.Module(rest)):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             known = node.id in namespace or node.id in dir(__builtins__) or node.id in __builtins__
             local = any(node.id in f.__code__.co_varnames for f in namespace.values() if hasattr(f, "__code__"))

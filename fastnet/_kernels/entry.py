@@ -110,7 +110,7 @@ class Writer:
         self.arguments = arguments
 
     def _pointer(self, element: Any, of_address: bool) -> Callable[..., Value]:
-        """`memory_intrinsics.pointer`, or ``address_pointer``."""
+        """``(bases, reference) -> pointer``: the buffer that an argument names (`abi.reference`), or ``(address)``."""
 
         def address(number: Value) -> Value:
             space = f" addrspace({self.global_space})" if self.global_space else ""
@@ -133,6 +133,7 @@ class Writer:
         return self.add(types.int64, f"select i1 {is_of_rows.name}, {of_rows.typed}, {number.typed}")
 
     def _real(self, bits: Value) -> Value:
+        """The float64 whose bits an argument is."""
         return self.add(types.float64, f"bitcast {bits.typed} to double")
 
     def _converted(self, number: Value) -> Value:
@@ -143,7 +144,7 @@ class Writer:
         return self.add(self.dtype, f"{kind} {number.typed} to {_LLVM[self.dtype]}")
 
     def _settled(self, number: Value) -> Value:
-        """`intrinsics.settled`."""
+        """A number through which LLVM does not look: a comparison of a narrowed one would else become one in double."""
         kind = _LLVM[number.kind]
         self._fences.add(kind)
         return self.add(number.kind, f"call {kind} @{_FENCE}{32 if kind == 'float' else 64}({number.typed})")

@@ -115,13 +115,6 @@ def select(typingctx, condition, a, b):
 # ---- bits of floats ------------------------------------------------------------------------------------------------
 
 
-@intrinsic
-def settled(typingctx, x):
-    """``x``, through which LLVM does not look: a comparison of a narrowed number would else become one in double."""
-    sig = _float_signature([x])
-    return sig and (sig, _emit_llvm("arithmetic.fence"))
-
-
 def _shifted_bits(builder, n, ty, offset):
     """Bits whose low part is the integer ``n + offset``: adding 1.5 * 2**mantissa puts it there.
 

@@ -23,26 +23,6 @@ def _pointer_to(context, builder, address, result):
     return builder.addrspacecast(builder.inttoptr(address, ir.PointerType(_I8, context.global_space)), kind)
 
 
-def pointer(dtype):
-    """Intrinsic ``(bases, reference) -> pointer``: the buffer a kernel argument names (see ``abi.reference``)."""
-    result = types.CPointer(ELEMENTS[dtype])
-
-    def codegen(context, builder, sig, args):
-        bases, reference = args
-        space = builder.and_(reference, ir.Constant(_I64, 7))
-        base = builder.load(builder.gep(bases, [space]))
-        address = builder.add(base, builder.ashr(reference, ir.Constant(_I64, 3)))
-        return _pointer_to(context, builder, address, result)
-
-    def primitive(typingctx, bases, reference):
-        if bases == _INTEGERS and isinstance(reference, types.Integer):
-            return result(_INTEGERS, types.int64), codegen
-        return None
-
-    primitive.__name__ = primitive.__qualname__ = f"pointer_{dtype}"
-    return intrinsic(primitive)
-
-
 def address_pointer(dtype):
     """Intrinsic ``(address) -> pointer``."""
     result = types.CPointer(ELEMENTS[dtype])
@@ -60,21 +40,8 @@ def address_pointer(dtype):
 
 
 for _name in ELEMENTS:
-    globals()[f"pointer_{_name}"] = pointer(_name)
     globals()[f"address_pointer_{_name}"] = address_pointer(_name)
 del _name
-
-
-def _emit_real(context, builder, sig, args):
-    return builder.bitcast(args[0], ir.DoubleType())
-
-
-@intrinsic
-def real(typingctx, bits):
-    """float64 whose bits are the int64 kernel argument ``bits``."""
-    if not isinstance(bits, types.Integer):
-        return None
-    return types.float64(types.int64), _emit_real
 
 
 @intrinsic(prefer_literal=True)

@@ -2,8 +2,8 @@
 
 `lifted` gives the weight as such a sample, on which all operations work, and `grounded` takes the result as a weight
 again, which formulas of data and products read. Sums over the batch and values that were assigned take part as weights
-do. In an update (`whole_updates`) both are operations of their own, since
-most others take arrays without a batch as they are.
+do. In an update (`whole_updates`) both are operations of their own, since most others take arrays without a batch as
+they are.
 """
 
 from __future__ import annotations
