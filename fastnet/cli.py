@@ -114,7 +114,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from fastnet._kernels import cache, compile
+    from fastnet._kernels import cache, machine_code
     from fastnet.engine import machine_peak
     from fastnet.engine.cuda import current
 
@@ -122,7 +122,7 @@ def _info(options: argparse.Namespace) -> int:
     for package in ("numpy", "numba", "llvmlite", "rich", "matplotlib"):
         lines[package] = _version(package)
     lines |= {
-        "processor": f"{compile.cpu()}, {platform.machine()}",
+        "processor": f"{machine_code.cpu()}, {platform.machine()}",
         "threads": str(fastnet.get_num_threads()),
         "GPU": current.described(),
         "kernel cache": _stored(cache.folder(), cache.stored()),
@@ -142,7 +142,7 @@ def _stored(folder: Folder, files: list[tuple[Path, os.stat_result]]) -> str:
 
 def _warmup(options: argparse.Namespace) -> int:
     from fastnet import warmup
-    from fastnet._kernels import cache, compile
+    from fastnet._kernels import cache, machine_code
 
     folder = cache.folder()
     if folder.remark:
@@ -154,7 +154,8 @@ def _warmup(options: argparse.Namespace) -> int:
     for network in networks:
         warmup.model(network)
     files = cache.stored()
-    print(f"{len(files) - before} new files in {time.perf_counter() - start:.1f} s, for the processor {compile.cpu()}.")
+    seconds, processor = time.perf_counter() - start, machine_code.cpu()
+    print(f"{len(files) - before} new files in {seconds:.1f} s, for the processor {processor}.")
     print(_stored(folder, files))
     return 0
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from numba.core import types
 
-from fastnet._kernels import abi
-from fastnet._kernels import compile as compiler
+from fastnet._kernels import abi, machine_code
 from fastnet._kernels.entry import NAME, Writer
 from fastnet._kernels.generate import decoded
 from fastnet._kernels.kinds import parse
@@ -26,7 +25,7 @@ def called(text, name, integers, *arguments):
         f"  %s = call i32 @{name}(ptr %e, ptr %e, {wrapped})\n  ret void\n}}\n"
     )
     function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * integers)
-    function(compiler.load_ir(text, "outer"))(*arguments)
+    function(machine_code.load_ir(text, "outer"))(*arguments)
 
 
 def storing(number):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from llvmlite import ir
 
-from fastnet._kernels import compile as compiler
+from fastnet._kernels import machine_code
 from fastnet._kernels.cpu import blocking, processor
 from fastnet._kernels.cpu.emit import I64, PTR
 from fastnet._kernels.cpu.micro_kernel import MicroKernel, PanelRows, StridedRows, TransposedRows
@@ -46,7 +46,7 @@ def convolution(dtype: str):
         kernel.store(b, value, kernel.at(b, y, p * kernel.width))
     b.ret_void()
     types = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
-    return ctypes.CFUNCTYPE(None, *types, ctypes.c_void_p)(compiler.load_ir(str(module), name)), kernel.lanes
+    return ctypes.CFUNCTYPE(None, *types, ctypes.c_void_p)(machine_code.load_ir(str(module), name)), kernel.lanes
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -83,7 +83,7 @@ def test_rows_transposed_in_registers(dtype, k):
     kernel.store(b, sums[0], out)
     b.ret_void()
     types = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p
-    call = ctypes.CFUNCTYPE(None, *types)(compiler.load_ir(str(module), name))
+    call = ctypes.CFUNCTYPE(None, *types)(machine_code.load_ir(str(module), name))
     factors, matrix = np.arange(1, k + 1, dtype=dtype), np.zeros((kernel.lanes, k + 2), dtype)
     matrix[:, :k] = np.arange(kernel.lanes * k).reshape(kernel.lanes, k)
     result = np.full(kernel.lanes, 7, dtype)

@@ -12,7 +12,7 @@ import pytest
 
 import fastnet
 from fastnet import cli, layers, warmup
-from fastnet._kernels import cache
+from fastnet._kernels import cache, machine_code
 from fastnet._kernels import compile as compiler
 
 USE = """
@@ -78,10 +78,10 @@ def test_what_is_warmed_up_without_a_model(monkeypatch):
 
 def test_a_processor_that_is_none(monkeypatch):
     monkeypatch.setenv("FASTNET_TARGET", "x86-64-v3")
-    assert compiler.cpu() == "x86-64-v3"
+    assert machine_code.cpu() == "x86-64-v3"
     monkeypatch.setenv("FASTNET_TARGET", "pentium-99")
     with pytest.raises(ValueError, match="FASTNET_TARGET is 'pentium-99', which names no processor"):
-        compiler.cpu()
+        machine_code.cpu()
 
 
 def test_a_model_without_a_shape_is_refused():
@@ -122,11 +122,11 @@ def cold(tmp_path, monkeypatch):
     monkeypatch.setattr(compiler, "_loaded", {})
     kernels = []
 
-    def build(source, name, build=compiler.build):
+    def lowered(source, name, lowered=compiler.lowered):
         kernels.append(name)
-        return build(source, name)
+        return lowered(source, name)
 
-    monkeypatch.setattr(compiler, "build", build)
+    monkeypatch.setattr(compiler, "lowered", lowered)
     return kernels
 
 
@@ -147,13 +147,13 @@ def uses(model):
     ],
 )
 def test_a_line_is_shown_while_kernels_are_compiled(monkeypatch, stream, verbose, shown):
-    def load(name, make, load=cache.load):
+    def read(name, *suffix, read=cache.read):
         told.append(name)
         compiler.watchers.notify()
-        return load(name, make)
+        return read(name, *suffix)
 
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(cache, "load", load)  # as if each kernel had to be compiled
+    monkeypatch.setattr(cache, "read", read)  # as if each kernel had to be compiled
     model, told = small_model(), []
     for name, use in uses(model):
         told.clear()

@@ -16,7 +16,7 @@ import stat
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -184,23 +184,40 @@ def _replace(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def _exclusive(name: str) -> Iterator[None]:
-    """Let one process at a time make what ``name`` stores. The system frees the lock of a process that dies."""
+    """Let one process at a time make what ``name`` stores."""
+    with _lock_file() as handle:
+        until = time.monotonic() + PATIENCE
+        while not _locked(handle, name) and time.monotonic() < until:
+            time.sleep(0.02)
+        yield
+
+
+@contextlib.contextmanager
+def claimed(names: Iterable[str]) -> Iterator[list[str]]:
+    """Those of these names whose contents no other process is making; others wait until this one has made them."""
+    with _lock_file() as handle:
+        yield [name for name in names if _locked(handle, name)]
+
+
+@contextlib.contextmanager
+def _lock_file() -> Iterator[int | None]:
+    """The open file of locks, or None. Closing it frees them all; the system does so when a process dies."""
     here, handle = folder(), None
     with contextlib.suppress(OSError):  # a folder that was removed, a full disk: nobody waits
         if not here.remark:
             handle = os.open(here.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        position, until = int(hashlib.sha256(name.encode()).hexdigest()[:7], 16), time.monotonic() + PATIENCE
-        while handle is not None and not _locked(handle, position) and time.monotonic() < until:
-            time.sleep(0.02)
-        yield
+        yield handle
     finally:
         if handle is not None:
-            os.close(handle)  # and frees the lock
+            os.close(handle)
 
 
-def _locked(handle: int, position: int) -> bool:
-    """Lock a byte; False while another process holds it. A file system without locks grants it."""
+def _locked(handle: int | None, name: str) -> bool:
+    """Lock a name's byte; False while another process holds it. It is granted where no file can be locked."""
+    if handle is None:
+        return True
+    position = int(hashlib.sha256(name.encode()).hexdigest()[:7], 16)
     try:
         if sys.platform == "win32":
             os.lseek(handle, position, os.SEEK_SET)

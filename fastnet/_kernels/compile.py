@@ -15,15 +15,14 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fastnet._kernels import cache
-from fastnet._kernels.errors import quoted
+from fastnet._kernels import cache, machine_code
 
 LARGE_IR = 500_000  # characters: of a product, whose garbage in cycles of numba's objects takes 8 MB; 0.1 s to collect
 SIGNATURES = {"kernel": 3, "epilogue": 6}  # name: integers behind the two pointers (`abi`)
@@ -74,6 +73,51 @@ def load(source: Source) -> int:
     return address
 
 
+def load_all(sources: Iterable[Source], threads: int) -> None:
+    """Load what `load` will be asked for; compile kernels that are missing side by side.
+
+    numba lowers one while LLVM, which needs no interpreter and takes as long, compiles those before it in threads. A
+    kernel that another process compiles, and a single one, are left to `load`.
+
+    Args:
+        sources: those that take longest first.
+        threads: at most.
+
+    Raises:
+        KernelError: numba refuses a source.
+    """
+    with lock:
+        missing = {key(source): source for source in dict.fromkeys(sources) if source not in _loaded}
+        missing = {name: source for name, source in missing.items() if not _load_stored(source, name)}
+        if threads > 1 and len(missing) > 1:
+            with cache.claimed(missing) as names:
+                _load_side_by_side({name: missing[name] for name in names}, threads)
+
+
+def _load_side_by_side(missing: dict[str, Source], threads: int) -> None:
+    from concurrent.futures import ThreadPoolExecutor  # here: 5 ms, for processes that compile
+
+    team, started = ThreadPoolExecutor(min(threads, len(missing))), {}
+    try:
+        for name, source in missing.items():
+            if not _load_stored(source, name):  # another process may have stored it meanwhile
+                watchers.notify()
+                started[name] = team.submit(machine_code.object_code, lowered(source, name), symbol(name))
+        for name, code in started.items():
+            cache.write(name, code.result())
+            _loaded[missing[name]] = machine_code.address(code.result(), symbol(name))
+    finally:
+        team.shutdown(cancel_futures=True)
+
+
+def _load_stored(source: Source, name: str) -> bool:
+    """Load a kernel from the cache on disk, if it is there."""
+    code = cache.read(name)
+    if code is not None:
+        _loaded[source] = machine_code.address(code, symbol(name))
+    return code is not None
+
+
 def key(source: Source) -> str:
     """The name of a kernel's machine code: a hash of all its inputs."""
     return named(source.name, (source.identity, source.signature, shared_sources()), source.files)
@@ -95,7 +139,7 @@ def _load(source: Source) -> int:
         watchers.notify()
         return build(source, name)
 
-    return _address(cache.load(name, make), _symbol(name))
+    return machine_code.address(cache.load(name, make), symbol(name))
 
 
 class Watchers(threading.local):
@@ -113,32 +157,9 @@ class Watchers(threading.local):
 watchers = Watchers()
 
 
-def _address(code: bytes, symbol: str) -> int:
-    """The address of a function of an object."""
-    import llvmlite.binding as llvm
-
-    engine = _engine(os.getpid())
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    return engine.get_function_address(symbol)
-
-
-def load_ir(text: str, symbol: str) -> int:
-    """The address of a function of LLVM IR, compiled for this process and not stored."""
-    import llvmlite.binding as llvm
-
-    machine = target_machine()
-    module = llvm.parse_assembly(text)
-    builder = pass_builder(machine)
-    builder.getModulePassManager().run(module, builder)
-    return _address(machine.emit_object(module), symbol)
-
-
 def build(source: Source, name: str) -> bytes:
     """Compile a kernel to an object file's bytes."""
-    with quiet():
-        ir = _optimised(source, name)
-    return target_machine().emit_object(ir)
+    return machine_code.object_code(lowered(source, name), symbol(name))
 
 
 @contextlib.contextmanager
@@ -159,55 +180,28 @@ def quiet() -> Iterator[None]:
 
 def assembly(source: Source) -> str:
     """The machine code of a kernel as text, for tests that look at its instructions."""
-    return target_machine().emit_assembly(_optimised(source, key(source)))
+    return texts(source)[1]
 
 
 def texts(source: Source) -> tuple[str, str]:
     """The optimised LLVM IR of a kernel, and its machine code as text."""
-    module = _optimised(source, key(source))
-    return str(module), target_machine().emit_assembly(module)
+    name = key(source)
+    module = machine_code.optimised(lowered(source, name), symbol(name))
+    return str(module), machine_code.target_machine().emit_assembly(module)
 
 
-def _optimised(source: Source, name: str):
-    import llvmlite.binding as llvm
-
-    text, inner = numba_ir(source, name)
+def lowered(source: Source, name: str) -> str:
+    """A kernel's LLVM IR, by numba, with a function of a plain C signature."""
+    with quiet():
+        text, inner = numba_ir(source, name)
     if len(text) > LARGE_IR:
         gc.collect()
     types = ["ptr"] * 2 + ["i64"] * SIGNATURES[source.signature]
     arguments = ", ".join(f"{t} %a{i}" for i, t in enumerate(types))
-    text += (
-        f'\ndefine void @"{_symbol(name)}"({arguments}) {{\n  %r = alloca ptr\n  %e = alloca ptr\n'
+    return text + (
+        f'\ndefine void @"{symbol(name)}"({arguments}) {{\n  %r = alloca ptr\n  %e = alloca ptr\n'
         f'  %s = call i32 @"{inner}"(ptr %r, ptr %e, {arguments})\n  ret void\n}}\n'
     )
-    module = llvm.parse_assembly(text)
-    for function in module.functions:
-        if not function.is_declaration and function.name != _symbol(name):
-            function.linkage = "internal"
-    builder = pass_builder(target_machine())
-    inline_rules(builder).run(module, builder)
-    builder.getModulePassManager().run(module, builder)
-    return module
-
-
-def pass_builder(machine):
-    """LLVM's passes, at level 3."""
-    import llvmlite.binding as llvm
-
-    return llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
-
-
-def inline_rules(builder):
-    """Passes that inline rules into their loops first. LLVM's own order simplifies a function before it is inlined, and
-    dropout is then not vectorised (6.0 ns an element instead of 1.1)."""
-    import llvmlite.binding as llvm
-
-    passes = llvm.create_new_module_pass_manager()
-    passes.add_always_inliner_pass()
-    passes.add_sroa_pass()
-    passes.add_simplify_cfg_pass()
-    passes.add_instruction_combine_pass()
-    return passes
 
 
 def numba_ir(source: Source, name: str, device: str = "cpu") -> tuple[str, str]:
@@ -270,45 +264,9 @@ def _body(function, device):
     return dispatcher
 
 
-def _symbol(name: str) -> str:
+def symbol(name: str) -> str:
+    """The name of a kernel's function in its object."""
     return f"fastnet_{name.replace('-', '_')}"
-
-
-def _features() -> str:
-    import llvmlite.binding as llvm
-
-    return "" if os.environ.get("FASTNET_TARGET") else llvm.get_host_cpu_features().flatten()
-
-
-def cpu() -> str:
-    """The processor for which kernels are compiled: ``FASTNET_TARGET``, else this machine's."""
-    import llvmlite.binding as llvm
-
-    name = os.environ.get("FASTNET_TARGET")
-    return _checked_processor(name) if name else llvm.get_host_cpu_name()
-
-
-@functools.cache
-def _checked_processor(name: str) -> str:
-    """A processor's name that LLVM knows. It says so only on standard error, of another process here, and with an
-    unknown one compiles for another machine, or ends the process.
-
-    Raises:
-        ValueError: LLVM does not know it.
-    """
-    import subprocess  # here: 3 ms, for processes that compile for another machine
-
-    text = (
-        "import sys, llvmlite.binding as llvm; llvm.initialize_native_target(); "
-        "llvm.Target.from_default_triple().create_target_machine(cpu=sys.argv[1])"
-    )
-    found = subprocess.run([sys.executable, "-c", text, name], capture_output=True, text=True, check=False)
-    if "not a recognized processor" in found.stderr:
-        raise ValueError(
-            f"FASTNET_TARGET is {quoted(name)}, which names no processor that LLVM knows: write a name such as "
-            "x86-64-v3, haswell, znver3 or skylake-avx512."
-        )
-    return name
 
 
 @lru_cache(maxsize=1)
@@ -321,7 +279,9 @@ def _environment() -> str:
         raise KernelError("fastnet compiles its kernels with numba, which is not installed: pip install numba.")
     numba = Path(spec.origin).with_name("_version.py").read_text(encoding="utf-8")
     triple = llvmlite.binding.get_default_triple()
-    return " ".join(["1", numba, llvmlite.__version__, sys.version.split()[0], triple, cpu(), _features()])
+    return " ".join(
+        ["1", numba, llvmlite.__version__, sys.version.split()[0], triple, machine_code.cpu(), machine_code.features()]
+    )
 
 
 @lru_cache(maxsize=1)
@@ -330,7 +290,7 @@ def shared_sources() -> str:
     folder = Path(__file__).parent
     names = (
         "abi.py", "chunks.py", "compile.py", "cpu/depthwise_intrinsics.py", "cpu/emit.py", "cpu/micro_kernel.py",
-        "entry.py", "generate.py", "intrinsics.py", "kinds.py", "lane_intrinsics.py",
+        "entry.py", "generate.py", "intrinsics.py", "kinds.py", "lane_intrinsics.py", "machine_code.py",
         "memory_intrinsics.py", "pasting.py", "rewriting.py", "syntax.py", "target.py", "template.py",
     )  # fmt: skip
     files = [folder / name for name in names]
@@ -347,31 +307,3 @@ def contents(path: str) -> str:
             f"fastnet names and generates its kernels from its source files, and {path} is missing. Install fastnet "
             "with its .py files; .pyc files alone or a zip file will not do."
         ) from None
-
-
-@lru_cache(maxsize=1)
-def target_machine():
-    """The machine for which code is made. The small code model holds because `_engine` keeps an object's parts close to
-    each other; with llvmlite's default for JIT code, the large one, MCJIT resolves position-independent calls wrongly.
-    """
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    return _new_machine()
-
-
-def _new_machine():
-    import llvmlite.binding as llvm
-
-    target = llvm.Target.from_default_triple()
-    return target.create_target_machine(cpu=cpu(), features=_features(), opt=3, reloc="pic", codemodel="small")
-
-
-@functools.cache
-def _engine(process: int):
-    """Holds the machine code of this process; that of its parents lies in theirs, and is still used."""
-    import llvmlite.binding as llvm
-
-    target_machine()
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _new_machine(), use_lmm=True)  # owns its machine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from fastnet.engine.executable import Executable
 from fastnet.engine.launch import Launch, Product, TapProducts
 from fastnet.engine.memory import Spans
 from fastnet.engine.sizes import Extent
+from fastnet.engine.threads import get_num_threads
 from fastnet.engine.variable import Variable, aligned
 from fastnet.engine.view import SIZES, Slot, View
 
@@ -72,12 +73,21 @@ def _generated(cpu: CPU, launch: Launch) -> Binding:
     return code, [cpu.encode(a) for a in launch.arguments()], launch.extent, launch.cost * OPERATION
 
 
-def source_of(product: Product) -> Source:
-    """The kernel of a product."""
-    if isinstance(product, TapProducts):
-        return winograd.tap_source(product.dtype)
-    kind = gemm if product.window is None else winograd if product.winograd else convolution
-    return kind.source(product.dtype)
+def source_of(kernel: Any) -> Source:
+    """The module of a launch's kernel."""
+    if isinstance(kernel, TapProducts):
+        return winograd.tap_source(kernel.dtype)
+    if not isinstance(kernel, Product):
+        return kernel.source()
+    kind = gemm if kernel.window is None else winograd if kernel.winograd else convolution
+    return kind.source(kernel.dtype)
+
+
+def _sources(launches: Iterable[Launch]) -> list[Source]:
+    """The modules of all kernels, first those of products, which take longest to compile."""
+    kernels = [one.kernel for launch in launches for one in (launch, launch.epilogue) if one is not None]
+    kernels.sort(key=lambda kernel: not isinstance(kernel, Product))
+    return [source_of(kernel) for kernel in kernels]
 
 
 def _product(cpu: CPU, launch: Launch) -> Binding:
@@ -149,6 +159,7 @@ class CPUExecutable(Executable):
         plan = self.plan
         self.arena = aligned((max(self.arena_bytes, 1),), "uint8")
         table = aligned((max(len(plan.launches), 1), abi.COLUMNS), "int64")[: len(plan.launches)]
+        compiler.load_all(_sources(plan.launches), get_num_threads())
         binder = CPU(self)
         for row, launch in zip(table, plan.launches, strict=True):
             binder.bind(row, launch)
@@ -204,10 +215,9 @@ class CPUExecutable(Executable):
             for one in (launch, launch.epilogue):
                 if one is not None:
                     is_product = isinstance(one.kernel, Product)
-                    source = source_of(one.kernel) if is_product else one.kernel.source()
                     name = f"{launch.label}_{one.name}"
                     axis = "its tiles" if is_product else f"{one.extent} units, {one.grain} at least"
-                    texts = dict(zip(("ll", "s"), compiler.texts(source), strict=True))
+                    texts = dict(zip(("ll", "s"), compiler.texts(source_of(one.kernel)), strict=True))
                     yield name, texts, axis if one is launch else "behind the product"
 
     def write(self, view: View, rows: int, value: Any) -> None:

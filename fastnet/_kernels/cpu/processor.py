@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from fastnet._kernels import compile as compiler
+from fastnet._kernels import machine_code
 
 SIZES = {"float32": 4, "float64": 8}
 LINE = 64  # bytes of a cache line
@@ -36,7 +36,7 @@ def target() -> Target:
         "  %r = call <16 x float> @llvm.fmuladd.v16f32(<16 x float> %a, <16 x float> %b, <16 x float> %c)\n"
         "  ret <16 x float> %r\n}\n"
     )
-    machine = compiler.target_machine()
+    machine = machine_code.target_machine()
     text = machine.emit_assembly(module)
     if "zmm" in text:
         return Target(64, 28, True, True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastnet._kernels import cache
+from fastnet._kernels import cache, machine_code
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.chunks import KC
 from fastnet._kernels.cpu import blocking, processor
@@ -110,7 +110,7 @@ def _block(dtype: str, candidate: Tile):
     kernel.loop(b, I64(COLUMN_BYTES // step), [a, packed, c], panel)
     b.ret_void()
     types = ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p
-    return ctypes.CFUNCTYPE(None, *types)(compiler.load_ir(str(module), name))
+    return ctypes.CFUNCTYPE(None, *types)(machine_code.load_ir(str(module), name))
 
 
 def _zeros(count: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fastnet._kernels import cache
+from fastnet._kernels import cache, machine_code
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.compile import KernelError, Source
 from fastnet._kernels.cuda.entry import DECLARATIONS, NAME, LaunchEntry, StepsEntry
@@ -64,8 +64,8 @@ def text(sources: Sequence[Source], entry: LaunchEntry | StepsEntry, level: str)
         ir = cache.load(_inner_key(source), functools.partial(_inner, source), "ll").decode()
         module.link_in(llvm.parse_assembly(_targeted(ir.replace(f"@{INNER}(", f"@{name}("), level)))
     _hide(module, NAME)
-    builder = compiler.pass_builder(machine)
-    compiler.inline_rules(builder).run(module, builder)
+    builder = machine_code.pass_builder(machine)
+    machine_code.inline_rules().run(module, builder)
     builder.getModulePassManager().run(module, builder)
     return machine.emit_assembly(module)
 
@@ -85,8 +85,8 @@ def _inner(source: Source) -> bytes:
         ir, inner = compiler.numba_ir(source, _inner_key(source), "cuda")
     module = llvm.parse_assembly(ir.replace(f'"{inner}"', INNER).replace(inner, INNER))
     _hide(module, INNER)
-    builder = compiler.pass_builder(compiler.target_machine())
-    compiler.inline_rules(builder).run(module, builder)
+    builder = machine_code.pass_builder(machine_code.target_machine())
+    machine_code.inline_rules().run(module, builder)
     return str(module).encode()
 
 
