@@ -12,7 +12,7 @@ from typing import Any
 from fastnet._kernels.registry import nearest
 
 PLANNED = "planned"
-_IMAGES = f"{PLANNED}: images (convolutions, pooling, augmentation)"
+_IMAGES = f"{PLANNED}: further augmentation of images"
 _SEQUENCES = f"{PLANNED}: sequences (recurrent layers, Embedding, attention)"
 _ARRAYS = f"{PLANNED}: further operations of formulas; write it with those there are, or as a rule (fastnet.extend)"
 _OPS = "fastnet.ops has its functions that are there"
@@ -55,7 +55,7 @@ ABSENT: dict[str, dict[str, str]] = {
         "distribution": _ONE_MACHINE,
         "export": "there is no other runtime to export to; model.save writes a file that fastnet reads",
         "legacy": _LEGACY,
-        "preprocessing": f"{_FOLDERS}; utils has pad_sequences and timeseries_dataset_from_array",
+        "preprocessing": "fastnet.utils has image_dataset_from_directory, load_img, pad_sequences and their kin",
         "tree": _TREES,
         "visualization": _PICTURES,
     },
@@ -68,7 +68,6 @@ ABSENT: dict[str, dict[str, str]] = {
         **_each(_TRACEBACKS, "disable_traceback_filtering enable_traceback_filtering is_traceback_filtering_enabled"),
         **_each(_DTYPE, "dtype_policy set_dtype_policy"),
         **_each(_SEQUENCES, "disable_flash_attention enable_flash_attention is_flash_attention_enabled"),
-        **_each(_IMAGES, "image_data_format set_image_data_format"),
         **_each(_BACKEND, "set_backend is_nnx_enabled"),
         **_each("fit and evaluate take the number of steps", "max_steps_per_epoch set_max_steps_per_epoch"),
         "enable_unsafe_deserialization": "a model's file holds JSON and never code",

@@ -203,7 +203,8 @@ def one_of(what: str, value: Any, *names: str | None) -> Any:
     """
     if not isinstance(value, (str, type(None))) or value not in names:
         *others, last = map(repr, names)
-        raise ValueError(f"{what} must be {', '.join(others)} or {last}, received {quoted(value)}.")
+        allowed = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"{what} must be {allowed}, received {quoted(value)}.")
     return value
 
 

@@ -88,6 +88,36 @@ def backend() -> str:
     return "fastnet"
 
 
+def image_data_format() -> str:
+    """Where layers of images have their channels: "channels_last", always.
+
+    Example:
+        >>> config.image_data_format()
+        'channels_last'
+    """
+    return "channels_last"
+
+
+def set_image_data_format(data_format: str) -> None:
+    """Accept the one place of the channels, for programs that set it.
+
+    Args:
+        data_format: "channels_last".
+
+    Raises:
+        ValueError: it is another one.
+
+    Example:
+        >>> config.set_image_data_format("channels_last")
+    """
+    if data_format == "channels_first":
+        raise ValueError(
+            "set_image_data_format: 'channels_first' is not supported: channels are the last axis of images. "
+            "np.moveaxis(x, 1, -1) puts those of data there, and layers.Permute((2, 3, 1)) those of a layer's result."
+        )
+    checks.one_of("set_image_data_format: data_format", data_format, "channels_last")
+
+
 def max_epochs() -> int | None:
     """The limit of `set_max_epochs`; None without one.
 

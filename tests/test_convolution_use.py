@@ -1,5 +1,6 @@
 """Convolutions as people use and misuse them: errors, masks, unknown sizes, descriptions, training."""
 
+import inspect
 import re
 import warnings
 
@@ -53,6 +54,15 @@ ERRORS = {  # what is done, and what the error says behind the layer's name
         lambda: L.SeparableConv1D(4, 3).build((None, 8, 8, 3)),
         "takes samples of shape (steps, features); received (8, 8, 3)",
     ),
+    "rank of vectors": (
+        lambda: L.MaxPooling2D().build((None, 784)),
+        "takes samples of shape (height, width, channels); received (784,). layers.Reshape in front gives them these 3",
+    ),
+    "no pixels": (
+        lambda: L.Conv2D(4, 3, padding="same")(np.zeros((2, 0, 8, 1))),
+        "takes samples of at least one element along each axis, (height, width, channels); received (0, 8, 1).",
+    ),
+    "no channels": (lambda: L.Resizing(2, 2)(np.zeros((2, 8, 8, 0))), "of at least one element .* received (8, 8, 0)"),
     "rank of volumes": (
         lambda: L.Conv3DTranspose(4, 3).build((None, 8, 3)),
         "takes samples of shape (depth, height, width, channels); received (8, 3)",
@@ -118,6 +128,32 @@ def test_errors(name):
     pattern = ".*".join(re.escape(part) for part in message.split(".*"))
     with pytest.raises(ValueError, match=rf"^Layer '\w+' \(\w+\).*{pattern}"):
         act()
+
+
+def test_every_data_format_is_refused_with_the_remedy():
+    """Of each layer that takes one; its other arguments are small numbers."""
+    given = {"factor": 0.1, "height_factor": 0.1, "width_factor": 0.1, "rate": 0.1}
+    refused = 0
+    for cls in {cls for cls in vars(L).values() if isinstance(cls, type) and issubclass(cls, L.Layer)}:
+        parameters = inspect.signature(cls).parameters
+        if "data_format" not in parameters or cls.__module__ == "fastnet.layers.images":
+            continue
+        needed = [name for name, p in parameters.items() if p.default is p.empty and p.kind == p.POSITIONAL_OR_KEYWORD]
+        arguments = {name: given.get(name, 1) for name in needed}
+        assert cls(**arguments, data_format="channels_last").get_config()["data_format"] == "channels_last"
+        with pytest.raises(ValueError, match=r"'channels_first' is not supported: .* layers\.Permute\(\(2, "):
+            cls(**arguments, data_format="channels_first")
+        refused += 1
+    assert refused > 40
+
+
+def test_the_default_data_format():
+    assert fastnet.config.image_data_format() == "channels_last"
+    fastnet.config.set_image_data_format("channels_last")
+    with pytest.raises(ValueError, match=r"'channels_first' is not supported: .*np\.moveaxis\(x, 1, -1\)"):
+        fastnet.config.set_image_data_format("channels_first")
+    with pytest.raises(ValueError, match="data_format must be 'channels_last', received 'first'"):
+        fastnet.config.set_image_data_format("first")
 
 
 @pytest.mark.parametrize("shape", [(32, 24, 3), (None, None, 3)])

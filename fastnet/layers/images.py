@@ -8,10 +8,8 @@ import numpy as np
 
 from fastnet import checks
 from fastnet._kernels.errors import quoted
+from fastnet.layers import spatial
 from fastnet.layers.layer import Layer
-
-_AXES = {1: "(steps, features)", 2: "(height, width, channels)", 3: "(depth, height, width, channels)"}
-_TURNED = {1: (2, 1), 2: (2, 3, 1), 3: (2, 3, 4, 1)}
 
 
 class ImageLayer(Layer):
@@ -45,27 +43,26 @@ class ImageLayer(Layer):
 
     def checked_argument(self, name: str, value: Any) -> Any:
         """The value that an argument gets; channels are the last axis, and None stands for it."""
-        if name == "data_format" and value == "channels_first":
-            raise ValueError(
-                f"{self._owner}: data_format='channels_first' is not supported: the channels are the last axis of a "
-                f"sample, {_AXES[self.rank]}. layers.Permute({_TURNED[self.rank]}) in front of the first layer of "
-                "images puts them there."
-            )
-        value = super().checked_argument(name, value)
         if name != "data_format":
-            return value
-        return checks.one_of(f"{self._owner}: {name}", value, None, "channels_last") or "channels_last"
+            return super().checked_argument(name, value)
+        format = spatial.channels_last(self._owner, value, self.rank) or "channels_last"
+        return super().checked_argument(name, format)
 
     def check_rank(self, shape: tuple[int, ...]) -> None:
-        """Check the number of a sample's axes.
+        """Check the number of a sample's axes, and that they have elements.
 
         Raises:
-            ValueError: there are more or fewer than the layer works on.
+            ValueError: there are more or fewer axes than the layer works on, or one has the size 0.
         """
         if len(shape) != self.rank + 1:
-            remedy = ""
+            remedy = f"layers.Reshape in front gives them these {self.rank + 1} axes."
             if len(shape) == self.rank:
-                remedy = f" layers.Reshape({(*shape, 1)}) in front makes them images of one channel."
+                remedy = f"layers.Reshape({(*shape, 1)}) in front makes them images of one channel."
             raise ValueError(
-                f"{self._owner} takes samples of shape {_AXES[self.rank]}; received {tuple(shape)}.{remedy}"
+                f"{self._owner} takes samples of shape {spatial.AXES[self.rank]}; received {tuple(shape)}. {remedy}"
+            )
+        if not all(shape):
+            raise ValueError(
+                f"{self._owner} takes samples of at least one element along each axis, {spatial.AXES[self.rank]}; "
+                f"received {tuple(shape)}. Leave empty ones out."
             )

@@ -14,6 +14,7 @@ from fastnet._kernels.templates import elementwise, indexed
 from fastnet.engine.index_map import IndexMap
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
+from fastnet.layers import spatial
 from fastnet.layers.layer import Layer
 
 
@@ -37,7 +38,7 @@ class Flatten(Layer):
 
     def __init__(self, data_format: str | None = None, **more: Any):
         super().__init__(**more)
-        self.data_format = checks.one_of(f"{self._owner}: data_format", data_format, None, "channels_last")
+        self.data_format = spatial.channels_last(self._owner, data_format)
 
     def sample_output_shape(self, input_shape):
         return (math.prod(input_shape),)

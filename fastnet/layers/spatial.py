@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from fastnet import checks
 from fastnet._kernels.window import axis_positions
 
+AXES = {1: "(steps, features)", 2: "(height, width, channels)", 3: "(depth, height, width, channels)"}
+_TURNED = {1: (2, 1), 2: (2, 3, 1), 3: (2, 3, 4, 1)}
 SMALLEST_SIDE = 8  # of what `is_channels_first` takes for an image
+
+
+def channels_last(owner: str, value: Any, rank: int | None = None) -> Any:
+    """The argument ``data_format`` of a layer, None or "channels_last".
+
+    Args:
+        owner: the layer, for errors.
+        value: of the argument.
+        rank: the axes in space; None for any number.
+
+    Raises:
+        ValueError: it has another value.
+    """
+    if value == "channels_first":
+        axes = f"such as {AXES[2]}" if rank is None else AXES[rank]
+        raise ValueError(
+            f"{owner}: data_format='channels_first' is not supported: the channels are the last axis of a sample, "
+            f"{axes}. layers.Permute({_TURNED[rank or 2]}) in front of the first layer of images puts them there."
+        )
+    return checks.one_of(f"{owner}: data_format", value, None, "channels_last")
 
 
 def is_channels_first(shape: tuple[int, ...]) -> bool:

@@ -177,6 +177,7 @@ def separable_conv(
         >>> ops.separable_conv(np.array([[[1.0, 10.0], [2.0, 20.0]]]), np.ones((2, 2, 1)), np.ones((1, 2, 1))).tolist()
         [[[33.0]]]
     """
+    _check_format("separable_conv", data_format)
     channels = depthwise_conv(inputs, depthwise_kernel, strides, padding, data_format, dilation_rate)
     return conv(channels, pointwise_kernel)
 
