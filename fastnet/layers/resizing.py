@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
 from fastnet import checks
 from fastnet._kernels.errors import quoted
+from fastnet.engine import resampling
 from fastnet.engine.axis_windows import AxisWindows, ImageWindows
 from fastnet.engine.plan import Plan
 from fastnet.engine.view import View
@@ -16,43 +16,11 @@ from fastnet.layers.borders import with_borders
 from fastnet.layers.images import ImageLayer
 from fastnet.layers.pooling import Windowed, window_sums
 
-Kernel = Callable[[np.ndarray], np.ndarray]
-
-
-def _triangle(x: np.ndarray) -> np.ndarray:
-    return np.maximum(0, 1 - x)
-
-
-def _cubic(x: np.ndarray) -> np.ndarray:
-    """Keys 1981 with a = -1/2."""
-    near, far = ((1.5 * x - 2.5) * x) * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return np.where(x >= 2, 0.0, np.where(x >= 1, far, near))
-
-
-def _lanczos(radius: float) -> Kernel:
-    def kernel(x: np.ndarray) -> np.ndarray:
-        divisor = np.where(x > 1e-3, np.pi**2 * x**2, 1.0)
-        values = radius * np.sin(np.pi * x) * np.sin(np.pi * x / radius) / divisor
-        return np.where(x > radius, 0.0, np.where(x > 1e-3, values, 1.0))
-
-    return kernel
-
-
-#: interpolation → its kernel, a function of a distance, and the distance at which it ends
-KERNELS: dict[str, tuple[Kernel, int]] = {
-    "bilinear": (_triangle, 1),
-    "bicubic": (_cubic, 2),
-    "lanczos3": (_lanczos(3.0), 3),
-    "lanczos5": (_lanczos(5.0), 5),
-}
 INTERPOLATIONS = ("bilinear", "nearest", "bicubic", "lanczos3", "lanczos5")
 
 
 def resized_axis(inputs: int, outputs: int, interpolation: str, antialias: bool = False) -> AxisWindows:
-    """The windows and weights of an axis of another size.
-
-    The middle of pixel o of the result lies at (o + 1/2) inputs / outputs - 1/2. Pixels of the input count by their
-    distance from it; their weights have the sum 1.
+    """The windows and weights of an axis of another size (`engine.resampling`).
 
     Args:
         inputs, outputs: the sizes.
@@ -61,17 +29,10 @@ def resized_axis(inputs: int, outputs: int, interpolation: str, antialias: bool 
     """
     if inputs == outputs:
         return AxisWindows.of_single(np.arange(inputs), inputs)
-    if interpolation == "nearest":  # in float32, as in Keras: this decides between two that are equally near
-        middle = (np.arange(outputs, dtype=np.float32) + np.float32(0.5)) * np.float32(inputs) / np.float32(outputs)
-        return AxisWindows.of_single(np.floor(middle).astype(int).clip(max=inputs - 1), inputs)
-    kernel, radius = KERNELS[interpolation]
-    width = max(inputs / outputs, 1.0) if antialias else 1.0
-    middle = (np.arange(outputs) + 0.5) / (outputs / inputs) - 0.5
-    start = (np.floor(middle - radius * width).astype(int) + 1).clip(0)
-    stop = np.ceil(middle + radius * width).astype(int).clip(max=inputs)
-    index = start[:, None] + np.arange((stop - start).max())
-    weights = np.where(index < stop[:, None], kernel(np.abs(middle[:, None] - index) / width), 0.0)
-    return AxisWindows(start, stop, inputs, weights / weights.sum(axis=1, keepdims=True))
+    if interpolation == "nearest":
+        return AxisWindows.of_single(resampling.nearest(inputs, outputs), inputs)
+    start, stop, weights = resampling.interpolated(inputs, outputs, interpolation, antialias)
+    return AxisWindows(start, stop, inputs, weights)
 
 
 class _Resampled(Windowed):

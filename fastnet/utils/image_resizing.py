@@ -1,8 +1,4 @@
-"""Images scaled as `tf.image.resize` and `jax.image.resize` scale them, without smoothing first.
-
-Pixels are squares: pixel i of the result lies at (i + 1/2) n / size - 1/2 of n pixels. It is a weighted sum of the
-pixels around that place; weights of pixels that there are not are left out, and the others sum to 1.
-"""
+"""Images scaled as `tf.image.resize` and `jax.image.resize` scale them, without smoothing first."""
 
 from __future__ import annotations
 
@@ -11,46 +7,33 @@ import operator
 
 import numpy as np
 
+from fastnet.engine import resampling
 from fastnet.utils.images import middle
 
-
-def _cubic(x: np.ndarray, b: float, c: float) -> np.ndarray:
-    """Mitchell and Netravali 1988, doi:10.1145/54852.378514."""
-    near = ((12 - 9 * b - 6 * c) * x**3 + (-18 + 12 * b + 6 * c) * x**2 + 6 - 2 * b) / 6
-    far = ((-b - 6 * c) * x**3 + (6 * b + 30 * c) * x**2 + (-12 * b - 48 * c) * x + 8 * b + 24 * c) / 6
-    return np.where(x < 1, near, np.where(x < 2, far, 0))
-
-
-#: By interpolation: how far a pixel reaches, and its weight by its distance.
-_KERNELS = {
-    "bilinear": (1, lambda x: np.maximum(1 - x, 0)),
-    "bicubic": (2, lambda x: _cubic(x, 0, 0.5)),
-    "mitchellcubic": (2, lambda x: _cubic(x, 1 / 3, 1 / 3)),
-    "lanczos3": (3, lambda x: np.where(x < 3, np.sinc(x) * np.sinc(x / 3), 0)),
-    "lanczos5": (5, lambda x: np.where(x < 5, np.sinc(x) * np.sinc(x / 5), 0)),
-    "gaussian": (2, lambda x: np.where(x < 1.5, np.exp(-2 * x * x), 0)),
-}
-INTERPOLATIONS = ("nearest", "area", *_KERNELS)
+INTERPOLATIONS = ("nearest", "area", *resampling.KERNELS)
 
 
 @functools.lru_cache(maxsize=256)
 def _sources(n: int, size: int, interpolation: str) -> tuple[np.ndarray, np.ndarray]:
     """For each of ``size`` pixels those of ``n`` that it is made of, (size, k), and their weights."""
-    step = n / size
     if interpolation == "nearest":
-        return np.minimum(((np.arange(size) + 0.5) * step).astype(int), n - 1)[:, None], np.ones((size, 1), "f")
-    if interpolation == "area":  # what a pixel of the result covers
-        start, end = np.arange(size)[:, None] * step, (np.arange(size)[:, None] + 1) * step
-        index = np.floor(start).astype(int) + np.arange(int(step) + 2)
-        weights = np.clip(np.minimum(index + 1, end) - np.maximum(index, start), 0, None)
+        return resampling.nearest(n, size)[:, None], np.ones((size, 1), "f")
+    if interpolation == "area":
+        first, weights = _covered(n, size)
     else:
-        reach, kernel = _KERNELS[interpolation]
-        place = (np.arange(size)[:, None] + 0.5) * step - 0.5
-        index = np.floor(place).astype(int) + np.arange(1 - reach, 1 + reach)
-        weights = kernel(abs(place - index))
-    weights = np.where((index >= 0) & (index < n), weights, 0)
-    weights = weights / weights.sum(1, keepdims=True)
+        first, _, weights = resampling.interpolated(n, size, interpolation)
+    index = first[:, None] + np.arange(weights.shape[1])
     return np.clip(index, 0, n - 1), weights.astype("f")
+
+
+def _covered(n: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first of the pixels that a pixel of the result covers, and their shares of it."""
+    step = n / size
+    start, end = np.arange(size)[:, None] * step, (np.arange(size)[:, None] + 1) * step
+    index = np.floor(start).astype(int) + np.arange(int(step) + 2)
+    weights = np.clip(np.minimum(index + 1, end) - np.maximum(index, start), 0, None)
+    weights = np.where(index < n, weights, 0)
+    return index[:, 0], weights / weights.sum(1, keepdims=True)
 
 
 def resized(image: np.ndarray, height: int, width: int, interpolation: str) -> np.ndarray:
