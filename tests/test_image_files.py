@@ -89,7 +89,7 @@ def test_jpeg_has_no_transparency(tmp_path):
     (lambda p: utils.load_img(p / "x.png", "cmyk"), "color_mode must be 'grayscale', 'rgb' or 'rgba'"),
     (lambda p: utils.load_img(p / "x.png", interpolation="cubic"), "interpolation must be"),
     (lambda p: utils.load_img(p / "x.png", target_size=(0, 3)), "target_size must be"),
-    (lambda p: utils.load_img(p / "text.png"), r"text.png is no image, or damaged: cannot identify"),
+    (lambda p: utils.load_img(p / "text.png"), r"text.png is no image, or damaged: its format is unknown"),
     (lambda p: utils.array_to_img(np.zeros((2, 3))), r"takes one image .* received \(2, 3\)"),
     (lambda p: utils.array_to_img(np.zeros((2, 3, 2))), r"1, 3 or 4 channels, received \(2, 3, 2\)"),
     (lambda p: utils.array_to_img(np.zeros((3, 2, 2)), "channels_first"), r"np.moveaxis\(x, 0, -1\)"),
@@ -274,6 +274,8 @@ def test_damaged_files_are_named_or_skipped(folder):
     images = read(folder, batch_size=4)
     with pytest.raises(ValueError, match=r"cats.2\.jpg is no image, or damaged: .*truncated.* give on_error='skip'"):
         images[0]
+    with pytest.raises(ValueError, match=r"dogs.1\.PNG is no image, or damaged: its format is unknown\. Remove it"):
+        images[1]
     with pytest.warns(UserWarning, match=r"2 of 9 images are damaged and left out: .*2\.jpg, .*1\.PNG\."):
         images = read(folder, on_error="skip", batch_size=4)
     x, y = (np.concatenate(parts) for parts in zip(*images))
@@ -290,7 +292,8 @@ def test_damaged_files_are_named_or_skipped(folder):
     ({"color_mode": "cmyk"}, "color_mode"),
     ({"interpolation": "cubic"}, "interpolation must be"),
     ({"image_size": (3, 4, 5)}, r"image_size must be \(height, width\)"),
-    ({"image_size": (3, 0)}, "image_size"),
+    ({"image_size": (3, 0)}, r"image_size must be .*, two positive integers, or None; received \(3, 0\)"),
+    ({"image_size": "3"}, r"image_size must be \(height, width\)"),
     ({"batch_size": 0}, "batch_size"),
     ({"data_format": "channels_first"}, "moveaxis"),
     ({"subset": "training"}, "validation_split and subset go together"),
@@ -306,6 +309,7 @@ def test_damaged_files_are_named_or_skipped(folder):
     ({"labels": [0] * 8 + [3], "label_mode": "categorical"}, "needs labels from 0 to 1, .* received 3"),
     ({"labels": [0, 1, 2] * 3, "label_mode": "binary"}, "needs two classes; there are 3"),
     ({"class_names": ["cats", "birds"]}, r"class_names must be folders in .*: cats, dogs; received"),
+    ({"class_names": ["cats", "cats"]}, "each once: cats, dogs; received"),
     ({"class_names": ["cats"], "labels": None}, "they need labels='inferred'"),
     ({"on_error": "ignore"}, "on_error must be 'raise' or 'skip'"),
 ])  # fmt: skip

@@ -99,6 +99,9 @@ def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
     return (*items, None, None)[:3]  # type: ignore[return-value]
 
 
+_SERIES = "timeseries_dataset_from_array"
+
+
 class _Windows(PyDataset):
     """The windows of `timeseries_dataset_from_array`."""
 
@@ -164,34 +167,37 @@ def timeseries_dataset_from_array(
         (array([0., 1., 2.]), np.float64(3.0))
     """
     data = np.asarray(data)
-    first, end = start_index or 0, len(data) if end_index is None else end_index
-    if not 0 <= first < end <= len(data):
-        raise ValueError(
-            f"timeseries_dataset_from_array: 0 <= start_index < end_index <= {len(data)} must hold; received "
-            f"start_index={start_index}, end_index={end_index}."
-        )
-    given = {
-        "sequence_length": sequence_length,
-        "sequence_stride": sequence_stride,
-        "sampling_rate": sampling_rate,
-        "batch_size": 1 if batch_size is None else batch_size,
-    }
-    for name, value in given.items():
-        if not checks.is_integer(value) or value < 1:
-            raise ValueError(
-                f"timeseries_dataset_from_array: {name} must be an integer of at least 1, received {quoted(value)}."
-            )
+    first, end = _bounds(len(data), start_index, end_index)
+    _check_counts(
+        sequence_length=sequence_length, sequence_stride=sequence_stride, sampling_rate=sampling_rate,
+        batch_size=1 if batch_size is None else batch_size,
+    )  # fmt: skip
+    window_targets = None if targets is None else np.asarray(targets)[first:end]
     count = end - first - (sequence_length - 1) * sampling_rate
-    if targets is not None:
-        targets = np.asarray(targets)
-        count = min(count, len(targets[first:end]))
+    count = count if window_targets is None else min(count, len(window_targets))
     if count < 1:
         raise ValueError(
-            f"timeseries_dataset_from_array: no window of {sequence_length} rows, {sampling_rate} apart, fits into "
-            f"{end - first} rows{'' if targets is None else f' and {len(targets)} targets'}."
+            f"{_SERIES}: no window of {sequence_length} rows, {sampling_rate} apart, fits into {end - first} rows"
+            f"{'' if window_targets is None else f' and {len(window_targets)} targets'}."
         )
     starts = np.arange(0, count, sequence_stride)
     if shuffle:
         np.random.default_rng(seed).shuffle(starts)
-    window_targets = None if targets is None else targets[first:end]
     return _Windows(data[first:end], window_targets, starts, np.arange(sequence_length) * sampling_rate, batch_size)
+
+
+def _bounds(rows: int, start_index: int | None, end_index: int | None) -> tuple[int, int]:
+    """The first row of a series that is used, and the end."""
+    first, end = start_index or 0, rows if end_index is None else end_index
+    if not 0 <= first < end <= rows:
+        raise ValueError(
+            f"{_SERIES}: 0 <= start_index < end_index <= {rows} must hold; received start_index={start_index}, "
+            f"end_index={end_index}."
+        )
+    return first, end
+
+
+def _check_counts(**given: Any) -> None:
+    """Check arguments that are positive integers."""
+    for name, value in given.items():
+        checks.integer(f"{_SERIES}: {name}", value)

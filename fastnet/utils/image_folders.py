@@ -159,40 +159,26 @@ def image_dataset_from_directory(
     """
     pillow(_CALLER)
     _check_choices(label_mode, subset, format, on_error, data_format)
-    size = _size_of(image_size)
-    reading = _Reading(
-        checks.one_of(f"{_CALLER}: color_mode", color_mode, *MODES),
-        size,
-        checks.one_of(f"{_CALLER}: interpolation", interpolation, *INTERPOLATIONS),
-        _fit_of(size, crop_to_aspect_ratio, pad_to_aspect_ratio),
-    )
+    reading = _reading(color_mode, image_size, interpolation, crop_to_aspect_ratio, pad_to_aspect_ratio)
     batch_size = None if batch_size is None else checks.integer(f"{_CALLER}: batch_size", batch_size)
     share = _share_of(validation_split, subset, shuffle, seed)
     seed = random.next_seed() % 10**6 if seed is None else checks.integer(f"{_CALLER}: seed", seed, 0, 2**32 - 1)
-    labels = None if label_mode is None else labels
-    paths, numbers, names = _found(Path(checks.path_name(f"{_CALLER}: directory", directory)), labels, class_names,
-                                   follow_links, verbose)  # fmt: skip
+    folder = Path(checks.path_name(f"{_CALLER}: directory", directory))
+    given = None if label_mode is None else labels
+    paths, numbers, names = _found(folder, given, class_names, follow_links, verbose)
     if on_error == "skip":
         paths, numbers = _without_damaged(reading, paths, numbers)
-    if size is None:
+    if reading.size is None:
         _check_sizes(paths)
     encoded = _encoded(numbers, names, label_mode)
-    if shuffle:  # Keras's generator: the same files are held back
-        order = np.arange(len(paths))
-        np.random.RandomState(seed).shuffle(order)
-        paths, encoded = [paths[i] for i in order], None if encoded is None else encoded[order]
-    held_back = int(share * len(paths))
-    first = len(paths) - held_back
+    if shuffle:
+        paths, encoded = _shuffled(paths, encoded, seed)
+    first = len(paths) - _held_back(len(paths), share)
 
     def part(start: int, end: int, of_seed: int | None) -> ImageFolder:
         chosen = None if encoded is None else encoded[start:end]
         return ImageFolder(reading, paths[start:end], chosen, names, batch_size, of_seed)
 
-    if share and not 0 < held_back < len(paths):
-        raise ValueError(
-            f"{_CALLER}: validation_split={validation_split} of {len(paths)} images leaves {first} to train on and "
-            f"{held_back} to validate on; both must be at least 1."
-        )
     of_seed = seed if shuffle else None
     parts = [part(0, first, of_seed), part(first, len(paths), None if subset == "both" else of_seed)]
     return parts if subset == "both" else parts[subset == "validation"]
@@ -206,14 +192,28 @@ def _check_choices(label_mode: Any, subset: Any, format: Any, on_error: Any, dat
     channels_last(f"{_CALLER}: data_format", data_format)
 
 
+def _reading(color_mode: Any, image_size: Any, interpolation: Any, crop: Any, pad: Any) -> _Reading:
+    """How files are read, from arguments that are checked."""
+    size = _size_of(image_size)
+    return _Reading(
+        checks.one_of(f"{_CALLER}: color_mode", color_mode, *MODES),
+        size,
+        checks.one_of(f"{_CALLER}: interpolation", interpolation, *INTERPOLATIONS),
+        _fit_of(size, crop, pad),
+    )
+
+
 def _size_of(image_size: Any) -> tuple[int, int] | None:
     if image_size is None:
         return None
     given = (image_size, image_size) if checks.is_integer(image_size) else image_size
-    sizes = checks.sample_shape(f"{_CALLER}: image_size", given)
-    if len(sizes) != 2:
-        raise ValueError(f"{_CALLER}: image_size must be (height, width), received {quoted(image_size)}.")
-    return sizes  # type: ignore[return-value]
+    sizes = list(given) if isinstance(given, (tuple, list, np.ndarray)) else []
+    if len(sizes) != 2 or not all(checks.is_integer(size) and size > 0 for size in sizes):
+        raise ValueError(
+            f"{_CALLER}: image_size must be (height, width), two positive integers, or None; received "
+            f"{quoted(image_size)}."
+        )
+    return int(sizes[0]), int(sizes[1])
 
 
 def _fit_of(size: Any, crop: Any, pad: Any) -> Any:
@@ -250,9 +250,10 @@ def _found(
     if isinstance(labels, str) and labels == "inferred":
         folders = sorted(f.name for f in directory.iterdir() if f.is_dir() and not f.name.startswith("."))
         names = folders if class_names is None else list(class_names)
-        if not set(names) <= set(folders):
+        if not set(names) <= set(folders) or len(set(names)) < len(names):
             raise ValueError(
-                f"{_CALLER}: class_names must be folders in {directory}: {', '.join(folders)}; received {names}."
+                f"{_CALLER}: class_names must be folders in {directory}, each once: {', '.join(folders)}; received "
+                f"{names}."
             )
         files = [_images(directory / name, follow_links) for name in names]
         paths = [path for each in files for path in each]
@@ -301,6 +302,28 @@ def _encoded(numbers: np.ndarray | None, names: list[str] | None, label_mode: st
             f"ones; received {numbers.max()}."
         )
     return numbers[:, None].astype("f") if label_mode == "binary" else np.eye(len(names), dtype="f")[numbers]
+
+
+def _shuffled(paths: list[str], encoded: np.ndarray | None, seed: int) -> tuple[list[str], np.ndarray | None]:
+    """Files and labels in the order of Keras's generator: the same files are held back."""
+    order = np.arange(len(paths))
+    np.random.RandomState(seed).shuffle(order)
+    return [paths[i] for i in order], None if encoded is None else encoded[order]
+
+
+def _held_back(images: int, share: float) -> int:
+    """The number of images for validation.
+
+    Raises:
+        ValueError: one of the subsets would have none.
+    """
+    count = int(share * images)
+    if share and not 0 < count < images:
+        raise ValueError(
+            f"{_CALLER}: validation_split={share} of {images} images leaves {images - count} to train on and {count} "
+            "to validate on; both must be at least 1."
+        )
+    return count
 
 
 def _without_damaged(

@@ -108,6 +108,8 @@ def opened(file: io.BytesIO | str, whole: bool = True) -> Image:
         image = image_module.open(contents)
         if whole:
             image.load()
+    except image_module.UnidentifiedImageError:  # Pillow names an object in memory
+        raise ValueError(f"{name} is no image, or damaged: its format is unknown.") from None
     except (OSError, SyntaxError, ValueError, EOFError, image_module.DecompressionBombError) as error:
         raise ValueError(f"{name} is no image, or damaged: {str(error).strip('.')}.") from error
     return image
