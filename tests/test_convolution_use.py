@@ -183,6 +183,27 @@ def test_samples_that_look_like_channels_first_are_warned_of(first, shape):
         fitted(shape, L.Rescaling(2.0), first())
 
 
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_later_layer_that_does_not_fit_tells_of_channels_that_come_first(one_by_one):
+    def network(shape, *stack):
+        if not one_by_one:
+            return fastnet.Sequential([L.Input(shape), *stack])
+        model = fastnet.Sequential([L.Input(shape)])
+        for layer in stack:
+            model.add(layer)
+        return model
+
+    told = (
+        rf"windows of \(2, 2\) do not fit .* first layer gets samples of shape \(3, 32, 32\)\.{re.escape(' ' + FIRST)}"
+    )
+    with pytest.raises(ValueError, match=told):
+        network((3, 32, 32), L.Rescaling(2.0), L.Conv2D(4, 3), L.MaxPooling2D())
+    for stack in ([L.Permute((2, 3, 1))], [L.Conv2D(3, 1, padding="same"), L.Resizing(32, 32)]):
+        shape = (3, 32, 32) if len(stack) == 1 else (32, 32, 3)
+        with pytest.raises(ValueError, match=r"less before\.$"):
+            network(shape, *stack, L.Conv2D(4, 3), L.MaxPooling2D(40))
+
+
 @pytest.mark.parametrize("shape", [(32, 32, 3), (3, 32, 16), (4, 32, 32), (3, 4, 4), (1, 1, 512)])
 def test_other_samples_are_not(shape):
     fitted(shape, L.Conv2D(4, 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +12,25 @@ from fastnet import checks
 from fastnet._kernels.errors import quoted
 from fastnet.layers import spatial
 from fastnet.layers.layer import Layer
+
+
+@contextlib.contextmanager
+def channels_hint(layers: Sequence[Layer], shapes: Sequence[tuple[int, ...]]) -> Iterator[None]:
+    """A context in which a shape that does not fit layers in a row is an error with a hint, where the first layer of
+    images reads samples whose channels seem to come first: a layer behind it may be the one that complains.
+
+    Args:
+        layers: those of the row.
+        shapes: of the samples that each of them reads, as far as they are known.
+    """
+    try:
+        yield
+    except ValueError as error:
+        first = next((shape for layer, shape in zip(layers, shapes) if isinstance(layer, ImageLayer)), None)
+        hint = spatial.channels_hint(shapes[0]) if first == shapes[0] else ""
+        if not hint or hint in str(error):
+            raise
+        raise ValueError(f"{error} The first layer gets samples of shape {shapes[0]}.{hint}") from None
 
 
 class ImageLayer(Layer):

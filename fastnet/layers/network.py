@@ -16,6 +16,7 @@ from fastnet.engine.view import View
 from fastnet.layers import open_shapes
 from fastnet.layers.core import InputLayer
 from fastnet.layers.finding import find_layer
+from fastnet.layers.images import channels_hint
 from fastnet.layers.layer import Layer
 from fastnet.layers.list_of_layers import ListOfLayers
 from fastnet.layers.network_description import NetworkDescription
@@ -93,7 +94,8 @@ class Network(NetworkDescription, Layer):
             behind = [self._shapes[-1]]
             if self.is_open:
                 behind = [self._shapes_of(probe)[-1] for probe in open_shapes.probes(self._shapes[0])]
-            shapes = [*self._shapes, self._connect_layer(len(self._layers), layer, behind)]
+            with channels_hint(self._layers, self._shapes):
+                shapes = [*self._shapes, self._connect_layer(len(self._layers), layer, behind)]
         self._layers.append(layer)
         for network in _networks(layer):
             network._parents.add(self)
@@ -225,8 +227,9 @@ class Network(NetworkDescription, Layer):
     def _shapes_of(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
         """`_shapes_from` of a shape whose sizes are known."""
         shapes = [shape]
-        for layer in self._layers:
-            shapes.append(layer.sample_output_shape(shapes[-1]))
+        with channels_hint(self._layers, shapes):
+            for layer in self._layers:
+                shapes.append(layer.sample_output_shape(shapes[-1]))
         return shapes
 
     @property
