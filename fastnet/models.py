@@ -133,4 +133,6 @@ def feature_maps(model: Sequential, x: Any, layer: Layer | str | int, batch_size
     if at is None:
         names = ", ".join(one.name for one in model.layers)
         raise ValueError(f"The model {model.name!r} has no layer {quoted(layer)}; its layers are {names}.")
-    return Sequential(model.layers[: at + 1]).predict(x, batch_size=batch_size, verbose=0)
+    first = [each for each in model._layers[:1] if isinstance(each, InputLayer)]  # which knows the shape of a sample
+    part = Sequential([*first, *model.layers[: at + 1]], name=model.name)
+    return part.predict(x, batch_size=batch_size, verbose=0)

@@ -167,6 +167,24 @@ def test_data_whose_channels_come_first(shape):
         model.predict(np.zeros((2, 5, 32, 24)), verbose=0)
 
 
+@pytest.mark.parametrize(
+    ("shape", "remedy"),
+    [
+        ((2, 8, 7), "np.repeat(x[..., None], 3, axis=-1) repeats their one channel."),
+        ((2, 8, 7, 1), "np.repeat(x, 3, axis=-1) repeats their one channel."),
+        ((2, 8, 7, 4), "x[..., :3] leaves their transparency out."),
+        ((8, 7, 3), "For one sample give x[None], of shape (1, 8, 7, 3)."),
+        ((2, 8, 7, 5), "received data of shape (2, 8, 7, 5)."),
+        ((2, 9, 7, 1), "received data of shape (2, 9, 7, 1)."),
+    ],
+)
+def test_images_of_other_channels(shape, remedy):
+    model = fastnet.Sequential([L.Input((8, 7, 3)), L.Conv2D(2, 3)])
+    for act in (lambda x: model.predict(x, verbose=0), lambda x: fastnet.models.feature_maps(model, x, 0)):
+        with pytest.raises(ValueError, match=rf"^The model .*{re.escape(remedy)}$"):
+            act(np.zeros(shape))
+
+
 def fitted(shape, *stack):
     """A network that has been fitted to samples of a shape; warnings about mistakes are errors."""
     model = fastnet.Sequential([L.Input(shape), *stack, L.GlobalAveragePooling2D(), L.Dense(1)])

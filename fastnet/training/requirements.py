@@ -89,16 +89,28 @@ def check_shape(model: Any, shape: Shape) -> Shape:
     if (found := next((s for s in (shape[1:], (*shape[1:], 1)) if fits(s, wanted)), None)) is None:
         if model.takes_any_shape:
             return checks.sample_shape(f"The model {model.name!r}: the shape of a sample", shape[1:])
-        hint = f" For one sample give x[None], of shape {(1, *shape)}." if shape == wanted else ""
-        if len(shape) == len(wanted) + 1 > 2 and shape[-1] == wanted[-1]:
-            hint = f" Input({(*(None for _ in wanted[1:]), wanted[-1])}) takes samples of other lengths too."
-        elif len(wanted) > 2 and fits((*shape[2:], *shape[1:2]), wanted):
-            hint = " Their channels seem to come first: np.moveaxis(x, 1, -1) puts them last."
         raise ValueError(
             f"The model {model.name!r} (first layer {model.layers_to_run[0].name!r}) takes samples of shape {wanted}, "
-            f"that is data of shape {('n', *wanted)}; received data of shape {shape}.{hint}".replace("'n'", "n")
+            f"that is data of shape {('n', *wanted)}; received data of shape {shape}."
+            f"{_remedy(shape, wanted)}".replace("'n'", "n")
         )
     return found
+
+
+def _remedy(shape: Shape, wanted: Shape) -> str:
+    """What to do with data of this shape, where samples of another one are wanted; empty where nobody knows."""
+    if shape == wanted:
+        return f" For one sample give x[None], of shape {(1, *shape)}."
+    if len(shape) == len(wanted) + 1 > 2 and shape[-1] == wanted[-1]:
+        return f" Input({(*(None for _ in wanted[1:]), wanted[-1])}) takes samples of other lengths too."
+    if len(wanted) > 2 and fits((*shape[2:], *shape[1:2]), wanted):
+        return " Their channels seem to come first: np.moveaxis(x, 1, -1) puts them last."
+    if len(wanted) == 3 and fits((*shape[1:3], *wanted[2:]), wanted):  # images of another number of channels
+        if shape[3:] in ((), (1,)):
+            return f" np.repeat(x{'' if shape[3:] else '[..., None]'}, {wanted[2]}, axis=-1) repeats their one channel."
+        if shape[3:] == (4,) and wanted[2] == 3:
+            return " x[..., :3] leaves their transparency out."
+    return ""
 
 
 def check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
