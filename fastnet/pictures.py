@@ -47,8 +47,8 @@ def labelled_images(
     """Draw images with their predicted classes, and with their labels where these differ.
 
     Args:
-        images: (n, height, width), or with a last axis of 1 or 3 channels: bytes, or numbers in [0, 1] or [0, 255];
-            others are drawn from their smallest to their largest.
+        images: (n, height, width), or with a last axis of 1 or 3 channels: numbers in [0, 1], or up to 255 with one
+            above 127; others, such as those of the digits, are drawn from their smallest to their largest.
         labels, predicted: classes (n,).
         which: indices of the images to draw, ten in a row.
         path: the file to write; its suffix decides the format.
@@ -74,8 +74,8 @@ def misclassified(
     """Draw the images whose class was predicted wrongly, those first of which the model was surest.
 
     Args:
-        images: (n, height, width), or with a last axis of 1 or 3 channels: bytes, or numbers in [0, 1] or [0, 255];
-            others are drawn from their smallest to their largest.
+        images: (n, height, width), or with a last axis of 1 or 3 channels: numbers in [0, 1], or up to 255 with one
+            above 127; others, such as those of the digits, are drawn from their smallest to their largest.
         labels: classes (n,) or (n, 1).
         predictions: of a model, (n, classes), or (n, 1) probabilities of class 1.
         path: the file to write; its suffix decides the format.
@@ -276,9 +276,9 @@ def _cells(count: int, columns: int, width: float, height: float) -> tuple[np.nd
 def _range(images: np.ndarray) -> tuple[float, float]:
     """The numbers of black and white, for all images."""
     low, high = images.min(initial=0), images.max(initial=0)
-    if images.dtype == np.uint8 or (low >= 0 and 1 < high <= 255):
+    if low == 0 and 127 < high <= 255:  # bytes up to 16, those of the digits, would all be nearly white
         return 0, 255
-    return (0, 1) if low >= 0 and high <= 1 else (low, high)
+    return (0, 1) if low == 0 and high <= 1 else (low, high)
 
 
 def _draw(axes: Any, image: np.ndarray, low: float, high: float) -> None:

@@ -104,10 +104,10 @@ def test_the_range_of_black_and_white():
         rng.random((2, 4, 4)),
         rng.normal(size=(2, 4, 4)),
     )
-    assert pictures._range(bytes_) == pictures._range(bytes_.astype(float)) == (0, 255) and pictures._range(small) == (
-        0,
-        1,
-    )
+    assert pictures._range(bytes_) == pictures._range(bytes_.astype(float)) == (0, 255)
+    assert pictures._range(small) == pictures._range(bytes_ > 127) == (0, 1)
+    digits = fastnet.datasets.digits.load_data()[0][0]
+    assert pictures._range(digits) == pictures._range(digits.astype(float)) == (0, 16)
     assert pictures._range(standard) == (standard.min(), standard.max())
 
 
