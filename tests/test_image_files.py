@@ -276,7 +276,7 @@ def test_damaged_files_are_named_or_skipped(folder):
         images[0]
     with pytest.raises(ValueError, match=r"dogs.1\.PNG is no image, or damaged: its format is unknown\. Remove it"):
         images[1]
-    with pytest.warns(UserWarning, match=r"2 of 9 images are damaged and left out: .*2\.jpg, .*1\.PNG\."):
+    with pytest.warns(UserWarning, match=r"2 of 9 images cannot be read and are left out: .*2\.jpg, .*1\.PNG\."):
         images = read(folder, on_error="skip", batch_size=4)
     x, y = (np.concatenate(parts) for parts in zip(*images))
     np.testing.assert_array_equal(x, [picture(seed) for seed in SEEDS if seed != 11])
@@ -285,6 +285,25 @@ def test_damaged_files_are_named_or_skipped(folder):
         path.write_bytes(b"text")
     with pytest.raises(ValueError, match="none of the 9 images can be read"):
         read(folder, on_error="skip")
+
+
+def test_files_that_cannot_be_read_are_named_or_skipped(folder):
+    """A link to nothing, as far as the system has links; a file that is deleted after the folder was read."""
+    images = read(folder, batch_size=None)
+    (folder / "cats" / "2.png").unlink()
+    told = r"cats.2\.png cannot be read: No such file or directory\. Remove it, or give on_error='skip'"
+    with pytest.raises(ValueError, match=told):
+        for _ in images:
+            pass
+    try:
+        (folder / "cats" / "2.png").symlink_to("nowhere.jpg")
+    except OSError:
+        return
+    with pytest.raises(ValueError, match=told):
+        read(folder, image_size=None)
+    with pytest.warns(UserWarning, match=r"1 of 8 images .* left out: .*2\.png\."):
+        images = read(folder, on_error="skip", batch_size=None)
+    assert len(images.file_paths) == len(list(images)) == 7
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

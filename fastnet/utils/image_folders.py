@@ -37,10 +37,7 @@ class _Reading(NamedTuple):
 
     def read(self, path: str) -> np.ndarray:
         """The image (height, width, channels), float32."""
-        try:
-            image = opened(path)
-        except ValueError as error:
-            raise ValueError(f"{_CALLER}: {error} Remove it, or give on_error='skip'.") from error
+        image = _opened(path)
         if image.mode.startswith("I"):  # of 16 bits, which Pillow would cut to 255
             image = pillow(_CALLER).fromarray((np.asarray(image).astype(int) >> 8).astype(np.uint8))
         mode = MODES[self.color_mode]
@@ -49,6 +46,19 @@ class _Reading(NamedTuple):
         if self.size is None or (array.shape[:2] == self.size and self.fit is not padded):
             return array.astype("f")
         return self.fit(array, *self.size, self.interpolation)
+
+
+def _opened(path: str, whole: bool = True) -> Any:
+    """`opened`, of a file in a folder.
+
+    Raises:
+        ValueError: the file is no image, damaged, or cannot be read.
+    """
+    try:
+        return opened(path, whole)
+    except (OSError, ValueError) as error:
+        what = f"{path} cannot be read: {error.strerror}." if isinstance(error, OSError) else error
+        raise ValueError(f"{_CALLER}: {what} Remove it, or give on_error='skip'.") from error
 
 
 class ImageFolder(PyDataset):
@@ -139,8 +149,8 @@ def image_dataset_from_directory(
         data_format: None or "channels_last".
         format: accepted as in Keras, without effect.
         verbose: whether to print how many files were found.
-        on_error: "skip" reads all files at once, and leaves those out that are damaged, with a warning; "raise" stops
-            at the first one when it is needed.
+        on_error: "skip" reads all files at once, and leaves those out that are damaged or cannot be read, with a
+            warning; "raise" stops at the first one when it is needed.
 
     Returns:
         A `PyDataset` of (x, y), or of x without labels, with the attributes ``class_names`` and ``file_paths``; x is
@@ -150,7 +160,7 @@ def image_dataset_from_directory(
         ImportError: Pillow is not installed.
         FileNotFoundError: there is no such folder.
         ValueError: there are no images, labels do not fit them, images without ``image_size`` have several sizes, a
-            file is damaged (when it is read), or an argument is out of its range.
+            file is damaged or cannot be read (when it is needed), or an argument is out of its range.
 
     Example:
         >>> def train(model):
@@ -334,7 +344,7 @@ def _without_damaged(
 
     def is_damaged(path: str) -> bool:
         try:
-            opened(path)
+            _opened(path)
         except ValueError:
             return True
         return False
@@ -346,7 +356,7 @@ def _without_damaged(
         return paths, numbers
     if len(bad) == len(paths):
         raise ValueError(f"{_CALLER}: none of the {len(paths)} images can be read; the first is {bad[0]}.")
-    checks.warn(f"{_CALLER}: {len(bad)} of {len(paths)} images are damaged and left out: {', '.join(bad[:5])}.")
+    checks.warn(f"{_CALLER}: {len(bad)} of {len(paths)} images cannot be read and are left out: {', '.join(bad[:5])}.")
     kept = [path for path, is_bad in zip(paths, damaged, strict=True) if not is_bad]
     return kept, None if numbers is None else numbers[~np.array(damaged)]
 
@@ -359,7 +369,7 @@ def _check_sizes(paths: list[str]) -> None:
     """
     first = None
     for path in paths:
-        width, height = opened(path, whole=False).size
+        width, height = _opened(path, whole=False).size
         first = first or (height, width)
         if (height, width) != first:
             raise ValueError(
