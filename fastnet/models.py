@@ -123,7 +123,9 @@ def feature_maps(model: Sequential, x: Any, layer: Layer | str | int, batch_size
         (1, 3)
     """
     if not isinstance(model, Sequential) or not model.built:
-        raise ValueError(f"feature_maps takes a model that is built, received {quoted(model)}.")
+        raise ValueError(
+            f"feature_maps takes a model that is built, received {quoted(model)}; put an Input first, or call build."
+        )
     if isinstance(layer, Layer):
         at = next((k for k, one in enumerate(model.layers) if one is layer), None)
     elif isinstance(layer, str):

@@ -171,13 +171,15 @@ def filters(kernel: Any, path: Path, limit: int = 64) -> Path:
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: the kernel has another number of axes.
+        ValueError: the kernel has another number of axes, or is None.
 
     Example:
         >>> from fastnet import pictures
         >>> def first_filters(model):
         ...     return pictures.filters(model.layers[0].kernel, "filters.png")
     """
+    if kernel is None:
+        raise ValueError("filters draws the kernel of a layer that is built, received None; build its model first.")
     weights = as_array(kernel, "kernel")
     if weights.ndim != 4:
         raise ValueError(f"filters draws kernels (height, width, inputs, filters), received {weights.shape}.")

@@ -39,7 +39,7 @@ def test_results_of_layers():
 
 def test_layers_that_are_not_there():
     model = fastnet.Sequential([layers.Dense(2, name="one")])
-    with pytest.raises(ValueError, match="takes a model that is built"):
+    with pytest.raises(ValueError, match="takes a model that is built, received .*; put an Input first, or call build"):
         models.feature_maps(model, np.zeros((1, 2)), 0)
     model.build((None, 2))
     with pytest.raises(ValueError, match="has no layer .*; its layers are one"):
@@ -126,5 +126,7 @@ def test_filters_and_maps(drawn, tmp_path):
     assert not drawn[0].any()
     with pytest.raises(ValueError, match=r"filters draws kernels .* received \(3, 2\)"):
         pictures.filters(np.zeros((3, 2)), tmp_path / "c.png")
+    with pytest.raises(ValueError, match="received None; build its model first"):
+        pictures.filters(layers.Conv2D(2, 3).kernel, tmp_path / "c.png")
     with pytest.raises(ValueError, match=r"for one image, .* received \(1, 3, 2, 2\)"):
         pictures.feature_maps(np.zeros((1, 3, 2, 2)), tmp_path / "c.png")
