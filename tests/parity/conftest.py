@@ -4,6 +4,7 @@ import importlib.util
 import os
 
 os.environ["KERAS_BACKEND"] = "jax"
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiles faster; a fifth of the time of short tests
 
 import pytest
 
