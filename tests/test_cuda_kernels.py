@@ -10,12 +10,14 @@ import pytest
 
 from fastnet import activations, layers, losses, optimizers, testing
 from fastnet._kernels import abi, registry
+from fastnet._kernels.compile import KernelError
 from fastnet._kernels.cuda import ptx
 from fastnet._kernels.cuda.entry import Call, LaunchEntry
 from fastnet._kernels.cuda.product import ProductKernel
 from fastnet._kernels.templates import winograd
 from fastnet.engine.plan import Plan
 from fastnet.engine.sources import Inlet, Source
+from fastnet.testing import running
 from fastnet.testing.devices import compare_devices
 from fastnet.testing.kernel_checks import _SPECIAL
 from fastnet.testing.plans import LayerRun, activate, loss_run, loss_values, scatter_weights, targets_for, update
@@ -179,6 +181,32 @@ def test_a_users_rule():
     with testing.machine_gpu() as gpu:
         report = testing.check_activation(row, device="cuda")
     assert gpu.name in dict(report.lines)["cuda"]
+
+
+def remainders(x):
+    return x % -0.7 + x // 0.3 * (1.0 + x * x) % (x + 2.0)
+
+
+def one(x):
+    return 1.0
+
+
+def test_remainders_of_floats():
+    """C's functions, which compute them on a CPU, are missing on a GPU."""
+    rng = np.random.default_rng(0)
+    large = rng.normal(size=40) * 10.0 ** rng.uniform(-20, 20, 40)
+    x = np.concatenate([np.linspace(-6, 6, 29), large, _SPECIAL])[None]
+    activation = activations.Activation(registry.Activation("remainders", remainders, one))
+    compare_devices(Report("remainders"), "cuda", lambda dtype: activate(activation, x.astype(dtype), x.astype(dtype)))
+
+
+def test_a_rule_that_needs_what_a_gpu_lacks(monkeypatch):
+    monkeypatch.setattr(ptx.remainders, "text", str)
+    monkeypatch.setattr(ptx.cache, "load", lambda name, make, suffix: make())
+    row, x = registry.Activation("remainders", remainders, one), np.ones((1, 3), "float32")
+    message = "The kernel apply_remainders_float32 cannot run on a GPU: it calls fastnet_remainder_f32, floorf, which"
+    with testing.machine_gpu(), running.on("cuda"), pytest.raises(KernelError, match=message):
+        activate(activations.Activation(row), x, x)
 
 
 def _product(**options):

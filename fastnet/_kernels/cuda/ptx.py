@@ -15,6 +15,7 @@ from typing import Any
 from fastnet._kernels import cache, machine_code
 from fastnet._kernels import compile as compiler
 from fastnet._kernels.compile import KernelError, Source
+from fastnet._kernels.cuda import remainders
 from fastnet._kernels.cuda.entry import DECLARATIONS, NAME, LaunchEntry, StepsEntry
 
 TRIPLE = "nvptx64-nvidia-cuda"
@@ -60,13 +61,19 @@ def text(sources: Sequence[Source], entry: LaunchEntry | StepsEntry, level: str)
     machine, names = target_machine(level), [f"inner{number}" for number in range(len(sources))]
     called = "".join(f"declare i32 @{name}(ptr, ptr, ptr, ptr, i64, i64, i64)\n" for name in names)
     module = llvm.parse_assembly(_targeted(called + DECLARATIONS + entry.written(names), level))
-    for source, name in zip(sources, names, strict=True):
-        ir = cache.load(_inner_key(source), functools.partial(_inner, source), "ll").decode()
+    inner = [cache.load(_inner_key(source), functools.partial(_inner, source), "ll").decode() for source in sources]
+    for ir, name in zip(inner, names, strict=True):
         module.link_in(llvm.parse_assembly(_targeted(ir.replace(f"@{INNER}(", f"@{name}("), level)))
     _hide(module, NAME)
     builder = machine_code.pass_builder(machine)
     machine_code.inline_rules().run(module, builder)
     builder.getModulePassManager().run(module, builder)
+    if missing := _missing(module):
+        of = [s.name for s, ir in zip(sources, inner, strict=True) if any(f"@{name}(" in ir for name in missing)]
+        raise KernelError(
+            f"The kernel {' or '.join(of)} cannot run on a GPU: it calls {', '.join(sorted(missing))}, which only a "
+            "CPU has. Write it with other functions, or train with device='cpu'."
+        )
     return machine.emit_assembly(module)
 
 
@@ -83,7 +90,9 @@ def _inner(source: Source) -> bytes:
 
     with compiler.quiet():
         ir, inner = compiler.numba_ir(source, _inner_key(source), "cuda")
-    module = llvm.parse_assembly(ir.replace(f'"{inner}"', INNER).replace(inner, INNER))
+    module = llvm.parse_assembly(remainders.called(ir.replace(f'"{inner}"', INNER).replace(inner, INNER)))
+    if _missing(module) & remainders.NAMES:
+        module.link_in(llvm.parse_assembly(remainders.text()))
     _hide(module, INNER)
     builder = machine_code.pass_builder(machine_code.target_machine())
     machine_code.inline_rules().run(module, builder)
@@ -95,6 +104,11 @@ def _targeted(ir: str, level: str) -> str:
     ir = re.sub(r"^target (datalayout|triple) = .*$", "", ir, flags=re.M)
     ir = re.sub(r"^(define .*) \{$", rf"\1 {FLUSH} {{", ir, flags=re.M)
     return f'target datalayout = "{target_machine(level).target_data}"\ntarget triple = "{TRIPLE}"\n{ir}'
+
+
+def _missing(module: Any) -> set[str]:
+    """The functions that a module calls and does not have."""
+    return {one.name for one in module.functions if one.is_declaration and not one.name.startswith("llvm.")}
 
 
 def _hide(module: Any, shown: str) -> None:
