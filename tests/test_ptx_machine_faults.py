@@ -93,6 +93,12 @@ MEMORY = {
         "mov.u64 %rd9, mine; st.local.b32 [%rd9], %r1; ld.local.b32 %r4, [%rd9];",
         16,
     ),
+    "a vector of which an element that is used was never written": (
+        "mov.u64 %rd9, mine; st.local.b32 [%rd9], %r1; ld.local.v2.b32 {%r36, %r37}, [%rd9]; mov.b32 %r4, %r37;",
+        "a read of 4 bytes at 0x4 of local memory that was never written",
+        "mov.u64 %rd9, mine; st.local.b32 [%rd9], %r1; ld.local.v2.b32 {%r36, %r37}, [%rd9]; mov.b32 %r4, %r36;",
+        0,
+    ),
     "local memory beyond its end": (
         "mov.u64 %rd9, mine; st.local.b32 [%rd9+8], %r1;",
         "a write of 4 bytes at 8 of local memory, which has 8 bytes",

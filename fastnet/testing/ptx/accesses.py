@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -100,11 +100,13 @@ def _inside(frame: Any, active: Any, name: str, addresses: np.ndarray, size: int
     return space, offsets, active
 
 
-def _check_defined(frame: Any, active: Any, space: Any, offsets: np.ndarray, bytes: int, count: int) -> None:
-    """Every byte that is read was written before."""
+def _check_defined(
+    frame: Any, active: Any, space: Any, offsets: np.ndarray, bytes: int, elements: Sequence[int] = (0,)
+) -> None:
+    """Every byte of these elements was written before."""
     whole = int.from_bytes(b"\1" * bytes, "little")
     first, shift = space.defined_views[bytes], _BITS[bytes]
-    for k in range(count):
+    for k in elements:
         missing = first[(offsets >> shift) + k] != whole
         if missing.any():
             at = int(offsets[missing][0]) + k * bytes
@@ -151,14 +153,17 @@ def _load_memory(decoder: Decoder, step: Instruction, kind: Type) -> Step:
         raise unknown(step, f".{words.others[0]}")
     _narrow(decoder, kind.bytes, words)
     address, shown = address_of(decoder, step.operands[1]), kind if kind.kind == "s" else kind.raw
-    puts = [decoder.write(name, shown) for name in _elements(step.operands[0], words.length)]
+    elements = _elements(step.operands[0], words.length)
+    puts = [decoder.write(name, shown) for name in elements]
+    # compilers load whole vectors, whatever they need of them
+    needed = [k for k, name in enumerate(elements) if len(elements) == 1 or decoder.is_needed(name)]
     bytes, shift, size = kind.bytes, _BITS[kind.bytes], kind.bytes * words.length
 
     def run(frame: Any, active: Any) -> None:
         addresses = address(frame, active)
         for space, offsets, part in places(frame, active, words.space, addresses, size, "read"):
             if frame.launch.machine.check:
-                _check_defined(frame, part, space, offsets, bytes, words.length)
+                _check_defined(frame, part, space, offsets, bytes, needed)
                 _races(frame, part, space, offsets, bytes, False, words)
             frame.launch.count_access(frame, part, space, offsets, size, False)
             values, index = space.views[bytes], offsets >> shift
@@ -283,7 +288,7 @@ def _atomic(decoder: Decoder, step: Instruction) -> Step:
         addresses = address(frame, active)
         for space, offsets, part in places(frame, active, words.space, addresses, bytes, "atomic access"):
             if frame.launch.machine.check:
-                _check_defined(frame, part, space, offsets, bytes, 1)
+                _check_defined(frame, part, space, offsets, bytes)
                 _races(frame, part, space, offsets, bytes, True, words)
             frame.launch.count_access(frame, part, space, offsets, bytes, True)
             given = [np.broadcast_to(read(frame, part), offsets.shape) for read in reads]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +69,7 @@ class Decoder:
         self._registers: dict[Register, int] = {}
         self._rows: dict[tuple[Register, np.dtype], int] = {}
         self._written: set[Register] = set()
+        self._named: Counter[Any] = Counter()  # how often each register stands in an instruction
         self.variables = dict(arguments)
         if self.is_entry:
             self.variables.update(place(function.parameters)[0])
@@ -89,7 +91,7 @@ class Decoder:
         program, body = self.program, self.function.body
         if body is None:
             raise Fault(f"function {self.function.name!r} is declared only: it must be in the same text")
-        self._find_written(body)
+        self._find_names(body)
         starts, jumps = [], list[tuple[Op, Instruction]]()
         for step in body:
             starts.append(len(program.ops))
@@ -108,8 +110,10 @@ class Decoder:
             places = [starts[self.label(step, name).index] if name else starts[-1] for name in op.target]
             op.target = places[0] if op.control is branch else np.array(places)
 
-    def _find_written(self, body: list[Instruction]) -> None:
+    def _find_names(self, body: list[Instruction]) -> None:
         for step in body:
+            guard = [] if step.guard is None else [step.guard[0]]
+            self._named.update(step.scope.find(name.lstrip("!")) for name in names([*step.operands, *guard]))
             if step.opcode not in ("st", "red", "bra", "bar"):
                 for name in names(step.operands[:1]):
                     self._written.add(step.scope.find(name.lstrip("!")))
@@ -258,6 +262,10 @@ class Decoder:
             frame.rows[row][active] = canonical(np.asarray(value).astype(np.float16))
 
         return put_bf16 if kind.kind == "bf" else put_f16 if kind.name == "f16" else put
+
+    def is_needed(self, element: Any) -> bool:
+        """Whether an instruction needs what another one writes to a register."""
+        return self.is_register(element) and self._named[self.scope.find(element)] > 1
 
     def is_register(self, operand: Any) -> bool:
         return isinstance(operand, str) and isinstance(self.scope.find(operand), Register)
