@@ -96,8 +96,26 @@ def test_the_code_of_a_step(device, suffixes, tmp_path):
     folder = testing.dump(model(), tmp_path / "step", device, batch_size=4)
     assert suffixes | {".txt"} == {path.suffix for path in folder.iterdir()}
     assert "dense" in (folder / "plan.txt").read_text() and (folder / "launches.txt").read_text().count("\n") >= 1
-    with pytest.raises(ValueError, match="such as 'cuda:sm_90', received 'tpu'"):
-        testing.dump(model(), tmp_path, "tpu")
+
+
+@pytest.mark.parametrize("wrong", ["tpu", "cuda:", "cuda:90", "cuda:sm_20", "cpu:sm_90", None])
+def test_code_for_devices_that_are_none(wrong, tmp_path):
+    message = f"dump: the device must be 'cpu' or 'cuda:LEVEL' with one of sm_75, .*, received {wrong!r}"
+    with pytest.raises(ValueError, match=message):
+        testing.dump(model(), tmp_path, wrong)
+
+
+def test_models_that_have_no_step(tmp_path):
+    for rows in (0, -3, 2.5):
+        with pytest.raises(ValueError, match="dump: batch_size must be"):
+            testing.dump(model(), tmp_path, batch_size=rows)
+    made = fastnet.Sequential([layers.Dense(3)])
+    with pytest.raises(ValueError, match="does not know the shape of a sample"):
+        testing.dump(made, tmp_path)
+    made.build((None, 3))
+    with pytest.raises(ValueError, match=r"cannot be trained: call compile\(\) with an optimizer and a loss"):
+        testing.dump(made, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnet import models, warmup
+from fastnet import checks, models, warmup
+from fastnet._kernels.cuda.ptx import LEVELS
+from fastnet._kernels.errors import quoted
 from fastnet.engine import dump as dumping
 from fastnet.engine.cuda import current
 from fastnet.engine.cuda.driver import Driver, Node
@@ -74,7 +77,8 @@ def dump(model: Any, folder: str | os.PathLike[str], device: str = "cpu", batch_
         batch_size: rows in a step.
 
     Raises:
-        ValueError: the device is unknown, or the model does not know the shape of a sample.
+        ValueError: the device is unknown, the batch has no rows, or the model is not compiled, or does not know the
+            shape of a sample.
 
     Example:
         >>> model = fastnet.Sequential([layers.Input((3,)), layers.Dense(2)])
@@ -84,14 +88,16 @@ def dump(model: Any, folder: str | os.PathLike[str], device: str = "cpu", batch_
         >>> any(path.suffix == ".ptx" for path in folder.iterdir())
         True
     """
-    name, _, level = device.partition(":")
-    if name not in ("cpu", "cuda"):
-        raise ValueError(f"dump: the device must be 'cpu' or 'cuda:LEVEL', such as 'cuda:sm_90', received {device!r}.")
+    levels = {"cpu": None, "cuda": "sm_90", **{f"cuda:{level}": level for level in LEVELS}}
+    if device not in levels:
+        raise ValueError(
+            f"dump: the device must be 'cpu' or 'cuda:LEVEL' with one of {', '.join(LEVELS)}, received {quoted(device)}."
+        )
+    rows = checks.integer("dump: batch_size", batch_size)
     twin = models.clone_model(model)
-    twin.compile_from_config(model.get_compile_config())
-    twin.device = name
-    mode, sources = warmup.training_of(twin, batch_size)
-    if name == "cpu":
-        return dumping.dump(twin._trainer.plans.make(mode, batch_size, sources).executable, folder)
-    with current.used(_NoDriver(level or "sm_90")):
-        return dumping.dump(twin._trainer.plans.make(mode, batch_size, sources).executable, folder)
+    if (arguments := model.get_compile_config()) is not None:
+        twin.compile_from_config(arguments)
+    twin.device = device.partition(":")[0]
+    mode, sources = warmup.training_of(twin, rows)
+    with current.used(_NoDriver(level)) if (level := levels[device]) else contextlib.nullcontext():
+        return dumping.dump(twin._trainer.plans.make(mode, rows, sources).executable, folder)

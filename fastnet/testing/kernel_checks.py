@@ -67,7 +67,8 @@ def check_activation(activation: Any, domain: tuple[float, float] = (-4.0, 4.0),
         activation = activations.Activation(activation)
     activation = activations.get(activation)
     if not hasattr(activation, "row"):  # softmax: every result depends on every element of its row
-        return check_layer(lambda: layers.Activation(activation), (7,), domain, device)
+        width = 14 if isinstance(activation, activations.GatedActivation) else 7  # a gate halves its rows
+        return check_layer(lambda: layers.Activation(activation), (width,), domain, device)
     report, rng = Report(f"activation {activation.name!r}"), np.random.default_rng(0)
     x = np.sort(rng.uniform(*domain, (1, 509)))
     ones = np.ones_like(x)
