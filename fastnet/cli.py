@@ -124,6 +124,7 @@ def _info(options: argparse.Namespace) -> int:
     lines |= {
         "processor": f"{machine_code.cpu()}, {platform.machine()}",
         "threads": str(fastnet.get_num_threads()),
+        "device": _device(),
         "GPU": current.described(),
         "kernel cache": _stored(cache.folder(), cache.stored()),
     }
@@ -132,6 +133,14 @@ def _info(options: argparse.Namespace) -> int:
     for level, size in (("caches", machine_peak.SMALLEST), ("memory", machine_peak.LARGEST)):
         print(f"{level:<13} {machine_peak.measure(['float32'], size)}")
     return 0
+
+
+def _device() -> str:
+    """The device of models that are compiled without one, or what is wrong with that of the environment."""
+    try:
+        return fastnet.config.device()
+    except ValueError as error:
+        return str(error)
 
 
 def _stored(folder: Folder, files: list[tuple[Path, os.stat_result]]) -> str:

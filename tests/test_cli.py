@@ -116,6 +116,14 @@ def test_info(capsys):
     assert re.search(rf"^memory +{speeds} in 128 MiB", output, re.MULTILINE)
 
 
+def test_info_of_the_device(capsys, monkeypatch):
+    monkeypatch.setattr("fastnet.engine.machine_peak.measure", lambda *arguments: "")
+    for device, line in (("auto", "auto"), ("gpu", "FASTNET_DEVICE: the device must be .*, received 'gpu'.")):
+        monkeypatch.setenv("FASTNET_DEVICE", device)
+        assert cli.main(["info"]) == 0
+        assert re.search(f"^device +{line}$", capsys.readouterr().out, re.MULTILINE)
+
+
 @pytest.mark.smoke
 def test_version(capsys):
     with pytest.raises(SystemExit) as exit:

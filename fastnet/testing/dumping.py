@@ -91,7 +91,8 @@ def dump(model: Any, folder: str | os.PathLike[str], device: str = "cpu", batch_
     levels = {"cpu": None, "cuda": "sm_90", **{f"cuda:{level}": level for level in LEVELS}}
     if device not in levels:
         raise ValueError(
-            f"dump: the device must be 'cpu' or 'cuda:LEVEL' with one of {', '.join(LEVELS)}, received {quoted(device)}."
+            f"dump: the device must be 'cpu' or 'cuda:LEVEL' with one of {', '.join(LEVELS)}, received "
+            f"{quoted(device)}."
         )
     rows = checks.integer("dump: batch_size", batch_size)
     twin = models.clone_model(model)
