@@ -209,6 +209,16 @@ def test_a_rule_that_needs_what_a_gpu_lacks(monkeypatch):
         activate(activations.Activation(row), x, x)
 
 
+def test_llvmlite_without_nvptx(monkeypatch):
+    def refuse(triple):
+        raise RuntimeError(f"no target {triple}")
+
+    monkeypatch.setattr("llvmlite.binding.Target.from_triple", refuse)
+    ptx.target_machine.cache_clear()
+    with pytest.raises(KernelError, match="was built without LLVM's NVPTX target, which device='cuda' needs"):
+        ptx.target_machine("sm_90")
+
+
 def _product(**options):
     kernel = ProductKernel("float32", has_bias=True, relu=True, **options)
     references = tuple(bool(kind.access) for _, kind in kernel.parameters)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from fastnet.engine.cuda import current, executable, nvidia
-from fastnet.engine.cuda.driver import DeviceError, Node
+from fastnet.engine.cuda.driver import DeviceError, Node, OutOfMemory
 
 from . import nvidia_driver as fakes
 from .nvidia_driver import CUresult, FakeDriver
@@ -242,6 +242,10 @@ def test_full_memory(api):
     assert api.count("cuMemPoolTrimTo") == 1  # what the pool only keeps is free
     api.fails["cuMemAllocFromPoolAsync"] = CUresult.CUDA_ERROR_LAUNCH_FAILED
     assert message(gpu.allocate, 7) == "NVIDIA H100: 7 bytes could not be allocated: CUDA_ERROR_LAUNCH_FAILED."
+
+
+def test_little_memory_is_not_none():
+    assert "0.0016 MB were asked for, 0 of 80000.0 MB are free." in str(OutOfMemory("A card", 1600, 0, 80_000_000_000))
 
 
 @pytest.mark.parametrize("function", ["cuLaunchKernel", "cuModuleLoadData"])

@@ -37,9 +37,13 @@ class OutOfMemory(DeviceError):
     ):  # fmt: skip
         self.name, self.asked, self.free, self.total = name, asked, free, total
         super().__init__(
-            f"{name}: its memory is full. {asked / 1e6:.1f} MB were asked for, {free / 1e6:.1f} of "
-            f"{total / 1e6:.1f} MB are free. {remedy}"
+            f"{name}: its memory is full. {_megabytes(asked)} MB were asked for, {_megabytes(free)} of "
+            f"{_megabytes(total)} MB are free. {remedy}"
         )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f}" if size >= 1e5 else f"{size / 1e6:.2g}"
 
 
 @dataclass(frozen=True)
