@@ -157,3 +157,20 @@ def test_tiles_stay_in_registers(tile, transpose_b, tmp_path):
         spilled = [] if found is None else re.findall(r"(\d+) bytes spill stores", found)
         assert all(int(each) <= 8 for each in spilled)  # an address: 64 or 128 registers then do
         assert entry.shared <= tiles.MOST_SHARED
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tile": Tile(2, 2)},
+        pytest.param({"tile": Tile(4, 4), "transpose_a": True, "is_chunked": True}, marks=pytest.mark.slow),
+        pytest.param({"tile": Tile(1, 1), "scattered": True}, marks=pytest.mark.slow),
+    ],
+    ids=["result", "kernel's gradient", "input gradient"],
+)
+def test_pixels_are_found_by_divisions_of_32_bits(options, tmp_path):
+    source, entry = text_of(patches=True, depth=16, **options)
+    text = ptx.text((source,), entry, "sm_90")
+    assert not re.search(r"\b(div|rem)\.[su]64", text) and "div.u32" in text
+    found = _ptxas(text, "sm_90", tmp_path)
+    assert found is None or set(re.findall(r"(\d+) bytes spill", found)) == {"0"}

@@ -18,23 +18,25 @@ def functions() -> list[str]:
     names = ", ".join(NAMES)
     place = [
         f"def place_in_image(row, column, group, distance, {names}):",
-        "    tap, channel, pixel, scale, is_inside = column // channels, column % channels, 0, 1, True",
+        "    tap, pixel, scale, is_inside = quotient(column, channels), 0, 1, True",
+        "    channel = column - tap * channels",
     ]
     result = [f"def pixel_of_result(row, {names}):", "    pixel, scale = 0, 1"]
     for axis in (2, 1, 0):
-        at = f"row % positions_{axis} * strides_{axis} + tap % taps_{axis} * dilations_{axis} - before_{axis}"
         place += [
-            f"    at = {at}",
+            f"    further, later = quotient(row, positions_{axis}), quotient(tap, taps_{axis})",
+            f"    at = (row - further * positions_{axis}) * strides_{axis} - before_{axis}",
+            f"    at += (tap - later * taps_{axis}) * dilations_{axis}",
             f"    is_inside = is_inside and at >= 0 and at < image_{axis}",
             "    pixel += at * scale",
             f"    scale *= image_{axis}",
-            f"    row //= positions_{axis}",
-            f"    tap //= taps_{axis}",
+            "    row, tap = further, later",
         ]
         result += [
-            f"    pixel += (row % positions_{axis} * spacing_{axis} + first_{axis}) * scale",
+            f"    further = quotient(row, positions_{axis})",
+            f"    pixel += ((row - further * positions_{axis}) * spacing_{axis} + first_{axis}) * scale",
             f"    scale *= target_{axis}",
-            f"    row //= positions_{axis}",
+            "    row = further",
         ]
     place.append("    return (pixel + row * scale) * distance + group * channels + channel if is_inside else -1")
     result.append("    return pixel + row * scale")

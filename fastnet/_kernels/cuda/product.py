@@ -205,9 +205,12 @@ def _tile_of_block(kernel: ProductKernel, tile: Tile) -> list[str]:
             f"i0, j0 = down * {tile.height}, (number - down * across) * {tile.width}",
         ]
     return [  # the columns of each group have tiles of their own
-        f"columns, across = n // groups, (n // groups + {tile.width - 1}) // {tile.width}",
-        f"i0, group = number // (across * groups) * {tile.height}, number // across % groups",
-        f"j0, j_end = group * columns + number % across * {tile.width}, group * columns + columns",
+        "columns = quotient(n, groups)",
+        f"across = (columns + {tile.width - 1}) // {tile.width}",
+        "beside = quotient(number, across)",
+        "down = quotient(beside, groups)",
+        f"i0, group = down * {tile.height}, beside - down * groups",
+        f"j0, j_end = group * columns + (number - beside * across) * {tile.width}, group * columns + columns",
     ]
 
 
@@ -300,12 +303,12 @@ def _blocks(kernel: ProductKernel) -> list[str]:
         return ["number, first = lo, 0"]
     parts = count_of_parts("k")
     if kernel.split:
-        return [parts, "number, first = lo // parts, lo % parts", "last = first + 1"]
+        return [parts, "number = quotient(lo, parts)", "first = lo - number * parts", "last = first + 1"]
     if kernel.is_chunked:
         return [
             parts,
-            "of_chunk = (parts + chunks - 1) // chunks",
-            "number, chunk = lo // chunks, lo % chunks",
+            "of_chunk, number = quotient(parts + chunks - 1, chunks), quotient(lo, chunks)",
+            "chunk = lo - number * chunks",
             "first, last = min(parts, chunk * of_chunk), min(parts, (chunk + 1) * of_chunk)",
         ]
     return [parts, "number, first, last = lo, 0, parts"]

@@ -147,11 +147,7 @@ class Binder:
         if isinstance(launch.kernel, Product):
             return self._product(launch, rows, position)
         kernel, units, unit, group = self._form(launch, rows)
-        if units >= MOST_UNITS:
-            raise DeviceError(
-                f"{launch.label or launch.name}: a launch over {units} elements is too large for device='cuda', whose "
-                f"kernels count {MOST_UNITS}. Take smaller batches."
-            )
+        _check_units(launch, units)
         guarded = kernel.template not in turn.UNGUARDED
         narrowed = self._written_narrowed(launch)
         references = (*_references(kernel.parameters), *[True] * len(narrowed))
@@ -207,6 +203,7 @@ class Binder:
     def _product(self, launch: Launch, rows: int, position: int) -> DeviceLaunch:
         product, operands, behind, window = launch.kernel, launch.operands, launch.epilogue, launch.kernel.window
         m, n, k = sizes = [size_at(size, rows) for size in (product.m, product.n, product.k)]
+        _check_units(launch, max(sizes))
         # those of whole batches, whose kernels a smaller last one takes too
         most = [size_at(size, max(rows, self._rows)) for size in (product.m, product.n, product.k)]
         kernel = ProductKernel(
@@ -325,6 +322,14 @@ class Binder:
             text = ptx.load(sources, entry, self.driver.level)
             function = self._functions[sources, entry] = self.driver.load(text, NAME)
         return function
+
+
+def _check_units(launch: Launch, units: int) -> None:
+    if units >= MOST_UNITS:
+        raise DeviceError(
+            f"{launch.label or launch.name}: a launch over {units} elements is too large for device='cuda', whose "
+            f"kernels count {MOST_UNITS}. Take smaller batches."
+        )
 
 
 def _threads(launches: Sequence[DeviceLaunch]) -> int:
