@@ -1,12 +1,14 @@
 """The choice of a device, and what is said where there is no GPU."""
 
+import re
+
 import numpy as np
 import pytest
 
 import fastnet
 from fastnet import layers, testing
 from fastnet.engine import devices
-from fastnet.engine.cuda import binder, current
+from fastnet.engine.cuda import binder, current, executable
 from fastnet.engine.cuda.driver import DeviceError
 
 
@@ -116,6 +118,17 @@ def test_models_that_have_no_step(tmp_path):
     with pytest.raises(ValueError, match=r"cannot be trained: call compile\(\) with an optimizer and a loss"):
         testing.dump(made, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("small", [-1, float("inf")], ids=["graph", "steps"])
+def test_launches_of_a_gpu_name_the_lines_of_the_plan(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(executable, "SMALL", small)
+    folder = testing.dump(model(), tmp_path, "cuda:sm_75", batch_size=4)
+    launched, lines = (folder / "launches.txt").read_text(), (folder / "plan.txt").read_text().splitlines()
+    shapes = re.findall(r"^\d+_\w+: fastnet_kernel, (\d+ blocks?) of \d+ threads", launched, re.MULTILINE)
+    assert len(shapes) == launched.count("\n")
+    found = [int(n) for each in re.findall(" lines (.*) of plan.txt", launched) for n in each.split(", ")]
+    assert sorted(found) == list(range(1, len(lines) + 1))
 
 
 @pytest.mark.slow

@@ -17,7 +17,8 @@ def dump(executable: Executable, folder: str | os.PathLike[str]) -> Path:
     """Write a bound plan to a folder, which is made.
 
     ``plan.txt`` has the launches with their operands; ``launches.txt`` what the device starts: for each launch its
-    file, and how it is divided. Each code is a file: IR and assembly of the CPU, PTX of a GPU.
+    file, and how it is divided; on a GPU entry, grid, block, and the lines of ``plan.txt`` that it does. Each code is a
+    file: IR and assembly of the CPU, PTX of a GPU.
 
     Returns:
         The folder.

@@ -6,13 +6,13 @@ import bisect
 import itertools
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnet._kernels import abi
-from fastnet._kernels.cuda.entry import MOST_PARAMETERS
+from fastnet._kernels.cuda.entry import MOST_PARAMETERS, NAME
 from fastnet._kernels.cuda.tiles import THREADS
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.templates import turn
@@ -166,12 +166,14 @@ class CUDAExecutable(Executable):
         launches = self.launches_at(self.rows)
         if self._is_small:
             text = self._binder.text(launches, in_order=True)
-            yield "steps", {"ptx": text}, f"1 block of {THREADS} threads for {len(launches)} launches a step"
+            shape = f"1 block of {THREADS} threads for {len(launches)} launches a step"
+            yield "steps", {"ptx": text}, f"{NAME}, {shape}: {_lines(launches)}"
             return
         for joined in joined_launches(self, launches):
             node, text = self._node(joined, self.rows), self._binder.text(joined.launches, joined.in_order)
             name = "_".join(launch.source.name for launch in joined.launches)
-            yield name, {"ptx": text}, f"{node.grid} blocks of {node.block} threads"
+            shape = f"{node.grid} block{'s' * (node.grid > 1)} of {node.block} threads"
+            yield name, {"ptx": text}, f"{NAME}, {shape}: {_lines(joined.launches)}"
 
     # ---- steps
 
@@ -299,6 +301,12 @@ class CUDAExecutable(Executable):
         self._launches.clear()
         self._binder.processors = self.driver.processors
         return False
+
+
+def _lines(launches: Sequence[DeviceLaunch]) -> str:
+    """The lines of the plan's text that these launches have; the device adds others."""
+    found = ", ".join(str(launch.position + 1) for launch in launches if launch.position >= 0)
+    return f"lines {found} of plan.txt" if found else "no line of plan.txt"
 
 
 def _turn(template: Any, status: int) -> Launch:
