@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnet import checks, serialization
-from fastnet._kernels import registration, registry
+from fastnet._kernels import differentiate, registration, registry
 from fastnet._kernels.errors import RuleError, quoted
 from fastnet._kernels.rules import activation_rules as rules
 from fastnet._kernels.templates import elementwise, rows
@@ -67,6 +67,11 @@ class Activation:
     def parameters(self) -> dict[str, float]:
         """The values of its arguments, to be read."""
         return ReadOnly(self._parameters)
+
+    @property
+    def stops_gradient(self) -> bool:
+        """Whether its derivative is 0 everywhere."""
+        return differentiate.vanishes(self.row.df)
 
     def __call__(self, x: Any, *values: float, **parameters: float) -> Any:
         """Apply to an array of any shape.

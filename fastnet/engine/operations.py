@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastnet._kernels.templates import elementwise, step_masks
 from fastnet.engine.view import View
@@ -60,6 +60,7 @@ class Penalized:
     """y = x, whose penalty is added to the loss."""
 
     regularizer: Any
+    adds_gradient: ClassVar = True
 
     def forward(self, plan: Plan, x: View) -> View:
         return x

@@ -18,6 +18,7 @@ from fastnet.engine.view import View, describe, storage
 if TYPE_CHECKING:
     from fastnet.engine.launch import Launch
     from fastnet.engine.plan import Plan
+    from fastnet.engine.variable import Variable
 
 
 @dataclass(eq=False)
@@ -55,6 +56,9 @@ class Tape:
         self.parts: set[int] | None = None  # ids of the layers that the composite being applied may apply
         self.pushed: list[tuple[int, int, View]] = []  # of each call: its first launch, the one behind it, its result
         self.deferred: list[tuple[str, str, Any, dict[str, Any]]] = []  # (label, dtype, template, operands)
+        self.zeros: dict[int, View] = {}  # gradients that are 0 since something stops them, by their ids
+        self.stopped: set[Variable] = set()  # weights that get such a gradient
+        self.reached: set[Variable] = set()  # weights that get another one, or that a layer has named
 
     def push(self, operation: Any, *inputs: View) -> View:
         """Apply a layer or an operation with an adjoint; its result."""
@@ -117,6 +121,13 @@ class Tape:
                         f"{launch.name!r} on {describe(operand)}: no gradient would pass through it. Define backward, "
                         "or put the call into a layer with a backward, and apply that one."
                     )
+
+    def _is_zero(self, operation: Any, gradients: Iterable[View]) -> bool:
+        """Whether an operation passes only zeros on, of these gradients of its result."""
+        if getattr(operation, "adds_gradient", False):
+            return False
+        stops = getattr(getattr(operation, "activation", None), "stops_gradient", False)
+        return stops or all(id(each) in self.zeros for each in gradients)
 
     def check_part(self, layer: Any) -> None:
         """Check a layer that the forward of another one applies.
@@ -188,6 +199,8 @@ class Tape:
             self.plan.label, self.plan.dtype, self.open = call.label, call.dtype, call
             dy, first = total(self.plan, contributions), len(self.plan.launches)
             found = call.operation.backward(self.plan, dy, *call.inputs, call.output)
+            is_zero = self._is_zero(call.operation, contributions)
+            (self.stopped if is_zero else self.reached).update(getattr(call.operation, "variables", ()))
             if not _is_built_in(call.operation):
                 _check_unwritten(call.operation, "backward", self.plan.launches[first:], [dy, *call.inputs])
             for x, dx in zip(call.inputs, found if isinstance(found, tuple) else (found,), strict=True):
@@ -196,6 +209,8 @@ class Tape:
                         f"{call.label!r}: backward returned None, but its input needs a gradient (x.needs_gradient). "
                         "Return the gradient of x; where none flows, a buffer filled with zeros."
                     )
+                if dx is not None and is_zero:
+                    self.zeros[id(dx)] = dx
                 if dx is not None and x.needs_gradient:
                     if id(x) not in produced:
                         raise ValueError(

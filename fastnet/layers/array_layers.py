@@ -239,6 +239,7 @@ def _fill_missing(layer: Any, plan: Plan, weights: Weights, results: Sequence[Sy
     for variable in missing:
         if id(variable) not in leaves and (gradient := plan.gradient(variable)) is not None:
             plan.call(elementwise.fill, y=gradient, number=0.0)
+    plan.tape.reached.update(missing)
     if missing and layer not in _warned:
         _warned.add(layer)
         names = ", ".join(repr(variable.name) for variable in missing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastnet._kernels import registration, registry
+from fastnet._kernels import differentiate, registration, registry
 from fastnet._kernels.errors import RuleError
 from fastnet.symbolic.array import ShapeError, TracingError
 from fastnet.symbolic.losses import TracedLoss
@@ -35,6 +35,13 @@ def numbers_of_a_row(row: registry.Loss, true_shape: tuple[int, ...], shape: tup
         return row.traced.form(true_shape, shape).numbers
     is_of_elements = row.f is not None and row.outputs == 1 and not registry.losses.knows(row)
     return shape[-1] if is_of_elements and shape else 1
+
+
+def reads_predictions(row: registry.Loss, true_shape: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether a gradient of the loss reaches predictions of a shape."""
+    if row.traced is not None:
+        return row.traced.form(true_shape, shape).reads_predictions
+    return not differentiate.vanishes(row.df)
 
 
 def traced_row(function: Callable, name: str, gradient: bool, problem: RuleError | None = None) -> registry.Loss:

@@ -115,7 +115,7 @@ class AddLosses:
         terms: the numbers, which follow the result among the inputs.
     """
 
-    keeps_values = True
+    keeps_values = adds_gradient = True
 
     def __init__(self, name: str, terms: list[Term]):
         self.name, self.terms = name, terms

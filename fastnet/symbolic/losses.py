@@ -19,7 +19,7 @@ from fastnet.symbolic.batch_losses import BatchLoss
 from fastnet.symbolic.boundaries import sample_shape
 from fastnet.symbolic.combinations import Terms, linear_combination
 from fastnet.symbolic.folds import Fold
-from fastnet.symbolic.gradient import gradients
+from fastnet.symbolic.gradient import gradients, with_gradient
 from fastnet.symbolic.launches import add_parts, part_results
 from fastnet.symbolic.leaves import argument, constant
 from fastnet.symbolic.loss_results import check_rows, is_linear, mean_of_batch, numbers_of_a_row, of_rows
@@ -54,6 +54,11 @@ class TracedForm:
     def is_one(self) -> bool:
         """Whether it is one number of the batch."""
         return self.batch is not None and self.batch.is_one
+
+    @property
+    def reads_predictions(self) -> bool:
+        """Whether a gradient reaches the predictions."""
+        return id(self.y_pred) in with_gradient([self.y])
 
 
 class TracedLoss:

@@ -203,6 +203,8 @@ class Segment:
         for x, (dx, places), own in zip(self.leaves, found, parts_of, strict=True):
             if dx is not None and dx is not dy and x.per_row:
                 add_parts(plan, dx, own, places)
+                if not own:
+                    plan.tape.zeros[id(dx)] = dx
         for part, view in rows:
             total = shared[id(part)] if id(part) in shared else plan.gradient(trained[id(part)])
             assert total is not None
@@ -237,6 +239,7 @@ class Segment:
         for leaf, view in shared.items():
             if leaf not in found:
                 plan.call(elementwise.fill, y=view, number=0.0)
+                plan.tape.zeros[id(view)] = view
         used = {id(variable) for variable in self.variables}
         for leaf, variable in trained.items():
             if leaf not in found and id(variable) in used and (total := plan.gradient(variable)) is not None:

@@ -22,6 +22,7 @@ from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View
 from fastnet.losses.penalties_alone import PENALTIES_ALONE
 from fastnet.training.traced_metrics import InStepBlock, TracedMetric, traced_metric
+from fastnet.training.unreached import warn_of_loss, warn_of_weights
 
 
 class Mode(NamedTuple):
@@ -244,6 +245,7 @@ def lower(
     if kind.backward:
         plan.phase = "backward"
         _backward(step, prediction, dy, kind)
+        warn_of_weights(network, plan, wanted)
         plan.phase = "update"
         gradients = [(label_of(v), v, _gradient(plan, v)) for v in wanted]
         if kind.updates:
@@ -323,6 +325,7 @@ def _losses(
     row_weight = loss.row_weight(plan, y_pred, y_true, weights_of_rows)
     if plan.training:
         values, dy = loss.values_and_gradient(plan, y_pred, y_true, row_weight)
+        warn_of_loss(loss, y_true, y_pred)
         dy = loss.moved_back(plan, dy, prediction.shape)
     else:
         values = loss.values(plan, y_pred, y_true)
