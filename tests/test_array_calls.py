@@ -9,6 +9,8 @@ import fastnet
 from fastnet import layers, ops, testing
 from fastnet._kernels.errors import RuleError
 
+from . import adding_layers
+
 X = np.random.default_rng(0).normal(size=(6, 4))
 
 
@@ -147,9 +149,8 @@ def test_added_losses_count():
 
 
 @pytest.mark.parametrize("call, message", [
-    (lambda self, x: (self.add_loss(x[:, 0]), x)[1], "add_loss takes sums and means"),
-    (lambda self, x: (self.add_loss(ops.mean(x) ** 2), x)[1], "add_loss takes sums and means"),
-    (lambda self, x: (self.add_loss(ops.mean(x) / 0.0), x)[1], "add_loss takes sums and means"),
+    (lambda self, x: (self.add_loss(x[:, 0]), x)[1], r"add_loss takes one number, .* received .*\(n,\)"),
+    (lambda self, x: (self.add_loss(ops.mean(x, axis=0) ** 2), x)[1], r"add_loss takes one number, .*\(4,\)"),
     (lambda self, x: (self.add_loss(ops.max(x)), x)[1], "max over the batch"),
     (lambda self, x: x * ops.mean(x), r"mixes samples \(line \d+ of test_array_calls.py"),
     (lambda self, x: x - ops.mean(x, axis=0), "mixes samples"),
@@ -157,6 +158,30 @@ def test_added_losses_count():
 def test_losses_that_are_refused(call, message):
     with pytest.raises(RuleError, match=message):
         layer_class(call)()(X)
+
+
+@pytest.mark.parametrize("function", [adding_layers.deviation, adding_layers.moments_of_columns])
+def test_added_numbers_of_the_batch(function):
+    """Values by arrays, gradients of the weights by differences."""
+    layer = adding_layers.layer_class(fastnet, ops, function)(dtype="float64")
+    model = fastnet.Sequential([layers.Input((6,), dtype="float64"), layer])
+    model.compile("sgd", "mse")
+    rng = np.random.default_rng(3)
+    x, t = rng.normal(size=(7, 6)), rng.normal(size=(7, 4))
+    w, b = (v.numpy() for v in (layer.w, layer.b))
+
+    def wanted(w, b):
+        y = x @ w + b
+        return np.mean(np.square(y - t)) + function(fastnet, ops, layer, x, y)
+
+    assert model.evaluate(x, t, verbose=0) == pytest.approx(wanted(w, b), rel=1e-12)
+    found = model.gradients(x, t)
+    (found,) = (found[key] for key in found if key != "input")
+    step = np.zeros_like(w)
+    step[2, 1] = 1e-6
+    assert found["w"][2, 1] == pytest.approx((wanted(w + step, b) - wanted(w - step, b)) / 2e-6, rel=1e-6)
+    step = 1e-6 * np.eye(4)[3]
+    assert found["b"][3] == pytest.approx((wanted(w, b + step) - wanted(w, b - step)) / 2e-6, rel=1e-6)
 
 
 def test_add_loss_outside_of_call():

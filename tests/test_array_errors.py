@@ -218,7 +218,7 @@ def test_a_number_is_no_loss():
             self.add_loss(0.1 * 3)
             return x
 
-    with pytest.raises(fastnet.RuleError, match=r"add_loss takes sums and means .* received 0\.3.*no weight depends"):
+    with pytest.raises(fastnet.RuleError, match=r"add_loss takes one number, .* received 0\.3.*no weight depends"):
         train(Adds())
 
 

@@ -333,10 +333,10 @@ class Layer(LayerTree, AddsWeights, LayerAttributes, Configurable):
         return applied(array_layers.inherited(self, Layer), inputs, training, mask)
 
     def add_loss(self, loss: Any) -> None:
-        """Add a number to the loss of the batch, within ``call``: a sum or mean over all axes, or a penalty of weights.
+        """Add a number to the loss of the batch, within ``call``.
 
         Args:
-            loss: such as ``ops.mean(ops.square(x))``, and sums and multiples of these by numbers.
+            loss: a formula of weights, and of sums and means over the batch, such as ``ops.mean(ops.square(x))``.
 
         Raises:
             RuntimeError: no ``call`` is running.

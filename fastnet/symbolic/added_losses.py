@@ -78,13 +78,15 @@ def check_samples(owner: str, result: SymbolicArray) -> None:
 def _terms_of(owner: str, value: SymbolicArray) -> list[Term]:
     """The parts of what is added once."""
     terms = linear_combination(value, parts_of_batch)
+    if terms is None and not value.per_row and value.value is None:  # a formula of sums, as assigned weights get them
+        terms = [(1.0, (grounded(lifted(value)), False))]
     if terms is None or any(size != 1 for size in value.shape):
         received = repr(value)
         if value.value is not None:
             received = f"{value.value.tolist()}, on which no weight depends" if value.ndim == 0 else "constants"
         raise TracingError(
-            f"{owner}: add_loss takes sums and means over the batch, such as ops.mean(ops.square(x)), penalties of "
-            f"weights, and their sums and multiples by numbers; received {received}."
+            f"{owner}: add_loss takes one number, a formula of weights and of sums and means over the batch, such as "
+            f"ops.mean(ops.square(x)); received {received}."
         )
     return [Term(factor, *part) for factor, part in terms]
 
