@@ -1,6 +1,5 @@
-"""Numbers of the whole batch that layers add to the loss, as Keras's users write them: of a library, its operations, a
-layer with weights ``w`` (6, 4), ``b`` (4,) and ``c`` (4,), which is not trained, its input x (n, 6), its result y (n, 4).
-"""
+"""Numbers of the whole batch that layers add to the loss, as users of Keras write them: of a library, its operations, a
+layer with weights ``w`` (6, 4), ``b`` (4,) and ``c`` (4,), not trained, its input x (n, 6) and its result y (n, 4)."""
 
 
 def root_of_a_loss(k, o, layer, x, y):

@@ -99,6 +99,27 @@ def balanced(k, o, t, p):
     return -(1.0 - share) * t * o.log(p + 1e-3) - share * (1.0 - t) * o.log(1.001 - p)
 
 
+def largest_errors(k, o, t, p):
+    """Of all elements, and of columns; several are the largest one."""
+    return o.max(o.abs(t - p)) + o.mean(o.max(t * p, axis=0)) - 0.5 * o.min(o.maximum(p, 0.4))
+
+
+def scaled_to_extremes(k, o, t, p):
+    low, high = o.min(p, axis=0, keepdims=True), o.max(p, axis=0, keepdims=True)
+    return o.mean(o.square((p - low) / (high - low + 0.1) - t), axis=-1)
+
+
+def softmax_of_rows(k, o, t, p):
+    """Probabilities of the samples of a batch, by column."""
+    return o.logsumexp(p) - o.sum(t * o.log_softmax(3.0 * p, axis=0)) / 50.0 + o.mean(o.softmax(p, axis=0) * t)
+
+
+def products_of_the_batch(k, o, t, p):
+    present = o.any(t > 0.5, axis=0) if len(t.shape) < 3 else o.any(t > 0.5, axis=(0, 1))
+    factors = o.where(t > 0.5, p, 1.0) * o.where(present, 1.0, 0.5) + 0.2
+    return o.mean(o.prod(factors, axis=0)) + o.where(o.all(p > 0.0), 1.0, 3.0) * o.mean(p)
+
+
 def weighted_dice(k, o, t, p):
     return k.losses.Dice()(t, p, sample_weight=0.5 + t[..., 0])
 
@@ -136,6 +157,10 @@ ALL = [
     *OF_ROWS,
     *CIRCLES,
     balanced,
+    largest_errors,
+    scaled_to_extremes,
+    softmax_of_rows,
+    products_of_the_batch,
     dice_of_columns,
     elements_in_a_row,
     errors_of_places,
@@ -156,4 +181,7 @@ OF_IMAGES = [
     errors_and_dice,
     errors_of_places,
     errors_from_means,
+    largest_errors,
+    scaled_to_extremes,
+    products_of_the_batch,
 ]

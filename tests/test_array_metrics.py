@@ -167,8 +167,8 @@ class Shown(metrics.Metric):
             self.rows.assign(self.rows + 0 * self.total)
         elif self.way == "the batch's largest":
             self.sums[0, 0] = ops.max(y_pred)
-        elif self.way == "a fold that there is no loop for":
-            self.total.assign_add(0 * ops.max(y_pred))
+        elif self.way == "a sum that there is no loop for":
+            self.total.assign_add(0 * ops.sum(ops.cumsum(ops.sum(y_pred, axis=0), axis=-1)))
         elif self.way == "a value":
             self.total.assign(self.total.numpy() + 0)
         elif self.way == "memory":
@@ -182,7 +182,7 @@ class Shown(metrics.Metric):
 
 WAYS = [
     *("an attribute", "a list", "an array", "if", "a number", "numpy", "others", "the batch's largest"),
-    *("a fold that there is no loop for", "a value", "memory", "len"),
+    *("a sum that there is no loop for", "a value", "memory", "len"),
 ]
 
 

@@ -106,6 +106,19 @@ def test_formulas_of_arrays(form):
     assert_same_training(stack, "adam", loss, x, np.repeat(y, 4, axis=-1)[:, :4])
 
 
+@pytest.mark.slow
+def test_losses_of_the_batch(form):
+    def stack():
+        return [layers.Input((5,)), layers.Dense(3)]
+
+    def loss(y_true, y_pred):
+        largest = ops.max(y_pred, axis=0) - ops.min(y_pred) + ops.mean(ops.prod(1.0 + 0.1 * y_pred, axis=0))
+        return largest + ops.sum(ops.softmax(y_pred, axis=0) * y_true) + ops.sqrt(ops.mean(ops.square(y_true - y_pred)))
+
+    x, y = data(5, 0)
+    assert_same_training(stack, "sgd", loss, x, np.repeat(y, 3, axis=-1)[:, :3])
+
+
 class Mixed(layers.Layer):
     """Moved elements, products of results, running sums, random numbers, formulas of weights, a loss of its own."""
 

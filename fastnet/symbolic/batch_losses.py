@@ -6,7 +6,6 @@ each formula that a fold reads.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +16,7 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.variable import tracing
 from fastnet.engine.view import View, axes_of
 from fastnet.symbolic import folds, formulas
-from fastnet.symbolic.array import Shape, SymbolicArray, refusal
+from fastnet.symbolic.array import Shape, SymbolicArray
 from fastnet.symbolic.boundaries import sample_shape
 from fastnet.symbolic.gradient import gradients
 from fastnet.symbolic.launches import add_parts, part_results
@@ -47,7 +46,7 @@ class BatchLoss:
     def __init__(self, function: Callable[..., Any], true_shape: Shape, shape: Shape, what: str):
         self.what, self.objects = what, list[Any]()
         with tracing.within(joining=self.objects):
-            self.form = WholeFormula(functools.partial(_called, function), [true_shape, shape], what)
+            self.form = WholeFormula(function, [true_shape, shape], what)
         self.rows, y = shape[:-1], self.form.result
         with whole_arrays(self.form.rows):
             if y.per_row:
@@ -99,21 +98,3 @@ class BatchLoss:
             lowering.store(slope, result)
         add_parts(lowering.plan, dy, parts, results)
         return dy
-
-
-def _called(function: Callable[..., Any], y_true: SymbolicArray, y_pred: SymbolicArray) -> Any:
-    """What a function gives, of whose folds there must be loops."""
-    tracing.check_fold = _check_fold
-    return function(y_true, y_pred)
-
-
-def _check_fold(name: str, x: SymbolicArray, axes: tuple[int, ...]) -> None:
-    """Check that there is a loop for a fold.
-
-    Raises:
-        TracingError: there is none.
-    """
-    if x.per_row and 0 in axes and name != folds.total.name:
-        raise refusal(
-            f"{name} over the batch (axis 0) mixes samples", "fold along axis=-1; of the batch there are sums and means"
-        )

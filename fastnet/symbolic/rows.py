@@ -378,6 +378,12 @@ def element_rule(name: str, root: SymbolicArray, names: dict[int, str]) -> Calla
     return text.rule(name, [], [result])
 
 
+@functools.cache
+def fold_rule(fold: Fold) -> Callable:
+    """The rule of the next value of a fold: of the last one, and an element."""
+    return rule_from_source(f"def {fold.name}_of_two(total, a):\n    return {fold.text}\n")
+
+
 def literal(x: SymbolicArray) -> str:
     """A constant as text."""
     assert x.value is not None

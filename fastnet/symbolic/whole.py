@@ -26,7 +26,7 @@ from fastnet.symbolic.lowering import constant_weight
 from fastnet.symbolic.order import ordered
 from fastnet.symbolic.rearrange import repeated
 from fastnet.symbolic.reshape import unflattened
-from fastnet.symbolic.rows import Scheduler, drops_axes, element_rule
+from fastnet.symbolic.rows import Scheduler, drops_axes, element_rule, fold_rule
 from fastnet.symbolic.slices import SLICE
 from fastnet.symbolic.trace import traced
 
@@ -297,6 +297,8 @@ class WholeLowering:
         if not kept and None not in shape:
             of_rows = self._last_axes(operation, self.view(source), shape, source.ndim - 1)
             return self._last_axes(operation, of_rows, shape[:-1], 0)
+        if operation is not total and shape[0] is None and 0 in axes:
+            return self._over_rows(operation, self.view(source), [shape[a] or 0 for a in kept])
         if kept and max(kept) < min(axes):
             return self._last_axes(operation, self.view(source), shape, min(axes))
         if operation is total and kept and min(kept) > max(axes):
@@ -334,6 +336,14 @@ class WholeLowering:
         sums, count = self.plan.sums(folds.sum_rule, f=rule, x=x, p=list(parameters))
         self.plan.call(folds.total_of, f=rules.same, chunk_sums=sums, result=slot, count=count, p=[], dtype="float64")
         return slot
+
+    def _over_rows(self, operation: Fold, x: View | Variable, sizes: list[int]) -> View:
+        """The fold of the batch and the axes behind it, but for the last ones, of these sizes."""
+        assert isinstance(x, View)
+        width, y = math.prod(sizes), self.plan.buffer(sizes, self.dtype, per_row=False)
+        rows = self.plan.reshaped(x, (x.width // (width or 1), width))
+        self.plan.call(loops.fold_rows, f=fold_rule(operation), x=rows, y=y.flat, start=operation.start)
+        return y
 
     def _last_axes(self, operation: Fold, x: View | Variable, shape: Shape, axis: int) -> View:
         """The fold of the axes from one on, of an array of a shape."""

@@ -6,6 +6,7 @@ from fastnet._kernels.kinds import (
     read,
     read_int32,
     reads,
+    real,
     reals,
     rule,
     size,
@@ -34,6 +35,16 @@ def elements_at(x: read, index: read_int32[width], y: write[width], width: size,
     for j in range(lo, hi):
         i = index[j]
         y[j] = x[max(i, 0)] if i >= 0 else 0.0
+
+
+@template("width", grain=16, cost="2 * n", aligned=False)
+def fold_rows(f: rule, x: read[n, width], y: write[width], start: real, n: size, width: size, lo, hi):
+    # a number of each column, such as its largest one, of all rows in order
+    for j in range(lo, hi):
+        y[j] = start
+    for r in range(n):
+        for j in range(lo, hi):
+            y[j] = f(y[j], x[r, j])
 
 
 @template()
