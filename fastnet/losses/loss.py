@@ -13,7 +13,7 @@ from fastnet import checks, config, hooks
 from fastnet._kernels import abi, registration, registry
 from fastnet._kernels.rules import losses, row_losses  # noqa: F401  (fills the table)
 from fastnet._kernels.rules import scalars as rules
-from fastnet._kernels.templates import elementwise, folds, labels, rows
+from fastnet._kernels.templates import folds, labels
 from fastnet.descriptions import Configurable, rule_parameters, snake_case
 from fastnet.engine import changes
 from fastnet.engine.plan import Plan
@@ -23,11 +23,12 @@ from fastnet.losses.axes import AlongAxis
 from fastnet.losses.function_rows import numbers_of_a_row, traced_row
 from fastnet.losses.reductions import reduced
 from fastnet.losses.row_formulas import formula_of_row, signs_of_labels
+from fastnet.losses.row_weights import element_means, product
 from fastnet.losses.rowwise import OnArrays, RowFunction
 from fastnet.settable import Completed, SettableArguments
-from fastnet.symbolic.array import SymbolicArray, TracingError
+from fastnet.symbolic.array import SymbolicArray, TracingError, refusal
 from fastnet.symbolic.functions import FUNCTIONS
-from fastnet.symbolic.leaves import constant
+from fastnet.symbolic.leaves import constant, leaf_of
 from fastnet.symbolic.loss_results import of_rows
 from fastnet.symbolic.rule_formulas import of_rule
 
@@ -293,9 +294,15 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         Raises:
             ValueError: shapes that do not fit.
         """
-        if any(isinstance(given, SymbolicArray) for given in (y_true, y_pred, sample_weight)):
+        y_true, y_pred, sample_weight = map(leaf_of, (y_true, y_pred, sample_weight))
+        if isinstance(y_true, SymbolicArray) or isinstance(y_pred, SymbolicArray):
             given = self.of_symbols(y_true, y_pred)
             return reduced(given, sample_weight, self.reduction, self._counted(given))
+        if isinstance(sample_weight, SymbolicArray):
+            raise refusal(
+                f"the loss {self.name!r} of arrays alone has a sample_weight that is an argument of the formula",
+                "give it an argument as y_true or y_pred too, or multiply its number by a mean of the weights",
+            )
         once = self._on_arrays(y_true, y_pred, sample_weight)
         values, is_one = self._values_of(once)
         if is_one and sample_weight is None:
@@ -380,6 +387,7 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
         Raises:
             ValueError: shapes that do not fit.
         """
+        y_true, y_pred = leaf_of(y_true), leaf_of(y_pred)
         if isinstance(y_true, SymbolicArray) or isinstance(y_pred, SymbolicArray):
             return self.of_symbols(y_true, y_pred)
         once = self._on_arrays(y_true, y_pred)
@@ -387,22 +395,6 @@ class Loss(AlongAxis, SettableArguments, Configurable, metaclass=Completed):
 
     def __repr__(self) -> str:
         return f"<loss {self.name}>"
-
-
-def product(plan: Plan, x: View | None, y: View | None) -> View | None:
-    """Add the launch that multiplies what two views say of each row; None stands for 1 each."""
-    if x is None or y is None:
-        return y if x is None else x
-    both = plan.buffer((x.width,), x.dtype)
-    plan.call(elementwise.multiply, a=x, b=y, y=both)
-    return both
-
-
-def element_means(plan: Plan, weights: View) -> View:
-    """Add the launch of the mean weight of the elements of each row."""
-    means = plan.buffer((weights.row_count,), weights.dtype)
-    plan.call(rows.mean_of_row, f=rules.first_of_two, y_true=weights.as_rows, y_pred=weights.as_rows, loss=means, p=())
-    return means
 
 
 def _users_call(cls: type) -> Any:

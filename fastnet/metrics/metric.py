@@ -16,7 +16,7 @@ from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import Slot, View, axes_of
 from fastnet.losses.axes import AlongAxis
-from fastnet.losses.loss import element_means, product
+from fastnet.losses.row_weights import element_means, product
 from fastnet.losses.rowwise import OnArrays, RowFunction
 from fastnet.metrics.variables import MetricVariable
 from fastnet.settable import argument_names
