@@ -236,3 +236,59 @@ def test_names_of_functions_as_metrics_are_those_of_keras():
 
 def mean_difference(y_true, y_pred):
     return ops.mean(y_true - y_pred, axis=-1)
+
+
+@pytest.mark.parametrize("name, function", [
+    ("any", lambda x: ops.any(x > 0, axis=0)),
+    ("all", lambda x: np.all(x > 0)),
+    ("softmax", lambda x: ops.softmax(x, axis=0)),
+    ("log_softmax", lambda x: ops.log_softmax(x, axis=0)),
+    ("logsumexp", lambda x: ops.logsumexp(x)),
+    ("norm", lambda x: ops.norm(x, axis=0)),
+    ("std", lambda x: x.std(axis=0)),
+    ("count_nonzero", lambda x: ops.count_nonzero(x)),
+    ("argmin", lambda x: ops.argmin(x, axis=0)),
+    ("max", lambda x: np.maximum.reduce(x)),
+])  # fmt: skip
+def test_a_fold_of_the_batch_is_named_as_the_user_wrote_it(name, function):
+    message = rf": {name} over the batch \(axis 0\) mixes samples \(line \d+ of test_array_errors.py"
+    with pytest.raises(fastnet.RuleError, match=message):
+        layers.Lambda(lambda x: x + function(x))
+
+
+def test_a_loss_of_arrays_with_a_weight_from_the_formula():
+    ones = np.ones((4, 2))
+    for loss in (losses.MeanSquaredError(), losses.Dice()):
+        with pytest.raises(fastnet.RuleError, match=f"the loss '{loss.name}' of arrays alone has a sample_weight"):
+            losses.get(lambda t, p, loss=loss: loss(ones, ones, sample_weight=p[:, 0]))
+    assert losses.get(lambda t, p: losses.MeanSquaredError()(ones, 3 * ones) + p)([[0.0]], [[1.0]]) == 5.0
+
+
+class Library:
+    """Functions that take arrays of their own, as those of jax do."""
+
+    @staticmethod
+    def exp(x):
+        raise TypeError(f"exp of {type(x)}")
+
+
+def test_functions_of_other_libraries():
+    message = r"a function of another library needs the elements of an argument \(line \d+ of test_array_errors.py, in "
+
+    class Exponential(layers.Layer):
+        def call(self, x):
+            return Library.exp(x)
+
+    class Roots(Optimizer):
+        def update_step(self, gradient, variable, learning_rate):
+            self.assign_sub(variable, Library.exp(gradient))
+
+    for given in ({"loss": lambda t, p: Library.exp(p)}, {"layer": Exponential()}, {"optimizer": Roots()}):
+        with pytest.raises(fastnet.RuleError, match=message + r"(\w+|<lambda>)\): write it with fastnet.ops"):
+            train(**given)
+
+    def wrong(t, p):
+        raise TypeError("of the user")
+
+    with pytest.raises(TypeError, match="of the user"):
+        losses.get(wrong)

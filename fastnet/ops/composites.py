@@ -26,7 +26,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
     """
     if not isinstance(x, SymbolicArray):
         return activations.softmax(convert_to_tensor(x), axis)
-    e = formulas.exp(x - formulas.stop_gradient(folds.largest(x, axis, True, name="softmax")))
+    e = formulas.exp(x - formulas.stop_gradient(folds.largest(x, axis, True)))
     return e / folds.total(e, axis, True)
 
 

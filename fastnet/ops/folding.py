@@ -113,7 +113,7 @@ def any(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         >>> ops.any([[0.0, 3.0]], axis=-1).tolist()
         [True]
     """
-    return formulas.greater(folds.total(_truth(x), axis, keepdims, name="any"), 0.0)
+    return formulas.greater(folds.total(_truth(x), axis, keepdims), 0.0)
 
 
 def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -123,7 +123,7 @@ def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         >>> ops.all([[0.0, 3.0]], axis=-1).tolist()
         [False]
     """
-    return formulas.equal(folds.total(1.0 - _truth(x), axis, keepdims, name="all"), 0.0)
+    return formulas.equal(folds.total(1.0 - _truth(x), axis, keepdims), 0.0)
 
 
 def count_nonzero(x: Any, axis: Any = None) -> Any:
@@ -146,7 +146,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         [1000.6929931640625]
     """
     x = x if isinstance(x, SymbolicArray) else formulas.as_real(x)
-    largest = folds.largest(x, axis, True, name="logsumexp")
+    largest = folds.largest(x, axis, True)
     largest = formulas.stop_gradient(formulas.where(formulas.isfinite(largest), largest, 0.0))
     kept = formulas.log(folds.total(formulas.exp(x - largest), axis, True)) + largest
     return kept if keepdims else folds.total(kept, axis)
@@ -172,7 +172,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     if ord == 1:
         return folds.total(formulas.absolute(x), axis, keepdims)
     if ord in (math.inf, np.inf):
-        return folds.largest(formulas.absolute(x), axis, keepdims, name="norm")
+        return folds.largest(formulas.absolute(x), axis, keepdims)
     if isinstance(ord, (int, float)) and not isinstance(ord, bool) and ord > 0:
         return folds.total(formulas.absolute(x) ** float(ord), axis, keepdims) ** (1.0 / ord)
     raise ValueError(f"ops.norm: ord must be None, a number above 0 or infinity, received {ord!r}.")

@@ -17,8 +17,9 @@ from fastnet.optimizers.shared_stages import AVERAGE, SUM
 from fastnet.symbolic.array import TracingError, refusal
 from fastnet.symbolic.rule_formulas import of_rule, result_of
 from fastnet.symbolic.shared_numbers import SharedStep, traced_shared_step
+from fastnet.symbolic.trace import compiling
 from fastnet.symbolic.update_rules import StepNumbers, WeightRules
-from fastnet.symbolic.updates import StepLeaves, compiling, traced_update
+from fastnet.symbolic.updates import StepLeaves, traced_update
 from fastnet.symbolic.whole_updates import WholeUpdate
 
 #: attributes that do not change an update

@@ -25,6 +25,10 @@ class ShapeError(TracingError):
     """A formula of arrays does not fit the shapes of its arguments."""
 
 
+class OperandError(TracingError, TypeError):
+    """A function of another library gets a symbolic array; its operators then leave the work to those of the array."""
+
+
 @dataclass(frozen=True)
 class Operation:
     """What is known of an operation apart from its operands.
@@ -109,6 +113,10 @@ class SymbolicArray:
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
         raise refusal("np.asarray of an argument needs its elements", "use it as it is, with functions of fastnet.ops")
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, arguments: tuple = (), named: Any = None) -> Any:
+        raise refusal("a function of torch needs the elements of an argument", _OPS, OperandError)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -270,20 +278,57 @@ def _near(name: str) -> str:
 
 def refusal(problem: str, remedy: str, kind: type[TracingError] = TracingError) -> TracingError:
     """The error for something that a formula cannot do, with the line of the user's code."""
-    return kind(f"{problem}{user_line()}: {remedy}.")
+    library, line = _caller()
+    if library:
+        problem, remedy = f"a function of {library} needs the elements of an argument", _OPS
+    return kind(f"{problem}{line}: {remedy}.")
+
+
+def foreign(error: Exception) -> str:
+    """What is said of an error that a function of another library, such as jax, raised for a symbolic array."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in _NOT_USERS:
+            place = _line(trace.tb_frame.f_code, trace.tb_lineno)
+        trace = trace.tb_next
+    return f"a function of another library needs the elements of an argument{place}: {_OPS}."
 
 
 def user_line() -> str:
     """Where the formula is: " (line 3 of loss.py, in f)"; empty if no frame is the user's."""
-    frame = sys._getframe(1)
+    return _caller()[1]
+
+
+_OPS = "write it with fastnet.ops, which has Keras's names"
+_LIBRARIES = ("jax", "keras", "torch")  # whose functions take no symbolic array
+_NOT_USERS = ("fastnet", "numpy", "contextlib", "functools", *_LIBRARIES)
+
+
+def _caller() -> tuple[str, str]:
+    """The other library that the user's code has called, if any, and that code's line."""
+    frame, library = sys._getframe(1), ""
     while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if not module.startswith(("fastnet.", "numpy.")) and module not in ("fastnet", "contextlib"):
-            code = frame.f_code
-            file = code.co_filename.rpartition("/")[2]
-            return f" (line {frame.f_lineno} of {file}, in {code.co_name})"
+        root = frame.f_globals.get("__name__", "").partition(".")[0]
+        if root not in _NOT_USERS:
+            return library, _line(frame.f_code, frame.f_lineno)
+        library = root if root in _LIBRARIES else library
         frame = frame.f_back  # type: ignore[assignment]
-    return ""
+    return library, ""
+
+
+def _line(code: Any, number: int) -> str:
+    return f" (line {number} of {code.co_filename.rpartition('/')[2]}, in {code.co_name})"
+
+
+def called(name: str) -> str:
+    """The function of fastnet.ops that the user's code has called, such as softmax, of which ``name`` is a part."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(("fastnet.", "numpy.")):
+        function = frame.f_code.co_name
+        if frame.f_globals["__name__"].startswith("fastnet.ops.") and function[0].isalpha():
+            name = function
+        frame = frame.f_back  # type: ignore[assignment]
+    return name
 
 
 def shown(shape: Shape) -> str:

@@ -11,7 +11,17 @@ import numpy as np
 
 from fastnet.engine.variable import tracing
 from fastnet.symbolic import formulas
-from fastnet.symbolic.array import Operation, Shape, ShapeError, SymbolicArray, TracingError, refusal, shown, user_line
+from fastnet.symbolic.array import (
+    Operation,
+    Shape,
+    ShapeError,
+    SymbolicArray,
+    TracingError,
+    called,
+    refusal,
+    shown,
+    user_line,
+)
 from fastnet.symbolic.leaves import leaf_of
 from fastnet.symbolic.rearrange import transposed
 from fastnet.symbolic.reshape import reshaped, unflattened
@@ -34,23 +44,17 @@ class Fold(Operation):
     text: str = ""
     on_arrays: Callable[..., Any] | None = None
 
-    def __call__(self, x: Any, axis: Any = None, keepdims: bool = False, name: str = "") -> Any:
-        """The symbolic result over axes; of an array, the array.
-
-        Args:
-            x, axis, keepdims: as for NumPy's folds.
-            name: of the operation that it is a part of, for errors; by default its own.
-        """
+    def __call__(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        """The symbolic result over axes; of an array, the array."""
         x = leaf_of(x)
         if not isinstance(x, SymbolicArray):
             assert self.on_arrays is not None
             return self.on_arrays(formulas.as_floats(x), axis=of_numpy(axis), keepdims=keepdims)
-        name = name or self.name
-        axes, x = fold_axes(name, x, axis, self.name == "sum"), unflattened(x)
+        axes, x = fold_axes(self.name, x, axis, self.name == "sum"), unflattened(x)
         if not axes:
             return x
         if x.per_row and 0 in axes and not tracing.is_whole:
-            return self._over_batch(x, axes, keepdims, name)
+            return self._over_batch(x, axes, keepdims)
         if tracing.check_fold is not None:
             tracing.check_fold(self.name, x, axes)
         elif is_of_weights(x) and not tracing.is_update:
@@ -61,12 +65,12 @@ class Fold(Operation):
             return SymbolicArray(self, (x,), folded(x.shape, axes, keepdims), settings=(axes, bool(keepdims)))
         return reshaped(self._along_last(x, axes), folded(x.shape, axes, keepdims))
 
-    def _over_batch(self, x: SymbolicArray, axes: tuple[int, ...], keepdims: bool, name: str) -> SymbolicArray:
+    def _over_batch(self, x: SymbolicArray, axes: tuple[int, ...], keepdims: bool) -> SymbolicArray:
         """The sum over the batch, and over other axes, which a layer may add to the loss (`added_losses`) or assign to
         a weight (`assigned_weights`)."""
         if len(axes) != x.ndim and tracing.assign is None:
             raise refusal(
-                f"{name} over the batch (axis 0) mixes samples",
+                f"{called(self.name)} over the batch (axis 0) mixes samples",
                 "fold along axis=-1; only a sum or a mean over all axes may fold the batch",
             )
         rows = formulas.where(x, 1.0, 0.0) if x.is_bool else x
@@ -134,7 +138,9 @@ def fold_axes(name: str, x: SymbolicArray, axis: Any, over_batch: bool = False) 
         tracing.joining.append(None)
     if joins_rows and (tracing.rows is None or not over_batch):
         raise refusal(
-            f"{name} over the batch (axis 0) mixes samples", "fold along axis=-1; the loss's reduction joins the rows",
+            f"{called(name)} over the batch (axis 0) mixes samples",
+            "fold along axis=-1; " + ("the loss's reduction joins the rows" if tracing.rows is None else
+                                      "of the batch there are sums and means"),
             ShapeError if axis is not None and 0 not in given else TracingError,  # with more axes it may be another one
         )  # fmt: skip
     return axes

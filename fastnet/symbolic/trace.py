@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from fastnet.symbolic.array import Shape, SymbolicArray, TracingError
+from fastnet.symbolic.array import Shape, SymbolicArray, TracingError, foreign
 from fastnet.symbolic.boundaries import IMAGE, LAYER
 from fastnet.symbolic.leaves import Weights, argument, returned, tracing_weights
 from fastnet.symbolic.order import ordered, signature
@@ -30,6 +31,19 @@ def check_arguments(function: Callable[..., Any], count: int, what: str) -> None
         ) from None
 
 
+@contextlib.contextmanager
+def compiling(what: str) -> Iterator[None]:
+    """A context whose errors say what cannot be compiled."""
+    try:
+        yield
+    except TracingError as error:
+        raise type(error)(f"{what} cannot be compiled: {error}") from None
+    except (TypeError, ValueError) as error:
+        if not any(text in str(error) for text in ("SymbolicArray", "not Variable", "__jax_array__")):
+            raise
+        raise TracingError(f"{what} cannot be compiled: {foreign(error)}") from None
+
+
 def traced(
     function: Callable[..., Any], shapes: Sequence[Shape], what: str, in_layer: bool = False
 ) -> tuple[list[SymbolicArray], SymbolicArray, Weights]:
@@ -45,16 +59,11 @@ def traced(
         TracingError: it does what cannot be compiled, or gives another formula when it is called again.
     """
     check_arguments(function, len(shapes), what)
-    calls, problem = [], None
+    calls = []
     for _ in range(2):
         arguments = [argument(shape) for shape in shapes]
-        try:
-            with tracing_weights(in_layer) as weights:
-                result = returned(function(*arguments))
-        except TracingError as error:
-            problem = type(error)(f"{what} cannot be compiled: {error}")
-        if problem is not None:
-            raise problem
+        with compiling(what), tracing_weights(in_layer) as weights:
+            result = returned(function(*arguments))
         if not in_layer and any(x.operation in (LAYER, IMAGE) for x in ordered([result])):
             raise TracingError(
                 f"{what} cannot be compiled: a layer, a convolution or pooling is there, which only a "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from fastnet.symbolic import formulas
 from fastnet.symbolic.array import ShapeError, SymbolicArray, TracingError, refusal, shown
 from fastnet.symbolic.leaves import argument, constant
 from fastnet.symbolic.order import signature
+from fastnet.symbolic.trace import compiling
 
 
 class StepLeaves:
@@ -140,15 +141,6 @@ class _Values:
         check = None if is_whole else _check_fold
         values = {"leaf": self.leaf, "refuse": self.refuse, "assign": self.assign, "check_fold": check}
         return tracing.within(**values, is_whole=is_whole, is_update=is_whole)
-
-
-@contextlib.contextmanager
-def compiling(what: str) -> Iterator[None]:
-    """A context whose errors say what cannot be compiled."""
-    try:
-        yield
-    except TracingError as error:
-        raise type(error)(f"{what} cannot be compiled: {error}") from None
 
 
 def _check_fold(name: str, x: SymbolicArray, axes: tuple[int, ...]) -> None:
