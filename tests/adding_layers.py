@@ -44,6 +44,14 @@ def mean_along_a_weight(k, o, layer, x, y):
     return o.tanh(o.sum(o.matmul(layer.w, o.expand_dims(o.mean(y, axis=0), -1))))
 
 
+def covariances(k, o, layer, x, y):
+    """Bardes et al. 2021, arXiv:2105.04906: between columns, and a hinge of their deviations."""
+    y = y - o.mean(y, axis=0)
+    covariance = o.einsum("bi,bj->ij", y, y) / 7.0
+    others = o.sum(o.square(covariance * (1.0 - o.eye(4)))) / 4.0
+    return others + o.mean(o.relu(1.0 - o.sqrt(o.var(y, axis=0) + 1e-4)))
+
+
 def of_an_assigned_weight(k, o, layer, x, y):
     layer.c.assign(0.9 * layer.c + 0.1 * o.mean(y, axis=0))
     return o.sqrt(o.sum(o.square(layer.c)) + 0.1) + o.mean(o.square(y - layer.c))
@@ -51,7 +59,7 @@ def of_an_assigned_weight(k, o, layer, x, y):
 
 CASES = [
     root_of_a_loss, loss_of_overlaps, deviation, distance_from_the_mean, moments_of_columns, balance_of_experts,
-    entropy_of_the_mean, factor_of_a_penalty, mean_along_a_weight, of_an_assigned_weight,
+    entropy_of_the_mean, covariances, factor_of_a_penalty, mean_along_a_weight, of_an_assigned_weight,
 ]  # fmt: skip
 
 

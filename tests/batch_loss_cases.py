@@ -120,6 +120,30 @@ def products_of_the_batch(k, o, t, p):
     return o.mean(o.prod(factors, axis=0)) + o.where(o.all(p > 0.0), 1.0, 3.0) * o.mean(p)
 
 
+def stacked_losses(k, o, t, p):
+    """Losses weighted by their softmax."""
+    found = o.stack([k.losses.MeanSquaredError()(t, p), 0.3 * k.losses.Dice()(t, p), o.max(o.abs(t - p))])
+    return o.sum(found * o.softmax(found))
+
+
+def stacked_columns(k, o, t, p):
+    columns = o.stack([o.mean(p, axis=0), o.max(t * p, axis=0)])
+    return o.mean(o.min(columns, axis=0)) + o.mean(columns**2) + o.logsumexp(o.stack([o.mean(p), o.mean(t)]))
+
+
+def cross_correlation(k, o, t, p):
+    """Zbontar et al. 2021, arXiv:2103.03230."""
+    rows, eye = o.cast(o.shape(p)[0], "float64"), o.eye(3)
+    p, t = (p - o.mean(p, axis=0)) / (o.std(p, axis=0) + 0.1), (t - o.mean(t, axis=0)) / (o.std(t, axis=0) + 0.1)
+    correlations = o.einsum("bi,bj->ij", p, t) / rows
+    return o.sum(o.square(correlations - eye) * (0.05 + 0.95 * eye))
+
+
+def products_over_the_batch(k, o, t, p):
+    sums = o.einsum("bi,bj,b->ji", p, t, p[:, 0]) if len(t.shape) < 3 else o.einsum("b...i,bj...->ij", p, t)
+    return o.sqrt(o.sum(o.square(sums))) + o.mean(p)
+
+
 def weighted_dice(k, o, t, p):
     return k.losses.Dice()(t, p, sample_weight=0.5 + t[..., 0])
 
@@ -161,6 +185,10 @@ ALL = [
     scaled_to_extremes,
     softmax_of_rows,
     products_of_the_batch,
+    products_over_the_batch,
+    stacked_losses,
+    stacked_columns,
+    cross_correlation,
     dice_of_columns,
     elements_in_a_row,
     errors_of_places,

@@ -16,6 +16,7 @@ STEP = 1e-6
 CHECKED = [
     cases.crossentropy_and_dice, cases.hinges, cases.circle, cases.concordance, cases.errors_by_variance,
     cases.weighted_mean, cases.elements_in_a_row, cases.scaled_to_extremes, cases.softmax_of_rows,
+    cases.stacked_columns, cases.products_over_the_batch,
 ]  # fmt: skip
 
 
@@ -235,6 +236,10 @@ def test_add_loss_takes_the_number_of_a_loss_object():
 @pytest.mark.parametrize("function, message", [
     (lambda t, p: ops.mean(p) + ops.argmax(p, axis=0), r"argmax over the batch \(axis 0\) mixes samples \(line "),
     (lambda t, p: ops.sum(ops.reshape(t, (-1, 1)) * ops.reshape(p, (-1, 1))), r"joins the batch .* fold all axes"),
+    (lambda t, p: ops.mean(ops.einsum("bi,ci->bc", t, p)), "compares the rows of the batch with each other"),
+    (lambda t, p: ops.sum(ops.einsum("bi,bj->jj", t, p)), "the equation .* name the axes"),
+    (lambda t, p: ops.sum(ops.matmul(ops.transpose(t), p)), r"moves the axis of the batch .*ops.einsum\('bi,bj->ij'"),
+    (lambda t, p: ops.mean([ops.mean(p), ops.mean(t)]), "ops.stack joins several"),
     (lambda t, p: ops.sum(ops.ravel(t) * p), r"in a row and of \(n, 3\) \(line .*: reshape both with \(-1,\)"),
     (lambda t, p: ops.sum(ops.ravel(t) * ops.ravel(p) * np.ones(3)), r"in a row and of \(3,\)"),
     (lambda t, p: ops.mean(ops.flip(ops.ravel(t - p), -1)), r"in a row \(line .*: fold them"),

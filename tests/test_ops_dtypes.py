@@ -79,5 +79,5 @@ def test_a_dtype_that_numpy_lacks(call):
 def test_a_symbolic_array_among_data_has_one_sentence():
     with pytest.raises(fastnet.RuleError) as caught:
         arrays.as_array(argument((None, 3)), "x")
-    assert str(caught.value).endswith("use it as it is, with functions of fastnet.ops.")
+    assert str(caught.value).endswith("with functions of fastnet.ops; ops.stack joins several.")
     assert ".." not in str(caught.value) and "rows of equal length" not in str(caught.value)

@@ -81,6 +81,8 @@ def cast(x: Any, dtype: Any) -> Any:
     """
     if x is None and tracing.leaf is not None:  # as `ops.shape` has the rows of the batch
         if tracing.assign is None or tracing.rows is None:
+            if tracing.joining is not None:
+                tracing.joining.append(None)
             raise refusal("the rows of the batch are not known in a formula", "fold the batch: ops.mean")
         return tracing.rows
     if not isinstance(x, SymbolicArray):

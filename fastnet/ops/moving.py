@@ -35,7 +35,10 @@ def transpose(x: Any, axes: Any = None) -> Any:
     if not x.per_row:
         return turned(x) if order == [1, 0] else _of_weights(transpose, x, [0, *(a + 1 for a in order)])
     if order[0] != 0:
-        raise refusal("ops.transpose moves the axis of the batch", "begin with axis 0: axes=(0, 2, 1)")
+        raise refusal(
+            "ops.transpose moves the axis of the batch",
+            "begin with axis 0: axes=(0, 2, 1); in a loss ops.einsum('bi,bj->ij', x, y) is a product over the batch",
+        )
     return transposed(x, order)
 
 

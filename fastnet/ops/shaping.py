@@ -53,7 +53,8 @@ def reshape(x: Any, newshape: Any, *more: Any) -> Any:
                 tracing.joining.append(None)
             raise refusal(
                 f"ops.reshape from {shown(x.shape)} joins the batch with other axes",
-                "keep all elements of a sample; ops.sum(x) and ops.mean(x) fold all axes without it",
+                "keep all elements of a sample, or put those of the batch in a row, (-1,); ops.sum(x, axis=(0, 1)) and "
+                "its like fold all axes without it",
                 ShapeError if wanted else TracingError,  # a metric that puts all in a row is called with the arrays
             )  # fmt: skip
         return reshaped(x, (*head, *wanted))

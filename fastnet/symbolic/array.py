@@ -112,7 +112,10 @@ class SymbolicArray:
         return _called(name, f"np.{name}", arguments, named)
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
-        raise refusal("np.asarray of an argument needs its elements", "use it as it is, with functions of fastnet.ops")
+        raise refusal(
+            "np.asarray of an argument needs its elements",
+            "use it as it is, with functions of fastnet.ops; ops.stack joins several",
+        )
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, arguments: tuple = (), named: Any = None) -> Any:
@@ -239,7 +242,10 @@ def _method(x: SymbolicArray, name: str) -> Callable[..., Any]:
     if name == "T":
         if not x.per_row:
             return FUNCTIONS["transpose"](x)
-        raise refusal(".T moves the axis of the batch", "transpose other axes")
+        raise refusal(
+            ".T moves the axis of the batch",
+            "transpose other axes; in a loss ops.einsum('bi,bj->ij', x, y) is a product over the batch",
+        )
     if name not in _METHODS:
         raise AttributeError(f"An array of a formula has no attribute {name!r}; its methods: {', '.join(_METHODS)}.")
     if name == "astype":

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels.templates import elementwise
+from fastnet.engine.variable import tracing
 from fastnet.engine.view import View
+from fastnet.symbolic import formulas
 from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal, shown
 from fastnet.symbolic.boundaries import Boundary, sample_shape
 from fastnet.symbolic.leaves import constant
@@ -54,6 +56,9 @@ def concatenated(parts: Sequence[Any], axis: int) -> SymbolicArray:
                 [lifted(x) if x.value is None else reshaped(x, (1, *x.shape)) for x in arrays], axis % ndim + 1
             )
         )
+    if tracing.is_whole and not tracing.is_update and all(not x.per_row and x.ndim == ndim for x in arrays):
+        if -ndim <= axis < ndim and all(x.shape[axis] == 1 for x in arrays):
+            return _chosen(arrays, axis % ndim)
     if not -ndim <= axis < ndim or axis % ndim == 0:
         raise refusal(f"concatenate along axis {axis} of arrays of {ndim} axes", "give another axis than the batch's")
     axis %= ndim
@@ -69,6 +74,15 @@ def concatenated(parts: Sequence[Any], axis: int) -> SymbolicArray:
         np.arange(start, stop).reshape(sample_shape(x)) for x, (start, stop) in zip(arrays, itertools.pairwise(ends))
     ]
     return rearranged(_side_by_side(rows), np.concatenate(places, axis - 1))
+
+
+def _chosen(arrays: Sequence[SymbolicArray], axis: int) -> SymbolicArray:
+    """Arrays without a batch, of size 1 along the axis, such as numbers of losses: each entry is chosen."""
+    place = np.arange(len(arrays)).reshape(-1, *(1,) * (arrays[0].ndim - 1 - axis))
+    y = arrays[-1]
+    for i, x in enumerate(arrays[:-1]):
+        y = formulas.where(place == i, x, y)
+    return formulas.like(y, place)
 
 
 def _without_batch(x: SymbolicArray, ndim: int) -> SymbolicArray:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnet._kernels.errors import quoted
+from fastnet.engine.variable import tracing
 from fastnet.symbolic import folds
 from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal, shown
 from fastnet.symbolic.leaves import constant
@@ -31,10 +32,11 @@ def einsum(equation: str, *operands: Any) -> SymbolicArray:
     parts, result = _labels(equation, arrays)
     if any(map(is_of_weights, arrays)) and not any(x.per_row for x in arrays):
         return _of_weights(equation, arrays, parts, result)
+    if (batch := _batch(arrays, parts)) not in result and (tracing.is_whole or tracing.rows is not None):
+        return _over_batch(equation, arrays, parts, result, batch)
     _check(equation, arrays, parts, result)
     terms = [_diagonal(x, labels) for x, labels in zip(arrays, parts, strict=True)]
     x, labels = terms.pop(next(i for i, (array, _) in enumerate(terms) if array.per_row))
-    batch = labels[0]
     if not terms:
         return _ordered(*_summed(x, labels, result), result)
     while terms:
@@ -44,6 +46,32 @@ def einsum(equation: str, *operands: Any) -> SymbolicArray:
         kept = "".join(c for c in dict.fromkeys(labels + second) if c in wanted) if terms else result
         x, labels = _of_two(x, labels, y, second, kept), kept
     return x
+
+
+def _batch(arrays: list[SymbolicArray], parts: list[str]) -> str:
+    """The label of the batch."""
+    return next((labels[0] for x, labels in zip(arrays, parts) if x.per_row and labels), "")
+
+
+def _over_batch(equation: str, arrays: list[SymbolicArray], parts: list[str], result: str, batch: str) -> SymbolicArray:
+    """The sums over the batch of products that have an entry for each row, such as covariances, in losses."""
+    sizes = _check_sizes(equation, arrays, parts)
+    if not set(result) <= set(sizes) or any(len(set(labels)) != len(labels) for labels in parts):
+        raise refusal(f"the equation {quoted(equation)} sums over the batch", "name each axis once, as 'bi,bj->ij'")
+    order = batch + result + "".join(c for c in sizes if c not in batch + result)
+    product: Any = None
+    for x, labels in zip(arrays, parts):
+        lead = order if x.per_row else order[1:]
+        axes = [labels.index(c) for c in lead if c in labels]
+        if axes != sorted(axes) and x.value is not None:
+            x = constant(x.value.transpose(axes))
+        elif axes != sorted(axes):
+            if not x.per_row:
+                raise refusal(f"the equation {quoted(equation)} moves axes of what has no batch", "name them in order")
+            x = transposed(x, axes)
+        x = reshaped(x, tuple(sizes[c] if c in labels else 1 for c in lead))
+        product = x if product is None else product * x
+    return folds.total(product, tuple(i for i, c in enumerate(order) if c not in result))
 
 
 def _diagonal(x: SymbolicArray, labels: str) -> tuple[SymbolicArray, str]:
@@ -143,7 +171,12 @@ def _check(equation: str, arrays: list[SymbolicArray], parts: list[str], result:
         TracingError: they do not.
     """
     sizes = _check_sizes(equation, arrays, parts)
-    batch = next((labels[0] for x, labels in zip(arrays, parts) if x.per_row), "")
+    batch = _batch(arrays, parts)
+    if any(size is None for label, size in sizes.items() if label != batch):
+        raise refusal(
+            f"the equation {quoted(equation)} compares the rows of the batch with each other",
+            "name the batch by one letter, first in each array; losses.Circle has such a comparison",
+        )
     if not batch or result[:1] != batch or not set(result) <= set(sizes):
         raise refusal(
             f"the equation {quoted(equation)} moves the axis of the batch, or sums over it", "begin with it: 'bi->b'"

@@ -308,15 +308,17 @@ class WholeLowering:
         return self._other_axes(x, axes, kept)
 
     def _other_axes(self, x: SymbolicArray, axes: list[int], kept: list[int]) -> View:
-        """The fold of axes that are neither the first ones nor the last ones.
+        """The fold of axes that are not the last ones, of an array without a batch.
 
         Raises:
             ShapeError: there is no such launch.
         """
-        assert x.operation is not None
+        assert isinstance(x.operation, Fold)
+        if kept and max(axes) < min(kept):
+            return self._over_rows(x.operation, self.view(x.inputs[0]), [x.inputs[0].shape[a] or 0 for a in kept])
         raise ShapeError(
             f"{self.form.what}: ops.{x.operation.name} over the axes {x.settings[0]} of an array of shape "
-            f"{shown(x.inputs[0].shape)}: fold the last axes, or all; sums and means may also be of the first axes."
+            f"{shown(x.inputs[0].shape)}: fold the first axes, the last ones, or all."
         )
 
     def _sum_of_all(self, x: SymbolicArray) -> Slot:
@@ -338,10 +340,9 @@ class WholeLowering:
         return slot
 
     def _over_rows(self, operation: Fold, x: View | Variable, sizes: list[int]) -> View:
-        """The fold of the batch and the axes behind it, but for the last ones, of these sizes."""
-        assert isinstance(x, View)
+        """The fold of the first axes, and of the batch, but for the last axes, of these sizes."""
         width, y = math.prod(sizes), self.plan.buffer(sizes, self.dtype, per_row=False)
-        rows = self.plan.reshaped(x, (x.width // (width or 1), width))
+        rows = self._reshaped(x, ((x.flat.width if isinstance(x, View) else x.size) // (width or 1), width))
         self.plan.call(loops.fold_rows, f=fold_rule(operation), x=rows, y=y.flat, start=operation.start)
         return y
 
