@@ -55,7 +55,7 @@ ABSENT: dict[str, dict[str, str]] = {
         "distribution": _ONE_MACHINE,
         "export": "there is no other runtime to export to; model.save writes a file that fastnet reads",
         "legacy": _LEGACY,
-        "preprocessing": "fastnet.utils has image_dataset_from_directory, load_img, pad_sequences and their kin",
+        "preprocessing": "fastnet.utils has image_dataset_from_directory, load_img, pad_sequences and the like",
         "tree": _TREES,
         "visualization": _PICTURES,
     },

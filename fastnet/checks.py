@@ -8,6 +8,7 @@ import numbers
 import os
 import sys
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
@@ -232,6 +233,20 @@ def takes(function: Callable[..., Any], count: int) -> bool:
     except ValueError:  # a builtin
         return True
     return True
+
+
+class Met:
+    """Objects that were met before, by identity: those of users need have no hash."""
+
+    def __init__(self) -> None:
+        self._objects: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+
+    def __contains__(self, given: Any) -> bool:
+        return self._objects.get(id(given)) is given
+
+    def add(self, given: Any) -> None:
+        """Meet an object."""
+        self._objects[id(given)] = given
 
 
 def warn(message: str) -> None:

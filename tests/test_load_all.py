@@ -1,6 +1,9 @@
 """Kernels that are compiled side by side: what comes of it, and what does not when something fails."""
 
 import ctypes
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -76,12 +79,13 @@ def test_nothing_is_compiled_beforehand_where_nothing_runs_side_by_side(cold, va
     assert cold[0] == []
 
 
-def test_a_refused_kernel_leaves_no_thread_behind(cold):
+def test_a_refused_kernel_leaves_no_thread_behind_and_what_was_compiled(cold):
     before = threading.active_count()
     refused = compiler.Source("refused", "refused", lambda: REFUSED)
     with pytest.raises(compiler.KernelError, match="'refused' does not compile"):
         compiler.load_all([*sources(1, 2), refused, *sources(3)], threads=2)
     assert threading.active_count() == before
+    assert [cache.read(compiler.key(source)) is None for source in sources(1, 2, 3)] == [False, False, True]
     assert list(results(sources(1, 2, 3))) == [[5, n + 6, n + 14] for n in (1, 2, 3)]
 
 
@@ -99,3 +103,24 @@ def test_llvm_runs_without_llvmlites_lock(name):
     from llvmlite.binding import ffi
 
     assert isinstance(machine_code._without_lock(name), type(ffi.lib._lib_handle.LLVMPY_GetVersionInfo))
+
+
+IN_A_THREAD = """
+import threading, time
+import numpy as np, fastnet
+from fastnet import layers
+
+def predict():
+    threading.main_thread().join()
+    model = fastnet.Sequential([layers.Input((3,)), layers.ReLU(), layers.Softmax()], name="behind_the_main_thread")
+    print(model.predict(np.ones((2, 3)), verbose=0).sum().round(5))
+
+fastnet.set_num_threads(2)
+threading.Thread(target=predict).start()
+"""
+
+
+def test_kernels_are_compiled_after_the_main_thread_has_ended(tmp_path):
+    environment = {**os.environ, "FASTNET_CACHE_DIR": str(tmp_path)}
+    run = subprocess.run([sys.executable, "-c", IN_A_THREAD], capture_output=True, text=True, env=environment)
+    assert (run.stdout, run.stderr) == ("2.0\n", "")

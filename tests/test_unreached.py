@@ -1,10 +1,13 @@
 """The warnings for losses that train nothing, and for weights whose gradient something stops."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import fastnet
 from fastnet import layers, losses, ops
+from fastnet._kernels.templates import elementwise
 
 X, Y = np.linspace(-1, 1, 21).reshape(7, 3), np.linspace(0, 1, 14).reshape(7, 2)
 
@@ -87,7 +90,24 @@ def test_weights_whose_gradient_is_stopped(make, names):
     assert {"b/kernel", "b/bias"} <= set(changed) and not any(repr(path) in names for path in changed)
 
 
+class StraightThrough(layers.Layer):
+    """A step whose gradient passes as if it were none."""
+
+    def __init__(self, **more):
+        super().__init__(**more)
+        self.activation = fastnet.activations.get(is_positive)
+
+    def forward(self, plan, x):
+        y = plan.like(x)
+        plan.call(elementwise.apply, f=self.activation.row.f, x=x, y=y, p=[])
+        return y
+
+    def backward(self, plan, dy, x, y):
+        return dy
+
+
 @pytest.mark.parametrize("make", [
+    StraightThrough,
     lambda: Stopped(penalty=0.1),
     lambda: layers.BatchNormalization(),
     lambda: layers.Lambda(lambda x: x * ops.stop_gradient(x)),
@@ -101,3 +121,25 @@ def test_weights_that_are_not_trained_are_not_named():
     layer = Stopped()
     layer.inner.trainable = False
     trained(layer)
+
+
+@dataclasses.dataclass(eq=True)
+class Half(losses.Loss):
+    """A loss without a hash."""
+
+    factor: float = 0.5
+
+    def __post_init__(self):
+        super().__init__(name="half")
+
+    def call(self, y_true, y_pred):
+        return self.factor * ops.mean(ops.square(y_true - y_pred), axis=-1)
+
+
+def test_a_loss_without_a_hash():
+    assert trained(loss=Half())
+
+
+def test_a_loss_of_zeros_beside_one_that_a_layer_adds():
+    stopped = Stopped(penalty=0.1)
+    assert "inner/kernel" in trained(stopped, loss=lambda t, p: ops.zeros_like(p))

@@ -201,7 +201,8 @@ def claimed(names: Iterable[str]) -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def _lock_file() -> Iterator[int | None]:
-    """The open file of locks, or None. Closing it frees them all; the system does so when a process dies."""
+    """The open file of locks, or None. The system frees them when the process dies, and all of them when it closes the
+    file anywhere: another thread that makes something may free them early, and two processes then make the same."""
     here, handle = folder(), None
     with contextlib.suppress(OSError):  # a folder that was removed, a full disk: nobody waits
         if not here.remark:

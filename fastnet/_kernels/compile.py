@@ -12,6 +12,7 @@ import functools
 import gc
 import hashlib
 import os
+import queue
 import re
 import sys
 import threading
@@ -77,7 +78,8 @@ def load_all(sources: Iterable[Source], threads: int) -> None:
     """Load what `load` will be asked for; compile kernels that are missing side by side.
 
     numba lowers one while LLVM, which needs no interpreter and takes as long, compiles those before it in threads. A
-    kernel that another process compiles, and a single one, are left to `load`.
+    kernel that another process compiles, and a single one, are left to `load`. Other threads that need a kernel, and
+    forks, wait until all are compiled.
 
     Args:
         sources: those that take longest first.
@@ -95,19 +97,32 @@ def load_all(sources: Iterable[Source], threads: int) -> None:
 
 
 def _load_side_by_side(missing: dict[str, Source], threads: int) -> None:
-    from concurrent.futures import ThreadPoolExecutor  # here: 5 ms, for processes that compile
+    waiting: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
+    made: dict[str, bytes] = {}
 
-    team, started = ThreadPoolExecutor(min(threads, len(missing))), {}
+    def work() -> None:
+        while (job := waiting.get()) is not None:
+            name, text = job
+            made[name] = machine_code.object_code(text, symbol(name))
+            cache.write(name, made[name])
+
+    # Threads of our own: those of concurrent.futures cannot be started after the main thread has ended.
+    team = [threading.Thread(target=work, daemon=True) for _ in range(min(threads, len(missing)))]
     try:
+        for thread in team:
+            thread.start()
         for name, source in missing.items():
             if not _load_stored(source, name):  # another process may have stored it meanwhile
                 watchers.notify()
-                started[name] = team.submit(machine_code.object_code, lowered(source, name), symbol(name))
-        for name, code in started.items():
-            cache.write(name, code.result())
-            _loaded[missing[name]] = machine_code.address(code.result(), symbol(name))
-    finally:
-        team.shutdown(cancel_futures=True)
+                waiting.put((name, lowered(source, name)))
+    finally:  # what numba has lowered is stored also if the next kernel is refused
+        started = [thread for thread in team if thread.ident is not None]
+        for _ in started:
+            waiting.put(None)
+        for thread in started:
+            thread.join()
+    for name, code in made.items():
+        _loaded[missing[name]] = machine_code.address(code, symbol(name))
 
 
 def _load_stored(source: Source, name: str) -> bool:

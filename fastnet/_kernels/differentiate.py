@@ -8,6 +8,7 @@ result is again a rule: the generator pastes it, and it can be differentiated ag
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping
@@ -58,8 +59,9 @@ def derivative_rule(rule: Callable, wrt: str, gradients: Gradients | None = None
     return function
 
 
+@functools.lru_cache(maxsize=512)
 def vanishes(rule: Callable | None) -> bool:
-    """Whether a derivative that was written here, or in `symbolic.rows`, is 0 everywhere: it returns no more."""
+    """Whether a derivative that was written here, or in `symbolic.rows`, is 0 everywhere: it returns the constant 0."""
     tree = ast.parse(getattr(rule, "source", ""))
     results = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return)]
     return bool(results) and all(isinstance(x, ast.Constant) and x.value == 0 for x in results)

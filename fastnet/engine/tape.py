@@ -123,8 +123,9 @@ class Tape:
                     )
 
     def _is_zero(self, operation: Any, gradients: Iterable[View]) -> bool:
-        """Whether an operation passes only zeros on, of these gradients of its result."""
-        if getattr(operation, "adds_gradient", False):
+        """Whether an operation passes only zeros on, of these gradients of its result; a user's backward may do what it
+        likes."""
+        if not _is_built_in(operation) or getattr(operation, "adds_gradient", False):
             return False
         stops = getattr(getattr(operation, "activation", None), "stops_gradient", False)
         return stops or all(id(each) in self.zeros for each in gradients)

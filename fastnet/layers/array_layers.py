@@ -5,12 +5,11 @@ from __future__ import annotations
 import inspect
 import itertools
 import warnings
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastnet import hooks
+from fastnet import checks, hooks
 from fastnet._kernels.errors import RuleError
 from fastnet._kernels.templates import elementwise
 from fastnet.engine.operations import Concatenate
@@ -246,7 +245,7 @@ def _fill_missing(layer: Any, plan: Plan, weights: Weights, results: Sequence[Sy
         warnings.warn(f"{layer._owner}: no gradient reaches {names}: call does not use it, or stops it.", stacklevel=2)
 
 
-_warned: weakref.WeakSet[Any] = weakref.WeakSet()  # layers
+_warned = checks.Met()  # layers
 
 
 class _Lowering:

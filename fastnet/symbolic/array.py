@@ -297,7 +297,7 @@ def foreign(error: Exception) -> str:
         if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in _NOT_USERS:
             place = _line(trace.tb_frame.f_code, trace.tb_lineno)
         trace = trace.tb_next
-    return f"a function of another library needs the elements of an argument{place}: {_OPS}."
+    return f"a function of another library needs the elements of an argument{place}: {_OPS}. Its error is: {error}"
 
 
 def user_line() -> str:
@@ -326,7 +326,7 @@ def _line(code: Any, number: int) -> str:
     return f" (line {number} of {code.co_filename.rpartition('/')[2]}, in {code.co_name})"
 
 
-def called(name: str) -> str:
+def name_of_call(name: str) -> str:
     """The function of fastnet.ops that the user's code has called, such as softmax, of which ``name`` is a part."""
     frame = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").startswith(("fastnet.", "numpy.")):

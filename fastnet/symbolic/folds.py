@@ -17,7 +17,7 @@ from fastnet.symbolic.array import (
     ShapeError,
     SymbolicArray,
     TracingError,
-    called,
+    name_of_call,
     refusal,
     shown,
     user_line,
@@ -70,7 +70,7 @@ class Fold(Operation):
         a weight (`assigned_weights`)."""
         if len(axes) != x.ndim and tracing.assign is None:
             raise refusal(
-                f"{called(self.name)} over the batch (axis 0) mixes samples",
+                f"{name_of_call(self.name)} over the batch (axis 0) mixes samples",
                 "fold along axis=-1; only a sum or a mean over all axes may fold the batch",
             )
         rows = formulas.where(x, 1.0, 0.0) if x.is_bool else x
@@ -138,7 +138,7 @@ def fold_axes(name: str, x: SymbolicArray, axis: Any, over_batch: bool = False) 
         tracing.joining.append(None)
     if joins_rows and (tracing.rows is None or not over_batch):
         raise refusal(
-            f"{called(name)} over the batch (axis 0) mixes samples",
+            f"{name_of_call(name)} over the batch (axis 0) mixes samples",
             "fold along axis=-1; " + ("the loss's reduction joins the rows" if tracing.rows is None else
                                       "of the batch there are sums and means"),
             ShapeError if axis is not None and 0 not in given else TracingError,  # with more axes it may be another one

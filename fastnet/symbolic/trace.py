@@ -41,7 +41,7 @@ def compiling(what: str) -> Iterator[None]:
     except (TypeError, ValueError) as error:
         if not any(text in str(error) for text in ("SymbolicArray", "not Variable", "__jax_array__")):
             raise
-        raise TracingError(f"{what} cannot be compiled: {foreign(error)}") from None
+        raise TracingError(f"{what} cannot be compiled: {foreign(error)}") from error
 
 
 def traced(

@@ -100,5 +100,6 @@ def dump(model: Any, folder: str | os.PathLike[str], device: str = "cpu", batch_
         twin.compile_from_config(arguments)
     twin.device = device.partition(":")[0]
     mode, sources = warmup.training_of(twin, rows)
-    with current.used(_NoDriver(level)) if (level := levels[device]) else contextlib.nullcontext():
+    level = levels[device]
+    with contextlib.nullcontext() if level is None else current.used(_NoDriver(level)):
         return dumping.dump(twin._trainer.plans.make(mode, rows, sources).executable, folder)

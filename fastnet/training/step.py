@@ -325,7 +325,7 @@ def _losses(
     row_weight = loss.row_weight(plan, y_pred, y_true, weights_of_rows)
     if plan.training:
         values, dy = loss.values_and_gradient(plan, y_pred, y_true, row_weight)
-        warn_of_loss(loss, y_true, y_pred)
+        warn_of_loss(loss, plan, y_true, y_pred)
         dy = loss.moved_back(plan, dy, prediction.shape)
     else:
         values = loss.values(plan, y_pred, y_true)

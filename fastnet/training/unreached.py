@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable
 from typing import Any
 
-from fastnet.checks import warn
+from fastnet.checks import Met, warn
 from fastnet.engine.plan import Plan
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import View
 from fastnet.losses.function_rows import reads_predictions
 
-_named: weakref.WeakSet[Any] = weakref.WeakSet()  # losses and networks
+_named = Met()  # losses and networks
 
 
-def warn_of_loss(loss: Any, y_true: View, y_pred: View) -> None:
-    """Warn of a loss that does not depend on the predictions."""
-    if loss not in _named and not reads_predictions(loss.row, y_true.shape, y_pred.shape):
+def warn_of_loss(loss: Any, plan: Plan, y_true: View, y_pred: View) -> None:
+    """Warn of a loss that does not depend on the predictions, where layers add none of their own."""
+    if not plan.penalized and loss not in _named and not reads_predictions(loss.row, y_true.shape, y_pred.shape):
         _named.add(loss)
         warn(
-            f"The loss {loss.name!r}: no gradient reaches y_pred, so that it trains no weight: its formula does not "
+            f"The loss {loss.name!r}: no gradient reaches y_pred, so it trains no weight. Its formula does not "
             "use y_pred, or stops the gradient, as comparisons, rounding, argmax and ops.stop_gradient do."
         )
 

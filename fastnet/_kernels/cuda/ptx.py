@@ -90,7 +90,7 @@ def _inner(source: Source) -> bytes:
 
     with compiler.quiet():
         ir, inner = compiler.numba_ir(source, _inner_key(source), "cuda")
-    module = llvm.parse_assembly(remainders.called(ir.replace(f'"{inner}"', INNER).replace(inner, INNER)))
+    module = llvm.parse_assembly(remainders.with_calls(ir.replace(f'"{inner}"', INNER).replace(inner, INNER)))
     if _missing(module) & remainders.NAMES:
         module.link_in(llvm.parse_assembly(remainders.text()))
     _hide(module, INNER)

@@ -60,11 +60,11 @@ end:
 """
 
 
-def called(ir: str) -> str:
+def with_calls(ir: str) -> str:
     """The IR of a module of numba's, in which ``%`` of floats is a call."""
     for of_type, suffix in _TYPES.items():
         call = rf"call {of_type} @{NAME}_{suffix}({of_type} \1, {of_type} \2)"
-        ir, count = re.subn(rf"\bfrem {of_type} (\S+), (\S+)", call, ir)
+        ir, count = re.subn(rf"\bfrem {of_type} ([^\s,]+), ([^\s,]+)", call, ir)
         ir += f"\ndeclare {of_type} @{NAME}_{suffix}({of_type}, {of_type})\n" * bool(count)
     return ir
 
