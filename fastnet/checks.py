@@ -235,6 +235,22 @@ def takes(function: Callable[..., Any], count: int) -> bool:
     return True
 
 
+def channels_last(what: str, value: Any, remedy: str) -> Any:
+    """The value of an argument ``data_format``, None or "channels_last".
+
+    Args:
+        what: the argument, for errors.
+        value: of the argument.
+        remedy: a sentence on how channels are put last.
+
+    Raises:
+        ValueError: it has another value.
+    """
+    if value == "channels_first":
+        raise ValueError(f"{what}='channels_first' is not supported: channels are the last axis. {remedy}")
+    return one_of(what, value, None, "channels_last")
+
+
 class Met:
     """Objects that were met before, by identity: those of users need have no hash."""
 

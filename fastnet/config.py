@@ -102,7 +102,7 @@ def set_image_data_format(data_format: str) -> None:
     """Accept the one place of the channels, for programs that set it.
 
     Args:
-        data_format: "channels_last".
+        data_format: "channels_last", which None stands for.
 
     Raises:
         ValueError: it is another one.
@@ -110,12 +110,10 @@ def set_image_data_format(data_format: str) -> None:
     Example:
         >>> config.set_image_data_format("channels_last")
     """
-    if data_format == "channels_first":
-        raise ValueError(
-            "set_image_data_format: 'channels_first' is not supported: channels are the last axis of images. "
-            "np.moveaxis(x, 1, -1) puts those of data there, and layers.Permute((2, 3, 1)) those of a layer's result."
-        )
-    checks.one_of("set_image_data_format: data_format", data_format, "channels_last")
+    checks.channels_last(
+        "set_image_data_format: data_format", data_format,
+        "np.moveaxis(x, 1, -1) puts those of data there, and layers.Permute((2, 3, 1)) those of a layer's result.",
+    )  # fmt: skip
 
 
 def max_epochs() -> int | None:

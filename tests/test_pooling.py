@@ -153,7 +153,7 @@ def test_means_of_steps_with_a_mask():
     (lambda: layers.AveragePooling1D(2, padding="causal"), None, "padding must be 'valid' or 'same'"),
     (lambda: layers.AdaptiveMaxPooling2D((2, None)), None, "output_size"),
     (lambda: layers.GlobalMaxPooling2D(keepdims=1), None, "keepdims must be True or False"),
-    (lambda: layers.MaxPooling2D(data_format="channels_first"), None, r"last axis .* layers.Permute\(\(2, 3, 1\)\)"),
+    (lambda: layers.MaxPooling2D(data_format="channels_first"), None, r"last axis.* layers.Permute\(\(2, 3, 1\)\)"),
     (lambda: layers.GlobalAveragePooling3D("channels_first"), None, r"layers.Permute\(\(2, 3, 4, 1\)\)"),
     (lambda: layers.AveragePooling1D(2, data_format="NWC"), None, "data_format must be None or 'channels_last'"),
 ])  # fmt: skip

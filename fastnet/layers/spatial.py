@@ -23,13 +23,9 @@ def channels_last(owner: str, value: Any, rank: int | None = None) -> Any:
     Raises:
         ValueError: it has another value.
     """
-    if value == "channels_first":
-        axes = f"such as {AXES[2]}" if rank is None else AXES[rank]
-        raise ValueError(
-            f"{owner}: data_format='channels_first' is not supported: the channels are the last axis of a sample, "
-            f"{axes}. layers.Permute({_TURNED[rank or 2]}) in front of the first layer of images puts them there."
-        )
-    return checks.one_of(f"{owner}: data_format", value, None, "channels_last")
+    axes = f"such as {AXES[2]}" if rank is None else AXES[rank]
+    remedy = f"layers.Permute({_TURNED[rank or 2]}) in front of the first layer of images makes samples {axes}."
+    return checks.channels_last(f"{owner}: data_format", value, remedy)
 
 
 def is_channels_first(shape: tuple[int, ...]) -> bool:

@@ -34,14 +34,12 @@ def pillow(caller: str) -> Any:
 
 
 def channels_last(what: str, value: Any) -> None:
-    """Check the argument ``data_format``: None or "channels_last".
+    """Check the argument ``data_format`` of a function of one image: None or "channels_last".
 
     Raises:
         ValueError: it has another value.
     """
-    if value == "channels_first":
-        raise ValueError(f"{what} must be 'channels_last' or None; np.moveaxis(x, 0, -1) puts the channels last.")
-    checks.one_of(what, value, None, "channels_last")
+    checks.channels_last(what, value, "np.moveaxis(x, 0, -1) puts those of an image there.")
 
 
 def load_img(
