@@ -93,3 +93,20 @@ def test_a_child_trains_a_model_though_a_thread_did_when_it_was_forked(tmp_path)
         print("trained")
     """
     assert output(program, tmp_path) == "trained\n"
+
+
+@pytest.mark.slow
+def test_a_fork_waits_for_a_thread_that_compiles_though_logging_was_not_imported(tmp_path):
+    program = """
+        import sys
+        assert "logging" not in sys.modules
+        thread = threading.Thread(target=lambda: network("gelu").fit(x, np.zeros((5, 4)), verbose=0))
+        thread.start()
+        while "logging" not in sys.modules:  # imported with numba
+            time.sleep(0.01)
+        time.sleep(0.5)
+        in_child(lambda: network("tanh").fit(x, np.zeros((5, 4)), verbose=0))
+        thread.join()
+        print("all")
+    """
+    assert output(program, tmp_path) == "all\n"

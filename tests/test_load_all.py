@@ -89,6 +89,41 @@ def test_a_refused_kernel_leaves_no_thread_behind_and_what_was_compiled(cold):
     assert list(results(sources(1, 2, 3))) == [[5, n + 6, n + 14] for n in (1, 2, 3)]
 
 
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_threads_that_cannot_be_started_are_done_without(cold, monkeypatch, allowed):
+    started = []
+
+    def start(thread, start=threading.Thread.start):
+        if len(started) == allowed:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    compiler.load_all(sources(1, 2, 3), threads=2)
+    assert len(cold[0]) == 3 * allowed
+    assert list(results(sources(1, 2, 3))) == [[5, n + 6, n + 14] for n in (1, 2, 3)]
+
+
+def test_an_interrupt_waits_for_none_of_the_others(cold, monkeypatch):
+    may_go_on = threading.Event()
+
+    def object_code(*arguments, object_code=machine_code.object_code):
+        may_go_on.wait(60)
+        return object_code(*arguments)
+
+    def text():
+        threading.Timer(0.1, may_go_on.set).start()  # the first kernels are in LLVM's hands
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(machine_code, "object_code", object_code)
+    with pytest.raises(KeyboardInterrupt):
+        compiler.load_all([*sources(1, 2, 3, 4, 5), compiler.Source("last", "last", text)], threads=2)
+    stored = [cache.read(compiler.key(source)) is not None for source in sources(1, 2, 3, 4, 5)]
+    assert stored == [True, True, False, False, False]
+    assert list(results(sources(1, 3))) == [[5, 7, 15], [5, 9, 17]]
+
+
 def test_another_processes_kernel_is_left_to_it(cold, monkeypatch):
     other = compiler.key(sources(2)[0])
     locked = cache._locked

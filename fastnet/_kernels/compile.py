@@ -31,9 +31,22 @@ lock = threading.RLock()
 _loaded: dict[Source, int] = {}
 
 
-if hasattr(os, "register_at_fork"):
-    # A fork waits while another thread compiles a kernel: otherwise numba's lock would be locked in the child for ever.
-    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+def _hold_forks() -> None:
+    """Let a fork wait while another thread compiles: otherwise numba's lock would be locked in the child for ever."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+
+
+_hold_forks()
+
+
+@functools.cache
+def _hold_forks_of_loggers() -> None:
+    """Let a fork take `lock` before the lock of `logging`, which numba takes while it compiles: the hook of a module
+    that is imported later runs earlier."""
+    import logging  # noqa: F401 - here: 2 ms, for processes that compile
+
+    _hold_forks()
 
 
 class KernelError(RuntimeError):
@@ -111,15 +124,22 @@ def _load_side_by_side(missing: dict[str, Source], threads: int) -> None:
     try:
         for thread in team:
             thread.start()
-        for name, source in missing.items():
+    except RuntimeError:  # no more threads: a limit, or Python 3.12's end. Those that run do it; without any, `load`
+        team = [thread for thread in team if thread.ident is not None]
+    try:
+        for name, source in missing.items() if team else ():
             if not _load_stored(source, name):  # another process may have stored it meanwhile
                 watchers.notify()
                 waiting.put((name, lowered(source, name)))
+    except KeyboardInterrupt:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                waiting.get_nowait()
+        raise
     finally:  # what numba has lowered is stored also if the next kernel is refused
-        started = [thread for thread in team if thread.ident is not None]
-        for _ in started:
+        for _ in team:
             waiting.put(None)
-        for thread in started:
+        for thread in team:
             thread.join()
     for name, code in made.items():
         _loaded[missing[name]] = machine_code.address(code, symbol(name))
@@ -207,6 +227,7 @@ def texts(source: Source) -> tuple[str, str]:
 
 def lowered(source: Source, name: str) -> str:
     """A kernel's LLVM IR, by numba, with a function of a plain C signature."""
+    _hold_forks_of_loggers()
     with quiet():
         text, inner = numba_ir(source, name)
     if len(text) > LARGE_IR:
