@@ -12,7 +12,7 @@ from typing import Any
 from fastnet._kernels.registry import nearest
 
 PLANNED = "planned"
-_IMAGES = f"{PLANNED}: further augmentation of images"
+_IMAGES = f"{PLANNED}: further augmentation of images, and boxes in them"
 _SEQUENCES = f"{PLANNED}: sequences (recurrent layers, Embedding, attention)"
 _ARRAYS = f"{PLANNED}: further operations of formulas; write it with those there are, or as a rule (fastnet.extend)"
 _OPS = "fastnet.ops has its functions that are there"
@@ -55,7 +55,7 @@ ABSENT: dict[str, dict[str, str]] = {
         "distribution": _ONE_MACHINE,
         "export": "there is no other runtime to export to; model.save writes a file that fastnet reads",
         "legacy": _LEGACY,
-        "preprocessing": "fastnet.utils has image_dataset_from_directory, load_img, pad_sequences and the like",
+        "preprocessing": "fastnet.utils has what reads images, and pad_sequences; other libraries read texts",
         "tree": _TREES,
         "visualization": _PICTURES,
     },
