@@ -325,9 +325,10 @@ def shared_sources() -> str:
     """The contents of the files that decide every kernel."""
     folder = Path(__file__).parent
     names = (
-        "abi.py", "chunks.py", "compile.py", "cpu/depthwise_intrinsics.py", "cpu/emit.py", "cpu/micro_kernel.py",
-        "entry.py", "generate.py", "intrinsics.py", "kinds.py", "lane_intrinsics.py", "machine_code.py",
-        "memory_intrinsics.py", "pasting.py", "rewriting.py", "syntax.py", "target.py", "template.py",
+        "abi.py", "chunks.py", "compile.py", "cpu/column_intrinsics.py", "cpu/depthwise_intrinsics.py", "cpu/emit.py",
+        "cpu/micro_kernel.py", "entry.py", "generate.py", "intrinsics.py", "kinds.py", "lane_intrinsics.py",
+        "machine_code.py", "memory_intrinsics.py", "pasting.py", "rewriting.py", "syntax.py", "target.py",
+        "template.py",
     )  # fmt: skip
     files = [folder / name for name in names]
     return "".join(contents(str(path)) for path in [*files, *sorted((folder / "rules").rglob("*.py"))])

@@ -18,6 +18,7 @@ from fastnet._kernels.pasting import function_tree, paste
 from fastnet._kernels.rewriting import Rewriter, default
 
 _HEADER = """import numpy as np
+from fastnet._kernels.cpu.column_intrinsics import *
 from fastnet._kernels.cpu.depthwise_intrinsics import *
 from fastnet._kernels.intrinsics import *
 from fastnet._kernels.lane_intrinsics import *

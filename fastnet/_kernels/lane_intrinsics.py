@@ -12,14 +12,14 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-#: Hints of loops for LLVM. Rows lie apart, and vectors of their elements are put together from single loads: a copy is
-#: 4 to 20 % of a kernel faster without them, unrolled. Several vectors at once are only worth it where rules compute.
-COPY = (("llvm.loop.vectorize.width", 1), ("llvm.loop.interleave.count", 1), ("llvm.loop.unroll.count", 4))
+__all__ = ["fill_lanes", "over_lanes"]
+
+#: Hints of a loop for LLVM: several vectors at once are only worth it where rules compute.
 FILL = (("llvm.loop.interleave.count", 1), ("llvm.loop.unroll.disable",))
 
 
 @contextlib.contextmanager
-def _each_lane(builder, count, hints=()):
+def each_lane(builder, count, hints=()):
     """A block for each lane, whose number it gets."""
     before, start = builder.basic_block, ir.Constant(count.type, 0)
     condition, body, end = (builder.append_basic_block(f"lane.{name}") for name in ("condition", "body", "end"))
@@ -59,46 +59,12 @@ def fill_lanes(typingctx, lanes, *operands):
 
     def codegen(context, builder, sig, args):
         values = cgutils.unpack_tuple(builder, args[1])
-        with _each_lane(builder, args[0], FILL) as lane:
+        with each_lane(builder, args[0], FILL) as lane:
             for x, value in zip(values[::2], values[1::2]):
                 builder.store(value, builder.gep(x, [lane]))
         return context.get_dummy_value()
 
     return types.void(types.int64, types.StarArgTuple.from_types(operands)), codegen
-
-
-@intrinsic
-def load_lanes(typingctx, lanes, first, column, *operands):
-    """``x[k] = matrix[first + k, column]`` for each lane k, of triples ``x, matrix, elements from row to row``."""
-    return _copied(lanes, first, column, operands, is_load=True)
-
-
-@intrinsic
-def store_lanes(typingctx, lanes, first, column, *operands):
-    """``matrix[first + k, column] = x[k]`` for each lane k, of triples ``x, matrix, elements from row to row``."""
-    return _copied(lanes, first, column, operands, is_load=False)
-
-
-def _copied(lanes, first, column, operands, is_load):
-    are_pointers = all(isinstance(x, types.CPointer) and x == y for x, y in zip(operands[::3], operands[1::3]))
-    if not (all(isinstance(number, types.Integer) for number in (lanes, first, column)) and are_pointers):
-        return None
-
-    def codegen(context, builder, sig, args):
-        count, first, column, operands = args
-        values = cgutils.unpack_tuple(builder, operands)
-        starts = [
-            builder.gep(matrix, [builder.add(builder.mul(first, distance), column)])
-            for matrix, distance in zip(values[1::3], values[2::3])
-        ]
-        with _each_lane(builder, count, COPY) as lane:
-            for x, start, distance in zip(values[::3], starts, values[2::3]):
-                ends = builder.gep(start, [builder.mul(lane, distance)]), builder.gep(x, [lane])
-                source, target = ends if is_load else reversed(ends)
-                builder.store(builder.load(source), target)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64, types.StarArgTuple.from_types(operands)), codegen
 
 
 @intrinsic
@@ -119,7 +85,7 @@ def over_lanes(typingctx, lanes, rule, *operands):
     def codegen(context, builder, sig, args):
         values = cgutils.unpack_tuple(builder, args[2])
         function = context.get_function(rule, called)
-        with _each_lane(builder, args[0]) as lane:
+        with each_lane(builder, args[0]) as lane:
             numbers = [
                 builder.load(builder.gep(value, [lane])) if isinstance(value.type, ir.PointerType) else value
                 for value in values[len(results) :]

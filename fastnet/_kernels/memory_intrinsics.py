@@ -59,7 +59,7 @@ def stack(typingctx, dtype, count):
     def codegen(context, builder, sig, args):
         array = ir.ArrayType(context.get_data_type(element), length)
         with builder.goto_entry_block():
-            memory = cgutils.alloca_once(builder, array)
+            memory = builder.alloca(array)  # numba's own would fill it with zeros
             memory.align = 64
         return builder.bitcast(memory, context.get_value_type(result))
 

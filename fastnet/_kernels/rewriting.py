@@ -127,8 +127,8 @@ class Rewriter(ast.NodeTransformer):
         if (rewritten := rewritten_call(node, self.namespace)) is not None:
             return self.visit(rewritten)
         name = node.func.id if isinstance(node.func, ast.Name) else ""
-        if name == "load_lanes" and isinstance(node.args[4], ast.Name) and node.args[4].id in self.kernel.absent:
-            lanes, _, _, x, operand, _ = node.args  # whose default all lanes have
+        if name == "load_columns" and isinstance(node.args[5], ast.Name) and node.args[5].id in self.kernel.absent:
+            lanes, _, _, _, x, operand, _ = node.args  # whose default all lanes have
             node.func, node.args = ast.Name("fill_lanes", ast.Load()), [lanes, x, operand]
         node.args = self.written_out(node.args)
         if name == "stack" and len(node.args) == 1:

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from fastnet._kernels.chunks import LANES
 from fastnet._kernels.tangents import rule_from_source
-from fastnet._kernels.templates.row_programs import LANES, Results, RowFold, RowPass, RowProgram
+from fastnet._kernels.templates.row_programs import Results, RowFold, RowPass, RowProgram
 from fastnet.symbolic.array import Shape, ShapeError, SymbolicArray, shown
 from fastnet.symbolic.folds import Fold
 from fastnet.symbolic.formulas import CONDITIONS, Formula

@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from fastnet._kernels.cpu.emit import I64, PTR, Emitter
+from fastnet._kernels.cpu.emit import I64, PTR, Emitter, call_with_pointers
 from fastnet._kernels.cpu.micro_kernel import StridedRows
 
 __all__ = ["products_of_block", "window_sums_of_block"]
@@ -131,16 +131,6 @@ def _made(builder: ir.IRBuilder, pointer: types.Type) -> _Blocks:
     return _Blocks(builder.module, _DTYPES[pointer], WIDTH)
 
 
-def _call(builder: ir.IRBuilder, function: ir.Function, values: list[ir.Value]) -> None:
-    """Call a function with numba's pointers, which have the type of what they point to."""
-    kinds = function.function_type.args
-    values = [
-        builder.inttoptr(builder.ptrtoint(value, I64), PTR) if kind == PTR else value
-        for value, kind in zip(values, kinds, strict=True)
-    ]
-    builder.call(function, values)
-
-
 @intrinsic(prefer_literal=True)
 def window_sums_of_block(
     typingctx, positions, x, at, x_step, x_row, x_tap, kernel, weight, kernel_row, kernel_tap, rows, taps, y, out,
@@ -159,7 +149,7 @@ def window_sums_of_block(
         )
         windows = [b.gep(x, [at]), *x_steps, b.gep(kernel, [weight]), kernel_row, kernel_tap, rows, taps]
         values = [*windows, b.gep(y, [out]), y_step, *args[15:]]  # shift, lowest, channels
-        _call(b, blocks.window_sums(sig.args[0].literal_value), values)
+        call_with_pointers(b, blocks.window_sums(sig.args[0].literal_value), values)
         return context.get_dummy_value()
 
     integer = types.int64
@@ -179,7 +169,7 @@ def products_of_block(typingctx, total, first, x, at, x_step, dy, result, dy_ste
         blocks = _made(b, sig.args[0])
         total, first, x, at, x_step, dy, result, dy_step, *counts = args
         x_step, dy_step = (b.mul(step, I64(blocks.size)) for step in (x_step, dy_step))
-        _call(
+        call_with_pointers(
             b, blocks.products(), [b.gep(total, [first]), b.gep(x, [at]), x_step, b.gep(dy, [result]), dy_step, *counts]
         )
         return context.get_dummy_value()

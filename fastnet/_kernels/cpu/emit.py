@@ -31,6 +31,12 @@ def calling(function: Callable[[ir.Module], ir.Function], kinds: str) -> tuple[A
     return types.void(*[types.int64] * len(kinds)), generate
 
 
+def call_with_pointers(b: ir.IRBuilder, function: ir.Function, values: list[ir.Value]) -> None:
+    """Call a function with numba's pointers, which have the type of what they point to."""
+    kinds = function.function_type.args
+    b.call(function, [b.bitcast(x, PTR) if kind == PTR else x for x, kind in zip(values, kinds, strict=True)])
+
+
 class Emitter:
     """LLVM functions of one dtype and one vector width, each made once in a module.
 
@@ -213,6 +219,38 @@ class Emitter:
         parts = range(0, self.lanes, unit)
         order = [p + start + i // 2 + (i % 2) * self.lanes for p in parts for i in range(unit)]
         return b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, self.lanes), order))
+
+    def store_part(self, b: ir.IRBuilder, vector: ir.Value, first: int, count: int, address: ir.Value) -> None:
+        """Store ``count`` lanes from ``first`` on."""
+        order = ir.Constant(ir.VectorType(I32, count), list(range(first, first + count)))
+        b.store(b.shuffle_vector(vector, vector, order), address, align=self.size)
+
+    def pieces(self, b: ir.IRBuilder, rows: ir.Value, columns: ir.Value, piece: Callable, size=(1, 1)) -> None:
+        """Go over a matrix in pieces of a size, which the matrix has at least; the last ones overlap those before.
+
+        Args:
+            piece: ``(row, column)`` of its first element; writes the code.
+        """
+        high, wide = size
+
+        def rows_from(values):
+            i = self._clamped(b, values[0], rows, high)
+
+            def columns_from(values):
+                piece(i, self._clamped(b, values[0], columns, wide))
+                return [b.add(values[0], I64(wide))]
+
+            self.loop(b, b.sdiv(b.add(columns, I64(wide - 1)), I64(wide)), [I64(0)], columns_from)
+            return [b.add(values[0], I64(high))]
+
+        self.loop(b, b.sdiv(b.add(rows, I64(high - 1)), I64(high)), [I64(0)], rows_from)
+
+    def _clamped(self, b: ir.IRBuilder, start: ir.Value, count: ir.Value, size: int) -> ir.Value:
+        """The start of a piece, moved back where it would end beyond ``count``."""
+        if size == 1:
+            return start
+        last = b.sub(count, I64(size))
+        return b.select(b.icmp_signed("<", start, last), start, last)
 
     def hidden(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
         """The value, from where LLVM does not look."""

@@ -196,24 +196,9 @@ class Packing(Emitter):
             address = self.at(b, self.at(b, c, b.mul(i, c_row)), b.mul(j, I64(self.size)))
             for row in range(high):
                 address = self.at(b, address, c_row) if row else address
-                self._store_part(b, vectors[row % wide], row // wide * wide, wide, address)
+                self.store_part(b, vectors[row % wide], row // wide * wide, wide, address)
 
-        def rows_from(values):
-            i = self._clamped(b, values[0], rows, high)
-
-            def columns_from(values):
-                piece(i, self._clamped(b, values[0], columns, wide))
-                return [b.add(values[0], I64(wide))]
-
-            self.loop(b, b.sdiv(b.add(columns, I64(wide - 1)), I64(wide)), [I64(0)], columns_from)
-            return [b.add(values[0], I64(high))]
-
-        self.loop(b, b.sdiv(b.add(rows, I64(high - 1)), I64(high)), [I64(0)], rows_from)
-
-    def _clamped(self, b: ir.IRBuilder, start: ir.Value, count: ir.Value, size: int) -> ir.Value:
-        """The start of a piece, moved back where it would end beyond ``count``."""
-        last = b.sub(count, I64(size))
-        return b.select(b.icmp_signed("<", start, last), start, last)
+        self.pieces(b, rows, columns, piece, (high, wide))
 
     def _shifted(self, b: ir.IRBuilder, vectors: Values, bias: ir.Value) -> Values:
         """Each vector plus its own element of the bias."""
@@ -224,8 +209,3 @@ class Packing(Emitter):
             order = ir.Constant(ir.VectorType(I32, vector.type.count), [0] * vector.type.count)
             shifted.append(b.fadd(vector, b.shuffle_vector(one, one, order)))
         return shifted
-
-    def _store_part(self, b: ir.IRBuilder, vector: ir.Value, first: int, count: int, address: ir.Value) -> None:
-        """Store ``count`` lanes from ``first`` on."""
-        order = ir.Constant(ir.VectorType(I32, count), list(range(first, first + count)))
-        b.store(b.shuffle_vector(vector, vector, order), address, align=self.size)

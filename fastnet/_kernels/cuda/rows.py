@@ -151,7 +151,7 @@ class _Warp:
     def pieces(
         self, statements: Sequence[str], store: str = "", begin: str = "0", end: str = "width", indent: int = 0
     ) -> None:
-        """Statements for the elements ``j`` of each row, whose result v[k] may be stored."""
+        """Statements for the elements ``j`` of each row, whose result may be stored."""
         lines = [
             f"for piece in range({begin}, {end}, {self.columns}):",
             *(f"    {line}" for line in self._copied()),
@@ -193,6 +193,10 @@ class _RowRule(_Warp, RowText):
 
     template: WarpRows
     stacks = 1
+    value, aim = "v[k]", "u[k]"
+
+    def element_stacks(self) -> list[str]:
+        return ["    v, u = stack(1), stack(1)"]
 
     def head(self) -> None:
         self.start(self.template.copied, self.template.dtype)

@@ -1,7 +1,8 @@
 """Loops over rows for traced formulas: any number of operands, folds and results, in as few passes as they need.
 
 As in `rows`, up to 64 rows are worked on as lanes, each folded in order of its columns, and sums over more than 64
-columns are added in parts, to a pair.
+columns are added in parts, to a pair. Sixteen columns at a time are copied to the stack. A program of one lane, as a
+thread of a GPU has it, takes its elements one by one.
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from fastnet._kernels import kinds
+from fastnet._kernels.chunks import LANES
 from fastnet._kernels.kinds import Kind
-from fastnet._kernels.templates.rows import RowLoop, start_of
-
-LANES = 64
+from fastnet._kernels.templates.rows import COLUMNS, RowLoop, start_of
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,14 @@ class RowProgram(RowLoop):
         operands: (name, kind) of the views: ``read['n, width']`` for elements, ``read['n, one']`` for rows,
             ``read['width']`` for columns, ``read['one']`` for a number; and what is written.
         cost: operations of a row.
+        lanes: rows at a time: `LANES` or 1.
     """
 
     name: str
     steps: tuple[Results | RowPass, ...]
     operands: tuple[tuple[str, str], ...]
     cost: str
+    lanes: int = LANES
 
     @property
     def file(self) -> str:
@@ -120,7 +122,8 @@ class _Text:
     """Writes the loop of a `RowProgram`."""
 
     def __init__(self, program: RowProgram):
-        self.program = program
+        self.program, self.lanes = program, program.lanes
+        self.columns = COLUMNS if program.lanes > 1 else 1
         self.kinds = {name: kinds.parse(kind) for name, kind in program.operands}
         self.out: list[str] = []
 
@@ -128,27 +131,28 @@ class _Text:
         program = self.program
         stored = [name for name, kind in self.kinds.items() if kind.dims[0] == "n"]
         numbers = [name for step in program.steps for name in _results_of(step).names]
-        stacks = [f"{name}_" for name in dict.fromkeys([*stored, *numbers])]
+        stacks = [f"{name}_" for name in dict.fromkeys([*stored, *numbers]) if not self._is_element(name)]
         stacks += [
             f"{part}_{fold.name}"
             for step in program.steps if isinstance(step, RowPass) and step.in_parts
             for fold in step.folds if fold.is_sum
             for part in ("high", "low")
         ]  # fmt: skip
-        self.out = [f"def {program.name}():", *(f"    {name} = stack({LANES})" for name in stacks)]
+        self.out = [f"def {program.name}():", *(f"    {name} = stack({self.lanes})" for name in stacks)]
+        self.out += [f"    {name}_ = stack({self.columns * self.lanes})" for name in stored if self._is_element(name)]
         if "row_weight" in self.kinds:
             self.out.append("    inverse_count = 1.0 / T(n)")
-        self._add(4, f"for first in range(lo, hi, {LANES}):")
-        self._add(8, f"lanes = min({LANES}, hi - first)")
+        self._add(4, f"for first in range(lo, hi, {self.lanes}):")
+        self._add(8, f"lanes = min({self.lanes}, hi - first)")
         rows = [name for name in stored if self._is_row(name) and self.kinds[name].access == "r"]
         if "row_weight" in rows:  # which may be absent, and is then a number
             rows.remove("row_weight")
-            self._copy(8, "load", ["row_weight"], "0")
-        self._copy(8, "load", rows, "0")
+            self._copy_rows(8, "load", ["row_weight"])
+        self._copy_rows(8, "load", rows)
         for i, step in enumerate(program.steps):
             if isinstance(step, Results):
                 self._rule(8, i, step)
-                self._store(8, step, "0")
+                self._copy_rows(8, "store", self._stored(step))
             else:
                 self._pass(i, step)
         return "\n".join(self.out) + "\n"
@@ -159,41 +163,47 @@ class _Text:
     def _is_row(self, name: str) -> bool:
         return self.kinds[name].dims == ("n", "one")
 
+    def _is_element(self, name: str) -> bool:
+        return name in self.kinds and self.kinds[name].dims[0] == "n" and not self._is_row(name)
+
     def _value(self, name: str) -> str:
-        """An operand or a number: of each lane, of the column j, or one."""
+        """An operand or a number: of each lane, of a column, or one."""
         dims = self.kinds[name].dims if name in self.kinds else ("n",)
         if dims[0] == "n":
-            return f"{name}_"
-        return f"{name}[0]" if dims == ("one",) else f"{name}[j]"
+            return f"column_of({name}_, j)" if self._is_element(name) else f"{name}_"
+        return f"{name}[0]" if dims == ("one",) else f"{name}[left + j]"
 
     def _rule(self, indent: int, i: int, results: Results) -> None:
-        operands = [*(f"{name}_" for name in results.names), *map(self._value, results.used)]
+        operands = map(self._value, [*results.names, *results.used])
         self._add(indent, f"over_lanes({', '.join(['lanes', f'rule_{i}', *operands])})")
 
-    def _copy(self, indent: int, what: str, names: Sequence[str], column: str) -> None:
-        """Load or store elements of a column of operands."""
+    def _copy_rows(self, indent: int, what: str, names: Sequence[str]) -> None:
+        """Load or store numbers of rows."""
+        self._copy(indent, what, "0, 1", names)
+
+    def _copy(self, indent: int, what: str, columns: str, names: Sequence[str]) -> None:
         if names:
             operands = ", ".join(f"{x}_, {x}, {x}_ld" for x in names)
-            self._add(indent, f"{what}_lanes(lanes, first, {column}, {operands})")
+            self._add(indent, f"{what}_columns(lanes, first, {columns}, {operands})")
+
+    def _stored(self, results: Results) -> list[str]:
+        return [name for name in results.names if name in self.kinds]
 
     def _fill(self, indent: int, pairs: Sequence[str]) -> None:
         if pairs:
             self._add(indent, f"fill_lanes({', '.join(['lanes', *pairs])})")
-
-    def _store(self, indent: int, results: Results, column: str) -> None:
-        self._copy(indent, "store", [name for name in results.names if name in self.kinds], column)
 
     def _pass(self, i: int, step: RowPass) -> None:
         sums = [fold.name for fold in step.folds if fold.is_sum and step.in_parts]
         starts = [f"{fold.name}_, {start_of(fold.start)}" for fold in step.folds]
         self._fill(8, starts + [f"{part}_{name}, 0.0" for name in sums for part in ("high", "low")])
         if not sums:
-            self._columns(8, f"range({step.width})", i, step)
+            self._columns(8, "0", step.width, i, step)
             return
         pairs = {f"{name}_": f"high_{name}, low_{name}" for name in sums}
-        self._add(8, f"for left in range(0, {step.width}, 64):")
-        self._columns(12, f"range(left, min(left + 64, {step.width}))", i, step)
-        self._add(12, f"if left + 64 < {step.width}:")
+        self._add(8, f"for part in range(0, {step.width}, 64):")
+        self._columns(12, "part", f"min(part + 64, {step.width})", i, step)
+        self._add(12, f"if part + 64 < {step.width}:")
         for total, pair in pairs.items():
             self._add(16, f"over_lanes(lanes, added, {pair}, {pair}, {total})", f"fill_lanes(lanes, {total}, 0.0)")
         self._add(8, f"if {step.width} > 64:")
@@ -204,10 +214,12 @@ class _Text:
                 f"over_lanes(lanes, sum_of_pair, {total}, {pair})",
             )
 
-    def _columns(self, indent: int, columns: str, i: int, step: RowPass) -> None:
+    def _columns(self, indent: int, begin: str, end: str, i: int, step: RowPass) -> None:
         """The rule for each column, whose elements are first copied to the stack (see `rows`)."""
-        self._add(indent, f"for j in {columns}:")
-        loaded = [name for name in dict.fromkeys(step.results.used) if name in self.kinds and not self._is_row(name)]
-        self._copy(indent + 4, "load", [name for name in loaded if len(self.kinds[name].dims) == 2], "j")
-        self._rule(indent + 4, i, step.results)
-        self._store(indent + 4, step.results, "j")
+        loaded = [name for name in dict.fromkeys(step.results.used) if self._is_element(name)]
+        self._add(indent, f"for left in range({begin}, {end}, {self.columns}):")
+        self._add(indent + 4, f"columns = min({self.columns}, {step.width} - left)")
+        self._copy(indent + 4, "load", "left, columns", loaded)
+        self._add(indent + 4, "for j in range(columns):")
+        self._rule(indent + 8, i, step.results)
+        self._copy(indent + 4, "store", "left, columns", self._stored(step.results))

@@ -50,9 +50,12 @@ def normalize_rows(
                 for block in range((width + 15) // 16):
                     left = 16 * block
                     some = min(16, width - left)
-                    for k in range(lanes):
-                        for j in range(some):
-                            v[j * 64 + k] = x[start[k] + run * groups * width + left + j]
+                    if groups == 1:
+                        load_columns(lanes, first, run * width + left, some, v, x, runs * width)
+                    else:
+                        for k in range(lanes):
+                            for j in range(some):
+                                v[j * 64 + k] = x[start[k] + run * groups * width + left + j]
                     for j in range(some):
                         for k in range(lanes):
                             m[k] = m[k] + v[j * 64 + k]
@@ -72,9 +75,12 @@ def normalize_rows(
             for block in range((width + 15) // 16):
                 left = 16 * block
                 some = min(16, width - left)
-                for k in range(lanes):
-                    for j in range(some):
-                        v[j * 64 + k] = x[start[k] + run * groups * width + left + j]
+                if groups == 1:
+                    load_columns(lanes, first, run * width + left, some, v, x, runs * width)
+                else:
+                    for k in range(lanes):
+                        for j in range(some):
+                            v[j * 64 + k] = x[start[k] + run * groups * width + left + j]
                 for j in range(some):
                     for k in range(lanes):
                         d = v[j * 64 + k] - m[k]
@@ -131,11 +137,18 @@ def normalized_gradient(
             for block in range((width + 15) // 16):
                 left = 16 * block
                 some = min(16, width - left)
-                for k in range(lanes):
+                if groups == 1:
+                    load_columns(lanes, first, run * width + left, some, u, x, runs * width, v, dy, runs * width)
                     for j in range(some):
-                        i = start[k] + run * groups * width + left + j
-                        u[j * 64 + k] = x[i] - mean[first + k] - rest[first + k]
-                        v[j * 64 + k] = dy[i] * gamma[channel[k] + left + j]
+                        for k in range(lanes):
+                            u[j * 64 + k] = u[j * 64 + k] - mean[first + k] - rest[first + k]
+                            v[j * 64 + k] = v[j * 64 + k] * gamma[left + j]
+                else:
+                    for k in range(lanes):
+                        for j in range(some):
+                            i = start[k] + run * groups * width + left + j
+                            u[j * 64 + k] = x[i] - mean[first + k] - rest[first + k]
+                            v[j * 64 + k] = dy[i] * gamma[channel[k] + left + j]
                 for j in range(some):
                     for k in range(lanes):
                         a[k] = a[k] + v[j * 64 + k]

@@ -3,7 +3,8 @@
 Up to 64 rows are worked on as lanes: every row is folded in order of its columns by one lane. The bits therefore depend
 neither on the vector width nor on how rows are shared out, and ten columns vectorise as well as a thousand. (Sixteen
 lanes are too few: LLVM unrolls a loop of a known 16 before it vectorises, and one of an unknown number only enters
-its vector form from 32 on.)
+its vector form from 32 on.) `COLUMNS` columns at a time are copied to the stack, and results back from there: LLVM does
+not vectorise around loads that are a row apart.
 
 Sums over more than 64 columns are added in parts of 64, to a pair (`rules.scalars.added`): in one run the mean of 10⁵
 columns of float32 near 1000 was off by 5e-4, and their variance was wrong.
@@ -19,11 +20,14 @@ from functools import cache
 from typing import Any
 
 from fastnet._kernels import kinds
+from fastnet._kernels.chunks import LANES
 from fastnet._kernels.kinds import Kind, read, reads, reals, rule, size, write
 from fastnet._kernels.pasting import typed
 from fastnet._kernels.registry import RowRule
 from fastnet._kernels.rules.scalars import added, sum_of_pair
 from fastnet._kernels.template import elementwise, template
+
+COLUMNS = 16  # that are copied together: of float32 a cache line of each row
 
 
 class RowLoop:
@@ -134,9 +138,15 @@ class RowText:
     Attributes:
         stacks: rows that have a place on the stack.
         depth: spaces in front of the statements for rows.
+        value, aim: an element of row k, and its target.
     """
 
-    stacks, depth = 64, 8
+    stacks, depth = LANES, 8
+    value = "v[at + k]"
+
+    @property
+    def aim(self) -> str:
+        return self.target("u[at + k]") or "u[k]"
 
     def __init__(self, template: RowTemplate):
         self.template = template
@@ -145,7 +155,7 @@ class RowText:
     def written(self) -> str:
         """The function that is the template's source."""
         template, stack = self.template, f"stack({self.stacks})"
-        self.out = [f"def {template.name}():", f"    v, u = {stack}, {stack}"]
+        self.out = [f"def {template.name}():", *self.element_stacks()]
         for p, row_pass in enumerate(template.rule.passes):
             self.out += [f"    a{p}_{q} = {stack}" for q in range(len(row_pass.start))]
             self.out += [f"    {part}{p}_{q} = {stack}" for q in row_pass.sums for part in ("high", "low")]
@@ -157,7 +167,7 @@ class RowText:
 
     def head(self) -> None:
         """Lines in front of the rows' statements."""
-        self.out += ["    for first in range(lo, hi, 64):", "        lanes = min(64, hi - first)"]
+        self.out += [f"    for first in range(lo, hi, {LANES}):", f"        lanes = min({LANES}, hi - first)"]
 
     def add(self, indent: int, *lines: str) -> None:
         """Append lines."""
@@ -167,15 +177,25 @@ class RowText:
         """Statements for each row ``first + k``."""
         self.add(indent, "for k in range(lanes):", *(f"    {statement}" for statement in statements))
 
+    def element_stacks(self) -> list[str]:
+        """Lines that make room for v and u."""
+        block = f"stack({COLUMNS * LANES})"
+        return [f"    v, u = {block}, {block if self.target('t') else f'stack({LANES})'}"]
+
     def elements(self, statement: str, store: str = "", begin: str = "0", end: str = "width", indent: int = 0) -> None:
-        """A statement for the elements v[k] and u[k] of each column, whose result v[k] may be stored."""
-        # A column is copied to the stack first: LLVM does not vectorise around loads that are `width` apart.
-        self.add(indent, f"for j in range({begin}, {end}):")
-        target = self.target("t[first + k, j]")
-        loads = ["v[k] = x[first + k, j]", *([f"u[k] = {target}"] if target else [])]
-        for lines in (loads, [statement], [f"{store}[first + k, j] = v[k]"] if store else []):
-            if lines:
-                self.lanes(*lines, indent=indent + 4)
+        """A statement for the elements of each column j, whose result may be stored."""
+        loads = ["v, x, x_ld", *(["u, t, t_ld"] if self.target("t") else [])]
+        self.add(
+            indent,
+            f"for left in range({begin}, {end}, {COLUMNS}):",
+            f"    columns = min({COLUMNS}, width - left)",
+            f"    load_columns(lanes, first, left, columns, {', '.join(loads)})",
+            "    for j in range(left, left + columns):",
+            f"        at = (j - left) * {LANES}",
+        )
+        self.lanes(statement, indent=indent + 8)
+        if store:
+            self.add(indent + 4, f"store_columns(lanes, first, left, columns, v, {store}, {store}_ld)")
 
     def target(self, element: str) -> str | None:
         """The expression of a dense target, made of an element of t."""
@@ -187,7 +207,7 @@ class RowText:
         template, lanes = self.template, self.lanes
         if template.targets in ("sparse", "label"):
             lanes("u[k] = labels[first + k]")
-        target = {"none": "0.0", "sparse": "1.0 if u[k] == T(j) else 0.0"}.get(template.targets, "u[k]")
+        target = {"none": "0.0", "sparse": "1.0 if u[k] == T(j) else 0.0"}.get(template.targets, self.aim)
         earlier, scalars = "", ", *p" * bool(template.scalars)
         for p, row_pass in enumerate(template.rule.passes):
             names = [f"a{p}_{q}[k]" for q in range(len(row_pass.start))]
@@ -195,12 +215,12 @@ class RowText:
             starts = [f"{name} = {start_of(start)}" for name, start in zip(names, row_pass.start, strict=True)]
             lanes(*starts, *(f"{pair} = 0.0, 0.0" for _, pair in sums))
             accumulators = ", ".join(names)
-            accumulated = f"{accumulators} = accumulate_{p}({accumulators}, v[k], {target}{earlier}{scalars})"
+            accumulated = f"{accumulators} = accumulate_{p}({accumulators}, {self.value}, {target}{earlier}{scalars})"
             if sums:
                 # A condition that is the same in all parts would make LLVM write the loop twice.
-                self.add(0, "for left in range(0, width, 64):")
-                self.elements(accumulated, begin="left", end="min(left + 64, width)", indent=4)
-                self.add(4, "if left + 64 < width:")
+                self.add(0, "for part in range(0, width, 64):")
+                self.elements(accumulated, begin="part", end="min(part + 64, width)", indent=4)
+                self.add(4, "if part + 64 < width:")
                 lanes(*(f"{pair} = added({pair}, {total}); {total} = 0.0" for total, pair in sums), indent=8)
                 self.add(0, "if width > 64:")
                 summed = (f"{pair} = added({pair}, {total}); {total} = sum_of_pair({pair})" for total, pair in sums)
@@ -214,7 +234,7 @@ class RowText:
             lanes(f"loss[first + k] = value({earlier[2:]}{scalars})")
         if template.element:
             weight = " * row_weight[first + k]" * template.gradient
-            self.elements(f"v[k] = element(v[k], {target}{earlier}{scalars}){weight}", "y")
+            self.elements(f"{self.value} = element({self.value}, {target}{earlier}{scalars}){weight}", "y")
 
 
 def start_of(start: float) -> str:
@@ -233,21 +253,22 @@ def mean_of_row(
     lo,
     hi,
 ):  # y_true, y_pred, weights (n, width)  loss (n,)
-    total, t, v, high, low = stack(64), stack(64), stack(64), stack(64), stack(64)
+    total, high, low, t, v = stack(64), stack(64), stack(64), stack(1024), stack(1024)
     for first in range(lo, hi, 64):
         lanes = min(64, hi - first)
         for k in range(lanes):
             high[k] = 0.0
             low[k] = 0.0
-        for left in range(0, width, 64):
+        for part in range(0, width, 64):
             for k in range(lanes):
                 total[k] = 0.0
-            for j in range(left, min(left + 64, width)):
-                for k in range(lanes):
-                    t[k] = y_true[first + k, j]
-                    v[k] = y_pred[first + k, j]
-                for k in range(lanes):
-                    total[k] = total[k] + f(t[k], v[k], *p) * weights[first + k, j]
+            for left in range(part, min(part + 64, width), 16):
+                columns = min(16, width - left)
+                load_columns(lanes, first, left, columns, t, y_true, y_true_ld, v, y_pred, y_pred_ld)
+                for j in range(columns):
+                    for k in range(lanes):
+                        element = f(t[64 * j + k], v[64 * j + k], *p)
+                        total[k] = total[k] + element * weights[first + k, left + j]
             for k in range(lanes):
                 high[k], low[k] = added(high[k], low[k], total[k])
         for k in range(lanes):

@@ -23,6 +23,7 @@ from fastnet._kernels.kinds import Kind
 from fastnet._kernels.template import Template
 from fastnet._kernels.templates import data, depthwise, pooling, turn
 from fastnet._kernels.templates import winograd as loops
+from fastnet._kernels.templates.row_programs import RowProgram
 from fastnet._kernels.window import Window
 from fastnet.engine import devices
 from fastnet.engine.cuda.driver import MOST_UNITS, DeviceError, Driver, Node
@@ -166,6 +167,8 @@ class Binder:
             elements = math.prod(launch.operands[size] if isinstance(size, str) else size for size in sizes)
             kernel = replace(kernel, template=of_elements.having(**dict(template.constants)))
             return kernel, launch.extent.at(rows) * elements, 1, 1
+        if isinstance(template, RowProgram):
+            return replace(kernel, template=replace(template, lanes=1)), launch.extent.at(rows), 1, 1
         if (of_rows := by_warps(template, kernel.dtype, launch.operands)) is not None:
             return replace(kernel, template=of_rows), launch.extent.at(rows), WARP, WARP
         form, (down, across) = getattr(template, "form", "loop"), (size_at(size, rows) for size in launch.shape)
