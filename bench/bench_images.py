@@ -6,6 +6,7 @@ shuffled epochs are timed in turns.
 
 import contextlib
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,9 @@ def contenders(workload):
     if peers.installed("torch"):
         names += [f"torch@{n}" for n in sorted({1, machine.cores()})]
     has_blocks = any(layer[0] == "block" for layer in workload.layers)
-    return names + (["keras"] if peers.installed("keras") and not has_blocks else [])
+    backends = {"keras": "jax", "keras-tensorflow": "tensorflow"}
+    found = [name for name, backend in backends.items() if find_spec("keras") and find_spec(backend)]
+    return names + ([] if has_blocks else found)
 
 
 def check(losses):

@@ -49,14 +49,33 @@ def block(layers, filters, strides):
     return Sequential([layers.Residual(inside, shortcut=shortcut or None), layers.ReLU()])
 
 
-class Fastnet:
+class Contender:
+    """What the contenders have in common: the library that they use.
+
+    Attributes:
+        module: its name.
+    """
+
+    module = ""
+
+    @classmethod
+    def library(cls):
+        """The library, imported."""
+        return importlib.import_module(cls.module)
+
+    @classmethod
+    def version(cls):
+        """The version of the library."""
+        return cls.library().__version__
+
+
+class Fastnet(Contender):
     """fastnet through its public `fit`."""
 
     module = "fastnet"
 
     def __init__(self, workload, x, y):
-        import fastnet
-
+        fastnet = self.library()
         fastnet.utils.set_random_seed(1)
         self.x, self.y, self.batch = x, y, workload.batch
         self.model = fastnet.Sequential(stack(fastnet.layers, workload))
@@ -82,27 +101,39 @@ class Fastnet:
 
 
 class Keras(Fastnet):
-    """Keras 3 through its public `fit`, on the JAX backend."""
+    """Keras 3 through its public `fit`, on a backend: JAX."""
 
-    module = "keras"
+    module, backend = "keras", "jax"
+
+    @classmethod
+    def library(cls):
+        os.environ["KERAS_BACKEND"] = cls.backend
+        return super().library()
+
+    @classmethod
+    def version(cls):
+        return f"{super().version()} on {cls.backend} {importlib.import_module(cls.backend).__version__}"
 
     def __init__(self, workload, x, y):
-        os.environ["KERAS_BACKEND"] = "jax"
-        import keras
-
+        keras = self.library()
         self.x, self.y, self.batch = x, y, workload.batch
         self.model = keras.Sequential(stack(keras.layers, workload))
         self.compile(keras)
 
 
-class Torch:
+class KerasTensorflow(Keras):
+    """The same on TensorFlow, which is its fastest for images."""
+
+    backend = "tensorflow"
+
+
+class Torch(Contender):
     """PyTorch eager with channels last, its fastest form, and its fused Adam."""
 
     module = "torch"
 
     def __init__(self, workload, x, y):
-        import torch
-
+        torch = self.library()
         self.torch, self.batch, self.workload = torch, workload.batch, workload
         last = torch.channels_last
         self.x = torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=last)
@@ -213,7 +244,7 @@ def _block(nn, channels, filters, strides):
     return Block()
 
 
-CONTENDERS = {"fastnet": Fastnet, "torch": Torch, "keras": Keras}
+CONTENDERS = {"fastnet": Fastnet, "torch": Torch, "keras": Keras, "keras-tensorflow": KerasTensorflow}
 
 
 class Worker(peers.Worker):
@@ -245,7 +276,7 @@ class Trainer:
         losses.append(checked.loss(rows))
         self.contender = self.cls(work, x, y)
         self.contender.fit(len(x), shuffle=True)
-        return {"losses": losses, "version": sys.modules[self.cls.module].__version__}
+        return {"losses": losses, "version": self.cls.version()}
 
     def epoch(self):
         """Train an epoch; the seconds of a step."""
@@ -255,13 +286,13 @@ class Trainer:
 
     def memory(self, workload):
         """Train two steps; the bytes by which the process grew at most, over one with the library and the data."""
-        importlib.import_module(self.cls.module)
+        self.cls.library()
         work = replace(WORKLOADS[workload], steps=2)
         x, y = work.data()
         before = _status("VmRSS")
         contender = self.cls(work, x, y)
         contender.fit(len(x), shuffle=True)
-        return {"bytes": _status("VmHWM") - before, "version": sys.modules[self.cls.module].__version__}
+        return {"bytes": _status("VmHWM") - before, "version": self.cls.version()}
 
 
 def _status(name):

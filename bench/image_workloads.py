@@ -62,7 +62,9 @@ _CONVNET = (
 WORKLOADS = {
     row.name: row
     for row in [
-        ImageWorkload("convnet", (28, 28, 1), 128, 40, "valid", _CONVNET, {"torch": 3, "keras": 3}),
+        ImageWorkload(
+            "convnet", (28, 28, 1), 128, 40, "valid", _CONVNET, {"torch": 3, "keras": 3, "keras-tensorflow": 2.3}
+        ),
         ImageWorkload("vgg", (32, 32, 3), 64, 6, "same", _vgg(), {"torch": 2.2}),
         ImageWorkload("resnet20", (32, 32, 3), 128, 6, "same", _resnet20(), {"torch": 1.5}),
     ]

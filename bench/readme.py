@@ -13,6 +13,7 @@ NAMES = {
     "jax": "JAX, epoch in one scan",
     "torch": "PyTorch",
     "keras": "Keras on JAX",
+    "keras-tensorflow": "Keras on TensorFlow",
     "keras-50": "the same, 50 steps a call",
     "sklearn": "scikit-learn",
 }
@@ -67,7 +68,7 @@ def text():
             *table("dense", SIZES, NAMES),
             "",
             "Networks of images:",
-            *table("images", IMAGES, {name: NAMES[name] for name in ("torch", "keras")}),
+            *table("images", IMAGES, {name: NAMES[name] for name in ("torch", "keras", "keras-tensorflow")}),
             "",
             "Below 1× fastnet is slower. `fastnet bench --quick` measures your machine in about a minute,",
             "beside the peers that are installed; it needs no checkout. All benchmarks take half an hour: in a",
