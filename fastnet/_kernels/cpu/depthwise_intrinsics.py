@@ -12,12 +12,12 @@ from numba.extending import intrinsic
 
 from fastnet._kernels.cpu.emit import I64, PTR, Emitter, call_with_pointers
 from fastnet._kernels.cpu.micro_kernel import StridedRows
+from fastnet._kernels.cpu.processor import target
 
 __all__ = ["products_of_block", "window_sums_of_block"]
 
-#: bytes of a vector, which LLVM divides where registers are shorter: decides no bits. Positions may lie a multiple of
-#: 64 bytes apart, and Zen reads one vector a cycle from there, but two where they are the halves of 64 bytes.
-WIDTH = 32
+#: bytes of the shortest vector; channels are whole ones of these
+NARROW = 32
 _DTYPES = {types.CPointer(types.float32): "float32", types.CPointer(types.float64): "float64"}
 
 
@@ -41,27 +41,40 @@ class _Blocks(Emitter):
             return function
         x, *steps, y, y_step, shift, lowest, channels = function.args
         b = ir.IRBuilder(function.append_basic_block("entry"))
-        lowest = self.splat(b, lowest)
 
-        def block(across):
-            def body(values):
-                x, kernel, y, shift = values
-                sums = self._window(b, positions, across, x, kernel, steps)
-                biases = [self.load(b, place) for place in self._vectors(b, shift, across)]
-                for p in range(positions):
-                    for place, bias, total in zip(self._vectors(b, y, across), biases, sums[p], strict=True):
-                        value = b.fadd(total, bias)
-                        self.store(b, b.select(b.fcmp_ordered("<", value, lowest), lowest, value), place)
-                    y = self.at(b, y, y_step)
-                return [self.at(b, pointer, across * self.width) for pointer in values]
+        def block(blocks, across, values):
+            x, kernel, y, shift = values
+            sums = blocks._window(b, positions, across, x, kernel, steps)
+            biases = [blocks.load(b, place) for place in blocks._vectors(b, shift, across)]
+            least = blocks.splat(b, lowest)
+            for p in range(positions):
+                for place, bias, total in zip(blocks._vectors(b, y, across), biases, sums[p], strict=True):
+                    value = b.fadd(total, bias)
+                    blocks.store(b, b.select(b.fcmp_ordered("<", value, least), least, value), place)
+                y = self.at(b, y, y_step)
 
-            return body
-
-        values = [x, steps[3], y, shift]
-        values = self.loop(b, b.sdiv(channels, I64(2 * self.lanes)), values, block(2))
-        self.loop(b, b.srem(b.sdiv(channels, I64(self.lanes)), I64(2)), values, block(1))
+        self._each_block(b, channels, 2, [x, steps[3], y, shift], block)
         b.ret_void()
         return function
+
+    def _each_block(self, b: ir.IRBuilder, channels: ir.Value, across: int, values: list[ir.Value], block) -> None:
+        """Go over channels in blocks of vectors side by side, then of one, then of a narrow one, as many as there are.
+
+        Args:
+            values: addresses of the first channel.
+            block: ``(blocks, across, values)`` writes the code of a block, for vectors of these blocks.
+        """
+        sizes = [(self, across), (self, 1)]
+        if self.width > NARROW:
+            sizes.append((_Blocks(self.module, self.dtype, NARROW), 1))
+        for blocks, count in sizes:
+
+            def body(values, blocks=blocks, count=count):
+                block(blocks, count, values)
+                return [self.at(b, pointer, count * blocks.width) for pointer in values]
+
+            values = self.loop(b, b.sdiv(channels, I64(count * blocks.lanes)), values, body)
+            channels = b.srem(channels, I64(count * blocks.lanes))
 
     def _window(self, b: ir.IRBuilder, positions: int, across: int, x: ir.Value, kernel: ir.Value, steps) -> list:
         """The sums of vectors of channels, for each position those side by side."""
@@ -102,33 +115,28 @@ class _Blocks(Emitter):
         total, x, x_step, dy, dy_step, count, channels = function.args
         b = ir.IRBuilder(function.append_basic_block("entry"))
 
-        def block(across):
+        def block(blocks, across, values):
+            total, x, dy = values
+
             def position(values):
                 x, dy, *sums = values
-                pairs = zip(self._vectors(b, x, across), self._vectors(b, dy, across), sums, strict=True)
-                sums = [self.fma(b, self.load(b, v), self.load(b, w), s) for v, w, s in pairs]
+                pairs = zip(blocks._vectors(b, x, across), blocks._vectors(b, dy, across), sums, strict=True)
+                sums = [blocks.fma(b, blocks.load(b, v), blocks.load(b, w), s) for v, w, s in pairs]
                 return [self.at(b, x, x_step), self.at(b, dy, dy_step), *sums]
 
-            def body(values):
-                total, x, dy = values
-                places = self._vectors(b, total, across)
-                sums = self.loop(b, count, [x, dy, *(self.load(b, place) for place in places)], position)[2:]
-                for place, value in zip(places, sums, strict=True):
-                    self.store(b, value, place)
-                return [self.at(b, pointer, across * self.width) for pointer in values]
+            places = blocks._vectors(b, total, across)
+            sums = self.loop(b, count, [x, dy, *(blocks.load(b, place) for place in places)], position)[2:]
+            for place, value in zip(places, sums, strict=True):
+                blocks.store(b, value, place)
 
-            return body
-
-        vectors, values = b.sdiv(channels, I64(self.lanes)), [total, x, dy]
-        values = self.loop(b, b.sdiv(vectors, I64(4)), values, block(4))
-        self.loop(b, b.srem(vectors, I64(4)), values, block(1))
+        self._each_block(b, channels, 4, [total, x, dy], block)
         b.ret_void()
         return function
 
 
 def _made(builder: ir.IRBuilder, pointer: types.Type) -> _Blocks:
     """The functions for what a pointer points to, in the caller's module."""
-    return _Blocks(builder.module, _DTYPES[pointer], WIDTH)
+    return _Blocks(builder.module, _DTYPES[pointer], max(NARROW, target().width))
 
 
 @intrinsic(prefer_literal=True)
