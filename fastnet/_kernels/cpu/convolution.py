@@ -32,7 +32,7 @@ FETCHED_BYTES = 4096  # of a line of the image that is fetched ahead, at most
 LINES_BYTES = 48 << 10  # of lines in scratch at once, unless one line of results reads more
 SHARED_LINES_BYTES = 256 << 10  # of lines that all rows of taps share in a weight gradient, at most
 MOST_SWAPPED = 2048  # rows of a weight gradient of few columns in scratch at once
-TABLE = 4096  # bytes of the table of segments: 24 for each line of results, or of taps
+TABLE = 4096  # bytes of the table of segments: 24 for each line of results, or of taps, behind two ranges
 # The steps of a K-block, of which each has a run or less, and the pixels beside each line.
 SCRATCH_A = KC_LAST * RUN_BYTES + (KC_LAST // LEAST_POSITIONS + 2) * (RUN_BYTES + LINE) + 64 * LINE
 SCRATCH_TRANSPOSED = LINE * MOST_SWAPPED + 64 * 2 * LINE

@@ -11,7 +11,7 @@ SHAPE = blocking.Tile(*TILE)
 define_tiles, tile, write_entry = gemm_intrinsics.segmented_tiles(DTYPE, SHAPE)
 k_blocks, swaps = local(chunks.k_blocks), local(V.swaps)
 _, copy_b, copy_rows, fill_rows, _, transpose_back, _ = gemm_intrinsics.copies(DTYPE, SHAPE)
-call_epilogue, prefetch = gemm_intrinsics.call_epilogue, gemm_intrinsics.prefetching(DTYPE, SHAPE)
+call_epilogue = gemm_intrinsics.call_epilogue
 SIZE, LINE = processor.SIZES[DTYPE], processor.LINE
 copy_patches = patches.row_copies(SIZE, copy_rows, fill_rows)
 layout_of, copy_lines = lines.line_copies(SIZE, copy_rows, fill_rows)
@@ -73,9 +73,16 @@ def has_lines(args):
 @local
 def entry(table, number, steps, left, right):
     """Write a segment: its steps, and the bytes by which the operands of a tile jump behind it."""
-    write_entry(table, 3 * number, steps)
-    write_entry(table, 3 * number + 1, left)
-    write_entry(table, 3 * number + 2, right)
+    write_entry(table, T.RANGES + 3 * number, steps)
+    write_entry(table, T.RANGES + 3 * number + 1, left)
+    write_entry(table, T.RANGES + 3 * number + 2, right)
+
+
+@local
+def fetch(table, number, start, length):
+    """Let tiles fetch a range of addresses: the first or the second one."""
+    write_entry(table, 2 * number, start)
+    write_entry(table, 2 * number + 1, start + length)
 
 
 @local
@@ -158,7 +165,7 @@ def lines_at_once(args, first, k0, k):
 
 @local
 def lines_to_come(x, pixel, args, row):
-    """The lines of the image that the next chunk of results is the first to read: address, and bytes for each line of
+    """The lines of the image that results from a row on are the first to read: address, and bytes for each line of
     results. They are fetched while tiles compute; longer ones the processor fetches itself."""
     line, height = row // args[POSITIONS + 2], args[POSITIONS + 1]
     below = max(0, args[TAPS + 1] - args[BEFORE + 1] - args[STRIDES + 1])
@@ -169,9 +176,9 @@ def lines_to_come(x, pixel, args, row):
 
 @local
 def chunk_of_results(bases, args, i, end, a, a_row, piece, turn, table, count, b, b_step, b_panel, c, ld, j, n, shift,
-                     flags, ahead, ahead_bytes):  # fmt: skip
+                     flags):  # fmt: skip
     """C[i to end, n columns from j on] from one K-block; ``piece``: bytes from one line's A to the next, ``turn`` where
-    that is in another plane; 0 where all rows of A are at one distance. ``ahead``: bytes fetched for each line."""
+    that is in another plane; 0 where all rows of A are at one distance."""
     width, height = args[POSITIONS + 2], args[POSITIONS + 1]
     scattered = args[G.FLAGS] & G.SCATTERED
     c_row = ld * args[G.WINDOW + W.SPACING + 2] * SIZE if scattered else ld * SIZE
@@ -180,10 +187,6 @@ def chunk_of_results(bases, args, i, end, a, a_row, piece, turn, table, count, b
         while first < end:
             last = min(end, first - first % width + width) if scattered or piece else end
             to = c + ((pixel_of(args, first) if scattered else first - i) * ld + q) * SIZE
-            if q == 0:
-                for place in range(0, ahead_bytes, LINE):
-                    prefetch(ahead + place)
-                ahead += ahead_bytes
             row_tiles(left, a_row, SIZE, b + q // NR * b_panel, b_step, table, count, to, c_row, last - first,
                       min(NR, n - q), shift + q * SIZE if shift else 0, flags)  # fmt: skip
             if piece:
@@ -205,6 +208,8 @@ def results(bases, args, k, i0, i1, j0, j1):
     pixel, ldb, blocks = args[G.LDA] * SIZE, args[G.LDB], k_blocks(k)
     x = address(bases, args[G.A]) + j0 // (args[G.N] // args[G.WINDOW + W.GROUPS]) * args[CHANNELS] * SIZE
     lines, width = has_lines(args), args[POSITIONS + 2]
+    fetch(table, 0, table, 0)
+    fetch(table, 1, table, 0)
     chunks = max(1, (i1 - i0 + MC - 1) // MC)
     mc = ((i1 - i0 + chunks - 1) // chunks + MR - 1) // MR * MR
     at_once = 0
@@ -233,10 +238,14 @@ def results(bases, args, k, i0, i1, j0, j1):
                 a, piece, turn, count = lines_of_results(x, pixel, args, i, end, k0, depth, table, copy)
                 a_row = args[STRIDES + 2] * args[CHANNELS] * SIZE
                 ahead, ahead_bytes = lines_to_come(x, pixel, args, end)
+                fetch(table, 0, ahead, (end - i + width - 1) // width * ahead_bytes)
+                if not flags & (G.IN_SCRATCH | G.SCATTERED):
+                    row = args[G.LDC] * SIZE
+                    fetch(table, 1, address(bases, args[G.C]) + end * row, (end - i) * row)
             else:
                 copy_patches(x, pixel, args, i, end, k0, k0 + depth, copy, spread(depth))
                 entry(table, 0, depth, 0, 0)
-                a, a_row, piece, turn, count, ahead, ahead_bytes = copy, spread(depth), 0, 0, 1, 0, 0
+                a, a_row, piece, turn, count = copy, spread(depth), 0, 0, 1
             for j in range(j0, j1, group):
                 n = min(group, j1 - j)
                 ld = args[G.LDC]
@@ -248,8 +257,8 @@ def results(bases, args, k, i0, i1, j0, j1):
                 else:
                     c = address(bases, args[G.C]) + (i * ld + j) * SIZE
                 chunk_of_results(bases, args, i, end, a, a_row, piece, turn, table, count, b + (j - j0) // NR * panel,
-                                 b_step, panel, c, ld, j, n, bias + j * SIZE if bias != 0 and last else 0, todo,
-                                 ahead, ahead_bytes if j == j0 else 0)  # fmt: skip
+                                 b_step, panel, c, ld, j, n, bias + j * SIZE if bias != 0 and last else 0,
+                                 todo)  # fmt: skip
                 if last and args[G.EPILOGUE] != 0:
                     call_epilogue(args[G.EPILOGUE], bases, args[G.EPILOGUE_ARGS], c, ld, i, end, j, j + n)
             i = end
@@ -275,6 +284,16 @@ def lines_of_steps(x, pixel, args, first_run, last_run, k0, k, table, swapped, o
         count += 1
         row = last
     return layout, count
+
+
+@local
+def fetch_block(args, x, pixel, b, k0, k, n, lines, table):
+    """Let tiles fetch what the K-block from k0 on reads: lines of the image, and B, which lies behind that of this
+    block."""
+    ldb, width = args[G.LDB], args[POSITIONS + 2]
+    ahead, ahead_bytes = lines_to_come(x, pixel, args, k0)
+    fetch(table, 0, ahead, (k + width - 1) // width * ahead_bytes if lines else 0)
+    fetch(table, 1, b + KC * ldb * SIZE, k * ldb * SIZE if n == ldb else 0)
 
 
 @local
@@ -341,6 +360,7 @@ def gradient(bases, args, k, chunk, i0, i1, j0, j1):
         k0, depth, last = block * KC, k_depth(k, block) if block < blocks else 0, block == end_block - 1
         todo = T.ADD if block > first_block else 0
         b = address(bases, args[G.B]) + (k0 * ldb + j0) * SIZE
+        fetch_block(args, x, pixel, b, k0 + depth, 0 if last else k_depth(k, block + 1), j1 - j0, lines, table)
         b, b_step, panel = packed(b, ldb, pack, depth, j1 - j0, packed_b)
         i = i0
         while i < i1:

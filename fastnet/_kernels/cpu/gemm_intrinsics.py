@@ -116,22 +116,6 @@ def copies(dtype: str, shape: Tile):
     return copy_a, copy_b, copy_rows, fill_rows, transpose, transpose_back, copy_element
 
 
-def prefetching(dtype: str, shape: Tile):
-    """The intrinsic ``prefetch(address)``."""
-
-    @intrinsic
-    def prefetch(typing, address):
-        """See `Emitter.prefetch`."""
-
-        def generate(context, b, _signature, arguments):
-            Packing(b.module, dtype, shape.width).prefetch(b, b.inttoptr(arguments[0], PTR))
-            return context.get_dummy_value()
-
-        return types.void(types.int64), generate
-
-    return prefetch
-
-
 @intrinsic
 def call_epilogue(typing, function, bases, args, tile, ld, i0, i1, j0, j1):
     """Call the epilogue at the address ``function``."""

@@ -19,12 +19,15 @@ from llvmlite import ir
 
 from fastnet._kernels.cpu import blocking
 from fastnet._kernels.cpu.emit import I32, I64, PTR, Emitter
+from fastnet._kernels.cpu.processor import LINE
 
 UNROLL = 2  # steps of k; 4 is not faster, and compiles longer
 ADD, RELU = 1, 2  # flags of a tile
 FULL, MASKED, SINGLE, TRANSPOSED = range(4)  # forms of a tile
 TILE = "piipiipiipi"  # arguments of a tile: p an address, i an integer
 SEGMENTED_TILE = "piipipipiipi"  # of one whose steps are segments
+RANGES = 4  # numbers in front of a table of segments: starts and ends of two ranges of addresses
+FETCHED = 8  # lines of each that a segment fetches: 0.79 of the peak for 16 channels, 0.75 with 4, 0.78 with 12
 Values = list[ir.Value]
 State = tuple[Values, Values, Values]  # of a loop over k: pointers of its operands, sums
 
@@ -331,7 +334,8 @@ class SegmentedTiles(MicroKernel):
     """Tiles whose steps of k are segments, at the end of which the operands jump: those of a convolution.
 
     Instead of k a tile gets a table and its length: for each segment its steps, and the bytes by which A and B jump
-    behind it. There is no form TRANSPOSED.
+    behind it. In front of them are two ranges of addresses, of which each segment fetches the next lines: what the
+    tiles to come read first. There is no form TRANSPOSED.
     """
 
     prefix = "segments"
@@ -345,12 +349,25 @@ class SegmentedTiles(MicroKernel):
             row, *values = values
             k, *jumps = (b.load(self.at(b, row, 8 * i), align=8, typ=I64) for i in range(3))
             state = values[:lefts], values[lefts : lefts + rights], values[lefts + rights :]
+            self._fetch(b, table)
             pointers, others, sums = self.accumulate(b, left, right, k, state)
             pointers = left.advanced(b, pointers, jumps[0])
             return [self.at(b, row, 24), *pointers, *(self.at(b, p, jumps[1]) for p in others), *sums]
 
-        values = self.loop(b, count, [table, *left.pointers, *right.pointers, *start], segment)
+        first = self.at(b, table, 8 * RANGES)
+        values = self.loop(b, count, [first, *left.pointers, *right.pointers, *start], segment)
         return values[1 + lefts + rights :]
+
+    def _fetch(self, b: ir.IRBuilder, table: ir.Value) -> None:
+        """Ask for the next lines of both ranges, and move their starts behind these."""
+        for place in (table, self.at(b, table, 16)):
+            start, end = (b.load(p, align=8, typ=I64) for p in (place, self.at(b, place, 8)))
+            is_left = b.icmp_unsigned("<", start, end)
+            line = b.inttoptr(b.select(is_left, start, b.ptrtoint(table, I64)), PTR)
+            for _ in range(FETCHED):
+                self.prefetch(b, line)
+                line = self.at(b, line, LINE)
+            b.store(b.select(is_left, b.add(start, I64(FETCHED * LINE)), start), place, align=8)
 
     def kinds(self) -> list[tuple[int, int]]:
         return [kind for kind in super().kinds() if kind[1] != TRANSPOSED]
