@@ -23,9 +23,8 @@ from fastnet._kernels.cpu.blocking import KC_LAST, VECTORS, Tile
 from fastnet._kernels.cpu.processor import LINE, target
 
 # Where lines of the image are copied, and not patches:
-LEAST_POSITIONS = 7  # of a line of results, which tiles do not cross
-LEAST_RUN = 8  # elements that a row of taps reads; tiles of the weight gradient do not cross them
-RUN_BYTES = 1280  # that a row of taps reads, at most: longer runs are copied for fewer columns
+LEAST_POSITIONS = 4  # of a line of results, which tiles do not cross
+RUN_BYTES = 1280  # that a row of taps reads, its run, at most: longer runs are copied for fewer columns
 
 CHUNK_BYTES = 384  # of a column of patches: where lines of results are divided, positions of a part
 FETCHED_BYTES = 4096  # of a line of the image that is fetched ahead, at most

@@ -56,15 +56,15 @@ def run_of(args):
 
 @local
 def has_lines(args):
-    """Whether lines of the image are copied, and not patches: taps lie side by side, their runs are neither too short
-    nor too long, lines of results fill tiles, and what one of them reads for a K-block finds room."""
+    """Whether lines of the image are copied, and not patches: taps lie side by side, their runs are not too long, lines
+    of results fill tiles, and what one of them reads for a K-block finds room, as do its segments."""
     run, width, rows = run_of(args), args[POSITIONS + 2], args[TAPS + 1]
     side_by_side = args[DILATIONS] == 1 and args[DILATIONS + 1] == 1 and args[DILATIONS + 2] == 1
     if not side_by_side or args[STRIDES + 2] > args[TAPS + 2] or width < V.LEAST_POSITIONS:
         return False
-    if run < V.LEAST_RUN or run > RUN:
-        return False
     most = blocking.KC_LAST // run + 2  # runs of a K-block; all rows of a plane where it reads several
+    if run > RUN or 8 * (T.RANGES + 3 * min(args[TAPS] * rows, most)) > V.TABLE:
+        return False
     most = min(rows, most) if args[TAPS] == 1 else rows * min(args[TAPS], most // rows + 2)
     line = ((min(width, CHUNK) - 1) * args[STRIDES + 2] + args[TAPS + 2]) * args[CHANNELS] * SIZE + LINE
     return most * line <= V.SCRATCH_A
