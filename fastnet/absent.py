@@ -15,7 +15,7 @@ PLANNED = "planned"
 _IMAGES = f"{PLANNED}: further augmentation of images, and boxes in them"
 _SEQUENCES = f"{PLANNED}: sequences (recurrent layers, Embedding, attention)"
 _ARRAYS = f"{PLANNED}: further operations of formulas; write it with those there are, or as a rule (fastnet.extend)"
-_OPS = "fastnet.ops has its functions that are there"
+_OPS = "those of its functions that fastnet has are in fastnet.ops itself"
 _FILES = f"{PLANNED}: files of Keras"
 
 _ROW = "a Sequential is the one kind of model: layers in a row; layers.Parallel and layers.Residual branch and join"
@@ -110,26 +110,23 @@ ABSENT: dict[str, dict[str, str]] = {
         **_each(_OPS, "image linalg nn numpy"),
         **_each(
             _ARRAYS,
-            "adaptive_average_pool adaptive_max_pool allclose angle append arange arctan2 argpartition "
-            "argsort array array_split associative_scan average average_pool bartlett batch_normalization bincount "
-            "bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor "
-            "blackman cbrt cdist cholesky cholesky_inverse cond conj conjugate conv "
-            "conv_transpose convert_to_numpy copy corrcoef correlate cross ctc_decode ctc_loss cumprod cumsum "
-            "deg2rad depth_to_space depthwise_conv det diag diagflat diagonal diff digitize "
-            "divide_no_nan dot_product_attention dsplit dstack dtype eig eigh einsum empty empty_like erfc erfinv "
-            "extract_sequences eye fabs fft fft2 flip fliplr flipud fmax fmin fmod fold fori_loop full gcd geomspace "
-            "glu hamming hanning heaviside histogram hsplit hstack hypot i0 identity ifft2 imag in_top_k inner inv "
-            "irfft is_tensor isclose isin isneginf isposinf isreal istft jvp kaiser kron layer_normalization lcm "
-            "ldexp left_shift linspace logaddexp2 logdet logical_xor logspace lstsq lu_factor map matrix_rank "
-            "max_pool median meshgrid moveaxis multi_hot nan_to_num nanargmax nanargmin nancumprod nancumsum nanmax "
-            "nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar nextafter nonzero "
-            "one_hot ones outer pad percentile pinv polar psnr ptp qr quantile rad2deg real rearrange repeat "
-            "rfft right_shift rms_normalization roll rot90 saturate_cast scan scatter scatter_update searchsorted "
-            "segment_max segment_min segment_prod segment_sum select separable_conv signbit sinc slice slice_update "
-            "slogdet solve solve_triangular sort space_to_depth sparse_categorical_crossentropy sparsemax stack stft "
-            "svd swapaxes switch take take_along_axis tensordot tile top_k trace transpose trapezoid tri tril triu "
-            "unfold unique unravel_index vander vdot vectorize vectorized_map view view_as_complex view_as_real "
-            "vsplit vstack while_loop zeros",
+            "adaptive_average_pool adaptive_max_pool allclose angle append arctan2 argpartition argsort array "
+            "array_split associative_scan average bartlett batch_normalization bincount bitwise_and bitwise_invert "
+            "bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor blackman cbrt cdist cholesky "
+            "cholesky_inverse cond conj conjugate conv_transpose convert_to_numpy corrcoef correlate cross "
+            "ctc_decode ctc_loss cumprod deg2rad depth_to_space det diag diagflat diagonal digitize divide_no_nan "
+            "dot_product_attention dsplit dstack dtype eig eigh empty empty_like erfc erfinv extract_sequences fabs "
+            "fft fft2 fliplr flipud fmax fmin fmod fold fori_loop gcd geomspace hamming hanning heaviside histogram "
+            "hsplit hstack hypot i0 identity ifft2 imag in_top_k inner inv irfft is_tensor isclose isin isneginf "
+            "isposinf isreal istft jvp kaiser kron layer_normalization lcm ldexp left_shift logaddexp2 logdet "
+            "logical_xor logspace lstsq lu_factor map matrix_rank median meshgrid multi_hot nan_to_num nanargmax "
+            "nanargmin nancumprod nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd "
+            "nansum nanvar nextafter nonzero outer percentile pinv polar psnr ptp qr quantile rad2deg real rearrange "
+            "rfft right_shift rms_normalization rot90 saturate_cast scan scatter scatter_update searchsorted "
+            "segment_max segment_min segment_prod segment_sum select signbit sinc slogdet solve solve_triangular "
+            "sort space_to_depth sparsemax stft svd switch tensordot top_k trace trapezoid tri unfold unique "
+            "unravel_index vander vdot vectorize vectorized_map view view_as_complex view_as_real vsplit vstack "
+            "while_loop",
         ),
     },
     "fastnet.optimizers": {

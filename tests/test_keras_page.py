@@ -93,6 +93,11 @@ def test_the_page_has_every_name_where_it_is():
     assert reasons <= top
 
 
+@pytest.mark.parametrize("module", ABSENT)
+def test_absent_names_are_not_there(module):
+    assert set(ABSENT[module]) & set(vars(importlib.import_module(module))) == set()
+
+
 @pytest.mark.parametrize(
     ("statement", "module", "name"),
     [
