@@ -464,7 +464,7 @@ def late_state(self, g, w, rate):
         (elements, "the elements of 'variable' are read"),
         (python_number, r"float\(\)"),
         (product, r"shape \(3,\), and is assigned an array of shape \(\)"),
-        (axis_that_is_not_there, r"axis 1 is none of an array of shape \(3,\) \(line \d+ of test_array_optimizers.py"),
+        (axis_that_is_not_there, r"an array of shape \(3,\) has no axis 1 \(line \d+ of test_array_optimizers.py"),
         (late_state, r"'late' must be made in build"),
     ],
     ids=lambda case: getattr(case, "__name__", ""),

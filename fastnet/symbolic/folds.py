@@ -126,9 +126,7 @@ def fold_axes(name: str, x: SymbolicArray, axis: Any, over_batch: bool = False) 
         given = axis if isinstance(axis, (tuple, list)) else (axis,)
         if not all(isinstance(a, (int, np.integer)) and -x.ndim <= a < x.ndim for a in given):
             raise refusal(
-                f"{name}: axis {axis!r} is none of an array of shape {shown(x.shape)}",
-                "give axes that it has",
-                ShapeError,
+                f"{name}: an array of shape {shown(x.shape)} has no axis {axis!r}", "give axes that it has", ShapeError
             )
         axes = tuple(sorted(int(a) % x.ndim for a in given))
         if len(set(axes)) < len(axes):
