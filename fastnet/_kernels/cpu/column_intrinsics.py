@@ -110,20 +110,22 @@ def column_of(typingctx, lanes, column):
 @intrinsic
 def load_columns(typingctx, lanes, first, column, columns, *operands):
     """``x[LANES * j + k] = matrix[first + k, column + j]`` for lanes k and columns j, of triples ``x, matrix, elements
-    from row to row``."""
+    from row to row``, all of one dtype."""
     return _copied(operands, is_load=True)
 
 
 @intrinsic
 def store_columns(typingctx, lanes, first, column, columns, *operands):
     """``matrix[first + k, column + j] = x[LANES * j + k]`` for lanes k and columns j, of triples ``x, matrix, elements
-    from row to row``."""
+    from row to row``, all of one dtype."""
     return _copied(operands, is_load=False)
 
 
 def _copied(operands, is_load):
-    if not all(x == matrix and x in _DTYPES for x, matrix in zip(operands[::3], operands[1::3])):
+    pointers = {*operands[::3], *operands[1::3]}
+    if len(pointers) != 1 or not pointers <= _DTYPES.keys():
         return None
+    (pointer,) = pointers
 
     def codegen(context, b, sig, args):
         count, first, column, columns, triples = args
@@ -133,7 +135,7 @@ def _copied(operands, is_load):
             if context.global_space:  # a GPU, whose threads have a row each
                 _copy_elements(b, (start, distance), count, columns, x, is_load)
                 continue
-            emitter = Columns(b.module, _DTYPES[operands[0]], is_load)
+            emitter = Columns(b.module, _DTYPES[pointer], is_load)
             values = [start, b.mul(distance, I64(emitter.size)), count, columns, x]
             call_with_pointers(b, emitter.copy(), values)
         return context.get_dummy_value()

@@ -225,11 +225,15 @@ class Emitter:
         order = ir.Constant(ir.VectorType(I32, count), list(range(first, first + count)))
         b.store(b.shuffle_vector(vector, vector, order), address, align=self.size)
 
-    def pieces(self, b: ir.IRBuilder, rows: ir.Value, columns: ir.Value, piece: Callable, size=(1, 1)) -> None:
-        """Go over a matrix in pieces of a size, which the matrix has at least; the last ones overlap those before.
+    def pieces(
+        self, b: ir.IRBuilder, rows: ir.Value, columns: ir.Value, piece: Callable, size: tuple[int, int] = (1, 1)
+    ) -> None:
+        """Go over a matrix in pieces, the last of which overlap those before.
 
         Args:
+            rows, columns: of the matrix, at least those of a piece.
             piece: ``(row, column)`` of its first element; writes the code.
+            size: rows and columns of a piece.
         """
         high, wide = size
 

@@ -193,7 +193,7 @@ class _RowRule(_Warp, RowText):
 
     template: WarpRows
     stacks = 1
-    value, aim = "v[k]", "u[k]"
+    value, target_value = "v[k]", "u[k]"
 
     def element_stacks(self) -> list[str]:
         return ["    v, u = stack(1), stack(1)"]

@@ -138,14 +138,14 @@ class RowText:
     Attributes:
         stacks: rows that have a place on the stack.
         depth: spaces in front of the statements for rows.
-        value, aim: an element of row k, and its target.
+        value, target_value: an element of row k, and its target.
     """
 
     stacks, depth = LANES, 8
     value = "v[at + k]"
 
     @property
-    def aim(self) -> str:
+    def target_value(self) -> str:
         return self.target("u[at + k]") or "u[k]"
 
     def __init__(self, template: RowTemplate):
@@ -207,7 +207,7 @@ class RowText:
         template, lanes = self.template, self.lanes
         if template.targets in ("sparse", "label"):
             lanes("u[k] = labels[first + k]")
-        target = {"none": "0.0", "sparse": "1.0 if u[k] == T(j) else 0.0"}.get(template.targets, self.aim)
+        target = {"none": "0.0", "sparse": "1.0 if u[k] == T(j) else 0.0"}.get(template.targets, self.target_value)
         earlier, scalars = "", ", *p" * bool(template.scalars)
         for p, row_pass in enumerate(template.rule.passes):
             names = [f"a{p}_{q}[k]" for q in range(len(row_pass.start))]
