@@ -107,6 +107,21 @@ def test_formulas_of_arrays(form):
 
 
 @pytest.mark.slow
+def test_formulas_of_rows_stay_in_registers(monkeypatch):
+    """On the CPU their loops have room for 64 rows and 16 columns on the stack; a thread of a GPU has one element."""
+    texts, load = [], testing.gpu.MachineDriver.load
+    monkeypatch.setattr(
+        testing.gpu.MachineDriver, "load", lambda gpu, text, name: texts.append(text) or load(gpu, text, name)
+    )
+    x, y = data(5, 0)
+    with testing.machine_gpu():
+        model = compiled("cuda", lambda: [layers.Input((5,)), layers.Dense(3)], "sgd",
+                         lambda t, p: ops.logsumexp(p * t, axis=-1))  # fmt: skip
+        model.fit(x, y, batch_size=BATCH, verbose=0)
+    assert texts and not any(".local" in text for text in texts)
+
+
+@pytest.mark.slow
 def test_losses_of_the_batch(form):
     def stack():
         return [layers.Input((5,)), layers.Dense(3)]
