@@ -1,8 +1,8 @@
 """Loops over rows for traced formulas: any number of operands, folds and results, in as few passes as they need.
 
 As in `rows`, up to 64 rows are worked on as lanes, each folded in order of its columns, and sums over more than 64
-columns are added in parts, to a pair. Sixteen columns at a time are copied to the stack. A program of one lane, as a
-thread of a GPU has it, takes its elements one by one.
+columns are added in parts, to a pair. Sixteen columns at a time are copied to the stack, or fewer of many operands. A
+program of one lane, as a thread of a GPU has it, takes its elements one by one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from fastnet._kernels import kinds
 from fastnet._kernels.chunks import LANES
 from fastnet._kernels.kinds import Kind
 from fastnet._kernels.templates.rows import COLUMNS, RowLoop, start_of
+
+MOST_COLUMNS = 256  # on the stack, of all operands: 128 KiB of float64, where a thread may have 512
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,10 @@ class _Text:
 
     def __init__(self, program: RowProgram):
         self.program, self.lanes = program, program.lanes
-        self.columns = COLUMNS if program.lanes > 1 else 1
         self.kinds = {name: kinds.parse(kind) for name, kind in program.operands}
+        self.columns = COLUMNS if program.lanes > 1 else 1
+        while self.columns > 1 and self.columns * sum(map(self._is_element, self.kinds)) > MOST_COLUMNS:
+            self.columns //= 2
         self.out: list[str] = []
 
     def written(self) -> str:
