@@ -14,12 +14,10 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from fastnet._kernels.chunks import LANES
-from fastnet._kernels.cpu.emit import I64, PTR, Emitter, call_with_pointers
+from fastnet._kernels.cpu.emit import DTYPES, I64, PTR, Emitter, call_with_pointers
 from fastnet._kernels.lane_intrinsics import each_lane
 
 __all__ = ["column_of", "load_columns", "store_columns"]
-
-_DTYPES = {types.CPointer(types.float32): "float32", types.CPointer(types.float64): "float64"}
 
 
 class Columns(Emitter):
@@ -123,7 +121,7 @@ def store_columns(typingctx, lanes, first, column, columns, *operands):
 
 def _copied(operands, is_load):
     pointers = {*operands[::3], *operands[1::3]}
-    if len(pointers) != 1 or not pointers <= _DTYPES.keys():
+    if len(pointers) != 1 or not pointers <= DTYPES.keys():
         return None
     (pointer,) = pointers
 
@@ -135,7 +133,7 @@ def _copied(operands, is_load):
             if context.global_space:  # a GPU, whose threads have a row each
                 _copy_elements(b, (start, distance), count, columns, x, is_load)
                 continue
-            emitter = Columns(b.module, _DTYPES[pointer], is_load)
+            emitter = Columns(b.module, DTYPES[pointer], is_load)
             values = [start, b.mul(distance, I64(emitter.size)), count, columns, x]
             call_with_pointers(b, emitter.copy(), values)
         return context.get_dummy_value()

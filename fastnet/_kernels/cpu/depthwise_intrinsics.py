@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from fastnet._kernels.cpu.emit import I64, PTR, Emitter, call_with_pointers
+from fastnet._kernels.cpu.emit import DTYPES, I64, PTR, Emitter, call_with_pointers
 from fastnet._kernels.cpu.micro_kernel import StridedRows
 from fastnet._kernels.cpu.processor import target
 
@@ -18,7 +18,6 @@ __all__ = ["products_of_block", "window_sums_of_block"]
 
 #: bytes of the shortest vector; channels are whole ones of these
 NARROW = 32
-_DTYPES = {types.CPointer(types.float32): "float32", types.CPointer(types.float64): "float64"}
 
 
 class _Blocks(Emitter):
@@ -136,7 +135,7 @@ class _Blocks(Emitter):
 
 def _made(builder: ir.IRBuilder, pointer: types.Type) -> _Blocks:
     """The functions for what a pointer points to, in the caller's module."""
-    return _Blocks(builder.module, _DTYPES[pointer], max(NARROW, target().width))
+    return _Blocks(builder.module, DTYPES[pointer], max(NARROW, target().width))
 
 
 @intrinsic(prefer_literal=True)
@@ -146,7 +145,7 @@ def window_sums_of_block(
 ):  # fmt: skip
     """`_Blocks.window_sums` of ``positions`` positions, a literal, from ``x[at]``, ``kernel[weight]`` and ``y[out]``
     on; distances are elements, and ``channels`` whole vectors."""
-    if not isinstance(positions, types.IntegerLiteral) or x not in _DTYPES:
+    if not isinstance(positions, types.IntegerLiteral) or x not in DTYPES:
         return None
 
     def codegen(context, b, sig, args):
@@ -170,7 +169,7 @@ def window_sums_of_block(
 def products_of_block(typingctx, total, first, x, at, x_step, dy, result, dy_step, positions, channels):
     """`_Blocks.products` from ``total[first]``, ``x[at]`` and ``dy[result]`` on; distances are elements, and
     ``channels`` whole vectors."""
-    if x not in _DTYPES:
+    if x not in DTYPES:
         return None
 
     def codegen(context, b, sig, args):

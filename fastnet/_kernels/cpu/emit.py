@@ -13,6 +13,7 @@ from fastnet._kernels.cpu.processor import SIZES, target
 I64 = ir.IntType(64)
 I32 = ir.IntType(32)
 PTR = ir.PointerType()
+DTYPES = {types.CPointer(types.float32): "float32", types.CPointer(types.float64): "float64"}  # of numba's pointers
 
 
 def calling(function: Callable[[ir.Module], ir.Function], kinds: str) -> tuple[Any, Any]:
