@@ -116,7 +116,19 @@ MOVED = {
     ),
     "an equation with a vector": (lambda x, w: ops.einsum("bik,k->bi", x, w), (5, 3), (3,)),
 }
-CASES = SEVERAL_SHAPES | MOVED
+#: more than ten operands of one loop
+MANY = {
+    "many results": (
+        lambda x, w: sum((i + 1) * ops.tanh((x * (i + 1)) @ w) for i in range(13)), (3,), (3, 2)
+    ),
+    "many numbers of rows": (
+        lambda x, w: (x @ w) * sum((i + 1) * ops.tanh((x * i) @ w[:, :1]) for i in range(12)), (3,), (3, 2)
+    ),
+    "many constants": (
+        lambda x, w: sum(ops.tanh(x * (np.arange(3.0) + i) + w[i % 2] * i) for i in range(12)), (5, 3), (2, 3)
+    ),
+}  # fmt: skip
+CASES = SEVERAL_SHAPES | MOVED | MANY
 
 
 @pytest.mark.parametrize("name", every_second(CASES))

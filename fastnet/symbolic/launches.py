@@ -71,7 +71,7 @@ def launch_elements(
         kind = "r" if level == ROW else "x" if x.per_row else "c"
         names[id(x)] = f"{kind}{len(operands[kind])}"
         operands[kind].append(_operand(x, given, result.dtype))
-    in_order = {key: names[key] for key in sorted(names, key=lambda key: ("xrc".index(names[key][0]), names[key]))}
+    in_order = {key: names[key] for key in sorted(names, key=lambda key: "xrc".index(names[key][0]))}  # x10 behind x9
     plan.call(elementwise.formula, f=element_rule(name, root, in_order), **operands, y=result)
     return True
 
