@@ -69,6 +69,7 @@ MOVED = {
     "a vector": (lambda x, w: ops.matmul(ops.tanh(x), w), (4, 3), (3,)),
     "steps": (lambda x, w: ops.matmul(x, w[:, ::2]) * ops.matmul(x, w[:, 1::2]), (3,), (3, 4)),
     "chosen": (lambda x, w: x + ops.take(w, np.arange(5)[:, None] - np.arange(3) + 2, axis=0), (5, 3), (7,)),
+    "elements by their numbers": (lambda x, w: x + ops.take(w, [[0, 3, 5], [4, 4, 1]]), (2, 3), (2, 3)),
     "circulant": (lambda x, w: ops.matmul(x, ops.stack([ops.roll(w, i, axis=0) for i in range(3)])), (3,), (3,)),
     "side by side": (lambda x, w: ops.matmul(x, ops.concatenate([w, w * w, np.eye(3)[:, :1]], axis=1)), (3,), (3, 2)),
     "padded": (lambda x, w: ops.matmul(x, ops.pad(w, ((0, 1), (1, 0)), constant_values=0.5)), (3,), (2, 3)),
@@ -147,16 +148,23 @@ def test_values_and_gradients(float64, name):
     np.testing.assert_allclose(found["input"], by_data, rtol=1e-6, atol=1e-7)
 
 
-def test_a_weight_for_each_sample():
-    """`broadcast_to` the batch: a token in front of the steps."""
+@pytest.mark.parametrize("token", [
+    lambda w, rows: ops.broadcast_to(w, (rows, 1, 3)), lambda w, rows: ops.repeat(w, rows, axis=0),
+    lambda w, rows: ops.tile(w, (rows, 1, 1)), lambda w, rows: ops.tile(w[0], (rows, 1, 1)),
+    lambda w, rows: w + ops.zeros((rows, 1, 3)), lambda w, rows: w * ops.ones([rows, 1, 3]),
+    lambda w, rows: w * ops.full((rows, 1, 1), 2.0), lambda w, rows: w + ops.broadcast_to(np.arange(3.0), (rows, 1, 3)),
+    lambda w, rows: w + ops.repeat(np.ones((1, 1, 3)), rows, axis=0),
+])  # fmt: skip
+def test_a_weight_for_each_sample(token):
+    """Arrays as long as the batch, of whose rows `shape` tells: a token in front of the steps."""
 
     def function(x, w):
-        return ops.concatenate([ops.broadcast_to(w, (ops.shape(x)[0], 1, 3)), x], axis=1)
+        return ops.concatenate([token(w, ops.shape(x)[0]), x], axis=1)
 
     layer = Formula(function, (1, 1, 3))
     x = RNG.normal(size=(2, 4, 3)).astype("float32")
     y = layer(x)
-    np.testing.assert_array_equal(y, function(x, layer.w.numpy()))
+    np.testing.assert_allclose(y, function(x, layer.w.numpy()), rtol=1e-6)  # of a sum in float32
 
 
 KERNEL = RNG.normal(size=(3, 3))
@@ -224,6 +232,9 @@ def test_orders_and_parameters(float64):
     (lambda x: np.sum(x, axis=-1, initial=2.0), "it takes .x, axis, keepdims"),
     (lambda x: ops.pad(x, ((0, 0), (1, 1))), "for each axis"),
     (lambda x: ops.repeat(x, [1, 2], axis=1), "a number for each entry"),
+    (lambda x: x + ops.repeat(np.ones((2, 1)), ops.shape(x)[0], axis=0), r"give a weight or an array of shape \(1, "),
+    (lambda x: x + ops.zeros((3, ops.shape(x)[0])), "the rows of the batch come first"),
+    (lambda x: ops.tile(x, (ops.shape(x)[0], 1, 1)), "as often as there are rows in the batch"),
     (lambda x: ops.roll(x, 1, axis=(1, 2)), "give an axis of the samples"),
     (lambda x: ops.take(x, ops.argmax(x, axis=-1), axis=1), "write ops.take_along_axis, which keeps samples apart"),
     (lambda x: ops.take(x, ops.argmax(x, axis=-1)), "write ops.take_along_axis, which keeps samples apart"),

@@ -7,40 +7,51 @@ from typing import Any
 import numpy as np
 
 from fastnet import config
+from fastnet.ops.moving import broadcast_to
 from fastnet.ops.shaping import expand_dims
 from fastnet.symbolic import formulas
-from fastnet.symbolic.array import SymbolicArray
+from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal
 from fastnet.symbolic.leaves import constant
 
 
-def zeros(shape: Any, dtype: Any = None) -> np.ndarray:
-    """An array of zeros.
+def zeros(shape: Any, dtype: Any = None) -> Any:
+    """An array of zeros; in a formula the first size may be the rows of the batch.
 
     Example:
         >>> ops.zeros((2,)).tolist()
         [0.0, 0.0]
     """
-    return np.zeros(shape, dtype or config.floatx())
+    return _made(np.zeros, shape, dtype)
 
 
-def ones(shape: Any, dtype: Any = None) -> np.ndarray:
-    """An array of ones.
+def ones(shape: Any, dtype: Any = None) -> Any:
+    """An array of ones; in a formula the first size may be the rows of the batch.
 
     Example:
         >>> ops.ones((2,)).tolist()
         [1.0, 1.0]
     """
-    return np.ones(shape, dtype or config.floatx())
+    return _made(np.ones, shape, dtype)
 
 
-def full(shape: Any, fill_value: Any, dtype: Any = None) -> np.ndarray:
-    """An array of one number.
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
+    """An array of one number; in a formula the first size may be the rows of the batch.
 
     Example:
         >>> ops.full((2,), 3.0).tolist()
         [3.0, 3.0]
     """
-    return np.full(shape, fill_value, dtype or config.floatx())
+    return _made(np.full, shape, dtype, fill_value)
+
+
+def _made(function: Any, shape: Any, dtype: Any, *numbers: Any) -> Any:
+    """An array of NumPy; of the batch, repeated for each row, where its first size is None, as in `ops.shape`."""
+    dtype = dtype or config.floatx()
+    if isinstance(shape, (tuple, list)) and None in shape[1:]:
+        raise refusal(f"ops.{function.__name__} of shape {shape!r}", "the rows of the batch come first", ShapeError)
+    if not isinstance(shape, (tuple, list)) or not shape or shape[0] is not None:
+        return function(shape, *numbers, dtype=dtype)
+    return broadcast_to(constant(function((1, *shape[1:]), *numbers, dtype=dtype)), shape)
 
 
 def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> np.ndarray:

@@ -76,7 +76,9 @@ def broadcast_to(x: Any, shape: Any) -> Any:
         [[1.0, 2.0], [1.0, 2.0]]
     """
     if not isinstance(x, SymbolicArray):
-        return np.broadcast_to(formulas.as_floats(x), shape)
+        if not isinstance(shape, (tuple, list)) or not shape or shape[0] is not None:
+            return np.broadcast_to(formulas.as_floats(x), shape)
+        x = constant(x)
     wanted = (None, *shape[1:])
     if is_of_weights(x) or x.value is not None:
         if shape[0] not in (None, -1):
@@ -91,13 +93,26 @@ def broadcast_to(x: Any, shape: Any) -> Any:
     return repeated(reshaped(x, (None, *(1,) * (len(wanted) - x.ndim), *x.shape[1:])), wanted)
 
 
+def _for_each_row(name: str, x: SymbolicArray, axis: int | None) -> SymbolicArray:
+    """An array without the batch, whose axis 0 becomes the batch's."""
+    if x.per_row or x.shape[:1] != (1,) or axis not in (0, -x.ndim):
+        raise refusal(
+            f"ops.{name} of {x!r} along axis {axis}, as often as there are rows in the batch",
+            "give a weight or an array of shape (1, ...), and axis 0", ShapeError,
+        )  # fmt: skip
+    return broadcast_to(x, (None, *x.shape[1:]))
+
+
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
-    """Each entry of an axis so many times, one behind the other.
+    """Each entry of an axis so many times, one behind the other; in a formula a weight or an array whose axis 0 is of
+    size 1 also as often as there are rows in the batch.
 
     Example:
         >>> ops.repeat([1.0, 2.0], 2, axis=0).tolist()
         [1.0, 1.0, 2.0, 2.0]
     """
+    if repeats is None:  # as `ops.shape` has the rows of the batch
+        return _for_each_row("repeat", constant(x), axis)
     if not isinstance(x, SymbolicArray):
         return np.repeat(formulas.as_floats(x), repeats, axis)
     if is_of_weights(x):
@@ -111,12 +126,18 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
 
 
 def tile(x: Any, repeats: Any) -> Any:
-    """x so many times along each axis; in a formula once along the batch.
+    """x so many times along each axis; in a formula once along the batch, and a weight or an array whose axis 0 is of
+    size 1 also as often as there are rows in the batch.
 
     Example:
         >>> ops.tile([1.0, 2.0], 2).tolist()
         [1.0, 2.0, 1.0, 2.0]
     """
+    times = [*repeats] if isinstance(repeats, (tuple, list)) else None
+    if times and times[0] is None:
+        x = constant(x)
+        x = x if x.per_row or x.ndim >= len(times) else under_shape(x, (*(1,) * (len(times) - x.ndim), *x.shape))
+        return tile(_for_each_row("tile", x, 0), (1, *times[1:]))
     if not isinstance(x, SymbolicArray):
         return np.tile(formulas.as_floats(x), repeats)
     times = [repeats] if isinstance(repeats, (int, np.integer)) else list(repeats)
@@ -209,6 +230,8 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     if not isinstance(x, SymbolicArray):
         return np.take(formulas.as_floats(x), indices, axis)
     if is_of_weights(x):
+        if axis is None:
+            x, axis = under_shape(x, (math.prod(size or 0 for size in x.shape),)), 0
         return _of_weights(take, x, indices, _next(x, axis))
     at = _axis("take", x, axis)
     found = taken(x, np.asarray(indices, np.int64).reshape(-1), at)
