@@ -134,6 +134,18 @@ def mean_if(y_true, y_pred):
     return y_true - y_pred if ops.mean(y_pred) > 0 else y_pred - y_true
 
 
+def test_operations_take_arguments_by_name():
+    x = np.array([-1.0, 2.0])
+    np.testing.assert_array_equal(ops.where(condition=x > 0, x1=x, x2=0.0), [0.0, 2.0])
+    np.testing.assert_array_equal(ops.power(x2=2.0, x1=ops.maximum(x, x2=0.5)), [0.25, 4.0])
+    traced = layers.Lambda(lambda z: ops.where(z > 0, x1=ops.square(x=z), x2=ops.stop_gradient(variable=z)))
+    np.testing.assert_array_equal(traced(x[None]), [[-1.0, 4.0]])
+    with pytest.raises(TypeError, match=r"ops.square takes x; received 1 arguments and \['y'\]"):
+        ops.square(x, y=1.0)
+    with pytest.raises(fastnet.RuleError, match=r"ops.power of 1 arguments and \['y'\] \(line .* takes x1, x2"):
+        losses.get(lambda y_true, y_pred: ops.power(y_true, y=y_pred))
+
+
 def test_a_function_that_is_neither_array_code_nor_a_rule():
     """The default of an argument of what it calls (``axis=None``) is no number."""
     with pytest.raises(fastnet.RuleError, match=r"write ops.where.* two numbers: .* defaults are not numbers"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -17,21 +18,26 @@ from fastnet.symbolic.array import SymbolicArray, refusal
 from fastnet.symbolic.rule_formulas import of_activation
 
 _OTHER_NAMES = {"absolute": "abs", "true_divide": "divide"}
+_NAMES = {"where": ["condition", "x1", "x2"], "stop_gradient": ["variable"]}  # of arguments, in Keras
 _NOT_KERAS = ("like", "positive", "clipped_relu", "approximate_gelu", "exponential", "linear", "mish")
 
 
 def _function(name: str, operation: formulas.Formula) -> Callable[..., Any]:
-    names = ["condition", "x1", "x2"] if name == "where" else ["x1", "x2"] if "b" in operation.letters else ["x"]
+    names = _NAMES.get(name) or (["x1", "x2"] if "b" in operation.letters else ["x"])
 
-    def function(*arguments: Any) -> Any:
-        if len(arguments) != len(names):
+    def function(*arguments: Any, **named: Any) -> Any:
+        given = [*arguments, *(named.pop(each) for each in names[len(arguments) :] if each in named)]
+        if named or len(given) != len(names):
             wanted = f"ops.{name} takes {', '.join(names)}"
-            if any(isinstance(x, SymbolicArray) for x in arguments):
-                raise refusal(f"ops.{name} of {len(arguments)} arguments", wanted)
-            raise TypeError(f"{wanted}; received {len(arguments)} arguments.")
-        return operation(*arguments)
+            received = f"{len(given)} arguments{f' and {quoted([*named])}' if named else ''}"
+            if any(isinstance(x, SymbolicArray) for x in (*given, *named.values())):
+                raise refusal(f"ops.{name} of {received}", wanted)
+            raise TypeError(f"{wanted}; received {received}.")
+        return operation(*given)
 
     function.__name__ = function.__qualname__ = name
+    parameters = [inspect.Parameter(each, inspect.Parameter.POSITIONAL_OR_KEYWORD) for each in names]
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     function.__doc__ = f"""{name}({", ".join(names)}), element by element: {operation.text}, of a, b, c in this order.
 
     Example:

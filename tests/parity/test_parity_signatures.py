@@ -136,3 +136,13 @@ def test_log_keys_as_callbacks_see_them(validation):
         assert abs(loss - results[-1]["loss"]) < 1e-6
         seen.append((keys, list(history.history), history.epoch, history.params))
     assert seen[1] == seen[0]
+
+
+@pytest.mark.parametrize("name", sorted(set(fastnet.ops.NAMES) & set(dir(keras.ops))))
+def test_arguments_of_operations_have_names(name):
+    """Those of Keras's without a default: `ops.maximum(x1=..., x2=...)`."""
+    ours, theirs = (inspect.signature(getattr(lib.ops, name)).parameters for lib in (fastnet, keras))
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [p.name for p in theirs.values() if p.default is p.empty and p.kind not in variadic]
+    takes_more = any(p.kind in variadic for p in ours.values())  # an activation's parameters
+    assert [n for n in ours if n in needed][: len(needed)] == needed or (takes_more and needed[0] in ours)
