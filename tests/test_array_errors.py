@@ -146,6 +146,15 @@ def test_operations_take_arguments_by_name():
         losses.get(lambda y_true, y_pred: ops.power(y_true, y=y_pred))
 
 
+@pytest.mark.parametrize("function", [
+    lambda x: ops.einsum("...ij,...kj->...ik", x, x), lambda x: ops.matmul(np.arange(10.0).reshape(2, 5), x),
+])  # fmt: skip
+def test_formulas_that_need_more_axes_wait_for_the_data(function):
+    """A Lambda is tried with samples of one axis first, where these would multiply rows of the batch."""
+    x = np.random.default_rng(1).normal(size=(4, 5, 3)).astype("float32")
+    np.testing.assert_allclose(layers.Lambda(function)(x), function(x), rtol=1e-4, atol=1e-5)
+
+
 def test_a_function_that_is_neither_array_code_nor_a_rule():
     """The default of an argument of what it calls (``axis=None``) is no number."""
     with pytest.raises(fastnet.RuleError, match=r"write ops.where.* two numbers: .* defaults are not numbers"):

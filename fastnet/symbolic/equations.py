@@ -13,7 +13,7 @@ import numpy as np
 from fastnet._kernels.errors import quoted
 from fastnet.engine.variable import tracing
 from fastnet.symbolic import folds
-from fastnet.symbolic.array import ShapeError, SymbolicArray, refusal, shown
+from fastnet.symbolic.array import ShapeError, SymbolicArray, TracingError, refusal, shown
 from fastnet.symbolic.leaves import constant
 from fastnet.symbolic.products import product, products_of_rows, turned
 from fastnet.symbolic.rearrange import expanded, numbered, rearranged, transposed
@@ -172,15 +172,18 @@ def _check(equation: str, arrays: list[SymbolicArray], parts: list[str], result:
     """
     sizes = _check_sizes(equation, arrays, parts)
     batch = _batch(arrays, parts)
+    kind = ShapeError if "..." in equation else TracingError  # of an ellipsis, the number of axes decides
     if any(size is None for label, size in sizes.items() if label != batch):
         raise refusal(
             f"the equation {quoted(equation)} compares the rows of the batch with each other",
             "name the batch by one letter, first in each array; losses.Circle has such a comparison",
+            kind,
         )
     if not batch or result[:1] != batch or not set(result) <= set(sizes):
         raise refusal(
-            f"the equation {quoted(equation)} moves the axis of the batch, or sums over it", "begin with it: 'bi->b'"
-        )
+            f"the equation {quoted(equation)} moves the axis of the batch, or sums over it",
+            "begin with it: 'bi->b'", kind,
+        )  # fmt: skip
 
 
 def _check_sizes(equation: str, arrays: list[SymbolicArray], parts: list[str]) -> dict[str, Any]:

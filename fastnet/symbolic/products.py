@@ -115,8 +115,8 @@ def _by_matrix(x: SymbolicArray, w: SymbolicArray) -> SymbolicArray:
     if not x.per_row or x.ndim < 2 or w.per_row or w.ndim != 2 or weight.operation not in (None, GROUND):
         raise refusal(
             f"matmul of arrays of shape {shown(x.shape)} and {shown(w.shape)}",
-            "multiply data (n, ..., k) by a weight or an array (k, m), as it is: ops.matmul(x, w)",
-        )
+            "multiply data (n, ..., k) by a weight or an array (k, m), as it is: ops.matmul(x, w)", ShapeError,
+        )  # fmt: skip
     depth, width = w.shape[::-1] if is_turned else w.shape
     _check_sizes(x.shape, (depth, width))
     return SymbolicArray(MATMUL, (x, weight), (*x.shape[:-1], width), settings=(is_turned, w.shape))
