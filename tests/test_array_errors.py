@@ -134,6 +134,15 @@ def mean_if(y_true, y_pred):
     return y_true - y_pred if ops.mean(y_pred) > 0 else y_pred - y_true
 
 
+def scaled_anew(y_true, y_pred):
+    return ops.mean(ops.square(y_true - y_pred) * np.random.rand(), -1)
+
+
+def test_operations_of_arrays_are_no_rules():
+    with pytest.raises(fastnet.RuleError, match=r"another formula.* two numbers: ops\.square is a function of arrays"):
+        losses.get(scaled_anew)
+
+
 def test_operations_take_arguments_by_name():
     x = np.array([-1.0, 2.0])
     np.testing.assert_array_equal(ops.where(condition=x > 0, x1=x, x2=0.0), [0.0, 2.0])

@@ -180,6 +180,11 @@ def source(function: Callable[..., Any], what: str = "rule") -> str:
     if hasattr(function, "source"):
         return function.source
     name = getattr(function, "__name__", repr(function))
+    if (getattr(function, "__module__", None) or "").startswith("fastnet.ops."):
+        raise RuleError(
+            f"ops.{name} is a function of arrays, and a {what} gets numbers: write operators, and functions that "
+            "docs/extending.md lists."
+        )
     for attempt in range(2):
         try:
             text = textwrap.dedent(getattr(function, SOURCE, None) or inspect.getsource(function))
