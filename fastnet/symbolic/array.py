@@ -217,8 +217,7 @@ _NUMPY = {
     "multiply.reduce": "prod", "maximum.reduce": "max", "minimum.reduce": "min", "rint": "round",
     "float_power": "power", "positive": "copy",
     "concat": "concatenate", "bitwise_and": "logical_and", "bitwise_or": "logical_or",
-    "bitwise_xor": "not_equal", "logical_xor": "not_equal",
-    "invert": "logical_not",
+    "bitwise_xor": "logical_xor", "invert": "logical_not",
 }  # fmt: skip
 _ARGUMENTS = {"a_min": "x_min", "a_max": "x_max"}  # of NumPy's functions, by other names in Keras's
 _METHODS = (

@@ -162,6 +162,9 @@ tan = formula("tan", "math.tan(a)", lambda dy, y, a: (dy * (1.0 + y * y),), np.t
 arcsin = formula("arcsin", "math.asin(a)", lambda dy, y, a: (dy / sqrt((1.0 - a) * (1.0 + a)),), np.arcsin)
 arccos = formula("arccos", "math.acos(a)", lambda dy, y, a: (-dy / sqrt((1.0 - a) * (1.0 + a)),), np.arccos)
 arctan = formula("arctan", "math.atan(a)", lambda dy, y, a: (dy / (1.0 + a * a),), np.arctan)
+arctan2 = formula(
+    "arctan2", "math.atan2(a, b)", lambda dy, y, a, b: (dy * b / (a * a + b * b), -dy * a / (a * a + b * b)), np.arctan2
+)
 sinh = formula("sinh", "math.sinh(a)", lambda dy, y, a: (dy * cosh(a),), np.sinh)
 cosh: Formula = formula("cosh", "math.cosh(a)", lambda dy, y, a: (dy * sinh(a),), np.cosh)
 tanh = formula("tanh", "math.tanh(a)", lambda dy, y, a: (dy * (1.0 - y * y),), np.tanh)
@@ -192,6 +195,7 @@ isfinite = formula("isfinite", "a - a == 0.0", None, np.isfinite, is_bool=True)
 isinf = formula("isinf", "abs(a) == math.inf", None, np.isinf, is_bool=True)
 logical_and = formula("logical_and", "a and b", None, np.logical_and, is_bool=True)
 logical_or = formula("logical_or", "a or b", None, np.logical_or, is_bool=True)
+logical_xor = formula("logical_xor", "a != b", None, np.logical_xor, is_bool=True)
 logical_not = formula("logical_not", "not a", None, np.logical_not, is_bool=True)
 where: Formula = formula(
     "where",
@@ -201,7 +205,7 @@ where: Formula = formula(
     keeps_integers=True,
 )
 
-CONDITIONS = frozenset(["logical_and", "logical_or", "logical_not"])  # whose operands are truth values
+CONDITIONS = frozenset(["logical_and", "logical_or", "logical_xor", "logical_not"])  # whose operands are truth values
 
 
 def _by_base(dy: Any, y: Any, a: Any, b: Any) -> Any:
