@@ -492,6 +492,16 @@ def test_a_state_of_another_weight():
         Strange(learning_rate=0.1).build([np.ones((3, 2))])
 
 
+def test_an_update_that_assigns_nothing_is_named():
+    def forgetful(self, gradient, variable, learning_rate):
+        variable - learning_rate * gradient  # without assign_sub
+
+    weights = [np.ones(3)]
+    with pytest.warns(UserWarning, match="update_step assigns no weight.*assign_sub"):
+        step(forgetful).apply([np.ones(3)], weights)
+    assert (weights[0] == 1).all()
+
+
 def test_methods_that_are_not_called():
     class Empty(optimizers.Optimizer):
         pass

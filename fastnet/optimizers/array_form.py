@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnet import initializers
 from fastnet._kernels.registry import Update
+from fastnet.checks import warn
 from fastnet.descriptions import snake_case
 from fastnet.engine.variable import Variable
 from fastnet.optimizers.shared_stages import AVERAGE, SUM
@@ -52,6 +53,7 @@ class ArrayForm:
         self._first: dict[str, Any] | None = None  # lists and dictionaries of the optimizer before `build`
         self._rows: dict[Variable, Update] = {}
         self._changes = -1  # those of the optimizer when its updates were traced
+        self._assigned = 0  # weights that an update assigned then
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_rows": {}, "_changes": -1}  # rules are made of text
@@ -209,6 +211,7 @@ class ArrayForm:
         """Make the rows of all weights, and put their states in the order of the rows."""
         owner, self.step = type(optimizer).__name__, StepLeaves()
         rules: dict[Variable, WeightRules | WholeUpdate] = {}
+        self._assigned = 0
         names = {id(v): f"the weight {v.path!r}" for v in self.indices}
         for v, states in self._of_weight.items():
             names |= {id(each): f"{each.name!r}, a state of {v.path!r}" for each in states}
@@ -223,6 +226,11 @@ class ArrayForm:
                     rules[v] = self._rules(optimizer, v, numbers, names, is_whole=True)
         finally:
             self.step = self.shared_step = None
+        if self.indices and not self._assigned:
+            warn(
+                f"{owner}.update_step assigns no weight, so it trains nothing: "
+                "self.assign_sub(variable, learning_rate * gradient)."
+            )
         scalars, name = numbers.rule([float(v) for v in memory]), snake_case(owner)
         optimizer.memory = memory
         self._rows = {v: self._row(optimizer, v, each, name, scalars) for v, each in rules.items()}
@@ -270,6 +278,7 @@ class ArrayForm:
         others = {key: name for key, name in names.items() if key not in map(id, (v, *states, *single))}
         what = f"{type(optimizer).__name__}.update_step for {v.path!r} of shape {v.shape}"
         update = traced_update(optimizer._decay_and_update, step, v, states, single, others, what, is_whole)
+        self._assigned += update.results[0] is not update.w
         owned = dict.fromkeys(self._of_weight[v])
         update = update.of_states([s in owned or id(s) in update.used for s in (*states, *single)])
         for state in states:
