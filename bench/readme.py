@@ -72,9 +72,10 @@ def text():
             "",
             "Below 1× fastnet is slower. `fastnet bench --quick` measures your machine in about a minute,",
             "beside the peers that are installed; it needs no checkout. All benchmarks take half an hour: in a",
-            'checkout, run `.venv/bin/pip install -e ".[bench]"` (`".[bench,peers]"` for the other columns)',
-            "and `fastnet bench`, which writes tables and pictures to `bench/results/own`. `fastnet bench",
-            "dense images` measures the tables above, and `python -m bench.readme` writes them from `bench/results`.",
+            'checkout, run `.venv/bin/pip install -e ".[bench]"` (`".[bench,peers]"` for the other columns, and',
+            "`tensorflow-cpu` for Keras on TensorFlow) and `fastnet bench`, which writes tables and pictures to",
+            "`bench/results/own`. `fastnet bench dense images` measures the tables above, and `python -m",
+            "bench.readme` writes them from `bench/results`.",
             END,
         ]
     )
