@@ -185,9 +185,14 @@ def test_images_of_other_channels(shape, remedy):
             act(np.zeros(shape))
 
 
-def fitted(shape, *stack):
-    """A network that has been fitted to samples of a shape; warnings about mistakes are errors."""
-    model = fastnet.Sequential([L.Input(shape), *stack, L.GlobalAveragePooling2D(), L.Dense(1)])
+def fitted(shape, *stack, declared=None):
+    """A network that has been fitted to samples of a shape; warnings about mistakes are errors.
+
+    Args:
+        declared: the shape that Input gives; () for a network without Input.
+    """
+    first = [] if declared == () else [L.Input(declared or shape)]
+    model = fastnet.Sequential([*first, *stack, L.GlobalAveragePooling2D(), L.Dense(1)])
     model.compile("sgd", "mse")
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Probably a mistake")
@@ -195,10 +200,12 @@ def fitted(shape, *stack):
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28)])
+@pytest.mark.parametrize("declared", [None, (), "open"])
 @pytest.mark.parametrize("first", [lambda: L.Conv2D(4, 3, padding="same"), lambda: L.Resizing(4, 4)])
-def test_samples_that_look_like_channels_first_are_warned_of(first, shape):
+def test_samples_that_look_like_channels_first_are_warned_of(first, declared, shape):
+    declared = (None, None, shape[-1]) if declared == "open" else declared
     with pytest.raises(UserWarning, match=rf"mistake: layer .* samples of shape \({shape[0]}, .*{re.escape(FIRST)}"):
-        fitted(shape, L.Rescaling(2.0), first())
+        fitted(shape, L.Rescaling(2.0), first(), declared=declared)
 
 
 @pytest.mark.parametrize("one_by_one", [False, True])

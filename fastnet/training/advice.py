@@ -9,6 +9,8 @@ import numpy as np
 
 from fastnet.layers import Dense, Softmax, spatial
 from fastnet.layers.images import ImageLayer
+from fastnet.layers.tree import all_parts
+from fastnet.layers.undo import on_trial
 from fastnet.metrics import BinaryIoU, IoU
 from fastnet.training.samples import Samples, warn
 
@@ -27,11 +29,12 @@ _LARGE = 10.0  # inputs above are unscaled
 _LOOKED_AT = 1000  # rows whose values are looked at
 
 
-def advise(model: Any, y: np.ndarray, units: int) -> None:
-    """Warn once where output, loss, targets and metrics do not fit together.
+def advise(model: Any, shape: tuple[int, ...], y: np.ndarray, units: int) -> None:
+    """Warn once where data, output, loss, targets and metrics do not fit together.
 
     Args:
-        model: compiled.
+        model: compiled; it may not be built yet.
+        shape: of a sample.
         y: targets (n, ...).
         units: of the last layer.
     """
@@ -39,12 +42,12 @@ def advise(model: Any, y: np.ndarray, units: int) -> None:
     if trainer.is_advised:
         return
     trainer.is_advised = True
-    if (text := _found(model, y, units)) is not None:
+    if (text := _found(model, shape, y, units)) is not None:
         warn(BEGINNING + text)
 
 
-def _found(model: Any, y: np.ndarray, units: int) -> str | None:
-    if (hint := _channels_hint(model)) is not None:
+def _found(model: Any, shape: tuple[int, ...], y: np.ndarray, units: int) -> str | None:
+    if (hint := _channels_hint(model, shape)) is not None:
         return hint
     loss, layer = model.loss, model.layers_to_run[-1]
     where, activation = f"layer {layer.name!r}", _activation(layer)
@@ -79,13 +82,13 @@ def _found(model: Any, y: np.ndarray, units: int) -> str | None:
     return None
 
 
-def _channels_hint(model: Any) -> str | None:
+def _channels_hint(model: Any, shape: tuple[int, ...]) -> str | None:
     """The advice for data whose channels seem to come first, where the model's first layer of images reads them."""
-    if not model.built:  # the data that will build it have not been looked at yet
+    if not (hint := spatial.channels_hint(shape)):
         return None
-    shape = model.input_shape[1:]
-    first = next((use for use in model.open_uses(shape) if isinstance(use.layer, ImageLayer)), None)
-    if first is None or first.input_shape != shape or not (hint := spatial.channels_hint(shape)):
+    with on_trial(all_parts(model)):  # the data may be the first ones, which will build it
+        first = next((use for use in model.uses(shape) if isinstance(use.layer, ImageLayer)), None)
+    if first is None or first.input_shape != shape:
         return None
     return f"layer {first.layer.name!r} gets samples of shape {shape}.{hint}"
 

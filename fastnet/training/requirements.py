@@ -128,7 +128,8 @@ def check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
             check_range(y, loss.target_range, loss.name)
         return y
     given = y
-    predicted = model.sample_output_shape(check_shape(model, shape))
+    sample = check_shape(model, shape)
+    predicted = model.sample_output_shape(sample)
     try:
         wanted = loss.target_shape(predicted or (1,), y.shape[1:])
         along = loss.along(predicted or (1,)).shape
@@ -143,7 +144,7 @@ def check_targets(model: Any, shape: Shape, y: np.ndarray) -> np.ndarray:
     if loss.reduction in ("none", None):
         raise ValueError(f"The loss {loss.name!r} has reduction={loss.reduction!r}, which gives no number to train on.")
     are_known = _check_metrics(model, predicted, y)
-    advise(model, y, along[-1])
+    advise(model, sample, y, along[-1])
     if y is given and model.built and are_known and loss.ignore_class is None and loss.row.targets != "group":
         known[key] = along[-1] if loss.sparse else 0
     return y
