@@ -239,6 +239,9 @@ GEOMETRIES = {  # (shape of x, filters, kernel_size, strides, padding, dilation_
     "long lines, several at once": ((2, 9, 203, 8), 16, (3, 3), (1, 1), "same", (1, 1)),
     "lines of one row": ((5, 1, 83, 8), 16, (1, 5), (1, 2), "same", (1, 1)),
     "lines of volumes in several K-blocks": ((2, 4, 5, 9, 24), 17, (3, 3, 3), (1, 2, 1), "same", (1, 1, 1)),
+    "lines of four positions": ((41, 8, 4, 16), 24, (3, 3), (1, 1), "same", (1, 1)),
+    "lines of runs of one element": ((2, 180, 6, 1), 5, (169, 1), (1, 1), "valid", (1, 1)),
+    "more runs of one element than a table of segments holds": ((2, 210, 6, 1), 5, (200, 1), (1, 1), "valid", (1, 1)),
     "dilated along the height": ((3, 9, 9, 32), 8, (2, 3), (1, 1), "same", (3, 1)),
 }
 
@@ -276,6 +279,17 @@ def test_an_epilogue_on_many_rows(shape):
     x = data(shape, "float32")
     alone = fastnet.Sequential([layers.Input(shape[1:]), convolution]).predict(x, verbose=0)
     np.testing.assert_allclose(model.predict(x, verbose=0), np.maximum(alone / np.sqrt(1.001), 0), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "taps"), [((2, 210, 6, 1), (200, 1)), ((2, 15, 14, 5, 1), (14, 13, 1))])
+def test_an_epilogue_behind_more_taps_than_a_table_of_segments_holds(shape, taps):
+    """C lies in scratch behind the table."""
+    convolution = kind("Conv#D", len(taps))(33, taps)
+    model = fastnet.Sequential([layers.Input(shape[1:]), convolution, layers.BatchNormalization(), layers.ReLU()])
+    x, ones = data(shape, "float32"), (1,) * len(taps)
+    wanted = oracles.convolution(x, convolution.kernel.numpy(), ones, "valid", ones)
+    found = model.predict(x, verbose=0)
+    np.testing.assert_allclose(found, np.maximum(wanted / np.sqrt(1.001), 0), rtol=0, atol=5e-6)  # 200 products
 
 
 @pytest.mark.parametrize(("shape", "taps"), [((1, 16, 16, 40), 7), ((1, 12, 12, 64), 5), ((2, 9, 11, 8), 3)])
