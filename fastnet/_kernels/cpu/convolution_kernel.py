@@ -167,10 +167,12 @@ def lines_at_once(args, first, k0, k):
 def lines_to_come(x, pixel, args, row):
     """The lines of the image that results from a row on are the first to read: address, and bytes for each line of
     results. They are fetched while tiles compute; longer ones the processor fetches itself."""
-    line, height = row // args[POSITIONS + 2], args[POSITIONS + 1]
+    line, height, depth = row // args[POSITIONS + 2], args[POSITIONS + 1], args[POSITIONS]
     below = max(0, args[TAPS + 1] - args[BEFORE + 1] - args[STRIDES + 1])
+    behind = max(0, args[TAPS] - args[BEFORE] - args[STRIDES])  # planes of a window that results before have read
     of_line = args[IMAGE + 2] * pixel
-    first = line // height * args[IMAGE + 1] + line % height * args[STRIDES + 1] + below
+    plane = line // height // depth * args[IMAGE] + line // height % depth * args[STRIDES] + behind
+    first = plane * args[IMAGE + 1] + line % height * args[STRIDES + 1] + below
     return x + first * of_line, args[STRIDES + 1] * of_line if of_line <= V.FETCHED_BYTES else 0
 
 
