@@ -202,8 +202,9 @@ def test_a_weight_that_no_gradient_reaches(call, names):
     model = fastnet.Sequential([layers.Input((4,)), layer, layers.Dense(1)])
     model.compile("sgd", "mse")
     before = layer.b.numpy()
-    with pytest.warns(UserWarning, match=f"no gradient reaches {names}: call does not use it"):
+    with pytest.warns(UserWarning, match=f"no gradient reaches {names}: call does not use it") as caught:
         model.fit(X, X[:, :1], verbose=0)
+    assert caught[0].filename == __file__
     assert (layer.b.numpy() == before).all()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

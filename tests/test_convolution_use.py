@@ -256,8 +256,9 @@ def masked(layer):
     [L.Conv1D(1, 3, padding="same"), L.SeparableConv1D(1, 3, padding="same"), L.Conv1D(1, 3), L.Conv1DTranspose(1, 2)],
 )
 def test_masks_are_dropped_as_in_keras(layer):
-    with pytest.warns(UserWarning, match="does not support masking and drops the mask"):
+    with pytest.warns(UserWarning, match="does not support masking and drops the mask") as caught:
         assert masked(layer) > 0
+    assert {warning.filename for warning in caught} == {__file__}
 
 
 def test_images_of_any_size():

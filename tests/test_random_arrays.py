@@ -93,8 +93,9 @@ def test_limits_and_epsilon(monkeypatch):
     config.set_max_epochs(2)
     assert config.max_epochs() == 2
     assert len(model.fit(x, x, epochs=2, verbose=0).epoch) == 2
-    with pytest.warns(UserWarning, match=r"fit: epochs=3 is limited to 2 by fastnet.config.set_max_epochs"):
+    with pytest.warns(UserWarning, match=r"fit: epochs=3 is limited to 2 by fastnet.config.set_max_epochs") as caught:
         assert len(model.fit(x, x, epochs=3, verbose=0).epoch) == 2
+    assert caught[0].filename == __file__
     for wrong in (0, 1.5):
         with pytest.raises(ValueError, match="set_max_epochs: max_epochs must be an integer"):
             config.set_max_epochs(wrong)

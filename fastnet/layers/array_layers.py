@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -242,7 +241,7 @@ def _fill_missing(layer: Any, plan: Plan, weights: Weights, results: Sequence[Sy
     if missing and layer not in _warned:
         _warned.add(layer)
         names = ", ".join(repr(variable.name) for variable in missing)
-        warnings.warn(f"{layer._owner}: no gradient reaches {names}: call does not use it, or stops it.", stacklevel=2)
+        checks.warn(f"{layer._owner}: no gradient reaches {names}: call does not use it, or stops it.")
 
 
 _warned = checks.Met()  # layers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from fastnet import checks, config, hooks, regularizers, serialization
@@ -249,10 +248,9 @@ class Layer(LayerTree, AddsWeights, LayerAttributes, Configurable):
         if x.mask is None:
             return None
         if not self.supports_masking:
-            warnings.warn(
+            checks.warn(
                 f"{self._owner} does not support masking and drops the mask of its input: from here on the steps that "
-                "were left out count, in the loss and the metrics too.",
-                stacklevel=2,
+                "were left out count, in the loss and the metrics too."
             )
             return None
         if y.shape[:-1] != x.mask.shape:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -74,9 +73,7 @@ class FitOptions:
         self.epochs = checks.integer("epochs", self.epochs, 0)
         limit = config.max_epochs()
         if limit is not None and self.epochs > limit:
-            warnings.warn(
-                f"fit: epochs={self.epochs} is limited to {limit} by fastnet.config.set_max_epochs.", stacklevel=2
-            )
+            checks.warn(f"fit: epochs={self.epochs} is limited to {limit} by fastnet.config.set_max_epochs.")
             self.epochs = limit
         self.initial_epoch = checks.integer("initial_epoch", self.initial_epoch, 0)
         for name in ("steps_per_epoch", "validation_steps", "validation_batch_size"):
