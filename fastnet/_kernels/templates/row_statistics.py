@@ -44,8 +44,8 @@ def normalize_rows(
                 start[k] = (first + k) // groups * runs * groups * width + channel[k]
             high[k] = 0.0
             low[k] = 0.0
-        if center != 0.0:
-            unsaved = 0  # elements in m that are not in the pair yet
+        for squared in range(0 if center != 0.0 else 1, 2):  # first the sum, then those of deviations and their squares
+            unsaved = 0  # elements in s that are not in the pair yet
             for run in range(runs):
                 for block in range((width + 15) // 16):
                     left = 16 * block
@@ -57,41 +57,27 @@ def normalize_rows(
                             for j in range(some):
                                 v[j * 64 + k] = x[start[k] + run * groups * width + left + j]
                     for j in range(some):
-                        for k in range(lanes):
-                            m[k] = m[k] + v[j * 64 + k]
+                        if squared == 0:
+                            for k in range(lanes):
+                                s[k] = s[k] + v[j * 64 + k]
+                        else:
+                            for k in range(lanes):
+                                d = v[j * 64 + k] - m[k]
+                                c[k] = c[k] + d
+                                s[k] = s[k] + d * d
                     unsaved += some
                     if unsaved >= 64:
                         unsaved = 0
                         for k in range(lanes):
-                            high[k], low[k] = added(high[k], low[k], m[k])
-                            m[k] = 0.0
-            for k in range(lanes):
-                high[k], low[k] = added(high[k], low[k], m[k])
-                m[k] = sum_of_pair(high[k], low[k]) / T(runs * width)
-                high[k] = 0.0
-                low[k] = 0.0
-        unsaved = 0
-        for run in range(runs):
-            for block in range((width + 15) // 16):
-                left = 16 * block
-                some = min(16, width - left)
-                if groups == 1:
-                    load_columns(lanes, first, run * width + left, some, v, x, runs * width)
-                else:
-                    for k in range(lanes):
-                        for j in range(some):
-                            v[j * 64 + k] = x[start[k] + run * groups * width + left + j]
-                for j in range(some):
-                    for k in range(lanes):
-                        d = v[j * 64 + k] - m[k]
-                        c[k] = c[k] + d
-                        s[k] = s[k] + d * d
-                unsaved += some
-                if unsaved >= 64:
-                    unsaved = 0
-                    for k in range(lanes):
-                        high[k], low[k] = added(high[k], low[k], s[k])
-                        s[k] = 0.0
+                            high[k], low[k] = added(high[k], low[k], s[k])
+                            s[k] = 0.0
+            if squared == 0:
+                for k in range(lanes):
+                    high[k], low[k] = added(high[k], low[k], s[k])
+                    m[k] = sum_of_pair(high[k], low[k]) / T(runs * width)
+                    s[k] = 0.0
+                    high[k] = 0.0
+                    low[k] = 0.0
         for k in range(lanes):
             high[k], low[k] = added(high[k], low[k], s[k])
             c[k] = c[k] * (center / T(runs * width))
