@@ -156,7 +156,8 @@ def module_error(module: str, name: str) -> AttributeError:
         return AttributeError(_sentence(module, name))
     near = [] if name.startswith("_") else nearest(name, [each for each in vars(sys.modules[module]) if each[0] != "_"])
     offered = f"; did you mean {' or '.join(near[:3])}?" if near else ""
-    return AttributeError(f"module {module!r} has no attribute {name!r}{offered}")
+    others = "; others can be added (fastnet.extend)" if module == "fastnet.ops" and name[0] != "_" else ""
+    return AttributeError(f"module {module!r} has no attribute {name!r}{others}{offered}")
 
 
 class _Finder:
