@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from types import ModuleType
 from typing import Any
 
 from fastnet._kernels.registry import nearest
@@ -152,11 +153,16 @@ def _sentence(module: str, name: str) -> str:
 
 def module_error(module: str, name: str) -> AttributeError:
     """The error for a name that a module lacks."""
-    if name in ABSENT.get(module, {}):
-        return AttributeError(_sentence(module, name))
-    near = [] if name.startswith("_") else nearest(name, [each for each in vars(sys.modules[module]) if each[0] != "_"])
-    offered = f"; did you mean {' or '.join(near[:3])}?" if near else ""
+    known = [
+        each for each, value in vars(sys.modules[module]).items()
+        if each[0] != "_" and (module == "fastnet" or not isinstance(value, ModuleType))
+    ]  # fmt: skip
+    offered = "" if name[0] == "_" else " or ".join(nearest(name, known)[:3])
+    if (sentence := ABSENT.get(module, {}).get(name)) is not None:
+        is_near = sentence is _ARRAYS and offered
+        return AttributeError(_sentence(module, name) + (f" Near are {offered}." if is_near else ""))
     others = "; others can be added (fastnet.extend)" if module == "fastnet.ops" and name[0] != "_" else ""
+    offered = f"; did you mean {offered}?" if offered else ""
     return AttributeError(f"module {module!r} has no attribute {name!r}{others}{offered}")
 
 

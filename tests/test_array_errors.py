@@ -194,6 +194,7 @@ def layer_of(call):
         (lambda x: np.where(x > 0), "ops.where takes condition, x1, x2"),
         (lambda x: ops.cast(x, "floot"), "'floot' is no dtype of numbers (line"),
         (lambda x: x.astype("complex64"), "'complex64' is no dtype of numbers (line"),
+        (lambda x: ops.tensordot(x, x), "(fastnet.extend). Near are dot"),
         (lambda x: ops.sofmax(x), "others can be added (fastnet.extend); did you mean softmax"),
     ],
 )

@@ -122,7 +122,7 @@ def test_imports_that_fail_give_the_reason(statement, module, name):
     assert not hasattr(importlib.import_module(module), name)
     with pytest.raises(AttributeError) as caught:
         getattr(importlib.import_module(module), name)
-    assert str(caught.value) == sentence
+    assert str(caught.value).startswith(sentence)  # and near operations
 
 
 def test_other_imports_fail_as_ever():
