@@ -5,6 +5,7 @@ import pytest
 
 import fastnet
 from fastnet import activations, layers, testing
+from fastnet._kernels.cpu import processor
 from fastnet._kernels.window import Window
 from fastnet.engine.plan import Plan
 from fastnet.testing.plans import LayerRun
@@ -139,6 +140,9 @@ DEPTHWISE = {
     "vectors, two for each channel": ((2, 6, 10, 12), (2, 3), 1, "valid", 1, 2),
     "vectors, more taps than a part of the gradient": ((2, 9, 11, 72), 7, 1, "same", 1, 1),
     "vectors, steps": ((3, 17, 8), 4, 1, "same", 2, 1),
+    "vectors, several blocks of a line": ((2, 6, 37, 72), (2, 5), 1, "same", 1, 1),
+    "vectors, windows beyond both ends of a block": ((2, 7, 9, 16), (2, 6), 1, "valid", 1, 1),
+    "vectors, windows longer than a block": ((2, 3, 4, 8), (3, 7), 1, "same", 1, 1),
 }
 
 
@@ -158,6 +162,22 @@ def test_depthwise_convolution(name, dtype):
     wanted = oracles.depthwise(x, kernel, numbers(strides, rank), padding, numbers(dilations, rank)) + bias
     close(y, np.maximum(wanted, 0), dtype)
     assert layer.compute_output_shape((None, *shape[1:])) == (None, *y.shape[1:])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(3, 9, 13, 64), (2, 5, 6, 24), (2, 3, 2, 80)], ids=str)
+def test_depthwise_results_past_the_caches(shape, dtype, monkeypatch):
+    """Images that exceed the caches: stores go past these, where results lie on lines of them."""
+
+    def results():
+        one = LayerRun(lambda: layers.DepthwiseConv2D(3, padding="same"), dtype, shape[1:], shape[0])
+        one.layer.kernel.assign(data(one.layer.kernel.shape, seed=2))
+        return one(data(shape), data(shape, seed=1))
+
+    kept = results()
+    monkeypatch.setattr(processor, "cache", lambda level: processor.Cache(0, 1))
+    for got, wanted in zip(results(), kept, strict=True):
+        assert np.array_equal(got, wanted) and np.isfinite(got).all()
 
 
 def of_convolution(name):

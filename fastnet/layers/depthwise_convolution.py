@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from fastnet import checks
+from fastnet._kernels.cpu import processor
 from fastnet._kernels.template import Template
 from fastnet._kernels.templates import depthwise as loops
 from fastnet._kernels.window import Window
@@ -66,9 +67,7 @@ class _Depthwise(MovingKernel):
         window = self._window(x.shape, x.shape[-1])
         y = plan.buffer((*window.positions[3 - self.rank :], x.shape[-1] * self.depth_multiplier), self.dtype)
         images, results = self._as_images(plan, self._repeated(plan, x)), self._as_images(plan, y)
-        plan.call(
-            _loops(images)[0], x=images, kernel=kernel, bias=bias, y=results, lowest=lowest, **self._numbers(window)
-        )
+        self._window_sums(plan, images, kernel, bias, results, lowest, self._numbers(window))
         plan.save(window=window, images=images)
         return y
 
@@ -85,27 +84,48 @@ class _Depthwise(MovingKernel):
         if dkernel is not None:
             sums, results = {"dkernel": dkernel.flat}, -window.rows
             chunk_sums = elements.sums_of_chunks(plan, sums, math.prod(kernel.shape), results)
-            plan.call(_loops(images)[1], x=images, dy=gradient, **chunk_sums, **numbers)
+            plan.call(_kernel_gradient(images, numbers), x=images, dy=gradient, **chunk_sums, **numbers)
             elements.add_chunks(plan, chunk_sums, sums, results)
         return dx
 
     def _input_gradient(self, plan: Plan, dy: View, kernel: Variable | View, dx: View, numbers: dict[str, int]) -> None:
         """Add the launch of the gradient of the images.
 
-        Without strides it is a depthwise convolution of ``dy``: tap t reads behind the pixel what it read in front.
+        Without strides it is a depthwise convolution of ``dy`` with the kernel turned.
         """
         if max(self.strides) > 1:
             plan.call(loops.depthwise_input_gradient, dy=dy, kernel=kernel, dx=dx, **numbers)
             return
-        turned = {name: -number for name, number in numbers.items() if name.startswith(("step", "before"))}
-        plan.call(_loops(dy)[0], x=dy, kernel=kernel, y=dx, lowest=-math.inf, **numbers | turned)
+        before = {
+            f"before_{axis}": (numbers[f"taps_{axis}"] - 1) * numbers[f"step_{axis}"] - numbers[f"before_{axis}"]
+            for axis in "yx"
+        }
+        self._window_sums(plan, dy, kernel, None, dx, -math.inf, numbers | before, turned=1)
+
+    def _window_sums(
+        self, plan: Plan, x: View, kernel: Variable | View, bias: Variable | None, y: View, lowest: float,
+        numbers: dict[str, int], turned: int = 0,
+    ) -> None:  # fmt: skip
+        """Add the launch of the sums over the windows of images."""
+        operands = {"x": x, "kernel": kernel, "bias": bias, "y": y, "lowest": lowest, "turned": turned} | numbers
+        if x.shape[-1] % loops.LANES:
+            plan.call(loops.depthwise, **operands)
+            return
+        cached = processor.cache(3).bytes // processor.SIZES[self.dtype] // 2  # a step reads more than these images
+        plan.call(loops.depthwise_vectors.having(JOINED=_joined_taps(numbers)), **operands, cached=cached)
 
 
-def _loops(images: View) -> tuple[Template, Template]:
-    """The loops over these images: of the sums over windows, and of the gradient of the kernel."""
+def _kernel_gradient(images: View, numbers: dict[str, int]) -> Template:
+    """The loops of the gradient of the kernel."""
     if images.shape[-1] % loops.LANES:
-        return loops.depthwise, loops.depthwise_kernel_gradient
-    return loops.depthwise_vectors, loops.depthwise_kernel_gradient_vectors
+        return loops.depthwise_kernel_gradient
+    joined = _joined_taps(numbers) if numbers["taps_y"] * numbers["taps_x"] <= 25 else 0
+    return loops.depthwise_kernel_gradient_vectors.having(JOINED=joined)
+
+
+def _joined_taps(numbers: dict[str, int]) -> int:
+    """The number of taps of a row, if they lie side by side as the windows do; else 0."""
+    return numbers["taps_x"] if numbers["stride_x"] == numbers["step_x"] == 1 and 2 <= numbers["taps_x"] <= 7 else 0
 
 
 def _pixels(plan: Plan, x: View) -> View:

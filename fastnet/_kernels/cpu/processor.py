@@ -55,14 +55,14 @@ class Cache:
     ways: int
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def cache(level: int) -> Cache:
-    """The data cache of a level, 1 or 2; common sizes where the system does not tell.
+    """The data cache of a level, 1 to 3; common sizes where the system does not tell.
 
     Also with ``FASTNET_TARGET``: kernels then fit every machine, and their names must not follow from the one that
     compiled them.
     """
-    default = {1: Cache(32 << 10, 8), 2: Cache(512 << 10, 8)}[level]
+    default = {1: Cache(32 << 10, 8), 2: Cache(512 << 10, 8), 3: Cache(32 << 20, 16)}[level]
     if os.environ.get("FASTNET_TARGET"):
         return default
     try:

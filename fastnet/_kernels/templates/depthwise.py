@@ -3,11 +3,11 @@
 A unit of a kernel's axis is a channel of a line of results, or of pixels. Where a channel has several filters, it is
 repeated before, and the sums of its repetitions are added behind the gradient.
 
-On the CPU a part of the axis has many channels. Where they are a multiple of `LANES`, a block has the channels of a
-vector at up to 8 positions, and reads a tap's weights once (`cpu.depthwise_intrinsics`). Other numbers of channels are
-lanes of loops: a block of 64 sums stays in registers over all taps, since LLVM makes vectors of a loop of this fixed
-length, and then unrolls it. One of 32 it unrolls first, and leaves scalar. Of fewer channels a block has those of
-several positions, and their weights as often, on the stack.
+On the CPU a part of the axis has many channels. Where they are a multiple of `LANES`, a block has a cache line of them
+at four positions, which share what they read (`cpu.depthwise_intrinsics`). Other numbers of channels are lanes of
+loops: a block of 64 sums stays in registers over all taps, since LLVM makes vectors of a loop of this fixed length, and
+then unrolls it. One of 32 it unrolls first, and leaves scalar. Of fewer channels a block has those of several
+positions, and their weights as often, on the stack.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ def add_repetitions(dy: read[pixels, filters], dx: write[pixels, channels], chan
 def depthwise(
     x: read[n, image_y, image_x, channels], kernel: read, bias: read | 0.0, y: write[n, lines, places, channels],
     lowest: real, taps_y: integer, taps_x: integer, stride_y: integer, stride_x: integer, step_y: integer,
-    step_x: integer, before_y: integer, before_x: integer, n: size, image_y: size, image_x: size, lines: size,
-    places: size, channels: size, lo, hi,
+    step_x: integer, before_y: integer, before_x: integer, turned: integer, n: size, image_y: size, image_x: size,
+    lines: size, places: size, channels: size, lo, hi,
 ):  # fmt: skip
-    # kernel (taps_y, taps_x, channels)
+    # kernel (taps_y, taps_x, channels), whose taps go by from the last to the first where it is turned
     total, block, weights, unit, is_loaded = stack(64), stack(64), stack(1600), lo, False
-    left = before_x - min(0, (taps_x - 1) * step_x)  # positions from which on all taps are within the image, and to
-    right = image_x + before_x - max(0, (taps_x - 1) * step_x)
+    last, way = (taps_y * taps_x - 1, -1) if turned else (0, 1)
+    right = image_x + before_x - (taps_x - 1) * step_x  # from before_x to here all taps are within the image
     while unit < hi:
         line, c = unit // channels, unit % channels
         lanes = min(64, channels - c, hi - unit)
@@ -59,13 +59,13 @@ def depthwise(
             is_loaded = True
             for tap in range(taps_y * taps_x):
                 for k in range(lanes):
-                    weights[tap * 64 + k] = kernel[tap * channels + k]
+                    weights[tap * 64 + k] = kernel[(last + way * tap) * channels + k]
                 for k in range(lanes, 64):
                     weights[tap * 64 + k] = weights[tap * 64 + k - lanes]
         p = 0
         while p < places:
             out, start = (line * places + p) * channels + c, p * stride_x - before_x
-            if lanes == 64 or (flat and p >= left and p + (63 + lanes) // lanes <= right):
+            if lanes == 64 or (flat and p >= before_x and p + (63 + lanes) // lanes <= right):
                 for k in range(64):
                     block[k] = 0.0
                 for ty in range(taps_y):
@@ -76,8 +76,9 @@ def depthwise(
                             if at >= 0 and at < image_x:
                                 at = ((plane + row) * image_x + at) * channels + c
                                 if lanes == 64:
+                                    weight = (last + way * tap) * channels + c
                                     for k in range(64):
-                                        block[k] = fma(x[at + k], kernel[tap * channels + c + k], block[k])
+                                        block[k] = fma(x[at + k], kernel[weight + k], block[k])
                                 else:
                                     for k in range(64):
                                         block[k] = fma(x[at + k], weights[tap * 64 + k], block[k])
@@ -91,7 +92,7 @@ def depthwise(
                     row = top + ty * step_y
                     if row >= 0 and row < image_y:
                         for tx in range(taps_x):
-                            at, weight = start + tx * step_x, (ty * taps_x + tx) * channels + c
+                            at, weight = start + tx * step_x, (last + way * (ty * taps_x + tx)) * channels + c
                             if at >= 0 and at < image_x:
                                 at = ((plane + row) * image_x + at) * channels + c
                                 for k in range(lanes):
@@ -109,61 +110,71 @@ def depthwise(
 def depthwise_vectors(
     x: read[n, image_y, image_x, channels], kernel: read, bias: read | 0.0, y: write[n, lines, places, channels],
     lowest: real, taps_y: integer, taps_x: integer, stride_y: integer, stride_x: integer, step_y: integer,
-    step_x: integer, before_y: integer, before_x: integer, n: size, image_y: size, image_x: size, lines: size,
-    places: size, channels: size, lo, hi,
+    step_x: integer, before_y: integer, before_x: integer, turned: integer, cached: integer, n: size, image_y: size,
+    image_x: size, lines: size, places: size, channels: size, lo, hi,
 ):  # fmt: skip
-    # `depthwise` of whole vectors of channels
-    shift, unit, apart_y, apart_x = stack(64), lo, abs(step_y), abs(step_x)
-    # The first pixel that a window reads, before its position; positions from which, and to which, all are in the image
-    first_y, first_x = min(0, (taps_y - 1) * step_y) - before_y, min(0, (taps_x - 1) * step_x) - before_x
-    left = max(0, (stride_x - 1 - first_x) // stride_x)
-    right = min(places, (image_x - first_x - (taps_x - 1) * apart_x + stride_x - 1) // stride_x)
+    # `depthwise` of whole vectors of channels. JOINED: the number of taps of a row, where they lie side by side as
+    # positions do; else 0
+    shift, unit = stack(64), lo
+    # positions from which, and to which, all taps are in the image
+    left = (before_x + stride_x - 1) // stride_x
+    right = min(places, (image_x + before_x - (taps_x - 1) * step_x + stride_x - 1) // stride_x)
     x_step, x_row, x_tap = stride_x * channels, step_y * image_x * channels, step_x * channels
+    last, way = (taps_y * taps_x - 1, -1) if turned else (0, 1)
+    streamed = 1 if n * channels * (image_y * image_x + lines * places) > cached else 0
     while unit < hi:
         line, c = unit // channels, unit % channels
         lanes = min(64, channels - c, hi - unit)
         for k in range(lanes):
             shift[k] = bias[c + k]
-        y_of_image = line % lines * stride_y + first_y
-        above = min(taps_y, max(0, -(y_of_image // apart_y)))  # taps outside of the image, here and below
-        below = min(taps_y - above, max(0, taps_y + (y_of_image - image_y) // apart_y))
-        rows, row = taps_y - above - below, above if step_y > 0 else below
-        image = (line // lines * image_y + line % lines * stride_y - before_y + row * step_y) * image_x
-        ahead = (max(0, (rows - 1) * step_y) + stride_y) * image_x * channels  # the line that the next one reads first
+        top = line % lines * stride_y - before_y
+        row = min(taps_y, max(0, -(top // step_y)))  # the first tap in the image, here and below
+        rows = taps_y - row - min(taps_y - row, max(0, taps_y + (top - image_y) // step_y))
+        image = (line // lines * image_y + top + row * step_y) * image_x
+        ahead = ((rows - 1) * step_y + stride_y) * image_x * channels  # the line that the next one reads first
         p = 0
         while p < places:
-            inside, count, taps, tap = left <= p < right, 1, taps_x, 0
-            if inside and (p + 4 <= right or right - left >= 8):
-                count, p = 4, min(p, right - 4)  # the last block computes some positions again
-            elif not inside:
-                x_of_image = p * stride_x + first_x
-                before = min(taps_x, max(0, -(x_of_image // apart_x)))
-                behind = min(taps_x - before, max(0, taps_x + (x_of_image - image_x) // apart_x))
-                taps, tap = taps_x - before - behind, before if step_x > 0 else behind
-            at = (image + p * stride_x - before_x + tap * step_x) * channels + c
-            out, weight = (line * places + p) * channels + c, (row * taps_x + tap) * channels + c
-            if count == 4:
-                for i in range(4):  # of so many lines the processor fetches too few by itself: 0.43 → 0.28 ns a result
-                    for k in range(0, lanes, 16):
-                        prefetch(x, at + ahead + i * x_step + k)
-                        prefetch(y, out + (i + 8) * channels + k)
-                window_sums_of_block(4, x, at, x_step, x_row, x_tap, kernel, weight, taps_x * channels, channels, rows,
-                                     taps, y, out, channels, shift, lowest, lanes)  # fmt: skip
+            blocks, taps, tap, front, behind = 0, taps_x, 0, 0, 0
+            if left <= p and p + 4 <= right:
+                blocks = (right - p) // 4
+            elif JOINED > 0 and places >= 4:
+                first = min(p, places - 4) - before_x
+                front, behind = max(0, -first), max(0, first + 3 + taps_x - image_x)
+                if front < taps_x and behind < taps_x:
+                    blocks, p = 1, min(p, places - 4)  # the last block computes some positions again
+            elif left <= p < right and right - left >= 8:
+                blocks, p = 1, right - 4
+            start = p * stride_x - before_x
+            if blocks == 0 and (p < left or p >= right):
+                tap = min(taps_x, max(0, -(start // step_x)))
+                taps = taps_x - tap - min(taps_x - tap, max(0, taps_x + (start - image_x) // step_x))
+            at = (image + start + tap * step_x) * channels + c
+            out, weight = (line * places + p) * channels + c, (last + way * (row * taps_x + tap)) * channels + c
+            if blocks > 0:
+                window_sums_of_blocks(
+                    4, JOINED, x, at, x_step, x_row, x_tap, kernel, weight, way * taps_x * channels, way * channels,
+                    rows, taps, y, out, channels, shift, lowest, lanes, blocks, front, behind, ahead, streamed
+                )  # fmt: skip
             else:
-                window_sums_of_block(1, x, at, x_step, x_row, x_tap, kernel, weight, taps_x * channels, channels, rows,
-                                     taps, y, out, channels, shift, lowest, lanes)  # fmt: skip
-            p += count
+                window_sums_of_blocks(
+                    1, 0, x, at, x_step, x_row, x_tap, kernel, weight, way * taps_x * channels, way * channels, rows,
+                    taps, y, out, channels, shift, lowest, lanes, 1, 0, 0, 0, streamed
+                )  # fmt: skip
+            p += max(1, 4 * blocks)
         unit += lanes
+    if streamed:
+        finish_stores()
 
 
 @template("n * lines * places * channels", cost="2 * taps_y * taps_x")
 def depthwise_elements(
     x: read[n, image_y, image_x, channels], kernel: read, bias: read | 0.0, y: write[n, lines, places, channels],
     lowest: real, taps_y: integer, taps_x: integer, stride_y: integer, stride_x: integer, step_y: integer,
-    step_x: integer, before_y: integer, before_x: integer, n: size, image_y: size, image_x: size, lines: size,
-    places: size, channels: size, lo, hi,
+    step_x: integer, before_y: integer, before_x: integer, turned: integer, n: size, image_y: size, image_x: size,
+    lines: size, places: size, channels: size, lo, hi,
 ):  # fmt: skip
     # `depthwise` for a GPU, where neighbouring threads have neighbouring channels
+    last, way = (taps_y * taps_x - 1, -1) if turned else (0, 1)
     for element in range(lo, hi):
         pixel = int64(uint32(element) // uint32(channels))
         c, line = element - pixel * channels, int64(uint32(pixel) // uint32(places))
@@ -177,7 +188,7 @@ def depthwise_elements(
                     at = start + tx * step_x
                     if at >= 0 and at < image_x:
                         at = ((image * image_y + row) * image_x + at) * channels + c
-                        total = fma(x[at], kernel[(ty * taps_x + tx) * channels + c], total)
+                        total = fma(x[at], kernel[(last + way * (ty * taps_x + tx)) * channels + c], total)
         value = total + bias[c]
         y[element] = lowest if value < lowest else value
 
@@ -283,7 +294,20 @@ def depthwise_kernel_gradient_vectors(
             begin = chunk * CHUNK_ROWS
             while begin < last:  # the part of each line that is in the chunk
                 line, end = begin // places, min(last, begin - begin % places + places)
-                for i in range(taps):
+                first = max(begin - line * places, before_x)  # positions from which, and to which, all taps of a row
+                stop = min(end - line * places, image_x + before_x - taps_x + 1)  # are in the image
+                joined = JOINED > 0 and first < stop
+                if joined:
+                    front = first - max(begin - line * places, before_x - taps_x + 1)
+                    behind = min(end - line * places, image_x + before_x) - stop
+                    for ty in range(taps_y):
+                        row = line % lines * stride_y + ty * step_y - before_y
+                        if row >= 0 and row < image_y:
+                            at = ((line // lines * image_y + row) * image_x + first - before_x) * channels + c
+                            result = (line * places + first) * channels + c
+                            products_of_taps(JOINED, total, ty * taps_x * 64, 64, x, at, channels, dy, result, channels,
+                                             stop - first, front, behind, lanes)  # fmt: skip
+                for i in range(0 if joined else taps):
                     tap = first_tap + i
                     start = tap % taps_x * step_x - before_x
                     row = line % lines * stride_y + tap // taps_x * step_y - before_y
