@@ -8,10 +8,10 @@ from fastnet._kernels.cpu import micro_kernel as T
 from fastnet._kernels.target import compiled as local
 
 SHAPE = blocking.Tile(*TILE)
-define_tiles, tile, write_entry = gemm_intrinsics.segmented_tiles(DTYPE, SHAPE)
+define_tiles, tile = gemm_intrinsics.segmented_tiles(DTYPE, SHAPE)
 k_blocks, swaps = local(chunks.k_blocks), local(V.swaps)
 _, copy_b, copy_rows, fill_rows, _, transpose_back, _ = gemm_intrinsics.copies(DTYPE, SHAPE)
-call_epilogue = gemm_intrinsics.call_epilogue
+call_epilogue, fetch, write_entry = gemm_intrinsics.call_epilogue, gemm_intrinsics.fetch, gemm_intrinsics.write_entry
 SIZE, LINE = processor.SIZES[DTYPE], processor.LINE
 copy_patches = patches.row_copies(SIZE, copy_rows, fill_rows)
 layout_of, copy_lines = lines.line_copies(SIZE, copy_rows, fill_rows)
@@ -76,13 +76,6 @@ def entry(table, number, steps, left, right):
     write_entry(table, T.RANGES + 3 * number, steps)
     write_entry(table, T.RANGES + 3 * number + 1, left)
     write_entry(table, T.RANGES + 3 * number + 2, right)
-
-
-@local
-def fetch(table, number, start, length):
-    """Let tiles fetch a range of addresses: the first or the second one."""
-    write_entry(table, 2 * number, start)
-    write_entry(table, 2 * number + 1, start + length)
 
 
 @local

@@ -17,7 +17,7 @@ def tiles(dtype: str, shape: Tile):
     """Intrinsics that run a tile, and that write the tiles into the outermost module."""
 
     @intrinsic
-    def tile(typing, a, a_row, a_step, b, b_step, k, c, c_row, valid, bias, flags, rows, form):
+    def tile(typing, a, a_row, a_step, b, b_step, k, ranges, c, c_row, valid, bias, flags, rows, form):
         """Run the tile of ``rows`` rows and a form; see `MicroKernel.tile`."""
         return _run(MicroKernel, dtype, shape)
 
@@ -32,19 +32,33 @@ def segmented_tiles(dtype: str, shape: Tile):
         """See `SegmentedTiles`."""
         return _run(SegmentedTiles, dtype, shape)
 
-    @intrinsic
-    def write_entry(typing, address, number, value):
-        """Write an entry of the table of segments."""
+    return _definition(SegmentedTiles, dtype, shape), tile
 
-        def generate(context, b, _signature, arguments):
-            address, number, value = arguments
-            place = b.gep(b.inttoptr(address, PTR), [number], source_etype=I64)
-            b.store(value, place, align=8)
-            return context.get_dummy_value()
 
-        return types.void(types.int64, types.int64, types.int64), generate
+@intrinsic
+def write_entry(typing, address, number, value):
+    """Write an entry of a table of int64."""
 
-    return _definition(SegmentedTiles, dtype, shape), tile, write_entry
+    def generate(context, b, _signature, arguments):
+        address, number, value = arguments
+        b.store(value, b.gep(b.inttoptr(address, PTR), [number], source_etype=I64), align=8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def fetch(typing, ranges, number, start, length):
+    """Let tiles fetch a range of addresses, the first or the second one of a table; see `micro_kernel`."""
+
+    def generate(context, b, _signature, arguments):
+        ranges, number, start, length = arguments
+        place = b.inttoptr(b.add(ranges, b.mul(number, I64(16))), PTR)
+        b.store(start, place, align=8)
+        b.store(b.add(start, length), b.gep(place, [I64(1)], source_etype=I64), align=8)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), generate
 
 
 def _run(kind: type[MicroKernel], dtype: str, shape: Tile):

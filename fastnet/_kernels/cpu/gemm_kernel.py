@@ -9,7 +9,7 @@ SHAPE = blocking.Tile(*TILE)
 define_tiles, tile = gemm_intrinsics.tiles(DTYPE, SHAPE)
 k_blocks = local(chunks.k_blocks)
 copy_a, copy_b, copy_rows, _, transpose, transpose_back, copy_element = gemm_intrinsics.copies(DTYPE, SHAPE)
-call_epilogue = gemm_intrinsics.call_epilogue
+call_epilogue, fetch = gemm_intrinsics.call_epilogue, gemm_intrinsics.fetch
 combine, dots, number_one = one_row.make(DTYPE)
 SIZE, LINE = processor.SIZES[DTYPE], processor.LINE
 MASKS = processor.target().masks
@@ -57,7 +57,7 @@ def row_times_b(a, a_step, b, ldb, transposed, k, n, out):
 
 
 @local
-def tiles(a, a_row, a_step, a_panel, b, b_step, b_panel, k, c, c_row, m, n, bias, flags):
+def tiles(a, a_row, a_step, a_panel, b, b_step, b_panel, k, ranges, c, c_row, m, n, bias, flags):
     """C[m, n] from one K-block. ``a_panel``: bytes of a tile's panel of packed A, 0 where its rows are at one distance.
 
     Such rows are dealt evenly to the tiles: 32 rows are 6 6 5 5 5 5, not 6 6 6 6 6 2.
@@ -74,7 +74,8 @@ def tiles(a, a_row, a_step, a_panel, b, b_step, b_panel, k, c, c_row, m, n, bias
         left = a
         for t in range(count):
             rows = min(MR, m - i) if a_panel else (m - i + count - t - 1) // (count - t)
-            tile(left, a_row, a_step, b, b_step, k, c + i * c_row + j * SIZE, c_row, valid, shift, flags, rows, form)
+            tile(left, a_row, a_step, b, b_step, k, ranges, c + i * c_row + j * SIZE, c_row, valid, shift, flags, rows,
+                 form)  # fmt: skip
             i += rows
             left = left + a_panel if a_panel else left + rows * a_row
         b += b_panel
@@ -94,7 +95,7 @@ def transposed_tiles(a, a_row, b, b_column, b_step, k, c, m, n, scratch, copied,
         j = 0
         for g in range(groups):
             columns = (n - j + groups - g - 1) // (groups - g)
-            tile(b + j * b_column, b_column, b_step, left, row, k, c + j * CT_ROW + i * SIZE, CT_ROW, 0, 0, flags,
+            tile(b + j * b_column, b_column, b_step, left, row, k, 0, c + j * CT_ROW + i * SIZE, CT_ROW, 0, 0, flags,
                  columns, T.TRANSPOSED)  # fmt: skip
             j += columns
 
@@ -110,7 +111,7 @@ def few_columns(bases, args, m, k, i0, i1, j0, j1):
     """Rows i0 to i1 of columns that do not fill a vector, from the transposed product: its vectors are rows of C."""
     flags = args[G.FLAGS]
     lda, ldb, ldc = args[G.LDA], args[G.LDB], args[G.LDC]
-    packed_a = ((bases[3] + 63) & -64) + G.SCRATCH_C
+    packed_a = (bases[3] + LINE - 1) // LINE * LINE + LINE + G.SCRATCH_C
     c_transposed = packed_a + G.SCRATCH_A
     n = j1 - j0
     b_column, b_step = (ldb * SIZE, SIZE) if flags & G.TRANS_B else (SIZE, ldb * SIZE)
@@ -129,7 +130,7 @@ def few_columns(bases, args, m, k, i0, i1, j0, j1):
                 if not MASKS and rows % LANES:
                     pack_b(a, lda, False, depth, rows, packed_a)
                     a, a_step, a_panel = packed_a, NR * SIZE, NR * depth * SIZE + LINE
-                tiles(b, b_column, b_step, 0, a, a_step, a_panel, depth, c_transposed, CT_ROW, n, rows, 0, todo)
+                tiles(b, b_column, b_step, 0, a, a_step, a_panel, depth, 0, c_transposed, CT_ROW, n, rows, 0, todo)
             else:
                 a = address(bases, args[G.A]) + (i * lda + k0) * SIZE
                 transposed_tiles(a, lda * SIZE, b, b_column, b_step, depth, c_transposed, rows, n, packed_a,
@@ -172,10 +173,30 @@ def copied(a, a_row, a_step, flags, k, m, out):
 
 
 @local
+def fetch_steps(ranges, bases, args, i0, i1, j0, j1, k0, k):
+    """Let tiles fetch what the K-block of k steps from k0 on reads, where it is whole rows of the operands."""
+    flags, lda, ldb = args[G.FLAGS], args[G.LDA] * SIZE, args[G.LDB] * SIZE
+    whole_a = flags & G.TRANS_A and (i1 - i0) * SIZE == lda
+    whole_b = not flags & G.TRANS_B and (j1 - j0) * SIZE == ldb
+    fetch(ranges, 0, address(bases, args[G.A]) + k0 * lda, k * lda if whole_a else 0)
+    fetch(ranges, 1, address(bases, args[G.B]) + k0 * ldb, k * ldb if whole_b else 0)
+
+
+@local
+def fetch_rows(ranges, bases, args, k, i, rows, part, n):
+    """Let tiles fetch rows of A, of which a K-block reads all, and those of C, of which this column has all."""
+    lda, ldc = args[G.LDA], args[G.LDC]
+    whole_c = n == ldc and not args[G.FLAGS] & G.IN_SCRATCH
+    fetch(ranges, 0, address(bases, args[G.A]) + i * lda * SIZE, rows * lda * SIZE if lda == k and k <= 3 * KC else 0)
+    fetch(ranges, 1, address(bases, args[G.C]) + (i * ldc + part * n) * SIZE, rows * ldc * SIZE if whole_c else 0)
+
+
+@local
 def column(bases, args, m, k, i0, i1, j0, j1, first, blocks):
     """Rows i0 to i1 of a column of blocks, from the K-blocks ``first`` to ``blocks``."""
     flags = args[G.FLAGS]
-    scratch = (bases[3] + 63) & -64
+    table = (bases[3] + LINE - 1) // LINE * LINE
+    scratch = table + LINE
     packed_a = scratch + G.SCRATCH_C
     packed_b = packed_a + G.SCRATCH_A
     lda, ldb = args[G.LDA], args[G.LDB]
@@ -200,8 +221,15 @@ def column(bases, args, m, k, i0, i1, j0, j1, first, blocks):
             b, b_step, panel, depth = packed_b, NR * SIZE, NR * SIZE, 1
         else:
             b, b_step, panel = packed(b, ldb, trans_b, pack, depth, j1 - j0, packed_b)
+        ranges = 0  # nothing to fetch
+        if not last:
+            ranges = table
+            fetch_steps(ranges, bases, args, i0, i1, j0, j1, k0 + depth, k_depth(k, block + 1))
         for i in range(i0, i1, mc):
             rows = min(mc, i1 - i)
+            if i + rows < i1 and not flags & G.TRANS_A:
+                ranges = table
+                fetch_rows(ranges, bases, args, k, i + rows, min(mc, i1 - i - rows), first, j1 - j0)
             a, row, step, a_panel = number_one(), a_row, a_step, 0
             if not single_row:
                 a = address(bases, args[G.A]) + i * a_row + k0 * a_step
@@ -214,7 +242,7 @@ def column(bases, args, m, k, i0, i1, j0, j1, first, blocks):
                 else:
                     ld = args[G.LDC]
                     c = address(bases, args[G.C]) + (i * ld + first * args[G.N] + j) * SIZE
-                tiles(a, row, step, a_panel, b + (j - j0) // NR * panel, b_step, panel, depth, c, ld * SIZE,
+                tiles(a, row, step, a_panel, b + (j - j0) // NR * panel, b_step, panel, depth, ranges, c, ld * SIZE,
                       rows, width, bias + j * SIZE if bias != 0 and last else 0, todo)  # fmt: skip
                 if last and args[G.EPILOGUE] != 0:
                     call_epilogue(args[G.EPILOGUE], bases, args[G.EPILOGUE_ARGS], c, ld, i, i + rows, j, j + width)

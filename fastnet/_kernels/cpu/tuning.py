@@ -100,7 +100,7 @@ def _block(dtype: str, candidate: Tile):
 
         def one(values):
             left, to = values
-            operands = [left, a_row, I64(kernel.size), right, I64(step), I64(KC)]
+            operands = [left, a_row, I64(kernel.size), right, I64(step), I64(KC), null]
             b.call(kernel.tile(candidate.rows, FULL), [*operands, to, c_row, I64(0), null, I64(0)])
             return [kernel.at(b, p, b.mul(row, I64(candidate.rows))) for p, row in ((left, a_row), (to, c_row))]
 

@@ -45,7 +45,7 @@ def scratch_bytes(args: list[int], dtype: str) -> int:
     """Bytes of thread-private scratch a call needs."""
     channels, columns = args[gemm.WINDOW + CHANNELS], args[gemm.N]
     planes = 36 * (args[gemm.MB] * (channels + columns) * SIZES[dtype] + 2 * LINE)
-    return planes + 36 * max(channels, columns) * SIZES[dtype] + 4 * LINE
+    return planes + 36 * max(channels, columns) * SIZES[dtype] + 5 * LINE
 
 
 def _tiles(args: list[int]) -> int:
@@ -87,7 +87,7 @@ def tap_arguments(a: int, b: int, c: int, lda: int, ldb: int, window: Window, gr
 def tap_scratch_bytes(groups: TapGroups, dtype: str) -> int:
     """Bytes of thread-private scratch a call needs."""
     both = groups.channels + groups.columns
-    return 36 * (GRADIENT_TILES * both * SIZES[dtype] + 2 * LINE) + 36 * both * SIZES[dtype] + 4 * LINE
+    return 36 * (GRADIENT_TILES * both * SIZES[dtype] + 2 * LINE) + 36 * both * SIZES[dtype] + 5 * LINE
 
 
 def tap_cost(groups: TapGroups, tiles: int) -> int:

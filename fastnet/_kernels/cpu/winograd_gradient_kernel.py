@@ -7,7 +7,7 @@ from fastnet._kernels.target import compiled as local
 
 SHAPE = blocking.Tile(*TILE)
 define_tiles, tile = gemm_intrinsics.tiles(DTYPE, SHAPE)
-spread_inputs, spread_gradients, plane_bytes = winograd_tiles.make(DTYPE, SHAPE)
+spread_inputs, spread_gradients, fetch_tiles, plane_bytes = winograd_tiles.make(DTYPE, SHAPE)
 SIZE, LINE = processor.SIZES[DTYPE], processor.LINE
 LANES = SHAPE.lanes(DTYPE)
 MR, NR = SHAPE.rows, blocking.VECTORS * LANES
@@ -20,7 +20,7 @@ def address(bases, reference):
 
 
 @local
-def multiply(inputs, gradients, channels, columns, count, products, todo):
+def multiply(inputs, gradients, ranges, channels, columns, count, products, todo):
     """products (36, channels, columns), from the sums over the tiles: added, or written where nothing is there."""
     groups = (channels + MR - 1) // MR
     for point in range(POINTS):
@@ -31,7 +31,7 @@ def multiply(inputs, gradients, channels, columns, count, products, todo):
             i = 0
             for group in range(groups):
                 rows = (channels - i + groups - group - 1) // (groups - group)
-                tile(left + i * SIZE, SIZE, channels * SIZE, right + j * SIZE, columns * SIZE, count,
+                tile(left + i * SIZE, SIZE, channels * SIZE, right + j * SIZE, columns * SIZE, count, ranges,
                      c + (i * columns + j) * SIZE, columns * SIZE, LANES, 0, todo, rows, T.FULL)  # fmt: skip
                 i += rows
 
@@ -48,7 +48,8 @@ def kernel(bases, args, rows, lo, hi):
     parts_down, parts_across, chunks = args[G.M], args[G.N], args[G.K]
     of_chunk = ((total + TILES - 1) // TILES + chunks - 1) // chunks * TILES
     x_pixel, dy_pixel = args[G.LDA] * SIZE, args[G.LDB] * SIZE
-    inputs = (bases[3] + LINE - 1) // LINE * LINE
+    ranges = (bases[3] + LINE - 1) // LINE * LINE
+    inputs = ranges + LINE
     gradients = inputs + POINTS * plane_bytes(TILES, channels)
     patch = gradients + POINTS * plane_bytes(TILES, columns)
     for unit in range(lo, hi):
@@ -58,7 +59,7 @@ def kernel(bases, args, rows, lo, hi):
         products = address(bases, args[G.C]) + unit * POINTS * channels * columns * SIZE
         first, end = chunk * of_chunk, min(total, (chunk + 1) * of_chunk)
         if first >= end:
-            multiply(inputs, gradients, channels, columns, 0, products, 0)
+            multiply(inputs, gradients, 0, channels, columns, 0, products, 0)
         todo = 0
         while first < end:
             count = min(TILES, end - first)
@@ -66,6 +67,9 @@ def kernel(bases, args, rows, lo, hi):
                           plane_bytes(TILES, channels), patch)  # fmt: skip
             spread_gradients(dy, dy_pixel, high, wide, 0, 0, down, across, columns, first, count, gradients,
                              plane_bytes(TILES, columns), patch)  # fmt: skip
-            multiply(inputs, gradients, channels, columns, count, products, todo)
+            ahead = min(TILES, end - first - count)
+            fetch_tiles(ranges, 0, x, x_pixel, height, width, down, across, channels, first + count, ahead)
+            fetch_tiles(ranges, 1, dy, dy_pixel, high, wide, down, across, columns, first + count, ahead)
+            multiply(inputs, gradients, ranges, channels, columns, count, products, todo)
             todo = T.ADD
             first += count

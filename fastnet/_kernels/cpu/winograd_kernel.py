@@ -10,7 +10,7 @@ SHAPE = blocking.Tile(*TILE)
 define_tiles, tile = gemm_intrinsics.tiles(DTYPE, SHAPE)
 _, _, copy_rows, *_ = gemm_intrinsics.copies(DTYPE, SHAPE)
 call_epilogue = gemm_intrinsics.call_epilogue
-spread_inputs, spread_gradients, plane_bytes = winograd_tiles.make(DTYPE, SHAPE)
+spread_inputs, spread_gradients, fetch_tiles, plane_bytes = winograd_tiles.make(DTYPE, SHAPE)
 gather_results = winograd_intrinsics.gather_results(DTYPE, SHAPE.width)
 k_blocks = local(chunks.k_blocks)
 SIZE, LINE = processor.SIZES[DTYPE], processor.LINE
@@ -26,7 +26,7 @@ def address(bases, reference):
 
 
 @local
-def multiply(args, weights, planes, products, channels, columns, count):
+def multiply(args, weights, planes, ranges, products, channels, columns, count):
     """The products of all points: (count, channels) by (channels, columns), in the order of k of every product."""
     groups = (count + MR - 1) // MR
     panel = channels * PANEL * SIZE
@@ -43,7 +43,7 @@ def multiply(args, weights, planes, products, channels, columns, count):
                 for group in range(groups):
                     rows = (count - i + groups - group - 1) // (groups - group)
                     a = planes + point * plane + (i * channels + k0) * SIZE
-                    tile(a, channels * SIZE, SIZE, b, PANEL * SIZE, depth,
+                    tile(a, channels * SIZE, SIZE, b, PANEL * SIZE, depth, ranges,
                          products + point * result + i * row + j * SIZE, row, LANES, 0, T.ADD if block > 0 else 0,
                          rows, T.FULL)  # fmt: skip
                     i += rows
@@ -89,7 +89,8 @@ def kernel(bases, args, rows, lo, hi):
     down, across = (args[G.WINDOW + W.POSITIONS + 1] + 3) // 4, (args[G.WINDOW + W.POSITIONS + 2] + 3) // 4
     total = rows * down * across
     plane = plane_bytes(args[G.MB], channels)
-    planes = (bases[3] + LINE - 1) // LINE * LINE
+    ranges = (bases[3] + LINE - 1) // LINE * LINE
+    planes = ranges + LINE
     products = planes + POINTS * plane
     scratch = products + POINTS * plane_bytes(args[G.MB], columns)
     x, pixel = address(bases, args[G.A]), args[G.LDA] * SIZE
@@ -98,5 +99,11 @@ def kernel(bases, args, rows, lo, hi):
         count = min(args[G.MB], total - first)
         spread_inputs(x, pixel, height, width, before, beside, down, across, channels, first, count, planes, plane,
                       scratch)  # fmt: skip
-        multiply(args, address(bases, args[G.B]), planes, products, channels, columns, count)
+        results, ldc = address(bases, args[G.C]), args[G.LDC] * SIZE
+        high, wide = args[G.WINDOW + W.POSITIONS + 1], args[G.WINDOW + W.POSITIONS + 2]
+        is_stored = args[G.FLAGS] & G.IN_SCRATCH == 0
+        fetch_tiles(ranges, 0, x, pixel, height, width, down, across, channels, first + count,
+                    min(args[G.MB], total - first - count) if block + 1 < hi else 0)  # fmt: skip
+        fetch_tiles(ranges, 1, results, ldc, high, wide, down, across, columns, first, count if is_stored else 0)
+        multiply(args, address(bases, args[G.B]), planes, ranges, products, channels, columns, count)
         gather_tiles(bases, args, first, count, products, scratch)

@@ -9,11 +9,15 @@ from fastnet._kernels.target import compiled as local
 
 
 def make(dtype: str, shape: Tile):
-    """The functions ``spread_inputs``, ``spread_gradients`` and ``plane_bytes``.
+    """The functions ``spread_inputs``, ``spread_gradients``, ``fetch_tiles`` and ``plane_bytes``.
 
     The first two bring the tiles ``first`` to ``first + count`` of images to the points: 36 planes (tiles, channels).
 
         (images, pixel, height, width, before, beside, down, across, channels, first, count, planes, plane, patch)
+
+    The third lets the tiles of products fetch the rows of tiles of images, the first or the second range of a table.
+
+        (ranges, number, images, pixel, height, width, down, across, channels, first, count)
 
     Args of the functions:
         images, pixel: address of the first channel, bytes from one pixel to the next.
@@ -24,6 +28,7 @@ def make(dtype: str, shape: Tile):
         first, count: tiles.
         planes, plane: address of the result, bytes from one plane to the next (`plane_bytes`).
         patch: address of scratch for the pixels of a tile.
+        ranges, number: address of the table, and which range.
 
     Args:
         dtype: of the elements.
@@ -31,6 +36,7 @@ def make(dtype: str, shape: Tile):
     """
     size, lanes = SIZES[dtype], shape.lanes(dtype)
     _, _, copy_rows, fill_rows, *_ = gemm_intrinsics.copies(dtype, shape)
+    fetch = gemm_intrinsics.fetch
     spread_input, spread_gradient = winograd_intrinsics.spreads(dtype, shape.width)
 
     @local
@@ -72,4 +78,10 @@ def make(dtype: str, shape: Tile):
 
         return spread_tiles
 
-    return spreads(6, spread_input), spreads(4, spread_gradient), plane_bytes
+    @local
+    def fetch_tiles(ranges, number, images, pixel, height, width, down, across, channels, first, count):
+        row = first // (down * across) * height + first // across % down * 4
+        rows = (count + across - 1) // across * 4 if pixel == channels * size else 0  # channels of all pixels
+        fetch(ranges, number, images + row * width * pixel, rows * width * pixel)
+
+    return spreads(6, spread_input), spreads(4, spread_gradient), fetch_tiles, plane_bytes
