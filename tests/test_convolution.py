@@ -5,7 +5,6 @@ import pytest
 
 import fastnet
 from fastnet import activations, layers, testing
-from fastnet._kernels.cpu import processor
 from fastnet._kernels.window import Window
 from fastnet.engine.plan import Plan
 from fastnet.testing.plans import LayerRun
@@ -162,22 +161,6 @@ def test_depthwise_convolution(name, dtype):
     wanted = oracles.depthwise(x, kernel, numbers(strides, rank), padding, numbers(dilations, rank)) + bias
     close(y, np.maximum(wanted, 0), dtype)
     assert layer.compute_output_shape((None, *shape[1:])) == (None, *y.shape[1:])
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("shape", [(3, 9, 13, 64), (2, 5, 6, 24), (2, 3, 2, 80)], ids=str)
-def test_depthwise_results_past_the_caches(shape, dtype, monkeypatch):
-    """Images that exceed the caches: stores go past these, where results lie on lines of them."""
-
-    def results():
-        one = LayerRun(lambda: layers.DepthwiseConv2D(3, padding="same"), dtype, shape[1:], shape[0])
-        one.layer.kernel.assign(data(one.layer.kernel.shape, seed=2))
-        return one(data(shape), data(shape, seed=1))
-
-    kept = results()
-    monkeypatch.setattr(processor, "cache", lambda level: processor.Cache(0, 1))
-    for got, wanted in zip(results(), kept, strict=True):
-        assert np.array_equal(got, wanted) and np.isfinite(got).all()
 
 
 def of_convolution(name):

@@ -326,7 +326,8 @@ def shared_sources() -> str:
     folder = Path(__file__).parent
     names = (
         "abi.py", "chunks.py", "compile.py", "cpu/column_intrinsics.py", "cpu/depthwise_intrinsics.py", "cpu/emit.py",
-        "cpu/micro_kernel.py", "entry.py", "generate.py", "intrinsics.py", "kinds.py", "lane_intrinsics.py",
+        "cpu/micro_kernel.py", "cpu/stream_intrinsics.py", "entry.py", "generate.py", "intrinsics.py", "kinds.py",
+        "lane_intrinsics.py",
         "machine_code.py", "memory_intrinsics.py", "pasting.py", "rewriting.py", "syntax.py", "target.py",
         "template.py",
     )  # fmt: skip

@@ -20,6 +20,7 @@ from fastnet._kernels.rewriting import Rewriter, default
 _HEADER = """import numpy as np
 from fastnet._kernels.cpu.column_intrinsics import *
 from fastnet._kernels.cpu.depthwise_intrinsics import *
+from fastnet._kernels.cpu.stream_intrinsics import *
 from fastnet._kernels.intrinsics import *
 from fastnet._kernels.lane_intrinsics import *
 from fastnet._kernels.memory_intrinsics import *

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastnet._kernels import abi
 from fastnet._kernels.chunks import CHUNK_ELEMENTS
+from fastnet._kernels.cpu import processor
 from fastnet._kernels.errors import RuleError, quoted, template_error
 from fastnet._kernels.generate import Kernel
 from fastnet._kernels.kinds import DTYPES
@@ -84,6 +85,10 @@ class Plan:
     def chunk_sums(self, count: int) -> View:
         """New memory for the sums of the chunks that ``count`` elements are cut into by a fold over all of them."""
         return View.of((), "float64", chunk_entries(count, CHUNK_ELEMENTS))
+
+    def streams(self, *views: View) -> int:
+        """1 if the buffers of a batch take more than half of the last cache, else 0: kernels then store past it."""
+        return int(2 * sum(view.buffer.size(self.rows) for view in views) > processor.cache(3).bytes)
 
     def slot(self, count: int = 1) -> Slot:
         """New numbers in the step block."""

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 from fastnet import checks
-from fastnet._kernels.cpu import processor
 from fastnet._kernels.template import Template
 from fastnet._kernels.templates import depthwise as loops
 from fastnet._kernels.window import Window
@@ -111,8 +110,8 @@ class _Depthwise(MovingKernel):
         if x.shape[-1] % loops.LANES:
             plan.call(loops.depthwise, **operands)
             return
-        cached = processor.cache(3).bytes // processor.SIZES[self.dtype] // 2  # a step reads more than these images
-        plan.call(loops.depthwise_vectors.having(JOINED=_joined_taps(numbers)), **operands, cached=cached)
+        constants = {"JOINED": _joined_taps(numbers), "STREAMED": plan.streams(x, y)}
+        plan.call(loops.depthwise_vectors.having(**constants), **operands)
 
 
 def _kernel_gradient(images: View, numbers: dict[str, int]) -> Template:

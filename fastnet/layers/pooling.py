@@ -57,14 +57,18 @@ def gradient_of_largest(plan: Plan, dy: View, windows: ImageWindows, places: Vie
     """Add the launch of dx: each element gets the gradients of the windows of which it is the largest; dx."""
     readers: dict[str, Any] = {f"{name[:-1]}_readers": table for name, table in windows.transposed.tables.items()}
     name = "place" if places.dtype == "uint8" else "far_place"
-    template, width = pooling.tiled_max_pooling_gradient, windows.longest[2]
-    if not windows.tiled:
+    channels, width = channels_of(dx, windows.inputs), windows.longest[2]
+    constants = {"WIDTH": width if name == "place" and width <= MOST_WRITTEN_OUT else 0}
+    if windows.tiled:
+        constants["STREAMED"] = plan.streams(dx, dy) if width * channels <= pooling.PIECE else 0
+        template = pooling.tiled_max_pooling_gradient
+    else:
         template, readers["readers"] = pooling.max_pooling_gradient, windows.transposed.pixels
     plan.call(
-        template.having(WIDTH=width if name == "place" and width <= MOST_WRITTEN_OUT else 0),
+        template.having(**constants),
         dy=windows.rows_of_output(plan, dy),
         dx=windows.rows_of_input(plan, dx),
-        channels=channels_of(dx, windows.inputs),
+        channels=channels,
         window_height=windows.longest[1],
         window_width=windows.longest[2],
         **windows.tables,

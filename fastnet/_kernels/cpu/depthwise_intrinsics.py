@@ -12,11 +12,12 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from fastnet._kernels.cpu.emit import DTYPES, I32, I64, PTR, Emitter, call_with_pointers
+from fastnet._kernels.cpu.emit import DTYPES, I64, PTR, Emitter, call_with_pointers
 from fastnet._kernels.cpu.micro_kernel import StridedRows
 from fastnet._kernels.cpu.processor import LINE, target
+from fastnet._kernels.cpu.stream_intrinsics import stream
 
-__all__ = ["finish_stores", "products_of_block", "products_of_taps", "window_sums_of_blocks"]
+__all__ = ["products_of_block", "products_of_taps", "window_sums_of_blocks"]
 
 NARROW = 32  # bytes of the shortest vector; channels are whole ones of these
 UNROLL = 4  # positions that a loop over them writes out
@@ -27,7 +28,7 @@ class _Blocks(Emitter):
 
     prefix = "depthwise"
 
-    def window_sums(self, positions: int, joined: int) -> ir.Function:
+    def window_sums(self, positions: int, joined: int, streamed: int) -> ir.Function:
         """Of some channels, in blocks of positions side by side: ::
 
             y[p] = max(lowest, Σ x[p + r, t] * kernel[r, t] + shift)      over r and t, in this order; NaN stays
@@ -35,23 +36,23 @@ class _Blocks(Emitter):
         void (x, bytes from one position, one row of taps and one tap to the next,
               kernel, bytes from one row of taps and one tap to the next, rows, taps,
               y, bytes between positions, shift, lowest, channels,
-              blocks, pixels in front of the image, pixels behind it, bytes to what a later call reads, streamed)
+              blocks, pixels in front of the image, pixels behind it, bytes to what a later call reads)
 
         Args:
             positions: of a block.
             joined: the number of taps of a row, if they are as far apart as positions; 0 for any number and distance.
                 Windows of joined taps may begin or end outside of the image, by less than a row of taps, where
                 ``blocks`` is 1.
+            streamed: 1 to store past the caches where results are whole lines of them.
         """
-        numbers = [I64] * 5
-        arguments = [PTR, I64, I64, I64, PTR, I64, I64, I64, I64, PTR, I64, PTR, self.scalar, I64, *numbers]
-        function, new = self.define(f"window_sums_{positions}_{joined}", ir.VoidType(), arguments)
+        arguments = [PTR, I64, I64, I64, PTR, I64, I64, I64, I64, PTR, I64, PTR, self.scalar, *[I64] * 5]
+        function, new = self.define(f"window_sums_{positions}_{joined}_{streamed}", ir.VoidType(), arguments)
         if not new:
             return function
-        x, *steps, y, y_step, shift, lowest, channels, count, front, behind, ahead, streamed = function.args
+        x, *steps, y, y_step, shift, lowest, channels, count, front, behind, ahead = function.args
         b = ir.IRBuilder(function.append_basic_block("entry"))
-        boundary = b.and_(b.or_(b.ptrtoint(y, I64), y_step), I64(LINE - 1))
-        streamed = b.select(b.icmp_signed("==", boundary, I64(0)), streamed, I64(0))
+        off_line = b.and_(b.or_(b.ptrtoint(y, I64), y_step), I64(LINE - 1))
+        whole_lines = b.icmp_signed("==", off_line, I64(0)) if streamed else None
 
         def block(blocks, across, values, is_cut=False):
             x, kernel, y, shift = values
@@ -69,7 +70,7 @@ class _Blocks(Emitter):
                 places += blocks._vectors(b, self.at(b, y, b.mul(y_step, I64(p))), across)
                 values = [b.fadd(total, bias) for bias, total in zip(biases, sums[p], strict=True)]
                 results += [b.select(b.fcmp_ordered("<", value, least), least, value) for value in values]
-            blocks._store(b, results, places, streamed)
+            blocks._store(b, results, places, whole_lines)
 
         across = (LINE // self.width if joined else 2) if positions > 1 else 4
         moved = [b.mul(step, I64(positions)) for step in (steps[0], y_step)]
@@ -87,21 +88,20 @@ class _Blocks(Emitter):
         b.ret_void()
         return function
 
-    def _store(self, b: ir.IRBuilder, values: list, places: list, streamed: ir.Value) -> None:
-        """Store vectors; past the caches where ``streamed`` is 1."""
+    def _store(self, b: ir.IRBuilder, values: list, places: list, whole_lines: ir.Value | None) -> None:
+        """Store vectors; past the caches where they are whole lines."""
 
         def keep():
             for value, place in zip(values, places, strict=True):
                 self.store(b, value, place)
 
-        if self.width < self.target.width:
-            keep()  # narrow vectors are never whole lines
+        if whole_lines is None or self.width < self.target.width:  # narrow vectors never are
+            keep()
             return
-        with b.if_else(b.icmp_signed("==", streamed, I64(1))) as (then, otherwise):
+        with b.if_else(whole_lines) as (then, otherwise):
             with then:
-                mark = self.module.add_metadata([I32(1)])
                 for value, place in zip(values, places, strict=True):
-                    b.store(value, place, align=self.width).set_metadata("nontemporal", mark)
+                    stream(b, value, place, self.width)
             with otherwise:
                 keep()
 
@@ -304,41 +304,30 @@ def _made(builder: ir.IRBuilder, pointer: types.Type) -> _Blocks:
 
 @intrinsic(prefer_literal=True)
 def window_sums_of_blocks(
-    typingctx, positions, joined, x, at, x_step, x_row, x_tap, kernel, weight, kernel_row, kernel_tap, rows, taps, y,
-    out, y_step, shift, lowest, channels, blocks, front, behind, ahead, streamed,
+    typingctx, positions, joined, streamed, x, at, x_step, x_row, x_tap, kernel, weight, kernel_row, kernel_tap, rows,
+    taps, y, out, y_step, shift, lowest, channels, blocks, front, behind, ahead,
 ):  # fmt: skip
-    """`_Blocks.window_sums` of ``positions`` positions and ``joined`` taps, literals, from ``x[at]``,
-    ``kernel[weight]`` and ``y[out]`` on; distances are elements, and ``channels`` whole vectors."""
-    if not all(isinstance(each, types.IntegerLiteral) for each in (positions, joined)) or x not in DTYPES:
+    """`_Blocks.window_sums` of ``positions``, ``joined`` and ``streamed``, literals, from ``x[at]``, ``kernel[weight]``
+    and ``y[out]`` on; distances are elements, and ``channels`` whole vectors."""
+    literals = positions, joined, streamed
+    if not all(isinstance(each, types.IntegerLiteral) for each in literals) or x not in DTYPES:
         return None
 
     def codegen(context, b, sig, args):
-        made = _made(b, sig.args[2])
-        x, at, *x_steps, kernel, weight, kernel_row, kernel_tap, rows, taps, y, out, y_step = args[2:16]
+        made = _made(b, sig.args[3])
+        x, at, *x_steps, kernel, weight, kernel_row, kernel_tap, rows, taps, y, out, y_step = args[3:17]
         *x_steps, kernel_row, kernel_tap, y_step, ahead = (
-            b.mul(step, I64(made.size)) for step in (*x_steps, kernel_row, kernel_tap, y_step, args[-2])
+            b.mul(step, I64(made.size)) for step in (*x_steps, kernel_row, kernel_tap, y_step, args[-1])
         )
         windows = [b.gep(x, [at]), *x_steps, b.gep(kernel, [weight]), kernel_row, kernel_tap, rows, taps]
-        # shift, lowest, channels, blocks, front, behind
-        values = [*windows, b.gep(y, [out]), y_step, *args[16:22], ahead, args[-1]]
-        call_with_pointers(b, made.window_sums(*(each.literal_value for each in sig.args[:2])), values)
+        values = [*windows, b.gep(y, [out]), y_step, *args[17:-1], ahead]
+        call_with_pointers(b, made.window_sums(*(each.literal_value for each in sig.args[:3])), values)
         return context.get_dummy_value()
 
     integer = types.int64
     return types.void(
-        positions, joined, x, *[integer] * 4, x, *[integer] * 5, x, integer, integer, x, x.dtype, *[integer] * 6
+        *literals, x, *[integer] * 4, x, *[integer] * 5, x, integer, integer, x, x.dtype, *[integer] * 5
     ), codegen
-
-
-@intrinsic
-def finish_stores(typingctx):
-    """Wait for stores past the caches, which no other order waits for."""
-
-    def codegen(context, b, sig, args):
-        b.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), codegen
 
 
 @intrinsic

@@ -110,18 +110,17 @@ def depthwise(
 def depthwise_vectors(
     x: read[n, image_y, image_x, channels], kernel: read, bias: read | 0.0, y: write[n, lines, places, channels],
     lowest: real, taps_y: integer, taps_x: integer, stride_y: integer, stride_x: integer, step_y: integer,
-    step_x: integer, before_y: integer, before_x: integer, turned: integer, cached: integer, n: size, image_y: size,
-    image_x: size, lines: size, places: size, channels: size, lo, hi,
+    step_x: integer, before_y: integer, before_x: integer, turned: integer, n: size, image_y: size, image_x: size,
+    lines: size, places: size, channels: size, lo, hi,
 ):  # fmt: skip
     # `depthwise` of whole vectors of channels. JOINED: the number of taps of a row, where they lie side by side as
-    # positions do; else 0
+    # positions do; else 0. STREAMED: 1 to store past the caches
     shift, unit = stack(64), lo
     # positions from which, and to which, all taps are in the image
     left = (before_x + stride_x - 1) // stride_x
     right = min(places, (image_x + before_x - (taps_x - 1) * step_x + stride_x - 1) // stride_x)
     x_step, x_row, x_tap = stride_x * channels, step_y * image_x * channels, step_x * channels
     last, way = (taps_y * taps_x - 1, -1) if turned else (0, 1)
-    streamed = 1 if n * channels * (image_y * image_x + lines * places) > cached else 0
     while unit < hi:
         line, c = unit // channels, unit % channels
         lanes = min(64, channels - c, hi - unit)
@@ -152,17 +151,17 @@ def depthwise_vectors(
             out, weight = (line * places + p) * channels + c, (last + way * (row * taps_x + tap)) * channels + c
             if blocks > 0:
                 window_sums_of_blocks(
-                    4, JOINED, x, at, x_step, x_row, x_tap, kernel, weight, way * taps_x * channels, way * channels,
-                    rows, taps, y, out, channels, shift, lowest, lanes, blocks, front, behind, ahead, streamed
+                    4, JOINED, STREAMED, x, at, x_step, x_row, x_tap, kernel, weight, way * taps_x * channels,
+                    way * channels, rows, taps, y, out, channels, shift, lowest, lanes, blocks, front, behind, ahead
                 )  # fmt: skip
             else:
                 window_sums_of_blocks(
-                    1, 0, x, at, x_step, x_row, x_tap, kernel, weight, way * taps_x * channels, way * channels, rows,
-                    taps, y, out, channels, shift, lowest, lanes, 1, 0, 0, 0, streamed
+                    1, 0, STREAMED, x, at, x_step, x_row, x_tap, kernel, weight, way * taps_x * channels,
+                    way * channels, rows, taps, y, out, channels, shift, lowest, lanes, 1, 0, 0, 0
                 )  # fmt: skip
             p += max(1, 4 * blocks)
         unit += lanes
-    if streamed:
+    if STREAMED == 1:
         finish_stores()
 
 

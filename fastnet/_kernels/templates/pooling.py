@@ -14,6 +14,8 @@ from fastnet._kernels.kinds import integer, read, read_int32, read_uint8, size, 
 from fastnet._kernels.rules.scalars import added, sum_of_pair
 from fastnet._kernels.template import template
 
+PIECE = 1024  # elements of a row, from which on a piece goes past the caches; at most as many follow at once
+
 
 @template("rows", cost="3 * y_width * taps", aligned=False)
 def max_pooling(
@@ -136,10 +138,12 @@ def tiled_max_pooling_gradient(
     width_readers: read_int32[width, two], channels: integer, window_height: integer, window_width: integer,
     x_width: size, depth: size, height: size, width: size, out_depth: size, out_height: size, out_width: size, lo, hi,
 ):  # fmt: skip
-    # of windows that follow each other along all axes: each pixel has one, except for those behind the last one
+    # of windows that follow each other along all axes: each pixel has one, except for those behind the last one. Where
+    # STREAMED is 1, pieces of a row are made on the stack, and go past the caches.
     # Places are compared as floats: a select by integers would be a branch where channels are too few for vectors.
+    line = stack(2048)
     for r in range(lo, hi):
-        d, h = r // height % depth, r % height
+        d, h, first = r // height % depth, r % height, 0  # the piece's first element
         od, oh = depth_readers[d, 0], height_readers[h, 0]
         covered = 0
         if od < depth_readers[d, 1] and oh < height_readers[h, 1]:
@@ -153,16 +157,29 @@ def tiled_max_pooling_gradient(
                         at = T(place[row, ow * channels + c]) - start
                         gradient = dy[row, ow * channels + c]
                         for k in range(WIDTH):
-                            dx[r, (w0 + k) * channels + c] = select(at == T(k), gradient, 0.0)
+                            value = select(at == T(k), gradient, 0.0)
+                            if STREAMED == 1:
+                                line[(w0 + k) * channels + c - first] = value
+                            else:
+                                dx[r, (w0 + k) * channels + c] = value
                 else:
                     for w in range(w0, w1):
                         tap = start + T(w - w0)
                         for c in range(channels):
                             at = ow * channels + c
                             mine = (T(place[row, at]) == tap) | (T(far_place[row, at]) == tap)
-                            dx[r, w * channels + c] = select(mine, dy[row, at], 0.0)
+                            value = select(mine, dy[row, at], 0.0)
+                            if STREAMED == 1:
+                                line[w * channels + c - first] = value
+                            else:
+                                dx[r, w * channels + c] = value
+                if STREAMED == 1 and (w1 * channels - first >= 1024 or ow == out_width - 1):
+                    stream_line(dx, r * x_width + first, line, w1 * channels - first)
+                    first = w1 * channels
         for j in range(covered, x_width):
             dx[r, j] = 0.0
+    if STREAMED == 1:
+        finish_stores()
 
 
 @template("rows", cost="3 * x_width * readers", aligned=False)
