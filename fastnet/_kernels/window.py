@@ -125,11 +125,19 @@ class Window:
         fits = self.channels >= 32 and self.channels % 16 == 0 and columns % PANEL == 0
         return is_plain and is_square and fills and fits
 
-    def tap_groups(self, columns: int) -> TapGroups:
-        """The division of the gradient of the taps: at least 16 parts, of up to 64 by 64 channels and columns."""
+    def tap_groups(self, columns: int, tiles: int) -> TapGroups:
+        """The division of the gradient of the taps: about 16 parts, of up to 64 by 64 channels and columns.
+
+        Args:
+            columns: of the results.
+            tiles: of a batch. Chunks have as many `GRADIENT_TILES` of them each: none is empty, and threads get equal
+                parts.
+        """
         high, wide = (next(size for size in (64, 32, 16) if count % size == 0) for count in (self.channels, columns))
         down, across = self.channels // high, columns // wide
-        return TapGroups(-(-16 // (down * across)), down, across, high, wide)
+        sums = max(1, -(-tiles // GRADIENT_TILES))
+        of_chunk = -(-sums // -(-16 // (down * across)))
+        return TapGroups(-(-sums // of_chunk), down, across, high, wide)
 
     @property
     def tiles(self) -> int:

@@ -96,10 +96,10 @@ def kernel_gradient(plan: Plan, x: View, dy: View, dkernel: View, window: Window
         plan.call(folds.add_chunks, chunk_sums=sums.flat, total=dkernel.flat, count=chunks * CHUNK_ROWS)
         return
     x, dy = plan.packed(x, 2), plan.packed(dy, 2)
-    launch, products = TapProducts.of(x, dy, window)
+    launch, products = TapProducts.of(x, dy, window, plan.rows)
     plan.append(launch)
-    groups = window.tap_groups(dy.shape[-1])
-    plan.call(winograd.gather_taps, products=products.flat, gradient=dkernel.flat, **dataclasses.asdict(groups))
+    groups = dataclasses.asdict(launch.kernel.groups)
+    plan.call(winograd.gather_taps, products=products.flat, gradient=dkernel.flat, **groups)
 
 
 def _chunks(plan: Plan, window: Window, elements: int) -> int:

@@ -120,7 +120,7 @@ def _product(cpu: CPU, launch: Launch) -> Binding:
 
 def _tap_products(cpu: CPU, launch: Launch) -> Binding:
     product, operands = launch.kernel, launch.operands
-    groups = product.window.tap_groups(product.n)
+    groups = product.groups
     a, b, c = (cpu.encode(operands[name]) for name in ("a", "b", "c"))
     arguments = winograd.tap_arguments(a, b, c, operands["a_ld"], operands["b_ld"], product.window, groups)
     cpu.scratch = max(cpu.scratch, winograd.tap_scratch_bytes(groups, product.dtype))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastnet._kernels.errors import quoted
-from fastnet._kernels.window import Window
+from fastnet._kernels.window import TapGroups, Window
 from fastnet.engine.sizes import Extent, extent_of
 from fastnet.engine.variable import Variable
 from fastnet.engine.view import ONCE, Slot, View, collapsed, describe, storage
@@ -167,6 +167,8 @@ class TapProducts(Product):
     the gradient of the taps follows.
     """
 
+    tiles: int = 0  # of the batch that the plan is for
+
     name = "tap_products"
     takes_chain = False
 
@@ -174,14 +176,21 @@ class TapProducts(Product):
     def full_name(self) -> str:
         return f"tap_products_{self.dtype}"
 
+    @property
+    def groups(self) -> TapGroups:
+        """The parts."""
+        assert self.window is not None
+        return self.window.tap_groups(self.n, self.tiles)
+
     @classmethod
-    def of(cls, images: View, gradient: View, window: Window) -> tuple[Launch, View]:
-        """The launch, and c."""
+    def of(cls, images: View, gradient: View, window: Window, rows: int) -> tuple[Launch, View]:
+        """The launch for a batch of some rows, and c."""
         columns = gradient.shape[-1]
-        groups = window.tap_groups(columns)
+        size, tiles = (36 * window.channels, columns, -window.tiles), rows * window.tiles
+        kernel = cls(images.dtype, *size, True, window=window, winograd=True, tiles=tiles)
+        groups = kernel.groups
         c = View.of((groups.count, 36, groups.channels, groups.columns), images.dtype, ONCE)
         distances = {"a_ld": collapsed(images, 2)[1], "b_ld": collapsed(gradient, 2)[1], "c_ld": groups.columns}
-        kernel = cls(images.dtype, 36 * window.channels, columns, -window.tiles, True, window=window, winograd=True)
         operands = {"a": images, "b": gradient, "c": c, "bias": None, **distances}
         flops = 2 * 36 * window.channels * columns * window.tiles
         return Launch(kernel, operands, [(images, "r"), (gradient, "r"), (c, "w")], flops=flops), c

@@ -247,7 +247,7 @@ class Binder:
 
     def _tap_products(self, launch: Launch, position: int) -> DeviceLaunch:
         product, operands, kernel = launch.kernel, launch.operands, TapProductsKernel(launch.kernel.dtype)
-        groups = product.window.tap_groups(product.n)
+        groups = product.groups
         sizes = [groups.chunk_count, groups.down, groups.across, groups.channels, groups.columns]
         numbers = [*sizes, operands["a_ld"], operands["b_ld"], *product.window.numbers()]
         arguments = tuple(map(self._integer, [operands["a"], operands["b"], operands["c"], *numbers]))
