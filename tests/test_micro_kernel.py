@@ -11,7 +11,7 @@ from llvmlite import ir
 from fastnet._kernels import machine_code
 from fastnet._kernels.cpu import blocking, processor
 from fastnet._kernels.cpu.emit import I64, PTR
-from fastnet._kernels.cpu.micro_kernel import MicroKernel, PanelRows, StridedRows, TransposedRows
+from fastnet._kernels.cpu.micro_kernel import FULL, MicroKernel, PanelRows, StridedRows, TransposedRows
 
 PIXELS = 5  # of a row of the image, computed at once: rows of the tile
 TILE = blocking.Tile(processor.target().width, PIXELS, PIXELS)
@@ -89,3 +89,29 @@ def test_rows_transposed_in_registers(dtype, k):
     result = np.full(kernel.lanes, 7, dtype)
     call(factors.ctypes.data, matrix.ctypes.data, matrix.strides[0], k, result.ctypes.data)
     np.testing.assert_array_equal(result, matrix[:, :k] @ factors)
+
+
+@pytest.mark.parametrize("k", [1, 4, 7])
+def test_a_tile_fetches_one_range_after_the_other(k):
+    """A line for two steps, of the first range that is not at its end; each tile gives the same numbers."""
+    module = ir.Module()
+    kernel = MicroKernel(module, "float32", TILE)
+    tile, columns, line = kernel.tile(PIXELS, FULL), blocking.VECTORS * kernel.lanes, processor.LINE
+    tile.linkage = "external"
+    types = [ctypes.c_void_p if kind == "p" else ctypes.c_int64 for kind in kernel.kinds_of_arguments]
+    call = ctypes.CFUNCTYPE(None, *types)(machine_code.load_ir(str(module), tile.name))
+    random = np.random.default_rng(0)
+    a, b = (random.integers(-9, 9, shape).astype("float32") for shape in ((PIXELS, k), (k, columns)))
+    first, second = random.bytes(6 * line), random.bytes(2 * line)
+    starts = [np.frombuffer(each, np.uint8).ctypes.data for each in (first, second)]
+    ends = starts[0] + 6 * line, starts[1] + 2 * line
+    table = np.array([starts[0], ends[0], starts[1], ends[1]])
+    for _ in range(6):
+        left, at = starts[0] < ends[0], k // 2 * line
+        starts = [starts[0] + left * at, starts[1] + (not left and starts[1] < ends[1]) * at]
+        for ranges in (None, table.ctypes.data):
+            c = np.zeros((PIXELS, columns), "float32")
+            call(a.ctypes.data, a.strides[0], 4, b.ctypes.data, b.strides[0], k, ranges, c.ctypes.data, c.strides[0],
+                 0, None, 0)  # fmt: skip
+            np.testing.assert_array_equal(c, a @ b)
+        assert table.tolist() == [starts[0], ends[0], starts[1], ends[1]]

@@ -67,7 +67,8 @@ def source(dtype: str, tile: Tile | None = None) -> Source:
 
 def scratch_bytes() -> int:
     """Bytes of thread-private scratch a call needs, for any shape and dtype."""
-    return 2 * LINE + SCRATCH_C + SCRATCH_A + SCRATCH_B
+    in_front = 2 * LINE  # up to the boundary of a line, and a line for the ranges that tiles fetch
+    return in_front + SCRATCH_C + SCRATCH_A + SCRATCH_B
 
 
 def blocks(m: int, n: int, k: int, dtype: str, copies_a: bool = False, in_scratch: bool = False) -> tuple[int, int]:

@@ -183,12 +183,14 @@ def fetch_steps(ranges, bases, args, i0, i1, j0, j1, k0, k):
 
 
 @local
-def fetch_rows(ranges, bases, args, k, i, rows, part, n):
-    """Let tiles fetch rows of A, of which a K-block reads all, and those of C, of which this column has all."""
-    lda, ldc = args[G.LDA], args[G.LDC]
-    whole_c = n == ldc and not args[G.FLAGS] & G.IN_SCRATCH
-    fetch(ranges, 0, address(bases, args[G.A]) + i * lda * SIZE, rows * lda * SIZE if lda == k and k <= 3 * KC else 0)
-    fetch(ranges, 1, address(bases, args[G.C]) + (i * ldc + part * n) * SIZE, rows * ldc * SIZE if whole_c else 0)
+def fetch_rows(ranges, bases, args, k, i, rows, n):
+    """Let tiles fetch rows of A that lie back to back, of up to three K-blocks, and those of C that this column has
+    as a whole."""
+    a_row, c_row = args[G.LDA] * SIZE, args[G.LDC] * SIZE
+    whole_a = k * SIZE == a_row and k <= 3 * KC
+    whole_c = n * SIZE == c_row and not args[G.FLAGS] & G.IN_SCRATCH
+    fetch(ranges, 0, address(bases, args[G.A]) + i * a_row, rows * a_row if whole_a else 0)
+    fetch(ranges, 1, address(bases, args[G.C]) + i * c_row, rows * c_row if whole_c else 0)
 
 
 @local
@@ -228,8 +230,8 @@ def column(bases, args, m, k, i0, i1, j0, j1, first, blocks):
         for i in range(i0, i1, mc):
             rows = min(mc, i1 - i)
             if i + rows < i1 and not flags & G.TRANS_A:
-                ranges = table
-                fetch_rows(ranges, bases, args, k, i + rows, min(mc, i1 - i - rows), first, j1 - j0)
+                ranges = table  # of rows, instead of the next K-block
+                fetch_rows(ranges, bases, args, k, i + rows, min(mc, i1 - i - rows), j1 - j0)
             a, row, step, a_panel = number_one(), a_row, a_step, 0
             if not single_row:
                 a = address(bases, args[G.A]) + i * a_row + k0 * a_step

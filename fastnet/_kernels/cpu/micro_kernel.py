@@ -260,22 +260,25 @@ class MicroKernel(Emitter):
         return self.accumulate(b, left, right, k, (left.pointers, right.pointers, start), ahead)[2]
 
     def _ahead(self, b: ir.IRBuilder, ranges: ir.Value, count: ir.Value, known: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """The next line of the first range that has one, whose start moves ``count`` lines on, and the bytes from line
-        to line. Where both ranges are at their ends, or ``ranges`` is null, it is always ``known``, which costs
-        nothing: a page that is not there would be looked up again and again."""
+        """The next line to fetch, and the bytes from each line to the next.
+
+        It is of the first range that is not at its end, whose start moves on by ``count`` lines. Where both are, or
+        ``ranges`` is null, each line is ``known``, which is in the cache. Lines behind a range could be of a page that
+        is not there, and would be looked up again and again.
+        """
 
         def next_lines(_):
             start, end = (b.load(self.at(b, ranges, 8 * i), align=8, typ=I64) for i in range(2))
             place = b.select(b.icmp_unsigned("<", start, end), ranges, self.at(b, ranges, 16))
             start, end = (b.load(self.at(b, place, 8 * i), align=8, typ=I64) for i in range(2))
             is_left = b.icmp_unsigned("<", start, end)
-            step = b.select(is_left, I64(LINE), I64(0))
-            b.store(b.add(start, b.mul(step, count)), place, align=8)
-            return [b.select(is_left, b.inttoptr(start, PTR), known), step]
+            distance = b.select(is_left, I64(LINE), I64(0))
+            b.store(b.add(start, b.mul(distance, count)), place, align=8)
+            return [b.select(is_left, b.inttoptr(start, PTR), known), distance]
 
         is_given = b.icmp_unsigned("!=", b.ptrtoint(ranges, I64), I64(0))
-        line, step = self.when(b, is_given, [known, I64(0)], next_lines)
-        return line, step
+        line, distance = self.when(b, is_given, [known, I64(0)], next_lines)
+        return line, distance
 
     def _finish(self, b: ir.IRBuilder, sums: Values, masks: list[ir.Value | None], c: tuple, bias, flags) -> None:
         """Add the old C and the bias, apply ReLU, each where asked; store."""

@@ -86,7 +86,8 @@ def kernel(bases, args, rows, lo, hi):
     channels, columns = args[G.WINDOW + W.CHANNELS], args[G.N]
     height, width = args[G.WINDOW + W.IMAGE + 1], args[G.WINDOW + W.IMAGE + 2]
     before, beside = args[G.WINDOW + W.BEFORE + 1], args[G.WINDOW + W.BEFORE + 2]
-    down, across = (args[G.WINDOW + W.POSITIONS + 1] + 3) // 4, (args[G.WINDOW + W.POSITIONS + 2] + 3) // 4
+    high, wide = args[G.WINDOW + W.POSITIONS + 1], args[G.WINDOW + W.POSITIONS + 2]
+    down, across = (high + 3) // 4, (wide + 3) // 4
     total = rows * down * across
     plane = plane_bytes(args[G.MB], channels)
     ranges = (bases[3] + LINE - 1) // LINE * LINE
@@ -99,11 +100,10 @@ def kernel(bases, args, rows, lo, hi):
         count = min(args[G.MB], total - first)
         spread_inputs(x, pixel, height, width, before, beside, down, across, channels, first, count, planes, plane,
                       scratch)  # fmt: skip
-        results, ldc = address(bases, args[G.C]), args[G.LDC] * SIZE
-        high, wide = args[G.WINDOW + W.POSITIONS + 1], args[G.WINDOW + W.POSITIONS + 2]
-        is_stored = args[G.FLAGS] & G.IN_SCRATCH == 0
-        fetch_tiles(ranges, 0, x, pixel, height, width, down, across, channels, first + count,
-                    min(args[G.MB], total - first - count) if block + 1 < hi else 0)  # fmt: skip
-        fetch_tiles(ranges, 1, results, ldc, high, wide, down, across, columns, first, count if is_stored else 0)
+        ahead = min(args[G.MB], total - first - count) if block + 1 < hi else 0
+        stored = 0 if args[G.FLAGS] & G.IN_SCRATCH else count
+        fetch_tiles(ranges, 0, x, pixel, height, width, down, across, channels, first + count, ahead)
+        fetch_tiles(ranges, 1, address(bases, args[G.C]), args[G.LDC] * SIZE, high, wide, down, across, columns, first,
+                    stored)  # fmt: skip
         multiply(args, address(bases, args[G.B]), planes, ranges, products, channels, columns, count)
         gather_tiles(bases, args, first, count, products, scratch)

@@ -15,7 +15,7 @@ def make(dtype: str, shape: Tile):
 
         (images, pixel, height, width, before, beside, down, across, channels, first, count, planes, plane, patch)
 
-    The third lets the tiles of products fetch the rows of tiles of images, the first or the second range of a table.
+    The third sets the first or the second of the ranges that products fetch (`micro_kernel`) to the rows of tiles.
 
         (ranges, number, images, pixel, height, width, down, across, channels, first, count)
 
@@ -81,7 +81,7 @@ def make(dtype: str, shape: Tile):
     @local
     def fetch_tiles(ranges, number, images, pixel, height, width, down, across, channels, first, count):
         row = first // (down * across) * height + first // across % down * 4
-        rows = (count + across - 1) // across * 4 if pixel == channels * size else 0  # channels of all pixels
+        rows = (count + across - 1) // across * 4 if pixel == channels * size else 0  # not of pixels that lie apart
         fetch(ranges, number, images + row * width * pixel, rows * width * pixel)
 
     return spreads(6, spread_input), spreads(4, spread_gradient), fetch_tiles, plane_bytes
