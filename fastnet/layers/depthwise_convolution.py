@@ -118,12 +118,12 @@ def _kernel_gradient(images: View, numbers: dict[str, int]) -> Template:
     """The loops of the gradient of the kernel."""
     if images.shape[-1] % loops.LANES:
         return loops.depthwise_kernel_gradient
-    joined = _joined_taps(numbers) if numbers["taps_y"] * numbers["taps_x"] <= 25 else 0
+    joined = _joined_taps(numbers) if numbers["taps_y"] * numbers["taps_x"] <= loops.TAPS else 0
     return loops.depthwise_kernel_gradient_vectors.having(JOINED=joined)
 
 
 def _joined_taps(numbers: dict[str, int]) -> int:
-    """The number of taps of a row, if they lie side by side as the windows do; else 0."""
+    """The number of taps of a row, from 2 to 7, if they lie side by side as the windows do; else 0."""
     return numbers["taps_x"] if numbers["stride_x"] == numbers["step_x"] == 1 and 2 <= numbers["taps_x"] <= 7 else 0
 
 

@@ -20,7 +20,7 @@ from fastnet._kernels.cpu.stream_intrinsics import stream
 __all__ = ["products_of_block", "products_of_taps", "window_sums_of_blocks"]
 
 NARROW = 32  # bytes of the shortest vector; channels are whole ones of these
-UNROLL = 4  # positions that a loop over them writes out
+UNROLL = 4  # positions that the loop of `products_of_taps` writes out
 
 
 class _Blocks(Emitter):
@@ -41,8 +41,8 @@ class _Blocks(Emitter):
         Args:
             positions: of a block.
             joined: the number of taps of a row, if they are as far apart as positions; 0 for any number and distance.
-                Windows of joined taps may begin or end outside of the image, by less than a row of taps, where
-                ``blocks`` is 1.
+                Windows of joined taps may begin in front of the image or end behind it, by less than a row of taps;
+                ``blocks`` is then 1.
             streamed: 1 to store past the caches where results are whole lines of them.
         """
         arguments = [PTR, I64, I64, I64, PTR, I64, I64, I64, I64, PTR, I64, PTR, self.scalar, *[I64] * 5]
@@ -56,9 +56,8 @@ class _Blocks(Emitter):
 
         def block(blocks, across, values, is_cut=False):
             x, kernel, y, shift = values
-            for p in range(positions if positions > 1 else 0):
-                for start in range(0, across * blocks.width, LINE):
-                    self.prefetch(b, self.at(b, self.at(b, x, b.mul(steps[0], I64(p))), b.add(ahead, I64(start))))
+            if positions > 1:
+                blocks._fetch(b, positions, across, x, steps[0], ahead)
             if joined:
                 edges = (front, behind) if is_cut else None
                 sums = blocks._joined_window(b, positions, across, joined, x, kernel, steps, edges)
@@ -88,22 +87,31 @@ class _Blocks(Emitter):
         b.ret_void()
         return function
 
+    def _fetch(
+        self, b: ir.IRBuilder, positions: int, across: int, x: ir.Value, x_step: ir.Value, ahead: ir.Value
+    ) -> None:
+        """Ask for the lines of vectors of channels at positions side by side, ``ahead`` bytes behind these."""
+        for p in range(positions):
+            pixel = self.at(b, x, b.mul(x_step, I64(p)))
+            for start in range(0, across * self.width, LINE):
+                self.prefetch(b, self.at(b, pixel, b.add(ahead, I64(start))))
+
     def _store(self, b: ir.IRBuilder, values: list, places: list, whole_lines: ir.Value | None) -> None:
         """Store vectors; past the caches where they are whole lines."""
 
-        def keep():
+        def store_each(store):
             for value, place in zip(values, places, strict=True):
-                self.store(b, value, place)
+                store(value, place)
 
+        to_caches = partial(self.store, b)
         if whole_lines is None or self.width < self.target.width:  # narrow vectors never are
-            keep()
+            store_each(to_caches)
             return
         with b.if_else(whole_lines) as (then, otherwise):
             with then:
-                for value, place in zip(values, places, strict=True):
-                    stream(b, value, place, self.width)
+                store_each(lambda value, place: stream(b, value, place, self.width))
             with otherwise:
-                keep()
+                store_each(to_caches)
 
     def _each_block(self, b: ir.IRBuilder, channels: ir.Value, across: int, values: list[ir.Value], block) -> None:
         """Go over channels in blocks of vectors side by side, then of one, then of a narrow one, as many as there are.
@@ -112,7 +120,7 @@ class _Blocks(Emitter):
             values: addresses of the first channel.
             block: ``(blocks, across, values)`` writes the code of a block, for vectors of these blocks.
         """
-        sizes = [(self, across), (self, 1)][:across]
+        sizes = [(self, count) for count in sorted({across, 1}, reverse=True)]
         if self.width > NARROW:
             sizes.append((_Blocks(self.module, self.dtype, NARROW), 1))
         for blocks, count in sizes:
@@ -154,7 +162,7 @@ class _Blocks(Emitter):
         """`_window`, whose taps read what those of the positions beside them read: each pixel once for all.
 
         Args:
-            edges: the numbers of pixels in front of the image and behind it, or None for none.
+            edges: the numbers of pixels in front of the image and behind it; None if all are inside.
         """
         x_step, x_row, _, _, kernel_row, kernel_tap, rows, _ = steps
         count = positions + taps - 1
@@ -224,7 +232,8 @@ class _Blocks(Emitter):
     def products_of_taps(self, taps: int) -> ir.Function:
         """Of some channels: total[t] += Σ x[p + t] * dy[p] over positions, in order.
 
-        In front of and behind them are some, less than taps, whose first or last taps are outside of the image.
+        All taps of these positions are in the image. Positions in front of them and behind them, fewer than taps, have
+        their first or their last taps outside.
 
         void (total, bytes between its taps, x, bytes between its positions, dy, bytes between its positions,
               positions, positions in front of them, positions behind them, channels)
@@ -269,25 +278,16 @@ class _Blocks(Emitter):
                 places += blocks._vectors(b, self.at(b, total, b.mul(total_step, I64(t))), across)
             sums = [blocks.load(b, place) for place in places]
             for j in reversed(range(1, taps)):
-                at = self.at(b, dy, b.mul(dy_step, I64(-j)))
-                sums = self.when(
-                    b,
-                    b.icmp_signed(">=", front, I64(j)),
-                    sums,
-                    lambda sums, j=j, at=at: add(window, at, sums, range(j, taps)),
-                )
+                some = partial(add, window, self.at(b, dy, b.mul(dy_step, I64(-j))), chosen=range(j, taps))
+                sums = self.when(b, b.icmp_signed(">=", front, I64(j)), sums, some)
             values = [self.at(b, x, b.mul(x_step, I64(taps - 1))), dy, *window, *sums]
             values = self.loop(b, b.sdiv(count, I64(UNROLL)), values, unrolled)
             values = self.loop(b, b.srem(count, I64(UNROLL)), values, position)
             dy, window, sums = values[1], values[2 : 2 + known], values[2 + known :]
             for j in range(taps - 1):
                 at = self.at(b, dy, b.mul(dy_step, I64(j)))
-                sums = self.when(
-                    b,
-                    b.icmp_signed(">", behind, I64(j)),
-                    sums,
-                    lambda sums, j=j, at=at: add(window[j * across :], at, sums, range(taps - 1 - j)),
-                )
+                some = partial(add, window[j * across :], at, chosen=range(taps - 1 - j))
+                sums = self.when(b, b.icmp_signed(">", behind, I64(j)), sums, some)
             for place, value in zip(places, sums, strict=True):
                 blocks.store(b, value, place)
 

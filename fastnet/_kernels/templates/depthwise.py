@@ -17,6 +17,7 @@ from fastnet._kernels.kinds import integer, read, real, size, write
 from fastnet._kernels.template import template
 
 LANES = 8  # whose multiples are whole vectors of any dtype
+TAPS = 25  # the most that have 64 sums each, or 64 weights, on the stack at once
 
 
 @template("pixels", cost="filters")
@@ -52,7 +53,7 @@ def depthwise(
     while unit < hi:
         line, c = unit // channels, unit % channels
         lanes = min(64, channels - c, hi - unit)
-        flat = lanes == channels and lanes < 64 and stride_x == 1 and taps_y * taps_x <= 25
+        flat = lanes == channels and lanes < 64 and stride_x == 1 and taps_y * taps_x <= TAPS
         together = 64 // lanes if flat else 1  # positions of a block
         plane, top = line // lines * image_y, line % lines * stride_y - before_y
         if flat and not is_loaded:
@@ -282,19 +283,21 @@ def depthwise_kernel_gradient_vectors(
     before_x: integer, n: size, image_y: size, image_x: size, lines: size, places: size, channels: size, lo, hi,
 ):  # fmt: skip
     # `depthwise_kernel_gradient` of whole vectors of channels. Lines stay in the first-level cache over all taps.
+    # JOINED: as for `depthwise_vectors`, and 0 for more than `TAPS` taps
     total, unit, x_step = stack(1600), lo, stride_x * channels
     while unit < hi:
         c, chunk = unit % channels, unit // channels
         lanes, last = min(64, channels - c, hi - unit), min((chunk + 1) * CHUNK_ROWS, n * lines * places)
-        for first_tap in range(0, taps_y * taps_x, 25):
-            taps = min(25, taps_y * taps_x - first_tap)
+        for first_tap in range(0, taps_y * taps_x, TAPS):
+            taps = min(TAPS, taps_y * taps_x - first_tap)
             for k in range(taps * 64):
                 total[k] = 0.0
             begin = chunk * CHUNK_ROWS
             while begin < last:  # the part of each line that is in the chunk
                 line, end = begin // places, min(last, begin - begin % places + places)
-                first = max(begin - line * places, before_x)  # positions from which, and to which, all taps of a row
-                stop = min(end - line * places, image_x + before_x - taps_x + 1)  # are in the image
+                # positions from which, and to which, all taps of a row are in the image
+                first = max(begin - line * places, before_x)
+                stop = min(end - line * places, image_x + before_x - taps_x + 1)
                 joined = JOINED > 0 and first < stop
                 if joined:
                     front = first - max(begin - line * places, before_x - taps_x + 1)
