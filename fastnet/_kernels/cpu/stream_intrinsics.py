@@ -1,7 +1,7 @@
 """Stores past the caches, as LLVM code: results that exceed them, which no later kernel would find there.
 
-A store reads its line of cache first, and puts another one out. One past the caches does neither, if it writes whole
-lines (Intel's optimization manual, section 3.7.4; AMD's calls them streaming stores).
+An ordinary store first reads its cache line, and evicts another one. One past the caches does neither, if it writes
+whole lines (Intel's optimization manual, section 3.7.4; AMD's calls them streaming stores).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Lines(Emitter):
     prefix = "stream"
 
     def copy(self) -> ir.Function:
-        """void (target, source, elements): whole lines past the caches, the rest as usual."""
+        """void (target, source, elements): whole lines past the caches, elements in front and behind as usual."""
         function, new = self.define("line", ir.VoidType(), [PTR, PTR, I64])
         if not new:
             return function
@@ -73,7 +73,7 @@ def stream_line(typingctx, target, at, source, count):
 
 @intrinsic
 def finish_stores(typingctx):
-    """Wait for stores past the caches, which no other order waits for."""
+    """Wait until other threads see the stores past the caches, which are not in order with other stores."""
 
     def codegen(context, b, sig, args):
         b.fence("seq_cst")

@@ -14,7 +14,7 @@ from fastnet._kernels.kinds import integer, read, read_int32, read_uint8, size, 
 from fastnet._kernels.rules.scalars import added, sum_of_pair
 from fastnet._kernels.template import template
 
-PIECE = 1024  # elements of a row, from which on a piece goes past the caches; at most as many follow at once
+PIECE = 1024  # elements of a row that go past the caches at once; those of the last window may exceed it, by fewer
 
 
 @template("rows", cost="3 * y_width * taps", aligned=False)
@@ -139,7 +139,7 @@ def tiled_max_pooling_gradient(
     x_width: size, depth: size, height: size, width: size, out_depth: size, out_height: size, out_width: size, lo, hi,
 ):  # fmt: skip
     # of windows that follow each other along all axes: each pixel has one, except for those behind the last one. Where
-    # STREAMED is 1, pieces of a row are made on the stack, and go past the caches.
+    # STREAMED is 1, pieces of a row are put together on the stack, and go past the caches.
     # Places are compared as floats: a select by integers would be a branch where channels are too few for vectors.
     line = stack(2048)
     for r in range(lo, hi):
@@ -173,7 +173,7 @@ def tiled_max_pooling_gradient(
                                 line[w * channels + c - first] = value
                             else:
                                 dx[r, w * channels + c] = value
-                if STREAMED == 1 and (w1 * channels - first >= 1024 or ow == out_width - 1):
+                if STREAMED == 1 and (w1 * channels - first >= PIECE or ow == out_width - 1):
                     stream_line(dx, r * x_width + first, line, w1 * channels - first)
                     first = w1 * channels
         for j in range(covered, x_width):
