@@ -45,6 +45,15 @@ def launches_of(make):
             yield bound._binder.text([launch]), gpu.counts
 
 
+def test_constants_of_the_processor_are_not_in_kernels_of_a_gpu():
+    """Loops for a GPU do not read them, and each number would compile the same text again."""
+    with testing.machine_gpu(), on("cuda"):
+        bound = LayerRun(lambda: layers.DepthwiseConv2D(3, padding="same"), "float32", (3, 4, 8), 2).run.bound
+        templates = [bound._binder._form(launch, 2)[0].template for launch in bound.plan.launches]
+    loops = [template for template in templates if template.name.startswith("depthwise")]
+    assert len(loops) == 3 and not any(template.constants for template in loops)
+
+
 @pytest.mark.parametrize("width", [17, *(pytest.param(width, marks=pytest.mark.thorough) for width in (1, 8, 67))])
 def test_rows_of_several_warps(width):
     """Rows of one piece, of several, and of more elements than a sum adds in one part."""

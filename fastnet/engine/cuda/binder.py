@@ -165,7 +165,9 @@ class Binder:
         if isinstance(template, Template) and template.function in FORMS:
             of_elements, sizes = FORMS[template.function]
             elements = math.prod(launch.operands[size] if isinstance(size, str) else size for size in sizes)
-            kernel = replace(kernel, template=of_elements.having(**dict(template.constants)))
+            names = of_elements.function.__code__.co_names  # others would compile the same text again
+            constants = {name: number for name, number in template.constants if name in names}
+            kernel = replace(kernel, template=of_elements.having(**constants))
             return kernel, launch.extent.at(rows) * elements, 1, 1
         if isinstance(template, RowProgram):
             return replace(kernel, template=replace(template, lanes=1)), launch.extent.at(rows), 1, 1
