@@ -123,7 +123,10 @@ def _kernel_gradient(images: View, numbers: dict[str, int]) -> Template:
 
 
 def _joined_taps(numbers: dict[str, int]) -> int:
-    """The number of taps of a row, from 2 to 7, if they lie side by side as the windows do; else 0."""
+    """The number of taps of a row, if they lie side by side as the windows do; else 0.
+
+    From 2 to 7: the weights of more would not fit the registers, and their code grows with the square.
+    """
     return numbers["taps_x"] if numbers["stride_x"] == numbers["step_x"] == 1 and 2 <= numbers["taps_x"] <= 7 else 0
 
 

@@ -224,14 +224,14 @@ def column(bases, args, m, k, i0, i1, j0, j1, first, blocks):
         else:
             b, b_step, panel = packed(b, ldb, trans_b, pack, depth, j1 - j0, packed_b)
         ranges = 0  # nothing to fetch
-        if not last:
-            ranges = table
-            fetch_steps(ranges, bases, args, i0, i1, j0, j1, k0 + depth, k_depth(k, block + 1))
         for i in range(i0, i1, mc):
             rows = min(mc, i1 - i)
             if i + rows < i1 and not flags & G.TRANS_A:
-                ranges = table  # of rows, instead of the next K-block
+                ranges = table
                 fetch_rows(ranges, bases, args, k, i + rows, min(mc, i1 - i - rows), j1 - j0)
+            elif not last and (ranges == 0 or not flags & G.TRANS_A):  # of a transposed A once for all rows
+                ranges = table
+                fetch_steps(ranges, bases, args, i0, i1, j0, j1, k0 + depth, k_depth(k, block + 1))
             a, row, step, a_panel = number_one(), a_row, a_step, 0
             if not single_row:
                 a = address(bases, args[G.A]) + i * a_row + k0 * a_step
