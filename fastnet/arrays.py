@@ -109,7 +109,10 @@ def _different_shapes(rows: Iterable[Any], argument: str) -> str:
     other = next((k for k, shape in enumerate(shapes) if shape != shapes[0]), None)
     if other is None or None in shapes:
         return ""
-    return f"{argument}[0] has the shape {shapes[0]}, and {argument}[{other}] {shapes[other]}. Give rows of one shape."
+    remedy = "Give rows of one shape."
+    if len(shapes[0]) == 3:
+        remedy = f"{remedy} Images of different sizes are scaled by `fastnet.utils.load_img(path, target_size=...)`."
+    return f"{argument}[0] has the shape {shapes[0]}, and {argument}[{other}] {shapes[other]}. {remedy}"
 
 
 def _kind(array: np.ndarray) -> str:

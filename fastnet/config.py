@@ -214,10 +214,12 @@ def set_convolution(form: str) -> None:
     Args:
         form: "fast" takes Winograd's form (Lavin and Gray 2015, arXiv:1509.09308) for images of at least 32 channels,
             in multiples of 16, and multiples of 32 filters, without dilation and groups, unless the images are tiny. It
-            multiplies a quarter as often. Its rms error is about twice that of a sum in order; exact zeros become
+            multiplies a quarter as often. Its rms error is 2e-7 to 1.5e-6 of the results' rms, about twice that of a
+            sum in order; where most pixels are 0, whose sums are nearly exact, up to nine times. Exact zeros become
             numbers near 1e-7 of the largest result; and NaN or infinity may spoil all 4 by 4 results of each tile that
             reads it. On a GPU it has the precision "highest" whatever `set_matmul_precision` allows. "exact" sums each
-            result in order. float64 always does.
+            result in order, in blocks of 384 products; float64 always does. Blocks lose less than one long sum: of 512
+            channels a third.
 
     Raises:
         ValueError: it is neither.

@@ -43,7 +43,7 @@ ERRORS = {  # what is done, and what the error says behind the layer's name
     ),
     "too small for a dilated window": (
         lambda: L.DepthwiseConv1D(3, dilation_rate=3).build((None, 6, 2)),
-        "a window of 7 pixels does not fit into images of 6",
+        "a window of 7 steps does not fit into samples of 6",
     ),
     "rank": (
         lambda: L.Conv2D(4, 3).build((None, 8, 8)),

@@ -73,9 +73,10 @@ def positions(
     counts, before = [], []
     for pixels, size, stride in zip(image, extent, strides, strict=True):
         if padding == "valid" and pixels < size:
+            unit, samples = ("steps", "samples") if len(image) == 1 else ("pixels", "images")
             raise ValueError(
-                f"{owner}: a window of {_by(extent)} pixels does not fit into images of {_by(image)}; take a smaller "
-                f"one, or padding='same'.{hint}"
+                f"{owner}: a window of {_by(extent)} {unit} does not fit into {samples} of {_by(image)}; take a "
+                f"smaller one, or padding='same'.{hint}"
             )
         count, in_front = axis_positions(pixels, size, stride, padding)
         counts.append(count)

@@ -150,7 +150,7 @@ def image_dataset_from_directory(
         format: accepted as in Keras, without effect.
         verbose: whether to print how many files were found.
         on_error: "skip" reads all files at once, and leaves those out that are damaged or cannot be read, with a
-            warning; "raise" stops at the first one when it is needed.
+            warning; "raise" stops at the first one when its batch is read, and names it. The steps before have trained.
 
     Returns:
         A `PyDataset` of (x, y), or of x without labels, with the attributes ``class_names`` and ``file_paths``; x is
