@@ -110,7 +110,7 @@ def _different_shapes(rows: Iterable[Any], argument: str) -> str:
     if other is None or None in shapes:
         return ""
     remedy = "Give rows of one shape."
-    if len(shapes[0]) == 3:
+    if isinstance(shapes[0], tuple) and len(shapes[0]) == 3:
         remedy = f"{remedy} Images of different sizes are scaled by `fastnet.utils.load_img(path, target_size=...)`."
     return f"{argument}[0] has the shape {shapes[0]}, and {argument}[{other}] {shapes[other]}. {remedy}"
 

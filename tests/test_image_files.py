@@ -271,11 +271,12 @@ def test_damaged_files_are_named_or_skipped(folder):
     Image.fromarray(np.tile(picture(5), (20, 20, 1))).save(folder / "cats" / "2.jpg")
     cut(folder / "cats" / "2.jpg")
     (folder / "dogs" / "1.PNG").write_bytes(b"")
-    images = read(folder, batch_size=4)
     with pytest.raises(ValueError, match=r"cats.2\.jpg is no image, or damaged: .*truncated.* give on_error='skip'"):
-        images[0]
+        read(folder)
+    damaged = (folder / "cats" / "2.jpg").rename(folder / "2.txt")
     with pytest.raises(ValueError, match=r"dogs.1\.PNG is no image, or damaged: its format is unknown\. Remove it"):
-        images[1]
+        read(folder)
+    damaged.rename(folder / "cats" / "2.jpg")
     with pytest.warns(UserWarning, match=r"2 of 9 images cannot be read and are left out: .*2\.jpg, .*1\.PNG\."):
         images = read(folder, on_error="skip", batch_size=4)
     x, y = (np.concatenate(parts) for parts in zip(*images))
@@ -285,6 +286,19 @@ def test_damaged_files_are_named_or_skipped(folder):
         path.write_bytes(b"text")
     with pytest.raises(ValueError, match="none of the 9 images can be read"):
         read(folder, on_error="skip")
+
+
+def test_files_that_go_on_behind_the_image(folder):
+    """Or that are damaged in the middle, which is seen when they are read."""
+    path = folder / "cats" / "2.png"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"by a camera")
+    x = np.concatenate([x for x, _ in read(folder)])
+    np.testing.assert_array_equal(x, [picture(seed) for seed in SEEDS])
+    path.write_bytes(whole[:41] + b"damaged" + whole[48:])
+    images = read(folder, batch_size=None)
+    with pytest.raises(ValueError, match=r"cats.2\.png is no image, or damaged"):
+        list(images)
 
 
 def test_files_that_cannot_be_read_are_named_or_skipped(folder):

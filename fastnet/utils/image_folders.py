@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from fastnet.utils.images import MODES, channels_last, opened, pillow
 
 FORMATS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 _CALLER = "image_dataset_from_directory"
+_ENDS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}  # of files of some formats
 
 
 class _Reading(NamedTuple):
@@ -150,7 +151,8 @@ def image_dataset_from_directory(
         format: accepted as in Keras, without effect.
         verbose: whether to print how many files were found.
         on_error: "skip" reads all files at once, and leaves those out that are damaged or cannot be read, with a
-            warning; "raise" stops at the first one when its batch is read, and names it. The steps before have trained.
+            warning. "raise" names the first file that is cut off, or cannot be read, at once, and one that is damaged
+            in the middle when its batch is read.
 
     Returns:
         A `PyDataset` of (x, y), or of x without labels, with the attributes ``class_names`` and ``file_paths``; x is
@@ -160,7 +162,7 @@ def image_dataset_from_directory(
         ImportError: Pillow is not installed.
         FileNotFoundError: there is no such folder.
         ValueError: there are no images, labels do not fit them, images without ``image_size`` have several sizes, a
-            file is damaged or cannot be read (when it is needed), or an argument is out of its range.
+            file is damaged or cannot be read, or an argument is out of its range.
 
     Example:
         >>> def train(model):
@@ -177,7 +179,9 @@ def image_dataset_from_directory(
     given = None if label_mode is None else labels
     paths, numbers, names = _found(folder, given, class_names, follow_links, verbose)
     if on_error == "skip":
-        paths, numbers = _without_damaged(reading, paths, numbers)
+        paths, numbers = _without_damaged(paths, numbers)
+    else:
+        _check_ends(paths)
     if reading.size is None:
         _check_sizes(paths)
     encoded = _encoded(numbers, names, label_mode)
@@ -336,11 +340,38 @@ def _held_back(images: int, share: float) -> int:
     return count
 
 
-def _without_damaged(
-    reading: _Reading, paths: list[str], numbers: np.ndarray | None
-) -> tuple[list[str], np.ndarray | None]:
-    """The files that can be read, and their labels; a warning for the others."""
+def _for_each(paths: list[str], function: Callable[[str], Any]) -> list[Any]:
+    """The results of a function of each path, in threads."""
     from concurrent.futures import ThreadPoolExecutor  # here: the import takes 4 ms
+
+    with ThreadPoolExecutor(get_num_threads(), "fastnet-images") as pool:
+        return list(pool.map(function, paths))
+
+
+def _check_ends(paths: list[str]) -> None:
+    """Read the files that do not end as their format does. Most damaged ones are cut off; a camera may also append to
+    an image, which is then read in vain.
+
+    Raises:
+        ValueError: a file is damaged, or cannot be read.
+    """
+
+    def check(path: str) -> None:
+        end = _ENDS.get(Path(path).suffix.lower(), b"")
+        try:
+            with open(path, "rb") as file:
+                file.seek(-min(len(end), file.seek(0, 2)), 2)
+                is_whole = file.read() == end
+        except OSError:
+            is_whole = False
+        if not is_whole:
+            _opened(path)
+
+    _for_each(paths, check)
+
+
+def _without_damaged(paths: list[str], numbers: np.ndarray | None) -> tuple[list[str], np.ndarray | None]:
+    """The files that can be read, and their labels; a warning for the others."""
 
     def is_damaged(path: str) -> bool:
         try:
@@ -349,8 +380,7 @@ def _without_damaged(
             return True
         return False
 
-    with ThreadPoolExecutor(get_num_threads(), "fastnet-images") as pool:
-        damaged = list(pool.map(is_damaged, paths))
+    damaged = _for_each(paths, is_damaged)
     bad = [path for path, is_bad in zip(paths, damaged, strict=True) if is_bad]
     if not bad:
         return paths, numbers

@@ -184,8 +184,8 @@ def fetch_steps(ranges, bases, args, i0, i1, j0, j1, k0, k):
 
 @local
 def fetch_rows(ranges, bases, args, k, i, rows, n):
-    """Let tiles fetch rows of A that lie back to back, of up to three K-blocks, and those of C that this column has
-    as a whole."""
+    """Let tiles fetch rows of A that lie back to back, and those of C that this column has as a whole. Of rows of more
+    than three K-blocks, most would be gone from the caches when its block comes."""
     a_row, c_row = args[G.LDA] * SIZE, args[G.LDC] * SIZE
     whole_a = k * SIZE == a_row and k <= 3 * KC
     whole_c = n * SIZE == c_row and not args[G.FLAGS] & G.IN_SCRATCH

@@ -7,7 +7,8 @@ from fastnet._kernels.target import compiled as local
 
 SHAPE = blocking.Tile(*TILE)
 define_tiles, tile = gemm_intrinsics.tiles(DTYPE, SHAPE)
-spread_inputs, spread_gradients, fetch_tiles, plane_bytes = winograd_tiles.make(DTYPE, SHAPE)
+spread_inputs, spread_gradients, plane_bytes = winograd_tiles.make(DTYPE, SHAPE)
+fetch_tiles = winograd_tiles.fetching(DTYPE)
 SIZE, LINE = processor.SIZES[DTYPE], processor.LINE
 LANES = SHAPE.lanes(DTYPE)
 MR, NR = SHAPE.rows, blocking.VECTORS * LANES

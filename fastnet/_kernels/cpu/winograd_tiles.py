@@ -9,15 +9,11 @@ from fastnet._kernels.target import compiled as local
 
 
 def make(dtype: str, shape: Tile):
-    """The functions ``spread_inputs``, ``spread_gradients``, ``fetch_tiles`` and ``plane_bytes``.
+    """The functions ``spread_inputs``, ``spread_gradients`` and ``plane_bytes``.
 
     The first two bring the tiles ``first`` to ``first + count`` of images to the points: 36 planes (tiles, channels).
 
         (images, pixel, height, width, before, beside, down, across, channels, first, count, planes, plane, patch)
-
-    The third sets the first or the second of the ranges that products fetch (`micro_kernel`) to the rows of tiles.
-
-        (ranges, number, images, pixel, height, width, down, across, channels, first, count)
 
     Args of the functions:
         images, pixel: address of the first channel, bytes from one pixel to the next.
@@ -28,7 +24,6 @@ def make(dtype: str, shape: Tile):
         first, count: tiles.
         planes, plane: address of the result, bytes from one plane to the next (`plane_bytes`).
         patch: address of scratch for the pixels of a tile.
-        ranges, number: address of the table, and which range.
 
     Args:
         dtype: of the elements.
@@ -36,7 +31,6 @@ def make(dtype: str, shape: Tile):
     """
     size, lanes = SIZES[dtype], shape.lanes(dtype)
     _, _, copy_rows, fill_rows, *_ = gemm_intrinsics.copies(dtype, shape)
-    fetch = gemm_intrinsics.fetch
     spread_input, spread_gradient = winograd_intrinsics.spreads(dtype, shape.width)
 
     @local
@@ -78,10 +72,27 @@ def make(dtype: str, shape: Tile):
 
         return spread_tiles
 
+    return spreads(6, spread_input), spreads(4, spread_gradient), plane_bytes
+
+
+def fetching(dtype: str):
+    """The function ``fetch_tiles``: sets a range that products fetch (`micro_kernel`) to the rows of tiles of images.
+
+        (ranges, number, images, pixel, height, width, down, across, channels, first, count)
+
+    Args of the function:
+        ranges, number: address of the table, and 0 or 1, which range.
+        images and all others: as of `make`. A range is empty where pixels lie apart.
+
+    Args:
+        dtype: of the elements.
+    """
+    size, fetch = SIZES[dtype], gemm_intrinsics.fetch
+
     @local
     def fetch_tiles(ranges, number, images, pixel, height, width, down, across, channels, first, count):
         row = first // (down * across) * height + first // across % down * 4
-        rows = (count + across - 1) // across * 4 if pixel == channels * size else 0  # not of pixels that lie apart
+        rows = (count + across - 1) // across * 4 if pixel == channels * size else 0
         fetch(ranges, number, images + row * width * pixel, rows * width * pixel)
 
-    return spreads(6, spread_input), spreads(4, spread_gradient), fetch_tiles, plane_bytes
+    return fetch_tiles
